@@ -1,0 +1,38 @@
+# The targets a stranger needs; `make` alone lists them.
+PY := .venv/bin/python
+export PYTHONWARNINGS ?= ignore::SyntaxWarning
+
+.PHONY: help setup train test lint bench clean
+
+help:
+	@echo "make setup   create .venv with the locked packages"
+	@echo "make train   set up, then run the three stages of the default plan"
+	@echo "make test    set up, then lint, types, import contracts and tests"
+	@echo "make lint    set up, then lint, types and import contracts"
+	@echo "make bench   set up, then the benchmarks behind the README's figures"
+	@echo "make clean   remove .venv and caches; runs/ and registry/ stay"
+
+setup:
+	@scripts/setup
+
+# Exit code 3 says that a gate held: the run is finished and its table says why.
+train: setup
+	@$(PY) -m progressive_tf.train --stages 3; code=$$?; \
+	if [ $$code -eq 3 ]; then echo "make train: a gate did not promote its stage; see the table above"; exit 0; fi; \
+	exit $$code
+
+lint: setup
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+test: lint
+	@$(PY) -m pytest
+
+bench: setup
+	@$(PY) -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,27 @@
+"""The errors a user can act on, and the exit code each one ends a command with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ProgressiveError(Exception):
+    """An expected failure: commands print its message, without a traceback, and exit with `exit_code`."""
+
+    exit_code = 1
+
+
+class InputError(ProgressiveError):
+    """What the user gave (plan, data, weights, flags) is wrong; the message says where and what to do."""
+
+    exit_code = 2
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Returns `unknown <kind> 'name'; did you mean …? Known: …`, nearest names first."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    ordered = near + [other for other in names if other not in near]
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(ordered)}"

@@ -1,0 +1,237 @@
+"""The plan: what a user asks for, checked before anything runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from progressive_tf.errors import unknown_name
+from progressive_tf.plan.methods import (
+    Adaptation,
+    Cache,
+    CrossEntropy,
+    EarlyStopping,
+    HeadAdaptation,
+    Loss,
+    Optimizer,
+    PlateauSchedule,
+    Schedule,
+    Share,
+    Strict,
+    TokenBudget,
+)
+from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Text = Annotated[str, Field(min_length=1)]
+CountOrShare = Annotated[int, Field(ge=1)] | Share
+Action = Literal["warn", "drop", "fail"]
+ActionWithoutDrop = Literal["warn", "fail"]
+STANDING_SLICES = ("current", "every-previous", "all")
+
+
+def _tuple_from_list(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Model(Strict):
+    """The network that is adapted.
+
+    `weights` is an asset's name, a local folder, a hub id, or null for random weights, which need `config` (fields
+    of transformers' BertConfig) and `vocabulary` (a WordPiece vocabulary file, one token a line).
+    """
+
+    builder: Literal["bert"]
+    weights: Text | None
+    max_length: int = Field(default=128, ge=3, le=512)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    config: dict[str, int | float | str | bool] | None = None
+    vocabulary: Text | None = None
+
+    @model_validator(mode="after")
+    def _random_weights_are_described(self) -> Model:
+        described = self.config is not None and self.vocabulary is not None
+        if self.weights is None and not described:
+            raise ValueError("weights: null needs `config` and `vocabulary`; give them, or name weights")
+        if self.weights is not None and (self.config is not None or self.vocabulary is not None):
+            raise ValueError("`config` and `vocabulary` come with the weights; drop them, or set weights: null")
+        return self
+
+
+class Split(Strict):
+    """Sizes of the evaluation parts, as counts of rows or shares; what is left is for training."""
+
+    validation: CountOrShare = 0.1
+    gate: CountOrShare = 0.2
+    test: CountOrShare = 0.2
+    stratify: bool = True
+    group: Text | None = None
+    seed: int = Field(default=0, ge=0)
+
+
+class Quality(Strict):
+    """What happens to each kind of finding: warn, drop the rows, fail; null turns the check off."""
+
+    empty_text: Action | None = "drop"
+    duplicates: Action | None = "drop"
+    conflicting_labels: Action | None = "warn"
+    label_noise: Action | None = "warn"
+    leakage: Action | None = "fail"
+    class_imbalance: ActionWithoutDrop | None = "warn"
+    too_few_per_class: ActionWithoutDrop | None = "warn"
+
+
+class Data(Strict):
+    """Where examples come from, and which of them are kept for evaluation."""
+
+    source: Text
+    text: Text = "text"
+    label: Text = "label"
+    labels: Annotated[tuple[Text, ...], BeforeValidator(_tuple_from_list), Field(min_length=2)] | None = None
+    split: Split = Split()
+    quality: Quality = Quality()
+    slices: dict[Name, Text] = {}
+    validation_sets: dict[Name, Text] = {}
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Data:
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: each label once; got {list(self.labels)}")
+        both = sorted(set(self.slices) & set(self.validation_sets))
+        taken = both or sorted((set(self.slices) | set(self.validation_sets)) & set(STANDING_SLICES))
+        if taken:
+            raise ValueError(f"slice name {taken[0]!r} is already taken; choose another")
+        return self
+
+
+class StageData(Strict):
+    """The rows a stage adds or uses: how many of which source."""
+
+    take: Annotated[int, Field(ge=1)] | None = None
+    take_new: Annotated[int, Field(ge=1)] | None = None
+    all: Literal[True] | None = None
+    source: Text | None = None
+    where: Text | None = None
+
+    @model_validator(mode="after")
+    def _says_which_rows(self) -> StageData:
+        sizes = [key for key in ("take", "take_new", "all") if getattr(self, key) is not None]
+        if len(sizes) > 1:
+            raise ValueError(f"{' and '.join(sizes)} exclude one another; keep one")
+        if not sizes and self.source is None and self.where is None:
+            raise ValueError("says no rows; give take, take_new, all: true, source or where")
+        return self
+
+
+class GateRule(Strict):
+    """One condition for promotion: exactly one threshold on a metric of a slice.
+
+    `drop_at_most` compares with the last released version, in the direction in which the metric gets worse.
+    With `confidence` the one-sided bound must meet the threshold; without, the estimate decides.
+    """
+
+    metric: str
+    slice: Text = "current"
+    at_least: float | None = None
+    at_most: float | None = None
+    drop_at_most: Annotated[float, Field(ge=0)] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    min_samples: int = Field(default=30, ge=1)
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_known(cls, name: str) -> str:
+        if find_metric(name) is None:
+            per_class = [f"{kind}/<label>" for kind in PER_CLASS_METRICS]
+            raise ValueError(unknown_name("metric", name, [*METRICS, *per_class]))
+        return name
+
+    @model_validator(mode="after")
+    def _one_threshold_in_range(self) -> GateRule:
+        given = {key: getattr(self, key) for key in ("at_least", "at_most", "drop_at_most")}
+        given = {key: value for key, value in given.items() if value is not None}
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
+        (key, value), = given.items()
+        if not 0 <= value <= self.metric_name.highest:
+            raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
+        if self.slice == "every-previous" and key != "drop_at_most":
+            raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
+        return self
+
+    @property
+    def metric_name(self) -> MetricName:
+        """The metric with its direction and range."""
+        metric = find_metric(self.metric)
+        if metric is None:
+            raise ValueError(f"unknown metric {self.metric!r}")
+        return metric
+
+
+class Stage(Strict):
+    """One step of the plan: data, adaptation, training and the gate it must pass."""
+
+    name: Name
+    data: StageData
+    epochs: int = Field(default=20, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | TokenBudget = 16
+    optimizer: Optimizer = Optimizer()
+    schedule: Annotated[Schedule, BeforeValidator(_named)] = PlateauSchedule(name="plateau")
+    early_stopping: EarlyStopping | None = EarlyStopping()
+    adaptation: Adaptation = HeadAdaptation(method="head")
+    retention: dict[str, Any] = {}
+    gate: Annotated[tuple[GateRule, ...], BeforeValidator(_tuple_from_list), Field(min_length=1)]
+    loss: Annotated[Loss, BeforeValidator(_named)] = CrossEntropy(name="cross-entropy")
+    pooling: Literal["mean", "pooler"] = "mean"
+    cache: Cache = Cache()
+    precision: Literal["float32"] = "float32"
+    distribute: Literal["none"] = "none"
+
+    @field_validator("retention")
+    @classmethod
+    def _no_retention_yet(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value:
+            raise ValueError(f"{', '.join(value)}: this release has no retention methods; leave retention empty")
+        return value
+
+
+class Plan(Strict):
+    """A whole plan, with the defaults already merged into every stage."""
+
+    name: Name
+    task: Literal["text-classification"]
+    scenario: Literal["data-incremental"] = "data-incremental"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    model: Model
+    data: Data
+    start: Literal["pretrained", "stable"] | Annotated[int, Field(ge=1)] = "pretrained"
+    on_hold: Literal["stop", "continue"] = "stop"
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(_tuple_from_list), Field(min_length=1)]
+
+    @field_validator("stages")
+    @classmethod
+    def _stages_fit_together(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        names = [stage.name for stage in stages]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f"[{index}].name: {name!r} is also the name of stage {names.index(name) + 1}")
+            if name.isdigit():
+                raise ValueError(f"[{index}].name: {name!r} reads as a stage's number; use a word")
+        if len({stage.pooling for stage in stages}) > 1:
+            raise ValueError("pooling is the same in every stage: one head is carried through all of them")
+        return stages
+
+    @model_validator(mode="after")
+    def _slices_exist(self) -> Plan:
+        known = [*STANDING_SLICES, *self.data.slices, *self.data.validation_sets]
+        for index, stage in enumerate(self.stages):
+            for position, rule in enumerate(stage.gate):
+                if rule.slice not in known:
+                    place = f"stages[{index}].gate[{position}].slice"
+                    raise ValueError(f"{place}: {unknown_name('slice', rule.slice, known)}")
+        return self
