@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """A frozen part of a plan that refuses unknown keys and wrong types."""
+    """A frozen part of a plan that refuses unknown keys and wrong types; null removes a key that cannot be null."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_removes(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        nullable = {key for key, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return {key: item for key, item in value.items() if item is not None or key in nullable}
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]

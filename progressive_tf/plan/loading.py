@@ -1,0 +1,117 @@
+"""From a plan's name or file, and what the command line adds, to a checked `Plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.files import sha256_json
+from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
+from progressive_tf.plan.problems import describe
+from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.plan.schema import Plan
+
+DEFAULT_PLAN = "movie-reviews"
+PLAN_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """A checked plan and the folder that its relative paths start from."""
+
+    plan: Plan
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the resolved plan as JSON-like values; reading them again gives an equal plan."""
+        return self.plan.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Returns the resolved plan as YAML."""
+        return to_yaml(self.to_json())
+
+    @property
+    def identity(self) -> str:
+        """Eight hex digits over what a run may never change: the plan's name, model, data and seed."""
+        resolved = self.to_json()
+        return sha256_json({key: resolved[key] for key in ("name", "model", "data", "seed")})[:8]
+
+
+def shipped_plans() -> dict[str, Path]:
+    """Returns the plans that come with the package, by name."""
+    folder = Path(str(resources.files("progressive_tf.plan") / "shipped"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def plan_summary(path: Path) -> str:
+    """Returns the first comment line of a plan file: what the plan is for."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").strip()
+
+
+def load_plan(
+    name_or_file: str = DEFAULT_PLAN,
+    settings: Sequence[str] = (),
+    override: Path | None = None,
+    stages: int | None = None,
+) -> LoadedPlan:
+    """Returns the checked plan.
+
+    Args:
+        name_or_file: a shipped plan's name or a YAML file. Relative paths in a file start from its folder, those of
+            a shipped plan from the current folder.
+        settings: `a.b=value` overrides, applied last, in order.
+        override: a YAML file in the plan's structure, in which `stages` may map names or numbers to changes.
+        stages: how many of the plan's stages to keep, from the first; None for all.
+
+    Raises:
+        InputError: anything wrong with the plan; every problem is listed with its path in the file.
+    """
+    path, folder = _find(name_or_file)
+    raw = read_yaml_mapping(path)
+    if override is not None:
+        raw = apply_override(raw, read_yaml_mapping(override), str(override))
+    for setting in settings:
+        raw = apply_override(raw, parse_setting(setting), f"--set {setting}")
+    plan = validate(raw, str(path))
+    if stages is not None:
+        if not 1 <= stages <= len(plan.stages):
+            raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")
+        plan = plan.model_copy(update={"stages": plan.stages[:stages]})
+    return LoadedPlan(plan, folder)
+
+
+def validate(raw: dict[str, Any], place: str) -> Plan:
+    """Returns the plan that a mapping describes, with `defaults` merged into each stage.
+
+    Raises:
+        InputError: with one line per problem; `place` names the file.
+    """
+    defaults = raw.get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise InputError(f"{place}: defaults: should be a mapping of stage keys; got {type(defaults).__name__}")
+    resolved = {key: value for key, value in raw.items() if key != "defaults"}
+    if isinstance(raw.get("stages"), list):
+        resolved["stages"] = [merge_stage(defaults, stage) for stage in raw["stages"]]
+    try:
+        return Plan.model_validate(resolved)
+    except ValidationError as error:
+        problems = describe(error, resolved, raw)
+        listed = problems[0] if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
+        raise InputError(f"{place}: {listed}") from None
+
+
+def _find(name_or_file: str) -> tuple[Path, Path]:
+    shipped = shipped_plans()
+    if name_or_file in shipped:
+        return shipped[name_or_file], Path()
+    path = Path(name_or_file)
+    if path.suffix in PLAN_SUFFIXES or path.exists():
+        return path, path.parent
+    raise InputError(f"--plan: {unknown_name('plan', name_or_file, shipped)}; or give a .yaml file")

@@ -1,0 +1,59 @@
+"""YAML by the rules of version 1.2: `1e-5` is a number; `off`, `yes` and `no` are words."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from progressive_tf.errors import InputError
+
+
+def read_yaml_mapping(path: Path) -> dict[str, Any]:
+    """Returns the mapping in a YAML file.
+
+    Raises:
+        InputError: the file is missing, not UTF-8, not YAML, or not a mapping; with file, line and column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: this is a folder; a YAML file was expected") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+    value = _parse(text, str(path))
+    if not isinstance(value, dict):
+        found = "nothing" if value is None else type(value).__name__
+        raise InputError(f"{path}: expected a mapping such as `name: movie-reviews`, found {found}")
+    return value
+
+
+def parse_scalar(text: str, place: str) -> Any:
+    """Returns the value that `text` has in YAML 1.2; `place` starts the error message."""
+    return _parse(text, place)
+
+
+def to_yaml(value: Any) -> str:
+    """Returns a JSON-like value as block-style YAML."""
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = io.StringIO()
+    writer.dump(value, stream)
+    return stream.getvalue()
+
+
+def _parse(text: str, place: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
+        raise InputError(f"{place}:{where} not valid YAML: {error.problem}") from None
+    except YAMLError as error:
+        raise InputError(f"{place}: not valid YAML: {error}") from None
