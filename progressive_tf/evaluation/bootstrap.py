@@ -1,0 +1,219 @@
+"""How far a metric, or the difference of two models on the same rows, could be off: a smoothed paired bootstrap.
+
+Rows are drawn with replacement and each metric is computed from the sums over a draw (Efron & Tibshirani 1993). Where
+all answers are right, or two models answer alike, every draw is the same and the plain bootstrap claims certainty.
+Metrics of right and wrong answers are therefore drawn from the rows plus two pseudo-observations, one right and one
+wrong (Agresti & Coull 1998), and for two models one that only the first gets right and one that only the second does
+(Bonett & Price 2012). See docs/decisions/0004-smoothed-paired-bootstrap.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from progressive_tf.evaluation.metrics import (
+    CALIBRATION_FEATURES,
+    CALIBRATION_METRICS,
+    ClassSums,
+    Floats,
+    calibration_features,
+    calibration_metric,
+    class_metric,
+    class_sums,
+    measure,
+)
+from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.seeds import derive_seed
+
+RESAMPLES = 10_000
+# Numbers held at once by one chunk of resamples: 8 bytes each.
+CHUNK_NUMBERS = 4_000_000
+# A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
+MULTINOMIAL_ADVANTAGE = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """A metric, or a drop, with what it became in each resample.
+
+    Attributes:
+        value: on the rows as they are.
+        samples: float64 [resamples], NaN where a resample leaves it undefined.
+    """
+
+    value: float
+    samples: Floats
+
+
+def resample_metrics(
+    predictions: Predictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Resampled]:
+    """Bootstraps metrics of one model.
+
+    Args:
+        predictions: at least one row; their order does not matter.
+        names: metrics that are defined on these rows.
+        resamples: > 0.
+        seed: of everything random here.
+
+    Returns:
+        Each metric's value and resampled values.
+
+    Raises:
+        ValueError: a metric that is undefined on these rows.
+    """
+    (values,) = _resample([predictions], names, resamples, seed)
+    return {name: Resampled(_defined(predictions, name), values[:, i]) for i, name in enumerate(names)}
+
+
+def resample_drop(
+    candidate: Predictions, baseline: Predictions, name: str, resamples: int = RESAMPLES, seed: int = 0
+) -> Resampled:
+    """Bootstraps how much a metric falls from baseline to candidate, drawing the same rows for both.
+
+    Args:
+        candidate: at least one row.
+        baseline: the same rows in the same order, with the same labels.
+        name: a metric defined for both.
+        resamples: > 0.
+        seed: of everything random here.
+
+    Returns:
+        baseline − candidate; whether a fall is good or bad is the caller's to know.
+
+    Raises:
+        ValueError: other rows or labels, or a metric that is undefined on these rows.
+    """
+    if candidate.labels != baseline.labels or not np.array_equal(candidate.truth, baseline.truth):
+        raise ValueError(
+            "candidate and baseline: the same rows in the same order expected; got"
+            f" {len(candidate)} and {len(baseline)} rows, or other labels; predict both on one slice"
+        )
+    value = _defined(baseline, name) - _defined(candidate, name)
+    new, old = _resample([candidate, baseline], [name], resamples, seed)
+    return Resampled(value, (old - new)[:, 0])
+
+
+def draw_sums(features: Floats, counts: npt.NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
+    """Draws as many rows as there are, with replacement, and yields the features' sums, chunk by chunk.
+
+    Args:
+        features: float64 [distinct rows, features].
+        counts: how often each distinct row occurs.
+        resamples: > 0.
+        seed: ≥ 0.
+
+    Yields:
+        float64 [part of the resamples, features].
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    rows = int(counts.sum())
+    few = len(counts) * MULTINOMIAL_ADVANTAGE <= rows
+    width = max(len(counts) if few else rows, features.shape[1])
+    step = max(1, CHUNK_NUMBERS // width)
+    row_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    for first in range(0, resamples, step):
+        size = min(step, resamples - first)
+        if few:
+            drawn = generator.multinomial(rows, counts / rows, size=size)
+        else:
+            places = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
+            places += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
+            drawn = np.bincount(places.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
+        yield drawn.astype(np.float64) @ features
+
+
+def _resample(models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
+    """Returns float64 [resamples, names] for each model, the rows of a resample being the same for all models."""
+    columns: list[dict[str, Floats]] = [{} for _ in models]
+    of_answers = [name for name in names if name not in CALIBRATION_METRICS]
+    of_calibration = [name for name in names if name in CALIBRATION_METRICS]
+    if of_answers:
+        _resample_answers(models, of_answers, resamples, derive_seed(seed, "bootstrap", "answers"), columns)
+    if of_calibration:
+        place = derive_seed(seed, "bootstrap", "calibration")
+        _resample_calibration(models, of_calibration, resamples, place, columns)
+    return [np.column_stack([column[name] for name in names]) for column in columns]
+
+
+def _resample_answers(
+    models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int, columns: list[dict[str, Floats]]
+) -> None:
+    """Fills `columns` with metrics of right and wrong answers, from the rows and two pseudo-observations."""
+    labels = models[0].labels
+    keys = np.column_stack([models[0].truth, *(model.predicted for model in models)])
+    # Sorting the distinct rows makes the result independent of the rows' order.
+    distinct, counts = np.unique(keys, axis=0, return_counts=True)
+    one_hot = np.eye(len(labels))
+    truth = one_hot[distinct[:, 0]]
+    blocks = [truth]
+    for column in range(1, 1 + len(models)):
+        predicted = one_hot[distinct[:, column]]
+        blocks += [predicted, truth * predicted]
+    rows = np.hstack(blocks)
+    # The two last rows and columns are the pseudo-observations, counted apart and spread over classes per metric.
+    features = np.block([[rows, np.zeros((len(rows), 2))], [np.zeros((2, rows.shape[1])), np.eye(2)]])
+    counts = np.append(counts, [1, 1])
+    parts: list[dict[str, list[Floats]]] = [{name: [] for name in names} for _ in models]
+    plain = [class_sums(model) for model in models]
+    for sums in draw_sums(features, counts, resamples, seed):
+        true, *answers = np.split(sums[:, :-2], 1 + 2 * len(models), axis=1)
+        pseudo = sums[:, -2:].sum(axis=1)
+        for index in range(len(models)):
+            drawn = ClassSums(true, answers[2 * index], answers[2 * index + 1])
+            smoothed: dict[str, ClassSums] = {}
+            for name in names:
+                kind = _spread_kind(name)
+                if kind not in smoothed:
+                    # The first model is right where the first pseudo-observation stands, the second where the other.
+                    smoothed[kind] = drawn.plus(_spread(kind, plain[index]), pseudo, sums[:, -2 + index])
+                parts[index][name].append(class_metric(smoothed[kind], drawn.present, labels, name))
+    for column_of, part in zip(columns, parts, strict=True):
+        column_of.update({name: np.concatenate(chunks) for name, chunks in part.items()})
+
+
+def _resample_calibration(
+    models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int, columns: list[dict[str, Floats]]
+) -> None:
+    """Fills `columns` with log loss and calibration error, from the rows alone."""
+    rows = len(models[0])
+    features = np.hstack([calibration_features(model) for model in models])
+    distinct, counts = np.unique(features, axis=0, return_counts=True)
+    sums = np.vstack(list(draw_sums(distinct, counts, resamples, seed)))
+    for index, (model, column_of) in enumerate(zip(models, columns, strict=True)):
+        own = sums[:, index * CALIBRATION_FEATURES : (index + 1) * CALIBRATION_FEATURES]
+        for name in names:
+            samples = calibration_metric(own, rows, name)
+            if name == "ece":
+                # Noise in the bins adds up as error, once in the estimate and again in each resample; without the
+                # shift the second helping would move the whole interval above the estimate.
+                samples = samples - samples.mean() + _defined(model, name)
+            column_of[name] = samples
+
+
+def _spread_kind(name: str) -> str:
+    if "/" in name:
+        return "class"
+    return "macro" if name.endswith("_macro") else "weighted"
+
+
+def _spread(kind: str, plain: ClassSums) -> Floats:
+    """Returns the part of a pseudo-observation that each class takes, as the metric weighs the classes.
+
+    A class's own metric takes a whole one: spread over all classes, a class with few rows would look certain.
+    """
+    if kind == "class":
+        return np.ones_like(plain.true)
+    weights = plain.present.astype(np.float64) if kind == "macro" else plain.true
+    return weights / weights.sum()
+
+
+def _defined(predictions: Predictions, name: str) -> float:
+    value = measure(predictions, name)
+    if value is None:
+        raise ValueError(f"{name} is undefined on these {len(predictions)} rows; ask measure() first")
+    return value

@@ -1,0 +1,197 @@
+"""The gate: promote, hold or reject a candidate by the rules of its stage. Missing evidence means hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
+from progressive_tf.evaluation.comparison import Evidence, holm, weigh
+from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
+from progressive_tf.evaluation.metrics import has_label, measure, support
+from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.plan.schema import GateRule
+
+EVERY_PREVIOUS = "every-previous"
+# 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
+LEVEL_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """A result with the evidence its outcome is still to be read from; without evidence it is settled."""
+
+    result: RuleResult
+    evidence: Evidence | None = None
+
+
+def judge(
+    rules: Sequence[GateRule],
+    candidate: Mapping[str, Predictions],
+    baseline: Mapping[str, Predictions] | None,
+    previous_slices: Sequence[str],
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> GateResult:
+    """Decides whether a candidate is released.
+
+    A rule with a confidence passes when its one-sided bound meets the threshold, and rejects when the opposite bound,
+    Holm-adjusted over all comparisons of the decision that are tested so, misses it; otherwise it holds. Without a
+    confidence the estimate decides. Promotion needs every applicable comparison to pass, which needs no adjustment
+    (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
+    there are none, is not applicable and ignored; with nothing applicable the candidate is held. A slice that is not
+    there, an undefined metric and fewer rows than `min_samples` hold.
+
+    Args:
+        rules: at least one.
+        candidate: predictions by slice: `current`, `all`, the earlier stages' and the named ones.
+        baseline: the last released version on the same slices, row by row; None: there is none.
+        previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
+        seed: the plan's seed, or one derived from it.
+        resamples: of each bootstrap; 1 / (resamples + 1) is the smallest p-value.
+
+    Returns:
+        The decision with its evidence. The order of rules, slices and rows does not change it.
+
+    Raises:
+        ValueError: no rules, or a baseline that answered other rows than the candidate.
+    """
+    if not rules:
+        raise ValueError("rules: at least one expected, got none; a gate without rules would let everything through")
+    comparisons = [
+        _compare(rule, name, candidate, baseline, seed, resamples)
+        for rule in rules
+        for name in _slices(rule, baseline, previous_slices)
+    ]
+    tested = [
+        index
+        for index, item in enumerate(comparisons)
+        if item.evidence is not None and item.result.rule.confidence is not None
+    ]
+    rejections = holm([evidence.p_reject for index in tested if (evidence := comparisons[index].evidence)])
+    adjusted = dict(zip(tested, rejections, strict=True))
+    return _decide(tuple(_settle(item, adjusted.get(index, 1.0)) for index, item in enumerate(comparisons)))
+
+
+def _slices(rule: GateRule, baseline: object | None, previous_slices: Sequence[str]) -> Iterator[str]:
+    if rule.slice == EVERY_PREVIOUS and baseline is not None and previous_slices:
+        yield from previous_slices
+    else:
+        yield rule.slice
+
+
+def _compare(
+    rule: GateRule,
+    name: str,
+    candidate: Mapping[str, Predictions],
+    baseline: Mapping[str, Predictions] | None,
+    seed: int,
+    resamples: int,
+) -> _Comparison:
+    result = RuleResult(rule=rule, slice=name, threshold=_threshold(rule), outcome="hold", reason="")
+    is_drop = rule.drop_at_most is not None
+    if is_drop and baseline is None:
+        return _without_evidence(result, "not-applicable", "no released version to compare with")
+    if name == EVERY_PREVIOUS:
+        return _without_evidence(result, "not-applicable", "no earlier slice")
+    models = [("the candidate", candidate)]
+    if is_drop and baseline is not None:
+        models.append(("the released version", baseline))
+    found: list[Predictions] = []
+    for who, answers in models:
+        if name not in answers:
+            return _without_evidence(result, "hold", f"{who} has no predictions for slice {name!r}")
+        found.append(answers[name])
+    _same_rows(name, found)
+    for (who, _), predictions in zip(models, found, strict=True):
+        reason = _why_undefined(rule.metric, who, predictions)
+        if reason:
+            return _without_evidence(replace(result, n=support(predictions, rule.metric)), "hold", reason)
+    evidence = _weigh(rule, found, resamples, seed)
+    result = replace(
+        result,
+        n=min(support(predictions, rule.metric) for predictions in found),
+        estimate=evidence.estimate,
+        low=evidence.low,
+        high=evidence.high,
+        p=evidence.p_pass,
+        power=evidence.power,
+    )
+    if result.n is not None and result.n < rule.min_samples:
+        return _without_evidence(result, "hold", f"rests on {result.n} rows, at least {rule.min_samples} are needed")
+    return _Comparison(result, evidence)
+
+
+def _weigh(rule: GateRule, found: Sequence[Predictions], resamples: int, seed: int) -> Evidence:
+    if rule.drop_at_most is None:
+        resampled = resample_metrics(found[0], [rule.metric], resamples, seed)[rule.metric]
+        return weigh(resampled, _threshold(rule), at_least=rule.at_least is not None, confidence=rule.confidence)
+    drop = resample_drop(found[0], found[1], rule.metric, resamples, seed)
+    if not rule.metric_name.maximize:
+        drop = Resampled(-drop.value, -drop.samples)
+    return weigh(drop, rule.drop_at_most, at_least=False, confidence=rule.confidence, expected=0.0)
+
+
+def _settle(item: _Comparison, p_reject: float) -> RuleResult:
+    """Reads the outcome from the evidence; `p_reject` is Holm-adjusted."""
+    evidence, result = item.evidence, item.result
+    if evidence is None:
+        return result
+    level = 1 - result.rule.confidence + LEVEL_TOLERANCE if result.rule.confidence is not None else None
+    found = _found(result.rule, evidence)
+    if evidence.meets and (level is None or evidence.p_pass <= level):
+        return replace(result, outcome="pass", reason=f"{found}: within the threshold")
+    if not evidence.meets and (level is None or p_reject <= level):
+        return replace(result, outcome="reject", reason=f"{found}: beyond the threshold")
+    case = "nothing changed" if result.rule.drop_at_most is not None else "the truth is the estimate"
+    doubt = f"not sure enough at {result.n} rows (passes {evidence.power:.0%} of the time if {case})"
+    return replace(result, outcome="hold", reason=f"{found}: {doubt}")
+
+
+def _decide(results: tuple[RuleResult, ...]) -> GateResult:
+    applicable = [result for result in results if result.outcome != "not-applicable"]
+    if not applicable:
+        return GateResult("hold", "no rule applies: nothing was shown", results)
+    for outcome in ("reject", "hold"):
+        failing = [result for result in applicable if result.outcome == outcome]
+        if failing:
+            first = failing[0]
+            more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
+            reason = f"{first.rule.metric} on {first.slice}: {first.reason}{more}"
+            return GateResult("reject" if outcome == "reject" else "hold", reason, results)
+    return GateResult("promote", f"all {len(applicable)} comparisons passed", results)
+
+
+def _without_evidence(result: RuleResult, outcome: Outcome, reason: str) -> _Comparison:
+    return _Comparison(replace(result, outcome=outcome, reason=reason))
+
+
+def _same_rows(name: str, found: Sequence[Predictions]) -> None:
+    first = found[0]
+    for other in found[1:]:
+        if other.labels != first.labels or other.truth.tolist() != first.truth.tolist():
+            raise ValueError(
+                f"slice {name!r}: candidate and released version must answer the same rows with the same labels; got"
+                f" {len(first)} rows of {list(first.labels)} and {len(other)} of {list(other.labels)}, or another order"
+            )
+
+
+def _why_undefined(metric: str, who: str, predictions: Predictions) -> str | None:
+    if not has_label(predictions, metric):
+        return f"{metric}: no such label; known are {', '.join(predictions.labels)}"
+    if len(predictions) == 0:
+        return f"{who} has no rows here"
+    return f"{metric} of {who} is undefined on these rows" if measure(predictions, metric) is None else None
+
+
+def _threshold(rule: GateRule) -> float:
+    thresholds = (rule.at_least, rule.at_most, rule.drop_at_most)
+    return next(value for value in thresholds if value is not None)
+
+
+def _found(rule: GateRule, evidence: Evidence) -> str:
+    interval = f"{evidence.estimate:.4f} ({evidence.low:.4f} to {evidence.high:.4f})"
+    if rule.drop_at_most is not None:
+        return f"drop {interval}, at most {rule.drop_at_most:g} allowed"
+    side = "at least" if rule.at_least is not None else "at most"
+    return f"{interval}, {side} {_threshold(rule):g} asked"
