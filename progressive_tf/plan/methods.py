@@ -50,12 +50,12 @@ class Optimizer(Strict):
     """An optimizer and its settings.
 
     `weight_decay` is decoupled and multiplied by the learning rate for every optimizer; biases and normalisation
-    weights are left out of it. `carry_state` starts from the optimizer state that the previous stage ended with.
+    weights are left out of it; the default is 0.01 for adamw and 0 for the others. `carry_state` starts from the optimizer state that the previous stage ended with.
     """
 
     name: Literal["adam", "adamw", "sgd", "lamb", "lazyadam"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float | None = Field(default=None, ge=0)
     momentum: float | None = Field(default=None, ge=0, lt=1)
     clip_norm: float | None = Field(default=None, gt=0)
     carry_state: bool = False
@@ -65,6 +65,13 @@ class Optimizer(Strict):
         if self.momentum is not None and self.name != "sgd":
             raise ValueError(f"momentum is a setting of sgd, not of {self.name}; drop it")
         return self
+
+    @property
+    def decay(self) -> float:
+        """The weight decay in force."""
+        if self.weight_decay is None:
+            return 0.01 if self.name == "adamw" else 0.0
+        return self.weight_decay
 
 
 class ConstantSchedule(Strict):

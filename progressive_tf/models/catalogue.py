@@ -1,0 +1,10 @@
+"""The builders a plan can name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from progressive_tf.models import bert
+from progressive_tf.models.block_model import BlockModel
+
+BUILDERS: dict[str, Callable[..., BlockModel]] = {"bert": bert.build}

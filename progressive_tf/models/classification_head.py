@@ -1,0 +1,40 @@
+"""The classification head: pooling, dropout and one dense layer."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+class ClassificationHead(tf.keras.layers.Layer):
+    """Hidden states → logits float32 [batch, classes].
+
+    Args:
+        classes: number of classes.
+        width: width of the hidden states.
+        dropout: share of pooled features dropped in training, in [0, 1).
+        seed: initialises the dense layer.
+        pooler: layer from hidden [batch, length, width] to [batch, width]; None takes the mean over unmasked positions.
+    """
+
+    def __init__(
+        self, classes: int, width: int, dropout: float, seed: int, pooler: tf.keras.layers.Layer | None = None
+    ) -> None:
+        super().__init__(name="head")
+        self.pooler = pooler
+        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.dense = tf.keras.layers.Dense(
+            classes, kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed), name="dense"
+        )
+        self.dropout.build([None, width])
+        self.dense.build([None, width])
+
+    def call(self, state: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Returns logits for the state after the last block."""
+        pooled = mean_pooling(state) if self.pooler is None else self.pooler(state["hidden"])
+        return self.dense(self.dropout(pooled, training=training))
+
+
+def mean_pooling(state: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the mean of hidden [batch, length, width] over positions whose mask is 1: [batch, width]."""
+    mask = state["mask"][:, :, tf.newaxis]
+    return tf.reduce_sum(state["hidden"] * mask, axis=1) / tf.reduce_sum(mask, axis=1)

@@ -1,0 +1,1 @@
+"""Training one stage, and the release loop over stages."""

@@ -1,0 +1,80 @@
+"""Everything a stage needs to go on after its last finished epoch, in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from progressive_tf.files import atomic_path
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class Backup:
+    """A stage between two epochs.
+
+    Attributes:
+        epochs_done: finished epochs.
+        finished: whether training ended, by early stopping or after its last epoch.
+        learning_rate: the rate in force.
+        history: one row per finished epoch.
+        callbacks: state of each callback that has one, by its name.
+        weights: the moved weights after the last finished epoch.
+        best: the moved weights of the best epoch so far; empty without early stopping.
+        optimizer: step count and slots, in the optimizer's order.
+    """
+
+    epochs_done: int
+    finished: bool
+    learning_rate: float
+    history: list[dict[str, float]]
+    callbacks: dict[str, dict[str, float]] = field(default_factory=dict)
+    weights: Arrays = field(default_factory=dict)
+    best: Arrays = field(default_factory=dict)
+    optimizer: list[np.ndarray] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Writes the backup, whole or not at all."""
+        tensors = {f"weights/{name}": value for name, value in self.weights.items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.items()}
+        tensors |= {f"optimizer/{index:05d}": value for index, value in enumerate(self.optimizer)}
+        scalars = {
+            "epochs_done": self.epochs_done,
+            "finished": self.finished,
+            "learning_rate": self.learning_rate,
+            "history": self.history,
+            "callbacks": self.callbacks,
+        }
+        save_arrays(path, tensors, scalars)
+
+    @classmethod
+    def load(cls, path: Path) -> Backup:
+        """Returns the backup that `save` wrote."""
+        tensors, scalars = load_arrays(path)
+        groups: dict[str, Arrays] = {"weights": {}, "best": {}, "optimizer": {}}
+        for key in sorted(tensors):
+            group, _, name = key.partition("/")
+            groups[group][name] = tensors[key]
+        optimizer = list(groups["optimizer"].values())
+        return cls(**scalars, weights=groups["weights"], best=groups["best"], optimizer=optimizer)
+
+
+def save_arrays(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
+    """Writes named arrays and JSON-like metadata into one safetensors file, whole or not at all."""
+    contiguous = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, str(temporary), metadata={"json": json.dumps(metadata)})
+
+
+def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Returns what `save_arrays` wrote."""
+    with safe_open(str(path), framework="numpy") as stream:
+        arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, it is no mapping
+        return arrays, json.loads(stream.metadata()["json"])

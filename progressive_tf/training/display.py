@@ -1,0 +1,88 @@
+"""What a person sees while it runs: live bars on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+class FitDisplay:
+    """Shows the training of one stage.
+
+    Args:
+        console: where to.
+        progress: a running bar, or None for one line per epoch.
+        stage: the stage's name.
+        epochs: epochs of the stage.
+        batches: batches of one epoch.
+        epochs_done: epochs that an earlier process finished.
+    """
+
+    def __init__(
+        self, console: Console, progress: Progress | None, stage: str, epochs: int, batches: int, epochs_done: int
+    ) -> None:
+        self._console = console
+        self._progress = progress
+        self._stage = stage
+        self._epochs = epochs
+        self._batches = batches
+        self._task: TaskID | None = None
+        if progress is not None:
+            self._task = progress.add_task(stage, total=epochs * batches, completed=epochs_done * batches)
+
+    def batch(self, epoch: int, batch: int, logs: Mapping[str, float], rate: float, speed: float) -> None:
+        """Shows a batch: epoch and batch 0-based, rate of the step, examples per second."""
+        if self._progress is None or self._task is None:
+            return
+        text = (
+            f"{self._stage}  epoch {epoch + 1}/{self._epochs}  loss {logs.get('loss', 0):.3f}  "
+            f"accuracy {logs.get('accuracy', 0):.3f}  rate {rate:.1e}  {speed:,.0f} examples/s"
+        )
+        self._progress.update(self._task, completed=epoch * self._batches + batch + 1, description=text)
+
+    def epoch(self, epoch: int, logs: Mapping[str, float], rate: float, seconds: float) -> None:
+        """Shows a finished epoch."""
+        if self._progress is None:
+            measures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name != "lr")
+            self._console.print(
+                f"{self._stage}: epoch {epoch + 1}/{self._epochs}  {measures}  rate {rate:.2e}  {seconds:.1f} s",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+
+class Display:
+    """Progress and remarks of a run."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+
+    def line(self, text: str) -> None:
+        """Prints one remark."""
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    @contextlib.contextmanager
+    def task(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Shows countable work; yields a function that is told how many more are done."""
+        if not self.console.is_terminal:
+            self.line(f"{description}: {total:,}")
+            yield lambda done: None
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(description, total=total)
+            yield lambda done: progress.advance(task, done)
+
+    @contextlib.contextmanager
+    def fit(self, stage: str, epochs: int, batches: int, epochs_done: int) -> Iterator[FitDisplay]:
+        """Shows the training of a stage."""
+        if not self.console.is_terminal:
+            yield FitDisplay(self.console, None, stage, epochs, batches, epochs_done)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TimeRemainingColumn())
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            yield FitDisplay(self.console, progress, stage, epochs, batches, epochs_done)

@@ -1,0 +1,163 @@
+"""Training one stage: from the network's present weights to the stage's best, resumable after any epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.batching import training_batches
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import BlockModel, assign_weights
+from progressive_tf.plan.methods import PlateauSchedule
+from progressive_tf.plan.schema import Stage
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.backup import Backup
+from progressive_tf.training.callbacks.early_stopping import EarlyStopping
+from progressive_tf.training.callbacks.epoch_record import EpochRecord, backup_file
+from progressive_tf.training.callbacks.fit_progress import FitProgress
+from progressive_tf.training.callbacks.learning_rate import PlateauRate, ScheduledRate
+from progressive_tf.training.callbacks.non_finite import NonFiniteLoss
+from progressive_tf.training.display import Display
+from progressive_tf.training.examples import Examples, evaluation_dataset, training_dataset
+from progressive_tf.training.losses import make_loss
+from progressive_tf.training.optimizers import make_optimizer, optimizer_state
+from progressive_tf.training.schedules import follows_progress
+from progressive_tf.training.stage_model import Penalty, StageModel
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How a stage's training went; the network itself holds the weights.
+
+    Attributes:
+        epochs: finished epochs.
+        best_epoch: the epoch whose weights were kept, from 1.
+        history: one row per epoch.
+        optimizer: step count and slots at the end.
+    """
+
+    epochs: int
+    best_epoch: int
+    history: list[dict[str, float]]
+    optimizer: list[np.ndarray]
+
+
+def fit_stage(
+    network: BlockModel,
+    stage: Stage,
+    moved: MovedWeights,
+    train: Examples,
+    validation: Examples,
+    seed: int,
+    folder: Path,
+    display: Display,
+    carried_optimizer: Sequence[np.ndarray] | None = None,
+    penalties: Sequence[Penalty] = (),
+) -> Fitted:
+    """Trains the moved weights of the network in place and leaves the best ones in it.
+
+    Args:
+        network: at the weights that the stage starts from.
+        stage: the plan's section.
+        moved: what moves.
+        train: training examples.
+        validation: examples that early stopping and the plateau schedule look at.
+        seed: the plan's seed; shuffling and dropout derive theirs from it, the stage and the epoch.
+        folder: the stage's folder; a backup in it is continued.
+        display: where progress is shown.
+        carried_optimizer: the optimizer state to start from, where the plan carries it over.
+        penalties: terms added to the loss.
+
+    Raises:
+        NonFiniteLossError: the loss is no longer a number.
+        InputError: a carried optimizer state that does not fit.
+    """
+    variables = [weight.variable for weight in moved.weights]
+    optimizer = make_optimizer(stage.optimizer, variables)
+    if carried_optimizer is not None:
+        _carry(optimizer, carried_optimizer, stage.name)
+    model = StageModel(network, moved, train.first_block, stage.optimizer, penalties)
+    model.compile(optimizer=optimizer, loss=make_loss(stage.loss))
+
+    early_stopping = EarlyStopping(stage.early_stopping, moved.weights) if stage.early_stopping else None
+    plateau = PlateauRate(stage.schedule) if isinstance(stage.schedule, PlateauSchedule) else None
+    backup = _load_backup(folder)
+    if backup is not None:
+        _resume(backup, moved, optimizer, early_stopping, plateau)
+    first_epoch = backup.epochs_done if backup else 0
+    history = list(backup.history) if backup else []
+
+    if backup is None or not backup.finished:
+        batches = len(
+            training_batches(train.tokens.lengths(train.rows), stage.batch_size, np.random.default_rng(seed))
+        )
+        record = EpochRecord(
+            folder, history, stage.epochs, len(train.rows), seed, stage.name, early_stopping, plateau
+        )
+        with display.fit(stage.name, stage.epochs, batches, first_epoch) as shown:
+            callbacks: list[tf.keras.callbacks.Callback | None] = [
+                NonFiniteLoss(stage.name, backup_file(folder)),
+                ScheduledRate(stage.schedule, stage.optimizer.learning_rate, stage.epochs, batches)
+                if follows_progress(stage.schedule)
+                else None,
+                early_stopping,
+                plateau,
+                FitProgress(shown, len(train.rows) / batches),
+                tf.keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
+                record,
+            ]
+            model.fit(
+                training_dataset(
+                    train,
+                    stage.batch_size,
+                    lambda epoch: derive_seed(seed, "shuffle", stage.name, epoch),
+                    first_epoch,
+                ),
+                validation_data=evaluation_dataset(validation),
+                initial_epoch=first_epoch,
+                epochs=stage.epochs,
+                callbacks=[callback for callback in callbacks if callback is not None],
+                verbose=0,
+            )
+    epochs, best_epoch = len(history), len(history)
+    if early_stopping is not None:
+        early_stopping.restore_best()
+        best_epoch = int(early_stopping.best_epoch) + 1
+    return Fitted(epochs, best_epoch, history, optimizer_state(optimizer))
+
+
+def _load_backup(folder: Path) -> Backup | None:
+    path = backup_file(folder)
+    return Backup.load(path) if path.exists() else None
+
+
+def _resume(
+    backup: Backup,
+    moved: MovedWeights,
+    optimizer: tf.keras.optimizers.legacy.Optimizer,
+    early_stopping: EarlyStopping | None,
+    plateau: PlateauRate | None,
+) -> None:
+    assign_weights(moved.weights, backup.weights)
+    optimizer.set_weights(backup.optimizer)
+    optimizer.learning_rate = backup.learning_rate
+    if early_stopping is not None:
+        early_stopping.restore(backup.callbacks["early_stopping"], backup.best)
+    if plateau is not None:
+        plateau.restore(backup.callbacks["plateau"])
+
+
+def _carry(optimizer: tf.keras.optimizers.legacy.Optimizer, state: Sequence[np.ndarray], stage: str) -> None:
+    here = [value.shape for value in optimizer_state(optimizer)]
+    there = [np.shape(value) for value in state]
+    if here != there:
+        raise InputError(
+            f"stages.{stage}.optimizer.carry_state: the stage before trained {len(there)} arrays with another "
+            f"optimizer or adaptation, this one {len(here)}; use the same in both, or drop carry_state"
+        )
+    optimizer.set_weights(list(state))

@@ -1,0 +1,58 @@
+"""The optimizers a stage can name, from Keras and from TensorFlow Addons."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.plan.methods import Optimizer
+
+with warnings.catch_warnings():
+    # Addons announces its end of life on every import; docs/decisions/0001 says why it is used all the same.
+    warnings.filterwarnings("ignore", category=UserWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    from tensorflow_addons.optimizers import LAMB, LazyAdam
+
+legacy = tf.keras.optimizers.legacy  # fused CPU kernels, and the base class of Addons' optimizers
+
+
+def make_optimizer(settings: Optimizer, variables: Sequence[tf.Variable]) -> tf.keras.optimizers.legacy.Optimizer:
+    """Returns the optimizer with its state already created for `variables`.
+
+    Weight decay is not part of it (see `decay_weights`), except in LAMB, whose trust ratio includes the decay term.
+    """
+    rate = settings.learning_rate
+    if settings.name == "sgd":
+        optimizer = legacy.SGD(rate, momentum=0.9 if settings.momentum is None else settings.momentum)
+    elif settings.name == "lamb":
+        undecayed = [re.escape(variable.name) for variable in variables if not is_decayed(variable)]
+        optimizer = LAMB(rate, weight_decay=settings.decay, exclude_from_weight_decay=undecayed)
+    elif settings.name == "lazyadam":
+        optimizer = LazyAdam(rate)
+    else:
+        optimizer = legacy.Adam(rate)
+    optimizer._create_all_weights(list(variables))
+    return optimizer
+
+
+def decay_weights(settings: Optimizer, rate: tf.Tensor, variables: Sequence[tf.Variable]) -> None:
+    """Shrinks matrices by rate × weight decay (Loshchilov & Hutter 2019, with the rate as PyTorch has it)."""
+    if settings.decay == 0 or settings.name == "lamb":
+        return
+    for variable in variables:
+        if is_decayed(variable):
+            variable.assign(variable * (1.0 - rate * settings.decay))
+
+
+def is_decayed(variable: tf.Variable) -> bool:
+    """Whether weight decay applies: to matrices, not to biases and normalisation weights."""
+    return len(variable.shape) >= 2
+
+
+def optimizer_state(optimizer: tf.keras.optimizers.legacy.Optimizer) -> list[np.ndarray]:
+    """Returns step count and slots, in the optimizer's own order."""
+    return [np.asarray(value) for value in optimizer.get_weights()]

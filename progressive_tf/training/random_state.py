@@ -1,0 +1,21 @@
+"""Dropout that can be put back to the start of any epoch."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from progressive_tf.seeds import derive_seed
+
+
+def reset_random_layers(model: tf.keras.Model, seed: int, stage: str, epoch: int) -> None:
+    """Sets the generator of every random layer to a seed of its own for this stage and epoch.
+
+    Keras leaves these generators out of checkpoints; deriving their state makes them part of none and resumable.
+    """
+    generators = [
+        layer._random_generator._generator
+        for layer in model.submodules
+        if getattr(getattr(layer, "_random_generator", None), "_generator", None) is not None
+    ]
+    for index, generator in enumerate(generators):
+        generator.reset_from_seed(derive_seed(seed, "dropout", stage, epoch, index))
