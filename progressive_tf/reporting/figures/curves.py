@@ -1,0 +1,76 @@
+"""Learning curves of one stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
+
+History = Mapping[str, Sequence[float]]
+PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"))
+
+
+def learning_curves(name: str, stage: str, history: History, best_epoch: int | None) -> Markup:
+    """Returns loss, accuracy and learning rate over the epochs, for training and validation rows.
+
+    Args:
+        name: prefix of the figure's ids.
+        stage: the stage's name.
+        history: columns of `history.csv`; those that are missing are left out.
+        best_epoch: the epoch whose weights were kept, counted from 1.
+    """
+    epochs = list(history.get("epoch", ()))
+    marked = best_epoch if best_epoch in epochs else None
+    description = f"Learning curves of stage {stage} over {len(epochs)} epochs"
+    if marked is not None:
+        description += f"; the weights of epoch {marked} were kept"
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
+        for axes, (column, title) in zip(panels, PANELS, strict=False):
+            _line(axes, epochs, history.get(column), "train", "blue", "o", "--")
+            _line(axes, epochs, history.get(f"val_{column}"), "validation", "vermilion", "s", "-")
+            axes.set_title(title)
+        rates = panels[2]
+        if history.get("learning_rate"):
+            rates.step(epochs, history["learning_rate"], where="mid", color=colour("ink"), linewidth=1.4)
+            rates.set_ylim(bottom=0)
+        rates.set_title("Learning rate")
+        rates.set_xlabel("epoch")
+        rates.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        for axes in panels:
+            clear_frame(axes, keep=("bottom",))
+            axes.grid(axis="y")
+            axes.yaxis.set_major_locator(MaxNLocator(nbins=4 if axes is not rates else 2))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            if marked is not None:
+                label = f"best, epoch {marked}" if axes is panels[0] else None
+                axes.axvline(marked, color=colour("green"), linewidth=5, alpha=0.3, label=label, zorder=0)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper left", ncols=3, columnspacing=1.0, handlelength=1.5, borderaxespad=0.2
+        )
+
+    return draw(name, description, paint, height=4.7, width=4.0)
+
+
+def _line(
+    axes: Axes, epochs: list[float], values: Sequence[float] | None, label: str, shade: str, marker: str, style: str
+) -> None:
+    if values:
+        size = 4 if len(epochs) <= 40 else 0
+        axes.plot(
+            epochs,
+            values,
+            linestyle=style,
+            marker=marker,
+            markersize=size,
+            linewidth=1.6,
+            color=colour(shade),
+            label=label,
+        )

@@ -1,0 +1,113 @@
+"""The page: one self-contained HTML file about one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from progressive_tf import files
+from progressive_tf.reporting import wording
+from progressive_tf.reporting.records import RunRecord, read_run
+from progressive_tf.reporting.views import PER_CLASS, matrix_figures, stage_views
+
+PAGE = "report.html"
+KEY_PACKAGES = ("progressive-tf", "tensorflow", "tensorflow-text", "transformers", "numpy", "pandas", "scikit-learn")
+
+
+def write_report(run: Path) -> Path:
+    """Draws a run's records, finished or not, into `<run>/report.html`.
+
+    The same records give the same bytes. The page needs nothing outside itself and runs no script.
+
+    Args:
+        run: a run folder, as runs/<plan>/<run>.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        InputError: `run` is not a run folder, or a record in it cannot be read.
+    """
+    page = render(read_run(run))
+    target = run / PAGE
+    files.write_text(target, page)
+    return target
+
+
+def render(run: RunRecord) -> str:
+    """Returns the page about `run` as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("progressive_tf.reporting", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=wording.number,
+        signed=wording.signed,
+        count=wording.count,
+        short_count=wording.short_count,
+        interval=wording.interval,
+        duration=wording.duration,
+    )
+    stages = stage_views(run)
+    told = [stage for stage in stages if stage.test_rows]
+    style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
+    return environment.get_template("page.html").render(
+        run=run,
+        name=run.plan.get("name", run.path.resolve().parent.name),
+        folder=run.path.resolve().name,
+        facts=_facts(run),
+        summary=wording.summary(run),
+        stages=stages,
+        told=told,
+        matrix_figures=matrix_figures(run.matrix) if run.matrix else {},
+        measures=wording.MEASURES,
+        per_class_names=PER_CLASS,
+        packages=_packages(run),
+        parts=_parts(run),
+        total_seconds=wording.total_seconds,
+        rule_words=wording.rule_words,
+        decisions=wording.DECISIONS,
+        style=Markup(style),
+    )
+
+
+def _facts(run: RunRecord) -> dict[str, str]:
+    plan = run.plan
+    model, data = _mapping(plan.get("model")), _mapping(plan.get("data"))
+    times = [str(event["time"]) for event in run.events if event.get("time")]
+    return {
+        "Started": _time(times[0]) if times else "not recorded",
+        "Last event": _time(times[-1]) if times else "not recorded",
+        "Task": f"{plan.get('task', 'not recorded')}, {plan.get('scenario', 'data-incremental')}",
+        "Seed": str(plan.get("seed", "not recorded")),
+        "Data": str(data.get("source", "not recorded")),
+        "Model": f"{model.get('builder', 'not recorded')}, weights {model.get('weights') or 'random'}",
+    }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _time(stamp: str) -> str:
+    day, separator, clock = stamp.partition("T")
+    return f"{day} {clock[:8]} UTC" if separator else stamp
+
+
+def _packages(run: RunRecord) -> dict[str, str]:
+    recorded = run.environment.packages if run.environment else {}
+    first = {name: recorded[name] for name in KEY_PACKAGES if name in recorded}
+    return first | {name: recorded[name] for name in sorted(recorded) if name not in first}
+
+
+def _parts(run: RunRecord) -> list[str]:
+    recorded = {part for stage in run.stages if stage.data for part in stage.data.labels}
+    usual = ("train", "validation", "gate", "test")
+    return [part for part in usual if part in recorded] + sorted(recorded.difference(usual))

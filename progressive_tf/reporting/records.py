@@ -1,0 +1,296 @@
+"""A run folder's saved records as values; whatever a run has not written yet is None or empty."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from progressive_tf.errors import InputError
+from progressive_tf.reporting.predictions import Predictions, read_predictions
+
+STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric's value with its interval and the number of rows behind it; None where it does not exist."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Numbers of weights: those that moved and all of them."""
+
+    trainable: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class StageMetrics:
+    """`metrics.json`: metrics by slice (gate), by stage (test) and on the stage's validation rows."""
+
+    gate: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    test: dict[str, dict[str, Measure]] = field(default_factory=dict)
+    validation: dict[str, Measure] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    weights: Weights = Weights()
+    epochs: int | None = None
+    best_epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """One gate rule with its evidence: estimate, interval, threshold, rows, p value, power and outcome."""
+
+    rule: dict[str, Any]
+    outcome: str
+    slice: str | None = None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None = None
+    n: int | None = None
+    p: float | None = None
+    power: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`decision.json`: promote, hold or reject, with the version it made and the rules it rests on."""
+
+    decision: str
+    version: int | None = None
+    baseline: str | None = None
+    reason: str | None = None
+    rules: tuple[RuleOutcome, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageData:
+    """`data.json`: how many rows of which source a stage used, and the labels of each part."""
+
+    source: str | None = None
+    source_sha256: str | None = None
+    rows_sha256: str | None = None
+    train: int | None = None
+    validation: int | None = None
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of quality finding with the rows it was found in."""
+
+    kind: str
+    action: str
+    count: int
+    rows: tuple[int, ...] = ()
+    examples: tuple[str, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """`quality.json`."""
+
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """`matrix.json`: row i is measured after stage i (row 0: untrained), column j on stage j's rows."""
+
+    stages: tuple[str, ...]
+    metric: str = "accuracy"
+    gate: tuple[tuple[float | None, ...], ...] = ()
+    test: tuple[tuple[float | None, ...], ...] = ()
+    acc: float | None = None
+    bwt: float | None = None
+    fwt: float | None = None
+    forgetting: float | None = None
+    test_measures: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """`environment.json`."""
+
+    python: str | None = None
+    platform: str | None = None
+    packages: dict[str, str] = field(default_factory=dict)
+    code: str | None = None
+    devices: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """Everything on disk about one stage; `begun` is False for a stage that is only planned."""
+
+    number: int
+    name: str
+    begun: bool = False
+    data: StageData | None = None
+    quality: Quality | None = None
+    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    metrics: StageMetrics | None = None
+    predictions: Predictions | None = None
+    decision: Decision | None = None
+
+    @property
+    def test(self) -> Mapping[str, Measure]:
+        """Metrics on this stage's own test rows; empty where they are not recorded."""
+        return self.metrics.test.get(self.name, {}) if self.metrics else {}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything on disk about one run, stages in the plan's order."""
+
+    path: Path
+    plan: Mapping[str, Any]
+    plan_text: str
+    stages: tuple[StageRecord, ...]
+    environment: Environment | None = None
+    matrix: Matrix | None = None
+    events: tuple[Mapping[str, Any], ...] = ()
+
+
+def read_run(run: Path) -> RunRecord:
+    """Reads a run folder, finished or not.
+
+    Raises:
+        InputError: `run` is not a run folder, or a record in it cannot be read; the message names the file.
+    """
+    plan_path = run / "plan.yaml"
+    if not plan_path.is_file():
+        raise InputError(_not_a_run(run))
+    plan_text = _read_text(plan_path)
+    try:
+        plan = YAML(typ="safe", pure=True).load(plan_text)
+    except YAMLError as error:
+        raise InputError(f"{plan_path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(plan, dict):
+        raise InputError(f"{plan_path}: expected a mapping with the plan's keys, got {type(plan).__name__}")
+    return RunRecord(
+        path=run,
+        plan=plan,
+        plan_text=plan_text,
+        stages=_read_stages(run, plan),
+        environment=_read_record(run / "environment.json", Environment),
+        matrix=_read_record(run / "matrix.json", Matrix),
+        events=_read_events(run / "events.jsonl"),
+    )
+
+
+def _not_a_run(run: Path) -> str:
+    expected = "expected a run folder with plan.yaml and stages/, as runs/<plan>/<run>"
+    if not run.exists():
+        return f"{run}: no such folder; {expected}"
+    if not run.is_dir():
+        return f"{run}: a file; {expected}"
+    inside = sorted(path.parent for path in run.glob("*/plan.yaml"))
+    hint = f"; the newest run inside it is {inside[-1]}" if inside else ""
+    return f"{run}: no plan.yaml in it; {expected}{hint}"
+
+
+def _read_stages(run: Path, plan: Mapping[str, Any]) -> tuple[StageRecord, ...]:
+    planned = plan.get("stages")
+    names = [str(stage.get("name", "")) for stage in planned or () if isinstance(stage, dict)]
+    stages = {(number, name): StageRecord(number, name) for number, name in enumerate(names, start=1)}
+    for folder in (run / "stages").glob("*"):
+        match = STAGE_FOLDER.fullmatch(folder.name)
+        if match and folder.is_dir():
+            number, name = int(match[1]), match[2]
+            stages[number, name] = _read_stage(folder, number, name)
+    return tuple(stages[key] for key in sorted(stages))
+
+
+def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
+    return StageRecord(
+        number=number,
+        name=name,
+        begun=True,
+        data=_read_record(folder / "data.json", StageData),
+        quality=_read_record(folder / "quality.json", Quality),
+        history=_read_history(folder / "history.csv"),
+        metrics=_read_record(folder / "metrics.json", StageMetrics),
+        predictions=read_predictions(folder / "predictions.parquet"),
+        decision=_read_record(folder / "decision.json", Decision),
+    )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _read_record(path: Path, kind: type[Record]) -> Record | None:
+    if not path.exists():
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(json.loads(_read_text(path)))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON: {error}; restore it, or delete it to leave it out") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top level"
+        raise InputError(f"{path}: {place}: {first['msg']}; got {first['input']!r:.80}") from error
+
+
+def _read_events(path: Path) -> tuple[Mapping[str, Any], ...]:
+    if not path.exists():
+        return ()
+    events = []
+    lines = _read_text(path).split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                continue  # a run killed while it appended leaves a last line without its end
+            raise InputError(f"{path}: line {number}: not valid JSON: {error}") from error
+        if isinstance(event, dict):
+            events.append(event)
+    return tuple(events)
+
+
+def _read_history(path: Path) -> Mapping[str, tuple[float, ...]]:
+    if not path.exists():
+        return {}
+    header, *rows = list(csv.reader(_read_text(path).splitlines())) or [[]]
+    columns: dict[str, list[float]] = {name: [] for name in header}
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {number}: expected {len(header)} cells, got {len(row)}")
+        for name, cell in zip(header, row, strict=True):
+            columns[name].append(_number(path, number, name, cell))
+    return {name: tuple(values) for name, values in columns.items()}
+
+
+def _number(path: Path, line: int, column: str, cell: str) -> float:
+    try:
+        value = float(cell) if cell.strip() else math.nan
+    except ValueError as error:
+        raise InputError(f"{path}: line {line}: {column}: expected a number, got {cell!r:.40}") from error
+    return value if math.isfinite(value) else math.nan

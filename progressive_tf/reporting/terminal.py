@@ -1,0 +1,53 @@
+"""What a run ends with on the terminal: its stages in one table, and the measures over all of them in one line."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from progressive_tf.reporting import wording
+from progressive_tf.reporting.records import Measure, RunRecord, Weights
+
+STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
+
+
+def stage_table(records: RunRecord) -> Table:
+    """Returns one row per stage: examples, weights, seconds, test and validation accuracy, decision, version."""
+    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
+    for heading in ("stage", "examples", "trainable / total", "seconds"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right", no_wrap=heading != "stage")
+    table.add_column("test accuracy", justify="right")
+    table.add_column("validation acc.", justify="right")
+    table.add_column("decision", no_wrap=True)
+    table.add_column("version", justify="right", no_wrap=True)
+    for stage in records.stages:
+        metrics, decision = stage.metrics, stage.decision
+        weights = metrics.weights if metrics else Weights()
+        outcome = wording.decided(stage)
+        table.add_row(
+            Text(stage.name),
+            wording.count(stage.data.train if stage.data else None),
+            f"{wording.short_count(weights.trainable)} / {wording.short_count(weights.total)}",
+            wording.number(wording.total_seconds(stage), 1),
+            _accuracy(stage.test.get("accuracy")),
+            _accuracy(metrics.validation.get("accuracy") if metrics else None),
+            Text(outcome, style=STYLES.get(outcome, "dim")),
+            wording.count(decision.version if decision else None),
+        )
+    return table
+
+
+def measures_line(records: RunRecord) -> str:
+    """Returns ACC, BWT, FWT and forgetting in one line; a dash for those that do not exist."""
+    matrix = records.matrix
+    if matrix is None:
+        return "ACC –  BWT –  FWT –  forgetting –"
+    return (
+        f"ACC {wording.number(matrix.acc)}  BWT {wording.signed(matrix.bwt)}  FWT {wording.signed(matrix.fwt)}  "
+        f"forgetting {wording.signed(matrix.forgetting)}"
+    )
+
+
+def _accuracy(measure: Measure | None) -> Text:
+    bounds = wording.interval(measure)
+    return Text(f"{wording.number(measure.value if measure else None)}{' ' + bounds if bounds else ''}")

@@ -1,0 +1,159 @@
+"""What the page's template shows of each stage: records put into figures, rows and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.calibration import reliability
+from progressive_tf.evaluation.predictions import Predictions as CheckedPredictions
+from progressive_tf.reporting import wording
+from progressive_tf.reporting.figures.calibration import reliability_diagram
+from progressive_tf.reporting.figures.curves import learning_curves
+from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
+from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, accuracy_matrix, confusion_matrix
+from progressive_tf.reporting.predictions import (
+    Predictions,
+    WrongText,
+    count_confusions,
+    most_confident_errors,
+    most_confused_pairs,
+)
+from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
+
+WRONG_TEXTS = 20
+CONFUSED_PAIRS = 10
+PER_CLASS = ("precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class StageView:
+    """One stage as the page shows it; a figure is None where its records are missing."""
+
+    record: StageRecord
+    decided: str
+    started_from: str
+    curves: Markup | None
+    gate: Markup | None
+    confusion: Markup | None
+    reliability: Markup | None
+    per_class: Mapping[str, Mapping[str, Measure]]
+    confused_pairs: list[tuple[str, str, int]]
+    wrong: list[WrongText]
+    test_rows: int
+    right_rows: int
+
+
+def stage_views(run: RunRecord) -> list[StageView]:
+    """Returns a view of every stage, in order.
+
+    Raises:
+        InputError: predictions that are no probabilities; the message names the file.
+    """
+    return [_stage_view(run, stage) for stage in run.stages]
+
+
+def matrix_figures(matrix: Matrix) -> Mapping[str, Markup]:
+    """Returns the R matrix of each part that is recorded."""
+    cells = {"gate": matrix.gate, "test": matrix.test}
+    return {
+        part: accuracy_matrix(f"matrix-{part}", part, matrix.metric, matrix.stages, rows)
+        for part, rows in cells.items()
+        if rows and matrix.stages
+    }
+
+
+def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
+    """Returns precision, recall and F1 by class from metrics named `precision/<label>` and so on."""
+    classes: dict[str, dict[str, Measure]] = {}
+    for name, measure in measures.items():
+        kind, separator, label = name.partition("/")
+        if separator and kind in PER_CLASS:
+            classes.setdefault(label, {})[kind] = measure
+    return classes
+
+
+def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
+    """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
+
+    A drop is recorded as worse by so much; it is drawn as an improvement, so that better is to the right.
+    """
+    rule = outcome.rule
+    if outcome.estimate is None or outcome.threshold is None:
+        return None
+    metric = wording.metric_words(str(rule.get("metric", "?")))
+    low, high, sign = outcome.low, outcome.high, 1
+    panel = metric
+    if rule.get("drop_at_most") is not None:
+        panel = f"improvement of {metric} over the baseline"
+        low, high, sign = (-high if high is not None else None), (-low if low is not None else None), -1
+    return RuleInterval(
+        panel=panel,
+        label=wording.rule_words(rule, outcome.slice),
+        outcome=outcome.outcome,
+        estimate=sign * outcome.estimate,
+        low=low,
+        high=high,
+        threshold=sign * outcome.threshold,
+        floor=rule.get("at_most") is None,
+    )
+
+
+def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
+    predictions = stage.predictions
+    rows = predictions.test_rows(stage.name) if predictions else []
+    counts = count_confusions(predictions, rows) if predictions else np.zeros((0, 0), dtype=np.int64)
+    best = stage.metrics.best_epoch if stage.metrics else None
+    drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
+    rules = [rule for rule in drawn if rule is not None]
+    name = f"stage-{stage.number}"
+    confusion = reliability_figure = None
+    pairs: list[tuple[str, str, int]] = []
+    wrong: list[WrongText] = []
+    if predictions is not None and rows:
+        confusion = confusion_matrix(f"{name}-confusion", stage.name, predictions.labels, counts)
+        reliability_figure = _reliability(run, stage, predictions, rows)
+        wrong = most_confident_errors(predictions, rows, WRONG_TEXTS)
+        if len(predictions.labels) > MOST_NUMBERED_CLASSES:
+            pairs = most_confused_pairs(predictions, rows, CONFUSED_PAIRS)
+    return StageView(
+        record=stage,
+        decided=wording.decided(stage),
+        started_from=_started_from(run, stage),
+        curves=learning_curves(f"{name}-curves", stage.name, stage.history, best) if stage.history else None,
+        gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
+        confusion=confusion,
+        reliability=reliability_figure,
+        per_class=per_class(stage.test),
+        confused_pairs=pairs,
+        wrong=wrong,
+        test_rows=len(rows),
+        right_rows=int(np.trace(counts)),
+    )
+
+
+def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, rows: list[int]) -> Markup:
+    number = {label: index for index, label in enumerate(predictions.labels)}
+    known = [row for row in rows if predictions.label[row] in number]
+    truth = np.array([number[predictions.label[row]] for row in known], dtype=np.int32)
+    try:
+        checked = CheckedPredictions(predictions.labels, truth, predictions.probabilities[known].astype(np.float64))
+    except ValueError as error:
+        path = run.path / "stages" / f"{stage.number:02d}-{stage.name}" / "predictions.parquet"
+        raise InputError(f"{path}: {error}") from error
+    ece = stage.test.get("ece", Measure()).value
+    return reliability_diagram(f"stage-{stage.number}-reliability", stage.name, reliability(checked), ece)
+
+
+def _started_from(run: RunRecord, stage: StageRecord) -> str:
+    """The run's newest promoted stage before this one, or the plan's start: the rule every run follows."""
+    before = [one for one in run.stages if one.number < stage.number and wording.decided(one) == "promote"]
+    if not before:
+        return str(run.plan.get("start", "pretrained"))
+    newest = before[-1].decision
+    version = f" (version {newest.version})" if newest and newest.version is not None else ""
+    return f"{before[-1].name}{version}"

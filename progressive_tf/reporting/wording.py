@@ -1,0 +1,129 @@
+"""How numbers, intervals, rules and decisions read, on the page and on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from progressive_tf.reporting.records import Measure, RunRecord, StageRecord
+
+NOT_RECORDED = "–"
+EVERY_PREVIOUS = "every-previous"
+DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
+MEASURES = {
+    "acc": ("ACC", "Mean over all stages' rows after the last stage. Higher is better."),
+    "bwt": ("BWT", "How earlier stages' rows changed since they were trained on. Below zero: something was lost."),
+    "fwt": ("FWT", "What earlier stages gave to later rows before training on them. Above zero: they helped."),
+    "forgetting": ("Forgetting", "Mean fall from the best that earlier stages' rows ever had. Zero or less: none."),
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Returns `value` with `digits` decimals, or a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return NOT_RECORDED
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """Returns `value` with its sign, or a dash where there is none."""
+    text = number(value, digits)
+    return f"+{text}" if value is not None and math.isfinite(value) and float(f"{value:.{digits}f}") > 0 else text
+
+
+def count(value: int | None) -> str:
+    """Returns an integer with thousands separated, or a dash."""
+    return NOT_RECORDED if value is None else f"{value:,}"
+
+
+def short_count(value: int | None) -> str:
+    """Returns an integer in at most five characters, as 950, 12.3k or 22.7M, or a dash."""
+    if value is None:
+        return NOT_RECORDED
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
+        if value >= size:
+            unit = 1_000 if letter == "k" else size
+            return f"{value / unit:.3g}{letter}"
+    return f"{value:,}"
+
+
+def interval(measure: Measure | None, digits: int = 3) -> str:
+    """Returns `[low–high]`, or nothing where there is no interval."""
+    if measure is None or measure.low is None or measure.high is None:
+        return ""
+    between = " to " if min(measure.low, measure.high) < 0 else "–"
+    return f"[{number(measure.low, digits)}{between}{number(measure.high, digits)}]"
+
+
+def total_seconds(stage: StageRecord) -> float | None:
+    """Returns the seconds the stage took, as recorded: its total, or the sum of its parts."""
+    seconds = stage.metrics.seconds if stage.metrics else {}
+    return seconds.get("total", sum(seconds.values()) if seconds else None)
+
+
+def duration(seconds: float | None) -> str:
+    """Returns seconds as `41.2 s`, `3 min 05 s` or `2 h 10 min`, or a dash."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOT_RECORDED
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def metric_words(name: str) -> str:
+    """Returns a metric's name as one would say it: `log loss`, `f1 of negative`."""
+    kind, separator, label = name.partition("/")
+    return f"{kind} of {label}" if separator else kind.replace("_", " ")
+
+
+def rule_words(rule: Mapping[str, Any], slice_name: str | None) -> str:
+    """Returns a gate rule as one would say it, e.g. `accuracy on current ≥ 0.55`; a drop is a change for the worse."""
+    metric = metric_words(str(rule.get("metric", "?")))
+    asked = str(rule.get("slice", "current"))
+    place = f"earlier stage {slice_name}" if asked == EVERY_PREVIOUS and slice_name not in (None, asked) else asked
+    if asked == EVERY_PREVIOUS and place == asked:
+        place = "every earlier stage"
+    for key, words in (("at_least", "≥ {}"), ("at_most", "≤ {}"), ("drop_at_most", "drops ≤ {}")):
+        if rule.get(key) is not None:
+            return f"{metric} on {place} {words.format(f'{rule[key]:g}')}"
+    return f"{metric} on {place}"
+
+
+def decided(stage: StageRecord) -> str:
+    """Returns promote, hold or reject, or the state of a stage that is not decided."""
+    if stage.decision is not None:
+        return stage.decision.decision
+    return "unfinished" if stage.begun else "not begun"
+
+
+def summary(run: RunRecord) -> str:
+    """Returns what came of the run in one sentence."""
+    decisions = [(stage, stage.decision) for stage in run.stages if stage.decision is not None]
+    promoted = [stage for stage, decision in decisions if decision.decision == "promote"]
+    parts = []
+    if promoted:
+        every = len(promoted) == len(run.stages)
+        who = f"All {len(promoted)} stages were" if every and len(promoted) > 1 else f"{_listed(promoted)}"
+        latest = promoted[-1].decision
+        version = f" (latest: version {latest.version})" if latest and latest.version is not None else ""
+        parts.append(f"{who} promoted{version}")
+    for stage, decision in decisions:
+        if decision.decision != "promote":
+            reason = f": {decision.reason.rstrip('.')}" if decision.reason else ""
+            parts.append(f"{stage.name} was {DECISIONS.get(decision.decision, decision.decision)}{reason}")
+    waiting = [stage for stage in run.stages if stage.decision is None]
+    if waiting:
+        begun = [stage.name for stage in waiting if stage.begun]
+        state = f"{begun[0]} is not finished" if begun else f"{waiting[0].name} has not begun"
+        parts.append(f"{len(decisions)} of {len(run.stages)} stages decided, {state}")
+    return "; ".join(parts) + "." if parts else "No stage is recorded."
+
+
+def _listed(stages: Sequence[StageRecord]) -> str:
+    names = [stage.name for stage in stages]
+    if len(names) == 1:
+        return f"{names[0]} was"
+    return f"{', '.join(names[:-1])} and {names[-1]} were"
