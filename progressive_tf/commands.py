@@ -1,0 +1,89 @@
+"""What every command does alike: errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from progressive_tf.errors import ProgressiveError
+
+INTERRUPTED = 130
+
+# Read from the command line by `run_command`, because what went wrong may have gone wrong before parsing ended.
+_VERBOSE_FLAGS = ("-v", "--verbose")
+
+Verbose = Annotated[bool, typer.Option(*_VERBOSE_FLAGS, help="Say more; show the traceback of an unexpected error.")]
+"""The option that each command declares as `verbose: Verbose = False`."""
+
+
+def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs a typer application to its end and leaves the process with the exit code that fits.
+
+    A `ProgressiveError` is printed as `error: …` on stderr and ends with its own code; wrong usage ends with 2; an
+    interruption with 130, and says what the KeyboardInterrupt was raised with (how to resume); an unexpected error
+    with 1 and one line, or its traceback with -v. A command leaves with a code of its own by `raise typer.Exit(3)`.
+
+    Args:
+        app: the application; its commands declare `verbose: Verbose = False`.
+        arguments: the command line without the program's name; sys.argv's by default.
+
+    Raises:
+        SystemExit: always.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        code = _exit_code(app, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of a pipe has gone. Python flushes stdout once more at its end and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
+    try:
+        app(args=list(arguments))
+    except SystemExit as stop:
+        # Typer turns an interruption into exit code 130 and drops its message.
+        if stop.code == INTERRUPTED:
+            _say(_interruption(stop))
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt as interruption:
+        _say(_interruption(interruption))
+        return INTERRUPTED
+    except ProgressiveError as error:
+        _say(f"error: {error}")
+        if _is_verbose(arguments):
+            traceback.print_exc()
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if _is_verbose(arguments):
+            traceback.print_exc()
+        else:
+            _say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
+        return 1
+    return 0
+
+
+def _is_verbose(arguments: Sequence[str]) -> bool:
+    return any(flag in arguments for flag in _VERBOSE_FLAGS)
+
+
+def _interruption(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause) if cause is not None and str(cause) else "interrupted"
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()

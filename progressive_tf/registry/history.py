@@ -1,0 +1,80 @@
+"""What the journal's entries mean: publications, and where each alias points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from progressive_tf.registry.journal import ABANDONED, ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
+
+STABLE, PREVIOUS, CANARY, SHADOW = "stable", "previous", "canary", "shadow"
+MOVABLE_ALIASES = (STABLE, CANARY, SHADOW)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One attempt to make a version of a stage.
+
+    Args:
+        intent: the entry that began it.
+        state: intent, prepared, commit or abandoned: how far it came.
+        version: its number once prepared; a number that was prepared is never given to another.
+        manifest_sha256: hash of its manifest once prepared.
+        committed: when it became a version, or None.
+    """
+
+    intent: Entry
+    state: str = INTENT
+    version: int | None = None
+    manifest_sha256: str | None = None
+    committed: str | None = None
+
+    @property
+    def token(self) -> str:
+        """What names its temporary folder and ties its entries together."""
+        return str(self.intent.token)
+
+
+def publications(entries: Iterable[Entry]) -> tuple[Publication, ...]:
+    """Returns every publication ever begun, oldest first."""
+    found: dict[str, Publication] = {}
+    for entry in entries:
+        token = str(entry.token)
+        if entry.event == INTENT:
+            found[token] = Publication(entry)
+        elif entry.event == PREPARED:
+            found[token] = replace(
+                found[token], state=PREPARED, version=entry.version, manifest_sha256=entry.manifest_sha256
+            )
+        elif entry.event == COMMIT:
+            found[token] = replace(found[token], state=COMMIT, committed=entry.time)
+        elif entry.event == ABANDONED:
+            found[token] = replace(found[token], state=ABANDONED)
+    return tuple(found.values())
+
+
+def stable_history(entries: Iterable[Entry]) -> tuple[int, ...]:
+    """Returns the versions `stable` stands on: the last is `stable`, the one before it `previous`.
+
+    A promotion puts its version on top; a rollback takes the top away for good. So rolling back twice goes two
+    versions back and never returns to what was withdrawn, and a promotion after a rollback has as `previous` what was
+    stable just before it.
+    """
+    stack: list[int] = []
+    for entry in entries:
+        if entry.event == ROLLBACK:
+            stack.pop()
+        elif entry.event == ALIAS and entry.alias == STABLE and entry.version is not None:
+            stack.append(entry.version)
+    return tuple(stack)
+
+
+def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:
+    """Returns where each alias points; an alias that was never set is left out."""
+    entries = tuple(entries)
+    stack = stable_history(entries)
+    aliases = dict(zip((STABLE, PREVIOUS), reversed(stack), strict=False))
+    for entry in entries:
+        if entry.event == ALIAS and entry.alias in (CANARY, SHADOW) and entry.version is not None:
+            aliases[entry.alias] = entry.version
+    return aliases

@@ -1,0 +1,179 @@
+"""The journal of one model: an SQLite file that only grows and from which everything else follows.
+
+Write-ahead logging is not used. Writers are already one at a time (see lock.py), so it would bring nothing, and a
+plain rollback journal keeps the whole history in one file that can be copied and that works on network disks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from progressive_tf.registry.errors import RegistryError, RegistryUnwritableError
+
+JOURNAL_NAME = "journal.sqlite"
+FORMAT = 1
+BUSY_SECONDS = 30.0
+
+INTENT, PREPARED, COMMIT, ABANDONED, ALIAS, ROLLBACK = "intent", "prepared", "commit", "abandoned", "alias", "rollback"
+
+_SCHEMA = (
+    """
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        time TEXT NOT NULL,
+        who TEXT NOT NULL,
+        event TEXT NOT NULL,
+        token TEXT,
+        version INTEGER,
+        run TEXT,
+        stage TEXT,
+        weights_sha256 TEXT,
+        manifest_sha256 TEXT,
+        alias TEXT,
+        forced INTEGER NOT NULL,
+        reason TEXT
+    )
+    """,
+    "CREATE TRIGGER never_changed BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries never change'); END",
+    "CREATE TRIGGER never_removed BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'entries never go'); END",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal.
+
+    Args:
+        event: intent, prepared (complete in its temporary folder), commit, abandoned, alias (one moves) or rollback.
+        token: what the entries of one publication share.
+        version: the number it is about; for a rollback the version that `stable` returns to.
+        run: the run's id, with an intent.
+        stage: the stage's name, with an intent.
+        weights_sha256: hash of the stage's weights, with an intent.
+        manifest_sha256: hash of manifest.json, with prepared and commit.
+        alias: the alias that moves, or that the intent will move.
+        forced: True where a person overruled the gate.
+        reason: why, in a person's words or, for abandoned, in the registry's.
+        time: ISO 8601, UTC; given by the journal.
+        who: user name; given by the journal.
+        id: position in the journal, from 1; given by the journal.
+    """
+
+    event: str
+    token: str | None = None
+    version: int | None = None
+    run: str | None = None
+    stage: str | None = None
+    weights_sha256: str | None = None
+    manifest_sha256: str | None = None
+    alias: str | None = None
+    forced: bool = False
+    reason: str | None = None
+    time: str = ""
+    who: str = ""
+    id: int = 0
+
+
+_COLUMNS = tuple(field.name for field in fields(Entry))
+_WRITTEN = _COLUMNS[: _COLUMNS.index("id")]
+
+
+def read_entries(path: Path) -> tuple[Entry, ...]:
+    """Returns the whole journal, oldest first; nothing where there is none yet.
+
+    Raises:
+        RegistryError: the journal is damaged, locked by another program, or from a newer release.
+    """
+    if not path.exists():
+        return ()
+    with _connection(path) as connection:
+        if _format(connection, path) == 0:
+            return ()
+        rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM entries ORDER BY id").fetchall()
+    entries = (Entry(**dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+    return tuple(replace(entry, forced=bool(entry.forced)) for entry in entries)
+
+
+def append_entries(path: Path, entries: Sequence[Entry]) -> None:
+    """Adds entries in one transaction that is on the disk when this returns; creates the journal at first.
+
+    Raises:
+        RegistryError: the journal is damaged, locked by another program, full, or from a newer release.
+    """
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    who = _user_name()
+    with _connection(path, create=True) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        if _format(connection, path) == 0:
+            for statement in _SCHEMA:
+                connection.execute(statement)
+        places = ", ".join("?" * len(_WRITTEN))
+        for entry in entries:
+            values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": who}
+            connection.execute(
+                f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({places})", [values[name] for name in _WRITTEN]
+            )
+        connection.execute("COMMIT")
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    """Returns the journal's format, 0 for a file without one; refuses what a newer release wrote."""
+    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if found > FORMAT:
+        raise RegistryError(
+            f"{path} was written by a newer release (journal format {found}, this one knows up to {FORMAT}); "
+            "update progressive-tf"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def _connection(path: Path, create: bool = False) -> Iterator[sqlite3.Connection]:
+    # Readers open for writing too: SQLite then undoes a transaction that a killed writer left half done. Where the
+    # file cannot be written it falls back to reading by itself.
+    mode = "rwc" if create else "rw"
+    try:
+        connection = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA synchronous = EXTRA")
+            yield connection
+    except sqlite3.Error as error:
+        raise _in_words(error, path) from error
+
+
+def _in_words(error: sqlite3.Error, path: Path) -> RegistryError:
+    message = str(error)
+    if "locked" in message or "busy" in message:
+        return RegistryError(
+            f"{path} is locked by another program for more than {BUSY_SECONDS:.0f} s ({message}); close it and try "
+            "again"
+        )
+    if "full" in message:
+        return RegistryError(f"no space left for {path} ({message}); free some space and run the same command again")
+    if "readonly" in message or "unable to open" in message:
+        return RegistryUnwritableError(f"{path} cannot be written ({message}); check its owner and permissions")
+    if "disk I/O" in message:
+        return RegistryError(
+            f"the disk that holds {path} failed ({message}); check it, then run the same command again"
+        )
+    return RegistryError(
+        f"{path} is damaged or not a journal ({message}); the version folders beside it are not touched. Restore the "
+        "journal from a backup"
+    )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid {os.getuid()}"

@@ -1,0 +1,153 @@
+"""Where the files of one model lie, and how a publication that stopped anywhere is taken to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from progressive_tf.files import TEMPORARY_SUFFIX, fsync
+from progressive_tf.registry import history, journal
+from progressive_tf.registry.errors import RegistryError, from_os_error
+from progressive_tf.registry.folder import INCOMING_PREFIX, find_damage, remove_folder, seal_folder
+from progressive_tf.registry.history import Publication
+from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.lock import write_lock
+from progressive_tf.registry.views import stale_views, write_views
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The files of one model: numbered versions, the journal, the views of it, and the folders of exports under way.
+
+    Args:
+        path: `registry/<model>`.
+        name: the model's name.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.path / journal.JOURNAL_NAME
+
+    def version(self, number: int) -> Path:
+        """Returns the folder of a version."""
+        return self.path / str(number)
+
+    def incoming(self, intent: Entry) -> Path:
+        """Returns the temporary folder of a publication; TensorFlow Serving looks at numbers only."""
+        return self.path / f"{INCOMING_PREFIX}{intent.token}"
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Returns the journal, oldest entry first.
+
+        Raises:
+            RegistryError: it cannot be read, or is missing or empty although there are versions.
+        """
+        numbers = self.numbers()
+        entries = journal.read_entries(self.journal)
+        if numbers and not entries:
+            raise RegistryError(
+                f"{self.journal} is missing or empty although there are versions ({', '.join(map(str, numbers))}); "
+                "restore it from a backup"
+            )
+        return entries
+
+    def append(self, *entries: Entry) -> None:
+        """Adds entries to the journal in one transaction."""
+        journal.append_entries(self.journal, entries)
+
+    def numbers(self) -> list[int]:
+        """Returns the numbers that have a folder, released or not."""
+        if not self.path.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.path.iterdir() if path.name.isascii() and path.name.isdigit())
+
+    def next_number(self) -> int:
+        """Returns the number after every one that was ever prepared or that has a folder."""
+        spent = [publication.version or 0 for publication in history.publications(self.entries())]
+        return 1 + max([0, *spent, *self.numbers()])
+
+    @contextlib.contextmanager
+    def writing(self, wait_seconds: float) -> Iterator[None]:
+        """Holds the model's lock, settles what others left first, and brings the views up to date at the end.
+
+        Raises:
+            RegistryBusyError: another process is writing for longer than `wait_seconds`.
+            RegistryError: a file cannot be written.
+        """
+        with write_lock(self.path, wait_seconds):
+            try:
+                self._settle()
+                yield
+                self._refresh_views()
+            except OSError as error:
+                raise from_os_error(error, self.path) from error
+
+    def is_unsettled(self) -> bool:
+        """Returns whether a process is publishing now, or one was killed, or a view is not what the journal says."""
+        entries = self.entries()
+        states = {publication.state for publication in history.publications(entries)}
+        return (
+            bool(states & {journal.INTENT, journal.PREPARED})
+            or any(self._leftovers())
+            or bool(stale_views(self.path, self.name, history.current_aliases(entries)))
+        )
+
+    def complete(self, publication: Publication) -> None:
+        """Takes a prepared publication to its end from wherever it stopped; call it with the lock held.
+
+        Where its files are no longer what was prepared they are removed, and its number is never used.
+        """
+        number, manifest_sha256 = int(publication.version or 0), str(publication.manifest_sha256)
+        incoming, target = self.incoming(publication.intent), self.version(number)
+        damage = find_damage(target if target.exists() else incoming, number, manifest_sha256)
+        if damage:
+            # Renamed before it is removed: half a folder under a version's number must never be seen.
+            if target.exists():
+                os.rename(target, incoming)
+            remove_folder(incoming)
+            reason = f"damaged before it was released: {damage[0].file or 'its folder'} {damage[0].problem}"
+            self.append(Entry(journal.ABANDONED, token=publication.token, version=number, reason=reason))
+            return
+        if not target.exists():
+            os.rename(incoming, target)
+        fsync(self.path)
+        seal_folder(target)
+        intent = publication.intent
+        commit = Entry(
+            journal.COMMIT,
+            token=intent.token,
+            version=number,
+            manifest_sha256=manifest_sha256,
+            forced=intent.forced,
+            reason=intent.reason,
+        )
+        moves = [] if intent.alias is None else [replace(commit, event=journal.ALIAS, alias=intent.alias)]
+        self.append(commit, *moves)
+
+    def _settle(self) -> None:
+        for publication in history.publications(self.entries()):
+            if publication.state == journal.PREPARED:
+                self.complete(publication)
+            elif publication.state == journal.INTENT:
+                remove_folder(self.incoming(publication.intent))
+                self.append(Entry(journal.ABANDONED, token=publication.token, reason="interrupted during the export"))
+        for leftover in self._leftovers():
+            if leftover.is_dir():
+                remove_folder(leftover)
+            else:
+                leftover.unlink()
+        self._refresh_views()
+
+    def _leftovers(self) -> list[Path]:
+        return [*self.path.glob(f"{INCOMING_PREFIX}*"), *self.path.glob(f".*{TEMPORARY_SUFFIX}")]
+
+    def _refresh_views(self) -> None:
+        if self.journal.exists():
+            write_views(self.path, self.name, history.current_aliases(self.entries()))

@@ -1,0 +1,54 @@
+"""What a trained stage hands over to become a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StagedVersion:
+    """A stage that is ready to become a version; nothing is built until `export` is called.
+
+    Args:
+        model: the model's name in the registry, which is the plan's name.
+        run: the run's id, which is the name of the run's folder.
+        stage: the stage's name; one (run, stage) becomes at most one version.
+        weights_sha256: hash of the trained weights, equal for the same stage exported twice.
+        parent: number of the version of this model that training started from, or None for pretrained weights.
+        labels: the classes in the order of the served probabilities.
+        plan_sha256: hash of the resolved plan.
+        data_sha256: hash of the rows the stage consumed.
+        code_sha256: hash of the package's code.
+        environment: content of the run's environment.json; plain JSON.
+        metrics: figures to keep with the version, e.g. {"accuracy": 0.81}; plain JSON, null for what is missing.
+        decision: content of the stage's decision.json.
+        export: writes a SavedModel into the folder it is given, which exists and is empty.
+    """
+
+    model: str
+    run: str
+    stage: str
+    weights_sha256: str
+    parent: int | None
+    labels: tuple[str, ...]
+    plan_sha256: str
+    data_sha256: str
+    code_sha256: str
+    environment: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    export: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Forced:
+    """That a person overruled the gate, and why; who and when are the journal's.
+
+    Args:
+        reason: one sentence, not empty.
+    """
+
+    reason: str

@@ -1,0 +1,155 @@
+"""Versions, lineage, decisions and history as rich tables; draws what the registry says, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from progressive_tf.registry.folder import Damage
+from progressive_tf.registry.journal import ROLLBACK, Entry
+from progressive_tf.registry.version import Version
+from progressive_tf.registry.versions import ModelVersions
+
+_HASH_DIGITS = 12
+
+
+def version_record(version: Version) -> dict[str, Any]:
+    """Returns what a list of versions shows of one, as JSON-like values."""
+    return {
+        "model": version.model,
+        "version": version.number,
+        "aliases": list(version.aliases),
+        "created": version.created,
+        "run": version.run,
+        "stage": version.stage,
+        "forced": version.forced,
+        "accuracy": accuracy(version.manifest()),
+    }
+
+
+def accuracy(manifest: Mapping[str, Any] | None) -> float | None:
+    """Returns a manifest's metrics.accuracy, a number or a {"value": number}; None where it has none."""
+    metrics = (manifest or {}).get("metrics")
+    found = metrics.get("accuracy") if isinstance(metrics, dict) else None
+    if isinstance(found, dict):
+        found = found.get("value")
+    return float(found) if isinstance(found, int | float) else None
+
+
+def versions_table(records: Iterable[Mapping[str, Any]]) -> Table:
+    """Returns one row per version, from `version_record`."""
+    table = _table("model", "version", "aliases", "created", "run / stage", "accuracy")
+    for record in records:
+        figure = "" if record["accuracy"] is None else f"{record['accuracy']:.3f}"
+        origin = f"{record['run']}/{record['stage']}" + (" (forced)" if record["forced"] else "")
+        table.add_row(
+            *map(
+                escape,
+                (
+                    record["model"],
+                    str(record["version"]),
+                    ", ".join(record["aliases"]),
+                    record["created"],
+                    origin,
+                    figure,
+                ),
+            )
+        )
+    return table
+
+
+def version_details(model: ModelVersions, version: Version) -> Table:
+    """Returns the facts of one version: where it comes from, its hashes, metrics and lineage."""
+    manifest = version.manifest() or {}
+    table = Table(title=f"{escape(version.model)} version {version.number}", show_header=False, title_justify="left")
+    rows: dict[str, Any] = {
+        "aliases": ", ".join(version.aliases) or "none",
+        "released": version.created,
+        "run / stage": f"{version.run}/{version.stage}",
+        "lineage": " ← ".join(map(str, model.lineage(version.number))),
+        "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
+        "labels": ", ".join(map(str, manifest.get("labels", []))),
+        "metrics": ", ".join(f"{name} {_figure(value)}" for name, value in manifest.get("metrics", {}).items()),
+        **{name.removesuffix("_sha256"): str(manifest.get(name, ""))[:_HASH_DIGITS] for name in _HASHES},
+        "files": str(len(manifest.get("files", {}))),
+        "folder": str(version.folder),
+    }
+    if not manifest:
+        rows["manifest"] = "missing or broken; see `release verify`"
+    for name, value in rows.items():
+        table.add_row(name, escape(str(value)))
+    return table
+
+
+_HASHES = ("weights_sha256", "plan_sha256", "data_sha256", "code_sha256")
+
+
+def decision_table(decision: Mapping[str, Any]) -> Table:
+    """Returns the rules of a decision, a row each."""
+    reason = f": {decision['reason']}" if decision.get("reason") else ""
+    table = _table("metric", "slice", "estimate", "interval", "threshold", "n", "outcome", "reason")
+    table.title = escape(f"decision: {decision.get('decision', 'not recorded')}{reason}")
+    table.title_justify = "left"
+    for rule in decision.get("rules") or []:
+        table.add_row(
+            *map(
+                escape,
+                (
+                    str(rule.get("rule", {}).get("metric", "")),
+                    str(rule.get("slice", "")),
+                    _figure(rule.get("estimate")),
+                    f"{_figure(rule.get('low'))} … {_figure(rule.get('high'))}",
+                    _figure(rule.get("threshold")),
+                    _figure(rule.get("n")),
+                    str(rule.get("outcome", "")),
+                    str(rule.get("reason") or ""),
+                ),
+            )
+        )
+    return table
+
+
+def history_table(entries: Sequence[Entry]) -> Table:
+    """Returns journal entries, oldest first."""
+    table = _table("time", "who", "event", "version", "reason")
+    table.title, table.title_justify = "history", "left"
+    for entry in entries:
+        table.add_row(*map(escape, (entry.time, entry.who, _event(entry), _figure(entry.version), entry.reason or "")))
+    return table
+
+
+def damage_table(found: Iterable[tuple[str, Damage]]) -> Table:
+    """Returns what is damaged, from (model, damage) pairs."""
+    table = _table("model", "version", "file", "problem")
+    for model, damage in found:
+        table.add_row(*map(escape, (model, str(damage.version), damage.file or ".", damage.problem)))
+    return table
+
+
+def _event(entry: Entry) -> str:
+    forced = " (forced)" if entry.forced else ""
+    if entry.event == ROLLBACK:
+        return f"{entry.alias} rolled back{forced}"
+    if entry.alias is not None and entry.run is None:
+        return f"{entry.alias} moved{forced}"
+    if entry.run is not None:
+        return f"{entry.event} {entry.run}/{entry.stage}{forced}"
+    return entry.event + forced
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, dict):
+        value = value.get("value")
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

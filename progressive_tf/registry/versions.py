@@ -1,0 +1,288 @@
+"""The versions of one model: publishing a stage, moving aliases, checking what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Collection
+from pathlib import Path
+
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.registry import history, journal
+from progressive_tf.registry.errors import (
+    RegistryBusyError,
+    RegistryError,
+    RegistryUnwritableError,
+    StableMovedError,
+)
+from progressive_tf.registry.folder import Damage, build_folder, find_damage, read_manifest, remove_folder
+from progressive_tf.registry.history import PREVIOUS, STABLE, Publication
+from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.lock import WAIT_SECONDS
+from progressive_tf.registry.model_folder import ModelFolder
+from progressive_tf.registry.names import check_model_name
+from progressive_tf.registry.staged import Forced, StagedVersion
+from progressive_tf.registry.version import Version
+
+
+class ModelVersions:
+    """The versions of one model under `registry/<model>/`.
+
+    Args:
+        root: the registry's folder.
+        name: the model's name.
+        wait_seconds: how long to wait for another process that is writing to the same model.
+    """
+
+    def __init__(self, root: Path, name: str, wait_seconds: float = WAIT_SECONDS) -> None:
+        self.name = check_model_name(name)
+        self.files = ModelFolder(root / self.name, self.name)
+        self.wait_seconds = wait_seconds
+
+    # Reading needs no lock: the journal gives one consistent answer, and version folders never change.
+
+    @property
+    def exists(self) -> bool:
+        """True once anything was ever published, or begun to be, under this name."""
+        return self.files.journal.exists()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Returns the journal, oldest entry first."""
+        return self.files.entries()
+
+    def aliases(self) -> dict[str, int]:
+        """Returns the version number each alias points to; an alias that was never set is left out."""
+        return history.current_aliases(self.entries())
+
+    def versions(self) -> tuple[Version, ...]:
+        """Returns every version, by number."""
+        entries = self.entries()
+        aliases = history.current_aliases(entries)
+        found = [
+            Version(
+                model=self.name,
+                number=number,
+                folder=self.files.version(number),
+                run=str(publication.intent.run),
+                stage=str(publication.intent.stage),
+                weights_sha256=str(publication.intent.weights_sha256),
+                manifest_sha256=str(publication.manifest_sha256),
+                token=publication.token,
+                created=publication.committed,
+                forced=publication.intent.forced,
+                aliases=tuple(alias for alias, target in aliases.items() if target == number),
+            )
+            for publication in history.publications(entries)
+            if (number := publication.version) is not None and publication.committed is not None
+        ]
+        return tuple(sorted(found, key=lambda version: version.number))
+
+    def version(self, number: int) -> Version:
+        """Returns one version.
+
+        Raises:
+            InputError: there is none with this number.
+        """
+        for version in self.versions():
+            if version.number == number:
+                return version
+        raise InputError(unknown_name(f"version of {self.name}", str(number), self._numbers()))
+
+    def version_of_stage(self, run: str, stage: str) -> Version | None:
+        """Returns the version that a stage became, or None."""
+        matching = (version for version in self.versions() if (version.run, version.stage) == (run, stage))
+        return next(matching, None)
+
+    def lineage(self, number: int) -> tuple[int, ...]:
+        """Returns a version's number, its parent's, and so on to the first; stops at a manifest that is broken."""
+        chain: list[int] = []
+        following: int | None = number
+        while following is not None and following not in chain:
+            chain.append(following)
+            manifest = read_manifest(self.files.version(following))
+            parent = None if manifest is None else manifest.get("parent")
+            following = parent if isinstance(parent, int) else None
+        return tuple(chain)
+
+    def verify(self) -> tuple[Damage, ...]:
+        """Returns everything about the versions that is not as it was when they were released; empty if intact."""
+        # Folders before journal: a version that another process releases meanwhile is prepared before it has a folder.
+        numbers = self.files.numbers()
+        found: list[Damage] = []
+        known = set()
+        for publication in history.publications(self.entries()):
+            if publication.version is not None and publication.state != journal.ABANDONED:
+                known.add(publication.version)
+            if publication.version is not None and publication.state == journal.COMMIT:
+                folder = self.files.version(publication.version)
+                found.extend(find_damage(folder, publication.version, str(publication.manifest_sha256)))
+        found.extend(
+            Damage(number, "", "in no journal; nothing is known about it") for number in numbers if number not in known
+        )
+        return tuple(sorted(found, key=lambda damage: (damage.version, damage.file)))
+
+    # Writing: one process at a time, and what another left unfinished is settled first.
+
+    def publish(
+        self,
+        staged: StagedVersion,
+        *,
+        alias: str | None = STABLE,
+        when_stable_in: Collection[int | None] | None = None,
+        forced: Forced | None = None,
+    ) -> Version:
+        """Makes a stage a version, and points an alias to it.
+
+        The same stage with the same weights gives the same version again, however often it is asked for and wherever
+        an earlier attempt was killed. The caller writes decision.json afterwards.
+
+        Args:
+            staged: the stage and how to export it.
+            alias: the alias to move (stable, canary, shadow), or None to move none.
+            when_stable_in: the versions the candidate was compared with (None in it: no version). If `stable` has
+                come to point elsewhere, and not to a version of the same run, nothing is published. None: not checked.
+            forced: why the gate was overruled, if it was.
+
+        Raises:
+            RegistryError: the stage is already a version with other weights, the parent is unknown, the export
+                failed or the disk is full; nothing half-written stays. What `export` raises beside OSError is
+                passed on.
+            StableMovedError: see `when_stable_in`.
+        """
+        if staged.model != self.name:
+            raise RegistryError(f"stage {staged.stage!r} belongs to model {staged.model!r}, not to {self.name!r}")
+        _check_alias(alias)
+        with self.files.writing(self.wait_seconds):
+            earlier = self.version_of_stage(staged.run, staged.stage)
+            if earlier is not None:
+                return self._same_stage(earlier, staged)
+            self._check_parent(staged)
+            self._check_stable(staged, when_stable_in)
+            intent = Entry(
+                journal.INTENT,
+                token=secrets.token_hex(8),
+                run=staged.run,
+                stage=staged.stage,
+                weights_sha256=staged.weights_sha256,
+                alias=alias,
+                forced=forced is not None,
+                reason=None if forced is None else forced.reason,
+            )
+            self.files.append(intent)
+            number = self.files.next_number()
+            incoming = self.files.incoming(intent)
+            try:
+                manifest_sha256 = build_folder(incoming, staged, number, forced)
+            except BaseException:
+                remove_folder(incoming)
+                # Where the journal cannot be written either, the next writer closes the intent.
+                with contextlib.suppress(RegistryError):
+                    self.files.append(Entry(journal.ABANDONED, token=intent.token, reason="the export failed"))
+                raise
+            # From here on a restart completes the version: the number is spent and the folder is whole on the disk.
+            self.files.append(
+                Entry(journal.PREPARED, token=intent.token, version=number, manifest_sha256=manifest_sha256)
+            )
+            self.files.complete(Publication(intent, journal.PREPARED, number, manifest_sha256))
+            return self.version(number)
+
+    def make_stable(self, number: int, forced: Forced) -> Version:
+        """Points `stable` to a version that exists, because a person says so.
+
+        Raises:
+            InputError: there is no such version.
+            RegistryError: the version is damaged.
+        """
+        with self.files.writing(self.wait_seconds):
+            version = self.version(number)
+            if self.aliases().get(STABLE) != number:
+                self._refuse_damaged(version)
+                self.files.append(Entry(journal.ALIAS, version=number, alias=STABLE, forced=True, reason=forced.reason))
+            return self.version(number)
+
+    def rollback(self, reason: str | None = None) -> Version:
+        """Takes `stable` back to `previous`; `previous` becomes what was stable before that, if anything was.
+
+        What was withdrawn is not returned to by another rollback (see history.stable_history). Versions stay.
+
+        Returns:
+            The version that is stable now.
+
+        Raises:
+            InputError: there is nothing to go back to.
+            RegistryError: the version to go back to is damaged; the aliases stay.
+        """
+        if not self.entries():
+            raise InputError(f"the registry has no model {self.name!r}")
+        with self.files.writing(self.wait_seconds):
+            aliases = self.aliases()
+            if PREVIOUS not in aliases:
+                stable = aliases.get(STABLE)
+                stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
+                raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
+            version = self.version(aliases[PREVIOUS])
+            self._refuse_damaged(version)
+            self.files.append(Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason))
+            return self.version(version.number)
+
+    def settle(self) -> bool:
+        """Completes or removes what a killed process left, and rewrites the views if they are not the journal's.
+
+        Does nothing where there is nothing to do, where another process is writing (it settles itself), and where the
+        registry cannot be written.
+
+        Returns:
+            True if something was settled.
+        """
+        if not self.exists or not self.files.is_unsettled():
+            return False
+        try:
+            with self.files.writing(wait_seconds=0.0):
+                return True
+        except (RegistryBusyError, RegistryUnwritableError):
+            return False
+
+    def _same_stage(self, earlier: Version, staged: StagedVersion) -> Version:
+        if earlier.weights_sha256 != staged.weights_sha256:
+            raise RegistryError(
+                f"stage {staged.stage!r} of run {staged.run} is already {self.name} version {earlier.number}, with "
+                f"other weights ({earlier.weights_sha256[:12]}, now {staged.weights_sha256[:12]}); a stage becomes one "
+                "version. Start a new run"
+            )
+        return earlier
+
+    def _check_parent(self, staged: StagedVersion) -> None:
+        if staged.parent is not None and str(staged.parent) not in self._numbers():
+            raise RegistryError(
+                f"stage {staged.stage!r} says it started from {self.name} version {staged.parent}, which this registry "
+                "does not have; use the registry the run was started with"
+            )
+
+    def _check_stable(self, staged: StagedVersion, when_stable_in: Collection[int | None] | None) -> None:
+        stable = self.aliases().get(STABLE)
+        if when_stable_in is None or stable in when_stable_in:
+            return
+        if stable is not None and self.version(stable).run == staged.run:
+            return
+        stands = "no version" if stable is None else f"version {stable}"
+        raise StableMovedError(
+            f"stable of {self.name} now points to {stands}, which stage {staged.stage!r} was not compared "
+            "with; resume its run to compare them, or overrule it: release promote RUN/STAGE --force --reason"
+        )
+
+    def _refuse_damaged(self, version: Version) -> None:
+        damage = find_damage(version.folder, version.number, version.manifest_sha256)
+        if damage:
+            first = f"{damage[0].file or 'its folder'} {damage[0].problem}"
+            raise RegistryError(
+                f"{self.name} version {version.number} is damaged ({first}); stable stays where it is. Restore the "
+                "version's folder from a backup"
+            )
+
+    def _numbers(self) -> list[str]:
+        return [str(version.number) for version in self.versions()]
+
+
+def _check_alias(alias: str | None) -> None:
+    if alias is not None and alias not in history.MOVABLE_ALIASES:
+        raise InputError(unknown_name("alias", alias, history.MOVABLE_ALIASES))

@@ -1,0 +1,190 @@
+"""`python -m progressive_tf.release`: versions, aliases and their history."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from progressive_tf.commands import Verbose, run_command
+from progressive_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from progressive_tf.registry import ModelVersions, Registry, Version
+
+app = typer.Typer(
+    help="List, show, promote, roll back and verify the released versions.", no_args_is_help=True, add_completion=False
+)
+
+RegistryFolder = Annotated[Path, typer.Option("--registry", metavar="DIR", help="The registry's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, which is its plan's name.")]
+DEFAULT_REGISTRY = Path("registry")
+
+
+@app.command("list")
+def list_versions(
+    registry: RegistryFolder = DEFAULT_REGISTRY, as_json: AsJson = False, verbose: Verbose = False
+) -> None:
+    """List every version of every model."""
+    from progressive_tf.registry.tables import version_record, versions_table
+
+    models = _open(registry).models()
+    records = [version_record(version) for model in models for version in _settled(model).versions()]
+    if as_json:
+        _print_json(records)
+    elif records:
+        _print(versions_table(records))
+    else:
+        _print(f"no versions in {registry}")
+
+
+@app.command()
+def show(
+    name: ModelName,
+    number: Annotated[
+        int | None, typer.Argument(metavar="[N]", help="The version; by default the stable one, else the newest.")
+    ] = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show a version: manifest, lineage, the decision with its rules, and history."""
+    from dataclasses import asdict
+
+    from progressive_tf.registry.tables import decision_table, history_table, version_details, version_record
+
+    model = _settled(_open(registry).existing_model(name))
+    version = _default_version(model) if number is None else model.version(number)
+    # Without a number the question is about the model: its whole history.
+    entries = [
+        entry for entry in model.entries() if number is None or entry.token == version.token or entry.version == number
+    ]
+    manifest = version.manifest()
+    if as_json:
+        details = {"manifest": manifest, "lineage": model.lineage(version.number)}
+        _print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
+        return
+    _print(version_details(model, version))
+    if manifest is not None:
+        _print(decision_table(manifest.get("decision", {})))
+    _print(history_table(entries))
+
+
+@app.command()
+def promote(
+    stage: Annotated[Path, typer.Argument(metavar="RUN/STAGE", help="A run's folder and the name of its stage.")],
+    force: Annotated[bool, typer.Option("--force", help="Overrule the gate.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why; with --force. It stands in the journal.")] = "",
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Promote a stage that the gate held or rejected."""
+    from progressive_tf.registry import Forced
+    from progressive_tf.registry.candidate import describe_refusal, read_candidate
+
+    candidate = read_candidate(stage)
+    if force and not reason.strip():
+        raise InputError('--force needs --reason "…": why the gate is overruled; it stands in the journal')
+    forced = Forced(reason.strip()) if force else None
+    model = _settled(_open(registry).model(candidate.model))
+    version = model.version_of_stage(candidate.run, candidate.stage)
+    if version is not None:
+        stable = model.aliases().get("stable")
+        already = f"stage {candidate.stage!r} is already {model.name} version {version.number}"
+        if stable == version.number:
+            _print(f"{already}, and stable points to it")
+            return
+        if forced is None:
+            points = "nothing" if stable is None else f"version {stable}"
+            raise InputError(f'{already}; stable points to {points}. To move it give --force and --reason "…"')
+        version = model.make_stable(version.number, forced)
+        _print(f"{already}; stable points to it again")
+        return
+    if forced is None and not candidate.is_promoted_by_gate:
+        raise InputError(f'{describe_refusal(candidate)}\nTo promote it all the same give --force and --reason "…"')
+    # The only command here that needs TensorFlow, to build the SavedModel.
+    from progressive_tf.training.promotion import export_stage
+
+    staged = export_stage(candidate.run_folder, candidate.stage)
+    compared = None if forced else {None, staged.parent}
+    version = model.publish(staged, when_stable_in=compared, forced=forced)
+    _print(f"stage {candidate.stage!r} is {model.name} version {version.number}; stable points to it")
+
+
+@app.command()
+def rollback(
+    name: ModelName,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; it stands in the journal.")] = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Take stable back to previous; previous becomes what was stable before that. No version is deleted."""
+    model = _open(registry).existing_model(name)
+    withdrawn = model.aliases().get("stable")
+    version = model.rollback(reason)
+    previous = model.aliases().get("previous")
+    _print(f"{name}: stable {withdrawn} → {version.number}, previous {'none' if previous is None else previous}")
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One model; all by default.")] = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Compare every file of every version with its hash; exit code 1 if anything differs."""
+    from progressive_tf.registry.tables import damage_table
+
+    opened = _open(registry)
+    models = opened.models() if name is None else (opened.existing_model(name),)
+    found = [(model.name, damage) for model in models for damage in _settled(model).verify()]
+    if found:
+        _print(damage_table(found))
+        raise typer.Exit(1)
+    _print(f"{sum(len(model.versions()) for model in models)} versions are as they were released")
+
+
+def _open(folder: Path) -> Registry:
+    from progressive_tf.registry import Registry
+
+    return Registry(folder)
+
+
+def _settled(model: ModelVersions) -> ModelVersions:
+    if model.settle():
+        sys.stderr.write(f"{model.name}: completed what an interrupted command left, or rewrote the aliases' files\n")
+    return model
+
+
+def _default_version(model: ModelVersions) -> Version:
+    versions = model.versions()
+    if not versions:
+        raise InputError(f"{model.name} has no version yet")
+    stable = model.aliases().get("stable")
+    return versions[-1] if stable is None else model.version(stable)
+
+
+def _print(value: RenderableType) -> None:
+    from rich.console import Console
+
+    # Names and messages are no markup, and a path must not be broken where output is piped.
+    Console(soft_wrap=isinstance(value, str), markup=False, highlight=False).print(value)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()
