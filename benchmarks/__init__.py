@@ -1,0 +1,1 @@
+"""Figures that the README and the decisions quote, each by one command: python -m benchmarks.<name>."""
