@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progressive_tf.registry import Entry
+from progressive_tf.registry.history import current_aliases, publications, stable_history
+
+
+def promotion(number: int) -> Entry:
+    return Entry("alias", version=number, alias="stable")
+
+
+def test_without_entries_nothing_is_anything() -> None:
+    assert current_aliases([]) == {}
+    assert publications([]) == ()
+
+
+def test_a_rollback_takes_the_top_away_for_good() -> None:
+    entries = [promotion(1), promotion(2), promotion(3), Entry("rollback", version=2, alias="stable")]
+    assert current_aliases(entries) == {"stable": 2, "previous": 1}
+    assert current_aliases([*entries, promotion(4)]) == {"stable": 4, "previous": 2}
+
+
+@given(st.lists(st.booleans(), max_size=40))
+def test_previous_is_always_what_was_stable_before_stable(moves: list[bool]) -> None:
+    entries: list[Entry] = []
+    expected: list[int] = []
+    for number, is_promotion in enumerate(moves, start=1):
+        if is_promotion:
+            entries.append(promotion(number))
+            expected.append(number)
+        elif len(expected) > 1:
+            expected.pop()
+            entries.append(Entry("rollback", version=expected[-1], alias="stable"))
+    assert list(stable_history(entries)) == expected
+    aliases = current_aliases(entries)
+    assert aliases.get("stable") == (expected[-1] if expected else None)
+    assert aliases.get("previous") == (expected[-2] if len(expected) > 1 else None)
+
+
+def test_a_publication_remembers_how_far_it_came() -> None:
+    entries = [
+        Entry("intent", token="a", run="r", stage="s"),
+        Entry("abandoned", token="a"),
+        Entry("intent", token="b", run="r", stage="s"),
+        Entry("prepared", token="b", version=1, manifest_sha256="m"),
+        Entry("commit", token="b", version=1, manifest_sha256="m", time="now"),
+        promotion(1),
+    ]
+    first, second = publications(entries)
+    assert (first.state, first.version, first.committed) == ("abandoned", None, None)
+    assert (second.state, second.version, second.manifest_sha256, second.committed) == ("commit", 1, "m", "now")
