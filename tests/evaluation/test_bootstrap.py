@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from progressive_tf.evaluation import bootstrap
+from progressive_tf.evaluation.bootstrap import draw_sums, resample_drop, resample_metrics
+from progressive_tf.evaluation.metrics import metric_list
+from progressive_tf.evaluation.predictions import Predictions
+
+ANSWER_METRICS = ["accuracy", "f1_macro", "precision_weighted", "recall/b", "log_loss", "ece"]
+
+
+def model(truth: np.ndarray, right: np.ndarray, confidence: float = 0.9) -> Predictions:
+    predicted = np.where(right, truth, 1 - truth)
+    probabilities = np.where(np.eye(2)[predicted] > 0, confidence, 1 - confidence)
+    return Predictions(("a", "b"), truth, probabilities)
+
+
+def random_model(rows: int, seed: int, classes: int = 3) -> Predictions:
+    generator = np.random.default_rng(seed)
+    truth = np.random.default_rng(rows).integers(0, classes, size=rows)
+    return Predictions(tuple("abcdefgh"[:classes]), truth, generator.dirichlet(np.ones(classes), size=rows))
+
+
+@pytest.mark.parametrize(("distinct", "each"), [(3, 40), (120, 1)])
+def test_draws_keep_the_number_of_rows_and_hit_each_as_often(distinct: int, each: int) -> None:
+    counts = np.full(distinct, each)
+    sums = np.vstack(list(draw_sums(np.eye(distinct), counts, 4_000, seed=1)))
+    assert sums.shape == (4_000, distinct)
+    assert (sums.sum(axis=1) == distinct * each).all()
+    # A count is binomial: mean `each`, variance `each` (1 − 1/distinct).
+    variance = each * (1 - 1 / distinct)
+    assert np.abs(sums.mean(axis=0) - each).max() < 5 * np.sqrt(variance / 4_000)
+    assert sums.var(axis=0).mean() == pytest.approx(variance, rel=0.1)
+
+
+def test_chunks_do_not_change_how_many_resamples_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "CHUNK_NUMBERS", 700)
+    found = resample_metrics(random_model(100, 1), ANSWER_METRICS, 333, seed=2)
+    assert {samples.samples.shape for samples in found.values()} == {(333,)}
+
+
+def test_the_seed_decides_everything() -> None:
+    predictions = random_model(60, 1)
+    first, again, other = (resample_metrics(predictions, ["f1_macro"], 200, seed)["f1_macro"] for seed in (3, 3, 4))
+    assert np.array_equal(first.samples, again.samples)
+    assert not np.array_equal(first.samples, other.samples)
+
+
+@pytest.mark.parametrize("name", ANSWER_METRICS)
+def test_the_order_of_rows_does_not_matter(name: str) -> None:
+    new, old = random_model(80, 1), random_model(80, 2)
+    order = np.random.default_rng(0).permutation(80)
+    straight = resample_drop(new, old, name, 300, seed=5)
+    shuffled = resample_drop(new.take(order), old.take(order), name, 300, seed=5)
+    assert straight.value == pytest.approx(shuffled.value, abs=1e-12)
+    assert np.allclose(straight.samples, shuffled.samples, atol=1e-12, equal_nan=True)
+
+
+def test_resamples_of_accuracy_spread_as_a_plus_four_proportion() -> None:
+    truth = np.arange(200) % 2
+    drawn = resample_metrics(model(truth, np.arange(200) < 150), ["accuracy"], 10_000, seed=1)["accuracy"]
+    share = (150 + 2) / (200 + 4)
+    assert drawn.value == 0.75
+    assert drawn.samples.mean() == pytest.approx(share, abs=0.002)
+    assert drawn.samples.std() == pytest.approx(np.sqrt(share * (1 - share) / 204), rel=0.04)
+
+
+def test_a_drop_spreads_as_paired_proportions() -> None:
+    truth, rows = np.arange(200) % 2, np.arange(200)
+    # 20 rows only the baseline gets right, 10 only the candidate.
+    drop = resample_drop(model(truth, rows >= 20), model(truth, (rows < 190)), "accuracy", 10_000, seed=1)
+    lost, won, total = 20 + 2, 10 + 2, 204
+    error = np.sqrt((lost + won - (lost - won) ** 2 / total) / total**2)
+    assert drop.value == pytest.approx(0.05)
+    assert drop.samples.mean() == pytest.approx((lost - won) / total, abs=0.002)
+    assert drop.samples.std() == pytest.approx(error, rel=0.04)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1_macro", "recall_weighted", "precision/a"])
+def test_flawless_and_identical_models_are_not_certain(name: str) -> None:
+    flawless = model(np.arange(30) % 2, np.ones(30, dtype=bool))
+    assert resample_metrics(flawless, [name], 2_000, seed=1)[name].samples.std() > 0.02
+    assert resample_drop(flawless, flawless, name, 2_000, seed=1).samples.std() > 0.02
+
+
+def test_a_small_class_is_as_uncertain_as_its_few_rows() -> None:
+    truth = (np.arange(1_000) < 10).astype(int)
+    flawless = model(truth, np.ones(1_000, dtype=bool))
+    found = resample_metrics(flawless, ["recall/a", "recall/b", "recall_macro"], 4_000, seed=1)
+    low = {name: float(np.nanquantile(drawn.samples, 0.05)) for name, drawn in found.items()}
+    assert low["recall/a"] > 0.99
+    assert low["recall/b"] < 0.8
+    assert 0.8 < low["recall_macro"] < 0.95
+
+
+def test_all_metrics_at_once_equal_each_alone() -> None:
+    predictions = random_model(50, 4)
+    names = metric_list(predictions.labels)
+    together = resample_metrics(predictions, names, 100, seed=9)
+    for name in names:
+        alone = resample_metrics(predictions, [name], 100, seed=9)[name]
+        assert np.array_equal(alone.samples, together[name].samples, equal_nan=True), name
+
+
+def test_calibration_error_is_resampled_around_its_estimate() -> None:
+    drawn = resample_metrics(random_model(300, 4), ["ece"], 2_000, seed=1)["ece"]
+    assert drawn.samples.mean() == pytest.approx(drawn.value)
+
+
+def test_other_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="same rows"):
+        resample_drop(random_model(50, 1), random_model(51, 1), "accuracy", 10, seed=1)
+
+
+def test_an_undefined_metric_is_refused() -> None:
+    with pytest.raises(ValueError, match="undefined"):
+        resample_metrics(model(np.zeros(5, int), np.ones(5, dtype=bool)), ["recall/b"], 10, seed=1)
