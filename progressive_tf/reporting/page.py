@@ -50,6 +50,7 @@ def render(run: RunRecord) -> str:
     environment.filters.update(
         number=wording.number,
         signed=wording.signed,
+        p_value=wording.p_value,
         count=wording.count,
         short_count=wording.short_count,
         interval=wording.interval,
@@ -102,7 +103,8 @@ def _time(stamp: str) -> str:
 
 
 def _packages(run: RunRecord) -> dict[str, str]:
-    recorded = run.environment.packages if run.environment else {}
+    packages = run.environment.packages if run.environment else {}
+    recorded = {name: version or "not installed" for name, version in packages.items()}
     first = {name: recorded[name] for name in KEY_PACKAGES if name in recorded}
     return first | {name: recorded[name] for name in sorted(recorded) if name not in first}
 

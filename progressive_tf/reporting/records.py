@@ -133,7 +133,7 @@ class Environment:
 
     python: str | None = None
     platform: str | None = None
-    packages: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str | None] = field(default_factory=dict)
     code: str | None = None
     devices: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

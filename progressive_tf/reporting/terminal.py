@@ -8,16 +8,18 @@ from rich.text import Text
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import Measure, RunRecord, Weights
 
+INTERVAL_WIDTH = len("[0.000–0.000]")  # on a narrow terminal the interval goes below its value, whole
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
 
 
 def stage_table(records: RunRecord) -> Table:
     """Returns one row per stage: examples, weights, seconds, test and validation accuracy, decision, version."""
-    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
-    for heading in ("stage", "examples", "trainable / total", "seconds"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right", no_wrap=heading != "stage")
-    table.add_column("test accuracy", justify="right")
-    table.add_column("validation acc.", justify="right")
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("stage", overflow="fold")
+    for heading in ("examples", "trainable\n/ total", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("test\naccuracy", "validation\naccuracy"):
+        table.add_column(heading, justify="right", min_width=INTERVAL_WIDTH)
     table.add_column("decision", no_wrap=True)
     table.add_column("version", justify="right", no_wrap=True)
     for stage in records.stages:

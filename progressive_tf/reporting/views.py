@@ -124,7 +124,9 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         record=stage,
         decided=wording.decided(stage),
         started_from=_started_from(run, stage),
-        curves=learning_curves(f"{name}-curves", stage.name, stage.history, best) if stage.history else None,
+        curves=learning_curves(f"{name}-curves", stage.name, stage.history, best)
+        if any(stage.history.values())
+        else None,
         gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
         confusion=confusion,
         reliability=reliability_figure,

@@ -33,6 +33,11 @@ def signed(value: float | None, digits: int = 3) -> str:
     return f"+{text}" if value is not None and math.isfinite(value) and float(f"{value:.{digits}f}") > 0 else text
 
 
+def p_value(value: float | None) -> str:
+    """Returns a p value with three decimals, one that would read as zero as `< 0.001`."""
+    return "< 0.001" if value is not None and 0 <= value < 0.0005 else number(value)
+
+
 def count(value: int | None) -> str:
     """Returns an integer with thousands separated, or a dash."""
     return NOT_RECORDED if value is None else f"{value:,}"

@@ -44,11 +44,12 @@ def write_run(
     labels: Sequence[str] = ("negative", "positive"),
     decisions: Sequence[str] = ("promote", "promote", "hold"),
 ) -> Path:
-    """Writes the run and returns its folder."""
+    """Writes the run, with a stage for each decision, and returns its folder."""
     gate_line = "    gate: [{metric: accuracy, slice: current, at_least: 0.55}]\n"
     stages = "".join(
         f"  - name: {name}\n    data: {{take: {take}}}\n    adaptation: {{method: head}}\n{gate_line}"
         for name, take in zip(STAGES, EXAMPLES, strict=True)
+        if STAGES.index(name) < len(decisions)
     )
     files.write_text(run / "plan.yaml", PLAN + stages)
     files.write_json(run / "environment.json", _environment())
@@ -59,7 +60,7 @@ def write_run(
     files.write_text(run / "events.jsonl", "".join(json.dumps(event) + "\n" for event in events))
     files.write_json(run / "matrix.json", _matrix())
     version = 0
-    for index, name in enumerate(STAGES):
+    for index, name in enumerate(STAGES[: len(decisions)]):
         promoted = decisions[index] == "promote"
         version += promoted
         folder = run / "stages" / f"{index + 1:02d}-{name}"

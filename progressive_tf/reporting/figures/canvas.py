@@ -118,5 +118,5 @@ def _inline(document: str, name: str, description: str) -> Markup:
     body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     for variable, value in COLOURS.items():
-        body = body.replace(f": {value}", f": var(--{variable})")
+        body = body.replace(f": {value}", f": var(--{variable})").replace(f'"{value}"', f'"var(--{variable})"')
     return Markup(body.strip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
@@ -24,7 +25,8 @@ def learning_curves(name: str, stage: str, history: History, best_epoch: int | N
         history: columns of `history.csv`; those that are missing are left out.
         best_epoch: the epoch whose weights were kept, counted from 1.
     """
-    epochs = list(history.get("epoch", ()))
+    rows = max((len(values) for values in history.values()), default=0)
+    epochs = list(history.get("epoch", range(1, rows + 1)))
     marked = best_epoch if best_epoch in epochs else None
     description = f"Learning curves of stage {stage} over {len(epochs)} epochs"
     if marked is not None:
@@ -39,15 +41,18 @@ def learning_curves(name: str, stage: str, history: History, best_epoch: int | N
         rates = panels[2]
         if history.get("learning_rate"):
             rates.step(epochs, history["learning_rate"], where="mid", color=colour("ink"), linewidth=1.4)
-            rates.set_ylim(bottom=0)
+            highest = max((rate for rate in history["learning_rate"] if math.isfinite(rate)), default=0.0) or 1.0
+            rates.set_yticks([0, highest])
+            rates.set_ylim(0, 1.1 * highest)
         rates.set_title("Learning rate")
         rates.set_xlabel("epoch")
         rates.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         for axes in panels:
             clear_frame(axes, keep=("bottom",))
             axes.grid(axis="y")
-            axes.yaxis.set_major_locator(MaxNLocator(nbins=4 if axes is not rates else 2))
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            if axes is not rates:
+                axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
             if marked is not None:
                 label = f"best, epoch {marked}" if axes is panels[0] else None
                 axes.axvline(marked, color=colour("green"), linewidth=5, alpha=0.3, label=label, zorder=0)

@@ -62,7 +62,7 @@ def gate_rules(name: str, stage: str, rules: Sequence[RuleInterval]) -> Markup:
             _panel(axes, panel, group)
 
     height = 0.15 + sum(0.62 * len(group) + 0.6 for group in grouped)
-    return draw(name, f"Gate of stage {stage}: {described}", paint, height=height)
+    return draw(name, f"Gate of stage {stage}: {described}", paint, height=height, width=4.0)
 
 
 def _panel(axes: Axes, panel: str, rules: Sequence[RuleInterval]) -> None:

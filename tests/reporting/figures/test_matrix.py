@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+
+from progressive_tf.reporting.figures.matrix import accuracy_matrix, confusion_matrix
+
+
+def test_rows_are_named_and_cells_numbered() -> None:
+    source = accuracy_matrix("m", "gate", "accuracy", ["pilot", "full"], [[0.5, 0.51], [0.7, 0.65], [0.71, 0.8]])
+    for words in (">untrained<", ">after pilot<", ">after full<", ">0.510<", ">0.800<"):
+        assert words in source
+    assert "<pattern" not in source
+
+
+def test_a_cell_that_does_not_exist_is_hatched_and_has_no_number() -> None:
+    source = accuracy_matrix("m", "test", "accuracy", ["pilot", "full"], [[0.5, None], [0.7]])
+    assert "<pattern" in source
+    assert source.count(">0.500<") == 1
+    assert "after pilot: 0.700, none" in source
+    assert "after full" not in source
+
+
+def test_a_matrix_of_equal_or_absent_cells_is_drawn() -> None:
+    assert accuracy_matrix("m", "test", "accuracy", ["a"], [[0.5], [0.5]]).count(">0.500<") == 2
+    assert "<pattern" in accuracy_matrix("m", "test", "accuracy", ["a"], [[None]])
+
+
+def test_confusions_are_counts_with_shares() -> None:
+    source = confusion_matrix("c", "full", ["no", "yes"], np.array([[3, 1], [0, 0]]))
+    for words in (">3<", "75%", "25%", "3 of 4 test rows"):
+        assert words in source
+
+
+def test_many_classes_have_no_numbers_in_cells() -> None:
+    source = confusion_matrix("c", "full", [f"label {n}" for n in range(50)], np.eye(50, dtype=int) * 7)
+    assert ">7<" not in source
+    assert ">label 3<" not in source

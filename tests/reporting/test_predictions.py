@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progressive_tf.errors import InputError
+from progressive_tf.reporting.predictions import (
+    Predictions,
+    count_confusions,
+    most_confident_errors,
+    most_confused_pairs,
+    read_predictions,
+)
+
+LABELS = ("a", "b", "c")
+
+
+def _predictions(
+    truth: list[str], predicted: list[str], top: list[float], **columns: tuple[object, ...]
+) -> Predictions:
+    rows = len(truth)
+    probabilities = np.zeros((rows, len(LABELS)), dtype=np.float32)
+    for row, (label, probability) in enumerate(zip(predicted, top, strict=True)):
+        probabilities[row, LABELS.index(label)] = probability
+    values: dict[str, object] = {
+        "part": ("test",) * rows,
+        "slice": ("one",) * rows,
+        "place": tuple(("source", row) for row in range(rows)),
+        "text": tuple(f"text {row}" for row in range(rows)),
+    }
+    values.update(columns)
+    return Predictions(LABELS, label=tuple(truth), predicted=tuple(predicted), probabilities=probabilities, **values)  # type: ignore[arg-type]
+
+
+def test_confusions_by_hand() -> None:
+    predictions = _predictions(["a", "a", "b", "c"], ["a", "b", "b", "a"], [0.9] * 4)
+    counts = count_confusions(predictions, [0, 1, 2, 3])
+    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), max_size=30))
+def test_every_row_is_counted_once(pairs: list[tuple[str, str]]) -> None:
+    truth, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    rows = list(range(len(pairs)))
+    predictions = _predictions(truth, predicted, [0.8] * len(pairs))
+    counts = count_confusions(predictions, rows)
+    wrong = sum(one != other for one, other in pairs)
+    assert counts.sum() == len(pairs)
+    assert counts.sum() - np.trace(counts) == wrong == len(most_confident_errors(predictions, rows, 100))
+    assert sum(times for _, _, times in most_confused_pairs(predictions, rows, 100)) == wrong
+
+
+def test_errors_come_most_confident_first_and_no_more_than_asked() -> None:
+    predictions = _predictions(["a", "a", "b", "c"], ["b", "c", "b", "a"], [0.6, 0.9, 0.99, 0.7])
+    errors = most_confident_errors(predictions, [0, 1, 2, 3], 2)
+    assert [(error.text, error.label, error.predicted) for error in errors] == [
+        ("text 1", "a", "c"),
+        ("text 3", "c", "a"),
+    ]
+    assert errors[0].probability == pytest.approx(0.9)
+
+
+def test_pairs_come_commonest_first() -> None:
+    predictions = _predictions(["a", "b", "b"], ["b", "c", "c"], [0.6] * 3)
+    assert most_confused_pairs(predictions, [0, 1, 2], 5) == [("b", "c", 2), ("a", "b", 1)]
+
+
+def test_test_rows_are_the_stages_own_slice_or_every_row_once() -> None:
+    predictions = _predictions(
+        ["a"] * 5,
+        ["a"] * 5,
+        [0.9] * 5,
+        part=("gate", "test", "test", "test", "test"),
+        slice=("one", "one", "two", "two", "two"),
+        place=(("s", 1), ("s", 2), ("s", 2), ("s", 3), ("s", 3)),
+    )
+    assert predictions.test_rows("two") == [2, 3]
+    assert predictions.test_rows("unknown") == [1, 3]
+
+
+def _write(path: Path, labels: bytes | None = None, **replaced: object) -> Path:
+    columns: dict[str, object] = {
+        "part": ["test"], "slice": ["one"], "source": ["s"], "row": [0], "text": ["t"], "label": ["b"],
+        "predicted": ["a"], "probabilities": [[0.7, 0.3]],
+    }  # fmt: skip
+    columns.update(replaced)
+    table = pa.table({name: column for name, column in columns.items() if column is not None})
+    pq.write_table(table.replace_schema_metadata({b"labels": labels} if labels else None), path)
+    return path
+
+
+def test_labels_come_from_the_metadata_and_else_from_the_rows(tmp_path: Path) -> None:
+    recorded = read_predictions(_write(tmp_path / "one.parquet", labels=b'["b", "a"]'))
+    seen = read_predictions(_write(tmp_path / "two.parquet"))
+    assert recorded is not None
+    assert seen is not None
+    assert recorded.labels == ("b", "a")
+    assert seen.labels == ("a", "b")
+
+
+def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
+    assert read_predictions(tmp_path / "none.parquet") is None
+
+
+def test_predictions_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="column 'text' is missing"):
+        read_predictions(_write(tmp_path / "a.parquet", text=None))
+    with pytest.raises(InputError, match="expected 3 numbers a row"):
+        read_predictions(_write(tmp_path / "b.parquet", labels=b'["a", "b", "c"]'))
+    with pytest.raises(InputError, match="expected a JSON list"):
+        read_predictions(_write(tmp_path / "c.parquet", labels=b"negative"))

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from progressive_tf.errors import InputError
+from progressive_tf.reporting.records import Measure, RuleOutcome, read_run
+from progressive_tf.reporting.views import per_class, rule_interval, stage_views
+
+from .records_builder import SCRIPT, write_run
+
+
+def test_a_drop_is_drawn_as_an_improvement() -> None:
+    rule = {"metric": "accuracy", "slice": "all", "drop_at_most": 0.02}
+    drawn = rule_interval(RuleOutcome(rule, "hold", estimate=0.01, low=-0.01, high=0.03, threshold=0.02))
+    assert drawn is not None
+    assert (drawn.low, drawn.estimate, drawn.high, drawn.threshold) == (-0.03, -0.01, 0.01, -0.02)
+    assert drawn.floor
+
+
+@pytest.mark.parametrize(("key", "floor"), [("at_least", True), ("at_most", False)])
+def test_an_absolute_rule_is_drawn_as_it_is(key: str, floor: bool) -> None:
+    rule = {"metric": "ece", key: 0.1}
+    drawn = rule_interval(RuleOutcome(rule, "pass", estimate=0.05, low=0.04, high=None, threshold=0.1))
+    assert drawn is not None
+    assert (drawn.low, drawn.estimate, drawn.high, drawn.threshold) == (0.04, 0.05, None, 0.1)
+    assert drawn.floor is floor
+
+
+def test_a_rule_without_an_estimate_is_not_drawn() -> None:
+    assert rule_interval(RuleOutcome({"metric": "accuracy"}, "not-applicable", threshold=0.02)) is None
+
+
+def test_classes_are_collected_from_metric_names() -> None:
+    one, two = Measure(0.1), Measure(0.2)
+    found = per_class({"accuracy": one, "precision/a/b": one, "recall/a/b": two, "f1_macro": two, "other/a": one})
+    assert found == {"a/b": {"precision": one, "recall": two}}
+
+
+def test_a_stage_starts_from_the_newest_promoted_one(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run", decisions=("promote", "hold", "promote")))
+    assert [view.started_from for view in stage_views(run)] == ["pretrained", "pilot (version 1)", "pilot (version 1)"]
+
+
+def test_twenty_wrong_texts_the_surest_first(tmp_path: Path) -> None:
+    view = stage_views(read_run(write_run(tmp_path / "run")))[-1]
+    assert len(view.wrong) == 20
+    assert view.wrong[0].text == SCRIPT
+    assert [error.probability for error in view.wrong] == sorted((e.probability for e in view.wrong), reverse=True)
+
+
+def test_numbers_that_are_no_probabilities_are_refused_by_file(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "stages/01-pilot/predictions.parquet"
+    table = pq.read_table(path)
+    wrong = pa.array(np.full((table.num_rows, 2), 0.9).tolist(), pa.list_(pa.float32()))
+    pq.write_table(table.set_column(table.column_names.index("probabilities"), "probabilities", wrong), path)
+    with pytest.raises(InputError, match=r"01-pilot/predictions\.parquet: probabilities\[0\]"):
+        stage_views(read_run(run))
