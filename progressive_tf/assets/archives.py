@@ -1,0 +1,99 @@
+"""Reading one named file out of an archive, without unpacking anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from progressive_tf.errors import ProgressiveError
+
+ZIP_SUFFIXES = (".whl", ".zip")
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+def copy_member(archive: Path, member: Sequence[str], target: Path, *, limit: int) -> None:
+    """Copies one file of an archive to `target`.
+
+    The name inside the archive never decides where something is written, links are not followed, and names that
+    would leave the archive are refused.
+
+    Args:
+        archive: a zip (`.whl`, `.zip`) or a tar file, compressed or not.
+        member: the file's name; with more than one name, each but the last is an archive inside the one before.
+        target: where the content goes; replaced if it exists.
+        limit: bytes, > 0; a longer file is refused before its end is written.
+
+    Raises:
+        ProgressiveError: if the archive is damaged, or has no such file, or the file is not a plain one, or too long.
+    """
+    outer, inner = member[0], member[1:]
+    place = f"{archive.name}: {outer}"
+    try:
+        with _open_member(archive, outer) as stream:
+            if not inner:
+                _copy(stream, target, limit, place)
+                return
+            # Reading a tar needs a real file for its suffix and for seeking; it stands in the same temporary folder.
+            nested = target.with_name(f"{target.name}.within.{PurePosixPath(outer).name}")
+            _copy(stream, nested, None, place)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
+        raise ProgressiveError(f"{place}: the archive cannot be read ({error})") from error
+    try:
+        copy_member(nested, inner, target, limit=limit)
+    finally:
+        nested.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _open_member(archive: Path, name: str) -> Iterator[BinaryIO]:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise ProgressiveError(f"{archive.name}: {name!r} would leave the archive; a plain relative name is needed")
+    if archive.name.endswith(ZIP_SUFFIXES):
+        with zipfile.ZipFile(archive) as zipped, zipped.open(_plain_in_zip(zipped, name, archive.name)) as stream:
+            yield stream  # type: ignore[misc]  # ZipExtFile reads like a BinaryIO but is not declared as one
+    elif archive.name.endswith(TAR_SUFFIXES):
+        with tarfile.open(archive) as tarred:
+            content = tarred.extractfile(_plain_in_tar(tarred, name, archive.name))
+            if content is None:
+                raise ProgressiveError(f"{archive.name}: {name!r} is not a plain file")
+            with content:
+                yield content  # type: ignore[misc]
+    else:
+        raise ProgressiveError(f"{archive.name}: expected an archive named {', '.join(ZIP_SUFFIXES + TAR_SUFFIXES)}")
+
+
+def _plain_in_zip(archive: zipfile.ZipFile, name: str, archive_name: str) -> zipfile.ZipInfo:
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        raise ProgressiveError(f"{archive_name}: has no file {name!r}") from None
+    mode = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was made without Unix modes
+    if info.is_dir() or mode not in (0, stat.S_IFREG):
+        raise ProgressiveError(f"{archive_name}: {name!r} is a link or a folder; expected a plain file")
+    return info
+
+
+def _plain_in_tar(archive: tarfile.TarFile, name: str, archive_name: str) -> tarfile.TarInfo:
+    try:
+        info = archive.getmember(name)
+    except KeyError:
+        raise ProgressiveError(f"{archive_name}: has no file {name!r}") from None
+    if not info.isreg():
+        raise ProgressiveError(f"{archive_name}: {name!r} is a link or a folder; expected a plain file")
+    return info
+
+
+def _copy(stream: BinaryIO, target: Path, limit: int | None, place: str) -> None:
+    written = 0
+    with target.open("wb") as output:
+        while chunk := stream.read(1 << 20):
+            written += len(chunk)
+            if limit is not None and written > limit:
+                raise ProgressiveError(f"{place}: longer than the {limit:,} bytes expected")
+            output.write(chunk)

@@ -1,0 +1,99 @@
+"""Where assets stand: the user's own folders, installed modules, the repository's samples, the cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import progressive_tf
+from progressive_tf.assets.entry import Asset, AssetFile, InstalledFile, SampleFile
+from progressive_tf.files import sha256_file
+
+FOLDERS_VARIABLE = "PROGRESSIVE_TF_ASSETS"
+CACHE_VARIABLE = "PROGRESSIVE_TF_CACHE"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder in which an asset's files may stand; only what is in the cache is written by this package."""
+
+    kind: Literal["own", "installed", "samples", "cache"]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is missing (`found` is None) or has another hash than the catalogue says."""
+
+    path: Path
+    expected: str
+    found: str | None
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected sha256 {self.expected}, found {self.found or 'no file'}"
+
+
+def cache_root() -> Path:
+    """Returns the folder of the cache: PROGRESSIVE_TF_CACHE, or the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("progressive_tf"))
+
+
+def cache_folder(asset: Asset) -> Path:
+    """Returns the folder that an asset has, or would have, in the cache."""
+    return cache_root() / "assets" / asset.name
+
+
+def places(asset: Asset) -> Iterator[Place]:
+    """Yields where an asset is looked for, in order: the user's folders, then where it is at home."""
+    for folder in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep):
+        if folder:
+            yield Place("own", Path(folder).expanduser().absolute() / asset.name)
+    source = asset.files[0].sources[0]
+    if isinstance(source, SampleFile):
+        yield Place("samples", samples_folder())
+    elif isinstance(source, InstalledFile):
+        yield Place("installed", installed_folder(source))
+    else:
+        yield Place("cache", cache_folder(asset))
+
+
+def samples_folder() -> Path:
+    """Returns `data_samples/` beside the package, whether it exists or not."""
+    return Path(progressive_tf.__file__).parent.parent / "data_samples"
+
+
+def installed_folder(source: InstalledFile) -> Path:
+    """Returns the folder of a module's file without importing the module; it need not exist."""
+    found = importlib.util.find_spec(source.module)
+    home = Path(found.origin).parent if found is not None and found.origin else Path(source.module)
+    return (home / source.path).parent
+
+
+def missing_files(asset: Asset, folder: Path) -> list[AssetFile]:
+    """Returns the files of an asset that do not stand in `folder`."""
+    return [file for file in asset.files if not (folder / file.name).is_file()]
+
+
+def find_place(asset: Asset) -> Place | None:
+    """Returns the first place that holds at least one file of an asset; hashes are not looked at."""
+    return next((place for place in places(asset) if len(missing_files(asset, place.folder)) < len(asset.files)), None)
+
+
+def damages(asset: Asset, folder: Path) -> list[Damage]:
+    """Returns what is wrong with an asset's files in `folder`, in the catalogue's order; reads every byte."""
+    found = []
+    for file in asset.files:
+        path = folder / file.name
+        digest = sha256_file(path) if path.is_file() else None
+        if digest != file.sha256:
+            found.append(Damage(path, file.sha256, digest))
+    return found
