@@ -147,7 +147,7 @@ def verify(
     if found:
         _print(damage_table(found))
         raise typer.Exit(1)
-    _print(f"{sum(len(model.versions()) for model in models)} versions are as they were released")
+    _print(f"versions checked: {sum(len(model.versions()) for model in models)}, damaged: none")
 
 
 def _open(folder: Path) -> Registry:

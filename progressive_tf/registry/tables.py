@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.journal import ROLLBACK, Entry
@@ -41,18 +41,18 @@ def accuracy(manifest: Mapping[str, Any] | None) -> float | None:
 
 def versions_table(records: Iterable[Mapping[str, Any]]) -> Table:
     """Returns one row per version, from `version_record`."""
-    table = _table("model", "version", "aliases", "created", "run / stage", "accuracy")
+    table = _table("model", "version", "aliases", "created (UTC)", "run / stage", "accuracy")
     for record in records:
         figure = "" if record["accuracy"] is None else f"{record['accuracy']:.3f}"
         origin = f"{record['run']}/{record['stage']}" + (" (forced)" if record["forced"] else "")
         table.add_row(
             *map(
-                escape,
+                Text,
                 (
                     record["model"],
                     str(record["version"]),
                     ", ".join(record["aliases"]),
-                    record["created"],
+                    _moment(record["created"]),
                     origin,
                     figure,
                 ),
@@ -64,10 +64,10 @@ def versions_table(records: Iterable[Mapping[str, Any]]) -> Table:
 def version_details(model: ModelVersions, version: Version) -> Table:
     """Returns the facts of one version: where it comes from, its hashes, metrics and lineage."""
     manifest = version.manifest() or {}
-    table = Table(title=f"{escape(version.model)} version {version.number}", show_header=False, title_justify="left")
+    table = Table(title=Text(f"{version.model} version {version.number}"), show_header=False, title_justify="left")
     rows: dict[str, Any] = {
         "aliases": ", ".join(version.aliases) or "none",
-        "released": version.created,
+        "released": f"{_moment(version.created)} UTC",
         "run / stage": f"{version.run}/{version.stage}",
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
@@ -80,7 +80,7 @@ def version_details(model: ModelVersions, version: Version) -> Table:
     if not manifest:
         rows["manifest"] = "missing or broken; see `release verify`"
     for name, value in rows.items():
-        table.add_row(name, escape(str(value)))
+        table.add_row(name, Text(str(value)))
     return table
 
 
@@ -91,12 +91,12 @@ def decision_table(decision: Mapping[str, Any]) -> Table:
     """Returns the rules of a decision, a row each."""
     reason = f": {decision['reason']}" if decision.get("reason") else ""
     table = _table("metric", "slice", "estimate", "interval", "threshold", "n", "outcome", "reason")
-    table.title = escape(f"decision: {decision.get('decision', 'not recorded')}{reason}")
+    table.title = Text(f"decision: {decision.get('decision', 'not recorded')}{reason}")
     table.title_justify = "left"
     for rule in decision.get("rules") or []:
         table.add_row(
             *map(
-                escape,
+                Text,
                 (
                     str(rule.get("rule", {}).get("metric", "")),
                     str(rule.get("slice", "")),
@@ -114,10 +114,12 @@ def decision_table(decision: Mapping[str, Any]) -> Table:
 
 def history_table(entries: Sequence[Entry]) -> Table:
     """Returns journal entries, oldest first."""
-    table = _table("time", "who", "event", "version", "reason")
+    table = _table("time (UTC)", "who", "event", "version", "reason")
     table.title, table.title_justify = "history", "left"
     for entry in entries:
-        table.add_row(*map(escape, (entry.time, entry.who, _event(entry), _figure(entry.version), entry.reason or "")))
+        table.add_row(
+            *map(Text, (_moment(entry.time), entry.who, _event(entry), _figure(entry.version), entry.reason or ""))
+        )
     return table
 
 
@@ -125,8 +127,12 @@ def damage_table(found: Iterable[tuple[str, Damage]]) -> Table:
     """Returns what is damaged, from (model, damage) pairs."""
     table = _table("model", "version", "file", "problem")
     for model, damage in found:
-        table.add_row(*map(escape, (model, str(damage.version), damage.file or ".", damage.problem)))
+        table.add_row(*map(Text, (model, str(damage.version), damage.file or ".", damage.problem)))
     return table
+
+
+def _moment(time: str) -> str:
+    return time[:19].replace("T", " ")
 
 
 def _event(entry: Entry) -> str:

@@ -58,6 +58,20 @@ def test_nothing_in_a_released_folder_may_be_written(model: ModelVersions) -> No
     assert all(path.stat().st_mode & 0o222 == 0 for path in [folder, *folder.rglob("*")])
 
 
+def test_everything_is_on_the_disk_before_the_number_appears(
+    model: ModelVersions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: set[str] = set()
+
+    def note(path: Path) -> None:
+        assert not (model.files.path / "1").exists()
+        flushed.add("/".join(path.relative_to(model.files.path).parts[1:]))
+
+    monkeypatch.setattr(version_folder, "fsync", note)
+    folder = model.publish(staged("pilot")).folder
+    assert flushed == {"", *(path.relative_to(folder).as_posix() for path in folder.rglob("*"))}
+
+
 def test_the_same_stage_is_the_same_version_and_is_exported_once(model: ModelVersions) -> None:
     first = model.publish(staged("pilot"))
     model.publish(staged("beta"))
