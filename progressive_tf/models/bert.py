@@ -92,7 +92,8 @@ def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: 
         seed=derive_seed(seed, "initialisation", "head"),
         pooler=encoder.bert.pooler if pooling == "pooler" else None,
     )
-    return BlockModel(TextPreprocessing(vocabulary, lower_case, model.max_length), blocks, head, labels)
+    preprocess = TextPreprocessing(vocabulary, lower_case, model.max_length)
+    return BlockModel(preprocess, blocks, head, labels, config.hidden_size)
 
 
 def _random_encoder(model: Model, folder: Path) -> tuple[TFBertModel, list[str], bool]:

@@ -24,14 +24,15 @@ class BlockModel(tf.keras.Model):
     """A network that can be cut between any two of its blocks.
 
     A state is a dict of tensors with the batch first. `preprocess` turns raw inputs into the first state, every block
-    turns a state into the next, the head turns the last into logits. Entries named in `sequence_keys` have a length
-    axis after the batch, padded where `mask` (float32 [batch, length]) is 0.
+    turns a state into the next, the head turns the last into logits. Entries have a length axis after the batch, padded
+    where `mask` (float32 [batch, length]) is 0; between blocks the state is `hidden` and `mask`.
 
     Args:
         preprocess: callable, raw inputs [batch] → state; runs inside an exported graph.
         blocks: layers with `call(state, training) -> state`, first to last; their names must differ.
         head: layer with `call(state, training) -> logits float32 [batch, classes]`.
         labels: class names in the order of the logits.
+        width: numbers per position in the states between blocks.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class BlockModel(tf.keras.Model):
         blocks: Sequence[tf.keras.layers.Layer],
         head: tf.keras.layers.Layer,
         labels: Sequence[str],
+        width: int,
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
         self.blocks = list(blocks)
         self.head = head
         self.labels = tuple(labels)
+        self.width = width
 
     def run_blocks(self, state: State, first: int, last: int, training: bool = False) -> State:
         """Returns the state after blocks `first` … `last - 1`, given the state before block `first`."""
@@ -79,7 +82,7 @@ class BlockModel(tf.keras.Model):
 def named_weights(layer: tf.keras.layers.Layer) -> list[NamedWeight]:
     """Returns a block's or head's weights, named `<layer>/<what follows their common prefix>`."""
     paths = [variable.name.split(":")[0] for variable in layer.weights]
-    folder = os.path.commonprefix([path.rpartition("/")[0] + "/" for path in paths]).rpartition("/")[0]
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = [f"{layer.name}/{path[len(folder):].lstrip('/')}" for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f"layer {layer.name}: two weights share a name among {names}")

@@ -72,7 +72,7 @@ def parse_setting(text: str) -> dict[str, Any]:
         InputError: no `=`, or an empty part of the path.
     """
     path, separator, value = text.partition("=")
-    keys = [key for key in re.sub(r"\[(\d+)\]", lambda match: f".{int(match[1]) + 1}", path).split(".")]
+    keys = re.sub(r"\[(\d+)\]", lambda match: f".{int(match[1]) + 1}", path).split(".")
     if not separator or not all(keys):
         raise InputError(f"--set {text}: expected PATH=VALUE, such as stages.beta.epochs=3 or seed=8")
     result: Any = parse_scalar(value, f"--set {text}")

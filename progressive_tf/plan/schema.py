@@ -95,8 +95,8 @@ class Data(Strict):
     labels: Annotated[tuple[Text, ...], BeforeValidator(_tuple_from_list), Field(min_length=2)] | None = None
     split: Split = Split()
     quality: Quality = Quality()
-    slices: dict[Name, Text] = {}
-    validation_sets: dict[Name, Text] = {}
+    slices: dict[Name, Text] = Field(default_factory=dict)
+    validation_sets: dict[Name, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Data:
@@ -184,7 +184,7 @@ class Stage(Strict):
     schedule: Annotated[Schedule, BeforeValidator(_named)] = PlateauSchedule(name="plateau")
     early_stopping: EarlyStopping | None = EarlyStopping()
     adaptation: Adaptation = HeadAdaptation(method="head")
-    retention: dict[str, Any] = {}
+    retention: dict[str, Any] = Field(default_factory=dict)
     gate: Annotated[tuple[GateRule, ...], BeforeValidator(_tuple_from_list), Field(min_length=1)]
     loss: Annotated[Loss, BeforeValidator(_named)] = CrossEntropy(name="cross-entropy")
     pooling: Literal["mean", "pooler"] = "mean"

@@ -42,6 +42,11 @@ class PrefixOutputs:
             ],
         )
 
+    @property
+    def kept_bytes(self) -> int:
+        """How much memory the kept outputs take."""
+        return sum(output.nbytes for output in self._hidden.values())
+
     def missing(self, rows: np.ndarray) -> np.ndarray:
         """Returns those of the rows whose outputs are not kept yet, each once."""
         return np.array([row for row in np.unique(rows) if row not in self._hidden], np.int64)

@@ -44,7 +44,7 @@ class NonFiniteLoss(tf.keras.callbacks.Callback):
         value = (logs or {}).get(key, 0.0)
         if math.isfinite(value):
             return
-        kept = f"the weights of epoch {self._epoch} are kept in {self._backup}" if self._epoch else "nothing was changed"
+        kept = f"epoch {self._epoch}'s weights are kept in {self._backup}" if self._epoch else "nothing was changed"
         raise NonFiniteLossError(
             f"stage {self._stage}, epoch {self._epoch + 1}, {where}: the loss is {value}; {kept}. "
             f"Lower optimizer.learning_rate or set optimizer.clip_norm, then start again with --fresh"

@@ -1,0 +1,20 @@
+"""Which log lines a person sees: the package's own, and TensorFlow's only when asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Sets log levels; must run before TensorFlow is imported, whose C++ part reads its level only then."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    warnings.filterwarnings("ignore")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("progressive_tf").setLevel(logging.INFO)

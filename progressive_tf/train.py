@@ -1,0 +1,82 @@
+"""`python -m progressive_tf.train`: runs the stages of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from progressive_tf.commands import Verbose, run_command
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+EPILOG = """
+Examples: `python -m progressive_tf.train --stages 3` runs the default plan on movie reviews;
+`--plan offline` needs no network; `--plan mine.yaml --set stages.beta.epochs=3` runs a plan of your own.
+
+Exit codes: 0 every stage was released; 2 the plan, the data, the weights or a flag is wrong;
+3 a gate held or rejected a stage; 130 interrupted (the same command continues); 1 anything else.
+"""
+
+
+@app.command(epilog=EPILOG)
+def train(
+    plan: Annotated[
+        str, typer.Option(metavar="FILE|NAME", help="A plan file, or the name of a shipped plan.")
+    ] = "movie-reviews",
+    stages: Annotated[int | None, typer.Option(metavar="N", help="Run the first N stages; all by default.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=V", help="Change a key: seed=8, stages.beta.epochs=3. Repeatable."),
+    ] = None,
+    override: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A YAML file with changes, in the plan's own structure.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where runs are kept; runs/<plan> by default.")
+    ] = None,
+    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where released versions are kept.")] = Path("registry"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run instead of continuing the last.")] = False,
+    list_plans: Annotated[bool, typer.Option("--list-plans", help="List the shipped plans and stop.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Adapt a model stage by stage, and release each stage only if its gate passes.
+
+    Each stage starts from the last released weights, trains on its part of the data, is measured on everything seen so
+    far, and becomes an immutable version in the registry if its gate promotes it. The same command continues a run
+    that was stopped, and a finished run prints its table again.
+    """
+    from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans
+
+    if list_plans:
+        for name, path in shipped_plans().items():
+            typer.echo(f"{name:22} {plan_summary(path)}")
+        return
+    loaded = load_plan(plan, setting or (), override, stages)
+
+    from progressive_tf.logs import set_up_logging
+
+    set_up_logging(verbose)
+
+    from rich.console import Console
+
+    from progressive_tf.reporting.page import write_report
+    from progressive_tf.reporting.records import read_run
+    from progressive_tf.reporting.terminal import measures_line, stage_table
+    from progressive_tf.training.display import Display
+    from progressive_tf.training.release_loop import run_plan
+
+    finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display())
+    report = write_report(finished.run)
+    records = read_run(finished.run)
+    console = Console(soft_wrap=True)
+    console.print(stage_table(records))
+    console.print(measures_line(records), highlight=False)
+    console.print(f"report: {report}", highlight=False)
+    if not finished.promoted:
+        raise typer.Exit(3)
+
+
+if __name__ == "__main__":
+    run_command(app)

@@ -1,0 +1,47 @@
+"""What a run was computed with."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import progressive_tf
+
+PACKAGES = (
+    "progressive-tf", "tensorflow", "tensorflow-text", "tensorflow-addons", "transformers", "keras", "numpy",
+    "pandas", "scikit-learn", "scipy", "cleanlab", "pyarrow",
+)  # fmt: skip
+
+
+def describe_environment(devices: Sequence[str]) -> dict[str, Any]:
+    """Returns the content of environment.json."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+        "code": code_sha256(),
+        "devices": list(devices),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def code_sha256() -> str:
+    """Returns the hex SHA-256 over the package's own Python files."""
+    root = Path(progressive_tf.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,102 @@
+"""Scoring a trained stage: predictions on every slice, metrics with intervals, the R matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from progressive_tf.evaluation.intervals import intervals
+from progressive_tf.evaluation.measures import measures
+from progressive_tf.evaluation.metrics import measure
+from progressive_tf.files import write_json
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.predictions_file import (
+    Scored,
+    load_predictions,
+    missing_keys,
+    predict_rows,
+    save_predictions,
+    wanted_rows,
+)
+from progressive_tf.training.session import Session
+from progressive_tf.training.stage_record import StageRecord
+
+MATRIX_METRIC = "accuracy"
+
+
+def untrained_file(session: Session) -> Path:
+    """Returns where the predictions of the weights that the run started from stand."""
+    return session.run.path / "untrained.parquet"
+
+
+def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> Scored:
+    """Returns a stage's predictions on every slice, computing and saving what is missing.
+
+    Args:
+        session: the run.
+        stage: None for the weights that the run started from.
+        loaded: whether the network already is at these weights.
+    """
+    path = untrained_file(session) if stage is None else stage.predictions
+    wanted = wanted_rows(session.data)
+    rows = stage.rows() if stage is not None else None
+    if stage is not None and rows is not None and len(rows[1]):
+        wanted["validation", stage.name] = (session.data.stage_sources[stage.index], rows[1])
+    if missing_keys(path, wanted):
+        if not loaded:
+            session.load(stage)
+        settings = session.plan.stages[stage.index if stage is not None else 0]
+        depth = session.moved(stage.index if stage is not None else 0).frozen_depth
+        scored = predict_rows(session.features, session.data, wanted, depth, settings.cache.dtype)
+        save_predictions(path, scored, session.data)
+    return load_predictions(path)
+
+
+def stage_metrics(session: Session, stage: StageRecord, scored: Scored) -> dict[str, Any]:
+    """Returns the gate, test and validation parts of metrics.json."""
+
+    def measured(part: str, name: str) -> dict[str, dict[str, float | int | None]]:
+        seed = derive_seed(session.plan.seed, "bootstrap", stage.name, part, name)
+        return intervals(scored.predictions[part, name], seed=seed)
+
+    gate = {name: measured("gate", name) for part, name in scored.predictions if part == "gate"}
+    tested = {name: measured("test", name) for part, name in scored.predictions if part == "test"}
+    test = {
+        record.name: tested[name]
+        for record, name in zip(session.stages, session.data.slice_of, strict=True)
+        if name in tested
+    }
+    validation = measured("validation", stage.name) if ("validation", stage.name) in scored.predictions else {}
+    return {"gate": gate, "test": test, "validation": validation}
+
+
+def write_matrix(session: Session, trained: list[StageRecord]) -> None:
+    """Writes matrix.json from the predictions of every trained stage, filling columns of new stages.
+
+    Columns are the trained stages: row i, column j is the metric on stage j's slice after stage i; row 0 is untrained.
+    """
+    scored = [score(session, None), *(score(session, stage) for stage in trained)]
+    columns = session.data.slice_of[: len(trained)]
+
+    def cells(part: str) -> list[list[float | None]]:
+        return [
+            [
+                measure(row.predictions[part, name], MATRIX_METRIC) if (part, name) in row.predictions else None
+                for name in columns
+            ]
+            for row in scored
+        ]
+
+    gate, test = cells("gate"), cells("test")
+    gate_measures, test_measures = vars(measures(gate)), vars(measures(test))
+    write_json(
+        session.run.path / "matrix.json",
+        {
+            "metric": MATRIX_METRIC,
+            "stages": [stage.name for stage in trained],
+            "gate": gate,
+            "test": test,
+            **gate_measures,
+            "test_measures": test_measures,
+        },
+    )

@@ -1,0 +1,155 @@
+"""All the rows of a plan: sources, fixed parts, what each stage takes, and the slices it is measured on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.splits import Parts, fixed_parts
+from progressive_tf.data.stage_rows import StageRows, select_stage_rows, slice_rows
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.schema import Plan
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A named part of the evaluation data; rows are indices into the source.
+
+    Attributes:
+        name: of the first stage that has these rows, or the name given in the plan.
+        source: as named in the plan.
+        gate: int64 rows that decisions and the R matrix read.
+        test: int64 rows that are only reported; empty for slices that are not a stage's.
+    """
+
+    name: str
+    source: str
+    gate: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class PlanData:
+    """Every row that a plan uses.
+
+    Attributes:
+        labels: the classes.
+        sources: by the name the plan gives them.
+        codes: source → int32 [rows] indices into `labels`.
+        parts: source → its fixed parts.
+        stages: what each stage trains and validates on, in order.
+        stage_sources: the source of each stage.
+        slices: every distinct slice, stages' first.
+        slice_of: the name of the slice of each stage, in order.
+    """
+
+    labels: tuple[str, ...]
+    sources: Mapping[str, Source]
+    codes: Mapping[str, np.ndarray]
+    parts: Mapping[str, Parts]
+    stages: tuple[StageRows, ...]
+    stage_sources: tuple[str, ...]
+    slices: Mapping[str, Slice]
+    slice_of: tuple[str, ...]
+
+    @property
+    def evaluation_keys(self) -> np.ndarray:
+        """Folded-text keys of every validation, gate and test row of every source, uint64, sorted."""
+        keys = [np.empty(0, np.uint64)]
+        for name, parts in self.parts.items():
+            for rows in (parts.validation, parts.gate, parts.test):
+                keys.append(self.sources[name].keys[rows])
+        for part in self.slices.values():
+            keys.append(self.sources[part.source].keys[part.gate])
+        return np.unique(np.concatenate(keys))
+
+    @property
+    def sha256(self) -> str:
+        """Hash over the content of all sources."""
+        digests = sorted(source.sha256 for source in self.sources.values())
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
+    """Reads every source of a plan and fixes all parts, before any stage runs.
+
+    Raises:
+        InputError: anything wrong with the data or with what the plan asks of it.
+    """
+    plan, data = loaded.plan, loaded.plan.data
+    stage_sources = tuple(stage.data.source or data.source for stage in plan.stages)
+    places = {data.source: "data.source"}
+    for index, name in enumerate(stage_sources):
+        places.setdefault(name, f"stages[{index}].data.source")
+    for set_name, name in data.validation_sets.items():
+        places.setdefault(name, f"data.validation_sets.{set_name}")
+    sources = {
+        name: read_source(name, data, base=loaded.folder, cache=cache, place=place) for name, place in places.items()
+    }
+    labels = sources[data.source].labels
+    codes = {name: _codes(source, labels, places[name]) for name, source in sources.items()}
+    parts = {name: fixed_parts(sources[name], data.split) for name in dict.fromkeys([data.source, *stage_sources])}
+    slices, slice_of = _slices(plan, stage_sources, sources, parts)
+    return PlanData(
+        labels, sources, codes, parts, _stage_rows(plan, stage_sources, sources, parts), stage_sources, slices, slice_of
+    )
+
+
+def _codes(source: Source, labels: tuple[str, ...], place: str) -> np.ndarray:
+    unknown = [label for label in source.labels if label not in labels]
+    if unknown:
+        raise InputError(f"{place}: {source.name}: {unknown_name('label', unknown[0], labels)}")
+    return np.array([labels.index(label) for label in source.labels], np.int32)[source.label_codes]
+
+
+def _stage_rows(
+    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+) -> tuple[StageRows, ...]:
+    taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in sources}
+    selected = []
+    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+        rows = select_stage_rows(sources[name], parts[name], stage.data, taken[name], f"stages[{index}].data")
+        taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
+        selected.append(rows)
+    return tuple(selected)
+
+
+def _slices(
+    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+) -> tuple[dict[str, Slice], tuple[str, ...]]:
+    slices: dict[str, Slice] = {}
+    slice_of: list[str] = []
+    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+        place = f"stages[{index}].data.where"
+        gate = slice_rows(sources[name], parts[name].gate, stage.data.where, place)
+        test = slice_rows(sources[name], parts[name].test, stage.data.where, place)
+        same = [
+            known.name
+            for known in slices.values()
+            if known.source == name and np.array_equal(known.gate, gate) and np.array_equal(known.test, test)
+        ]
+        slice_of.append(same[0] if same else stage.name)
+        if not same:
+            slices[stage.name] = Slice(stage.name, name, gate, test)
+    none = np.empty(0, np.int64)
+    main = plan.data.source
+    for name, where in plan.data.slices.items():
+        _refuse_taken(name, slices, f"data.slices.{name}")
+        slices[name] = Slice(
+            name, main, slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}"), none
+        )
+    for name, source in plan.data.validation_sets.items():
+        _refuse_taken(name, slices, f"data.validation_sets.{name}")
+        slices[name] = Slice(name, source, np.arange(len(sources[source]), dtype=np.int64), none)
+    return slices, tuple(slice_of)
+
+
+def _refuse_taken(name: str, slices: Mapping[str, Slice], place: str) -> None:
+    if name in slices:
+        raise InputError(f"{place}: {name!r} is also a stage's name; choose another")

@@ -1,0 +1,149 @@
+"""From a trained stage to a version in the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.decision import GateResult
+from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.files import read_json, sha256_json
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.registry.errors import StableMovedError
+from progressive_tf.registry.staged import StagedVersion
+from progressive_tf.registry.versions import Version
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.checkpoint import checkpoint_sha256
+from progressive_tf.training.display import Display
+from progressive_tf.training.evaluation_step import score
+from progressive_tf.training.predictions_file import Scored, gate_view
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.saved_model import export_saved_model, predict_exported
+from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.stage_record import StageRecord
+
+
+def decide(session: Session, stage: StageRecord, scored: Scored) -> GateResult:
+    """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
+    baseline = session.newest_released(stage.index)
+    if baseline is not None:
+        return _judge(session, stage, scored, score(session, baseline))
+    if session.start_version is not None:
+        return _judge(session, stage, scored, score(session, None))
+    return _judge(session, stage, scored, None)
+
+
+def baseline_name(session: Session, stage: StageRecord) -> str | None:
+    """Returns what a stage is compared with, in words."""
+    baseline = session.newest_released(stage.index)
+    if baseline is not None:
+        version = session.versions.version_of_stage(session.run.name, baseline.name)
+        return f"stage {baseline.name}" + (f" (version {version.number})" if version else "")
+    return None if session.start_version is None else f"version {session.start_version}"
+
+
+def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
+    """Makes a promoted stage a version; returns it, and in words what became of `stable`.
+
+    `stable` moves unless it points to another run's version that this stage does not beat by the plan's own rules.
+    """
+    while True:
+        stable = session.versions.aliases().get("stable")
+        foreign = stable is not None and session.versions.version(stable).run != session.run.name
+        alias: str | None = "stable"
+        said = "stable points to it"
+        if stable is not None and foreign and stable != session.start_version:
+            refusal = _refused_by_stable(session, stage, scored, stable)
+            if refusal is not None:
+                alias, said = None, f"stable stays at version {stable}: {refusal}"
+        try:
+            version = session.versions.publish(
+                _staged(session, stage, decision), alias=alias, when_stable_in={stable}
+            )
+        except StableMovedError:
+            continue
+        return version, said
+
+
+def export_stage(run: Path, stage: str) -> StagedVersion:
+    """Returns a trained stage of a finished or held run, ready to become a version.
+
+    Args:
+        run: the run's folder.
+        stage: the stage's name.
+
+    Raises:
+        InputError: the run has no such stage, or it is not trained yet.
+    """
+    folder = RunFolder(run)
+    plan = folder.plan()
+    environment = read_json(run / "environment.json")
+    loaded = LoadedPlan(plan, Path(environment["plan_folder"]))
+    session = open_session(loaded, folder, Path(environment["registry"]), Display())
+    found = next((record for record in session.stages if record.name == stage), None)
+    if found is None or not found.is_trained or found.decision is None:
+        raise InputError(f"{run}: stage {stage} has not been trained and judged; run the plan first")
+    session.load(found)
+    return _staged(session, found, found.decision)
+
+
+def _judge(session: Session, stage: StageRecord, candidate: Scored, baseline: Scored | None) -> GateResult:
+    data, current = session.data, session.data.slice_of[stage.index]
+    released = [record for record in session.stages[: stage.index] if session.is_released(record)]
+    previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
+    named = [*session.plan.data.slices, *session.plan.data.validation_sets]
+
+    def view(scored: Scored) -> dict[str, Predictions]:
+        return gate_view(scored, current, previous, named, data.labels)
+
+    return judge(
+        session.plan.stages[stage.index].gate,
+        view(candidate),
+        None if baseline is None else view(baseline),
+        previous,
+        derive_seed(session.plan.seed, "bootstrap", stage.name, "gate"),
+    )
+
+
+def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, stable: int) -> str | None:
+    """Returns why a stage does not replace another run's stable version, or None if it does."""
+    version = session.versions.version(stable)
+    manifest = version.manifest()
+    if manifest is None or tuple(manifest["labels"]) != session.data.labels:
+        return "it predicts other classes, so the two cannot be compared"
+    session.display.line(f"comparing with version {stable}, which another run released")
+    theirs: dict[tuple[str, str], Predictions] = {}
+    for key, predictions in scored.predictions.items():
+        if key[0] == "gate":
+            source, rows = scored.rows[key]
+            probabilities = predict_exported(version.folder, session.data.sources[source].texts(rows))
+            theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities)
+    result = _judge(session, stage, scored, Scored(theirs, scored.rows))
+    return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
+
+
+def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
+    parent = session.newest_released(stage.index)
+    parent_version = session.start_version
+    if parent is not None:
+        found = session.versions.version_of_stage(session.run.name, parent.name)
+        parent_version = found.number if found else None
+    metrics = read_json(stage.folder / "metrics.json")
+    tested = metrics["test"].get(stage.name, {})
+    return StagedVersion(
+        model=session.plan.name,
+        run=session.run.name,
+        stage=stage.name,
+        weights_sha256=checkpoint_sha256(stage.folder),
+        parent=parent_version,
+        labels=session.data.labels,
+        plan_sha256=sha256_json(session.plan.model_dump(mode="json")),
+        data_sha256=stage.data()["rows_sha256"],
+        code_sha256=session.environment["code"],
+        environment=session.environment,
+        metrics={name: value["value"] for name, value in tested.items()},
+        decision=decision,
+        export=lambda folder: export_saved_model(session.network, folder),
+    )

@@ -1,0 +1,253 @@
+"""The release loop: each stage starts from the last released weights, trains, is measured, judged and released."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.quality import QualityReport, examine
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import NamedWeight
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.backup import load_arrays, save_arrays
+from progressive_tf.training.checkpoint import checkpoint_weight_names, save_checkpoint
+from progressive_tf.training.display import Display
+from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
+from progressive_tf.training.fit import fit_stage
+from progressive_tf.training.promotion import baseline_name, decide, publish
+from progressive_tf.training.run_folder import RunFolder, locked, open_run
+from progressive_tf.training.session import Session, open_session, total_weights
+from progressive_tf.training.stage_record import StageRecord
+
+HISTORY_MEASURES = ("loss", "accuracy")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended.
+
+    Attributes:
+        run: the run's folder.
+        promoted: whether every stage was released.
+    """
+
+    run: Path
+    promoted: bool
+
+
+class Clock:
+    """Seconds spent on each kind of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def measure(self, kind: str) -> Iterator[None]:
+        """Adds the time of the block to `kind`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - started
+
+    def to_json(self) -> dict[str, float]:
+        """Returns the seconds by kind, and in total since the clock was made."""
+        total = {"total": time.perf_counter() - self._started}
+        return {kind: round(value, 3) for kind, value in (self.seconds | total).items()}
+
+
+def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display: Display) -> Finished:
+    """Runs the stages of a plan, continuing the newest run that fits.
+
+    Args:
+        loaded: the plan, cut to the stages to run.
+        out: the folder of the plan's runs.
+        registry: the registry's folder.
+        fresh: begin a new run even if one could be continued.
+        display: where progress is shown.
+
+    Raises:
+        InputError: anything wrong with plan, data or weights.
+        KeyboardInterrupt: with a message that says how to resume.
+    """
+    with locked(out):
+        run, new = open_run(out, loaded, fresh)
+        display.line(f"{'run' if new else 'continuing'} {run.path}")
+        try:
+            return _run_stages(loaded, run, registry, display)
+        except KeyboardInterrupt:
+            run.log("interrupted")
+            raise KeyboardInterrupt(
+                f"interrupted; every finished epoch is saved in {run.path}. The same command continues there"
+            ) from None
+
+
+def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display) -> Finished:
+    clock = Clock()
+    run.log("started", stages=[stage.name for stage in loaded.plan.stages])
+    session = open_session(loaded, run, registry, display)
+    trained: list[StageRecord] = []
+    promoted = True
+    work: dict[str, float] = {}
+    for stage in session.stages:
+        decision = stage.decision
+        if decision is None:
+            decision, seconds = _run_stage(session, stage)
+            work = {kind: work.get(kind, 0.0) + seconds.get(kind, 0.0) for kind in {*work, *seconds}}
+        trained.append(stage)
+        released = session.is_released(stage)
+        promoted &= released
+        if not released and loaded.plan.on_hold == "stop":
+            left = [record.name for record in session.stages[stage.index + 1 :]]
+            if left:
+                display.line(f"{stage.name} was not released, so {', '.join(left)} does not start (on_hold: stop)")
+            break
+    write_matrix(session, trained)
+    run.log("finished", promoted=promoted, seconds=clock.to_json() | {f"stages_{key}": work[key] for key in work})
+    return Finished(run.path, promoted)
+
+
+def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], dict[str, float]]:
+    clock = Clock()
+    parent = session.newest_released(stage.index)
+    moved = session.moved(stage.index)
+    session.load(parent)
+    session.features.forget_stale_prefixes()
+    with clock.measure("evaluate"):
+        score(session, None) if stage.index == 0 else None
+    with clock.measure("data"):
+        train_rows, validation_rows = _settle_rows(session, stage, moved)
+    epochs: dict[str, Any] = {}
+    if not stage.is_trained:
+        epochs = _train(session, stage, parent, moved, train_rows, validation_rows, clock)
+    else:
+        session.load(stage)
+    with clock.measure("evaluate"):
+        scored = score(session, stage, loaded=True)
+        metrics = stage_metrics(session, stage, scored)
+        result = decide(session, stage, scored)
+    metrics |= epochs | {
+        "weights": {"trainable": moved.count, "total": total_weights(session.network)},
+        "seconds": clock.to_json(),
+    }
+    stage.save_metrics(metrics)
+    decision: dict[str, Any] = {
+        **result.to_json(),
+        "version": None,
+        "baseline": baseline_name(session, stage),
+        "started_from": parent.name if parent else "start",
+    }
+    if result.decision == "promote":
+        session.load(stage)
+        with clock.measure("export"):
+            version, stable = publish(session, stage, scored, decision)
+        decision |= {"version": version.number, "stable": stable}
+        stage.save_metrics(metrics | {"seconds": clock.to_json()})
+    stage.save_decision(decision)
+    session.run.log("decided", stage=stage.name, decision=decision["decision"], version=decision["version"])
+    released = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
+    session.display.line(f"{stage.name}: {decision['decision']} ({decision['reason']}){released}")
+    return decision, clock.seconds
+
+
+def _settle_rows(session: Session, stage: StageRecord, moved: MovedWeights) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the stage's training and validation rows after the quality findings were acted on."""
+    settled = stage.rows()
+    if settled is not None:
+        return settled
+    data, plan = session.data, session.plan
+    name = data.stage_sources[stage.index]
+    source, rows = data.sources[name], data.stages[stage.index]
+    dtype = plan.stages[stage.index].cache.dtype
+    report: QualityReport = examine(
+        source,
+        rows.train,
+        plan.data.quality,
+        place=f"stages[{stage.index}].data",
+        evaluation_keys=data.evaluation_keys,
+        embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, dtype),
+        seed=derive_seed(plan.seed, "label-noise", stage.name),
+    )
+    for finding in report.findings:
+        session.display.line(f"{stage.name}: {finding.message}")
+    if not len(rows.validation):
+        raise InputError(
+            f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
+        )
+    stage.save_rows(data, report.kept, rows.validation, report)
+    record = stage.data()
+    counts = "; ".join(
+        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items())}"
+        for part, labels in record["labels"].items()
+    )
+    session.display.line(f"{stage.name}: {counts}")
+    return report.kept, rows.validation
+
+
+def _train(
+    session: Session,
+    stage: StageRecord,
+    parent: StageRecord | None,
+    moved: MovedWeights,
+    train_rows: np.ndarray,
+    validation_rows: np.ndarray,
+    clock: Clock,
+) -> dict[str, Any]:
+    plan, settings = session.plan, session.plan.stages[stage.index]
+    name = session.data.stage_sources[stage.index]
+    session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
+    with clock.measure("prefix"):
+        both = np.concatenate([train_rows, validation_rows])
+        session.features.examples(name, both, moved.frozen_depth, settings.cache.dtype)
+        train = session.features.examples(name, train_rows, moved.frozen_depth, settings.cache.dtype)
+        validation = session.features.examples(name, validation_rows, moved.frozen_depth, settings.cache.dtype)
+    carried = _carried_optimizer(session, stage) if settings.optimizer.carry_state else None
+    with clock.measure("fit"):
+        fitted = fit_stage(
+            session.network, settings, moved, train, validation, plan.seed, stage.folder, session.display, carried
+        )
+    if _next_carries(session, stage):
+        arrays = {f"{index:05d}": value for index, value in enumerate(fitted.optimizer)}
+        save_arrays(_optimizer_file(stage), arrays, {})
+    inherited = checkpoint_weight_names(parent.folder) if parent is not None else set()
+    changed = inherited | {weight.name for weight in moved.weights}
+    save_checkpoint(stage.folder, session.network, _named(session, changed), session.base_sha256)
+    best = fitted.history[fitted.best_epoch - 1]
+    return {
+        "train": {measure: best[measure] for measure in HISTORY_MEASURES},
+        "epochs": fitted.epochs,
+        "best_epoch": fitted.best_epoch,
+    }
+
+
+def _named(session: Session, names: set[str]) -> list[NamedWeight]:
+    return [weight for weight in session.network.named_weights() if weight.name in names]
+
+
+def _optimizer_file(stage: StageRecord) -> Path:
+    return stage.folder / "checkpoint" / "optimizer.safetensors"
+
+
+def _next_carries(session: Session, stage: StageRecord) -> bool:
+    later = session.run.plan().stages[stage.index + 1 : stage.index + 2]
+    return bool(later) and later[0].optimizer.carry_state
+
+
+def _carried_optimizer(session: Session, stage: StageRecord) -> list[np.ndarray]:
+    before = session.stages[stage.index - 1] if stage.index else None
+    if before is None or not _optimizer_file(before).exists():
+        raise InputError(
+            f"stages[{stage.index}].optimizer.carry_state: the stage before kept no optimizer state; "
+            f"set it before that stage trains (with --fresh), or drop carry_state"
+        )
+    arrays, _ = load_arrays(_optimizer_file(before))
+    return [arrays[key] for key in sorted(arrays)]

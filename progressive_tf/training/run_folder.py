@@ -1,0 +1,146 @@
+"""A run on disk: which one a command continues, what it may change, and its log of events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.files import write_text
+from progressive_tf.plan.loading import LoadedPlan, validate
+from progressive_tf.plan.reading import read_yaml_mapping
+from progressive_tf.plan.schema import Plan
+
+
+class RunFolder:
+    """The folder of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    def stage(self, index: int, name: str) -> Path:
+        """Returns the folder of a stage; `index` counts from 0."""
+        return self.path / "stages" / f"{index + 1:02d}-{name}"
+
+    def plan(self) -> Plan:
+        """Returns the plan that the run was last continued with."""
+        path = self.path / "plan.yaml"
+        return validate(read_yaml_mapping(path), str(path))
+
+    def begun(self, plan: Plan) -> int:
+        """Returns how many stages of a plan have begun here."""
+        folders = [self.stage(index, stage.name) for index, stage in enumerate(plan.stages)]
+        return sum((folder / "data.json").exists() for folder in folders)
+
+    def log(self, event: str, **details: Any) -> None:
+        """Appends one line to events.jsonl, in a single write."""
+        entry = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, **details}
+        line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+        descriptor = os.open(self.path / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keeps a second process from training in the same output folder; the lock goes with the process.
+
+    Raises:
+        ProgressiveError: another process holds it.
+        InputError: the folder cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise ProgressiveError(f"--out {out}: another process is training here; wait for it or give another") from None
+    except OSError as error:
+        raise InputError(f"--out {out}: cannot be written: {error.strerror}; give another folder") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, bool]:
+    """Returns the run that this plan continues, or a new one, and whether it is new.
+
+    A run fits when the plan's name, model, data and seed are those it began with.
+
+    Args:
+        out: the folder of the plan's runs.
+        loaded: the plan.
+        fresh: begin a new run in any case.
+
+    Raises:
+        InputError: a stage that has begun is not what it was; the message lists what differs.
+    """
+    fitting = [] if fresh else sorted(out.glob(f"*-{loaded.identity}"))
+    fitting = [path for path in fitting if (path / "plan.yaml").exists()]
+    if not fitting:
+        started = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        path = out / f"{started}-{loaded.identity}"
+        while path.exists():
+            path = path.with_name(f"{started}a-{loaded.identity}")
+            started += "a"
+        path.mkdir(parents=True)
+        run = RunFolder(path)
+        write_text(path / "plan.yaml", loaded.to_yaml())
+        return run, True
+    run = RunFolder(fitting[-1])
+    earlier = run.plan()
+    begun = run.begun(earlier)
+    changes = differences(earlier, loaded.plan, begun)
+    if changes:
+        listed = "".join(f"\n  {change}" for change in changes)
+        raise InputError(
+            f"{run.path}: stages that have begun cannot change:{listed}\n"
+            f"undo the change, or begin a new run with --fresh"
+        )
+    if len(loaded.plan.stages) >= begun:
+        write_text(run.path / "plan.yaml", LoadedPlan(_grown(earlier, loaded.plan), loaded.folder).to_yaml())
+    return run, False
+
+
+def differences(earlier: Plan, now: Plan, begun: int) -> list[str]:
+    """Returns one line per key in which the begun stages, the start or the scenario of two plans differ."""
+    before, after = earlier.model_dump(mode="json"), now.model_dump(mode="json")
+    lines = [
+        f"{key}: was {before[key]!r}, now {after[key]!r}"
+        for key in ("task", "scenario", "start")
+        if before[key] != after[key]
+    ]
+    for index in range(min(begun, len(after["stages"]))):
+        place = f"stages[{index}]"
+        lines += _changed(before["stages"][index], after["stages"][index], place)
+    return lines
+
+
+def _grown(earlier: Plan, now: Plan) -> Plan:
+    """Returns the plan as it stands now, with the stages that a smaller `--stages` leaves out kept."""
+    kept = earlier.stages[len(now.stages) :]
+    names = {stage.name for stage in now.stages}
+    return now.model_copy(update={"stages": (*now.stages, *(stage for stage in kept if stage.name not in names))})
+
+
+def _changed(before: Any, after: Any, place: str) -> list[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*before, *(key for key in after if key not in before)]
+        return [line for key in keys for line in _changed(before.get(key), after.get(key), f"{place}.{key}")]
+    return [] if before == after else [f"{place}: was {before!r}, now {after!r}"]

@@ -1,0 +1,103 @@
+"""The files a stage leaves, and how far an interrupted stage had come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from progressive_tf.data.quality import QualityReport
+from progressive_tf.files import atomic_path, read_json, sha256_json, write_json
+from progressive_tf.training.checkpoint import checkpoint_file
+from progressive_tf.training.plan_data import PlanData
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage's folder.
+
+    Attributes:
+        index: from 0.
+        name: the stage's name.
+        folder: where its files stand.
+    """
+
+    index: int
+    name: str
+    folder: Path
+
+    @property
+    def predictions(self) -> Path:
+        """What the trained stage said about every slice."""
+        return self.folder / "predictions.parquet"
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the stage's final weights are saved."""
+        return checkpoint_file(self.folder).exists()
+
+    @property
+    def decision(self) -> dict[str, Any] | None:
+        """The content of decision.json, or None before the gate has decided."""
+        path = self.folder / "decision.json"
+        return read_json(path) if path.exists() else None
+
+    def save_decision(self, decision: dict[str, Any]) -> None:
+        """Writes decision.json, the last file of a stage."""
+        write_json(self.folder / "decision.json", decision)
+
+    def save_metrics(self, metrics: dict[str, Any]) -> None:
+        """Writes metrics.json."""
+        write_json(self.folder / "metrics.json", metrics)
+
+    def data(self) -> dict[str, Any]:
+        """Returns the content of data.json."""
+        return read_json(self.folder / "data.json")
+
+    def rows(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns the training and validation rows that the stage settled on, or None before it has."""
+        path = self.folder / "rows.parquet"
+        if not (self.folder / "data.json").exists():
+            return None
+        frame = pd.read_parquet(path)
+        train, validation = (frame.loc[frame["part"] == part, "index"] for part in ("train", "validation"))
+        return train.to_numpy(np.int64), validation.to_numpy(np.int64)
+
+    def save_rows(self, data: PlanData, train: np.ndarray, validation: np.ndarray, quality: QualityReport) -> None:
+        """Writes quality.json, rows.parquet and, last, data.json, which marks the stage as begun."""
+        name = data.stage_sources[self.index]
+        source, part = data.sources[name], data.slices[data.slice_of[self.index]]
+        used = {"train": train, "validation": validation, "gate": part.gate, "test": part.test}
+        labels = np.array(data.labels, dtype=object)
+        counts = {
+            key: {
+                label: int(np.count_nonzero(labels[data.codes[name][rows]] == label))
+                for label in data.labels
+            }
+            for key, rows in used.items()
+        }
+        frame = pd.DataFrame(
+            {
+                "part": ["train"] * len(train) + ["validation"] * len(validation),
+                "index": np.concatenate([train, validation]),
+                "row": source.rows[np.concatenate([train, validation])],
+            }
+        )
+        write_json(self.folder / "quality.json", quality.to_json())
+        with atomic_path(self.folder / "rows.parquet") as temporary:
+            frame.to_parquet(temporary, index=False)
+        write_json(
+            self.folder / "data.json",
+            {
+                "source": name,
+                "source_sha256": source.sha256,
+                "slice": part.name,
+                "train": len(train),
+                "validation": len(validation),
+                "labels": counts,
+                "rows_sha256": sha256_json({key: source.rows[rows].tolist() for key, rows in used.items()}),
+            },
+        )
