@@ -1,0 +1,92 @@
+"""Reads, splits and walks through a generated CSV of a million rows, and prints how much memory that took.
+
+python -m benchmarks.stream_million_rows [--rows 1000000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from progressive_tf.data.source import read_source
+from progressive_tf.data.splits import fixed_parts
+from progressive_tf.data.stage_rows import select_stage_rows
+from progressive_tf.plan.schema import Data, Split, StageData
+
+WORDS_PER_ROW = 27
+VOCABULARY = 20_000
+WALK = 1024
+
+
+def write_rows(path: Path, rows: int) -> None:
+    """Writes a CSV of random sentences with three classes of unequal size and a number column."""
+    generator = np.random.default_rng(0)
+    words = np.array(
+        ["".join(map(chr, generator.integers(97, 123, size))) for size in generator.integers(2, 9, VOCABULARY)]
+    )
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "label", "stars"])
+        for start in range(0, rows, 10_000):
+            size = min(10_000, rows - start)
+            texts = words[generator.integers(0, VOCABULARY, (size, WORDS_PER_ROW))]
+            labels = generator.choice(["negative", "neutral", "positive"], size, p=[0.3, 0.1, 0.6])
+            stars = generator.integers(1, 6, size)
+            writer.writerows(
+                (" ".join(text), label, star) for text, label, star in zip(texts, labels, stars, strict=True)
+            )
+
+
+def peak_megabytes() -> float:
+    """Returns the largest resident set this process has had, in MiB (Linux counts in KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints seconds and growth of the peak resident set after each step."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args(arguments).rows
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "generated.csv"
+        # In another process, so that this one's peak is that of reading.
+        writer = multiprocessing.get_context("spawn").Process(target=write_rows, args=(path, rows))
+        writer.start()
+        writer.join()
+        if writer.exitcode:
+            sys.exit(f"writing {path} failed")
+        print(f"{rows:,} rows, {path.stat().st_size / 2**20:.0f} MiB of CSV")
+        before, since = peak_megabytes(), time.perf_counter()
+
+        def report(step: str) -> None:
+            nonlocal since
+            now = time.perf_counter()
+            print(f"{step:<32} {now - since:7.1f} s   peak memory +{peak_megabytes() - before:.0f} MiB")
+            since = now
+
+        data = Data(source=path.name)
+        source = read_source(path.name, data, base=Path(folder), cache=Path(folder) / "cache")
+        report("read")
+        read_source(path.name, data, base=Path(folder), cache=Path(folder) / "cache")
+        report("read again, from the cache")
+        parts = fixed_parts(source, Split())
+        report("split")
+        stage = select_stage_rows(source, parts, StageData(all=True), (), "stages[0].data")
+        report("rows of a stage")
+        characters = 0
+        for start in range(0, len(stage.train), WALK):
+            characters += sum(map(len, source.texts(stage.train[start : start + WALK])))
+        report("walk through its texts")
+        print(f"{len(stage.train):,} texts of {characters / len(stage.train):.0f} characters on average")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

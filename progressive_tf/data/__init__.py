@@ -1,0 +1,1 @@
+"""Examples: reading them, dividing them into parts, and what is wrong with them."""

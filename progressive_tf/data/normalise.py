@@ -1,0 +1,239 @@
+"""Reads a file once, checks every row, and writes what later steps need in a form that is mapped into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from progressive_tf.data.folding import fold_number
+from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
+from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.data.store import ARRAYS_FILE, COLUMN_PREFIX, DESCRIPTION_FILE, ROWS_FILE, TEXT_FIELD
+from progressive_tf.errors import InputError
+from progressive_tf.files import fsync, sha256_json, write_json
+
+VERSION = 1  # of what is written; a new number makes older folders unused
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of a source.
+
+    Attributes:
+        path: where it is.
+        name: how messages call it.
+        reader: what reads it.
+        format: the reader's name, which tells one normal form from another.
+        part: -1, or the published part all its rows belong to: 0 train, 1 validation, 2 test.
+        binary: whether bytes of value zero are to be expected.
+    """
+
+    path: Path
+    name: str
+    reader: Reader
+    format: str
+    part: int = -1
+    binary: bool = False
+
+
+@dataclass
+class _Rows:
+    """What is kept of each row while a source is read."""
+
+    codes: array[int] = field(default_factory=lambda: array("i"))
+    keys: array[int] = field(default_factory=lambda: array("Q"))
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    parts: array[int] = field(default_factory=lambda: array("b"))
+    labels: dict[str, int] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
+    kind: ColumnKind = "text"
+
+
+def content_hash(files: tuple[InputFile, ...]) -> str:
+    """Returns the hex SHA-256 of one file's content, or of several files' hashes.
+
+    Raises:
+        InputError: a file is empty, or is binary where text is expected.
+    """
+    hashes = [_file_hash(file) for file in files]
+    return hashes[0] if len(hashes) == 1 else sha256_json(hashes)
+
+
+def _file_hash(file: InputFile) -> str:
+    digest = hashlib.sha256()
+    size = 0
+    with file.path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            if not file.binary and b"\0" in chunk:
+                utf16 = size == 0 and chunk.startswith((b"\xff\xfe", b"\xfe\xff"))
+                cause = "is UTF-16; save it as UTF-8" if utf16 else "is binary; expected text in UTF-8"
+                position = size + chunk.index(b"\0")
+                raise InputError(f"{file.name}: the file {cause} (byte {position:,} is zero)")
+            digest.update(chunk)
+            size += len(chunk)
+    if size == 0:
+        raise InputError(f"{file.name}: the file is empty; expected rows of text and label")
+    return digest.hexdigest()
+
+
+def normalise(
+    files: tuple[InputFile, ...],
+    content: str,
+    text: str,
+    label: str,
+    cache: Path,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Returns the folder with a source's normal form, writing it first unless it is there.
+
+    Args:
+        files: the source's files, whose rows follow one another.
+        content: what `content_hash` gave for them.
+        text: name of the text column.
+        label: name of the label column.
+        cache: the folder of all caches; this one is `cache/sources/<hash>/` and may be deleted at any time.
+        progress: called now and then with the number of rows read so far.
+
+    Raises:
+        InputError: rows or files are wrong; the message names up to ten rows of each kind of problem.
+    """
+    recipe = [VERSION, content, text, label, [[file.format, file.part] for file in files]]
+    target = cache / "sources" / sha256_json(recipe)[:32]
+    if (target / DESCRIPTION_FILE).is_file():
+        return target
+    with _folder_that_appears_whole(target) as folder:
+        _write(files, text, label, folder, progress)
+    return target
+
+
+@contextlib.contextmanager
+def _folder_that_appears_whole(target: Path) -> Iterator[Path]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    folder.mkdir()
+    try:
+        yield folder
+        for path in (*folder.iterdir(), folder):
+            fsync(path)
+        # Another process may have written the same folder meanwhile; a folder in use stays, and both are equal.
+        try:
+            os.rename(folder, target)
+        except OSError:
+            if not (target / DESCRIPTION_FILE).is_file():
+                raise
+        fsync(target.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(
+    files: tuple[InputFile, ...], text: str, label: str, folder: Path, progress: Callable[[int], None] | None
+) -> None:
+    kept = _Rows()
+    with contextlib.ExitStack() as stack:
+        sink = stack.enter_context(pyarrow.OSFile(str(folder / ROWS_FILE), "wb"))
+        writer: Any = None
+        schema: Any = None
+        for file in files:
+            first = len(kept.numbers)
+            problems = Problems(file.name)
+            for batch in file.reader(file.path, text, label, problems):
+                checked = check_cells(batch, text, label, problems)
+                if problems:
+                    continue  # the file is refused at its end; until then only what else is wrong with it matters
+                _keep(checked, first, file.part, kept)
+                table = _table(checked)
+                if writer is None:
+                    schema = table.schema
+                    writer = stack.enter_context(pyarrow.ipc.new_file(sink, schema))
+                if table.schema != schema:
+                    raise InputError(f"{file.name}: its columns differ from those of {files[0].name}; make them equal")
+                writer.write_batch(table)
+                if progress is not None:
+                    progress(len(kept.numbers))
+            problems.raise_if_any()
+            if len(kept.numbers) == first:
+                raise InputError(f"{file.name}: the file has no rows below its header; expected texts and labels")
+    _write_arrays(kept, folder)
+
+
+def check_cells(batch: Batch, text: str, label: str, problems: Problems) -> Batch:
+    """Notes every text and label that is not text in UTF-8, and every empty label.
+
+    Whole numbers are taken as labels, as they are in a text file.
+
+    Args:
+        batch: rows as a reader gave them.
+        text: name of the text column.
+        label: name of the label column.
+        problems: where such rows go.
+
+    Returns:
+        The batch with labels as text.
+    """
+    for position, value in enumerate(batch.texts):
+        _check_text(value, text, batch.rows[position], batch.lines[position], problems)
+    labels = [str(value) if type(value) is int else value for value in batch.labels]
+    for position, value in enumerate(labels):
+        row, line = batch.rows[position], batch.lines[position]
+        if _check_text(value, label, row, line, problems) and not value.strip():
+            problems.add(f"empty label (column {label!r})", row, line, advice="label these rows or take them out")
+    return replace(batch, labels=labels)
+
+
+def _check_text(value: Any, column: str, row: int, line: int, problems: Problems) -> bool:
+    if not isinstance(value, str):
+        kind = "null" if value is None else f"{type(value).__name__} {shorten(value, 20)}"
+        problems.add(f"no text in column {column!r}", row, line, kind, advice="give text, in quotes")
+        return False
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            problems.add(NOT_UTF8, row, line, f"half a surrogate pair in column {column!r}", advice=UTF8_ADVICE)
+            return False
+    return True
+
+
+def _keep(batch: Batch, first: int, part: int, kept: _Rows) -> None:
+    kept.keys.extend(fold_number(text) for text in batch.texts)
+    kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
+    kept.numbers.extend(row + first for row in batch.rows)
+    kept.parts.extend([part] * len(batch.rows))
+    kept.kind = batch.kind
+    kept.columns.update(batch.names)
+
+
+def _table(batch: Batch) -> Any:
+    fields = {TEXT_FIELD: pyarrow.array(batch.texts, pyarrow.large_string())}
+    fields |= {COLUMN_PREFIX + name: column for name, column in batch.columns.items()}
+    return pyarrow.record_batch(list(fields.values()), names=list(fields))
+
+
+def _write_arrays(kept: _Rows, folder: Path) -> None:
+    order = sorted(kept.labels)
+    ranks = np.empty(len(order), np.int32)
+    for rank, label in enumerate(order):
+        ranks[kept.labels[label]] = rank
+    with (folder / ARRAYS_FILE).open("wb") as stream:
+        np.savez(
+            stream,
+            codes=ranks[np.frombuffer(kept.codes, np.int32)],
+            keys=np.frombuffer(kept.keys, np.uint64),
+            rows=np.frombuffer(kept.numbers, np.int64),
+            parts=np.frombuffer(kept.parts, np.int8),
+        )
+    write_json(folder / DESCRIPTION_FILE, {"labels": order, "kind": kept.kind, "columns": sorted(kept.columns)})

@@ -1,0 +1,85 @@
+"""What every reader yields, and the columns it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import pyarrow
+
+from progressive_tf.data.problems import Problems
+from progressive_tf.errors import InputError, unknown_name
+
+BATCH_ROWS = 4096
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+ColumnKind = Literal["text", "json", "native"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A few thousand rows of one file.
+
+    Attributes:
+        rows: number of each row in its file, the first data row being 1.
+        lines: number of the line on which each row ends; the same as `rows` where a row is a line.
+        texts: what stands in the text column; anything, checked later.
+        labels: what stands in the label column; anything, checked later.
+        columns: the further columns as they are kept for queries; for JSON lines one column of objects.
+        kind: how `columns` are to be read: "text" (types are inferred), "json" (one object a row), "native".
+        keys: for kind "json", the names of the further columns.
+    """
+
+    rows: list[int]
+    lines: list[int]
+    texts: list[Any]
+    labels: list[Any]
+    columns: dict[str, pyarrow.Array]
+    kind: ColumnKind
+    keys: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the further columns."""
+        return self.keys if self.kind == "json" else frozenset(self.columns)
+
+    def only(self, positions: list[int]) -> Batch:
+        """Returns the batch with the rows at these positions."""
+        taken = pyarrow.array(positions, pyarrow.int64())
+        return replace(
+            self,
+            rows=[self.rows[position] for position in positions],
+            lines=[self.lines[position] for position in positions],
+            texts=[self.texts[position] for position in positions],
+            labels=[self.labels[position] for position in positions],
+            columns={name: column.take(taken) for name, column in self.columns.items()},
+        )
+
+
+class Reader(Protocol):
+    """Yields the rows of one file in batches; rows that cannot be read go to `problems`."""
+
+    def __call__(self, path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+        """Reads `path`; `text` and `label` name its columns; InputError if the file as a whole cannot be read."""
+        ...
+
+
+def check_columns(file: str, known: list[str], text: str, label: str) -> None:
+    """Raises InputError if a column is missing or a name stands twice.
+
+    Args:
+        file: how the file is called in messages.
+        known: the columns there are.
+        text: the text column's name.
+        label: the label column's name.
+    """
+    if text == label:
+        raise InputError(f"{file}: {text!r} is named as both text and label column; name two columns")
+    for wanted in (text, label):
+        if wanted not in known:
+            raise InputError(f"{file}: {unknown_name('column', wanted, known)}")
+    twice = sorted({name for name in known if known.count(name) > 1})
+    if twice:
+        raise InputError(f"{file}: column {twice[0]!r} stands twice in the header; rename one")

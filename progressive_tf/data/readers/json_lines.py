@@ -1,0 +1,78 @@
+"""JSON lines: one object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+
+from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.readers.batch import BATCH_ROWS, Batch
+from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.errors import InputError, unknown_name
+
+OBJECT_COLUMN = "object"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def read_json_lines(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+    """Yields the rows of a JSON lines file; see `Reader`. Blank lines are skipped."""
+    pending: list[tuple[int, int, dict[str, Any]]] = []
+    known: set[str] = set()
+    found: set[str] = set()
+    for row, line, value in _objects(path, problems):
+        known.update(value)
+        missing = [name for name in (text, label) if name not in value]
+        found.update({text, label}.difference(missing))
+        if missing:
+            problems.add(f"no key {missing[0]!r}", row, line, advice="give it to every object")
+            continue
+        pending.append((row, line, value))
+        if len(pending) == BATCH_ROWS:
+            yield _batch(pending, text, label)
+            pending = []
+    for wanted in (text, label):
+        if known and wanted not in found:  # in no object at all: the name is wrong, not the rows
+            raise InputError(f"{problems.file}: {unknown_name('column', wanted, known)}")
+    if pending:
+        yield _batch(pending, text, label)
+
+
+def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    row = 0
+    with path.open("rb") as stream:
+        for line, content in enumerate(stream, start=1):
+            raw = content.removeprefix(_BYTE_ORDER_MARK) if line == 1 else content
+            if not raw.strip():
+                continue
+            row += 1
+            try:
+                decoded = raw.decode()
+                value = json.loads(decoded)
+            except UnicodeDecodeError:
+                problems.add(NOT_UTF8, row, line, advice=UTF8_ADVICE)
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", "nested too deeply")
+                problems.add("not JSON", row, line, f"{reason} in {shorten(decoded.strip(), 30)}")
+            else:
+                if isinstance(value, dict):
+                    yield row, line, value
+                else:
+                    advice = "write one object a line, not a list of them"
+                    problems.add("not a JSON object", row, line, shorten(value, 30), advice=advice)
+
+
+def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str, label: str) -> Batch:
+    others = [{name: other for name, other in value.items() if name not in (text, label)} for _, _, value in pending]
+    return Batch(
+        rows=[row for row, _, _ in pending],
+        lines=[line for _, line, _ in pending],
+        texts=[value[text] for _, _, value in pending],
+        labels=[value[label] for _, _, value in pending],
+        columns={OBJECT_COLUMN: pyarrow.array([json.dumps(other) for other in others], pyarrow.large_string())},
+        kind="json",
+        keys=frozenset(name for other in others for name in other),
+    )

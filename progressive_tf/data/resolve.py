@@ -1,0 +1,99 @@
+"""From a name in a plan to the files it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from progressive_tf.assets import find, is_asset, locate
+from progressive_tf.assets.catalogue import catalogue
+from progressive_tf.assets.entry import Asset, Reading
+from progressive_tf.data.normalise import InputFile
+from progressive_tf.data.readers import BINARY_SUFFIXES, READERS
+from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
+from progressive_tf.data.readers.delimited import delimited_reader
+from progressive_tf.data.readers.orange_tab import orange_tab_reader
+from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
+from progressive_tf.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A source's name and files."""
+
+    name: str
+    files: tuple[InputFile, ...]
+
+
+def resolve(name_or_path: str, base: Path, place: str) -> Resolved:
+    """Returns the files behind an asset's name or a path.
+
+    Args:
+        name_or_path: as written in the plan.
+        base: the folder that relative paths start from.
+        place: where it stands in the plan; errors begin with it.
+
+    Raises:
+        InputError: no asset and no file of a known kind has this name.
+    """
+    if is_asset(name_or_path):
+        return _asset(find(name_or_path), place)
+    path = base / Path(name_or_path).expanduser()
+    if not path.exists():
+        names = [name for name, asset in catalogue().items() if _is_read(asset)]
+        hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in READERS else ""
+        raise InputError(f"{place}: there is no file {path}{hint}")
+    return _file(path, place)
+
+
+def _file(path: Path, place: str) -> Resolved:
+    if path.is_dir():
+        raise InputError(f"{place}: {path} is a folder; name a file ({', '.join(READERS)})")
+    suffix = path.suffix.lower()
+    if suffix not in READERS:
+        raise InputError(f"{place}: {path.name}: {unknown_name('file suffix', suffix, READERS)}")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{place}: {path} cannot be read: {error.strerror}") from error
+    file = InputFile(path, path.name, READERS[suffix], suffix, binary=suffix in BINARY_SUFFIXES)
+    return Resolved(path.name, (file,))
+
+
+def _is_read(asset: Asset) -> bool:
+    return asset.reading is not None and asset.format in _ASSET_READERS
+
+
+def _asset(asset: Asset, place: str) -> Resolved:
+    if asset.reading is None or asset.format not in _ASSET_READERS:
+        raise InputError(f"{place}: {asset.name} is {asset.title}; expected labelled texts")
+    reader = _ASSET_READERS[asset.format](asset.reading)
+    folder = locate(asset.name)
+    files = tuple(
+        InputFile(folder / file, f"{asset.name}/{file}", reader, f"{asset.name}/{asset.format}", _PARTS[part])
+        for part, file in sorted(asset.reading.parts.items(), key=lambda item: _PARTS[item[0]])
+    )
+    return Resolved(asset.name, files)
+
+
+def _renamed(reading: Reading) -> dict[str, str]:
+    pairs = ((reading.text, "text"), (reading.label, "label"))
+    return {name: usual for name, usual in pairs if name is not None}
+
+
+def _rated_sentences(reading: Reading) -> Reader:
+    columns, rating, neutral, labels = reading.columns, reading.rating, reading.neutral, reading.labels
+    if columns is None or rating is None or neutral is None or labels is None:
+        raise InputError("the catalogue says no columns, rating, neutral or labels for a set of rated sentences")
+    return rated_sentences_reader(columns, rating, neutral, labels, _renamed(reading))
+
+
+_PARTS = {"all": -1, "train": TRAIN, "validation": VALIDATION, "test": TEST}
+_ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
+    "csv": lambda reading: delimited_reader(",", _renamed(reading)),
+    "csv-split": lambda reading: delimited_reader(",", _renamed(reading)),
+    "orange-tab": lambda reading: orange_tab_reader(_renamed(reading)),
+    "rated-sentences": _rated_sentences,
+}

@@ -1,0 +1,175 @@
+"""The parts of a source, fixed before any stage takes data: validation, gate, test, and the pool stages take from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from progressive_tf.data.apportion import apportion, interleave, sizes_with_sum
+from progressive_tf.data.readers.batch import TEST, VALIDATION
+from progressive_tf.data.source import Source
+from progressive_tf.data.units import Units, find_units
+from progressive_tf.errors import InputError
+from progressive_tf.plan.schema import Split
+
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Rows of a source by what they are for; indices into the source, no row in two parts.
+
+    Attributes:
+        validation: int64, sorted; rows every stage shares; empty if each stage cuts its own share.
+        gate: int64, sorted; only decisions and the R matrix read them.
+        test: int64, sorted; only reported.
+        pool: int64, what stages take from, in nested order: each prefix has the pool's class proportions.
+        pool_validation: bool [pool], which of the pool's rows are for validation in the stage that takes them.
+    """
+
+    validation: np.ndarray
+    gate: np.ndarray
+    test: np.ndarray
+    pool: np.ndarray
+    pool_validation: np.ndarray
+
+
+def fixed_parts(source: Source, split: Split, place: str = "data.split") -> Parts:
+    """Returns the parts of a source; equal for equal rows and `split`, wherever the file is.
+
+    Rows with the same folded text, or the same value of `split.group`, go to the same part. A published split is kept:
+    its test rows are the test part, its validation rows (if any) the validation part, and shares are of the rest.
+
+    Args:
+        source: the rows.
+        split: sizes as counts or shares.
+        place: where the split stands in the plan; errors begin with it.
+
+    Raises:
+        InputError: the source is too small for what is asked.
+    """
+    units = find_units(source, split, place)
+    published = source.published if source.published is not None else np.zeros(len(source), np.int8)
+    drawn: dict[str, np.ndarray] = {}
+    if (published == TEST).any():
+        drawn["test"] = np.flatnonzero(published == TEST)
+    if (published == VALIDATION).any():
+        drawn["validation"] = np.flatnonzero(published == VALIDATION)
+    own_validation = isinstance(split.validation, float) and "validation" not in drawn
+    asked = {"test": split.test, "gate": split.gate}
+    if not own_validation:
+        asked["validation"] = split.validation
+    taken = np.isin(np.arange(len(source)), np.concatenate([np.empty(0, np.int64), *drawn.values()]))
+    whole = np.flatnonzero(~taken)
+    strata = _strata(source, units, whole, split.stratify)
+    weights = np.bincount(strata[whole], minlength=int(strata.max()) + 1)
+    for name in [name for name in asked if name not in drawn]:
+        left = np.flatnonzero(~taken)
+        size = _size(asked[name], len(whole), len(left), source, f"{place}.{name}")
+        drawn[name] = _draw(size, left, weights, strata, units)
+        if not len(drawn[name]):
+            smallest = int(np.bincount(units.of_row[left])[np.unique(units.of_row[left])].min())
+            raise InputError(
+                f"{place}.{name}: {size:,} asked, but rows of {source.name} that share a text or a group go "
+                f"together and the smallest such set has {smallest:,}; ask for more rows or choose another group"
+            )
+        taken[drawn[name]] = True
+    pool = _nested(np.flatnonzero(~taken), source, units, split.stratify)
+    flags = _flags(pool, source, units, split.validation) if own_validation else np.zeros(len(pool), bool)
+    empty = np.empty(0, np.int64)
+    return Parts(drawn.get("validation", empty), drawn["gate"], drawn["test"], pool, flags)
+
+
+def _size(asked: int | float, whole: int, left: int, source: Source, place: str) -> int:
+    size = asked if isinstance(asked, int) else round(asked * whole)
+    if size < 1:
+        raise InputError(f"{place}: {asked:g} of the {whole:,} rows of {source.name} is no row; raise it")
+    if size >= left:
+        before = "" if left == whole else f", of which {left:,} are left after the other parts"
+        raise InputError(
+            f"{place}: {size:,} asked, the source {source.name} has {whole:,} rows to divide{before}, and some must "
+            "stay for training; lower it"
+        )
+    return size
+
+
+def _strata(source: Source, units: Units, rows: np.ndarray, stratify: bool) -> np.ndarray:
+    """Returns int64 [rows of the source]: the label that all of a row's unit has, or one more for mixed units."""
+    if not stratify:
+        return np.zeros(len(source), np.int64)
+    codes = source.label_codes[rows].astype(np.int64)
+    count = len(units.rank)
+    lowest, highest = np.full(count, len(source.labels)), np.full(count, -1)
+    np.minimum.at(lowest, units.of_row[rows], codes)
+    np.maximum.at(highest, units.of_row[rows], codes)
+    return np.where(lowest == highest, lowest, len(source.labels))[units.of_row]
+
+
+def _draw(size: int, left: np.ndarray, weights: np.ndarray, strata: np.ndarray, units: Units) -> np.ndarray:
+    """Returns `size` rows of `left`, sorted, as whole units; fewer only if no units add up to `size`."""
+    names, first, sizes = np.unique(units.of_row[left], return_index=True, return_counts=True)
+    order = np.argsort(units.rank[names], kind="stable")
+    names, sizes, stratum = names[order], sizes[order], strata[left[first]][order]
+    available = np.bincount(strata[left], minlength=len(weights))
+    chosen = np.zeros(len(names), bool)
+    for label, quota in enumerate(apportion(size, weights, available).tolist()):
+        members = np.flatnonzero(stratum == label)
+        chosen[members[_first_fit(sizes[members], quota)]] = True
+    missing = size - int(sizes[chosen].sum())
+    if missing:
+        others = np.flatnonzero(~chosen)
+        chosen[others[_first_fit(sizes[others], missing)]] = True
+    if int(sizes[chosen].sum()) < size:
+        chosen = _exact(sizes, size)
+    return left[np.isin(units.of_row[left], names[chosen])]
+
+
+def _first_fit(sizes: np.ndarray, room: int) -> np.ndarray:
+    """Returns the positions taken when each unit in turn is taken if it still fits."""
+    ahead = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
+    taken = list(range(ahead))
+    room -= int(sizes[:ahead].sum())
+    for position in range(ahead, len(sizes)):
+        if room == 0:
+            break
+        if sizes[position] <= room:
+            taken.append(position)
+            room -= int(sizes[position])
+    return np.array(taken, np.int64)
+
+
+def _exact(sizes: np.ndarray, size: int) -> np.ndarray:
+    wanted = Counter(sizes_with_sum(Counter(sizes.tolist()), size))
+    chosen = np.zeros(len(sizes), bool)
+    for unit_size, count in wanted.items():
+        chosen[np.flatnonzero(sizes == unit_size)[:count]] = True
+    return chosen
+
+
+def _nested(rows: np.ndarray, source: Source, units: Units, stratify: bool) -> np.ndarray:
+    """Returns the rows in nested order; within a class by the units' rank, then by key and row number."""
+    codes = source.label_codes[rows].astype(np.int64) if stratify else np.zeros(len(rows), np.int64)
+    order = np.lexsort((source.rows[rows], source.keys[rows], units.rank[units.of_row[rows]], codes))
+    counts = np.bincount(codes)
+    slots = interleave(counts)
+    nested = np.empty(len(rows), np.int64)
+    nested[np.argsort(slots, kind="stable")] = rows[order]
+    return nested
+
+
+def _flags(pool: np.ndarray, source: Source, units: Units, share: float) -> np.ndarray:
+    """Returns bool [pool]: of each class's units, in nested order, every (1/share)-th, so that prefixes have the share.
+
+    Classes start at different phases: with many classes and few rows, some still give a row to validation.
+    """
+    names, first, inverse = np.unique(units.of_row[pool], return_index=True, return_inverse=True)
+    codes = source.label_codes[pool[first]].astype(np.int64)
+    order = np.lexsort((first, codes))
+    starts = np.searchsorted(codes[order], np.arange(len(source.labels)))
+    position = np.empty(len(names), np.int64)
+    position[order] = np.arange(len(names)) - starts[codes[order]]
+    phase = (0.5 + codes * _GOLDEN) % 1
+    flagged = np.floor((position + 1) * share + phase) > np.floor(position * share + phase)
+    return flagged[inverse]

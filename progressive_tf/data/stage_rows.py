@@ -1,0 +1,106 @@
+"""The rows a stage trains and validates on, and the evaluation rows of a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from progressive_tf.data.source import Source
+from progressive_tf.data.splits import Parts
+from progressive_tf.errors import InputError
+from progressive_tf.plan.schema import StageData
+
+
+@dataclass(frozen=True, eq=False)
+class StageRows:
+    """Indices into a stage's source.
+
+    Attributes:
+        train: int64, in nested order.
+        validation: int64, in nested order if cut from the stage's own rows, else sorted.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def select_stage_rows(
+    source: Source, parts: Parts, stage_data: StageData, already_taken: Iterable[int], place: str
+) -> StageRows:
+    """Returns the rows of one stage.
+
+    Args:
+        source: the stage's source.
+        parts: its fixed parts.
+        stage_data: which of the rows for training; `take` counts from the first, so that stages are nested,
+            `take_new` only rows no earlier stage has.
+        already_taken: indices of the rows (train and validation) that earlier stages took of this source.
+        place: where `stage_data` stands in the plan, e.g. "stages[1].data"; errors begin with it.
+
+    Raises:
+        InputError: more rows are asked for than there are, or none are left.
+    """
+    matches = np.ones(len(source), bool)
+    condition = ""
+    if stage_data.where is not None:
+        matches = source.query(stage_data.where, f"{place}.where")
+        condition = f" and {stage_data.where!r}"
+    candidates = matches[parts.pool]
+    if not candidates.any():
+        raise InputError(
+            f"{place}.where: none of the {len(parts.pool):,} rows for training of {source.name} meets "
+            f"{stage_data.where!r}; change or drop it"
+        )
+    if stage_data.take_new is not None:
+        taken = np.zeros(len(source), bool)
+        taken[np.fromiter(already_taken, np.int64)] = True
+        candidates &= ~taken[parts.pool]
+        condition += " that no earlier stage has taken"
+    asked = stage_data.take if stage_data.take is not None else stage_data.take_new
+    chosen = np.flatnonzero(candidates)
+    if asked is not None:
+        key = "take" if stage_data.take is not None else "take_new"
+        if asked > len(chosen):
+            raise InputError(
+                f"{place}.{key}: {asked:,} asked, the source {source.name} has {len(chosen):,} rows for training"
+                f"{condition}; lower it or drop it"
+            )
+        chosen = chosen[:asked]
+    shared = parts.validation[matches[parts.validation]]
+    flags = parts.pool_validation[chosen]
+    rows = StageRows(parts.pool[chosen[~flags]], np.concatenate([shared, parts.pool[chosen[flags]]]))
+    for name, part in (("train", rows.train), ("validation", rows.validation)):
+        if not len(part):
+            raise InputError(
+                f"{place}: its {len(chosen):,} rows leave none for {name}; take more rows, or set "
+                "data.split.validation to another share or to a count"
+            )
+    return rows
+
+
+def slice_rows(source: Source, part_rows: np.ndarray, where: str | None, place: str) -> np.ndarray:
+    """Returns the rows of an evaluation part that belong to a slice, in the part's order.
+
+    Args:
+        source: the rows' source.
+        part_rows: int64, the gate or test rows of the source.
+        where: the slice's condition, or None for all.
+        place: where the condition stands in the plan, e.g. "data.slices.long".
+
+    Raises:
+        InputError: no row meets the condition: a comparison on no rows would prove nothing.
+    """
+    if where is None:
+        return part_rows
+    rows = part_rows[source.query(where, place)[part_rows]]
+    if not len(rows):
+        raise InputError(f"{place}: none of the {len(part_rows):,} rows of {source.name} meets {where!r}; change it")
+    return rows
+
+
+def label_counts(source: Source, rows: np.ndarray) -> dict[str, int]:
+    """Returns how many of `rows` each class has, in the order of `source.labels`; classes without rows included."""
+    counts = np.bincount(source.label_codes[rows], minlength=len(source.labels))
+    return dict(zip(source.labels, counts.tolist(), strict=True))

@@ -1,0 +1,109 @@
+"""A source as it is kept on disk: an Arrow file that is mapped into memory, and small arrays beside it."""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pyarrow.compute
+
+from progressive_tf.data.readers.batch import ColumnKind
+
+ROWS_FILE = "rows.arrow"
+ARRAYS_FILE = "arrays.npz"
+DESCRIPTION_FILE = "source.json"
+TEXT_FIELD = "text"
+COLUMN_PREFIX = "column/"
+_MANY = 512  # rows in one call from which on pages are given back; giving back costs a walk over the mapping
+
+
+@dataclass(frozen=True)
+class Store:
+    """The texts and further columns of a source, read from a folder that `normalise` wrote.
+
+    Attributes:
+        folder: where the files are.
+        kind: how the further columns are kept; see `Batch`.
+        names: the further columns' names.
+    """
+
+    folder: Path
+    kind: ColumnKind
+    names: tuple[str, ...]
+
+    @cached_property
+    def _mapped(self) -> mmap.mmap:
+        with (self.folder / ROWS_FILE).open("rb") as stream:
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @cached_property
+    def _batches(self) -> list[Any]:
+        reader = pyarrow.ipc.open_file(pyarrow.py_buffer(self._mapped))
+        return [reader.get_batch(position) for position in range(reader.num_record_batches)]
+
+    def _let_go(self) -> None:
+        """Lets the system take back the pages that were read, or a walk through the file would hold all of it."""
+        self._mapped.madvise(mmap.MADV_DONTNEED)
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        """Row at which each batch starts, int64 [batches + 1]."""
+        return np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)])
+
+    def texts(self, indices: Iterable[int]) -> list[str]:
+        """Returns the texts of the rows at `indices`, in that order."""
+        wanted = np.asarray(indices, np.int64)
+        order = np.argsort(wanted, kind="stable")
+        ordered = wanted[order]
+        found: list[str] = []
+        batches = np.searchsorted(self._starts, ordered, side="right") - 1
+        for batch in np.unique(batches):
+            positions = ordered[batches == batch] - self._starts[batch]
+            found.extend(self._batches[batch].column(TEXT_FIELD).take(pyarrow.array(positions)).to_pylist())
+        result = [""] * len(found)
+        for position, text in zip(order.tolist(), found, strict=True):
+            result[position] = text
+        if len(found) >= _MANY:
+            self._let_go()
+        return result
+
+    def text_column(self) -> list[str]:
+        """Returns every text."""
+        texts = [text for batch in self._batches for text in batch.column(TEXT_FIELD).to_pylist()]
+        self._let_go()
+        return texts
+
+    def column(self, name: str) -> pd.Series:
+        """Returns a further column; in text files its type is inferred: number, truth value or text.
+
+        Args:
+            name: one of `names`.
+        """
+        if self.kind == "json":
+            objects = self._arrow("object").to_pylist()
+            return pd.Series([json.loads(value).get(name) for value in objects])
+        column = self._arrow(name)
+        return (_inferred(column) if self.kind == "text" else column).to_pandas()
+
+    def _arrow(self, name: str) -> Any:
+        return pyarrow.chunked_array([batch.column(COLUMN_PREFIX + name) for batch in self._batches])
+
+
+def _inferred(column: Any) -> Any:
+    filled = pyarrow.compute.if_else(pyarrow.compute.equal(column, ""), None, column)
+    if filled.null_count == len(filled):
+        return column
+    for kind in (pyarrow.int64(), pyarrow.float64(), pyarrow.bool_()):
+        try:
+            return filled.cast(kind)
+        except pyarrow.ArrowInvalid:
+            continue
+    return column
