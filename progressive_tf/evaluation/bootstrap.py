@@ -2,9 +2,10 @@
 
 Rows are drawn with replacement and each metric is computed from the sums over a draw (Efron & Tibshirani 1993). Where
 all answers are right, or two models answer alike, every draw is the same and the plain bootstrap claims certainty.
-Metrics of right and wrong answers are therefore drawn from the rows plus four pseudo-observations: two right and two
-wrong (Agresti & Coull 1998), and for two models two that only the first gets right and two that only the second does
-(after Bonett & Price 2012, who add one each). See docs/decisions/0004-smoothed-paired-bootstrap.md.
+Metrics of right and wrong answers are therefore drawn from the rows plus pseudo-observations: for one model one right
+and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that only the first gets right and two that
+only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
+to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.seeds import derive_seed
 
 RESAMPLES = 10_000
-# Of each kind. With one instead of two, up to 6 % of candidates at the threshold passed at 95 % (see the decision).
-PSEUDO_OBSERVATIONS = 2
+# Of each of the two kinds, by the number of models.
+PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
 # Numbers held at once by one chunk of resamples: 8 bytes each.
 CHUNK_NUMBERS = 4_000_000
 # A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
@@ -159,7 +160,7 @@ def _resample_answers(
     rows = np.hstack(blocks)
     # The two last rows and columns are the two kinds of pseudo-observation, counted apart, spread per metric.
     features = np.block([[rows, np.zeros((len(rows), 2))], [np.zeros((2, rows.shape[1])), np.eye(2)]])
-    counts = np.append(counts, [PSEUDO_OBSERVATIONS, PSEUDO_OBSERVATIONS])
+    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
     parts: list[dict[str, list[Floats]]] = [{name: [] for name in names} for _ in models]
     plain = [class_sums(model) for model in models]
     for sums in draw_sums(features, counts, resamples, seed):
