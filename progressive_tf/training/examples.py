@@ -37,6 +37,10 @@ class Examples:
         """The block that the states of these examples are the input of."""
         return self.prefix.depth if self.prefix is not None else 0
 
+    def take(self, positions: np.ndarray) -> Examples:
+        """Returns some of the examples."""
+        return Examples(self.tokens, self.rows[positions], self.labels[positions], self.prefix)
+
     def state(self, positions: np.ndarray, length: int | None = None) -> State:
         """Returns the padded state of some examples: arrays [batch, length, …] with their `mask`."""
         rows = self.rows[positions]

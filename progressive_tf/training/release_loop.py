@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from progressive_tf.models.block_model import NamedWeight
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import load_arrays, save_arrays
+from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.checkpoint import checkpoint_weight_names, save_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.fit import fit_stage
+from progressive_tf.training.fit import Fitted, fit_stage
 from progressive_tf.training.promotion import baseline_name, decide, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run
 from progressive_tf.training.session import Session, open_session, total_weights
@@ -122,20 +124,17 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
     moved = session.moved(stage.index)
     session.load(parent)
     session.features.forget_stale_prefixes()
-    with clock.measure("evaluate"):
-        score(session, None) if stage.index == 0 else None
+    if parent is None:
+        with clock.measure("evaluate"):
+            score(session, None, loaded=True)
     with clock.measure("data"):
         train_rows, validation_rows = _settle_rows(session, stage, moved)
-    epochs: dict[str, Any] = {}
-    if not stage.is_trained:
-        epochs = _train(session, stage, parent, moved, train_rows, validation_rows, clock)
-    else:
-        session.load(stage)
+    training = _train(session, stage, parent, moved, train_rows, validation_rows, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
         result = decide(session, stage, scored)
-    metrics |= epochs | {
+    metrics |= training | {
         "weights": {"trainable": moved.count, "total": total_weights(session.network)},
         "seconds": clock.to_json(),
     }
@@ -153,6 +152,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         decision |= {"version": version.number, "stable": stable}
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     stage.save_decision(decision)
+    shutil.rmtree(backup_file(stage.folder).parent, ignore_errors=True)
     session.run.log("decided", stage=stage.name, decision=decision["decision"], version=decision["version"])
     released = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
     session.display.line(f"{stage.name}: {decision['decision']} ({decision['reason']}){released}")
@@ -207,20 +207,27 @@ def _train(
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
     with clock.measure("prefix"):
         both = np.concatenate([train_rows, validation_rows])
-        session.features.examples(name, both, moved.frozen_depth, settings.cache.dtype)
-        train = session.features.examples(name, train_rows, moved.frozen_depth, settings.cache.dtype)
-        validation = session.features.examples(name, validation_rows, moved.frozen_depth, settings.cache.dtype)
+        examples = session.features.examples(name, both, moved.frozen_depth, settings.cache.dtype)
+        train = examples.take(np.arange(len(train_rows)))
+        validation = examples.take(np.arange(len(train_rows), len(both)))
     carried = _carried_optimizer(session, stage) if settings.optimizer.carry_state else None
     with clock.measure("fit"):
         fitted = fit_stage(
             session.network, settings, moved, train, validation, plan.seed, stage.folder, session.display, carried
         )
+    if stage.is_trained:
+        session.load(stage)
+        return _summary(fitted)
     if _next_carries(session, stage):
         arrays = {f"{index:05d}": value for index, value in enumerate(fitted.optimizer)}
         save_arrays(_optimizer_file(stage), arrays, {})
     inherited = checkpoint_weight_names(parent.folder) if parent is not None else set()
     changed = inherited | {weight.name for weight in moved.weights}
     save_checkpoint(stage.folder, session.network, _named(session, changed), session.base_sha256)
+    return _summary(fitted)
+
+
+def _summary(fitted: Fitted) -> dict[str, Any]:
     best = fitted.history[fitted.best_epoch - 1]
     return {
         "train": {measure: best[measure] for measure in HISTORY_MEASURES},
