@@ -40,11 +40,14 @@ class Predictions:
     predicted: tuple[str, ...]
     probabilities: np.ndarray
 
-    def test_rows(self, stage: str) -> list[int]:
-        """Returns the indices of the test rows of `stage`'s slice, or of all test rows once if it has no own slice."""
+    def test_rows(self, slice_name: str) -> list[int]:
+        """Returns the indices of the test rows of a slice, or of every test row once if it has none."""
         test = [index for index, part in enumerate(self.part) if part == "test"]
-        own = [index for index in test if self.slice[index] == stage]
-        return list({self.place[index]: index for index in reversed(own or test)}.values())[::-1]
+        own = [index for index in test if self.slice[index] == slice_name]
+        first: dict[tuple[str, int], int] = {}
+        for index in own or test:
+            first.setdefault(self.place[index], index)
+        return list(first.values())
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from progressive_tf.errors import InputError
 from progressive_tf.reporting.predictions import Predictions, read_predictions
+from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text
 
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -77,6 +73,8 @@ class Decision:
     decision: str
     version: int | None = None
     baseline: str | None = None
+    started_from: str | None = None
+    stable: str | None = None
     reason: str | None = None
     rules: tuple[RuleOutcome, ...] = ()
 
@@ -88,6 +86,7 @@ class StageData:
     source: str | None = None
     source_sha256: str | None = None
     rows_sha256: str | None = None
+    slice: str | None = None
     train: int | None = None
     validation: int | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -154,6 +153,11 @@ class StageRecord:
     decision: Decision | None = None
 
     @property
+    def slice(self) -> str:
+        """Name of the stage's slice: of its own, or of an earlier stage with the same rows."""
+        return (self.data.slice if self.data else None) or self.name
+
+    @property
     def test(self) -> Mapping[str, Measure]:
         """Metrics on this stage's own test rows; empty where they are not recorded."""
         return self.metrics.test.get(self.name, {}) if self.metrics else {}
@@ -181,7 +185,7 @@ def read_run(run: Path) -> RunRecord:
     plan_path = run / "plan.yaml"
     if not plan_path.is_file():
         raise InputError(_not_a_run(run))
-    plan_text = _read_text(plan_path)
+    plan_text = read_text(plan_path)
     try:
         plan = YAML(typ="safe", pure=True).load(plan_text)
     except YAMLError as error:
@@ -193,9 +197,9 @@ def read_run(run: Path) -> RunRecord:
         plan=plan,
         plan_text=plan_text,
         stages=_read_stages(run, plan),
-        environment=_read_record(run / "environment.json", Environment),
-        matrix=_read_record(run / "matrix.json", Matrix),
-        events=_read_events(run / "events.jsonl"),
+        environment=read_record(run / "environment.json", Environment),
+        matrix=read_record(run / "matrix.json", Matrix),
+        events=read_events(run / "events.jsonl"),
     )
 
 
@@ -227,70 +231,10 @@ def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
         number=number,
         name=name,
         begun=True,
-        data=_read_record(folder / "data.json", StageData),
-        quality=_read_record(folder / "quality.json", Quality),
-        history=_read_history(folder / "history.csv"),
-        metrics=_read_record(folder / "metrics.json", StageMetrics),
+        data=read_record(folder / "data.json", StageData),
+        quality=read_record(folder / "quality.json", Quality),
+        history=read_history(folder / "history.csv"),
+        metrics=read_record(folder / "metrics.json", StageMetrics),
         predictions=read_predictions(folder / "predictions.parquet"),
-        decision=_read_record(folder / "decision.json", Decision),
+        decision=read_record(folder / "decision.json", Decision),
     )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def _read_record(path: Path, kind: type[Record]) -> Record | None:
-    if not path.exists():
-        return None
-    try:
-        return TypeAdapter(kind).validate_python(json.loads(_read_text(path)))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON: {error}; restore it, or delete it to leave it out") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "top level"
-        raise InputError(f"{path}: {place}: {first['msg']}; got {first['input']!r:.80}") from error
-
-
-def _read_events(path: Path) -> tuple[Mapping[str, Any], ...]:
-    if not path.exists():
-        return ()
-    events = []
-    lines = _read_text(path).split("\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                continue  # a run killed while it appended leaves a last line without its end
-            raise InputError(f"{path}: line {number}: not valid JSON: {error}") from error
-        if isinstance(event, dict):
-            events.append(event)
-    return tuple(events)
-
-
-def _read_history(path: Path) -> Mapping[str, tuple[float, ...]]:
-    if not path.exists():
-        return {}
-    header, *rows = list(csv.reader(_read_text(path).splitlines())) or [[]]
-    columns: dict[str, list[float]] = {name: [] for name in header}
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise InputError(f"{path}: line {number}: expected {len(header)} cells, got {len(row)}")
-        for name, cell in zip(header, row, strict=True):
-            columns[name].append(_number(path, number, name, cell))
-    return {name: tuple(values) for name, values in columns.items()}
-
-
-def _number(path: Path, line: int, column: str, cell: str) -> float:
-    try:
-        value = float(cell) if cell.strip() else math.nan
-    except ValueError as error:
-        raise InputError(f"{path}: line {line}: {column}: expected a number, got {cell!r:.40}") from error
-    return value if math.isfinite(value) else math.nan

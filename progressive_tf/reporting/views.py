@@ -105,7 +105,7 @@ def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
 
 def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     predictions = stage.predictions
-    rows = predictions.test_rows(stage.name) if predictions else []
+    rows = predictions.test_rows(stage.slice) if predictions else []
     counts = count_confusions(predictions, rows) if predictions else np.zeros((0, 0), dtype=np.int64)
     best = stage.metrics.best_epoch if stage.metrics else None
     drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
@@ -152,10 +152,14 @@ def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, r
 
 
 def _started_from(run: RunRecord, stage: StageRecord) -> str:
-    """The run's newest promoted stage before this one, or the plan's start: the rule every run follows."""
-    before = [one for one in run.stages if one.number < stage.number and wording.decided(one) == "promote"]
-    if not before:
-        return str(run.plan.get("start", "pretrained"))
-    newest = before[-1].decision
-    version = f" (version {newest.version})" if newest and newest.version is not None else ""
-    return f"{before[-1].name}{version}"
+    """What is recorded; for an undecided stage what the rule says: the newest promoted stage, or the plan's start."""
+    before = {one.name: one.decision for one in run.stages if one.number < stage.number}
+    promoted = [name for name, decision in before.items() if decision and decision.decision == "promote"]
+    recorded = stage.decision.started_from if stage.decision else None
+    name = recorded or (promoted[-1] if promoted else "start")
+    decision = before.get(name)
+    if decision is None:
+        start = run.plan.get("start", "pretrained")
+        words = f"version {start}" if isinstance(start, int) else f"{start} weights"
+        return words if name == "start" else name
+    return name if decision.version is None else f"{name} (version {decision.version})"

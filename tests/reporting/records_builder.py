@@ -55,7 +55,7 @@ def write_run(
     files.write_json(run / "environment.json", _environment())
     events = [
         {"time": f"2026-05-04T09:1{minute}:07+00:00", "event": event}
-        for minute, event in enumerate(("run-started", "stage-ended", "stage-ended", "run-ended"))
+        for minute, event in enumerate(("started", "decided", "decided", "finished"))
     ]
     files.write_text(run / "events.jsonl", "".join(json.dumps(event) + "\n" for event in events))
     files.write_json(run / "matrix.json", _matrix())
@@ -102,6 +102,7 @@ def _data(index: int, labels: Sequence[str]) -> dict[str, Any]:
     sizes = {"train": EXAMPLES[index], "validation": 500, "gate": 1926, "test": 1000}
     return {
         "source": "movie-reviews",
+        "slice": STAGES[0],
         "source_sha256": "ab" * 32,
         "rows_sha256": f"{index + 1:x}c" * 32,
         "train": EXAMPLES[index],
@@ -156,7 +157,7 @@ def _metrics(index: int, labels: Sequence[str]) -> dict[str, Any]:
         "gate": {"current": {"accuracy": _measure(accuracy + 0.004, 0.019, 1926)}},
         "test": {STAGES[index]: test},
         "validation": {"accuracy": _measure(accuracy + 0.01, 0.038, 500)},
-        "train": {"accuracy": _measure(accuracy + 0.05, 0.05, EXAMPLES[index])},
+        "train": {"accuracy": accuracy + 0.05, "loss": 0.5},
         "seconds": {
             "fit": 9.1 + 20 * index,
             "prefix": 6.4,
@@ -201,7 +202,9 @@ def _decision(index: int, decision: str, version: int | None) -> dict[str, Any]:
     reason = "every rule passed" if decision == "promote" else "the drop on pilot is not shown to be at most 0.02"
     return {
         "decision": decision, "version": version, "reason": reason, "rules": rules,
-        "baseline": f"movie-reviews version {index}" if index else None,
+        "baseline": f"stage {STAGES[index - 1]} (version {index})" if index else None,
+        "started_from": STAGES[index - 1] if index else "start",
+        "stable": "stable points to it" if version else None,
     }  # fmt: skip
 
 
@@ -214,17 +217,15 @@ def _write_predictions(path: Path, index: int, labels: Sequence[str]) -> None:
     top = generator.beta(4, 2.5, rows) * (1 - 1 / classes) * 0.98 + 1 / classes
     probabilities = np.repeat(((1 - top) / (classes - 1))[:, None], classes, axis=1)
     probabilities[np.arange(rows), predicted] = top
-    hostile = int(np.flatnonzero(~right)[0])
+    hostile = int(np.flatnonzero(~right[100:])[0]) + 100
     probabilities[hostile] = 0.001 / (classes - 1)
     probabilities[hostile, predicted[hostile]] = 0.999
     texts = [f"{PHRASES[row % len(PHRASES)]} ({PHRASES[row % 7]} , take {row})" for row in range(rows)]
     texts[hostile] = SCRIPT
-    part = ["test"] * rows
-    part[:hostile] = ["gate"] * hostile
-    part[-100:] = ["validation"] * 100
+    part = ["gate"] * 100 + ["test"] * 1000 + ["validation"] * 100
     columns: Mapping[str, Any] = {
         "part": part,
-        "slice": [STAGES[index]] * rows,
+        "slice": [STAGES[0]] * 1100 + [STAGES[index]] * 100,
         "source": ["movie-reviews"] * rows,
         "row": np.arange(rows, dtype=np.int64),
         "text": texts,

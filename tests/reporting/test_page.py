@@ -69,7 +69,8 @@ def test_the_page_says_what_was_run_and_what_came_of_it(page: Page) -> None:
         "movie-reviews", "20260504-3f2a", "pilot and beta were promoted (latest: version 2); full was held",
         "2026-05-04 09:10:07 UTC", "text-classification", "bert, weights minilm-l6", "770 / 22.7M", "1 min 28 s",
         "0.790 [0.762–0.818]", "accuracy on earlier stage beta drops ≤ 0.02", "12 rows repeat an earlier text",
-        "started from beta (version 2)", "compared with movie-reviews version 2", "tensorflow 2.15.1",
+        "started from pretrained weights", "started from beta (version 2)",
+        "became version 2 ; stable points to it", "compared with stage beta (version 2)", "tensorflow 2.15.1",
         "untrained", "hold", "BWT +0.124", "take: 500",
     ):  # fmt: skip
         assert words in page.text, words

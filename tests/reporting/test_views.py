@@ -41,9 +41,21 @@ def test_classes_are_collected_from_metric_names() -> None:
     assert found == {"a/b": {"precision": one, "recall": two}}
 
 
-def test_a_stage_starts_from_the_newest_promoted_one(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", decisions=("promote", "hold", "promote")))
-    assert [view.started_from for view in stage_views(run)] == ["pretrained", "pilot (version 1)", "pilot (version 1)"]
+def test_a_stage_starts_from_what_is_recorded(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run"))
+    expected = ["pretrained weights", "pilot (version 1)", "beta (version 2)"]
+    assert [view.started_from for view in stage_views(run)] == expected
+
+
+def test_an_undecided_stage_starts_from_the_newest_promoted_one(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", decisions=("promote", "hold", "hold"))
+    (path / "stages/03-full/decision.json").unlink()
+    assert stage_views(read_run(path))[-1].started_from == "pilot (version 1)"
+
+
+def test_test_rows_are_those_of_the_stages_slice(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run"))
+    assert [view.test_rows for view in stage_views(run)] == [1000, 1000, 1000]
 
 
 def test_twenty_wrong_texts_the_surest_first(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Readers of the kinds of file a run consists of; what is broken is refused by name."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from progressive_tf.errors import InputError
+
+Record = TypeVar("Record")
+
+
+def read_text(path: Path) -> str:
+    """Returns the text of a UTF-8 file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def read_record(path: Path, kind: type[Record]) -> Record | None:
+    """Returns a JSON file as the frozen dataclass `kind`, or None if there is no such file.
+
+    Raises:
+        InputError: it is not JSON, or a value in it has another type than the dataclass says.
+    """
+    if not path.exists():
+        return None
+    try:
+        return TypeAdapter(kind).validate_python(json.loads(read_text(path)))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON: {error}; restore it, or delete it to leave it out") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top level"
+        raise InputError(f"{path}: {place}: {first['msg']}; got {first['input']!r:.80}") from error
+
+
+def read_events(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """Returns the events of an events.jsonl, none if there is no such file.
+
+    Raises:
+        InputError: a line other than an unfinished last one is not JSON.
+    """
+    if not path.exists():
+        return ()
+    events = []
+    lines = read_text(path).split("\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                continue  # a run killed while it appended leaves a last line without its end
+            raise InputError(f"{path}: line {number}: not valid JSON: {error}") from error
+        if isinstance(event, dict):
+            events.append(event)
+    return tuple(events)
+
+
+def read_history(path: Path) -> Mapping[str, tuple[float, ...]]:
+    """Returns the columns of a history.csv, none if there is no such file; empty and infinite cells are NaN.
+
+    Raises:
+        InputError: a row of another length than the header, or a cell that is not a number.
+    """
+    if not path.exists():
+        return {}
+    header, *rows = list(csv.reader(read_text(path).splitlines())) or [[]]
+    columns: dict[str, list[float]] = {name: [] for name in header}
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {number}: expected {len(header)} cells, got {len(row)}")
+        for name, cell in zip(header, row, strict=True):
+            columns[name].append(_number(path, number, name, cell))
+    return {name: tuple(values) for name, values in columns.items()}
+
+
+def _number(path: Path, line: int, column: str, cell: str) -> float:
+    try:
+        value = float(cell) if cell.strip() else math.nan
+    except ValueError as error:
+        raise InputError(f"{path}: line {line}: {column}: expected a number, got {cell!r:.40}") from error
+    return value if math.isfinite(value) else math.nan
