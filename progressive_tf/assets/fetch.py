@@ -47,10 +47,10 @@ def fetch(asset: Asset) -> Path:
 
 def by_hand(asset: Asset) -> str:
     """Returns how to provide an asset without this package's own download."""
-    files = "; ".join(f"{file.name} ({file.sources[0]})" for file in asset.files)
+    names = ", ".join(file.name for file in asset.files)
     return (
-        f"By hand: put the files into FOLDER/{asset.name}/ and set {FOLDERS_VARIABLE}=FOLDER. "
-        f"Files and where they come from: {files}"
+        f"By hand: put {names} into FOLDER/{asset.name}/ and set {FOLDERS_VARIABLE}=FOLDER; "
+        f"`python -m progressive_tf.assets list --sources {asset.name}` says where to get them"
     )
 
 
@@ -101,7 +101,7 @@ def _collect_file(asset: Asset, file: AssetFile, target: Path, downloads: _Downl
             problems.append(str(error))
     raise ProgressiveError(
         f"asset {asset.name!r}, file {file.name} could not be fetched. {'; '.join(problems)}. "
-        f"Nothing was kept. Try again later, or: {by_hand(asset)}"
+        f"Nothing was kept. Try again later. {by_hand(asset)}"
     )
 
 

@@ -29,10 +29,27 @@ def locate(name: str, *, download: bool = True) -> Path:
     place = find_place(asset)
     if place is None or (place.kind == "cache" and missing_files(asset, place.folder)):
         return _fetched(asset, download=download)
+    return _checked(asset, place)
+
+
+def provide(asset: Asset) -> Path:
+    """As `locate`, but a damaged copy in the cache is replaced: the user asked for a download.
+
+    Raises:
+        InputError: if the asset stands in a folder that this package does not write, and is damaged there.
+        ProgressiveError: if it cannot be fetched.
+    """
+    place = find_place(asset)
+    if place is None or place.kind == "cache":
+        return _fetched(asset, download=True)
+    return _checked(asset, place)
+
+
+def _checked(asset: Asset, place: Place) -> Path:
     found = damages(asset, place.folder)
     if found:
         listed = "; ".join(map(str, found))
-        raise InputError(f"asset {name!r} is damaged: {listed}. {_remedy(asset, place)}")
+        raise InputError(f"asset {asset.name!r} is damaged: {listed}. {_remedy(asset, place)}")
     return place.folder
 
 

@@ -1,0 +1,54 @@
+"""The tables that `python -m progressive_tf.assets list` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
+
+from progressive_tf.assets.entry import Asset
+from progressive_tf.assets.places import FOLDERS_VARIABLE, find_place, missing_files
+
+_HERE = {"own": f"in {FOLDERS_VARIABLE}", "installed": "installed", "samples": "in data_samples/", "cache": "cached"}
+
+
+def whereabouts(asset: Asset) -> str:
+    """Returns in a few words where an asset stands; hashes are not looked at."""
+    place = find_place(asset)
+    if place is None:
+        kind = asset.files[0].sources[0].kind
+        return {"installed": "not installed", "samples": "needs the repository"}.get(kind, "to fetch")
+    incomplete = missing_files(asset, place.folder)
+    return _HERE[place.kind] + (f", {len(incomplete)} files missing" if incomplete else "")
+
+
+def size(count: int) -> str:
+    """Returns a number of bytes as people read it, in MB or kB."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
+
+
+def assets_table(assets: Iterable[Asset]) -> Table:
+    """Returns one row per asset: name, kind, task, size, licence, where."""
+    table = Table(box=box.SIMPLE)
+    table.add_column("name", no_wrap=True)
+    table.add_column("kind", overflow="fold")
+    table.add_column("task", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("licence", overflow="fold")
+    table.add_column("where", overflow="fold")
+    for asset in assets:
+        table.add_row(asset.name, asset.kind, asset.task, size(asset.bytes), asset.licence, whereabouts(asset))
+    return table
+
+
+def sources_table(assets: Iterable[Asset]) -> Table:
+    """Returns one row per file and source: asset, file, hash, source."""
+    table = Table(box=box.SIMPLE)
+    for column in ("asset", "file", "sha256", "source"):
+        table.add_column(column, overflow="fold")
+    for asset in assets:
+        for file in asset.files:
+            for source in file.sources:
+                table.add_row(asset.name, file.name, file.sha256, str(source))
+    return table
