@@ -27,45 +27,18 @@ PLAIN = 0.03
 OPENED = 0.35
 TAILED = 0.5
 
+BOTH = ("ending", "dialogue", "hero", "beginning")
 SUBJECTS = {
-    "film": [
-        "film",
-        "movie",
-        "plot",
-        "acting",
-        "camera",
-        "cast",
-        "director",
-        "soundtrack",
-        "ending",
-        "dialogue",
-        "comedy",
-        "sequel",
-        "hero",
-    ],
-    "book": [
-        "book",
-        "novel",
-        "story",
-        "writing",
-        "prose",
-        "chapter",
-        "author",
-        "translation",
-        "ending",
-        "dialogue",
-        "mystery",
-        "essay",
-        "hero",
-    ],
+    "film": ("film", "movie", "plot", "acting", "camera", "cast", "director", "soundtrack", "comedy", *BOTH),
+    "book": ("book", "novel", "story", "writing", "prose", "chapter", "author", "translation", "essay", *BOTH),
 }
 GOOD = {
-    5: ["wonderful", "superb", "brilliant", "perfect"],
-    4: ["good", "funny", "clever", "charming"],
+    5: ("wonderful", "superb", "brilliant", "perfect"),
+    4: ("good", "funny", "clever", "charming"),
 }
 BAD = {
-    1: ["awful", "terrible", "horrible", "pathetic"],
-    2: ["bad", "dull", "boring", "clumsy"],
+    1: ("awful", "terrible", "horrible", "pathetic"),
+    2: ("bad", "dull", "boring", "clumsy"),
 }
 OPPOSITE = {"good": 2, "funny": 2, "clever": 2, "bad": 4, "dull": 4, "boring": 4, "clumsy": 4}
 """Words that are also said with a negation, and the stars of the negated word."""

@@ -28,12 +28,15 @@ def list_assets(
     from rich.console import Console
 
     from progressive_tf.assets.catalogue import catalogue, find
-    from progressive_tf.assets.tables import assets_table, sources_table
+    from progressive_tf.assets.tables import assets_table, source_lines
 
+    chosen = [find(name) for name in names] if names else list(catalogue().values())
+    if sources:
+        sys.stdout.writelines(f"{line}\n" for line in source_lines(chosen))
+        return
     # A pipe has no width: one that holds the widest row keeps a row on one line.
     console = Console() if sys.stdout.isatty() else Console(width=300)
-    chosen = [find(name) for name in names] if names else list(catalogue().values())
-    console.print(sources_table(chosen) if sources else assets_table(chosen))
+    console.print(assets_table(chosen))
 
 
 @app.command()
@@ -68,18 +71,16 @@ def path(
 def verify(verbose: Verbose = False) -> None:
     """Check the hash of every file of every asset that is here; exit code 1 if one is damaged."""
     from progressive_tf.assets.catalogue import catalogue
-    from progressive_tf.assets.places import damages, find_place
+    from progressive_tf.assets.places import damages, present_places
 
     damaged = 0
     for asset in catalogue().values():
-        place = find_place(asset)
-        if place is None:
-            continue
-        found = damages(asset, place.folder)
-        damaged += bool(found)
-        sys.stdout.write(f"{asset.name}: {'DAMAGED' if found else 'good'}\n")
-        for damage in found:
-            sys.stdout.write(f"  {damage}\n")
+        for place in present_places(asset):
+            found = damages(asset, place.folder)
+            damaged += bool(found)
+            sys.stdout.write(f"{asset.name}: {'DAMAGED' if found else 'good'} in {place.folder}\n")
+            for damage in found:
+                sys.stdout.write(f"  {damage}\n")
     if damaged:
         raise typer.Exit(1)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -13,6 +15,7 @@ from typing import BinaryIO
 from progressive_tf.errors import ProgressiveError
 
 ZIP_SUFFIXES = (".whl", ".zip")
+DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -32,21 +35,25 @@ def copy_member(archive: Path, member: Sequence[str], target: Path, *, limit: in
         ProgressiveError: if the archive is damaged, or has no such file, or the file is not a plain one, or too long.
     """
     outer, inner = member[0], member[1:]
-    place = f"{archive.name}: {outer}"
+    if not inner:
+        _copy_from(archive, outer, target, limit)
+        return
+    # A tar is read from a real file with its own suffix; it stands in the same temporary folder.
+    nested = target.with_name(f"{target.name}.within.{PurePosixPath(outer).name}")
     try:
-        with _open_member(archive, outer) as stream:
-            if not inner:
-                _copy(stream, target, limit, place)
-                return
-            # Reading a tar needs a real file for its suffix and for seeking; it stands in the same temporary folder.
-            nested = target.with_name(f"{target.name}.within.{PurePosixPath(outer).name}")
-            _copy(stream, nested, None, place)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as error:
-        raise ProgressiveError(f"{place}: the archive cannot be read ({error})") from error
-    try:
+        _copy_from(archive, outer, nested, None)
         copy_member(nested, inner, target, limit=limit)
     finally:
         nested.unlink(missing_ok=True)
+
+
+def _copy_from(archive: Path, name: str, target: Path, limit: int | None) -> None:
+    place = f"{archive.name}: {name}"
+    try:
+        with _open_member(archive, name) as stream:
+            _copy(stream, target, limit, place)
+    except DAMAGED_ARCHIVE as error:
+        raise ProgressiveError(f"{place}: the archive cannot be read ({error})") from error
 
 
 @contextlib.contextmanager

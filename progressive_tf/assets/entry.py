@@ -192,7 +192,7 @@ class Asset(Entry):
         reading: for data sets, what a reader has to know.
     """
 
-    name: FileName
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     kind: Literal["dataset", "weights", "vocabulary"]
     title: str
     task: Literal["text-classification", "token-classification", "image-classification", "text-encoding"]

@@ -9,14 +9,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from progressive_tf.assets.addresses import download
 from progressive_tf.assets.archives import copy_member
 from progressive_tf.assets.entry import Address, Artefact, Asset, AssetFile, HubFile, PackageMember, Source
 from progressive_tf.assets.packages import download_artefact
 from progressive_tf.assets.places import CACHE_VARIABLE, FOLDERS_VARIABLE, cache_folder, cache_root, damages
-from progressive_tf.assets.progress import expected_bytes, watch
+from progressive_tf.assets.progress import expected_bytes, say, watch
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import TEMPORARY_SUFFIX, fsync, sha256_file
 
@@ -54,8 +54,18 @@ def by_hand(asset: Asset) -> str:
     )
 
 
-def _lock(asset: Asset) -> FileLock:
-    return FileLock(cache_folder(asset).with_name(f".{asset.name}.lock"))
+@contextlib.contextmanager
+def _lock(asset: Asset) -> Iterator[None]:
+    lock = FileLock(cache_folder(asset).with_name(f".{asset.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process is fetching {asset.name}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -46,7 +46,10 @@ def provide(asset: Asset) -> Path:
 
 
 def _checked(asset: Asset, place: Place) -> Path:
-    found = damages(asset, place.folder)
+    try:
+        found = damages(asset, place.folder)
+    except OSError as error:
+        raise InputError(f"asset {asset.name!r} in {place.folder} cannot be read: {error}") from error
     if found:
         listed = "; ".join(map(str, found))
         raise InputError(f"asset {asset.name!r} is damaged: {listed}. {_remedy(asset, place)}")

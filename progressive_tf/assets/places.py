@@ -85,7 +85,14 @@ def missing_files(asset: Asset, folder: Path) -> list[AssetFile]:
 
 def find_place(asset: Asset) -> Place | None:
     """Returns the first place that holds at least one file of an asset; hashes are not looked at."""
-    return next((place for place in places(asset) if len(missing_files(asset, place.folder)) < len(asset.files)), None)
+    return next(present_places(asset), None)
+
+
+def present_places(asset: Asset) -> Iterator[Place]:
+    """Yields, in order, the places that hold at least one file of an asset."""
+    for place in places(asset):
+        if len(missing_files(asset, place.folder)) < len(asset.files):
+            yield place
 
 
 def damages(asset: Asset, folder: Path) -> list[Damage]:

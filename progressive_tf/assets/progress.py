@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ def watch(asset: Asset, folder: Path) -> Iterator[None]:
     console = Console(stderr=True)
     total = expected_bytes(asset)
     if not console.is_terminal:
-        console.print(f"fetching {asset.name}, {total / 1e6:,.1f} MB", highlight=False)
+        say(f"fetching {asset.name}, {total / 1e6:,.1f} MB")
         yield
         return
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
@@ -44,6 +45,12 @@ def watch(asset: Asset, folder: Path) -> Iterator[None]:
         finally:
             ended.set()
             thread.join()
+
+
+def say(message: str) -> None:
+    """Prints one plain line on stderr."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
 def expected_bytes(asset: Asset) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.table import Table
@@ -42,13 +42,10 @@ def assets_table(assets: Iterable[Asset]) -> Table:
     return table
 
 
-def sources_table(assets: Iterable[Asset]) -> Table:
-    """Returns one row per file and source: asset, file, hash, source."""
-    table = Table(box=box.SIMPLE)
-    for column in ("asset", "file", "sha256", "source"):
-        table.add_column(column, overflow="fold")
+def source_lines(assets: Iterable[Asset]) -> Iterator[str]:
+    """Yields for each file of each asset its name and hash, and then where it comes from, first choice first."""
     for asset in assets:
         for file in asset.files:
+            yield f"{asset.name}/{file.name}  sha256 {file.sha256}"
             for source in file.sources:
-                table.add_row(asset.name, file.name, file.sha256, str(source))
-    return table
+                yield f"    {source}"
