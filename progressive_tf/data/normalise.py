@@ -148,13 +148,13 @@ def _write(
         writer: Any = None
         schema: Any = None
         for file in files:
-            first = len(kept.numbers)
+            first, before = len(kept.numbers), kept.numbers[-1] if kept.numbers else 0
             problems = Problems(file.name)
             for batch in file.reader(file.path, text, label, problems):
                 checked = check_cells(batch, text, label, problems)
                 if problems:
                     continue  # the file is refused at its end; until then only what else is wrong with it matters
-                _keep(checked, first, file.part, kept)
+                _keep(checked, before, file.part, kept)
                 table = _table(checked)
                 if writer is None:
                     schema = table.schema
@@ -208,10 +208,10 @@ def _check_text(value: Any, column: str, row: int, line: int, problems: Problems
     return True
 
 
-def _keep(batch: Batch, first: int, part: int, kept: _Rows) -> None:
+def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
     kept.keys.extend(fold_number(text) for text in batch.texts)
     kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
-    kept.numbers.extend(row + first for row in batch.rows)
+    kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
     kept.kind = batch.kind
     kept.columns.update(batch.names)

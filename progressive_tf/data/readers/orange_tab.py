@@ -31,7 +31,6 @@ def _read(path: Path, text: str, label: str, problems: Problems, *, renamed: dic
         raise InputError(f"{problems.file}: expected Orange's three header lines: names, types, roles")
     names = [renamed.get(name, name) for name in header[0]]
     check_columns(problems.file, names, text, label)
-    filled = (
-        (row - _HEADER_LINES + 1, line, fields) for row, line, fields in rows if any(field.strip() for field in fields)
-    )
-    yield from batches(filled, names, names.index(text), names.index(label), problems)
+    filled = ((line, fields) for _, line, fields in rows if any(field.strip() for field in fields))
+    numbered = ((row, line, fields) for row, (line, fields) in enumerate(filled, start=1))
+    yield from batches(numbered, names, names.index(text), names.index(label), problems)
