@@ -16,7 +16,7 @@ def stage_table(records: RunRecord) -> Table:
     """Returns one row per stage: examples, weights, seconds, test and validation accuracy, decision, version."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("stage", overflow="fold")
-    for heading in ("examples", "trainable\n/ total", "seconds"):
+    for heading in ("examples", "trainable\n/total", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     for heading in ("test\naccuracy", "validation\naccuracy"):
         table.add_column(heading, justify="right", min_width=INTERVAL_WIDTH)
@@ -29,7 +29,7 @@ def stage_table(records: RunRecord) -> Table:
         table.add_row(
             Text(stage.name),
             wording.count(stage.data.train if stage.data else None),
-            f"{wording.short_count(weights.trainable)} / {wording.short_count(weights.total)}",
+            f"{wording.short_count(weights.trainable)}/{wording.short_count(weights.total)}",
             wording.number(wording.total_seconds(stage), 1),
             _accuracy(stage.test.get("accuracy")),
             _accuracy(metrics.validation.get("accuracy") if metrics else None),

@@ -165,7 +165,7 @@ def _metrics(index: int, labels: Sequence[str]) -> dict[str, Any]:
             "export": 19.5,
             "total": 44.4 + 22 * index,
         },
-        "weights": {"trainable": 770, "total": 22_713_986},
+        "weights": {"trainable": (770, 8_610, 22_713_986)[index], "total": 22_713_986},
         "epochs": 14 + 4 * index,
         "best_epoch": 11 + 2 * index,
     }

@@ -22,7 +22,18 @@ def _printed(run: Path, width: int) -> str:
 def test_nothing_is_cut_off(tmp_path: Path, width: int) -> None:
     text = _printed(write_run(tmp_path / "run"), width)
     assert "…" not in text
-    for expected in ("pilot", "770 / 22.7M", "0.790", "[0.762–0.818]", "[0.762–0.838]", "promote", "hold", "88.4"):
+    for expected in (
+        "pilot",
+        "version",
+        "8,610/22.7M",
+        "22.7M/22.7M",
+        "0.790",
+        "[0.762–0.818]",
+        "[0.762–0.838]",
+        "promote",
+        "hold",
+        "88.4",
+    ):
         assert expected in text
     assert max(map(len, text.splitlines())) <= width
 
