@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import stat
 import tarfile
 import zipfile
@@ -15,7 +14,9 @@ from typing import BinaryIO
 from progressive_tf.errors import ProgressiveError
 
 ZIP_SUFFIXES = (".whl", ".zip")
-DAMAGED_ARCHIVE = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
+CHUNK_BYTES = 1 << 20
+# Damage shows as any of these: the standard library's readers check little and fail where the nonsense leads them.
+UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -28,7 +29,7 @@ def copy_member(archive: Path, member: Sequence[str], target: Path, *, limit: in
     Args:
         archive: a zip (`.whl`, `.zip`) or a tar file, compressed or not.
         member: the file's name; with more than one name, each but the last is an archive inside the one before.
-        target: where the content goes; replaced if it exists.
+        target: where the content goes; replaced if it exists, and gone after an error.
         limit: bytes, > 0; a longer file is refused before its end is written.
 
     Raises:
@@ -48,12 +49,27 @@ def copy_member(archive: Path, member: Sequence[str], target: Path, *, limit: in
 
 
 def _copy_from(archive: Path, name: str, target: Path, limit: int | None) -> None:
-    place = f"{archive.name}: {name}"
+    written = 0
+    try:
+        with target.open("wb") as output:
+            for chunk in _chunks(archive, name):
+                written += len(chunk)
+                if limit is not None and written > limit:
+                    raise ProgressiveError(f"{archive.name}: {name} is longer than the {limit:,} bytes expected")
+                output.write(chunk)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _chunks(archive: Path, name: str) -> Iterator[bytes]:
+    # Only reading stands in this `try`: an error in writing, such as a full disk, is not the archive's fault.
     try:
         with _open_member(archive, name) as stream:
-            _copy(stream, target, limit, place)
-    except DAMAGED_ARCHIVE as error:
-        raise ProgressiveError(f"{place}: the archive cannot be read ({error})") from error
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except UNREADABLE as error:
+        raise ProgressiveError(f"{archive.name}: {name} cannot be read, the archive is damaged ({error})") from error
 
 
 @contextlib.contextmanager
@@ -94,13 +110,3 @@ def _plain_in_tar(archive: tarfile.TarFile, name: str, archive_name: str) -> tar
     if not info.isreg():
         raise ProgressiveError(f"{archive_name}: {name!r} is a link or a folder; expected a plain file")
     return info
-
-
-def _copy(stream: BinaryIO, target: Path, limit: int | None, place: str) -> None:
-    written = 0
-    with target.open("wb") as output:
-        while chunk := stream.read(1 << 20):
-            written += len(chunk)
-            if limit is not None and written > limit:
-                raise ProgressiveError(f"{place}: longer than the {limit:,} bytes expected")
-            output.write(chunk)
