@@ -49,7 +49,8 @@ def fixed_batches(lengths: np.ndarray, size: int = FIXED_BATCH_SIZE) -> list[tup
 def _cut(positions: np.ndarray, lengths: np.ndarray, batch_size: int | TokenBudget) -> list[np.ndarray]:
     if isinstance(batch_size, int):
         return [positions[begin : begin + batch_size] for begin in range(0, len(positions), batch_size)]
-    batches, begin = [], 0
+    batches: list[np.ndarray] = []
+    begin = 0
     for end in range(1, len(positions) + 1):
         # Positions are sorted by length, so the next one is the longest of the batch it would join.
         full = end == len(positions) or (end + 1 - begin) * padded_length(lengths[positions[end]]) > batch_size.tokens

@@ -137,8 +137,12 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
         )
     unused = sorted(info["unexpected_keys"])
     if unused:
-        log.info("%s: %d weights of the file are not used, BERT's encoder has no place for them: %s", place,
-                 len(unused), ", ".join(unused[:5]))
+        log.info(
+            "%s: %d weights of the file are not used, BERT's encoder has no place for them: %s",
+            place,
+            len(unused),
+            ", ".join(unused[:5]),
+        )
     if len(info["missing_keys"]) > len(missing):
         log.info("%s: has no pooler; the pooler's weights are random", place)
     return encoder, vocabulary, lower_case

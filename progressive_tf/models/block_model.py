@@ -83,7 +83,7 @@ def named_weights(layer: tf.keras.layers.Layer) -> list[NamedWeight]:
     """Returns a block's or head's weights, named `<layer>/<what follows their common prefix>`."""
     paths = [variable.name.split(":")[0] for variable in layer.weights]
     folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-    names = [f"{layer.name}/{path[len(folder):].lstrip('/')}" for path in paths]
+    names = [f"{layer.name}/{path[len(folder) :].lstrip('/')}" for path in paths]
     if len(set(names)) < len(names):
         raise ValueError(f"layer {layer.name}: two weights share a name among {names}")
     return [NamedWeight(name, variable) for name, variable in zip(names, layer.weights, strict=True)]

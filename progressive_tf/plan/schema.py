@@ -157,7 +157,7 @@ class GateRule(Strict):
         given = {key: value for key, value in given.items() if value is not None}
         if len(given) != 1:
             raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
-        (key, value), = given.items()
+        ((key, value),) = given.items()
         if not 0 <= value <= self.metric_name.highest:
             raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
         if self.slice == "every-previous" and key != "drop_at_most":

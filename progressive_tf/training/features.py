@@ -76,9 +76,7 @@ class Features:
     def forget_stale_prefixes(self) -> None:
         """Drops the kept outputs that the network's present weights would no longer give."""
         current = {depth: self._prefix_sha256(depth) for depth in {key.depth for key in self._prefixes}}
-        self._prefixes = {
-            key: kept for key, kept in self._prefixes.items() if key.weights_sha256 == current[key.depth]
-        }
+        self._prefixes = {key: kept for key, kept in self._prefixes.items() if key.weights_sha256 == current[key.depth]}
 
     def _tokens_of(self, source: str, rows: np.ndarray) -> TokenStore:
         if source not in self._tokens:

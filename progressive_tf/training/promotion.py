@@ -59,9 +59,7 @@ def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict
             if refusal is not None:
                 alias, said = None, f"stable stays at version {stable}: {refusal}"
         try:
-            version = session.versions.publish(
-                _staged(session, stage, decision), alias=alias, when_stable_in={stable}
-            )
+            version = session.versions.publish(_staged(session, stage, decision), alias=alias, when_stable_in={stable})
         except StableMovedError:
             continue
         return version, said

@@ -73,10 +73,7 @@ class StageRecord:
         used = {"train": train, "validation": validation, "gate": part.gate, "test": part.test}
         labels = np.array(data.labels, dtype=object)
         counts = {
-            key: {
-                label: int(np.count_nonzero(labels[data.codes[name][rows]] == label))
-                for label in data.labels
-            }
+            key: {label: int(np.count_nonzero(labels[data.codes[name][rows]] == label)) for label in data.labels}
             for key, rows in used.items()
         }
         frame = pd.DataFrame(
