@@ -39,6 +39,9 @@ class Store:
     kind: ColumnKind
     names: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        _ = self._batches  # opened now: what is mapped stays readable if the cache is deleted later
+
     @cached_property
     def _mapped(self) -> mmap.mmap:
         with (self.folder / ROWS_FILE).open("rb") as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 from progressive_tf.assets import find
 from progressive_tf.data import resolve as resolving
 from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Data
+from progressive_tf.plan.schema import Data, Split
 
 ROWS = [
     ("Good, really", "positive", 5),
@@ -85,6 +87,33 @@ class TestEveryFormat:
         source = read(tmp_path, write(tmp_path, suffix), labels=["positive", "neutral", "negative"])
         assert source.labels == ("positive", "neutral", "negative")
         assert source.label_codes.tolist() == [0, 2, 0, 2]
+
+
+def test_texts_and_columns_stay_when_the_cache_is_deleted(tmp_path: Path) -> None:
+    source = read(tmp_path, write(tmp_path, ".csv"))
+    shutil.rmtree(tmp_path / "cache")
+    assert source.texts([0]) == [ROWS[0][0]]
+    assert source.columns(["stars"])["stars"].tolist() == [5, 1, 4, 2]
+
+
+def test_changed_file_is_read_anew(tmp_path: Path) -> None:
+    first = read(tmp_path, write(tmp_path, ".csv"))
+    second = read(tmp_path, write(tmp_path, ".csv", [*ROWS, ("one more", "negative", 3)]))
+    assert (len(first), len(second)) == (4, 5)
+    assert first.sha256 != second.sha256
+
+
+def test_moved_and_renamed_file_is_divided_in_the_same_way(tmp_path: Path) -> None:
+    rows = [(f"text {row}", "ab"[row % 2], row) for row in range(60)]
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    name = write(here, ".csv", rows)
+    before = fixed_parts(read(here, name), Split())
+    (here / name).rename(there / "renamed.csv")
+    after = fixed_parts(read(there, "renamed.csv"), Split())
+    assert np.array_equal(before.pool, after.pool)
+    assert np.array_equal(before.gate, after.gate)
 
 
 def test_all_formats_hold_the_same(tmp_path: Path) -> None:
