@@ -47,7 +47,7 @@ def fetch(
 ) -> None:
     """Fetch assets into the cache, and mend what is damaged there; prints each asset's folder."""
     from progressive_tf.assets.catalogue import catalogue, find
-    from progressive_tf.assets.locate import provide
+    from progressive_tf.assets.lookup import provide
     from progressive_tf.errors import InputError
 
     if everything == bool(names):
@@ -62,7 +62,7 @@ def path(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name as `list` shows it.")], verbose: Verbose = False
 ) -> None:
     """Print the folder of an asset that is here already; downloads nothing."""
-    from progressive_tf.assets.locate import locate
+    from progressive_tf.assets.lookup import locate
 
     sys.stdout.write(f"{locate(name, download=False)}\n")
 
