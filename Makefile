@@ -1,6 +1,5 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
-export PYTHONWARNINGS ?= ignore::SyntaxWarning
 
 .PHONY: help setup train test lint bench clean
 

@@ -8,13 +8,18 @@ import warnings
 
 
 def set_up_logging(verbose: bool) -> None:
-    """Sets log levels; must run before TensorFlow is imported, whose C++ part reads its level only then."""
+    """Sets log levels; must run before TensorFlow is imported."""
     if verbose:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    quiet_tensorflow()
     warnings.filterwarnings("ignore")
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("progressive_tf").setLevel(logging.INFO)
+
+
+def quiet_tensorflow() -> None:
+    """Turns off what TensorFlow's C++ part and transformers print on import; both read these only then."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"

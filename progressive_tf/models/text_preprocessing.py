@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_text import normalize_utf8
 from transformers import TFBertTokenizer
 
 # Everything that is not a letter, mark, number, punctuation, symbol, separator, tab or newline: control, format,
@@ -27,13 +28,15 @@ class TextPreprocessing(tf.keras.layers.Layer):
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
         super().__init__(name="preprocess")
         self.tokenizer = TFBertTokenizer(
-            vocab_list=list(vocabulary), do_lower_case=lower_case, max_length=max_length, return_token_type_ids=False
+            vocab_list=list(vocabulary), do_lower_case=False, max_length=max_length, return_token_type_ids=False
         )
+        self._lower_case = lower_case
         self._encode = tf.function(self.call, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
-        encoded = self.tokenizer(clean(texts))
+        cleaned = clean(texts)
+        encoded = self.tokenizer(lower(cleaned) if self._lower_case else cleaned)
         return {
             "input_ids": tf.cast(encoded["input_ids"], tf.int32),
             "mask": tf.cast(encoded["attention_mask"], tf.float32),
@@ -51,3 +54,12 @@ def clean(texts: tf.Tensor) -> tf.Tensor:
     valid = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore")
     seen = tf.strings.regex_replace(valid, UNSEEN_CHARACTERS, "")
     return tf.strings.regex_replace(seen, SPECIAL_TOKENS, r"[ \1 ]")
+
+
+def lower(texts: tf.Tensor) -> tf.Tensor:
+    """Returns the strings in lower case and without accents, as uncased BERT has them (Devlin et al. 2019).
+
+    The tokenizer's own option folds compatibility characters too (ﬁ → fi, … → ...), which BERT's does not.
+    """
+    without_accents = tf.strings.regex_replace(normalize_utf8(texts, "NFD"), r"\p{Mn}", "")
+    return tf.strings.lower(without_accents, encoding="utf-8")

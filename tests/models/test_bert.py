@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+from safetensors.numpy import load_file, save_file
+
+from progressive_tf.errors import InputError
+from progressive_tf.models import bert
+from progressive_tf.plan.schema import Model
+
+
+@pytest.fixture
+def weights(tmp_path: Path, make_network: Callable[..., Any]) -> Path:
+    """A folder of weights as a hub has them: config.json, vocab.txt, model.safetensors in PyTorch's names."""
+    network = make_network(seed=11)
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    shutil.copy(tmp_path / "vocab.txt", folder)
+    config = {
+        "model_type": "bert",
+        "vocab_size": len(tiny.VOCABULARY),
+        "max_position_embeddings": 16,
+        "type_vocab_size": 2,
+        "architectures": ["BertModel"],
+        **tiny.CONFIG,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(pytorch_weights(network), folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def pytorch_weights(network: Any) -> dict[str, np.ndarray]:
+    names = {
+        "embeddings/word_embeddings/weight": "embeddings.word_embeddings.weight",
+        "embeddings/token_type_embeddings/embeddings": "embeddings.token_type_embeddings.weight",
+        "embeddings/position_embeddings/embeddings": "embeddings.position_embeddings.weight",
+    }
+    arrays = {}
+    for weight in network.weights_of_blocks(3):
+        name, value = weight.name, weight.variable.numpy()
+        if name in names:
+            arrays[names[name]] = value
+            continue
+        name = name.replace("layer_", "encoder.layer.").replace("/", ".")
+        if name.endswith(".kernel"):
+            name, value = name.replace(".kernel", ".weight"), value.T
+        arrays[name.replace(".gamma", ".weight").replace(".beta", ".bias")] = np.ascontiguousarray(value)
+    arrays["pooler.dense.weight"] = np.zeros((8, 8), np.float32)
+    arrays["pooler.dense.bias"] = np.zeros(8, np.float32)
+    return arrays
+
+
+def build(folder: Path, name: str = "weights", max_length: int = 16) -> Any:
+    model = Model(builder="bert", weights=name, max_length=max_length)
+    return bert.build(model, tiny.LABELS, "mean", 3, folder)
+
+
+def test_pytorch_weights_give_the_encoder_they_came_from(
+    weights: Path, make_network: Callable[..., Any], tmp_path: Path
+) -> None:
+    source, loaded = make_network(seed=11), build(tmp_path)
+    state = source.preprocess(tf.constant(["good thinga", "bad thingb thingc"]))
+    np.testing.assert_allclose(
+        loaded.run_blocks(state, 0, 3)["hidden"], source.run_blocks(state, 0, 3)["hidden"], atol=1e-6
+    )
+
+
+def test_weights_without_a_place_are_named_in_the_log(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    arrays = load_file(weights / "model.safetensors") | {"cls.predictions.bias": np.zeros(3, np.float32)}
+    save_file(arrays, weights / "model.safetensors", metadata={"format": "pt"})
+    with caplog.at_level("INFO"):
+        build(tmp_path)
+    assert "not used, BERT's encoder has no place for them: cls.predictions.bias" in caplog.text
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def forget_a_weight(folder: Path) -> None:
+    arrays = load_file(folder / "model.safetensors")
+    del arrays["encoder.layer.1.output.dense.weight"]
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def claim_another_architecture(folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({"model_type": "distilbert"}))
+
+
+def widen_a_layer(folder: Path) -> None:
+    arrays = load_file(folder / "model.safetensors")
+    arrays["encoder.layer.0.output.dense.weight"] = np.zeros((8, 24), np.float32)
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (truncate, "the file is damaged or truncated"),
+        (forget_a_weight, "not the weights of this architecture: 1 missing"),
+        (claim_another_architecture, "config.json says model_type 'distilbert'"),
+        (widen_a_layer, "weights"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights there; expected one of"),
+        (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt missing; expected config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "config.json is not a model's configuration"),
+        (lambda folder: (folder / "vocab.txt").write_text("a\nb\n"), r"lacks \[PAD\]"),
+    ],
+)
+def test_bad_weights_are_refused(
+    weights: Path, tmp_path: Path, damage: Callable[[Path], object], expected: str
+) -> None:
+    damage(weights)
+    with pytest.raises(InputError, match=expected):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("nowhere", "is no asset .*, no folder, and no hub id"),
+        ("weights/model.safetensors", "is a file; name the folder"),
+        ("../elsewhere", "is no asset"),
+    ],
+)
+def test_weights_that_are_not_there(weights: Path, tmp_path: Path, name: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        build(tmp_path, name)
+
+
+def test_a_longer_text_than_there_are_positions_is_refused(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="max_length: 32 asked, these weights have 16 positions"):
+        build(tmp_path, max_length=32)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"hiden_size": 8}, "unknown BERT setting 'hiden_size'; did you mean 'hidden_size'"),
+        ({**tiny.CONFIG, "num_attention_heads": 3}, "BERT cannot be built from it: The hidden size"),
+    ],
+)
+def test_a_wrong_config_is_refused(tmp_path: Path, config: dict[str, Any], expected: str) -> None:
+    tiny.write_vocabulary(tmp_path)
+    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", config=config)
+    with pytest.raises(InputError, match=expected):
+        bert.build(model, tiny.LABELS, "mean", 3, tmp_path)

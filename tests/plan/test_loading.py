@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans, validate
+from progressive_tf.plan.merging import apply_override, merge, parse_setting
+from progressive_tf.plan.reading import parse_scalar, to_yaml
+
+GATE = [{"metric": "accuracy", "at_least": 0.5}]
+
+
+def change(path: str, value: object) -> dict:
+    return apply_override(tiny.raw_plan(), parse_setting(f"{path}={to_yaml(value).split(chr(10) + '...')[0]}"), "test")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("stagse", [], r"stagse: unknown key 'stagse'; did you mean 'stages'"),
+        ("stages.two.data.tak", 5, r"stages\[1\].data.tak: unknown key 'tak'; did you mean 'take'"),
+        ("defaults.optimizer.learnin_rate", 1, r"defaults.optimizer.learnin_rate: .* did you mean 'learning_rate'"),
+        ("stages.two.epochs", "many", r"stages\[1\].epochs: should be a valid integer; got 'many'"),
+        ("stages.one.data.take", 0, r"stages\[0\].data.take: should be greater than or equal to 1; got 0"),
+        ("stages.one.data.all", True, r"stages\[0\].data: take and all exclude one another"),
+        ("stages.one.data", None, r"stages\[0\].data: is missing"),
+        ("stages", [], r"stages: should have at least 1 item"),
+        ("stages.two.name", "one", r"stages\[1\].name: 'one' is also the name of stage 1"),
+        ("stages.two.name", "7", r"stages\[1\].name: '7' reads as a stage's number"),
+        ("stages.two.name", "a/b", r"stages\[1\].name: should be letters, digits"),
+        ("defaults.gate", [], r"defaults.gate: should have at least 1 item"),
+        ("defaults.gate", None, r"defaults.gate: is missing"),
+        ("defaults.gate", [{"metric": "acuracy", "at_least": 0.5}], r"gate\[0\].metric: .* did you mean 'accuracy'"),
+        ("defaults.gate", [{"metric": "accuracy", "at_least": 1.2}], r"lies between 0 and 1; got 1.2"),
+        ("defaults.gate", [{"metric": "accuracy", "at_least": -0.1}], r"lies between 0 and 1; got -0.1"),
+        ("defaults.gate", [{"metric": "accuracy"}], r"needs exactly one of at_least, at_most, drop_at_most; got none"),
+        ("defaults.gate", [{**GATE[0], "at_most": 1}], r"needs exactly one of .* got \['at_least', 'at_most'\]"),
+        ("defaults.gate", [{**GATE[0], "confidence": 95}], r"gate\[0\].confidence: should be less than 1; got 95"),
+        ("defaults.gate", [{**GATE[0], "slice": "curent"}], r"unknown slice 'curent'; did you mean 'current'"),
+        ("defaults.gate", [{**GATE[0], "slice": "every-previous"}], r"use drop_at_most"),
+        ("defaults.adaptation", {"method": "lora"}, r"method 'lora' is not available; this release has head, full"),
+        ("defaults.schedule", {"name": "step"}, r"name 'step' is not available; this release has constant"),
+        ("defaults.retention", {"replay": {}}, r"retention: replay: this release has no retention methods"),
+        ("defaults.tune", {"trials": 3}, r"defaults.tune: is not available in this release"),
+        ("defaults.precision", "mixed_float16", r"should be 'float32' \(this release has no other\)"),
+        ("defaults.optimizer", {"name": "adam", "momentum": 0.5}, r"momentum is a setting of sgd, not of adam"),
+        ("model.builder", "resnet50", r"model.builder: should be 'bert' \(this release has no other\); got 'resnet50'"),
+        ("model.weights", "minilm-l6", r"`config` and `vocabulary` come with the weights"),
+        ("model.vocabulary", None, r"weights: null needs `config` and `vocabulary`"),
+        ("task", "translation", r"task: should be 'text-classification'"),
+        ("scenario", "class-incremental", r"scenario: should be 'data-incremental'"),
+        ("data.split.test", 1.5, r"data.split.test: should be a valid integer or should be less than 1; got 1.5"),
+        ("data.quality.class_imbalance", "drop", r"data.quality.class_imbalance: should be 'warn' or 'fail'"),
+        ("data.slices", {"current": "stars > 3"}, r"slice name 'current' is already taken"),
+        ("data.labels", ["a", "a"], r"labels: each label once"),
+        ("seed", -1, r"seed: should be greater than or equal to 0"),
+        ("start", "yesterday", r"start: should be 'pretrained' or 'stable'"),
+    ],
+)
+def test_a_wrong_plan_is_refused_with_its_path(path: str, value: object, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        validate(change(path, value), "plan.yaml")
+
+
+def test_every_problem_is_listed() -> None:
+    raw = tiny.raw_plan(seed="x", extra=1)
+    with pytest.raises(InputError) as refused:
+        validate(raw, "plan.yaml")
+    assert str(refused.value).count("\n  ") == 2
+
+
+@pytest.mark.parametrize(("plan", "expected"), [("nope.yaml", "no such file"), ("ofline", "did you mean 'offline'")])
+def test_a_plan_that_is_not_there(plan: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        load_plan(plan)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"name: [", "line 1, column 8: not valid YAML"),
+        (b"a: 1\na: 2\n", "duplicate key"),
+        (b"- 1\n", "expected a mapping"),
+        (b"", "found nothing"),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, expected: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=expected):
+        load_plan(str(path))
+
+
+def test_stages_takes_the_first_and_refuses_more(tmp_path: Path) -> None:
+    path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
+    assert [stage.name for stage in load_plan(path, stages=1).plan.stages] == ["one"]
+    for wrong in (0, 3):
+        with pytest.raises(InputError, match=f"--stages {wrong}: the plan tiny has 2"):
+            load_plan(path, stages=wrong)
+
+
+def test_overrides_address_stages_by_name_number_and_position(tmp_path: Path) -> None:
+    path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
+    settings = ["stages.two.epochs=7", "stages.1.epochs=5", "stages[1].batch_size=8", "defaults.epochs=9"]
+    one, two = load_plan(path, settings).plan.stages
+    assert (one.epochs, two.epochs, two.batch_size) == (5, 7, 8)
+    with pytest.raises(InputError, match="unknown stage 'tow'; did you mean 'two'"):
+        load_plan(path, ["stages.tow.epochs=7"])
+    with pytest.raises(InputError, match="expected PATH=VALUE"):
+        load_plan(path, ["epochs"])
+
+
+def test_an_override_file_changes_stages_by_name(tmp_path: Path) -> None:
+    path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
+    override = tmp_path / "best.yaml"
+    override.write_text("stages: {two: {optimizer: {learning_rate: 1e-5}}}\n", encoding="utf-8")
+    assert load_plan(path, override=override).plan.stages[1].optimizer.learning_rate == 1e-5
+
+
+def test_the_resolved_plan_reads_back_equal(tmp_path: Path) -> None:
+    loaded = load_plan(str(tiny.write_plan(tmp_path, tiny.raw_plan())))
+    (tmp_path / "again.yaml").write_text(loaded.to_yaml(), encoding="utf-8")
+    again = load_plan(str(tmp_path / "again.yaml"))
+    assert again.plan == loaded.plan
+    assert again.identity == loaded.identity
+
+
+def test_null_turns_early_stopping_off_and_removes_what_cannot_be_null() -> None:
+    raw = tiny.raw_plan()
+    raw["stages"][0] |= {"early_stopping": None, "optimizer": None, "epochs": None}
+    stage = validate(raw, "plan").stages[0]
+    assert stage.early_stopping is None
+    assert (stage.optimizer.learning_rate, stage.epochs) == (1e-3, 20)
+
+
+def test_another_method_drops_the_settings_of_the_default_one() -> None:
+    merged = merge({"adaptation": {"method": "top-blocks", "blocks": 2}}, {"adaptation": {"method": "head"}})
+    assert merged == {"adaptation": {"method": "head"}}
+    assert merge({"a": {"name": "x", "b": 1}}, {"a": {"b": 2}}) == {"a": {"name": "x", "b": 2}}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-5", 1e-5), ("off", "off"), ("yes", "yes"), ("no", "no"), ("null", None), ("true", True)]
+)
+def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
+    assert parse_scalar(text, "test") == value
+
+
+keys = st.sampled_from("abc")
+values = st.recursive(st.integers(0, 3), lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=6)
+
+
+@given(st.dictionaries(keys, values), st.dictionaries(keys, values))
+def test_merging_twice_changes_nothing_more(base: dict, change: dict) -> None:
+    once = merge(base, change)
+    assert merge(once, change) == once
+    assert merge(base, {}) == base
+
+
+@pytest.mark.parametrize("name", sorted(shipped_plans()))
+def test_a_shipped_plan_is_valid_and_says_what_it_is_for(name: str) -> None:
+    path = shipped_plans()[name]
+    assert load_plan(name).plan.name == name
+    assert len(plan_summary(path)) > 20
+    assert f"python -m progressive_tf.train --plan {name}" in path.read_text(encoding="utf-8")
