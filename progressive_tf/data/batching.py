@@ -39,7 +39,7 @@ def training_batches(
 def fixed_batches(lengths: np.ndarray, size: int = FIXED_BATCH_SIZE) -> list[tuple[np.ndarray, int]]:
     """Returns (positions, padded length) pairs, grouped by bucket, for computing outputs always the same way."""
     buckets = -(-lengths // BUCKET_WIDTH) * BUCKET_WIDTH
-    batches = []
+    batches: list[tuple[np.ndarray, int]] = []
     for bucket in np.unique(buckets):
         positions = np.flatnonzero(buckets == bucket)
         batches.extend((positions[begin : begin + size], int(bucket)) for begin in range(0, len(positions), size))

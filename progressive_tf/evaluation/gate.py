@@ -159,7 +159,9 @@ def _decide(results: tuple[RuleResult, ...]) -> GateResult:
             more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
             reason = f"{first.rule.metric} on {first.slice}: {first.reason}{more}"
             return GateResult("reject" if outcome == "reject" else "hold", reason, results)
-    return GateResult("promote", f"all {len(applicable)} comparisons passed", results)
+    return GateResult(
+        "promote", "every comparison passed" if len(applicable) > 1 else "the one comparison passed", results
+    )
 
 
 def _without_evidence(result: RuleResult, outcome: Outcome, reason: str) -> _Comparison:

@@ -20,7 +20,7 @@ from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import load_arrays, save_arrays
 from progressive_tf.training.callbacks.epoch_record import backup_file
-from progressive_tf.training.checkpoint import checkpoint_weight_names, save_checkpoint
+from progressive_tf.training.checkpoint import checkpoint_sha256, checkpoint_weight_names, save_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.fit import Fitted, fit_stage
@@ -144,6 +144,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         "version": None,
         "baseline": baseline_name(session, stage),
         "started_from": parent.name if parent else "start",
+        "weights_sha256": checkpoint_sha256(stage.folder),
     }
     if result.decision == "promote":
         session.load(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,11 @@ class Served(tf.Module):
 def export_saved_model(network: BlockModel, folder: Path) -> None:
     """Writes a SavedModel with the signature `text` string [batch] → `probabilities`, `label`."""
     served = Served(network)
-    tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve})
+    try:
+        tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve})
+    except tf.errors.OpError as error:
+        # TensorFlow reports a full disk as an error of its own; the registry knows the system's.
+        raise OSError(errno.ENOSPC if "No space" in str(error) else errno.EIO, str(error)) from error
 
 
 def read_exported_weights(folder: Path, network: BlockModel) -> None:
