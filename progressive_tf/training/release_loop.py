@@ -86,6 +86,10 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
         display.line(f"{'run' if new else 'continuing'} {run.path}")
         try:
             return _run_stages(loaded, run, registry, display)
+        except InputError:
+            if not run.begun(loaded.plan):
+                shutil.rmtree(run.path)
+            raise
         except KeyboardInterrupt:
             run.log("interrupted")
             raise KeyboardInterrupt(
