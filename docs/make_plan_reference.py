@@ -1,0 +1,311 @@
+"""Writes docs/plan.md, the reference of every plan key, from the plan's schema.
+
+Run `python docs/make_plan_reference.py`. Keys, types, ranges and defaults come from the pydantic models, and so does
+what is said about each section; what each key means stands here. A key without a meaning, or a meaning without a key,
+is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from progressive_tf.files import write_text
+from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName
+from progressive_tf.plan.schema import Plan
+
+REFERENCE = Path(__file__).with_name("plan.md")
+TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
+NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+THE_NAME = "Chooses this section."
+
+MEANINGS: dict[str, dict[str, str]] = {
+    "Plan": {
+        "name": "Names the folder of the runs and the model in the registry.",
+        "task": "What the network is for.",
+        "scenario": "What changes from stage to stage: here, only the rows.",
+        "seed": "Initialisation, shuffling, dropout and bootstrap derive their own seeds from it.",
+        "model": "See `model`.",
+        "data": "See `data`.",
+        "start": "Where the first stage starts: the model's weights, what `stable` points to, or a version's number.",
+        "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
+        "stages": "The steps, in order, at least one; see `stages[]`.",
+    },
+    "Model": {
+        "builder": "The network.",
+        "weights": "An asset's name, a folder, a hub id (`owner/name`), or null for random weights.",
+        "max_length": "Longest text in tokens, [CLS] and [SEP] included; what is longer is cut.",
+        "dropout": "Share of pooled features that the head drops in training.",
+        "config": "Fields of transformers' BertConfig; with `weights: null` only.",
+        "vocabulary": "A vocabulary asset or file; with `weights: null` only.",
+    },
+    "Data": {
+        "source": "An asset's name, or a .csv, .tsv, .jsonl or .parquet file.",
+        "text": "The column of the text.",
+        "label": "The column of the label.",
+        "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
+        "split": "See `data.split`.",
+        "quality": "See `data.quality`.",
+        "slices": "Further gate slices of `source`: name → pandas query over its columns.",
+        "validation_sets": "Further gate slices from other sources, all rows of each: name → source.",
+    },
+    "Split": {
+        "validation": "A count is taken from the source once; a share is cut from each stage's own rows.",
+        "gate": "Rows that only decisions and the R matrix read.",
+        "test": "Rows that are only reported. A published test part is used instead where there is one.",
+        "stratify": "Whether every part has the source's class proportions.",
+        "group": "A column whose equal values always stay in the same part.",
+        "seed": "Which rows go where; independent of the plan's `seed`.",
+    },
+    "Quality": {
+        "empty_text": "Texts of nothing but spaces and control characters.",
+        "duplicates": "Rows whose text and label repeat an earlier row's; case, spaces and punctuation do not count.",
+        "conflicting_labels": "Rows whose text also stands there with another label.",
+        "label_noise": "Labels that a linear model over frozen embeddings finds unlikely (cleanlab).",
+        "leakage": "Training texts that also stand in an evaluation part of any source.",
+        "class_imbalance": "Classes with less than a tenth of the largest class' rows.",
+        "too_few_per_class": "Classes with fewer than 8 rows.",
+    },
+    "StageData": {
+        "take": "The first so many rows for training; a later stage's contain an earlier one's.",
+        "take_new": "So many rows that no earlier stage took.",
+        "all": "Every row for training.",
+        "source": "Another source than `data.source`.",
+        "where": "Only rows that meet this pandas query over the source's columns; it also cuts the stage's slice.",
+    },
+    "Stage": {
+        "name": "Unique; not a number. Overrides and folders use it.",
+        "data": "See `stages[].data`.",
+        "epochs": "The most passes over the stage's rows.",
+        "batch_size": "Examples in a batch, or `{tokens: N}`.",
+        "optimizer": "See `stages[].optimizer`.",
+        "schedule": "See `stages[].schedule`; a name alone takes that schedule's defaults.",
+        "early_stopping": "See `stages[].early_stopping`; null turns it off.",
+        "adaptation": "See `stages[].adaptation`.",
+        "retention": "Must be empty: this release has no retention methods.",
+        "gate": "The rules of the release, at least one; see `stages[].gate[]`.",
+        "loss": "See `stages[].loss`; a name alone takes that loss' defaults.",
+        "pooling": "What the head reads: the mean over tokens, or BERT's pooler over [CLS]; the same in every stage.",
+        "cache": "See `stages[].cache`.",
+        "precision": "Nothing else exists yet.",
+        "distribute": "Nothing else exists yet.",
+    },
+    "Optimizer": {
+        "name": "lamb and lazyadam come from TensorFlow Addons.",
+        "learning_rate": "The base rate, which the schedule starts from.",
+        "weight_decay": "null: 0.01 for adamw, 0 for the others.",
+        "momentum": "For sgd only; null: 0.9.",
+        "clip_norm": "Gradients longer than this, all together, are scaled down to it; null: never.",
+        "carry_state": "Start from the optimizer state that the stage before ended with.",
+    },
+    "ConstantSchedule": {"name": THE_NAME},
+    "WarmupLinearSchedule": {"name": THE_NAME, "warmup": "Share of all steps."},
+    "CosineSchedule": {"name": THE_NAME, "warmup": "Share of all steps.", "final": "Last rate, in base rates."},
+    "OneCycleSchedule": {
+        "name": THE_NAME,
+        "peak": "Share of all steps until the highest rate.",
+        "start_divisor": "First rate: the base rate divided by this.",
+        "end_divisor": "Last rate: the base rate divided by this.",
+    },
+    "PlateauSchedule": {
+        "name": THE_NAME,
+        "factor": "What the rate is multiplied by.",
+        "patience": "Epochs without a better `val_loss` before that.",
+        "minimum": "The lowest rate.",
+    },
+    "EarlyStopping": {
+        "monitor": "Measured on the stage's validation rows.",
+        "patience": "Epochs without a better value before training stops.",
+        "min_delta": "How much better counts as better.",
+    },
+    "HeadAdaptation": {"method": THE_NAME},
+    "FullAdaptation": {"method": THE_NAME},
+    "TopBlocksAdaptation": {
+        "method": "",
+        "blocks": "How many of the last blocks move; the embeddings are a block too.",
+    },
+    "CrossEntropy": {"name": THE_NAME},
+    "Focal": {"name": THE_NAME, "gamma": "0 is cross-entropy."},
+    "LabelSmoothing": {"name": THE_NAME, "amount": "Share of the uniform distribution."},
+    "TokenBudget": {"tokens": "Padded tokens in a batch, at most."},
+    "GateRule": {
+        "metric": "One of the metrics below.",
+        "slice": "`current`, `every-previous`, `all`, or a name from `data.slices` or `data.validation_sets`.",
+        "at_least": "The metric must not be below this.",
+        "at_most": "The metric must not be above this.",
+        "drop_at_most": "How much worse it may be than the run's last released stage, or else the version it started from.",
+        "confidence": "One-sided. With it the bound decides, without it the estimate.",
+        "min_samples": "When the metric rests on fewer rows than this, the rule holds.",
+    },
+    "Cache": {"dtype": "float16 takes half the memory."},
+}
+
+INTRODUCTION = """\
+# The plan: every key
+
+<!-- Written by docs/make_plan_reference.py from the schema; change those and run it again. -->
+
+A plan is one YAML file. It is checked as a whole before anything runs; every problem is listed with its path, such as
+`stages[1].data.take`. Unknown keys are refused, and so is what this release does not have yet.
+
+- **`defaults`** takes every key of `stages[]` but `name`; each stage inherits it. Mappings merge key by key, lists
+  replace. Where `name`, `method` or `kind` of a mapping changes, nothing else of the inherited mapping is kept.
+- **Paths** start from the plan's folder; in a shipped plan, from the current folder.
+- **`null`** removes a key, so that its default holds; where the table lists null as a value, it is that value.
+- **Scalars** are read by YAML 1.2: `1e-3` is a number; `on`, `off`, `yes` and `no` are words.
+- **Types are strict**: `"3"` is not a number and `3.0` is not a whole number.
+- **On the command line**, `--set stages.beta.epochs=3` changes one key and `--override FILE` several. A stage is
+  addressed by its name, by its number from 1, or as `stages[0]`; the defaults as `defaults.epochs`.
+
+A count of rows is a whole number from 1; a share is a number above 0 and below 1. "A name" is 1 to 64 letters, digits,
+`.`, `_` and `-`, the first a letter or digit.
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One model of the schema at the path where a plan has it."""
+
+    path: str
+    model: str
+
+
+def reference() -> str:
+    """Returns the text of docs/plan.md.
+
+    Raises:
+        ValueError: a key has no meaning here, or a meaning has no key.
+    """
+    schema = Plan.model_json_schema()
+    models = {"Plan": schema, **schema["$defs"]}
+    check_meanings(models)
+    sections = list(find_sections(models, Section("", "Plan")))
+    parts = [INTRODUCTION, *(_section(models, section) for section in sections), _metrics()]
+    return "\n".join(parts)
+
+
+def check_meanings(models: Mapping[str, Any]) -> None:
+    """Raises ValueError unless every key of every model has a meaning and every meaning a key."""
+    keys = {f"{model}.{key}" for model, schema in models.items() for key in schema["properties"]}
+    meanings = {f"{model}.{key}" for model, of_model in MEANINGS.items() for key in of_model}
+    if keys != meanings:
+        raise ValueError(f"MEANINGS: missing {sorted(keys - meanings)}, superfluous {sorted(meanings - keys)}")
+
+
+def find_sections(models: Mapping[str, Any], section: Section) -> Iterator[Section]:
+    """Yields a section and those below it, in the order of the schema."""
+    yield section
+    for key, field in models[section.model]["properties"].items():
+        below = f"{section.path}.{key}".lstrip(".")
+        for inner, is_list in _references(field):
+            yield from find_sections(models, Section(below + ("[]" if is_list else ""), inner))
+
+
+def _references(field: Any, is_list: bool = False) -> Iterator[tuple[str, bool]]:
+    if "$ref" in field:
+        yield field["$ref"].rpartition("/")[2], is_list
+    for option in [*field.get("anyOf", []), *field.get("oneOf", [])]:
+        yield from _references(option, is_list)
+    if isinstance(field.get("items"), dict):
+        yield from _references(field["items"], True)
+
+
+def _section(models: Mapping[str, Any], section: Section) -> str:
+    schema = models[section.model]
+    tag = next((field["const"] for field in schema["properties"].values() if isinstance(field.get("const"), str)), "")
+    title = "Top level" if not section.path else f"`{section.path}`" + (f": {tag}" if tag else "")
+    required = set(schema.get("required", ()))
+    rows = [
+        f"| `{key}` | {_type(field)} | {_default(field, key in required)} | {MEANINGS[section.model][key]} |"
+        for key, field in schema["properties"].items()
+    ]
+    table = ["| key | type and range | default | meaning |", "|---|---|---|---|", *rows]
+    return "\n".join([f"## {title}", "", _paragraphs(schema["description"]), "", *table, ""])
+
+
+def _paragraphs(docstring: str) -> str:
+    return re.sub(r"\n(?!\n)(?<!\n\n)", " ", docstring)
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "const" in field:
+        return f"`{_yaml(field['const'])}`"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if "$ref" in field or "oneOf" in field:
+        return "mapping"
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_type(option) for option in field["anyOf"]))
+    if field["type"] == "array":
+        least = field.get("minItems")
+        return f"list of {_plural(field['items'])}" + (f", {least} or more" if least else "")
+    if field["type"] == "object":
+        return "mapping"
+    if field.get("pattern") == NAME_PATTERN:
+        return "a name"
+    return TYPES[field["type"]] + _range(field)
+
+
+def _plural(items: Mapping[str, Any]) -> str:
+    return "mappings" if "$ref" in items else f"{TYPES[items['type']]}s"
+
+
+def _range(field: Mapping[str, Any]) -> str:
+    signs = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+    bounds = [f"{sign} {field[key]:,}" for key, sign in signs if key in field]
+    return f" {', '.join(bounds)}" if bounds else ""
+
+
+def _default(field: Mapping[str, Any], required: bool) -> str:
+    if required:
+        return "required"
+    if "default" not in field:
+        return "empty"
+    default = field["default"]
+    if isinstance(default, dict):
+        named = default.get("name") or default.get("method")
+        return f"{named}, see there" if named else "see there"
+    return f"`{_yaml(default)}`"
+
+
+def _yaml(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _metrics() -> str:
+    rows = [
+        f"| `{metric.name}` | {'more' if metric.maximize else 'less'} | {_metric_range(metric)} |"
+        for metric in METRICS.values()
+    ]
+    per_class = ", ".join(f"`{kind}/<label>`" for kind in PER_CLASS_METRICS)
+    lines = [
+        "## Metrics",
+        "",
+        f"What a rule's `metric` may be. {per_class} are those of one class: more is better, 0 to 1.",
+        "",
+        "| metric | better is | range |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _metric_range(metric: MetricName) -> str:
+    return f"0 to {metric.highest:g}" if math.isfinite(metric.highest) else "0 and up"
+
+
+def main() -> None:
+    """Writes docs/plan.md."""
+    write_text(REFERENCE, reference())
+    sys.stdout.write(f"{REFERENCE}\n")
+
+
+if __name__ == "__main__":
+    main()
