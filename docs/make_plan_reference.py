@@ -139,7 +139,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "slice": "`current`, `every-previous`, `all`, or a name from `data.slices` or `data.validation_sets`.",
         "at_least": "The metric must not be below this.",
         "at_most": "The metric must not be above this.",
-        "drop_at_most": "How much worse it may be than the run's last released stage, or else the version it started from.",
+        "drop_at_most": "How much worse it may be than the run's last released stage, or else its start version.",
         "confidence": "One-sided. With it the bound decides, without it the estimate.",
         "min_samples": "When the metric rests on fewer rows than this, the rule holds.",
     },
