@@ -1,0 +1,29 @@
+"""Runs the benchmarks behind the README's figures, one after the other: python -m benchmarks [NAME ...]"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENCHMARKS = {
+    "accuracy": ["benchmarks.against_logistic_regression", "--plan", "movie-reviews"],
+    "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
+    "gate": ["benchmarks.gate_simulation"],
+    "memory": ["benchmarks.stream_million_rows"],
+    "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
+}
+
+
+def main() -> None:
+    """Runs those that are named, all by default; stops at the first that fails."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.exit(f"unknown benchmark {unknown[0]!r}; known: {', '.join(BENCHMARKS)}")
+    for name in names:
+        print(f"== {name}: python -m {' '.join(BENCHMARKS[name])}", flush=True)
+        subprocess.run([sys.executable, "-m", *BENCHMARKS[name]], check=True)
+
+
+if __name__ == "__main__":
+    main()
