@@ -138,10 +138,10 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
     unused = sorted(info["unexpected_keys"])
     if unused:
         log.info(
-            "%s: %d weights of the file are not used, BERT's encoder has no place for them: %s",
+            "%s: not used, because BERT's encoder has no place for it: %s (%d in all)",
             place,
-            len(unused),
             ", ".join(unused[:5]),
+            len(unused),
         )
     if len(info["missing_keys"]) > len(missing):
         log.info("%s: has no pooler; the pooler's weights are random", place)

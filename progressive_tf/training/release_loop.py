@@ -220,6 +220,11 @@ def _train(
         fitted = fit_stage(
             session.network, settings, moved, train, validation, plan.seed, stage.folder, session.display, carried
         )
+    best = fitted.history[fitted.best_epoch - 1]
+    session.display.line(
+        f"{stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
+        f"val_loss {best['val_loss']:.4f}, val_accuracy {best['val_accuracy']:.4f}"
+    )
     if stage.is_trained:
         session.load(stage)
         return _summary(fitted)

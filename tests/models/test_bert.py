@@ -80,7 +80,7 @@ def test_weights_without_a_place_are_named_in_the_log(
     save_file(arrays, weights / "model.safetensors", metadata={"format": "pt"})
     with caplog.at_level("INFO"):
         build(tmp_path)
-    assert "not used, BERT's encoder has no place for them: cls.predictions.bias" in caplog.text
+    assert "not used, because BERT's encoder has no place for it: cls.predictions.bias (1 in all)" in caplog.text
 
 
 def truncate(folder: Path) -> None:
