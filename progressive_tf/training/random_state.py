@@ -10,12 +10,10 @@ from progressive_tf.seeds import derive_seed
 def reset_random_layers(model: tf.keras.Model, seed: int, stage: str, epoch: int) -> None:
     """Sets the generator of every random layer to a seed of its own for this stage and epoch.
 
-    Keras leaves these generators out of checkpoints; deriving their state makes them part of none and resumable.
+    Keras leaves these generators out of checkpoints; deriving their state makes them part of none and resumable. It
+    also makes them only when a layer is first called, which in a restarted process is after this.
     """
-    generators = [
-        layer._random_generator._generator
-        for layer in model.submodules
-        if getattr(getattr(layer, "_random_generator", None), "_generator", None) is not None
-    ]
-    for index, generator in enumerate(generators):
-        generator.reset_from_seed(derive_seed(seed, "dropout", stage, epoch, index))
+    layers = [layer for layer in model.submodules if hasattr(layer, "_random_generator")]
+    for index, layer in enumerate(layers):
+        layer._random_generator._maybe_init()
+        layer._random_generator._generator.reset_from_seed(derive_seed(seed, "dropout", stage, epoch, index))
