@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.logs import quiet_tensorflow
+
 DONE = (0, 3)
 
 
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    quiet_tensorflow()
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
     alone, seconds = run_alone(["--plan", options.plan], folder / "alone")
     print(f"left alone: {seconds:.0f} s")

@@ -11,6 +11,7 @@ import typer
 
 from progressive_tf.commands import Verbose, run_command
 from progressive_tf.errors import InputError
+from progressive_tf.logs import set_up_logging
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,6 +110,7 @@ def promote(
     if forced is None and not candidate.is_promoted_by_gate:
         raise InputError(f'{describe_refusal(candidate)}\nTo promote it all the same give --force and --reason "…"')
     # The only command here that needs TensorFlow, to build the SavedModel.
+    set_up_logging(verbose)
     from progressive_tf.training.promotion import export_stage
 
     staged = export_stage(candidate.run_folder, candidate.stage)

@@ -25,7 +25,7 @@ def train(
     plan: Annotated[
         str, typer.Option(metavar="FILE|NAME", help="A plan file, or the name of a shipped plan.")
     ] = "movie-reviews",
-    stages: Annotated[int | None, typer.Option(metavar="N", help="Run the first N stages; all by default.")] = None,
+    stages: Annotated[int | None, typer.Option(metavar="N", help="Run the first N; all by default.")] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="A.B=V", help="Change a key: seed=8, stages.beta.epochs=3. Repeatable."),
@@ -33,11 +33,9 @@ def train(
     override: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A YAML file with changes, in the plan's own structure.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where runs are kept; runs/<plan> by default.")
-    ] = None,
-    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where released versions are kept.")] = Path("registry"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run instead of continuing the last.")] = False,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept; runs/PLAN by default.")] = None,
+    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run; version numbers go on counting.")] = False,
     list_plans: Annotated[bool, typer.Option("--list-plans", help="List the shipped plans and stop.")] = False,
     verbose: Verbose = False,
 ) -> None:

@@ -50,8 +50,8 @@ class Optimizer(Strict):
     """An optimizer and its settings.
 
     `weight_decay` is decoupled and multiplied by the learning rate for every optimizer; biases and normalisation
-    weights are left out of it; the default is 0.01 for adamw and 0 for the others. `carry_state` starts from the
-    optimizer state that the previous stage ended with.
+    weights are left out of it; the default is 0.01 for adamw and 0 for the others; in lamb it is part of the update
+    whose length the trust ratio sets. `carry_state` starts from the optimizer state that the previous stage ended with.
     """
 
     name: Literal["adam", "adamw", "sgd", "lamb", "lazyadam"] = "adam"

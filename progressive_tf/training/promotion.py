@@ -47,14 +47,14 @@ def baseline_name(session: Session, stage: StageRecord) -> str | None:
 def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
     """Makes a promoted stage a version; returns it, and in words what became of `stable`.
 
-    `stable` moves unless it points to another run's version that this stage does not beat by the plan's own rules.
+    `stable` moves unless it points to another run's version against which this stage does not pass the plan's rules;
+    rules over earlier slices then cover the stage's own slice too, since that version may have been better there.
     """
     while True:
         stable = session.versions.aliases().get("stable")
-        foreign = stable is not None and session.versions.version(stable).run != session.run.name
         alias: str | None = "stable"
         said = "stable points to it"
-        if stable is not None and foreign and stable != session.start_version:
+        if stable is not None and _is_unseen(session, stage, stable):
             refusal = _refused_by_stable(session, stage, scored, stable)
             if refusal is not None:
                 alias, said = None, f"stable stays at version {stable}: {refusal}"
@@ -87,10 +87,21 @@ def export_stage(run: Path, stage: str) -> StagedVersion:
     return _staged(session, found, found.decision)
 
 
-def _judge(session: Session, stage: StageRecord, candidate: Scored, baseline: Scored | None) -> GateResult:
+def _is_unseen(session: Session, stage: StageRecord, stable: int) -> bool:
+    """Whether the gate has not compared a stage, or one it builds on, with the version that is stable now."""
+    if session.versions.version(stable).run == session.run.name:
+        return False
+    return session.newest_released(stage.index) is not None or stable != session.start_version
+
+
+def _judge(
+    session: Session, stage: StageRecord, candidate: Scored, baseline: Scored | None, with_current: bool = False
+) -> GateResult:
     data, current = session.data, session.data.slice_of[stage.index]
     released = [record for record in session.stages[: stage.index] if session.is_released(record)]
     previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
+    if with_current and current not in previous:
+        previous.append(current)
     named = [*session.plan.data.slices, *session.plan.data.validation_sets]
 
     def view(scored: Scored) -> dict[str, Predictions]:
@@ -118,7 +129,7 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
             source, rows = scored.rows[key]
             probabilities = predict_exported(version.folder, session.data.sources[source].texts(rows))
             theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities)
-    result = _judge(session, stage, scored, Scored(theirs, scored.rows))
+    result = _judge(session, stage, scored, Scored(theirs, scored.rows), with_current=True)
     return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
 
 

@@ -25,7 +25,7 @@ from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.fit import Fitted, fit_stage
 from progressive_tf.training.promotion import baseline_name, decide, publish
-from progressive_tf.training.run_folder import RunFolder, locked, open_run
+from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_record import StageRecord
 
@@ -84,6 +84,9 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
     with locked(out):
         run, new = open_run(out, loaded, fresh)
         display.line(f"{'run' if new else 'continuing'} {run.path}")
+        if new and not fresh:
+            for change in why_new(run):
+                display.line(f"  not the run before, because of {change}")
         try:
             return _run_stages(loaded, run, registry, display)
         except InputError:
@@ -117,7 +120,8 @@ def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Dis
             if left:
                 display.line(f"{stage.name} was not released, so {', '.join(left)} does not start (on_hold: stop)")
             break
-    write_matrix(session, trained)
+    if len(trained) >= run.begun(run.plan()):  # a smaller --stages only looks; the matrix of all stages stays
+        write_matrix(session, trained)
     run.log("finished", promoted=promoted, seconds=clock.to_json() | {f"stages_{key}": work[key] for key in work})
     return Finished(run.path, promoted)
 

@@ -118,6 +118,16 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
     return run, False
 
 
+def why_new(run: RunFolder) -> list[str]:
+    """Returns one line per key of model, data and seed in which a new run differs from the newest other one."""
+    others = [path for path in run.path.parent.glob("*/plan.yaml") if path.parent != run.path]
+    if not others:
+        return []
+    before = RunFolder(max(others).parent).plan().model_dump(mode="json")
+    now = run.plan().model_dump(mode="json")
+    return [line for key in ("model", "data", "seed") for line in _changed(before[key], now[key], key)]
+
+
 def differences(earlier: Plan, now: Plan, begun: int) -> list[str]:
     """Returns one line per key in which the begun stages, the start or the scenario of two plans differ."""
     before, after = earlier.model_dump(mode="json"), now.model_dump(mode="json")
