@@ -66,8 +66,11 @@ class StageModel(tf.keras.Model):
         gradients = tape.gradient(loss, variables)
         if self.optimizer_settings.clip_norm is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, self.optimizer_settings.clip_norm)
-        decay_weights(self.optimizer_settings, self.optimizer.learning_rate, variables)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        # The graph fetches the batch itself: an update that needs none of it, such as the decay of a matrix or of a
+        # momentum, would run once more when the epoch has ended.
+        with tf.control_dependencies([loss]):
+            decay_weights(self.optimizer_settings, self.optimizer.learning_rate, variables)
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self._measure(loss, labels, logits)
 
     def test_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:

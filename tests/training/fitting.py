@@ -1,0 +1,108 @@
+"""Fitting a tiny network: a stage's section, a quiet display, and one that stops training where it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from progressive_tf.adaptation.catalogue import moved_weights
+from progressive_tf.models.block_model import BlockModel, read_weights
+from progressive_tf.plan.schema import Stage
+from progressive_tf.training.display import Display, FitDisplay
+from progressive_tf.training.examples import Examples
+from progressive_tf.training.fit import Fitted, fit_stage
+
+SEED = 5
+TRAIN = 40
+
+
+def stage(**changes: Any) -> Stage:
+    settings: dict[str, Any] = {
+        "name": "one",
+        "data": {"all": True},
+        "epochs": 3,
+        "batch_size": 8,
+        "optimizer": {"name": "adam", "learning_rate": 0.01},
+        "schedule": "constant",
+        "early_stopping": None,
+        "adaptation": {"method": "full"},
+        "gate": [{"metric": "accuracy", "at_least": 0.5}],
+    }
+    return Stage.model_validate(settings | changes)
+
+
+def quiet() -> Display:
+    return Display(Console(file=io.StringIO()))
+
+
+class Killed(BaseException):
+    """What a stopping display raises; no handler for errors catches it."""
+
+
+class StoppingFit(FitDisplay):
+    """Raises in the first batch of an epoch, counted from 0: the epochs before it are finished."""
+
+    stop_in: int
+
+    def batch(self, epoch: int, batch: int, logs: Mapping[str, float], rate: float, speed: float) -> None:
+        if epoch == self.stop_in:
+            raise Killed
+
+
+class StoppingDisplay(Display):
+    """Stops training in the middle of an epoch."""
+
+    def __init__(self, stop_in: int) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self.stop_in = stop_in
+
+    @contextlib.contextmanager
+    def fit(self, stage: str, epochs: int, batches: int, epochs_done: int) -> Iterator[FitDisplay]:
+        shown = StoppingFit(self.console, None, stage, epochs, batches, epochs_done)
+        shown.stop_in = self.stop_in
+        yield shown
+
+
+def fit(
+    network: BlockModel,
+    settings: Stage,
+    examples: Examples,
+    folder: Path,
+    display: Display | None = None,
+    train: int = TRAIN,
+    **further: Any,
+) -> Fitted:
+    """Trains on the first rows of the examples and validates on the rest."""
+    return fit_stage(
+        network,
+        settings,
+        moved_weights(network, settings.adaptation),
+        examples.take(np.arange(train)),
+        examples.take(np.arange(train, len(examples.rows))),
+        SEED,
+        folder,
+        display or quiet(),
+        **further,
+    )
+
+
+def values(network: BlockModel) -> dict[str, np.ndarray]:
+    return read_weights(network.named_weights())
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    """Whether all weights are equal, bit for bit."""
+    return one.keys() == other.keys() and all(np.array_equal(value, other[name]) for name, value in one.items())
+
+
+def comparable(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Returns the history without what depends on the clock."""
+    return [
+        {key: value for key, value in row.items() if key not in ("examples_per_second", "seconds")} for row in history
+    ]

@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fitting
+import numpy as np
+import pytest
+import tensorflow as tf
+from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
+
+from progressive_tf.adaptation.catalogue import moved_weights
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import assign_weights
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.backup import Backup
+from progressive_tf.training.callbacks.epoch_record import backup_file
+from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
+from progressive_tf.training.checkpoint import weights_sha256
+from progressive_tf.training.examples import training_dataset
+from progressive_tf.training.features import Features
+from progressive_tf.training.fit import Fitted
+from progressive_tf.training.losses import make_loss
+from progressive_tf.training.optimizers import make_optimizer, optimizer_state
+from progressive_tf.training.random_state import reset_random_layers
+from progressive_tf.training.stage_model import StageModel
+
+HISTORY = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,examples_per_second,seconds".split(",")
+
+# Every optimizer, every schedule and both monitors appear; dropout is on in all of them.
+RESUMABLE: dict[str, dict[str, Any]] = {
+    "adam, plateau, early stopping": {
+        "optimizer": {"name": "adam", "learning_rate": 0.1},
+        "schedule": {"name": "plateau", "patience": 1},
+        "early_stopping": {"patience": 2},
+    },
+    "sgd, cosine": {
+        "optimizer": {"name": "sgd", "learning_rate": 0.2},
+        "schedule": {"name": "cosine", "warmup": 0.3},
+    },
+    "lamb, one-cycle, token budget": {
+        "optimizer": {"name": "lamb", "learning_rate": 0.05, "weight_decay": 0.01},
+        "schedule": "one-cycle",
+        "batch_size": {"tokens": 96},
+        "adaptation": {"method": "top-blocks", "blocks": 1},
+    },
+    "lazyadam, warmup-linear, early stopping": {
+        "optimizer": {"name": "lazyadam", "learning_rate": 0.02, "clip_norm": 1.0},
+        "schedule": "warmup-linear",
+        "early_stopping": {"monitor": "val_accuracy", "patience": 2, "min_delta": 0.01},
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RESUMABLE)
+def test_a_fit_that_was_stopped_ends_as_one_left_alone(
+    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path, case: str
+) -> None:
+    settings = stage(epochs=5, **RESUMABLE[case])
+    network = make_network()
+    alone = fit(network, settings, make_examples(network), tmp_path / "alone")
+    expected = values(network)
+
+    for stop_in in (0, 2, 3):  # before the first backup, and twice after one
+        network = make_network()
+        with pytest.raises(Killed):
+            fit(network, settings, make_examples(network), tmp_path / "stopped", StoppingDisplay(stop_in))
+    network = make_network()
+    resumed = fit(network, settings, make_examples(network), tmp_path / "stopped")
+
+    assert same(values(network), expected)
+    assert comparable(resumed.history) == comparable(alone.history)
+    assert (resumed.epochs, resumed.best_epoch) == (alone.epochs, alone.best_epoch)
+    assert len(resumed.optimizer) == len(alone.optimizer)
+    assert all(np.array_equal(one, other) for one, other in zip(resumed.optimizer, alone.optimizer, strict=True))
+
+    # A finished fit is not repeated: killed before its checkpoint was written, it gives the same again.
+    network = make_network()
+    again = fit(network, settings, make_examples(network), tmp_path / "stopped", StoppingDisplay(0))
+    assert same(values(network), expected)
+    assert (comparable(again.history), again.best_epoch) == (comparable(alone.history), alone.best_epoch)
+
+
+def best_of(fitted: Fitted, measure: str = "val_loss") -> int:
+    best = min(fitted.history, key=lambda row: row[measure])
+    return int(best["epoch"])
+
+
+def test_best_weights_are_restored_also_after_the_last_epoch(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    # The rate is so high that later epochs are worse, the patience so long that none stops.
+    settings = stage(
+        epochs=4, optimizer={"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}, early_stopping={"patience": 10}
+    )
+    examples = make_examples(network)
+    fitted = fit(network, settings, examples, tmp_path)
+    assert fitted.epochs == 4
+    assert fitted.best_epoch == best_of(fitted) < 4, "the test's rate does not make later epochs worse"
+    kept = Backup.load(backup_file(tmp_path))
+    assert kept.finished
+    for weight in network.named_weights():
+        np.testing.assert_array_equal(weight.variable.numpy(), kept.best[weight.name])
+    features = Features(network, {}, {}, fitting.quiet())
+    validation = examples.take(np.arange(fitting.TRAIN, len(examples.rows)))
+    probabilities = features.probabilities(validation)
+    loss = -np.log(probabilities[np.arange(len(validation.labels)), validation.labels]).mean()
+    assert loss == pytest.approx(min(row["val_loss"] for row in fitted.history), rel=1e-4)
+
+
+def test_early_stopping_stops_after_its_patience_and_starts_anew_in_the_next_stage(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    examples = make_examples(network)
+    good = fit(network, stage(epochs=3, early_stopping={"patience": 5}), examples, tmp_path / "one")
+    kept = values(network)
+    worse = stage(
+        name="two",
+        epochs=9,
+        optimizer={"name": "sgd", "learning_rate": 2.0, "momentum": 0.0},
+        early_stopping={"patience": 2},
+    )
+    fitted = fit(network, worse, examples, tmp_path / "two")
+    assert min(row["val_loss"] for row in fitted.history) > min(row["val_loss"] for row in good.history), (
+        "the second stage does not get worse, so this test shows nothing"
+    )
+    assert fitted.epochs == fitted.best_epoch + 2
+    assert fitted.best_epoch == best_of(fitted)
+    assert not same(values(network), kept), "weights of an earlier stage came back"
+    best = Backup.load(backup_file(tmp_path / "two")).best
+    assert same({name: values(network)[name] for name in best}, best)
+
+
+def test_history_has_the_agreed_columns_one_row_per_epoch(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    fitted = fit(network, stage(schedule={"name": "warmup-linear", "warmup": 0.0}), make_examples(network), tmp_path)
+    with (tmp_path / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == HISTORY
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [list(row) for row in fitted.history] == [HISTORY] * 3
+    assert [float(row["val_loss"]) for row in rows] == [row["val_loss"] for row in fitted.history]
+    # The rate of an epoch's last step: 1 − 1/3, 1 − 2/3 and 0 times the base rate.
+    assert [row["learning_rate"] for row in fitted.history] == pytest.approx([0.01 * 2 / 3, 0.01 / 3, 0.0], abs=1e-9)
+    assert fitted.best_epoch == 3, "without early stopping the last weights are kept"
+    assert list((tmp_path / "tensorboard" / "train").iterdir())
+
+
+def test_plateau_lowers_the_rate_of_the_following_epochs(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = stage(
+        epochs=5,
+        optimizer={"name": "sgd", "learning_rate": 8.0, "momentum": 0.0},
+        schedule={"name": "plateau", "factor": 0.25, "patience": 1, "minimum": 1.0},
+    )
+    history = fit(network, settings, make_examples(network), tmp_path).history
+    rate, best = 8.0, math.inf
+    for row in history:
+        assert row["learning_rate"] == pytest.approx(rate)
+        if row["val_loss"] < best - 1e-4:  # Keras' own threshold
+            best = row["val_loss"]
+        else:
+            rate = max(rate * 0.25, 1.0)
+    assert rate < 8.0, "the loss never stopped falling, so this test shows nothing"
+
+
+def test_weights_decay_once_per_step(network: Any, make_examples: Callable[..., Any], tmp_path: Path) -> None:
+    # Clipped to nothing, the gradients leave only the decay: five steps in each of three epochs.
+    settings = stage(
+        epochs=3,
+        optimizer={"name": "sgd", "learning_rate": 0.5, "momentum": 0.0, "weight_decay": 0.2, "clip_norm": 1e-30},
+    )
+    before = values(network)
+    fit(network, settings, make_examples(network), tmp_path)
+    for name, value in values(network).items():
+        steps = 15 if value.ndim > 1 else 0
+        np.testing.assert_allclose(value, before[name] * 0.9**steps, rtol=1e-5, atol=1e-20, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["adam", "lamb"])
+def test_a_fit_is_its_steps_one_after_the_other(
+    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    settings = stage(epochs=3, optimizer={"name": name, "learning_rate": 1e-3, "weight_decay": 0.1})
+    network = make_network()
+    fitted = fit(network, settings, make_examples(network), tmp_path)
+
+    stepped = make_network()
+    examples = make_examples(stepped).take(np.arange(fitting.TRAIN))
+    moved = moved_weights(stepped, settings.adaptation)
+    optimizer = make_optimizer(settings.optimizer, [weight.variable for weight in moved.weights])
+    model = StageModel(stepped, moved, 0, settings.optimizer)
+    model.compile(optimizer, make_loss(settings.loss))
+    batches = training_dataset(
+        examples, settings.batch_size, lambda epoch: derive_seed(fitting.SEED, "shuffle", "one", epoch), 0
+    )
+    for epoch in range(3):
+        reset_random_layers(stepped, fitting.SEED, "one", epoch)
+        for batch in batches:
+            model.train_step(batch)
+    for one, other in zip(fitted.optimizer, optimizer_state(optimizer), strict=True):
+        assert np.linalg.norm(one - other) <= 0.01 * np.linalg.norm(other) + 1e-5
+    for weight, value in values(network).items():
+        np.testing.assert_allclose(values(stepped)[weight], value, atol=2e-4, err_msg=weight)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    steps = tf.Variable(0)
+
+    def explode(network: Any, state: Any, logits: tf.Tensor) -> tf.Tensor:
+        # Counted only where there is a batch: five of them make an epoch, the eighth is the third of the second.
+        with tf.control_dependencies([logits]):
+            step = steps.assign_add(1)
+        return tf.where(step >= 8, math.nan, 0.0) + 0.0 * tf.reduce_sum(logits)
+
+    with pytest.raises(NonFiniteLossError) as raised:
+        fit(network, stage(), make_examples(network), tmp_path, penalties=[explode])
+    assert "stage one, epoch 2, batch 3: the loss is nan; epoch 1's weights are kept in" in str(raised.value)
+    assert "Lower optimizer.learning_rate or set optimizer.clip_norm" in str(raised.value)
+    kept = Backup.load(backup_file(tmp_path))
+    assert kept.epochs_done == 1
+    assert not kept.finished
+    assert all(np.isfinite(value).all() for value in kept.weights.values())
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
+
+
+def test_a_loss_that_is_no_number_at_once_leaves_no_backup(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = stage(optimizer={"name": "sgd", "learning_rate": 1e30})
+    with pytest.raises(NonFiniteLossError, match="stage one, epoch 1, .*nothing was changed"):
+        fit(network, settings, make_examples(network), tmp_path)
+    assert not backup_file(tmp_path).exists()
+
+
+def test_a_carried_optimizer_state_is_where_training_starts(
+    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    network = make_network()
+    examples = make_examples(network)
+    settings = stage(epochs=1, adaptation={"method": "head"})
+    first = fit(network, settings, examples, tmp_path / "one")
+    start = values(network)
+    carried = fit(network, settings, examples, tmp_path / "two", carried_optimizer=first.optimizer)
+    after = values(network)
+    assert int(first.optimizer[0]) == 5
+    assert int(carried.optimizer[0]) == 10, "the step count goes on"
+    assign_weights(network.named_weights(), start)
+    fit(network, settings, examples, tmp_path / "three")
+    assert not same(values(network), after), "the carried state made no difference"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"adaptation": {"method": "full"}}, {"optimizer": {"name": "sgd", "learning_rate": 0.1}}]
+)
+def test_a_carried_optimizer_state_that_does_not_fit_is_refused(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    state = [np.array(4), *(np.zeros(shape, np.float32) for shape in ((8, 2), (2,), (8, 2), (2,)))]
+    settings = {"adaptation": {"method": "head"}} | changes
+    with pytest.raises(InputError, match=r"stages\.one\.optimizer\.carry_state: .*use the same in both, or drop"):
+        fit(network, stage(**settings), make_examples(network), tmp_path, carried_optimizer=state)
+
+
+def test_seed_and_stage_name_decide_the_result(
+    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    hashes = []
+    for name in ("one", "one", "other"):
+        network = make_network()
+        settings = stage(name=name, epochs=1)
+        fit(network, settings, make_examples(network), tmp_path / str(len(hashes)))
+        hashes.append(weights_sha256(network.named_weights()))
+    assert hashes[0] == hashes[1] != hashes[2]
