@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import atomic_path
 
 Arrays = dict[str, np.ndarray]
@@ -56,14 +57,21 @@ class Backup:
 
     @classmethod
     def load(cls, path: Path) -> Backup:
-        """Returns the backup that `save` wrote."""
+        """Returns the backup that `save` wrote.
+
+        Raises:
+            ProgressiveError: the file is damaged.
+        """
         tensors, scalars = load_arrays(path)
         groups: dict[str, Arrays] = {"weights": {}, "best": {}, "optimizer": {}}
-        for key in sorted(tensors):
-            group, _, name = key.partition("/")
-            groups[group][name] = tensors[key]
-        optimizer = list(groups["optimizer"].values())
-        return cls(**scalars, weights=groups["weights"], best=groups["best"], optimizer=optimizer)
+        try:
+            for key in sorted(tensors):
+                group, _, name = key.partition("/")
+                groups[group][name] = tensors[key]
+            optimizer = list(groups["optimizer"].values())
+            return cls(**scalars, weights=groups["weights"], best=groups["best"], optimizer=optimizer)
+        except (KeyError, TypeError) as error:
+            raise damaged(path, error) from None
 
 
 def save_arrays(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
@@ -74,7 +82,22 @@ def save_arrays(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
 
 
 def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
-    """Returns what `save_arrays` wrote."""
-    with safe_open(str(path), framework="numpy") as stream:
-        arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, it is no mapping
-        return arrays, json.loads(stream.metadata()["json"])
+    """Returns what `save_arrays` wrote.
+
+    Raises:
+        ProgressiveError: the file is damaged.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as stream:
+            arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, it is no mapping
+            return arrays, json.loads(stream.metadata()["json"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> ProgressiveError:
+    """Returns the error for a file that is not what was written."""
+    reason = str(error).partition("\n")[0]
+    return ProgressiveError(
+        f"{path}: the file is damaged ({reason}); restore it from a copy, or begin a new run with --fresh"
+    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, assign_weights, read_weights
-from progressive_tf.training.backup import load_arrays, save_arrays
+from progressive_tf.training.backup import damaged, load_arrays, save_arrays
 
 
 def weights_sha256(weights: Sequence[NamedWeight]) -> str:
@@ -52,15 +52,19 @@ def load_checkpoint(folder: Path, network: BlockModel, base_sha256: str) -> str:
     """
     path = checkpoint_file(folder)
     arrays, metadata = load_arrays(path)
-    if metadata["base_sha256"] != base_sha256:
-        raise ProgressiveError(
-            f"{path}: made from start weights {metadata['base_sha256'][:12]}, this run's are {base_sha256[:12]}; "
-            f"restore the weights the run began with, or start again with --fresh"
-        )
-    assign_weights(network.named_weights(), arrays)
-    if weights_sha256(network.named_weights()) != metadata["weights_sha256"]:
+    try:
+        base, everything = metadata["base_sha256"], metadata["weights_sha256"]
+        if base != base_sha256:
+            raise ProgressiveError(
+                f"{path}: made from start weights {base[:12]}, this run's are {base_sha256[:12]}; "
+                f"restore the weights the run began with, or start again with --fresh"
+            )
+        assign_weights(network.named_weights(), arrays)
+    except (KeyError, ValueError) as error:
+        raise damaged(path, error) from None
+    if weights_sha256(network.named_weights()) != everything:
         raise ProgressiveError(f"{path}: the weights do not match their hash; the file is damaged")
-    return metadata["weights_sha256"]
+    return everything
 
 
 def checkpoint_weight_names(folder: Path) -> set[str]:
