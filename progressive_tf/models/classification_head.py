@@ -5,6 +5,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 
+# As BERT initialises its own layers (Devlin et al. 2019); a wider start takes few examples long to unlearn.
+INITIAL_SPREAD = 0.02
+
+
 class ClassificationHead(tf.keras.layers.Layer):
     """Hidden states → logits float32 [batch, classes].
 
@@ -23,7 +27,9 @@ class ClassificationHead(tf.keras.layers.Layer):
         self.pooler = pooler
         self.dropout = tf.keras.layers.Dropout(dropout)
         self.dense = tf.keras.layers.Dense(
-            classes, kernel_initializer=tf.keras.initializers.GlorotUniform(seed=seed), name="dense"
+            classes,
+            kernel_initializer=tf.keras.initializers.TruncatedNormal(stddev=INITIAL_SPREAD, seed=seed),
+            name="dense",
         )
         self.dropout.build([None, width])
         self.dense.build([None, width])
