@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-
 # As BERT initialises its own layers (Devlin et al. 2019); a wider start takes few examples long to unlearn.
 INITIAL_SPREAD = 0.02
 
