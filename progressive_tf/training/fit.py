@@ -127,6 +127,15 @@ def fit_stage(
     return Fitted(epochs, best_epoch, history, optimizer_state(optimizer))
 
 
+def check_carried_optimizer(stage: Stage, moved: MovedWeights, state: Sequence[np.ndarray]) -> None:
+    """Refuses an optimizer state that a stage cannot start from.
+
+    Raises:
+        InputError: the state is another optimizer's, or that of other weights.
+    """
+    _carry(make_optimizer(stage.optimizer, [weight.variable for weight in moved.weights]), state, stage.name)
+
+
 def _load_backup(folder: Path) -> Backup | None:
     path = backup_file(folder)
     return Backup.load(path) if path.exists() else None

@@ -23,7 +23,7 @@ from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.checkpoint import checkpoint_sha256, checkpoint_weight_names, save_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.fit import Fitted, fit_stage
+from progressive_tf.training.fit import Fitted, check_carried_optimizer, fit_stage
 from progressive_tf.training.promotion import baseline_name, decide, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
@@ -130,6 +130,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
     clock = Clock()
     parent = session.newest_released(stage.index)
     moved = session.moved(stage.index)
+    carried = _carried_optimizer(session, stage, moved)
     session.load(parent)
     session.features.forget_stale_prefixes()
     if parent is None:
@@ -137,7 +138,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
             score(session, None, loaded=True)
     with clock.measure("data"):
         train_rows, validation_rows = _settle_rows(session, stage, moved)
-    training = _train(session, stage, parent, moved, train_rows, validation_rows, clock)
+    training = _train(session, stage, parent, moved, train_rows, validation_rows, carried, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
@@ -209,6 +210,7 @@ def _train(
     moved: MovedWeights,
     train_rows: np.ndarray,
     validation_rows: np.ndarray,
+    carried: list[np.ndarray] | None,
     clock: Clock,
 ) -> dict[str, Any]:
     plan, settings = session.plan, session.plan.stages[stage.index]
@@ -219,7 +221,6 @@ def _train(
         examples = session.features.examples(name, both, moved.frozen_depth, settings.cache.dtype)
         train = examples.take(np.arange(len(train_rows)))
         validation = examples.take(np.arange(len(train_rows), len(both)))
-    carried = _carried_optimizer(session, stage) if settings.optimizer.carry_state else None
     with clock.measure("fit"):
         fitted = fit_stage(
             session.network, settings, moved, train, validation, plan.seed, stage.folder, session.display, carried
@@ -263,7 +264,10 @@ def _next_carries(session: Session, stage: StageRecord) -> bool:
     return bool(later) and later[0].optimizer.carry_state
 
 
-def _carried_optimizer(session: Session, stage: StageRecord) -> list[np.ndarray]:
+def _carried_optimizer(session: Session, stage: StageRecord, moved: MovedWeights) -> list[np.ndarray] | None:
+    settings = session.plan.stages[stage.index]
+    if not settings.optimizer.carry_state:
+        return None
     before = session.stages[stage.index - 1] if stage.index else None
     if before is None or not _optimizer_file(before).exists():
         raise InputError(
@@ -271,4 +275,6 @@ def _carried_optimizer(session: Session, stage: StageRecord) -> list[np.ndarray]
             f"set it before that stage trains (with --fresh), or drop carry_state"
         )
     arrays, _ = load_arrays(_optimizer_file(before))
-    return [arrays[key] for key in sorted(arrays)]
+    state = [arrays[key] for key in sorted(arrays)]
+    check_carried_optimizer(settings, moved, state)
+    return state
