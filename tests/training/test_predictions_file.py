@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.training.predictions_file import (
+    Scored,
+    gate_view,
+    load_predictions,
+    missing_keys,
+    save_predictions,
+    wanted_rows,
+)
+
+LABELS = ("a", "b", "c")
+
+
+class Source:
+    """What is written about a row: its number in the file and its text."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self.name = name
+        self.rows = np.arange(count) + 2
+
+    def texts(self, indices: np.ndarray) -> list[str]:
+        return [f'{self.name}, "row" {index}\n' for index in indices]
+
+
+DATA: Any = SimpleNamespace(labels=LABELS, sources={"main": Source("main", 50), "other": Source("other", 50)})
+
+
+def probabilities_of(source: str, rows: np.ndarray) -> np.ndarray:
+    """One distribution per row of a source, so that rows can be told apart."""
+    table = np.random.default_rng(len(source)).dirichlet(np.ones(3), 50).astype(np.float32)
+    return table[rows].astype(np.float64)
+
+
+def scored(**slices: tuple[str, list[int]]) -> Scored:
+    """Returns predictions for gate slices, and of the first also for its test rows."""
+    rows = {("gate", name): (source, np.array(part, np.int64)) for name, (source, part) in slices.items()}
+    rows["test", next(iter(slices))] = ("main", np.array([40, 41]))
+    predictions = {
+        key: Predictions(LABELS, (part % 3).astype(np.int32), probabilities_of(source, part))
+        for key, (source, part) in rows.items()
+    }
+    return Scored(predictions, rows)
+
+
+EXAMPLE = scored(one=("main", [5, 3, 8]), two=("other", [3]), short=("main", [8]))
+
+
+def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    save_predictions(path, EXAMPLE, DATA)
+    read = load_predictions(path)
+    assert list(read.predictions) == list(EXAMPLE.predictions)
+    for key, predictions in EXAMPLE.predictions.items():
+        assert read.predictions[key].labels == LABELS
+        np.testing.assert_array_equal(read.predictions[key].truth, predictions.truth)
+        np.testing.assert_array_equal(read.predictions[key].probabilities, predictions.probabilities)
+        assert read.rows[key][0] == EXAMPLE.rows[key][0]
+        np.testing.assert_array_equal(read.rows[key][1], EXAMPLE.rows[key][1])
+
+
+def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        save_predictions(tmp_path / name, EXAMPLE, DATA)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_columns_are_those_that_others_read(tmp_path: Path) -> None:
+    save_predictions(tmp_path / "file", EXAMPLE, DATA)
+    table = pq.read_table(tmp_path / "file")
+    assert json.loads(table.schema.metadata[b"labels"]) == list(LABELS)
+    row = table.to_pylist()[0]
+    assert {key: row[key] for key in ("part", "slice", "source", "row", "label")} == {
+        "part": "gate",
+        "slice": "one",
+        "source": "main",
+        "row": 7,  # index 5, of a file whose first row is 2
+        "label": "c",
+    }
+    assert row["text"] == 'main, "row" 5\n'
+    expected = probabilities_of("main", np.array([5]))[0]
+    assert row["predicted"] == LABELS[expected.argmax()]
+    assert row["probabilities"] == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [
+        ({("gate", "one"): ("main", [5, 3, 8])}, False),
+        ({("gate", "one"): ("main", [5, 3, 8]), ("gate", "two"): ("other", [3])}, False),
+        ({("gate", "new"): ("main", [1])}, True),
+        ({("gate", "one"): ("main", [5, 3])}, True),
+        ({("gate", "one"): ("main", [3, 5, 8])}, True),
+        ({("gate", "one"): ("other", [5, 3, 8])}, True),
+        ({("test", "two"): ("other", [3])}, True),
+        ({("test", "two"): ("other", [])}, False),
+    ],
+)
+def test_a_file_lacks_slices_and_rows_that_were_added(tmp_path: Path, wanted: dict[Any, Any], missing: bool) -> None:
+    path = tmp_path / "file"
+    asked = {key: (source, np.array(rows, np.int64)) for key, (source, rows) in wanted.items()}
+    assert missing_keys(path, asked)
+    save_predictions(path, EXAMPLE, DATA)
+    assert missing_keys(path, asked) is missing
+
+
+def test_gate_rows_are_wanted_of_every_slice_and_test_rows_of_those_that_have_some() -> None:
+    def part(name: str, gate: list[int], test: list[int]) -> Any:
+        return SimpleNamespace(name=name, source="main", gate=np.array(gate), test=np.array(test))
+
+    data: Any = SimpleNamespace(slices={"one": part("one", [1, 2], [3]), "named": part("named", [2], [])})
+    wanted = wanted_rows(data)
+    assert set(wanted) == {("gate", "one"), ("test", "one"), ("gate", "named")}
+    assert wanted["gate", "one"][1].tolist() == [1, 2]
+
+
+def test_rules_see_current_all_and_each_slice_by_its_name() -> None:
+    view = gate_view(EXAMPLE, "two", ["one"], ["short"], LABELS)
+    assert set(view) == {"one", "short", "two", "current", "all"}
+    assert view["current"] is view["two"] is EXAMPLE.predictions["gate", "two"]
+    assert len(view["one"]) == 3
+
+
+parts = st.lists(st.integers(0, 30), min_size=1, max_size=15, unique=True)
+
+
+@given(st.dictionaries(st.sampled_from("pqrs"), st.tuples(st.sampled_from(["main", "other"]), parts), min_size=1))
+def test_all_has_each_row_of_earlier_and_current_slices_once(slices: dict[str, tuple[str, list[int]]]) -> None:
+    *previous, current = slices
+    made = scored(**slices, unreleased=("main", [31, 32]))
+    union = gate_view(made, current, previous, ["unreleased"], LABELS)["all"]
+    rows = {(source, row) for source, part in slices.values() for row in part}
+    assert len(union) == len(rows)
+    expected = [probabilities_of(source, np.array([row]))[0] for source, row in rows]
+    assert sorted(union.probabilities.tolist()) == sorted(row.tolist() for row in expected)
+
+
+def test_a_slice_that_is_also_current_is_not_counted_twice() -> None:
+    view = gate_view(EXAMPLE, "one", ["one", "two"], [], LABELS)
+    assert len(view["all"]) == 4
