@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.measures import measures
 from progressive_tf.registry.store import Registry
+from progressive_tf.training.promotion import export_stage
 from progressive_tf.training.saved_model import predict_exported
 
 SHORT = "text.str.len() < 50"
@@ -227,6 +228,23 @@ def test_with_on_hold_continue_the_next_stage_starts_from_the_last_released(held
     assert (three["decision"], three["version"]) == ("promote", 2)
     assert held.model.lineage(2) == (2, 1)
     assert read(run / "matrix.json")["stages"] == ["one", "two", "three"]
+
+
+def test_a_held_stage_can_still_be_exported_as_it_was_judged(
+    held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(held.place.folder)
+    staged = export_stage(held.stopped.run, "two")
+    assert (staged.model, staged.run, staged.stage, staged.parent) == ("tiny", held.stopped.run.name, "two", 1)
+    assert staged.decision == decision(held.stopped.run, "two")
+    assert staged.weights_sha256 == staged.decision["weights_sha256"]
+    staged.export(tmp_path / "served")
+    frame = pd.read_parquet(stage_folder(held.stopped.run, "two") / "predictions.parquet")
+    rows = frame[frame["part"] == "gate"]
+    served = predict_exported(tmp_path / "served", rows["text"].tolist())
+    np.testing.assert_allclose(np.stack(rows["probabilities"].to_list()), served, atol=2e-3)
+    with pytest.raises(InputError, match="stage nothing has not been trained and judged; run the plan first"):
+        export_stage(held.stopped.run, "nothing")
 
 
 def test_stable_of_another_run_moves_only_if_the_candidate_passes_against_it(held: Held) -> None:
