@@ -97,10 +97,9 @@ def test_the_estimate_is_what_is_kept(shared: tuple[Any, TokenStore], dtype: str
 def test_training_from_kept_outputs_is_training_without_them(
     make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
 ) -> None:
-    settings = stage(epochs=1, adaptation={"method": "top-blocks", "blocks": 1})
-
     def weights(depth: int, dtype: str = "float32") -> dict[str, np.ndarray]:
         network = make_network()
+        settings = stage(epochs=1, adaptation={"method": "top-blocks", "blocks": 1}, cache={"dtype": dtype})
         fit(network, settings, make_examples(network, depth=depth, dtype=dtype), tmp_path / f"{depth}-{dtype}")
         return values(network)
 
