@@ -56,7 +56,14 @@ class BlockModel(tf.keras.Model):
             state = block(state, training=training)
         return state
 
-    def call(self, state: State, training: bool = False, first_block: int = 0, frozen_depth: int = 0) -> tf.Tensor:
+    def call(
+        self,
+        state: State,
+        training: bool = False,
+        first_block: int = 0,
+        frozen_depth: int = 0,
+        frozen_dtype: str = "float32",
+    ) -> tf.Tensor:
         """Returns logits, float32 [batch, classes].
 
         Args:
@@ -64,9 +71,12 @@ class BlockModel(tf.keras.Model):
             training: whether dropout is on above the frozen depth.
             first_block: the block to start from, at most `frozen_depth` unless that is 0.
             frozen_depth: leading blocks that run in inference mode whatever `training` says.
+            frozen_dtype: what the frozen blocks' output is rounded to when it is computed here, as where it is kept.
         """
         middle = max(first_block, frozen_depth)
         state = self.run_blocks(state, first_block, middle)
+        if middle > first_block:
+            state = state | {"hidden": tf.cast(tf.cast(state["hidden"], frozen_dtype), tf.float32)}
         state = self.run_blocks(state, middle, len(self.blocks), training)
         return self.head(state, training=training)
 

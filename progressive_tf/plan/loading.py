@@ -23,10 +23,17 @@ PLAN_SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class LoadedPlan:
-    """A checked plan and the folder that its relative paths start from."""
+    """A checked plan and the folder that its relative paths start from.
+
+    Attributes:
+        plan: cut to the stages that were asked for.
+        folder: where relative paths start.
+        whole: the plan with all of its stages.
+    """
 
     plan: Plan
     folder: Path
+    whole: Plan
 
     def to_json(self) -> dict[str, Any]:
         """Returns the resolved plan as JSON-like values; reading them again gives an equal plan."""
@@ -79,12 +86,12 @@ def load_plan(
         raw = apply_override(raw, read_yaml_mapping(override), str(override))
     for setting in settings:
         raw = apply_override(raw, parse_setting(setting), f"--set {setting}")
-    plan = validate(raw, str(path))
+    plan = whole = validate(raw, str(path))
     if stages is not None:
         if not 1 <= stages <= len(plan.stages):
             raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")
         plan = plan.model_copy(update={"stages": plan.stages[:stages]})
-    return LoadedPlan(plan, folder)
+    return LoadedPlan(plan, folder, whole)
 
 
 def validate(raw: dict[str, Any], place: str) -> Plan:

@@ -228,7 +228,11 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _slices_exist(self) -> Plan:
-        known = [*STANDING_SLICES, *self.data.slices, *self.data.validation_sets]
+        given = [*self.data.slices, *self.data.validation_sets]
+        for index, stage in enumerate(self.stages):
+            if stage.name in (*STANDING_SLICES, *given):
+                raise ValueError(f"stages[{index}].name: {stage.name!r} is also a slice's name; choose another")
+        known = [*STANDING_SLICES, *given]
         for index, stage in enumerate(self.stages):
             for position, rule in enumerate(stage.gate):
                 if rule.slice not in known:

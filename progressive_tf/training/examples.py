@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -25,12 +25,16 @@ class Examples:
         rows: int64 [n] indices into the source.
         labels: int32 [n] indices into the plan's labels.
         prefix: kept outputs of the frozen blocks, or None to start from the tokens.
+        frozen_depth: leading blocks that are frozen.
+        frozen_dtype: what the output of the frozen blocks is rounded to, kept or not.
     """
 
     tokens: TokenStore
     rows: np.ndarray
     labels: np.ndarray
     prefix: PrefixOutputs | None = None
+    frozen_depth: int = 0
+    frozen_dtype: str = "float32"
 
     @property
     def first_block(self) -> int:
@@ -39,7 +43,7 @@ class Examples:
 
     def take(self, positions: np.ndarray) -> Examples:
         """Returns some of the examples."""
-        return Examples(self.tokens, self.rows[positions], self.labels[positions], self.prefix)
+        return replace(self, rows=self.rows[positions], labels=self.labels[positions])
 
     def state(self, positions: np.ndarray, length: int | None = None) -> State:
         """Returns the padded state of some examples: arrays [batch, length, …] with their `mask`."""

@@ -56,15 +56,17 @@ class Features:
         """Returns rows of a source, with the outputs of the first `depth` blocks where they fit into memory."""
         tokens = self._tokens_of(source, rows)
         prefix = self._prefix(source, tokens, rows, depth, dtype) if depth else None
-        return Examples(tokens, rows, self._labels[source][rows], prefix)
+        return Examples(tokens, rows, self._labels[source][rows], prefix, depth, dtype)
 
     def probabilities(self, examples: Examples) -> np.ndarray:
         """Returns class probabilities at the network's present weights, float64 [n, classes]."""
-        first = examples.first_block
-        network = self.network
-        return self._compute(
-            "logits", examples, lambda state: tf.nn.softmax(network(state, training=False, first_block=first))
-        ).astype(np.float64)
+        network, first = self.network, examples.first_block
+        depth, dtype = examples.frozen_depth, examples.frozen_dtype
+
+        def softmax(state: dict[str, tf.Tensor]) -> tf.Tensor:
+            return tf.nn.softmax(network(state, first_block=first, frozen_depth=depth, frozen_dtype=dtype))
+
+        return self._compute(f"probabilities, {depth} frozen, {dtype}", examples, softmax).astype(np.float64)
 
     def embeddings(self, source: str, rows: np.ndarray, depth: int, dtype: str) -> np.ndarray:
         """Returns the mean of the last block's hidden states, float32 [n, width]."""
@@ -101,9 +103,10 @@ class Features:
         prefix = self._prefixes.get(key) or PrefixOutputs(self.network, tokens, depth, dtype)
         missing = prefix.missing(rows)
         if len(missing):
-            kept = sum(other.kept_bytes for other in self._prefixes.values())
-            if kept + estimated_bytes(tokens, missing, self.network.width, dtype) > MEMORY_LIMIT_BYTES:
+            # Of these rows alone: what else is kept depends on where an interrupted run was continued.
+            if estimated_bytes(tokens, rows, self.network.width, dtype) > MEMORY_LIMIT_BYTES:
                 return None
+            self._make_room(key, estimated_bytes(tokens, missing, self.network.width, dtype))
             if len(missing) >= BAR_FROM_ROWS:
                 with self._display.task(f"frozen blocks 1–{depth} on {source}", len(missing)) as advance:
                     prefix.add(rows, advance)
@@ -111,6 +114,12 @@ class Features:
                 prefix.add(rows)
         self._prefixes[key] = prefix
         return prefix
+
+    def _make_room(self, key: PrefixKey, needed: int) -> None:
+        """Drops the oldest kept outputs of other prefixes until `needed` bytes fit."""
+        for other in [name for name in self._prefixes if name != key]:
+            if needed + sum(kept.kept_bytes for kept in self._prefixes.values()) > MEMORY_LIMIT_BYTES:
+                del self._prefixes[other]
 
     def _prefix_sha256(self, depth: int) -> str:
         return weights_sha256(self.network.weights_of_blocks(depth))

@@ -81,7 +81,7 @@ def fit_stage(
     optimizer = make_optimizer(stage.optimizer, variables)
     if carried_optimizer is not None:
         _carry(optimizer, carried_optimizer, stage.name)
-    model = StageModel(network, moved, train.first_block, stage.optimizer, penalties)
+    model = StageModel(network, moved, train.first_block, stage.optimizer, penalties, stage.cache.dtype)
     model.compile(optimizer=optimizer, loss=make_loss(stage.loss))
 
     early_stopping = EarlyStopping(stage.early_stopping, moved.weights) if stage.early_stopping else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,19 +60,17 @@ class PlanData:
     @property
     def evaluation_keys(self) -> np.ndarray:
         """Folded-text keys of every validation, gate and test row of every source, uint64, sorted."""
-        keys = [np.empty(0, np.uint64)]
-        for name, parts in self.parts.items():
-            for rows in (parts.validation, parts.gate, parts.test):
-                keys.append(self.sources[name].keys[rows])
-        for part in self.slices.values():
-            keys.append(self.sources[part.source].keys[part.gate])
-        return np.unique(np.concatenate(keys))
+        validation = [self.sources[name].keys[parts.validation] for name, parts in self.parts.items()]
+        return np.unique(np.concatenate([*validation, self.decision_keys]))
 
     @property
-    def sha256(self) -> str:
-        """Hash over the content of all sources."""
-        digests = sorted(source.sha256 for source in self.sources.values())
-        return hashlib.sha256("".join(digests).encode()).hexdigest()
+    def decision_keys(self) -> np.ndarray:
+        """Folded-text keys of every gate and test row of every source, uint64, sorted."""
+        keys = [
+            self.sources[name].keys[rows] for name, parts in self.parts.items() for rows in (parts.gate, parts.test)
+        ]
+        keys += [self.sources[part.source].keys[part.gate] for part in self.slices.values()]
+        return np.unique(np.concatenate(keys))
 
 
 def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
@@ -127,7 +124,7 @@ def _slices(
     slice_of: list[str] = []
     for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
         place = f"stages[{index}].data.where"
-        gate = slice_rows(sources[name], parts[name].gate, stage.data.where, place)
+        gate = _distinct(sources[name], slice_rows(sources[name], parts[name].gate, stage.data.where, place))
         test = slice_rows(sources[name], parts[name].test, stage.data.where, place)
         same = [
             known.name
@@ -141,13 +138,17 @@ def _slices(
     main = plan.data.source
     for name, where in plan.data.slices.items():
         _refuse_taken(name, slices, f"data.slices.{name}")
-        slices[name] = Slice(
-            name, main, slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}"), none
-        )
+        gate = slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
+        slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
     for name, source in plan.data.validation_sets.items():
         _refuse_taken(name, slices, f"data.validation_sets.{name}")
-        slices[name] = Slice(name, source, np.arange(len(sources[source]), dtype=np.int64), none)
+        slices[name] = Slice(name, source, _distinct(sources[source], np.arange(len(sources[source]))), none)
     return slices, tuple(slice_of)
+
+
+def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:
+    """Returns the first row of each text: the statistics of the gate need rows that are independent."""
+    return np.sort(rows[np.unique(source.keys[rows], return_index=True)[1]])
 
 
 def _refuse_taken(name: str, slices: Mapping[str, Slice], place: str) -> None:

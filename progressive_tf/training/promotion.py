@@ -9,9 +9,10 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import judge
 from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.files import read_json, sha256_json
+from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.errors import StableMovedError
+from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.seeds import derive_seed
@@ -27,7 +28,7 @@ from progressive_tf.training.stage_record import StageRecord
 
 def decide(session: Session, stage: StageRecord, scored: Scored) -> GateResult:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
-    baseline = session.newest_released(stage.index)
+    baseline = session.parent(stage)
     if baseline is not None:
         return _judge(session, stage, scored, score(session, baseline))
     if session.start_version is not None:
@@ -37,7 +38,7 @@ def decide(session: Session, stage: StageRecord, scored: Scored) -> GateResult:
 
 def baseline_name(session: Session, stage: StageRecord) -> str | None:
     """Returns what a stage is compared with, in words."""
-    baseline = session.newest_released(stage.index)
+    baseline = session.parent(stage)
     if baseline is not None:
         version = session.versions.version_of_stage(session.run.name, baseline.name)
         return f"stage {baseline.name}" + (f" (version {version.number})" if version else "")
@@ -65,6 +66,16 @@ def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict
         return version, said
 
 
+def note_forced(session: Session, stage: StageRecord) -> None:
+    """Writes forced.json beside the decision that a person overruled, so that the report can show it."""
+    version = session.versions.version_of_stage(session.run.name, stage.name)
+    manifest = version.manifest() if version is not None else None
+    if version is None or manifest is None:
+        return
+    reason = (manifest.get("forced") or {}).get("reason", "")
+    write_json(stage.folder / "forced.json", {"version": version.number, "reason": reason, "time": version.created})
+
+
 def export_stage(run: Path, stage: str) -> StagedVersion:
     """Returns a trained stage of a finished or held run, ready to become a version.
 
@@ -78,7 +89,7 @@ def export_stage(run: Path, stage: str) -> StagedVersion:
     folder = RunFolder(run)
     plan = folder.plan()
     environment = read_json(run / "environment.json")
-    loaded = LoadedPlan(plan, Path(environment["plan_folder"]))
+    loaded = LoadedPlan(plan, Path(environment["plan_folder"]), plan)
     session = open_session(loaded, folder, Path(environment["registry"]), Display())
     found = next((record for record in session.stages if record.name == stage), None)
     if found is None or not found.is_trained or found.decision is None:
@@ -91,14 +102,16 @@ def _is_unseen(session: Session, stage: StageRecord, stable: int) -> bool:
     """Whether the gate has not compared a stage, or one it builds on, with the version that is stable now."""
     if session.versions.version(stable).run == session.run.name:
         return False
-    return session.newest_released(stage.index) is not None or stable != session.start_version
+    return session.parent(stage) is not None or stable != session.start_version
 
 
 def _judge(
     session: Session, stage: StageRecord, candidate: Scored, baseline: Scored | None, with_current: bool = False
 ) -> GateResult:
     data, current = session.data, session.data.slice_of[stage.index]
-    released = [record for record in session.stages[: stage.index] if session.is_released(record)]
+    parent = session.parent(stage)
+    before = session.stages[: parent.index + 1] if parent is not None else []
+    released = [record for record in before if session.is_released(record)]
     previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
     if with_current and current not in previous:
         previous.append(current)
@@ -119,6 +132,8 @@ def _judge(
 def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, stable: int) -> str | None:
     """Returns why a stage does not replace another run's stable version, or None if it does."""
     version = session.versions.version(stable)
+    if find_damage(version.folder, stable, version.manifest_sha256):
+        return "it is damaged (see `python -m progressive_tf.release verify`)"
     manifest = version.manifest()
     if manifest is None or tuple(manifest["labels"]) != session.data.labels:
         return "it predicts other classes, so the two cannot be compared"
@@ -134,12 +149,14 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
 
 
 def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
-    parent = session.newest_released(stage.index)
+    parent = session.parent(stage)
     parent_version = session.start_version
     if parent is not None:
         found = session.versions.version_of_stage(session.run.name, parent.name)
         parent_version = found.number if found else None
     metrics = read_json(stage.folder / "metrics.json")
+    used = stage.data()
+    so_far = session.plan.model_copy(update={"stages": session.plan.stages[: stage.index + 1]})
     tested = metrics["test"].get(stage.name, {})
     return StagedVersion(
         model=session.plan.name,
@@ -148,10 +165,10 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         weights_sha256=checkpoint_sha256(stage.folder),
         parent=parent_version,
         labels=session.data.labels,
-        plan_sha256=sha256_json(session.plan.model_dump(mode="json")),
-        data_sha256=stage.data()["rows_sha256"],
-        code_sha256=session.environment["code"],
-        environment=session.environment,
+        plan_sha256=sha256_json(so_far.model_dump(mode="json")),
+        data_sha256=used["rows_sha256"],
+        code_sha256=used["environment"]["code"],
+        environment=used["environment"],
         metrics={name: value["value"] for name, value in tested.items()},
         decision=decision,
         export=lambda folder: export_saved_model(session.network, folder),

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import NamedWeight
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.seeds import derive_seed
-from progressive_tf.training.backup import load_arrays, save_arrays
 from progressive_tf.training.callbacks.epoch_record import backup_file
+from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.checkpoint import checkpoint_sha256, checkpoint_weight_names, save_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.fit import Fitted, check_carried_optimizer, fit_stage
-from progressive_tf.training.promotion import baseline_name, decide, publish
+from progressive_tf.training.fit import Fitted, fit_stage
+from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
+from progressive_tf.training.stage_data import settle_rows
 from progressive_tf.training.stage_record import StageRecord
 
 HISTORY_MEASURES = ("loss", "accuracy")
@@ -90,7 +89,7 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
         try:
             return _run_stages(loaded, run, registry, display)
         except InputError:
-            if not run.begun(loaded.plan):
+            if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
             raise
         except KeyboardInterrupt:
@@ -112,9 +111,12 @@ def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Dis
         if decision is None:
             decision, seconds = _run_stage(session, stage)
             work = {kind: work.get(kind, 0.0) + seconds.get(kind, 0.0) for kind in {*work, *seconds}}
+        _remove_backup(stage)
         trained.append(stage)
         released = session.is_released(stage)
         promoted &= released
+        if released and decision["decision"] != "promote":
+            note_forced(session, stage)
         if not released and loaded.plan.on_hold == "stop":
             left = [record.name for record in session.stages[stage.index + 1 :]]
             if left:
@@ -126,18 +128,22 @@ def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Dis
     return Finished(run.path, promoted)
 
 
+def _remove_backup(stage: StageRecord) -> None:
+    shutil.rmtree(backup_file(stage.folder).parent, ignore_errors=True)
+
+
 def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], dict[str, float]]:
     clock = Clock()
-    parent = session.newest_released(stage.index)
+    parent = session.parent(stage)
     moved = session.moved(stage.index)
-    carried = _carried_optimizer(session, stage, moved)
+    carried = carried_optimizer(session, stage, parent, moved)
     session.load(parent)
     session.features.forget_stale_prefixes()
     if parent is None:
         with clock.measure("evaluate"):
             score(session, None, loaded=True)
     with clock.measure("data"):
-        train_rows, validation_rows = _settle_rows(session, stage, moved)
+        train_rows, validation_rows = settle_rows(session, stage, parent, moved)
     training = _train(session, stage, parent, moved, train_rows, validation_rows, carried, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
@@ -162,45 +168,10 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         decision |= {"version": version.number, "stable": stable}
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     stage.save_decision(decision)
-    shutil.rmtree(backup_file(stage.folder).parent, ignore_errors=True)
     session.run.log("decided", stage=stage.name, decision=decision["decision"], version=decision["version"])
     released = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
     session.display.line(f"{stage.name}: {decision['decision']} ({decision['reason']}){released}")
     return decision, clock.seconds
-
-
-def _settle_rows(session: Session, stage: StageRecord, moved: MovedWeights) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the stage's training and validation rows after the quality findings were acted on."""
-    settled = stage.rows()
-    if settled is not None:
-        return settled
-    data, plan = session.data, session.plan
-    name = data.stage_sources[stage.index]
-    source, rows = data.sources[name], data.stages[stage.index]
-    dtype = plan.stages[stage.index].cache.dtype
-    report: QualityReport = examine(
-        source,
-        rows.train,
-        plan.data.quality,
-        place=f"stages[{stage.index}].data",
-        evaluation_keys=data.evaluation_keys,
-        embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, dtype),
-        seed=derive_seed(plan.seed, "label-noise", stage.name),
-    )
-    for finding in report.findings:
-        session.display.line(f"{stage.name}: {finding.message}")
-    if not len(rows.validation):
-        raise InputError(
-            f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
-        )
-    stage.save_rows(data, report.kept, rows.validation, report)
-    record = stage.data()
-    counts = "; ".join(
-        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items())}"
-        for part, labels in record["labels"].items()
-    )
-    session.display.line(f"{stage.name}: {counts}")
-    return report.kept, rows.validation
 
 
 def _train(
@@ -233,9 +204,7 @@ def _train(
     if stage.is_trained:
         session.load(stage)
         return _summary(fitted)
-    if _next_carries(session, stage):
-        arrays = {f"{index:05d}": value for index, value in enumerate(fitted.optimizer)}
-        save_arrays(_optimizer_file(stage), arrays, {})
+    keep_optimizer(session, stage, fitted.optimizer)
     inherited = checkpoint_weight_names(parent.folder) if parent is not None else set()
     changed = inherited | {weight.name for weight in moved.weights}
     save_checkpoint(stage.folder, session.network, _named(session, changed), session.base_sha256)
@@ -253,28 +222,3 @@ def _summary(fitted: Fitted) -> dict[str, Any]:
 
 def _named(session: Session, names: set[str]) -> list[NamedWeight]:
     return [weight for weight in session.network.named_weights() if weight.name in names]
-
-
-def _optimizer_file(stage: StageRecord) -> Path:
-    return stage.folder / "checkpoint" / "optimizer.safetensors"
-
-
-def _next_carries(session: Session, stage: StageRecord) -> bool:
-    later = session.run.plan().stages[stage.index + 1 : stage.index + 2]
-    return bool(later) and later[0].optimizer.carry_state
-
-
-def _carried_optimizer(session: Session, stage: StageRecord, moved: MovedWeights) -> list[np.ndarray] | None:
-    settings = session.plan.stages[stage.index]
-    if not settings.optimizer.carry_state:
-        return None
-    before = session.stages[stage.index - 1] if stage.index else None
-    if before is None or not _optimizer_file(before).exists():
-        raise InputError(
-            f"stages[{stage.index}].optimizer.carry_state: the stage before kept no optimizer state; "
-            f"set it before that stage trains (with --fresh), or drop carry_state"
-        )
-    arrays, _ = load_arrays(_optimizer_file(before))
-    state = [arrays[key] for key in sorted(arrays)]
-    check_carried_optimizer(settings, moved, state)
-    return state

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import write_text
 from progressive_tf.plan.loading import LoadedPlan, validate
-from progressive_tf.plan.reading import read_yaml_mapping
+from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
 
 
@@ -94,11 +94,9 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
     fitting = [] if fresh else sorted(out.glob(f"*-{loaded.identity}"))
     fitting = [path for path in fitting if (path / "plan.yaml").exists()]
     if not fitting:
-        started = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        # To the microsecond: two runs of a plan that share a registry must not share an id.
+        started = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
         path = out / f"{started}-{loaded.identity}"
-        while path.exists():
-            path = path.with_name(f"{started}a-{loaded.identity}")
-            started += "a"
         path.mkdir(parents=True)
         run = RunFolder(path)
         write_text(path / "plan.yaml", loaded.to_yaml())
@@ -114,7 +112,7 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
             f"undo the change, or begin a new run with --fresh"
         )
     if len(loaded.plan.stages) >= begun:
-        write_text(run.path / "plan.yaml", LoadedPlan(_grown(earlier, loaded.plan), loaded.folder).to_yaml())
+        write_text(run.path / "plan.yaml", to_yaml(_grown(earlier, loaded).model_dump(mode="json")))
     return run, False
 
 
@@ -123,8 +121,14 @@ def why_new(run: RunFolder) -> list[str]:
     others = [path for path in run.path.parent.glob("*/plan.yaml") if path.parent != run.path]
     if not others:
         return []
-    before = RunFolder(max(others).parent).plan().model_dump(mode="json")
+    try:
+        earlier = RunFolder(max(others).parent).plan()
+    except InputError:
+        return []  # a run of another release says nothing about this one
     now = run.plan().model_dump(mode="json")
+    if earlier.name != now["name"]:
+        return []
+    before = earlier.model_dump(mode="json")
     return [line for key in ("model", "data", "seed") for line in _changed(before[key], now[key], key)]
 
 
@@ -142,11 +146,10 @@ def differences(earlier: Plan, now: Plan, begun: int) -> list[str]:
     return lines
 
 
-def _grown(earlier: Plan, now: Plan) -> Plan:
-    """Returns the plan as it stands now, with the stages that a smaller `--stages` leaves out kept."""
-    kept = earlier.stages[len(now.stages) :]
-    names = {stage.name for stage in now.stages}
-    return now.model_copy(update={"stages": (*now.stages, *(stage for stage in kept if stage.name not in names))})
+def _grown(earlier: Plan, loaded: LoadedPlan) -> Plan:
+    """Returns the plan as it stands now, with the run's stages that a smaller `--stages` leaves out."""
+    now, whole = loaded.plan, loaded.whole
+    return whole.model_copy(update={"stages": whole.stages[: max(len(now.stages), len(earlier.stages))]})
 
 
 def _changed(before: Any, after: Any, place: str) -> list[str]:

@@ -11,12 +11,13 @@ import numpy as np
 
 from progressive_tf.adaptation.catalogue import moved_weights
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
+from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.training import hardware
@@ -46,7 +47,8 @@ class Session:
         start_version: the registry version they come from, or None.
         features: prepared examples and outputs.
         versions: the plan's model in the registry.
-        environment: content of environment.json.
+        whole_plan: the plan with all of its stages.
+        environment_now: code, packages and devices of this process.
         display: progress and remarks.
     """
 
@@ -59,7 +61,8 @@ class Session:
     start_version: int | None
     features: Features
     versions: ModelVersions
-    environment: dict[str, Any]
+    whole_plan: Plan
+    environment_now: dict[str, Any]
     display: Display
 
     @property
@@ -91,9 +94,15 @@ class Session:
         forced = self.versions.version_of_stage(self.run.name, stage.name)
         return decision["decision"] == "promote" or forced is not None
 
-    def newest_released(self, before: int) -> StageRecord | None:
-        """Returns the last released stage with an index below `before`."""
-        released = [stage for stage in self.stages[:before] if self.is_released(stage)]
+    def parent(self, stage: StageRecord) -> StageRecord | None:
+        """Returns the stage whose weights another starts from and is compared with; None for the run's start.
+
+        It is the newest released stage before it, and stays what it was when the stage began.
+        """
+        if stage.rows() is not None:
+            started_from = stage.data()["started_from"]
+            return next((record for record in self.stages if record.name == started_from), None)
+        released = [record for record in self.stages[: stage.index] if self.is_released(record)]
         return released[-1] if released else None
 
 
@@ -106,27 +115,32 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
     """
     plan = loaded.plan
     data = read_plan_data(loaded, CACHE_FOLDER)
-    _check_sources(run, plan, data)
-    devices = hardware.prepare()
+    _check_rule_labels(plan, data)
+    environment_now = describe_environment(hardware.prepare())
     network = BUILDERS[plan.model.builder](plan.model, data.labels, plan.stages[0].pooling, plan.seed, loaded.folder)
     versions = Registry(registry).model(plan.name)
     recorded = run.path / "environment.json"
     earlier = read_json(recorded) if recorded.exists() else None
+    if earlier is not None:
+        _check_registry(run, earlier, registry)
+        _check_sources(run, earlier, data)
     start_version = earlier["start"]["version"] if earlier else _start_version(plan, versions)
     if start_version is not None:
-        _check_labels(versions, start_version, data.labels)
-        read_exported_weights(versions.version(start_version).folder, network)
+        _load_version(versions, start_version, network)
     base_sha256 = weights_sha256(network.named_weights())
-    if earlier is None:
-        environment = describe_environment(devices) | {
+    if earlier is not None:
+        _check_base(run, earlier, base_sha256, environment_now, display)
+    known_sources = earlier["sources"] if earlier else {}
+    write_json(
+        recorded,
+        (earlier or environment_now)
+        | {
             "plan_folder": str(loaded.folder.resolve()),
             "registry": str(registry.resolve()),
             "start": {"weights_sha256": base_sha256, "version": start_version},
-        }
-        write_json(recorded, environment)
-    else:
-        environment = earlier
-        _check_base(run, earlier, base_sha256, display)
+            "sources": known_sources | {name: source.sha256 for name, source in data.sources.items()},
+        },
+    )
     session = Session(
         run=run,
         plan=plan,
@@ -137,7 +151,8 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
         start_version=start_version,
         features=Features(network, data.sources, data.codes, display),
         versions=versions,
-        environment=environment,
+        whole_plan=loaded.whole,
+        environment_now=environment_now,
         display=display,
     )
     for index in range(len(plan.stages)):
@@ -161,32 +176,63 @@ def _start_version(plan: Plan, versions: ModelVersions) -> int | None:
     return versions.version(plan.start).number
 
 
-def _check_labels(versions: ModelVersions, number: int, labels: tuple[str, ...]) -> None:
-    manifest = versions.version(number).manifest()
+def _load_version(versions: ModelVersions, number: int, network: BlockModel) -> None:
+    """Puts a network at a version's weights, after checking that they are those that were released."""
+    version = versions.version(number)
+    damage = find_damage(version.folder, number, version.manifest_sha256)
+    if damage:
+        raise ProgressiveError(
+            f"start: {versions.name} version {number} is damaged ({damage[0].file}: {damage[0].problem}); "
+            f"see `python -m progressive_tf.release verify`"
+        )
+    manifest = version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
-    if served != labels:
-        raise InputError(f"start: version {number} predicts {', '.join(served)}; this plan has {', '.join(labels)}")
+    if served != network.labels:
+        raise InputError(
+            f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(network.labels)}"
+        )
+    read_exported_weights(version.folder, network)
+    if weights_sha256(network.named_weights()) != version.weights_sha256:
+        raise InputError(
+            f"start: version {number} was trained with another model section than this plan's; use the same"
+        )
 
 
-def _check_sources(run: RunFolder, plan: Plan, data: PlanData) -> None:
+def _check_rule_labels(plan: Plan, data: PlanData) -> None:
     for index, stage in enumerate(plan.stages):
-        record = StageRecord(index, stage.name, run.stage(index, stage.name))
-        name = data.stage_sources[index]
-        if record.rows() is not None and record.data()["source_sha256"] != data.sources[name].sha256:
+        for position, rule in enumerate(stage.gate):
+            _, separator, label = rule.metric.partition("/")
+            if separator and label not in data.labels:
+                place = f"stages[{index}].gate[{position}].metric"
+                raise InputError(f"{place}: {rule.metric}: {unknown_name('label', label, data.labels)}")
+
+
+def _check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:
+    before = Path(earlier["registry"])
+    if before != registry.resolve() and before.exists():
+        raise InputError(
+            f"--registry {registry}: {run.path} began with {before}, where its versions are; use that, or --fresh"
+        )
+
+
+def _check_sources(run: RunFolder, earlier: dict[str, Any], data: PlanData) -> None:
+    for name, source in data.sources.items():
+        if earlier["sources"].get(name, source.sha256) != source.sha256:
             raise InputError(
-                f"{run.path}: the content of {name} has changed since stage {stage.name} began; "
+                f"{run.path}: the content of {name} has changed since this run read it; "
                 f"restore it, or begin a new run with --fresh"
             )
 
 
-def _check_base(run: RunFolder, earlier: dict[str, Any], base_sha256: str, display: Display) -> None:
+def _check_base(
+    run: RunFolder, earlier: dict[str, Any], base_sha256: str, now: dict[str, Any], display: Display
+) -> None:
     before = earlier["start"]["weights_sha256"]
     if before != base_sha256:
         raise ProgressiveError(
             f"{run.path}: began from weights {before[:12]}, the plan's model now has {base_sha256[:12]}; "
             f"restore the weights file and the package versions, or begin a new run with --fresh"
         )
-    now = describe_environment([])
     changed = [name for name, number in now["packages"].items() if earlier["packages"].get(name) != number]
     if now["code"] != earlier["code"]:
         changed.append("progressive_tf's code")

@@ -22,6 +22,7 @@ class StageModel(tf.keras.Model):
         moved: the weights to differentiate and update.
         first_block: the block that the training states are the input of; at most the frozen depth.
         optimizer_settings: the plan's optimizer section, for decay and clipping.
+        frozen_dtype: what the frozen blocks' output is rounded to where it is not kept.
         penalties: functions of (network, state, logits) whose sum is added to the loss.
     """
 
@@ -32,12 +33,14 @@ class StageModel(tf.keras.Model):
         first_block: int,
         optimizer_settings: Optimizer,
         penalties: Sequence[Penalty] = (),
+        frozen_dtype: str = "float32",
     ) -> None:
         super().__init__()
         self.network = network
         self.moved = moved
         self.first_block = first_block
         self.optimizer_settings = optimizer_settings
+        self.frozen_dtype = frozen_dtype
         self.penalties = tuple(penalties)
         self.loss_mean = tf.keras.metrics.Mean(name="loss")
         self.accuracy = tf.keras.metrics.SparseCategoricalAccuracy(name="accuracy")
@@ -50,7 +53,11 @@ class StageModel(tf.keras.Model):
     def call(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns logits, float32 [batch, classes]."""
         return self.network(
-            state, training=training, first_block=self.first_block, frozen_depth=self.moved.frozen_depth
+            state,
+            training=training,
+            first_block=self.first_block,
+            frozen_depth=self.moved.frozen_depth,
+            frozen_dtype=self.frozen_dtype,
         )
 
     def train_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:

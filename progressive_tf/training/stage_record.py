@@ -66,14 +66,32 @@ class StageRecord:
         train, validation = (frame.loc[frame["part"] == part, "index"] for part in ("train", "validation"))
         return train.to_numpy(np.int64), validation.to_numpy(np.int64)
 
-    def save_rows(self, data: PlanData, train: np.ndarray, validation: np.ndarray, quality: QualityReport) -> None:
-        """Writes quality.json, rows.parquet and, last, data.json, which marks the stage as begun."""
+    def save_rows(
+        self,
+        data: PlanData,
+        train: np.ndarray,
+        validation: np.ndarray,
+        quality: QualityReport,
+        started_from: str | None,
+        environment: dict[str, Any],
+    ) -> None:
+        """Writes quality.json, rows.parquet and, last, data.json, which marks the stage as begun.
+
+        Args:
+            data: every row of the plan.
+            train: int64 rows to train on.
+            validation: int64 rows to choose on.
+            quality: what was found in the training rows.
+            started_from: the stage whose weights this one starts from; None for those the run starts from.
+            environment: code, packages and devices of the process that begins the stage.
+        """
         name = data.stage_sources[self.index]
         source, part = data.sources[name], data.slices[data.slice_of[self.index]]
         used = {"train": train, "validation": validation, "gate": part.gate, "test": part.test}
-        labels = np.array(data.labels, dtype=object)
         counts = {
-            key: {label: int(np.count_nonzero(labels[data.codes[name][rows]] == label)) for label in data.labels}
+            key: dict(
+                zip(data.labels, np.bincount(data.codes[name][rows], minlength=len(data.labels)).tolist(), strict=True)
+            )
             for key, rows in used.items()
         }
         frame = pd.DataFrame(
@@ -95,6 +113,10 @@ class StageRecord:
                 "train": len(train),
                 "validation": len(validation),
                 "labels": counts,
-                "rows_sha256": sha256_json({key: source.rows[rows].tolist() for key, rows in used.items()}),
+                "rows_sha256": sha256_json(
+                    {"source": source.sha256} | {key: source.rows[rows].tolist() for key, rows in used.items()}
+                ),
+                "started_from": started_from,
+                "environment": environment,
             },
         )

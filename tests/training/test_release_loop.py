@@ -146,7 +146,7 @@ def test_growing_fills_the_columns_of_new_slices_and_touches_no_finished_stage(g
     one = pd.read_parquet(stage_folder(grown.run, "one") / "predictions.parquet")
     assert {"one", "two"} <= set(one[one["part"] == "gate"]["slice"])
     changed = {name for name, digest in grown.first.items() if grown.after.get(name) != digest}
-    allowed = {"events.jsonl", "matrix.json", "plan.yaml", "untrained.parquet", "stages/01-one/predictions.parquet"}
+    allowed = {"environment.json", "events.jsonl", "matrix.json", "plan.yaml", "untrained.parquet", "stages/01-one/predictions.parquet"}
     assert changed <= allowed
 
 
@@ -169,11 +169,11 @@ def test_running_a_finished_run_again_changes_nothing_but_the_events(grown: Grow
     assert now.keys() == grown.after.keys()
 
 
-def test_optimizer_state_is_carried_where_the_next_stage_asks_for_it(grown: Grown) -> None:
+def test_optimizer_state_is_kept_for_the_later_stage_that_carries_it(grown: Grown) -> None:
     carried = load_file(str(stage_folder(grown.run, "two") / "checkpoint" / "optimizer.safetensors"))
     rows = read(stage_folder(grown.run, "two") / "data.json")["train"]
     assert int(carried["00000"]) == 2 * -(-rows // 16), "two epochs of batches of 16"
-    assert not (stage_folder(grown.run, "one") / "checkpoint" / "optimizer.safetensors").exists()
+    assert not (stage_folder(grown.run, "three") / "checkpoint" / "optimizer.safetensors").exists()
 
 
 def held_plan(on_hold: str) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def test_a_run_can_start_from_a_version(held: Held, start: str | int, seed: int)
         ({"start": 7}, "unknown version of tiny '7'"),
         (
             {"stages": [{"name": "one", "data": {"take": 40}, "optimizer": {"carry_state": True}}]},
-            "stages[0].optimizer.carry_state: the stage before kept no optimizer state",
+            "stages[0].optimizer.carry_state: no optimizer state to start from",
         ),
     ],
 )

@@ -17,14 +17,15 @@ from progressive_tf.training.run_folder import RunFolder, locked, open_run
 
 def loaded(stages: int = 2, **changes: Any) -> LoadedPlan:
     raw = tiny.raw_plan()
-    raw["stages"] = [*raw["stages"], {"name": "three", "data": {"take": 100}}][:stages]
+    raw["stages"] = [*raw["stages"], {"name": "three", "data": {"take": 100}}]
     for key, value in changes.items():
         target, *path = key.split("__")
         place = raw
         for step in [target, *path][:-1]:
             place = place[int(step)] if step.isdigit() else place.setdefault(step, {})
         place[[target, *path][-1]] = value
-    return LoadedPlan(validate(raw, "plan.yaml"), Path())
+    whole = validate(raw, "plan.yaml")
+    return LoadedPlan(whole.model_copy(update={"stages": whole.stages[:stages]}), Path(), whole)
 
 
 def begin(run: RunFolder, plan: LoadedPlan, *indices: int) -> None:
@@ -94,6 +95,16 @@ def test_fewer_stages_keep_what_the_run_knows_of_the_others(tmp_path: Path) -> N
     assert [stage.name for stage in run.plan().stages] == ["one", "two", "three"]
     assert opened(tmp_path, loaded(stages=2)).path == run.path
     assert [stage.name for stage in run.plan().stages] == ["one", "two", "three"]
+
+
+def test_a_stage_that_has_not_begun_and_left_the_plan_leaves_the_run(tmp_path: Path) -> None:
+    plan = loaded(stages=3)
+    run = opened(tmp_path, plan)
+    begin(run, plan, 0)
+    renamed = loaded(stages=2, stages__1__name="other")
+    shorter = LoadedPlan(renamed.plan, Path(), renamed.plan)
+    assert opened(tmp_path, shorter).path == run.path
+    assert [stage.name for stage in run.plan().stages] == ["one", "other"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""The rows a stage settles on: what the plan selects, less what the quality findings drop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.quality import examine
+from progressive_tf.data.source import Source
+from progressive_tf.errors import InputError
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.session import Session
+from progressive_tf.training.stage_record import StageRecord
+
+Rows = tuple[np.ndarray, np.ndarray]
+MOST_SHOWN = 10
+
+
+def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights) -> Rows:
+    """Returns a stage's training and validation rows, as settled when it began; settles them if it has not.
+
+    Raises:
+        InputError: a finding whose action is `fail`, no validation row, or evaluation rows that were trained on.
+    """
+    settled = stage.rows()
+    if settled is not None:
+        return settled
+    data, plan = session.data, session.plan
+    name = data.stage_sources[stage.index]
+    source, rows = data.sources[name], data.stages[stage.index]
+    dtype = plan.stages[stage.index].cache.dtype
+    report = examine(
+        source,
+        rows.train,
+        plan.data.quality,
+        place=f"stage {stage.name}: data.quality",
+        evaluation_keys=data.evaluation_keys,
+        embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, dtype),
+        seed=derive_seed(plan.seed, "label-noise", stage.name),
+    )
+    for finding in report.findings:
+        session.display.line(f"{stage.name}: {finding.message}")
+    validation = _unleaked_validation(session, stage, source, rows.validation)
+    _check_earlier_training(session, stage)
+    if not len(validation):
+        raise InputError(
+            f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
+        )
+    stage.save_rows(data, report.kept, validation, report, parent.name if parent else None, session.environment_now)
+    counts = "; ".join(
+        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items())}"
+        for part, labels in stage.data()["labels"].items()
+    )
+    session.display.line(f"{stage.name}: {counts}")
+    return report.kept, validation
+
+
+def _unleaked_validation(session: Session, stage: StageRecord, source: Source, rows: np.ndarray) -> np.ndarray:
+    """Acts on validation rows that stand in a gate or test part too: training would choose on what decides."""
+    leaked = np.isin(source.keys[rows], session.data.decision_keys)
+    action = session.plan.data.quality.leakage
+    if action is None or not leaked.any():
+        return rows
+    text = (
+        f"stage {stage.name}: {int(leaked.sum())} validation rows of {source.name} "
+        f"(rows {_numbers(source.rows[rows[leaked]])}) stand in a gate or test part too"
+    )
+    if action == "fail":
+        raise InputError(f"{text}; take them out of the file, or set data.quality.leakage to drop or warn")
+    session.display.line(text)
+    return rows[~leaked] if action == "drop" else rows
+
+
+def _check_earlier_training(session: Session, stage: StageRecord) -> None:
+    """Acts on gate and test rows of this stage's source that an earlier stage has trained on."""
+    action = session.plan.data.quality.leakage
+    data, name = session.data, session.data.stage_sources[stage.index]
+    part = data.slices[data.slice_of[stage.index]]
+    evaluated = np.concatenate([part.gate, part.test])
+    for earlier in session.stages[: stage.index]:
+        settled = earlier.rows()
+        source_name = data.stage_sources[earlier.index]
+        if action is None or settled is None or source_name == name:
+            continue
+        trained = np.isin(data.sources[name].keys[evaluated], data.sources[source_name].keys[settled[0]])
+        if trained.any():
+            rows = _numbers(data.sources[name].rows[evaluated[trained]])
+            text = (
+                f"stage {stage.name}: {int(trained.sum())} gate or test rows of {data.sources[name].name} "
+                f"(rows {rows}) were trained on in stage {earlier.name}"
+            )
+            if action != "warn":
+                raise InputError(f"{text}; take them out of the file, or set data.quality.leakage to warn")
+            session.display.line(text)
+
+
+def _numbers(rows: Sequence[int] | np.ndarray) -> str:
+    shown = ", ".join(f"{row:,}" for row in rows[:MOST_SHOWN])
+    return shown + (f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else "")
