@@ -17,6 +17,15 @@ from progressive_tf.training.features import Features
 from progressive_tf.training.plan_data import PlanData
 
 Wanted = dict[tuple[str, str], tuple[str, np.ndarray]]
+KEYS = ("part", "slice", "source")
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in KEYS]
+    + [(name, pa.int64()) for name in ("index", "row")]
+    + [(name, pa.string()) for name in ("text", "label", "predicted")]
+    + [("probabilities", pa.list_(pa.float32()))]
+)
+# Rows written at once, each with its text in memory.
+CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -52,55 +61,35 @@ def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int,
 
 
 def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
-    """Writes one row per (part, slice, example), whole or not at all."""
-    columns: dict[str, list[object]] = {
-        name: [] for name in ("part", "slice", "source", "index", "row", "text", "label", "predicted", "probabilities")
-    }
-    labels = np.array(data.labels, dtype=object)
-    for (part, name), predictions in scored.predictions.items():
-        source, rows = scored.rows[part, name]
-        table = data.sources[source]
-        columns["part"] += [part] * len(rows)
-        columns["slice"] += [name] * len(rows)
-        columns["source"] += [source] * len(rows)
-        columns["index"] += rows.tolist()
-        columns["row"] += table.rows[rows].tolist()
-        columns["text"] += table.texts(rows)
-        columns["label"] += labels[predictions.truth].tolist()
-        columns["predicted"] += labels[predictions.predicted].tolist()
-        columns["probabilities"] += predictions.probabilities.tolist()
-    schema = pa.schema(
-        [(name, pa.string()) for name in ("part", "slice", "source")]
-        + [(name, pa.int64()) for name in ("index", "row")]
-        + [(name, pa.string()) for name in ("text", "label", "predicted")]
-        + [("probabilities", pa.list_(pa.float32()))],
-        metadata={b"labels": json.dumps(data.labels).encode()},
-    )
-    with atomic_path(path) as temporary:
-        pq.write_table(pa.table(columns, schema=schema), temporary)
+    """Writes one row per (part, slice, example), whole or not at all; the texts of one chunk are held at a time."""
+    schema = SCHEMA.with_metadata({b"labels": json.dumps(data.labels).encode()})
+    repeated = [*KEYS, "label", "predicted"]
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=repeated) as writer:
+        for key in scored.predictions:
+            for first in range(0, len(scored.rows[key][1]), CHUNK_ROWS):
+                writer.write_table(_chunk(schema, key, slice(first, first + CHUNK_ROWS), scored, data))
 
 
 def load_predictions(path: Path) -> Scored:
     """Returns what `save_predictions` wrote."""
-    table = pq.read_table(path)
+    table = _read(path, [*KEYS, "index", "label", "probabilities"])
     labels = tuple(json.loads(table.schema.metadata[b"labels"]))
     position = {label: index for index, label in enumerate(labels)}
-    frame = table.to_pandas()
-    predictions: dict[tuple[str, str], Predictions] = {}
-    rows: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
-    for (part, name), group in frame.groupby(["part", "slice"], sort=False):
-        truth = group["label"].map(position).to_numpy(np.int32)
-        probabilities = np.stack(group["probabilities"].to_list()).astype(np.float64)
-        predictions[part, name] = Predictions(labels, truth, probabilities)
-        rows[part, name] = (str(group["source"].iloc[0]), group["index"].to_numpy(np.int64))
-    return Scored(predictions, rows)
+    values, codes = _dictionary(table, "label")
+    truth = np.array([position[value] for value in values], np.int32)[codes]
+    probabilities = table.column("probabilities").combine_chunks().flatten().to_numpy().reshape(-1, len(labels))
+    groups = _groups(table)
+    predictions = {
+        key: Predictions(labels, truth[places], probabilities[places]) for key, (_, places, _) in groups.items()
+    }
+    return Scored(predictions, {key: (source, rows) for key, (source, _, rows) in groups.items()})
 
 
 def missing_keys(path: Path, wanted: Wanted) -> bool:
     """Whether a saved file lacks some of the wanted slices, or has them for other rows."""
     if not path.exists():
         return True
-    saved = load_predictions(path).rows
+    saved = {key: (source, rows) for key, (source, _, rows) in _groups(_read(path, [*KEYS, "index"])).items()}
     return any(key not in saved or not _same(saved[key], wanted[key]) for key in wanted if len(wanted[key][1]))
 
 
@@ -125,16 +114,74 @@ def gate_view(
 
 
 def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> Predictions:
-    seen: set[tuple[str, int]] = set()
-    truth, probabilities = [], []
+    """Returns each row of the slices once, where it stands first."""
+    seen: dict[str, np.ndarray] = {}
+    parts = []
     for name in names:
         source, rows = scored.rows["gate", name]
-        fresh = [position for position, row in enumerate(rows.tolist()) if (source, row) not in seen]
-        seen.update((source, row) for row in rows.tolist())
-        part = scored.predictions["gate", name].take(fresh)
-        truth.append(part.truth)
-        probabilities.append(part.probabilities)
-    return Predictions(labels, np.concatenate(truth), np.concatenate(probabilities))
+        distinct, first = np.unique(rows, return_index=True)
+        earlier = seen.get(source, distinct[:0])
+        fresh = np.sort(first[~np.isin(distinct, earlier)])
+        seen[source] = np.union1d(earlier, distinct)
+        part = scored.predictions["gate", name]
+        parts.append(part if len(fresh) == len(part) else part.take(fresh))
+    if len(parts) == 1:
+        return parts[0]
+    return Predictions(
+        labels,
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+    )
+
+
+def _chunk(schema: pa.Schema, key: tuple[str, str], places: slice, scored: Scored, data: PlanData) -> pa.Table:
+    source, rows = scored.rows[key]
+    rows, table, predictions = rows[places], data.sources[source], scored.predictions[key]
+    labels = pa.array(data.labels, pa.string())
+    starts = np.arange(len(rows) + 1, dtype=np.int32) * len(data.labels)
+    columns = {
+        **{name: pa.repeat(value, len(rows)) for name, value in zip(KEYS, (*key, source), strict=True)},
+        "index": pa.array(rows, pa.int64()),
+        "row": pa.array(table.rows[rows], pa.int64()),
+        "text": pa.array(table.texts(rows), pa.string()),
+        "label": labels.take(pa.array(predictions.truth[places])),
+        "predicted": labels.take(pa.array(predictions.predicted[places])),
+        "probabilities": pa.ListArray.from_arrays(
+            pa.array(starts), pa.array(predictions.probabilities[places].astype(np.float32).ravel())
+        ),
+    }
+    return pa.table(columns, schema=schema)
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    """Returns columns of a file, repeated strings as codes with one dictionary."""
+    repeated = [name for name in columns if name in (*KEYS, "label")]
+    with pq.ParquetFile(path, read_dictionary=repeated) as file:
+        return file.read(columns).unify_dictionaries()
+
+
+def _dictionary(table: pa.Table, name: str) -> tuple[list[str], np.ndarray]:
+    """Returns a column's distinct values, and for each row the place of its own among them."""
+    chunks = table.column(name).chunks
+    values = chunks[0].dictionary.to_pylist() if chunks else []
+    return values, np.concatenate([np.zeros(0, np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
+
+
+def _groups(table: pa.Table) -> dict[tuple[str, str], tuple[str, np.ndarray, np.ndarray]]:
+    """Returns (part, slice) → (source, where its rows stand in the table, their index in the source), as they come."""
+    (parts, part), (slices, name), (sources, source) = (_dictionary(table, column) for column in KEYS)
+    index = table.column("index").to_numpy()
+    group = part.astype(np.int64) * len(slices) + name
+    found, first, counts = np.unique(group, return_index=True, return_counts=True)
+    places = np.split(np.argsort(group, kind="stable"), np.cumsum(counts)[:-1])
+    return {
+        (parts[found[at] // len(slices)], slices[found[at] % len(slices)]): (
+            sources[source[first[at]]],
+            places[at],
+            index[places[at]],
+        )
+        for at in np.argsort(first)
+    }
 
 
 def _same(left: tuple[str, np.ndarray], right: tuple[str, np.ndarray]) -> bool:

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.training import predictions_file
 from progressive_tf.training.predictions_file import (
     Scored,
     gate_view,
@@ -58,17 +60,59 @@ def scored(**slices: tuple[str, list[int]]) -> Scored:
 EXAMPLE = scored(one=("main", [5, 3, 8]), two=("other", [3]), short=("main", [8]))
 
 
-def test_a_file_comes_back_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / "predictions.parquet"
-    save_predictions(path, EXAMPLE, DATA)
-    read = load_predictions(path)
-    assert list(read.predictions) == list(EXAMPLE.predictions)
-    for key, predictions in EXAMPLE.predictions.items():
+def assert_same(read: Scored, expected: Scored) -> None:
+    assert list(read.predictions) == list(read.rows) == list(expected.predictions)
+    for key, predictions in expected.predictions.items():
         assert read.predictions[key].labels == LABELS
         np.testing.assert_array_equal(read.predictions[key].truth, predictions.truth)
         np.testing.assert_array_equal(read.predictions[key].probabilities, predictions.probabilities)
-        assert read.rows[key][0] == EXAMPLE.rows[key][0]
-        np.testing.assert_array_equal(read.rows[key][1], EXAMPLE.rows[key][1])
+        assert read.rows[key][0] == expected.rows[key][0]
+        np.testing.assert_array_equal(read.rows[key][1], expected.rows[key][1])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 100])
+def test_a_file_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(predictions_file, "CHUNK_ROWS", chunk)
+    path = tmp_path / "predictions.parquet"
+    save_predictions(path, EXAMPLE, DATA)
+    assert_same(load_predictions(path), EXAMPLE)
+    # Gate rows of three slices and the two test rows of the first, none of them together with another slice's.
+    assert pq.read_metadata(path).num_row_groups == sum(-(-rows // chunk) for rows in (3, 1, 1, 2))
+
+
+def test_slices_are_found_however_their_rows_lie_in_the_file(tmp_path: Path) -> None:
+    save_predictions(tmp_path / "file", EXAMPLE, DATA)
+    table = pq.read_table(tmp_path / "file")
+    # Rows 0 to 2 are slice one, 3 is two, 4 is short, 5 and 6 are test rows.
+    pq.write_table(table.take([0, 3, 5, 1, 4, 6, 2]), tmp_path / "mixed", row_group_size=3)
+    read = load_predictions(tmp_path / "mixed")
+    assert list(read.predictions) == [("gate", "one"), ("gate", "two"), ("test", "one"), ("gate", "short")]
+    assert_same(Scored(*({key: of[key] for key in EXAMPLE.rows} for of in (read.predictions, read.rows))), EXAMPLE)
+
+
+def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_path: Path) -> None:
+    save_predictions(tmp_path / "file", EXAMPLE, DATA)
+    table = pq.read_table(tmp_path / "file")
+    pq.write_table(table.drop_columns(["text", "row", "predicted"]), tmp_path / "bare")
+    assert_same(load_predictions(tmp_path / "bare"), EXAMPLE)
+    pq.write_table(table.select(["part", "slice", "source", "index"]), tmp_path / "keys")
+    assert not missing_keys(tmp_path / "keys", dict(EXAMPLE.rows))
+
+
+@pytest.mark.parametrize("slices", [{}, {("gate", "one"): ("main", np.zeros(0, np.int64))}])
+def test_nothing_to_save_is_nothing_to_load(tmp_path: Path, slices: dict[Any, Any]) -> None:
+    none = {key: Predictions(LABELS, np.zeros(0, np.int32), np.zeros((0, 3))) for key in slices}
+    save_predictions(tmp_path / "file", Scored(none, slices), DATA)
+    assert_same(load_predictions(tmp_path / "file"), Scored({}, {}))
+    assert not missing_keys(tmp_path / "file", slices)
+
+
+def test_tables_of_other_tools_compare_labels(tmp_path: Path) -> None:
+    save_predictions(tmp_path / "file", EXAMPLE, DATA)
+    frame = pd.read_parquet(tmp_path / "file")
+    gate = frame[(frame["part"] == "gate") & (frame["slice"] == "one")]
+    right = EXAMPLE.predictions["gate", "one"].right
+    assert (gate["label"] == gate["predicted"]).tolist() == right.tolist()
 
 
 def test_the_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
@@ -143,8 +187,10 @@ def test_all_has_each_row_of_earlier_and_current_slices_once(slices: dict[str, t
     union = gate_view(made, current, previous, ["unreleased"], LABELS)["all"]
     rows = {(source, row) for source, part in slices.values() for row in part}
     assert len(union) == len(rows)
-    expected = [probabilities_of(source, np.array([row]))[0] for source, row in rows]
-    assert sorted(union.probabilities.tolist()) == sorted(row.tolist() for row in expected)
+    first = list(dict.fromkeys((source, row) for source, part in slices.values() for row in part))
+    expected = [probabilities_of(source, np.array([row]))[0].tolist() for source, row in first]
+    assert union.probabilities.tolist() == expected
+    assert union.truth.tolist() == [row % 3 for _, row in first]
 
 
 def test_a_slice_that_is_also_current_is_not_counted_twice() -> None:
