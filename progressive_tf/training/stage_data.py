@@ -31,15 +31,17 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     name = data.stage_sources[stage.index]
     source, rows = data.sources[name], data.stages[stage.index]
     dtype = plan.stages[stage.index].cache.dtype
-    report = examine(
-        source,
-        rows.train,
-        plan.data.quality,
-        place=f"stage {stage.name}: data.quality",
-        evaluation_keys=data.evaluation_keys,
-        embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, dtype),
-        seed=derive_seed(plan.seed, "label-noise", stage.name),
-    )
+    try:
+        report = examine(
+            source,
+            rows.train,
+            plan.data.quality,
+            evaluation_keys=data.evaluation_keys,
+            embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, dtype),
+            seed=derive_seed(plan.seed, "label-noise", stage.name),
+        )
+    except InputError as error:
+        raise InputError(f"stage {stage.name}: {error}") from None
     for finding in report.findings:
         session.display.line(f"{stage.name}: {finding.message}")
     validation = _unleaked_validation(session, stage, source, rows.validation)

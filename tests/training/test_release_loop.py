@@ -146,7 +146,14 @@ def test_growing_fills_the_columns_of_new_slices_and_touches_no_finished_stage(g
     one = pd.read_parquet(stage_folder(grown.run, "one") / "predictions.parquet")
     assert {"one", "two"} <= set(one[one["part"] == "gate"]["slice"])
     changed = {name for name, digest in grown.first.items() if grown.after.get(name) != digest}
-    allowed = {"environment.json", "events.jsonl", "matrix.json", "plan.yaml", "untrained.parquet", "stages/01-one/predictions.parquet"}
+    allowed = {
+        "environment.json",
+        "events.jsonl",
+        "matrix.json",
+        "plan.yaml",
+        "untrained.parquet",
+        "stages/01-one/predictions.parquet",
+    }
     assert changed <= allowed
 
 
