@@ -37,6 +37,9 @@ PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
 CHUNK_NUMBERS = 4_000_000
 # A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
 MULTINOMIAL_ADVANTAGE = 6
+# Of more rows than this, those within a tenth of a standard deviation of each other are drawn as one kind.
+MOST_EXACT_ROWS = 20_000
+CELLS_PER_DEVIATION = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +133,30 @@ def draw_sums(features: Floats, counts: npt.NDArray[np.int64], resamples: int, s
         yield drawn.astype(np.float64) @ features
 
 
+def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Puts rows that are nearly alike into cells, each with the mean of its rows, so that sums over all rows stay.
+
+    A cell holds one bin of confidence and, of the log loss and of the gap between confidence and answer, a range of a
+    tenth of their standard deviation. What is lost is the variance within cells: of values in a range at most a quarter
+    of its square, here 1/400 of the variance over all rows, and a twelfth, 1/1,200, where they lie evenly in it.
+
+    Args:
+        features: float64 [rows, 16], `calibration_features` of one model.
+
+    Returns:
+        float64 [cells, 16] and how many rows each cell has; their order does not depend on that of the rows.
+    """
+    place = np.abs(features[:, 1:]).argmax(axis=1)
+    pair = np.column_stack([features[:, 0], features[np.arange(len(features)), 1 + place]])
+    # Sorted, as a sum's last digits depend on the order of the rows, and with them who falls into which cell.
+    deviation = np.sort(pair, axis=0).std(axis=0)
+    width = np.where(deviation > 0, deviation, 1) / CELLS_PER_DEVIATION
+    keys = np.column_stack([place, np.floor(pair / width).astype(np.int64)])
+    _, cell, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    sums = [np.bincount(cell.ravel(), weights=column) for column in features.T]
+    return np.column_stack(sums) / counts[:, None], counts
+
+
 def _resample(models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
     """Returns float64 [resamples, names] for each model, the rows of a resample being the same for all models."""
     columns: list[dict[str, Floats]] = [{} for _ in models]
@@ -182,10 +209,18 @@ def _resample_answers(
 def _resample_calibration(
     models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int, columns: list[dict[str, Floats]]
 ) -> None:
-    """Fills `columns` with log loss and calibration error, from the rows alone."""
+    """Fills `columns` with log loss and calibration error, from the rows alone.
+
+    One model's rows, where they are more than `MOST_EXACT_ROWS`, are drawn by the cells of `merge_rows`: log loss and
+    the gap of confidence then spread less by at most 1/800 of their standard deviation; the ends of an interval from
+    10,000 resamples are uncertain by about 1/50 of it.
+    """
     rows = len(models[0])
     features = np.hstack([calibration_features(model) for model in models])
-    distinct, counts = np.unique(features, axis=0, return_counts=True)
+    if len(models) == 1 and rows > MOST_EXACT_ROWS:
+        distinct, counts = merge_rows(features)
+    else:
+        distinct, counts = np.unique(features, axis=0, return_counts=True)
     sums = np.vstack(list(draw_sums(distinct, counts, resamples, seed)))
     for index, (model, column_of) in enumerate(zip(models, columns, strict=True)):
         own = sums[:, index * CALIBRATION_FEATURES : (index + 1) * CALIBRATION_FEATURES]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from progressive_tf.evaluation import bootstrap
-from progressive_tf.evaluation.bootstrap import draw_sums, resample_drop, resample_metrics
-from progressive_tf.evaluation.metrics import metric_list
+from progressive_tf.evaluation.bootstrap import draw_sums, merge_rows, resample_drop, resample_metrics
+from progressive_tf.evaluation.metrics import calibration_features, metric_list
 from progressive_tf.evaluation.predictions import Predictions
 
 ANSWER_METRICS = ["accuracy", "f1_macro", "precision_weighted", "recall/b", "log_loss", "ece"]
@@ -20,7 +22,7 @@ def model(truth: np.ndarray, right: np.ndarray, confidence: float = 0.9) -> Pred
 def random_model(rows: int, seed: int, classes: int = 3) -> Predictions:
     generator = np.random.default_rng(seed)
     truth = np.random.default_rng(rows).integers(0, classes, size=rows)
-    return Predictions(tuple("abcdefgh"[:classes]), truth, generator.dirichlet(np.ones(classes), size=rows))
+    return Predictions(tuple("abcdefghijklmnopqrst"[:classes]), truth, generator.dirichlet(np.ones(classes), size=rows))
 
 
 @pytest.mark.parametrize(("distinct", "each"), [(3, 40), (120, 1)])
@@ -107,6 +109,41 @@ def test_all_metrics_at_once_equal_each_alone() -> None:
 def test_calibration_error_is_resampled_around_its_estimate() -> None:
     drawn = resample_metrics(random_model(300, 4), ["ece"], 2_000, seed=1)["ece"]
     assert drawn.samples.mean() == pytest.approx(drawn.value)
+
+
+@given(st.integers(1, 300), st.integers(0, 1_000), st.integers(2, 20))
+def test_merged_rows_keep_the_sums_and_almost_all_of_the_variance(rows: int, seed: int, classes: int) -> None:
+    features = calibration_features(random_model(rows, seed, classes))
+    cells, counts = merge_rows(features)
+    assert counts.sum() == rows
+    assert np.allclose(counts @ cells, features.sum(axis=0))
+    of_rows, of_cells = features.var(axis=0), counts @ (cells - features.mean(axis=0)) ** 2 / rows
+    assert (of_cells <= of_rows + 1e-12).all()
+    assert of_rows[0] - of_cells[0] <= of_rows[0] / 400 + 1e-12
+    # Each row's gap stands in the column of its own bin.
+    gap = features[:, 1:].sum(axis=1)
+    assert (of_rows[1:] - of_cells[1:]).sum() <= gap.var() / 400 + 1e-12
+
+
+@pytest.mark.parametrize("name", ["log_loss", "ece"])
+def test_many_rows_are_drawn_in_cells_to_the_same_effect(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    predictions = random_model(3_000, 4)
+    exact = resample_metrics(predictions, [name], 4_000, seed=1)[name]
+    monkeypatch.setattr(bootstrap, "MOST_EXACT_ROWS", 3_000)
+    assert np.array_equal(resample_metrics(predictions, [name], 4_000, seed=1)[name].samples, exact.samples)
+    monkeypatch.setattr(bootstrap, "MOST_EXACT_ROWS", 2_999)
+    merged = resample_metrics(predictions, [name], 4_000, seed=1)[name]
+    assert not np.array_equal(merged.samples, exact.samples)
+    assert merged.value == exact.value
+    deviation = exact.samples.std()
+    # Of 4,000 resamples, the standard deviation is known to 1.1 % and these quantiles to about 3 % of it.
+    assert merged.samples.std() == pytest.approx(deviation, rel=0.06)
+    for quantile in (0.05, 0.5, 0.95):
+        expected = np.quantile(exact.samples, quantile)
+        assert np.quantile(merged.samples, quantile) == pytest.approx(expected, abs=0.15 * deviation)
+    shuffled = predictions.take(np.random.default_rng(0).permutation(3_000))
+    again = resample_metrics(shuffled, [name], 4_000, seed=1)[name]
+    assert np.allclose(again.samples, merged.samples, atol=1e-12)
 
 
 def test_other_rows_are_refused() -> None:
