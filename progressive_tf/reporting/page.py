@@ -55,6 +55,7 @@ def render(run: RunRecord) -> str:
         short_count=wording.short_count,
         interval=wording.interval,
         duration=wording.duration,
+        moment=wording.moment,
     )
     stages = stage_views(run)
     told = [stage for stage in stages if stage.test_rows]
@@ -74,6 +75,7 @@ def render(run: RunRecord) -> str:
         parts=_parts(run),
         total_seconds=wording.total_seconds,
         rule_words=wording.rule_words,
+        forced_words=wording.forced_words,
         decisions=wording.DECISIONS,
         style=Markup(style),
     )
@@ -84,8 +86,8 @@ def _facts(run: RunRecord) -> dict[str, str]:
     model, data = _mapping(plan.get("model")), _mapping(plan.get("data"))
     times = [str(event["time"]) for event in run.events if event.get("time")]
     return {
-        "Started": _time(times[0]) if times else "not recorded",
-        "Last event": _time(times[-1]) if times else "not recorded",
+        "Started": wording.moment(times[0]) if times else "not recorded",
+        "Last event": wording.moment(times[-1]) if times else "not recorded",
         "Task": f"{plan.get('task', 'not recorded')}, {plan.get('scenario', 'data-incremental')}",
         "Seed": str(plan.get("seed", "not recorded")),
         "Data": str(data.get("source", "not recorded")),
@@ -95,11 +97,6 @@ def _facts(run: RunRecord) -> dict[str, str]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _time(stamp: str) -> str:
-    day, separator, clock = stamp.partition("T")
-    return f"{day} {clock[:8]} UTC" if separator else stamp
 
 
 def _packages(run: RunRecord) -> dict[str, str]:

@@ -4,50 +4,60 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from progressive_tf.errors import InputError
 
-COLUMNS = ("part", "slice", "source", "row", "text", "label", "predicted", "probabilities")
+STRINGS = ("part", "slice", "source", "label", "predicted")
+COLUMNS = (*STRINGS, "row", "text", "probabilities")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predictions:
-    """Rows of `predictions.parquet`, in file order.
+    """Rows of `predictions.parquet`, in file order, but for their texts, which stay there until they are asked for.
 
     Attributes:
         labels: the order of the columns of `probabilities`.
-        part: gate, test or validation, one per row.
-        slice: the slice each row was read for.
-        place: (source, row number in it), one per row.
-        text: the texts.
-        label: the true labels.
-        predicted: the predicted labels.
+        part: object [rows], gate, test or validation.
+        slice: object [rows], the slice each row was read for.
+        source: object [rows], the source each row stands in.
+        row: [rows], its number in it.
+        label: object [rows], the true labels.
+        predicted: object [rows], the predicted labels.
         probabilities: float32 [rows, labels].
+        texts: returns the texts of some rows, given by their indices, in that order.
     """
 
     labels: tuple[str, ...]
-    part: tuple[str, ...]
-    slice: tuple[str, ...]
-    place: tuple[tuple[str, int], ...]
-    text: tuple[str, ...]
-    label: tuple[str, ...]
-    predicted: tuple[str, ...]
+    part: np.ndarray
+    slice: np.ndarray
+    source: np.ndarray
+    row: np.ndarray
+    label: np.ndarray
+    predicted: np.ndarray
     probabilities: np.ndarray
+    texts: Callable[[Sequence[int]], list[str]]
 
-    def test_rows(self, slice_name: str) -> list[int]:
-        """Returns the indices of the test rows of a slice, or of every test row once if it has none."""
-        test = [index for index, part in enumerate(self.part) if part == "test"]
-        own = [index for index in test if self.slice[index] == slice_name]
-        first: dict[tuple[str, int], int] = {}
-        for index in own or test:
-            first.setdefault(self.place[index], index)
-        return list(first.values())
+    def codes(self, names: np.ndarray) -> np.ndarray:
+        """Returns the place of each of some labels in `labels`, −1 for one that is not there: int32 [names]."""
+        place = {label: index for index, label in enumerate(self.labels)}
+        return np.array([place.get(name, -1) for name in names], dtype=np.int32)
+
+    def test_rows(self, slice_name: str) -> np.ndarray:
+        """Returns the indices of the test rows of a slice, or of every test row once if it has none: int64 [found]."""
+        test = np.flatnonzero(self.part == "test")
+        own = test[self.slice[test] == slice_name]
+        chosen = own if len(own) else test
+        places = pd.DataFrame({"source": self.source[chosen], "row": self.row[chosen]})
+        return chosen[~places.duplicated().to_numpy()]
 
 
 @dataclass(frozen=True)
@@ -69,70 +79,96 @@ def read_predictions(path: Path) -> Predictions | None:
     if not path.exists():
         return None
     try:
-        table = pq.read_table(path)
+        # It stays open for the texts: should the run go on and replace it, they still come from what was read here.
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        missing = [name for name in COLUMNS if name not in names]
+        if missing:
+            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(names)}")
+        table = file.read([name for name in COLUMNS if name != "text"])
+        columns = {name: _strings(table.column(name)) for name in STRINGS}
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(table.column_names)}")
-    columns = {name: table.column(name).to_pylist() for name in COLUMNS}
+        raise _unreadable(path, error) from error
     labels = _labels(path, table, columns["label"], columns["predicted"])
-    if any(row is None or len(row) != len(labels) for row in columns["probabilities"]):
-        raise InputError(f"{path}: probabilities: expected {len(labels)} numbers a row, one for each label")
     return Predictions(
         labels=labels,
-        part=_texts(columns["part"]),
-        slice=_texts(columns["slice"]),
-        place=tuple(zip(_texts(columns["source"]), columns["row"], strict=True)),
-        text=_texts(columns["text"]),
-        label=_texts(columns["label"]),
-        predicted=_texts(columns["predicted"]),
-        probabilities=np.array(columns["probabilities"], dtype=np.float32).reshape(-1, len(labels)),
+        row=table.column("row").to_numpy(),
+        probabilities=_probabilities(path, table.column("probabilities"), len(labels)),
+        texts=lambda rows: _texts(path, file, rows),
+        **columns,
     )
 
 
-def count_confusions(predictions: Predictions, rows: list[int]) -> np.ndarray:
+def count_confusions(predictions: Predictions, rows: Sequence[int] | np.ndarray) -> np.ndarray:
     """Returns how often each label (row) was predicted as each label (column): int64 [labels, labels]."""
-    number = {label: index for index, label in enumerate(predictions.labels)}
-    counts = np.zeros((len(number), len(number)), dtype=np.int64)
-    for row in rows:
-        truth, predicted = predictions.label[row], predictions.predicted[row]
-        if truth in number and predicted in number:
-            counts[number[truth], number[predicted]] += 1
-    return counts
+    size = len(predictions.labels)
+    truth, predicted = predictions.codes(predictions.label[rows]), predictions.codes(predictions.predicted[rows])
+    known = (truth >= 0) & (predicted >= 0)
+    return np.bincount(truth[known] * size + predicted[known], minlength=size * size).reshape(size, size)
 
 
-def most_confident_errors(predictions: Predictions, rows: list[int], count: int) -> list[WrongText]:
+def most_confident_errors(predictions: Predictions, rows: Sequence[int] | np.ndarray, count: int) -> list[WrongText]:
     """Returns the wrongly predicted rows with the highest probability of what was predicted, highest first."""
-    wrong = [
-        WrongText(
-            predictions.text[row],
-            predictions.label[row],
-            predictions.predicted[row],
-            float(predictions.probabilities[row].max(initial=0.0)),
-        )
-        for row in rows
-        if predictions.label[row] != predictions.predicted[row]
-    ]
-    return sorted(wrong, key=lambda error: -error.probability)[:count]
+    wrong = _wrong(predictions, rows)
+    probability = predictions.probabilities[wrong].max(axis=1, initial=0.0)
+    first = np.argsort(-probability, kind="stable")[:count]
+    chosen = wrong[first].tolist()
+    found = zip(predictions.texts(chosen), chosen, probability[first].tolist(), strict=True)
+    return [WrongText(text, predictions.label[row], predictions.predicted[row], value) for text, row, value in found]
 
 
-def most_confused_pairs(predictions: Predictions, rows: list[int], count: int) -> list[tuple[str, str, int]]:
+def most_confused_pairs(
+    predictions: Predictions, rows: Sequence[int] | np.ndarray, count: int
+) -> list[tuple[str, str, int]]:
     """Returns (true label, predicted label, times) of the commonest confusions, commonest first."""
-    pairs = Counter(
-        (predictions.label[row], predictions.predicted[row])
-        for row in rows
-        if predictions.label[row] != predictions.predicted[row]
-    )
+    wrong = _wrong(predictions, rows)
+    pairs = Counter(zip(predictions.label[wrong], predictions.predicted[wrong], strict=True))
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return [(truth, predicted, times) for (truth, predicted), times in ordered[:count]]
 
 
-def _texts(values: list[object]) -> tuple[str, ...]:
-    return tuple("" if value is None else str(value) for value in values)
+def _wrong(predictions: Predictions, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    chosen = np.asarray(rows, dtype=np.int64)
+    return chosen[predictions.label[chosen] != predictions.predicted[chosen]]
 
 
-def _labels(path: Path, table: pa.Table, *seen: list[str]) -> tuple[str, ...]:
+def _strings(column: pa.ChunkedArray) -> np.ndarray:
+    """Returns object [rows] in which equal strings are one and the same, empty where there is none."""
+    encoded = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # what an older pyarrow makes of a column without rows
+        return np.zeros(0, dtype=object)
+    return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
+
+
+def _probabilities(path: Path, column: pa.ChunkedArray, labels: int) -> np.ndarray:
+    if column.null_count or not pc.all(pc.equal(pc.list_value_length(column), labels), min_count=0).as_py():
+        raise InputError(f"{path}: probabilities: expected {labels} numbers a row, one for each label")
+    values = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    return np.concatenate([np.zeros(0, np.float32), *values], dtype=np.float32, casting="same_kind").reshape(-1, labels)
+
+
+def _texts(path: Path, file: pq.ParquetFile, rows: Sequence[int]) -> list[str]:
+    """Returns texts by the number of their row in the file, holding those of one row group at a time."""
+    found: dict[int, str] = {}
+    start = 0
+    for group in range(file.num_row_groups):
+        end = start + file.metadata.row_group(group).num_rows
+        inside = [row for row in rows if start <= row < end]
+        if inside:
+            try:
+                column = file.read_row_group(group, ["text"]).column("text")
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(path, error) from error
+            found.update({row: str(column[row - start].as_py() or "") for row in inside})
+        start = end
+    return [found[row] for row in rows]
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}")
+
+
+def _labels(path: Path, table: pa.Table, *seen: np.ndarray) -> tuple[str, ...]:
     recorded = (table.schema.metadata or {}).get(b"labels")
     if recorded is None:
         return tuple(sorted({str(label) for column in seen for label in column}))

@@ -78,6 +78,20 @@ class Decision:
     reason: str | None = None
     rules: tuple[RuleOutcome, ...] = ()
 
+    @property
+    def promoted(self) -> bool:
+        """Whether the gate released the stage."""
+        return self.decision == "promote"
+
+
+@dataclass(frozen=True)
+class Forced:
+    """`forced.json`: the version that a person made of the stage although the gate had not released it."""
+
+    version: int
+    reason: str | None = None
+    time: str | None = None
+
 
 @dataclass(frozen=True)
 class StageData:
@@ -151,6 +165,13 @@ class StageRecord:
     metrics: StageMetrics | None = None
     predictions: Predictions | None = None
     decision: Decision | None = None
+    forced: Forced | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The version that came of the stage, by the gate's decision or by force."""
+        by_gate = self.decision.version if self.decision else None
+        return by_gate if by_gate is not None or self.forced is None else self.forced.version
 
     @property
     def slice(self) -> str:
@@ -237,4 +258,5 @@ def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
         metrics=read_record(folder / "metrics.json", StageMetrics),
         predictions=read_predictions(folder / "predictions.parquet"),
         decision=read_record(folder / "decision.json", Decision),
+        forced=read_record(folder / "forced.json", Forced),
     )

@@ -23,9 +23,8 @@ def stage_table(records: RunRecord) -> Table:
     table.add_column("decision", no_wrap=True)
     table.add_column("version", justify="right", no_wrap=True)
     for stage in records.stages:
-        metrics, decision = stage.metrics, stage.decision
+        metrics = stage.metrics
         weights = metrics.weights if metrics else Weights()
-        outcome = wording.decided(stage)
         table.add_row(
             Text(stage.name),
             wording.count(stage.data.train if stage.data else None),
@@ -33,8 +32,9 @@ def stage_table(records: RunRecord) -> Table:
             wording.number(wording.total_seconds(stage), 1),
             _accuracy(stage.test.get("accuracy")),
             _accuracy(metrics.validation.get("accuracy") if metrics else None),
-            Text(outcome, style=STYLES.get(outcome, "dim")),
-            wording.count(decision.version if decision else None),
+            # On two lines, `hold, forced` leaves a terminal of 80 columns room for the version.
+            Text(wording.decided_words(stage).replace(", ", ",\n"), style=STYLES.get(wording.decided(stage), "dim")),
+            wording.count(stage.version),
         )
     return table
 

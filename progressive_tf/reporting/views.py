@@ -105,7 +105,7 @@ def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
 
 def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     predictions = stage.predictions
-    rows = predictions.test_rows(stage.slice) if predictions else []
+    rows = predictions.test_rows(stage.slice) if predictions else np.zeros(0, dtype=np.int64)
     counts = count_confusions(predictions, rows) if predictions else np.zeros((0, 0), dtype=np.int64)
     best = stage.metrics.best_epoch if stage.metrics else None
     drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
@@ -114,7 +114,7 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     confusion = reliability_figure = None
     pairs: list[tuple[str, str, int]] = []
     wrong: list[WrongText] = []
-    if predictions is not None and rows:
+    if predictions is not None and len(rows):
         confusion = confusion_matrix(f"{name}-confusion", stage.name, predictions.labels, counts)
         reliability_figure = _reliability(run, stage, predictions, rows)
         wrong = most_confident_errors(predictions, rows, WRONG_TEXTS)
@@ -138,10 +138,9 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     )
 
 
-def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, rows: list[int]) -> Markup:
-    number = {label: index for index, label in enumerate(predictions.labels)}
-    known = [row for row in rows if predictions.label[row] in number]
-    truth = np.array([number[predictions.label[row]] for row in known], dtype=np.int32)
+def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, rows: np.ndarray) -> Markup:
+    truth = predictions.codes(predictions.label[rows])
+    known, truth = rows[truth >= 0], truth[truth >= 0]
     try:
         checked = CheckedPredictions(predictions.labels, truth, predictions.probabilities[known].astype(np.float64))
     except ValueError as error:
@@ -152,14 +151,14 @@ def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, r
 
 
 def _started_from(run: RunRecord, stage: StageRecord) -> str:
-    """What is recorded; for an undecided stage what the rule says: the newest promoted stage, or the plan's start."""
-    before = {one.name: one.decision for one in run.stages if one.number < stage.number}
-    promoted = [name for name, decision in before.items() if decision and decision.decision == "promote"]
+    """What is recorded; for an undecided stage what the rule says: the newest released stage, or the plan's start."""
+    before = {one.name: one for one in run.stages if one.number < stage.number}
+    released = [one.name for one in before.values() if one.forced or (one.decision and one.decision.promoted)]
     recorded = stage.decision.started_from if stage.decision else None
-    name = recorded or (promoted[-1] if promoted else "start")
-    decision = before.get(name)
-    if decision is None:
+    name = recorded or (released[-1] if released else "start")
+    parent = before.get(name)
+    if parent is None or parent.decision is None:
         start = run.plan.get("start", "pretrained")
         words = f"version {start}" if isinstance(start, int) else f"{start} weights"
         return words if name == "start" else name
-    return name if decision.version is None else f"{name} (version {decision.version})"
+    return name if parent.version is None else f"{name} (version {parent.version})"

@@ -104,21 +104,40 @@ def decided(stage: StageRecord) -> str:
     return "unfinished" if stage.begun else "not begun"
 
 
+def decided_words(stage: StageRecord) -> str:
+    """Returns what `decided` does, and `forced` after it where a person overruled the gate: `hold, forced`."""
+    return f"{decided(stage)}, forced" if stage.forced else decided(stage)
+
+
+def forced_words(stage: StageRecord) -> str:
+    """Returns which version was made by force, and why; nothing where none was."""
+    if stage.forced is None:
+        return ""
+    reason = f": {stage.forced.reason.strip().rstrip('.')}" if stage.forced.reason else ""
+    return f"released by force as version {stage.forced.version}{reason}"
+
+
+def moment(stamp: str) -> str:
+    """Returns an ISO 8601 time in UTC as `2026-05-04 09:10:07 UTC`."""
+    day, separator, clock = stamp.partition("T")
+    return f"{day} {clock[:8]} UTC" if separator else stamp
+
+
 def summary(run: RunRecord) -> str:
     """Returns what came of the run in one sentence."""
     decisions = [(stage, stage.decision) for stage in run.stages if stage.decision is not None]
-    promoted = [stage for stage, decision in decisions if decision.decision == "promote"]
+    promoted = [stage for stage, decision in decisions if decision.promoted]
     parts = []
     if promoted:
         every = len(promoted) == len(run.stages)
         who = f"All {len(promoted)} stages were" if every and len(promoted) > 1 else f"{_listed(promoted)}"
-        latest = promoted[-1].decision
-        version = f" (latest: version {latest.version})" if latest and latest.version is not None else ""
+        version = f" (latest: version {promoted[-1].version})" if promoted[-1].version is not None else ""
         parts.append(f"{who} promoted{version}")
     for stage, decision in decisions:
-        if decision.decision != "promote":
+        if not decision.promoted:
             reason = f": {decision.reason.rstrip('.')}" if decision.reason else ""
-            parts.append(f"{stage.name} was {DECISIONS.get(decision.decision, decision.decision)}{reason}")
+            forced = f", but {forced_words(stage)}" if stage.forced else ""
+            parts.append(f"{stage.name} was {DECISIONS.get(decision.decision, decision.decision)}{reason}{forced}")
     waiting = [stage for stage in run.stages if stage.decision is None]
     if waiting:
         begun = [stage.name for stage in waiting if stage.begun]

@@ -11,7 +11,7 @@ import pytest
 from progressive_tf.errors import InputError
 from progressive_tf.reporting.page import write_report
 
-from .records_builder import SCRIPT, write_run
+from .records_builder import SCRIPT, force, write_run
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -74,6 +74,20 @@ def test_the_page_says_what_was_run_and_what_came_of_it(page: Page) -> None:
         "untrained", "hold", "BWT +0.124", "take: 500",
     ):  # fmt: skip
         assert words in page.text, words
+
+
+def test_a_forced_stage_is_told_wherever_its_decision_is(tmp_path: Path, page: Page) -> None:
+    run = force(write_run(tmp_path / "run"), version=47)
+    text = Page(write_report(run).read_text(encoding="utf-8")).text
+    assert text.count("‖ hold, forced") == 3
+    for words in (
+        "but released by force as version 47: The drop is on mislabelled rows.",
+        "‖ hold, forced 0.790 [0.762–0.818] 0.800 [0.762–0.838] 47 500",
+        "The gate was overruled on 2026-05-05 10:00:59 UTC: released by force as version 47: The drop",
+        "became version 47 by force",
+    ):
+        assert words in text, words
+    assert "force" not in page.text
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path, finished: str) -> None:

@@ -21,21 +21,26 @@ from progressive_tf.reporting.predictions import (
 LABELS = ("a", "b", "c")
 
 
-def _predictions(
-    truth: list[str], predicted: list[str], top: list[float], **columns: tuple[object, ...]
-) -> Predictions:
+def _predictions(truth: list[str], predicted: list[str], top: list[float], **columns: list[object]) -> Predictions:
     rows = len(truth)
     probabilities = np.zeros((rows, len(LABELS)), dtype=np.float32)
     for row, (label, probability) in enumerate(zip(predicted, top, strict=True)):
         probabilities[row, LABELS.index(label)] = probability
-    values: dict[str, object] = {
-        "part": ("test",) * rows,
-        "slice": ("one",) * rows,
-        "place": tuple(("source", row) for row in range(rows)),
-        "text": tuple(f"text {row}" for row in range(rows)),
+    values: dict[str, list[object]] = {
+        "part": ["test"] * rows,
+        "slice": ["one"] * rows,
+        "source": ["source"] * rows,
+        "row": list(range(rows)),
+        "label": list(truth),
+        "predicted": list(predicted),
+        **columns,
     }
-    values.update(columns)
-    return Predictions(LABELS, label=tuple(truth), predicted=tuple(predicted), probabilities=probabilities, **values)  # type: ignore[arg-type]
+    return Predictions(
+        LABELS,
+        probabilities=probabilities,
+        texts=lambda wanted: [f"text {row}" for row in wanted],
+        **{name: np.array(column, dtype=object) for name, column in values.items()},
+    )
 
 
 def test_confusions_by_hand() -> None:
@@ -76,12 +81,24 @@ def test_test_rows_are_the_stages_own_slice_or_every_row_once() -> None:
         ["a"] * 5,
         ["a"] * 5,
         [0.9] * 5,
-        part=("gate", "test", "test", "test", "test"),
-        slice=("one", "one", "two", "two", "two"),
-        place=(("s", 1), ("s", 2), ("s", 2), ("s", 3), ("s", 3)),
+        part=["gate", "test", "test", "test", "test"],
+        slice=["one", "one", "two", "two", "two"],
+        source=["s"] * 5,
+        row=[1, 2, 2, 3, 3],
     )
-    assert predictions.test_rows("two") == [2, 3]
-    assert predictions.test_rows("unknown") == [1, 3]
+    assert predictions.test_rows("two").tolist() == [2, 3]
+    assert predictions.test_rows("unknown").tolist() == [1, 3]
+
+
+def test_a_row_number_of_another_source_is_another_row() -> None:
+    predictions = _predictions(["a"] * 3, ["a"] * 3, [0.9] * 3, source=["s", "t", "s"], row=[1, 1, 1])
+    assert predictions.test_rows("one").tolist() == [0, 1]
+
+
+def test_labels_outside_the_list_are_not_counted_but_shown() -> None:
+    predictions = _predictions(["a", "x", "x"], ["a", "a", "b"], [0.9, 0.8, 0.7])
+    assert count_confusions(predictions, [0, 1, 2]).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert [error.label for error in most_confident_errors(predictions, [0, 1, 2], 5)] == ["x", "x"]
 
 
 def _write(path: Path, labels: bytes | None = None, **replaced: object) -> Path:
@@ -102,6 +119,33 @@ def test_labels_come_from_the_metadata_and_else_from_the_rows(tmp_path: Path) ->
     assert seen is not None
     assert recorded.labels == ("b", "a")
     assert seen.labels == ("a", "b")
+
+
+def test_texts_come_in_the_order_asked_for_from_the_file_that_was_read(tmp_path: Path) -> None:
+    columns = {name: ["x"] * 7 for name in ("part", "slice", "source", "label", "predicted")}
+    texts = [f"text {row}" for row in range(6)] + [None]
+    table = pa.table({**columns, "row": range(7), "text": texts, "probabilities": [[1.0]] * 7})
+    pq.write_table(table, tmp_path / "file.parquet", row_group_size=2)
+    predictions = read_predictions(tmp_path / "file.parquet")
+    assert predictions is not None
+    _write(tmp_path / "new.parquet").replace(tmp_path / "file.parquet")
+    assert predictions.texts([5, 0, 6, 3]) == ["text 5", "text 0", "", "text 3"]
+
+
+def test_dictionary_and_missing_strings_are_read_as_strings(tmp_path: Path) -> None:
+    path = _write(tmp_path / "file", part=pa.array(["test"]).dictionary_encode(), label=pa.array([None], pa.string()))
+    predictions = read_predictions(path)
+    assert predictions is not None
+    assert (predictions.part.tolist(), predictions.label.tolist()) == (["test"], [""])
+
+
+def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
+    path = _write(tmp_path / "file", labels=b'["a", "b"]')
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    predictions = read_predictions(path)
+    assert predictions is not None
+    assert len(predictions.test_rows("one")) == 0
+    assert predictions.probabilities.shape == (0, 2)
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:

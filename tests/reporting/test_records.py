@@ -8,7 +8,7 @@ import pytest
 from progressive_tf.errors import InputError
 from progressive_tf.reporting.records import read_run
 
-from .records_builder import STAGES, write_run
+from .records_builder import STAGES, force, write_run
 
 
 def test_a_finished_run_is_read_whole(tmp_path: Path) -> None:
@@ -26,6 +26,14 @@ def test_a_finished_run_is_read_whole(tmp_path: Path) -> None:
     assert last.predictions is not None
     assert last.predictions.labels == ("negative", "positive")
     assert last.predictions.probabilities.shape == (1200, 2)
+
+
+def test_a_stage_has_the_version_of_the_gate_or_else_of_who_overruled_it(tmp_path: Path) -> None:
+    run = force(write_run(tmp_path / "run"))
+    assert [stage.version for stage in read_run(run).stages] == [1, 2, 3]
+    assert [stage.forced is not None for stage in read_run(run).stages] == [False, False, True]
+    (run / "stages/03-full/forced.json").unlink()
+    assert [stage.version for stage in read_run(run).stages] == [1, 2, None]
 
 
 def test_a_run_that_has_only_its_plan_has_stages_not_begun(tmp_path: Path) -> None:
@@ -76,6 +84,7 @@ BROKEN = [
     ("stages/01-pilot/quality.json", '{"findings": [{"kind": "x"}]}', r"findings\.0"),
     ("stages/01-pilot/metrics.json", '{"test": 3}', "test"),
     ("stages/01-pilot/decision.json", "{}", "decision"),
+    ("stages/01-pilot/forced.json", '{"reason": "haste"}', "version"),
     ("stages/01-pilot/history.csv", "epoch,loss\n1,0.5\n2,low\n", r"line 3: loss: .*'low'"),
     ("stages/01-pilot/history.csv", "epoch,loss\n1\n", "line 2: expected 2 cells, got 1"),
     ("stages/01-pilot/predictions.parquet", "PAR1", "not a readable Parquet file"),

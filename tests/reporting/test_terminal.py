@@ -9,7 +9,7 @@ from rich.console import Console
 from progressive_tf.reporting.records import read_run
 from progressive_tf.reporting.terminal import measures_line, stage_table
 
-from .records_builder import write_run
+from .records_builder import force, write_run
 
 
 def _printed(run: Path, width: int) -> str:
@@ -40,6 +40,19 @@ def test_nothing_is_cut_off(tmp_path: Path, width: int) -> None:
 
 def test_a_wide_terminal_has_one_line_a_stage(tmp_path: Path) -> None:
     assert len(_printed(write_run(tmp_path / "run"), 100).splitlines()) == 2 + 3
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_forced_stage_has_its_version(tmp_path: Path, width: int) -> None:
+    run = write_run(tmp_path / "run", decisions=("promote", "hold", "hold"))
+    assert "forced" not in _printed(run, width)
+    force(run, "02-beta", version=4711)
+    text = _printed(run, width)
+    assert text.count("hold") == 2
+    assert text.count("forced") == 1
+    assert "4,711" in text
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_an_unfinished_run_shows_what_is_there(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.reporting.records import Measure, RuleOutcome, read_run
 from progressive_tf.reporting.views import per_class, rule_interval, stage_views
 
-from .records_builder import SCRIPT, write_run
+from .records_builder import SCRIPT, force, write_run
 
 
 def test_a_drop_is_drawn_as_an_improvement() -> None:
@@ -51,6 +51,12 @@ def test_an_undecided_stage_starts_from_the_newest_promoted_one(tmp_path: Path) 
     path = write_run(tmp_path / "run", decisions=("promote", "hold", "hold"))
     (path / "stages/03-full/decision.json").unlink()
     assert stage_views(read_run(path))[-1].started_from == "pilot (version 1)"
+
+
+def test_an_undecided_stage_starts_from_one_that_was_forced(tmp_path: Path) -> None:
+    path = force(write_run(tmp_path / "run", decisions=("promote", "hold", "hold")), "02-beta", version=2)
+    (path / "stages/03-full/decision.json").unlink()
+    assert stage_views(read_run(path))[-1].started_from == "beta (version 2)"
 
 
 def test_test_rows_are_those_of_the_stages_slice(tmp_path: Path) -> None:

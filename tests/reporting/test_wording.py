@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import Measure, read_run
 
-from .records_builder import write_run
+from .records_builder import force, write_run
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,14 @@ def test_summary_of_an_unfinished_run(tmp_path: Path) -> None:
     (run / "stages/03-full/decision.json").unlink()
     text = wording.summary(read_run(run))
     assert text == ("pilot and beta were promoted (latest: version 2); 2 of 3 stages decided, full is not finished.")
+
+
+def test_summary_names_a_version_made_by_force(tmp_path: Path) -> None:
+    run = read_run(force(write_run(tmp_path / "run")))
+    assert wording.summary(run) == (
+        "pilot and beta were promoted (latest: version 2); "
+        "full was held: the drop on pilot is not shown to be at most 0.02, "
+        "but released by force as version 3: The drop is on mislabelled rows."
+    )
+    assert [wording.decided_words(stage) for stage in run.stages] == ["promote", "promote", "hold, forced"]
+    assert [bool(wording.forced_words(stage)) for stage in run.stages] == [False, False, True]
