@@ -72,12 +72,12 @@ def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
 
 def load_predictions(path: Path) -> Scored:
     """Returns what `save_predictions` wrote."""
-    table = _read(path, [*KEYS, "index", "label", "probabilities"])
+    table = _read(path, [*KEYS, "index", "label"])
     labels = tuple(json.loads(table.schema.metadata[b"labels"]))
     position = {label: index for index, label in enumerate(labels)}
     values, codes = _dictionary(table, "label")
     truth = np.array([position[value] for value in values], np.int32)[codes]
-    probabilities = table.column("probabilities").combine_chunks().flatten().to_numpy().reshape(-1, len(labels))
+    probabilities = _read_probabilities(path, table.num_rows, len(labels))
     groups = _groups(table)
     predictions = {
         key: Predictions(labels, truth[places], probabilities[places]) for key, (_, places, _) in groups.items()
@@ -158,6 +158,18 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
     repeated = [name for name in columns if name in (*KEYS, "label")]
     with pq.ParquetFile(path, read_dictionary=repeated) as file:
         return file.read(columns).unify_dictionaries()
+
+
+def _read_probabilities(path: Path, rows: int, labels: int) -> np.ndarray:
+    """Returns float32 [rows, labels], read piece by piece."""
+    probabilities = np.empty((rows, labels), np.float32)
+    first = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(CHUNK_ROWS, columns=["probabilities"]):
+            values = batch.column(0).flatten().to_numpy()
+            probabilities[first : first + len(batch)] = values.reshape(-1, labels)
+            first += len(batch)
+    return probabilities
 
 
 def _dictionary(table: pa.Table, name: str) -> tuple[list[str], np.ndarray]:
