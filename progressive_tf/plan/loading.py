@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -119,6 +120,6 @@ def _find(name_or_file: str) -> tuple[Path, Path]:
     if name_or_file in shipped:
         return shipped[name_or_file], Path()
     path = Path(name_or_file)
-    if path.suffix in PLAN_SUFFIXES or path.exists():
+    if path.suffix in PLAN_SUFFIXES or os.path.exists(path):  # pathlib's own raises for a name that is too long
         return path, path.parent
     raise InputError(f"--plan: {unknown_name('plan', name_or_file, shipped)}; or give a .yaml file")

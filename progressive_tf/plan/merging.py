@@ -47,7 +47,7 @@ def apply_override(raw: dict[str, Any], override: Mapping[str, Any], place: str)
         place: where the override was written, for error messages.
 
     Raises:
-        InputError: a stage that the plan does not have.
+        InputError: a stage that the plan does not have, or a stage or a change to one that is no mapping.
     """
     changes = {key: value for key, value in override.items() if key != "stages"}
     merged = {key: copy.deepcopy(value) for key, value in raw.items()}
@@ -55,9 +55,11 @@ def apply_override(raw: dict[str, Any], override: Mapping[str, Any], place: str)
         merged[key] = merge(merged[key], value) if key in merged else copy.deepcopy(value)
     stage_changes = override.get("stages")
     if isinstance(stage_changes, Mapping):
-        stages = list(merged.get("stages") or [])
+        stages = _checked_stages(merged.get("stages"))
         for key, change in stage_changes.items():
             index = _stage_index(stages, str(key), place)
+            if not isinstance(change, Mapping):
+                raise InputError(f"{place}: stages.{key}: should be a mapping of stage keys; got {change!r:.80}")
             stages[index] = merge_stage(stages[index], {"name": stages[index].get("name"), **change})
         merged["stages"] = stages
     elif stage_changes is not None:
@@ -81,8 +83,18 @@ def parse_setting(text: str) -> dict[str, Any]:
     return result
 
 
-def _stage_index(stages: list[Any], key: str, place: str) -> int:
-    names = [stage.get("name") if isinstance(stage, Mapping) else None for stage in stages]
+def _checked_stages(stages: Any) -> list[dict[str, Any]]:
+    """Returns the plan's stages, which an override can only change where each is a mapping."""
+    if stages is not None and not isinstance(stages, list):
+        raise InputError(f"stages: should be a list of stages; got {stages!r:.80}")
+    for index, stage in enumerate(stages or []):
+        if not isinstance(stage, dict):
+            raise InputError(f"stages[{index}]: should be a mapping of stage keys; got {stage!r:.80}")
+    return list(stages or [])
+
+
+def _stage_index(stages: list[dict[str, Any]], key: str, place: str) -> int:
+    names = [stage.get("name") for stage in stages]
     if key in names:
         return names.index(key)
     if key.isdigit() and 1 <= int(key) <= len(stages):

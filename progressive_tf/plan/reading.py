@@ -16,7 +16,7 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     """Returns the mapping in a YAML file.
 
     Raises:
-        InputError: the file is missing, not UTF-8, not YAML, or not a mapping; with file, line and column.
+        InputError: the file is missing, unreadable, not UTF-8, not YAML, or not a mapping; with file, line and column.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -26,6 +26,8 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: this is a folder; a YAML file was expected") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     value = _parse(text, str(path))
     if not isinstance(value, dict):
         found = "nothing" if value is None else type(value).__name__
@@ -55,5 +57,7 @@ def _parse(text: str, place: str) -> Any:
         mark = error.problem_mark
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
         raise InputError(f"{place}:{where} not valid YAML: {error.problem}") from None
+    except RecursionError:
+        raise InputError(f"{place}: lists or mappings are nested too deeply for a plan; make it flatter") from None
     except YAMLError as error:
         raise InputError(f"{place}: not valid YAML: {error}") from None

@@ -74,8 +74,49 @@ def test_every_problem_is_listed() -> None:
     assert str(refused.value).count("\n  ") == 2
 
 
-@pytest.mark.parametrize(("plan", "expected"), [("nope.yaml", "no such file"), ("ofline", "did you mean 'offline'")])
-def test_a_plan_that_is_not_there(plan: str, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("stages.one=3", r"--set stages.one=3: stages.one: should be a mapping of stage keys; got 3"),
+        ("stages.one=", r"stages.one: should be a mapping of stage keys; got None"),
+        ("stages.one=[1]", r"stages.one: should be a mapping of stage keys; got \[1\]"),
+    ],
+)
+def test_a_change_of_a_stage_that_is_no_mapping_is_refused(tmp_path: Path, setting: str, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        load_plan(str(tiny.write_plan(tmp_path, tiny.raw_plan())), [setting])
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        (["a"], r"stages\[0\]: should be a mapping of stage keys; got 'a'"),
+        (3, r"stages: should be a list of stages; got 3"),
+        (None, r"unknown stage 'one'"),
+    ],
+)
+def test_stages_that_are_no_mappings_are_refused_before_an_override(
+    tmp_path: Path, stages: object, expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        load_plan(str(tiny.write_plan(tmp_path, tiny.raw_plan(stages=stages))), ["stages.one.epochs=3"])
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        ("nope.yaml", "no such file"),
+        ("ofline", "did you mean 'offline'"),
+        ("x" * 300, "unknown plan"),
+        ("x" * 300 + ".yaml", "cannot be read: File name too long"),
+        ("file.yaml/x.yaml", "cannot be read: Not a directory"),
+    ],
+)
+def test_a_plan_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file.yaml").write_text("name: tiny\n", encoding="utf-8")
     with pytest.raises(InputError, match=expected):
         load_plan(plan)
 
@@ -88,6 +129,7 @@ def test_a_plan_that_is_not_there(plan: str, expected: str) -> None:
         (b"- 1\n", "expected a mapping"),
         (b"", "found nothing"),
         (b"\xff\xfe", "not UTF-8"),
+        (b"a: " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, expected: str) -> None:
