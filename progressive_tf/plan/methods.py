@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
-    """A frozen part of a plan that refuses unknown keys and wrong types; null removes a key that cannot be null."""
+    """A frozen part of a plan that refuses unknown keys, wrong types and numbers that are not finite.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    Null removes a key that cannot be null.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,25 @@ def change(path: str, value: object) -> dict:
         ("data.quality.class_imbalance", "drop", r"data.quality.class_imbalance: should be 'warn' or 'fail'"),
         ("data.slices", {"current": "stars > 3"}, r"slice name 'current' is already taken"),
         ("data.labels", ["a", "a"], r"labels: each label once"),
+        (
+            "defaults.gate",
+            [{"metric": "log_loss", "at_most": math.inf}],
+            r"gate\[0\].at_most: should be a finite number",
+        ),
+        (
+            "defaults.gate",
+            [{"metric": "log_loss", "drop_at_most": math.inf}],
+            r"drop_at_most: should be a finite number",
+        ),
+        (
+            "defaults.gate",
+            [{"metric": "accuracy", "at_least": math.nan}],
+            r"at_least: should be a finite number; got nan",
+        ),
+        ("defaults.optimizer.learning_rate", math.inf, r"optimizer.learning_rate: should be a finite number; got inf"),
+        ("defaults.optimizer.clip_norm", math.inf, r"optimizer.clip_norm: should be a finite number; got inf"),
+        ("data.split.test", math.nan, r"data.split.test: should be .*a finite number; got nan"),
+        ("model.config.layer_norm_eps", math.inf, r"model.config.layer_norm_eps: .*should be a finite number"),
         ("seed", -1, r"seed: should be greater than or equal to 0"),
         ("start", "yesterday", r"start: should be 'pretrained' or 'stable'"),
     ],
@@ -112,9 +132,7 @@ def test_stages_that_are_no_mappings_are_refused_before_an_override(
         ("file.yaml/x.yaml", "cannot be read: Not a directory"),
     ],
 )
-def test_a_plan_that_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str, expected: str
-) -> None:
+def test_a_plan_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: str, expected: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.yaml").write_text("name: tiny\n", encoding="utf-8")
     with pytest.raises(InputError, match=expected):
