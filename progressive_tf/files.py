@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.errors import ProgressiveError
+
 TEMPORARY_SUFFIX = ".tmp"
+
+
+class DamagedRecordError(ProgressiveError, ValueError):
+    """A file that should hold JSON and does not; a ValueError too, as what a JSON reader raises is."""
 
 
 @contextlib.contextmanager
@@ -40,8 +46,19 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Returns the parsed content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Returns the parsed content of a JSON file that this package wrote.
+
+    Raises:
+        DamagedRecordError: the file is not JSON in UTF-8; names the file.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DamagedRecordError(
+            f"{path}: the run is damaged: this record is not JSON ({error}); restore it from a copy, "
+            f"or begin a new run with --fresh"
+        ) from None
 
 
 def fsync(path: Path) -> None:
