@@ -108,7 +108,8 @@ def normalise(
         progress: called now and then with the number of rows read so far.
 
     Raises:
-        InputError: rows or files are wrong; the message names up to ten rows of each kind of problem.
+        InputError: rows or files are wrong; the message names up to ten rows of each kind of problem. Or the cache
+            cannot be written.
     """
     recipe = [VERSION, content, text, label, [[file.format, file.part] for file in files]]
     target = cache / "sources" / sha256_json(recipe)[:32]
@@ -121,9 +122,14 @@ def normalise(
 
 @contextlib.contextmanager
 def _folder_that_appears_whole(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
     folder = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    folder.mkdir()
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"{target.parent}: this folder, for caches of what was read, cannot be made or written: {error.strerror}; "
+            f"allow it, or move what is in the way, or run in another folder"
+        ) from None
     try:
         yield folder
         for path in (*folder.iterdir(), folder):

@@ -39,11 +39,21 @@ def resolve(name_or_path: str, base: Path, place: str) -> Resolved:
     """
     if is_asset(name_or_path):
         return _asset(find(name_or_path), place)
-    path = base / Path(name_or_path).expanduser()
-    if not path.exists():
+    path = base / name_or_path
+    try:
+        path = base / Path(name_or_path).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         names = [name for name, asset in catalogue().items() if _is_read(asset)]
         hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in READERS else ""
-        raise InputError(f"{place}: there is no file {path}{hint}")
+        raise InputError(f"{place}: there is no file {path}{hint}") from None
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a name too long, a zero byte, an unknown ~user
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{place}: {path} cannot be read: {reason}") from None
     return _file(path, place)
 
 

@@ -15,7 +15,7 @@ from progressive_tf.data.query import matching_rows
 from progressive_tf.data.resolve import resolve
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, Store
 from progressive_tf.errors import InputError
-from progressive_tf.files import read_json
+from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
 
 
@@ -116,7 +116,10 @@ def read_source(
     resolved = resolve(name_or_path, base, place)
     content = content_hash(resolved.files)
     folder = normalise(resolved.files, content, data.text, data.label, cache, progress)
-    description = read_json(folder / DESCRIPTION_FILE)
+    try:
+        description = read_json(folder / DESCRIPTION_FILE)
+    except DamagedRecordError:
+        raise InputError(f"{folder}: this cache of {resolved.name} is damaged; delete it, it is made again") from None
     with np.load(folder / ARRAYS_FILE) as arrays:
         parts = arrays["parts"]
         source = Source(

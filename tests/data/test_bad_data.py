@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pandas as pd
@@ -162,3 +163,46 @@ def test_same_column_for_text_and_label(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
     with pytest.raises(InputError, match="both text and label"):
         read_source("a.csv", Data(source="a.csv", label="text"), base=tmp_path, cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x" * 300, "data.source: .*xxx cannot be read: File name too long"),
+        ("x" * 300 + ".csv", "data.source: .*xxx.csv cannot be read: File name too long"),
+        ("a.csv/b.csv", "data.source: there is no file .*b.csv"),
+        ("a\0.csv", "data.source: .* cannot be read: embedded null byte"),
+        ("~nobody-of-this-name/a.csv", "data.source: .* cannot be read: Could not determine home"),
+    ],
+)
+def test_a_source_that_no_file_can_be(tmp_path: Path, name: str, expected: str) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
+    with pytest.raises(InputError, match=expected):
+        read_source(name, Data(source=name), base=tmp_path, cache=tmp_path / "cache", place="data.source")
+
+
+def test_a_file_where_the_cache_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
+    cache = tmp_path / "cache"
+    cache.write_bytes(b"")
+    with pytest.raises(InputError, match=r"cache/sources: this folder, .* cannot be made or written: Not a directory"):
+        read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=cache)
+
+
+def test_a_cache_that_may_not_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(InputError, match=r"cache/sources: this folder, .* written: Permission denied; allow it"):
+        read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache")
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
+    read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache")
+    (description,) = tmp_path.glob("cache/sources/*/source.json")
+    description.write_text("{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"cache/sources/\w+: this cache of a.csv is damaged; delete it"):
+        read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache")
