@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ import tensorflow as tf
 from transformers import BertConfig, TFBertModel
 
 from progressive_tf.assets import is_asset, locate
-from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.errors import InputError
+from progressive_tf.models.bert_settings import check_names, check_values
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.text_preprocessing import TextPreprocessing
+from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
 from progressive_tf.plan.schema import Model
 from progressive_tf.seeds import derive_seed
 
@@ -97,17 +100,15 @@ def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: 
 
 
 def _random_encoder(model: Model, folder: Path) -> tuple[TFBertModel, list[str], bool]:
-    vocabulary = _read_vocabulary(_vocabulary_file(str(model.vocabulary), folder))
-    known = set(BertConfig().to_dict())
+    vocabulary = read_vocabulary(_vocabulary_file(str(model.vocabulary), folder))
     settings: dict[str, Any] = dict(model.config or {})
-    for key in settings:
-        if key not in known:
-            raise InputError(f"model.config.{key}: {unknown_name('BERT setting', key, known)}")
+    check_names(settings)
     try:
         config = BertConfig(**{"max_position_embeddings": model.max_length, **settings, "vocab_size": len(vocabulary)})
+        check_values(config, "model.config")
         encoder = TFBertModel(config)
         encoder.build_in_name_scope()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"model.config: BERT cannot be built from it: {error}") from None
     return encoder, vocabulary, True
 
@@ -119,11 +120,7 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
         _check_config(Path(source), place)
     try:
         encoder, info = TFBertModel.from_pretrained(source, output_loading_info=True)
-        lower_case = True
-        tokenizer_config = Path(source) / "tokenizer_config.json"
-        if local and tokenizer_config.is_file():
-            lower_case = bool(json.loads(tokenizer_config.read_text()).get("do_lower_case", True))
-        vocabulary = _read_vocabulary(Path(source) / "vocab.txt") if local else _hub_vocabulary(source)
+        vocabulary, lower_case = _local_vocabulary(Path(source)) if local else hub_vocabulary(source)
     except InputError:
         raise
     except Exception as error:  # transformers, safetensors and h5py each raise their own kinds
@@ -135,6 +132,8 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
             f"{place}: not the weights of this architecture: {len(missing)} missing (such as "
             f"{missing[0] if missing else '-'}), {len(info['mismatched_keys'])} of another shape"
         )
+    check_values(encoder.config, f"{place}: config.json")
+    check_size(vocabulary, encoder.config.vocab_size, place)
     unused = sorted(info["unexpected_keys"])
     if unused:
         log.info(
@@ -153,9 +152,9 @@ def _weights_source(weights: str, folder: Path) -> tuple[str, bool]:
     if is_asset(weights):
         return str(locate(weights)), True
     path = folder / weights
-    if path.is_dir():
+    if os.path.isdir(path):  # pathlib's own raises for a name that is too long
         return str(path), True
-    if path.exists():
+    if os.path.exists(path):
         raise InputError(f"model.weights: {weights} is a file; name the folder that holds it and its config.json")
     if weights.count("/") != 1 or weights.startswith((".", "/")):
         raise InputError(
@@ -181,28 +180,18 @@ def _check_config(folder: Path, place: str) -> None:
         raise InputError(f"{place}: the builder bert needs a BERT encoder, config.json says model_type {kind!r}")
 
 
+def _local_vocabulary(folder: Path) -> tuple[list[str], bool]:
+    lower_case = True
+    tokenizer_config = folder / "tokenizer_config.json"
+    if tokenizer_config.is_file():
+        lower_case = bool(json.loads(tokenizer_config.read_text(encoding="utf-8")).get("do_lower_case", True))
+    return read_vocabulary(folder / "vocab.txt"), lower_case
+
+
 def _vocabulary_file(vocabulary: str, folder: Path) -> Path:
     if is_asset(vocabulary):
         return locate(vocabulary) / "vocab.txt"
     return folder / vocabulary
-
-
-def _read_vocabulary(path: Path) -> list[str]:
-    try:
-        tokens = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"model.vocabulary: {path} cannot be read: {_first_line(error)}") from None
-    absent = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if token not in tokens]
-    if absent:
-        raise InputError(f"model.vocabulary: {path} lacks {', '.join(absent)}; expected a WordPiece vocabulary")
-    return tokens
-
-
-def _hub_vocabulary(hub_id: str) -> list[str]:
-    from transformers import BertTokenizer
-
-    vocabulary = BertTokenizer.from_pretrained(hub_id).get_vocab()
-    return sorted(vocabulary, key=lambda token: vocabulary[token])
 
 
 def _first_line(error: BaseException) -> str:

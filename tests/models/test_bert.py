@@ -11,9 +11,11 @@ import pytest
 import tensorflow as tf
 import tiny
 from safetensors.numpy import load_file, save_file
+from transformers import BertTokenizer, TFBertModel
 
 from progressive_tf.errors import InputError
 from progressive_tf.models import bert
+from progressive_tf.models.vocabulary import read_vocabulary
 from progressive_tf.plan.schema import Model
 
 
@@ -94,6 +96,24 @@ def forget_a_weight(folder: Path) -> None:
     save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def set_config(folder: Path, **changes: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
+
+
+def set_tokens(folder: Path, tokens: list[str]) -> None:
+    (folder / "vocab.txt").write_bytes("".join(f"{token}\n" for token in tokens).encode())
+
+
+def pad_table(folder: Path, rows: int) -> None:
+    """Makes the embedding table of the weights longer by `rows`."""
+    arrays = load_file(folder / "model.safetensors")
+    name = "embeddings.word_embeddings.weight"
+    arrays[name] = np.concatenate([arrays[name], np.zeros((rows, 8), np.float32)])
+    save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
+    set_config(folder, vocab_size=len(arrays[name]))
+
+
 def claim_another_architecture(folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"model_type": "distilbert"}))
 
@@ -115,6 +135,18 @@ def widen_a_layer(folder: Path) -> None:
         (lambda folder: (folder / "vocab.txt").unlink(), "vocab.txt missing; expected config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "config.json is not a model's configuration"),
         (lambda folder: (folder / "vocab.txt").write_text("a\nb\n"), r"lacks \[PAD\]"),
+        (
+            lambda folder: set_tokens(folder, [*tiny.VOCABULARY, "more"]),
+            f"the vocabulary has {len(tiny.VOCABULARY) + 1} tokens, the weights have {len(tiny.VOCABULARY)}",
+        ),
+        (
+            lambda folder: pad_table(folder, 129),
+            f"the vocabulary has {len(tiny.VOCABULARY)} tokens, the weights have {len(tiny.VOCABULARY) + 129}",
+        ),
+        (
+            lambda folder: set_config(folder, position_embedding_type="relative_key"),
+            "config.json.position_embedding_type: should be 'absolute'",
+        ),
     ],
 )
 def test_bad_weights_are_refused(
@@ -131,6 +163,7 @@ def test_bad_weights_are_refused(
         ("nowhere", "is no asset .*, no folder, and no hub id"),
         ("weights/model.safetensors", "is a file; name the folder"),
         ("../elsewhere", "is no asset"),
+        ("x" * 300, "is no asset"),
     ],
 )
 def test_weights_that_are_not_there(weights: Path, tmp_path: Path, name: str, expected: str) -> None:
@@ -147,6 +180,18 @@ def test_a_longer_text_than_there_are_positions_is_refused(weights: Path, tmp_pa
     ("config", "expected"),
     [
         ({"hiden_size": 8}, "unknown BERT setting 'hiden_size'; did you mean 'hidden_size'"),
+        ({**tiny.CONFIG, "vocab_size": 99}, "model.config.vocab_size: follows from the vocabulary; drop it"),
+        ({**tiny.CONFIG, "hidden_act": "nonsense"}, "model.config.hidden_act: unknown activation 'nonsense'"),
+        ({**tiny.CONFIG, "num_attention_heads": 0}, "num_attention_heads: should be a whole number, 1 or more; got 0"),
+        ({**tiny.CONFIG, "hidden_size": 0}, "model.config.hidden_size: should be a whole number, 1 or more; got 0"),
+        ({**tiny.CONFIG, "hidden_size": 8.0}, "hidden_size: should be a whole number, 1 or more; got 8.0"),
+        ({**tiny.CONFIG, "num_hidden_layers": True}, "num_hidden_layers: should be a whole number, .* got True"),
+        ({**tiny.CONFIG, "hidden_dropout_prob": 1.0}, "hidden_dropout_prob: should be a number from 0 to below 1"),
+        ({**tiny.CONFIG, "layer_norm_eps": "small"}, "layer_norm_eps: should be a number above 0; got 'small'"),
+        (
+            {**tiny.CONFIG, "position_embedding_type": "relative_key"},
+            "position_embedding_type: should be 'absolute', .* got 'relative_key'",
+        ),
         ({**tiny.CONFIG, "num_attention_heads": 3}, "BERT cannot be built from it: The hidden size"),
     ],
 )
@@ -155,3 +200,49 @@ def test_a_wrong_config_is_refused(tmp_path: Path, config: dict[str, Any], expec
     model = Model(builder="bert", weights=None, vocabulary="vocab.txt", config=config)
     with pytest.raises(InputError, match=expected):
         bert.build(model, tiny.LABELS, "mean", 3, tmp_path)
+
+
+def token_ids(network: Any, text: str) -> list[int]:
+    (ids,) = network.preprocess.token_ids([text])
+    return ids.tolist()
+
+
+def test_a_table_may_be_padded(weights: Path, tmp_path: Path) -> None:
+    expected = token_ids(build(tmp_path), "good thinga")
+    pad_table(weights, 128)
+    assert token_ids(build(tmp_path), "good thinga") == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_line_feeds_part_the_tokens_of_a_vocabulary(tmp_path: Path, end: str) -> None:
+    tokens = [*tiny.VOCABULARY[:5], "\u2028", "\x85", "\x0c", *tiny.VOCABULARY[5:]]
+    (tmp_path / "vocab.txt").write_bytes(end.join([*tokens, ""]).encode())
+    assert read_vocabulary(tmp_path / "vocab.txt") == tokens
+    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", config=tiny.CONFIG, max_length=16)
+    network = bert.build(model, tiny.LABELS, "mean", 3, tmp_path)
+    assert token_ids(network, "good bad") == [2, tokens.index("good"), tokens.index("bad"), 3]
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_a_hub_id_is_read_in_the_case_of_its_tokenizer(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lower_case: bool
+) -> None:
+    (weights / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower_case}))
+    for kind in (TFBertModel, BertTokenizer):
+        monkeypatch.setattr(kind, "from_pretrained", from_folder(kind.from_pretrained, weights))
+    unknown, good = tiny.VOCABULARY.index("[UNK]"), tiny.VOCABULARY.index("good")
+    expected = [2, good if lower_case else unknown, 3]
+    assert token_ids(build(tmp_path, "some/weights"), "GOOD") == expected == token_ids(build(tmp_path), "GOOD")
+
+
+def test_a_hub_vocabulary_with_a_gap_is_refused(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_tokens(weights, [*tiny.VOCABULARY[:-1], "good"])
+    for kind in (TFBertModel, BertTokenizer):
+        monkeypatch.setattr(kind, "from_pretrained", from_folder(kind.from_pretrained, weights))
+    with pytest.raises(InputError, match="its vocabulary has no token of id 5"):
+        build(tmp_path, "some/weights")
+
+
+def from_folder(load: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """Returns a loader that finds every hub id in one folder."""
+    return lambda hub_id, **options: load(str(folder) if hub_id == "some/weights" else hub_id, **options)
