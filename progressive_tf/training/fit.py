@@ -93,7 +93,8 @@ def fit_stage(
     history = list(backup.history) if backup else []
 
     if backup is None or not backup.finished:
-        batches = len(training_batches(train.tokens.lengths(train.rows), stage.batch_size, np.random.default_rng(seed)))
+        first_order = np.random.default_rng(derive_seed(seed, "shuffle", stage.name, 0))
+        batches = len(training_batches(train.tokens.lengths(train.rows), stage.batch_size, first_order))
         record = EpochRecord(folder, history, stage.epochs, len(train.rows), seed, stage.name, early_stopping, plateau)
         with display.fit(stage.name, stage.epochs, batches, first_epoch) as shown:
             callbacks: list[tf.keras.callbacks.Callback | None] = [
