@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,10 +89,26 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     Raises:
         ProgressiveError: the file is damaged.
     """
+    with _opened(path) as stream:
+        arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, it is no mapping
+        return arrays, json.loads(stream.metadata()["json"])
+
+
+def load_names(path: Path) -> tuple[set[str], dict[str, Any]]:
+    """Returns the arrays' names and the metadata that `save_arrays` wrote, without reading an array.
+
+    Raises:
+        ProgressiveError: the file is damaged.
+    """
+    with _opened(path) as stream:
+        return set(stream.keys()), json.loads(stream.metadata()["json"])
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="numpy") as stream:
-            arrays = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118, it is no mapping
-            return arrays, json.loads(stream.metadata()["json"])
+            yield stream
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise damaged(path, error) from None
 

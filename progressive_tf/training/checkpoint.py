@@ -10,7 +10,7 @@ import numpy as np
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, assign_weights, read_weights
-from progressive_tf.training.backup import damaged, load_arrays, save_arrays
+from progressive_tf.training.backup import damaged, load_arrays, load_names, save_arrays
 
 
 def weights_sha256(weights: Sequence[NamedWeight]) -> str:
@@ -68,10 +68,23 @@ def load_checkpoint(folder: Path, network: BlockModel, base_sha256: str) -> str:
 
 
 def checkpoint_weight_names(folder: Path) -> set[str]:
-    """Returns the names of the weights that a stage's checkpoint holds."""
-    return set(load_arrays(checkpoint_file(folder))[0])
+    """Returns the names of the weights that a stage's checkpoint holds.
+
+    Raises:
+        ProgressiveError: the file is damaged.
+    """
+    return load_names(checkpoint_file(folder))[0]
 
 
 def checkpoint_sha256(folder: Path) -> str:
-    """Returns the hash of all weights of the network that a checkpoint stands for."""
-    return load_arrays(checkpoint_file(folder))[1]["weights_sha256"]
+    """Returns the hash of all weights of the network that a checkpoint stands for.
+
+    Raises:
+        ProgressiveError: the file is damaged.
+    """
+    path = checkpoint_file(folder)
+    _, metadata = load_names(path)
+    try:
+        return str(metadata["weights_sha256"])
+    except (KeyError, TypeError) as error:
+        raise damaged(path, error) from None
