@@ -109,7 +109,7 @@ class OneCycleSchedule(Strict):
 
 
 class PlateauSchedule(Strict):
-    """The rate is multiplied by `factor` after `patience` epochs without a better `val_loss`."""
+    """The rate is multiplied by `factor` after `patience` epochs without a `val_loss` lower by more than 0.0001."""
 
     name: Literal["plateau"]
     factor: Share = 0.5

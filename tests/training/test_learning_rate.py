@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from fitting import TRAIN, fit, quiet, stage
 from rich.console import Console
 
 from progressive_tf.data.batching import training_batches
-from progressive_tf.plan.methods import TokenBudget
+from progressive_tf.plan.methods import PlateauSchedule, TokenBudget
+from progressive_tf.training.callbacks.learning_rate import LEAST_FALL, PlateauRate
 from progressive_tf.training.display import Display, FitDisplay
 
 BUDGETS = (16, 80)
@@ -57,3 +59,17 @@ def test_a_schedule_ends_with_the_last_batch_of_a_first_epoch_of_token_budgets(
         fit(network, settings, examples, tmp_path / str(tokens), display)
         rates = display.shown.rates
         assert (display.shown.expected, rates[-1]) == (len(rates), pytest.approx(0.0, abs=1e-9)), f"{tokens} tokens"
+
+
+@pytest.mark.parametrize(("fall", "rates"), [(0.5 * LEAST_FALL, [0.5, 0.25]), (2 * LEAST_FALL, [1.0, 1.0])])
+def test_a_smaller_fall_than_the_least_is_a_plateau(fall: float, rates: list[float]) -> None:
+    plateau = PlateauRate(PlateauSchedule(name="plateau", patience=1))
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(1,))])
+    model.compile(optimizer=tf.keras.optimizers.legacy.SGD(1.0), loss="mse")
+    plateau.set_model(model)
+    plateau.on_train_begin()
+    seen = []
+    for epoch in range(3):
+        plateau.on_epoch_end(epoch, {"val_loss": 0.5 - epoch * fall})
+        seen.append(float(model.optimizer.learning_rate.numpy()))
+    assert seen[1:] == rates

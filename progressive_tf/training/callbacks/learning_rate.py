@@ -7,6 +7,8 @@ import tensorflow as tf
 from progressive_tf.plan.methods import PlateauSchedule
 from progressive_tf.training.schedules import AnySchedule, rate_at
 
+LEAST_FALL = 1e-4  # of `val_loss`, for an epoch to count as better on a plateau
+
 
 class ScheduledRate(tf.keras.callbacks.Callback):
     """Sets the rate before every step from the share of steps done.
@@ -38,10 +40,19 @@ class ScheduledRate(tf.keras.callbacks.Callback):
 
 
 class PlateauRate(tf.keras.callbacks.ReduceLROnPlateau):
-    """Keras' fall on a plateau of `val_loss`, with a state that survives a restart."""
+    """Keras' fall on a plateau of `val_loss`, with a state that survives a restart.
+
+    A loss counts as better where it is lower than the best so far by more than `LEAST_FALL`.
+    """
 
     def __init__(self, schedule: PlateauSchedule) -> None:
-        super().__init__("val_loss", factor=schedule.factor, patience=schedule.patience, min_lr=schedule.minimum)
+        super().__init__(
+            "val_loss",
+            factor=schedule.factor,
+            patience=schedule.patience,
+            min_delta=LEAST_FALL,
+            min_lr=schedule.minimum,
+        )
         self._restored: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
