@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.files import read_json
+from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.registry.names import check_model_name
 
@@ -67,8 +67,8 @@ def read_candidate(place: Path) -> Candidate:
         decision = read_json(decision_file)
     except FileNotFoundError:
         raise InputError(f"stage {stage!r} has no decision yet; run the plan to the end of this stage first") from None
-    except ValueError as error:
-        raise InputError(f"{decision_file}: not JSON ({error}); run the plan again to restore it") from None
+    except DamagedRecordError as error:
+        raise InputError(str(error)) from None
     if not isinstance(decision, dict):
         raise InputError(f"{decision_file}: expected a mapping with a decision; run the plan again to restore it")
     name = read_yaml_mapping(run_folder / "plan.yaml").get("name")
