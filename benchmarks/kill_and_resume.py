@@ -104,7 +104,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
     alone, seconds = run_alone(["--plan", options.plan], folder / "alone")
     print(f"left alone: {seconds:.0f} s")
-    killed, kills = run_killed(["--plan", options.plan], folder / "killed", options.kills, seconds / 2, options.seed)
+    killed, kills = run_killed(["--plan", options.plan], folder / "killed", options.kills, 0.3 * seconds, options.seed)
     for name in ("matrix", "decisions", "weights"):
         print(f"{name:10} {'equal' if getattr(alone, name) == getattr(killed, name) else 'DIFFERENT'}")
     print(f"killed {kills} times with SIGKILL")
