@@ -107,6 +107,14 @@ def test_a_held_gate_ends_with_3(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "registry" / "tiny" / "1").exists()
 
 
+def test_a_registry_that_is_a_file_is_refused_before_training(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "registry").write_text("not a folder")
+    code, _, err = run("--plan", plan_with(tmp_path))
+    assert code == 2
+    assert "--registry registry: cannot be written" in err
+    assert not (tmp_path / "runs").exists()
+
+
 def weights_folder(folder: Path, config: str = '{"model_type": "bert"}', content: bytes = b"short") -> None:
     weights = folder / "weights"
     weights.mkdir()

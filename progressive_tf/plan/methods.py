@@ -21,7 +21,8 @@ class Strict(BaseModel):
         if not isinstance(value, dict):
             return value
         nullable = {key for key, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
-        return {key: item for key, item in value.items() if item is not None or key in nullable}
+        kept = nullable | (set(value) - set(cls.model_fields))  # an unknown key stays, to be refused
+        return {key: item for key, item in value.items() if item is not None or key in kept}
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]

@@ -80,6 +80,10 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
         InputError: anything wrong with plan, data or weights.
         KeyboardInterrupt: with a message that says how to resume.
     """
+    try:
+        registry.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--registry {registry}: cannot be written: {error.strerror}; give another folder") from None
     with locked(out):
         run, new = open_run(out, loaded, fresh)
         display.line(f"{'run' if new else 'continuing'} {run.path}")

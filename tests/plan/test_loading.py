@@ -26,6 +26,7 @@ def change(path: str, value: object) -> dict:
         ("stagse", [], r"stagse: unknown key 'stagse'; did you mean 'stages'"),
         ("stages.two.data.tak", 5, r"stages\[1\].data.tak: unknown key 'tak'; did you mean 'take'"),
         ("defaults.optimizer.learnin_rate", 1, r"defaults.optimizer.learnin_rate: .* did you mean 'learning_rate'"),
+        ("model.wieghts", None, r"model.wieghts: unknown key 'wieghts'; did you mean 'weights'"),
         ("stages.two.epochs", "many", r"stages\[1\].epochs: should be a valid integer; got 'many'"),
         ("stages.one.data.take", 0, r"stages\[0\].data.take: should be greater than or equal to 1; got 0"),
         ("stages.one.data.all", True, r"stages\[0\].data: take and all exclude one another"),
