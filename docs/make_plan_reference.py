@@ -93,8 +93,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "loss": "See `stages[].loss`; a name alone takes that loss' defaults.",
         "pooling": "What the head reads: the mean over tokens, or BERT's pooler over [CLS]; the same in every stage.",
         "cache": "See `stages[].cache`.",
-        "precision": "Nothing else exists yet.",
-        "distribute": "Nothing else exists yet.",
+        "block_decay": "Each block's rate is that of the block above divided by this (2.6 in ULMFiT); null: one rate.",
+        "objective": "See `stages[].objective`; null: classification alone.",
+        "precision": "What blocks compute in; the same in every stage. Weights and logits are float32 in any case.",
+        "distribute": "mirrored: each batch is divided over all GPUs of this machine; the same in every stage.",
     },
     "Optimizer": {
         "name": "lamb and lazyadam come from TensorFlow Addons.",
@@ -130,6 +132,35 @@ MEANINGS: dict[str, dict[str, str]] = {
         "method": "",
         "blocks": "How many of the last blocks move; the embeddings are a block too.",
     },
+    "GradualAdaptation": {
+        "method": "",
+        "blocks_per_phase": "Blocks that each phase adds, from the top.",
+        "epochs_per_phase": "The most epochs of each phase but the last.",
+    },
+    "LoraAdaptation": {
+        "method": "",
+        "rank": "Columns of A, rows of B.",
+        "alpha": "The update is scaled by alpha / rank.",
+        "dropout": "Share of the update's inputs dropped in training.",
+        "targets": "Any of the network's roles; BERT's: query, key, value, output, ffn (both feed-forward matrices).",
+        "from_block": "The first block with updates.",
+        "merge": "Whether the update becomes part of the matrices when the stage ends.",
+    },
+    "AdapterAdaptation": {
+        "method": "",
+        "size": "Width of the bottleneck.",
+        "from_block": "The first block with adapters.",
+    },
+    "BitfitAdaptation": {"method": THE_NAME},
+    "PromptAdaptation": {"method": "", "length": "Vectors in front of the text; with it at most `model.max_length`."},
+    "Contrastive": {
+        "name": THE_NAME,
+        "pairs_per_example": "Pairs that each labelled example is drawn into, per epoch.",
+        "temperature": "",
+        "margin": "",
+        "epochs": "Passes over the pairs.",
+        "learning_rate": "The rate of this part; `optimizer.learning_rate` is the head's.",
+    },
     "CrossEntropy": {"name": THE_NAME},
     "Focal": {"name": THE_NAME, "gamma": "0 is cross-entropy."},
     "LabelSmoothing": {"name": THE_NAME, "amount": "Share of the uniform distribution."},
@@ -143,7 +174,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "confidence": "One-sided. With it the bound decides, without it the estimate.",
         "min_samples": "When the metric rests on fewer rows than this, the rule holds.",
     },
-    "Cache": {"dtype": "float16 takes half the memory."},
+    "Cache": {
+        "dtype": "float16 takes half the space.",
+        "storage": "`cache: off` is short for `cache: {storage: off}`.",
+        "max_gb": "Of `cache/prefix`, over all runs.",
+    },
 }
 
 INTRODUCTION = """\

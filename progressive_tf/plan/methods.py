@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
@@ -28,6 +28,11 @@ class Strict(BaseModel):
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
+def tuple_from_list(value: Any) -> Any:
+    """Returns a YAML list as the tuple that a frozen plan holds; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class HeadAdaptation(Strict):
     """Only the head moves; every block is frozen."""
 
@@ -47,7 +52,80 @@ class TopBlocksAdaptation(Strict):
     blocks: int = Field(ge=0)
 
 
-Adaptation = Annotated[HeadAdaptation | FullAdaptation | TopBlocksAdaptation, Field(discriminator="method")]
+class GradualAdaptation(Strict):
+    """Unfreezes from the top, phase by phase, within one stage (Howard & Ruder 2018).
+
+    The first phase trains the head alone; each later phase also moves the next `blocks_per_phase` blocks below. A phase
+    lasts `epochs_per_phase` epochs, or less where early stopping ends it; the last one has what is left of `epochs`.
+    """
+
+    method: Literal["gradual"]
+    blocks_per_phase: int = Field(default=1, ge=1)
+    epochs_per_phase: int = Field(default=1, ge=1)
+
+
+class LoraAdaptation(Strict):
+    """The head and low-rank updates of the targeted matrices move (Hu et al. 2021).
+
+    A matrix W becomes W + alpha/rank · A·B. `targets` name roles of matrices; blocks below `from_block` (numbered as
+    `--dry-run` shows them) stay as they are. With `merge` the updates are added to the matrices when the stage ends;
+    without, they stay apart, and a later stage with the same settings trains them on.
+    """
+
+    method: Literal["lora"]
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Annotated[tuple[str, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] = ("query", "value")
+    from_block: int = Field(default=0, ge=0)
+    merge: bool = True
+
+    @model_validator(mode="after")
+    def _each_target_once(self) -> LoraAdaptation:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"targets: each role once; got {list(self.targets)}")
+        return self
+
+
+class AdapterAdaptation(Strict):
+    """The head, and bottlenecks of `size` numbers after both sublayers of each block, move (Houlsby et al. 2019).
+
+    Normalisation weights of the blocks with adapters move too, as in the paper. Adapters stay part of the network.
+    """
+
+    method: Literal["adapter"]
+    size: int = Field(default=32, ge=1)
+    from_block: int = Field(default=0, ge=0)
+
+
+class BitfitAdaptation(Strict):
+    """The head and every bias move (Ben Zaken et al. 2021)."""
+
+    method: Literal["bitfit"]
+
+
+class PromptAdaptation(Strict):
+    """The head and `length` vectors in front of the embedded text move (Lester et al. 2021).
+
+    The vectors start as embeddings of words drawn from the vocabulary. They take part in attention only: the mean over
+    positions leaves them out, and a pooler still reads the text's first token. They stay part of the network.
+    """
+
+    method: Literal["prompt"]
+    length: int = Field(default=16, ge=1)
+
+
+Adaptation = Annotated[
+    HeadAdaptation
+    | FullAdaptation
+    | TopBlocksAdaptation
+    | GradualAdaptation
+    | LoraAdaptation
+    | AdapterAdaptation
+    | BitfitAdaptation
+    | PromptAdaptation,
+    Field(discriminator="method"),
+]
 
 
 class Optimizer(Strict):
@@ -162,6 +240,23 @@ class TokenBudget(Strict):
 
 
 class Cache(Strict):
-    """How outputs of frozen leading blocks are kept; the type also applies to the computation that uses them."""
+    """How outputs of frozen leading blocks are kept; the type also applies to the computation that uses them.
+
+    `storage: off` computes them anew whenever they are needed, the same way and to the same bits. The least recently
+    used outputs are deleted where all of them take more than `max_gb` (10⁹ bytes each).
+    """
 
     dtype: Literal["float16", "float32"] = "float16"
+    storage: Literal["disk", "off"] = "disk"
+    max_gb: float = Field(default=10.0, gt=0)
+
+
+class Contrastive(Strict):
+    """First trains the pooled output on pairs of examples, then the head on what comes out (Tunstall et al. 2022)."""
+
+    name: Literal["contrastive"]
+    pairs_per_example: int = Field(default=20, ge=1)
+    temperature: float | None = Field(default=None, gt=0)
+    margin: float | None = Field(default=None, gt=0)
+    epochs: int = Field(default=1, ge=1)
+    learning_rate: float = Field(default=2e-5, gt=0)

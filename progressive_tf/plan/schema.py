@@ -10,6 +10,7 @@ from progressive_tf.errors import unknown_name
 from progressive_tf.plan.methods import (
     Adaptation,
     Cache,
+    Contrastive,
     CrossEntropy,
     EarlyStopping,
     HeadAdaptation,
@@ -20,6 +21,7 @@ from progressive_tf.plan.methods import (
     Share,
     Strict,
     TokenBudget,
+    tuple_from_list,
 )
 from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
 
@@ -28,15 +30,20 @@ Text = Annotated[str, Field(min_length=1)]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
 Action = Literal["warn", "drop", "fail"]
 ActionWithoutDrop = Literal["warn", "fail"]
+SAME_IN_EVERY_STAGE = {
+    "pooling": "one head is carried through all of them",
+    "precision": "one network is carried through all of them",
+    "distribute": "one network is carried through all of them",
+}
 STANDING_SLICES = ("current", "every-previous", "all")
-
-
-def _tuple_from_list(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _storage(value: Any) -> Any:
+    return {"storage": "off"} if value == "off" else value
 
 
 class Model(Strict):
@@ -92,7 +99,7 @@ class Data(Strict):
     source: Text
     text: Text = "text"
     label: Text = "label"
-    labels: Annotated[tuple[Text, ...], BeforeValidator(_tuple_from_list), Field(min_length=2)] | None = None
+    labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     split: Split = Split()
     quality: Quality = Quality()
     slices: dict[Name, Text] = Field(default_factory=dict)
@@ -185,12 +192,14 @@ class Stage(Strict):
     early_stopping: EarlyStopping | None = EarlyStopping()
     adaptation: Adaptation = HeadAdaptation(method="head")
     retention: dict[str, Any] = Field(default_factory=dict)
-    gate: Annotated[tuple[GateRule, ...], BeforeValidator(_tuple_from_list), Field(min_length=1)]
+    gate: Annotated[tuple[GateRule, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
     loss: Annotated[Loss, BeforeValidator(_named)] = CrossEntropy(name="cross-entropy")
+    objective: Annotated[Contrastive | None, BeforeValidator(_named)] = None
     pooling: Literal["mean", "pooler"] = "mean"
-    cache: Cache = Cache()
-    precision: Literal["float32"] = "float32"
-    distribute: Literal["none"] = "none"
+    block_decay: float | None = Field(default=None, ge=1)
+    cache: Annotated[Cache, BeforeValidator(_storage)] = Cache()
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    distribute: Literal["none", "mirrored"] = "none"
 
     @field_validator("retention")
     @classmethod
@@ -211,7 +220,7 @@ class Plan(Strict):
     data: Data
     start: Literal["pretrained", "stable"] | Annotated[int, Field(ge=1)] = "pretrained"
     on_hold: Literal["stop", "continue"] = "stop"
-    stages: Annotated[tuple[Stage, ...], BeforeValidator(_tuple_from_list), Field(min_length=1)]
+    stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 
     @field_validator("stages")
     @classmethod
@@ -222,8 +231,9 @@ class Plan(Strict):
                 raise ValueError(f"[{index}].name: {name!r} is also the name of stage {names.index(name) + 1}")
             if name.isdigit():
                 raise ValueError(f"[{index}].name: {name!r} reads as a stage's number; use a word")
-        if len({stage.pooling for stage in stages}) > 1:
-            raise ValueError("pooling is the same in every stage: one head is carried through all of them")
+        for key, reason in SAME_IN_EVERY_STAGE.items():
+            if len({getattr(stage, key) for stage in stages}) > 1:
+                raise ValueError(f"{key} is the same in every stage: {reason}")
         return stages
 
     @model_validator(mode="after")
