@@ -17,6 +17,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.bert_settings import check_names, check_values
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
 from progressive_tf.plan.schema import Model
@@ -25,7 +26,7 @@ from progressive_tf.seeds import derive_seed
 log = logging.getLogger(__name__)
 
 
-class EmbeddingsBlock(tf.keras.layers.Layer):
+class EmbeddingsBlock(Block):
     """Token ids → hidden states: word, position and segment embeddings, normalised."""
 
     def __init__(self, embeddings: tf.keras.layers.Layer) -> None:
@@ -37,28 +38,65 @@ class EmbeddingsBlock(tf.keras.layers.Layer):
         return {"hidden": self.inner(input_ids=state["input_ids"], training=training), "mask": state["mask"]}
 
 
-class EncoderBlock(tf.keras.layers.Layer):
-    """One encoder layer: self-attention and feed-forward."""
+class EncoderBlock(Block):
+    """One encoder layer: self-attention and feed-forward, each with a residual connection and normalisation.
+
+    Weights, normalisation and dropout are those of transformers' layer; the arithmetic stands here, so that every
+    matrix is a projection.
+    """
 
     def __init__(self, encoder_layer: tf.keras.layers.Layer, index: int) -> None:
         super().__init__(name=f"layer_{index}")
         self.inner = encoder_layer
+        attention = encoder_layer.attention.self_attention
+        self.heads = int(attention.num_attention_heads)
+        self.attention_dropout = attention.dropout
+        self.attention_end = encoder_layer.attention.dense_output
+        self.activation = encoder_layer.intermediate.intermediate_act_fn
+        self.ffn_end = encoder_layer.bert_output
+        self.query, self.key, self.value = (
+            Projection(name, getattr(attention, name)) for name in ("query", "key", "value")
+        )
+        self.output_projection = Projection("output", self.attention_end.dense)
+        self.ffn_in = Projection("ffn_in", encoder_layer.intermediate.dense)
+        self.ffn_out = Projection("ffn_out", self.ffn_end.dense)
+        self.roles = {
+            "query": (self.query,),
+            "key": (self.key,),
+            "value": (self.value,),
+            "output": (self.output_projection,),
+            "ffn": (self.ffn_in, self.ffn_out),
+        }
+        self.sublayer_outputs = (self.output_projection, self.ffn_out)
 
     def call(self, state: State, training: bool = False) -> State:
-        """Returns the state with the next `hidden`, float32 [batch, length, width]."""
+        """Returns the state with the next `hidden`, float [batch, length, width]."""
+        hidden = state["hidden"]
+        attended = self.output_projection(self._attention(hidden, state["mask"], training), training=training)
+        attended = self.attention_end.dropout(attended, training=training)
+        hidden = self.attention_end.LayerNorm(hidden + attended)
+        expanded = self.ffn_out(self.activation(self.ffn_in(hidden, training=training)), training=training)
+        expanded = self.ffn_end.dropout(expanded, training=training)
+        return {"hidden": self.ffn_end.LayerNorm(hidden + expanded), "mask": state["mask"]}
+
+    def _attention(self, hidden: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        """Returns the values that each position attends to, all heads side by side (Vaswani et al. 2017)."""
+        query, key, value = (
+            self._by_head(projection(hidden, training=training)) for projection in (self.query, self.key, self.value)
+        )
+        scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5
         # What is masked gets a score so low that its softmax is zero; the shape broadcasts over heads and queries.
-        attention_mask = (1.0 - state["mask"][:, tf.newaxis, tf.newaxis, :]) * -1e4
-        hidden = self.inner(
-            hidden_states=state["hidden"],
-            attention_mask=attention_mask,
-            head_mask=None,
-            encoder_hidden_states=None,
-            encoder_attention_mask=None,
-            past_key_value=None,
-            output_attentions=False,
-            training=training,
-        )[0]
-        return {"hidden": hidden, "mask": state["mask"]}
+        scores += (1.0 - tf.cast(mask, scores.dtype)[:, tf.newaxis, tf.newaxis, :]) * -1e4
+        weights = self.attention_dropout(tf.nn.softmax(scores), training=training)
+        attended = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
+        return tf.reshape(attended, tf.shape(hidden))
+
+    def _by_head(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns [batch, heads, length, width / heads] from [batch, length, width]."""
+        batch, length = tf.unstack(tf.shape(values)[:2])
+        return tf.transpose(
+            tf.reshape(values, [batch, length, self.heads, values.shape[-1] // self.heads]), [0, 2, 1, 3]
+        )
 
 
 def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: Path) -> BlockModel:
@@ -96,7 +134,9 @@ def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: 
         pooler=encoder.bert.pooler if pooling == "pooler" else None,
     )
     preprocess = TextPreprocessing(vocabulary, lower_case, model.max_length)
-    return BlockModel(preprocess, blocks, head, labels, config.hidden_size)
+    # Where the weights were loaded from is a path of this machine.
+    settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
+    return BlockModel(preprocess, blocks, head, labels, config.hidden_size, settings)
 
 
 def _random_encoder(model: Model, folder: Path) -> tuple[TFBertModel, list[str], bool]:

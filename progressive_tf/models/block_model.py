@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
 
 State = dict[str, tf.Tensor]
 
@@ -25,30 +28,35 @@ class BlockModel(tf.keras.Model):
 
     A state is a dict of tensors with the batch first. `preprocess` turns raw inputs into the first state, every block
     turns a state into the next, the head turns the last into logits. Entries have a length axis after the batch, padded
-    where `mask` (float32 [batch, length]) is 0; between blocks the state is `hidden` and `mask`.
+    where `mask` (float32 [batch, length]) is 0; between blocks the state is `hidden` and `mask`. Positions that a block
+    adds stand in front; the head does not see them.
 
     Args:
         preprocess: callable, raw inputs [batch] → state; runs inside an exported graph.
-        blocks: layers with `call(state, training) -> state`, first to last; their names must differ.
+        blocks: first to last; their names must differ.
         head: layer with `call(state, training) -> logits float32 [batch, classes]`.
         labels: class names in the order of the logits.
         width: numbers per position in the states between blocks.
+        settings: what the blocks compute beside their weights (activation, number of heads, …), as JSON text.
     """
 
     def __init__(
         self,
         preprocess: tf.keras.layers.Layer,
-        blocks: Sequence[tf.keras.layers.Layer],
+        blocks: Sequence[Block],
         head: tf.keras.layers.Layer,
         labels: Sequence[str],
         width: int,
+        settings: str = "{}",
     ) -> None:
         super().__init__()
         self.preprocess = preprocess
+        self.own_blocks = list(blocks)
         self.blocks = list(blocks)
         self.head = head
         self.labels = tuple(labels)
         self.width = width
+        self.settings = settings
 
     def run_blocks(self, state: State, first: int, last: int, training: bool = False) -> State:
         """Returns the state after blocks `first` … `last - 1`, given the state before block `first`."""
@@ -77,8 +85,20 @@ class BlockModel(tf.keras.Model):
         state = self.run_blocks(state, first_block, middle)
         if middle > first_block:
             state = state | {"hidden": tf.cast(tf.cast(state["hidden"], frozen_dtype), tf.float32)}
-        state = self.run_blocks(state, middle, len(self.blocks), training)
-        return self.head(state, training=training)
+        return self.run_head(self.run_blocks(state, middle, len(self.blocks), training), training)
+
+    def run_head(self, state: State, training: bool = False) -> tf.Tensor:
+        """Returns logits, float32 [batch, classes], given the state after the last block."""
+        return self.head(self.without_added_positions(state), training=training)
+
+    def without_added_positions(self, state: State) -> State:
+        """Returns the state after the last block without the positions that blocks have put in front."""
+        added = self.added_positions(len(self.blocks))
+        return {key: value[:, added:] for key, value in state.items()} if added else state
+
+    def added_positions(self, depth: int) -> int:
+        """Returns how many positions the first `depth` blocks put in front of an example's own."""
+        return sum(block.added_positions for block in self.blocks[:depth])
 
     def weights_of_blocks(self, depth: int) -> list[NamedWeight]:
         """Returns the weights of the first `depth` blocks."""
@@ -88,15 +108,71 @@ class BlockModel(tf.keras.Model):
         """Returns every weight, blocks first, then the head."""
         return [*self.weights_of_blocks(len(self.blocks)), *named_weights(self.head)]
 
+    def additions(self, depth: int | None = None) -> list[dict[str, Any]]:
+        """Returns what methods have added to the first `depth` blocks, all by default.
+
+        Each is JSON-like: `kind`, `settings`, and `block` with `projection`, or the `index` of an added block.
+        """
+        described: list[dict[str, Any]] = []
+        for index, block in enumerate(self.blocks[:depth]):
+            if isinstance(block, AddedBlock):
+                described.append({"kind": block.kind, "index": index, "settings": block.settings})
+            described += [
+                {
+                    "kind": addition.kind,
+                    "block": block.name,
+                    "projection": projection.name,
+                    "settings": addition.settings,
+                }
+                for projection in block.projections
+                for addition in projection.additions
+            ]
+        return described
+
+    def placed_additions(self) -> Iterator[tuple[Projection, Addition]]:
+        """Yields every addition with the projection it belongs to."""
+        for block in self.blocks:
+            for projection in block.projections:
+                for addition in projection.additions:
+                    yield projection, addition
+
+    def insert_block(self, index: int, block: AddedBlock) -> None:
+        """Puts a block before the one that has this index."""
+        self.blocks = [*self.blocks[:index], block, *self.blocks[index:]]
+
+    def remove_additions(self) -> None:
+        """Takes everything away that methods have added."""
+        self.blocks = list(self.own_blocks)
+        for block in self.blocks:
+            for projection in block.projections:
+                projection.additions = []
+
 
 def named_weights(layer: tf.keras.layers.Layer) -> list[NamedWeight]:
-    """Returns a block's or head's weights, named `<layer>/<what follows their common prefix>`."""
-    paths = [variable.name.split(":")[0] for variable in layer.weights]
-    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-    names = [f"{layer.name}/{path[len(folder) :].lstrip('/')}" for path in paths]
+    """Returns a block's or head's weights.
+
+    Its own are named `<layer>/<what follows their common prefix>`, those of additions
+    `<layer>/<projection>/<kind>/<weight>`.
+    """
+    projections = layer.projections if isinstance(layer, Block) else []
+    placed = [(projection, addition) for projection in projections for addition in projection.additions]
+    added = [
+        NamedWeight(f"{layer.name}/{projection.name}/{addition.kind}/{_path(variable).rpartition('/')[2]}", variable)
+        for projection, addition in placed
+        for variable in addition.weights
+    ]
+    others = {id(weight.variable) for weight in added}
+    own = [variable for variable in layer.weights if id(variable) not in others]
+    folder = os.path.commonpath([os.path.dirname(_path(variable)) for variable in own])
+    named = [NamedWeight(f"{layer.name}/{_path(variable)[len(folder) :].lstrip('/')}", variable) for variable in own]
+    names = [weight.name for weight in [*named, *added]]
     if len(set(names)) < len(names):
         raise ValueError(f"layer {layer.name}: two weights share a name among {names}")
-    return [NamedWeight(name, variable) for name, variable in zip(names, layer.weights, strict=True)]
+    return [*named, *added]
+
+
+def _path(variable: tf.Variable) -> str:
+    return variable.name.split(":")[0]
 
 
 def read_weights(weights: Sequence[NamedWeight]) -> dict[str, np.ndarray]:

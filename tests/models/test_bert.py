@@ -246,3 +246,23 @@ def test_a_hub_vocabulary_with_a_gap_is_refused(weights: Path, tmp_path: Path, m
 def from_folder(load: Callable[..., Any], folder: Path) -> Callable[..., Any]:
     """Returns a loader that finds every hub id in one folder."""
     return lambda hub_id, **options: load(str(folder) if hub_id == "some/weights" else hub_id, **options)
+
+
+def test_blocks_compute_what_transformers_computes(make_network: Callable[..., Any]) -> None:
+    network = make_network()
+    texts = tf.constant(["good thinga", "bad thingb thingc thingd"])
+    state = network.preprocess(texts)
+    hidden = network.run_blocks(state, 0, 1)["hidden"]
+    mask = (1.0 - state["mask"][:, None, None, :]) * -1e4
+    for block in network.blocks[1:]:
+        hidden = block.inner(
+            hidden_states=hidden,
+            attention_mask=mask,
+            head_mask=None,
+            encoder_hidden_states=None,
+            encoder_attention_mask=None,
+            past_key_value=None,
+            output_attentions=False,
+        )[0]
+    ours = network.run_blocks(state, 0, 3)["hidden"]
+    np.testing.assert_allclose(ours * state["mask"][:, :, None], hidden * state["mask"][:, :, None], atol=1e-6)
