@@ -50,6 +50,7 @@ def main() -> None:
 def run_seed(plan: str, seed: int) -> tuple[list[StageAnswers], dict[str, float]]:
     """Runs the plan with a seed; returns the answers after each stage, and the run's seconds by kind of work."""
     from progressive_tf.plan.loading import load_plan
+    from progressive_tf.plan.methods import Cache
     from progressive_tf.training.display import Display
     from progressive_tf.training.release_loop import run_plan
     from progressive_tf.training.run_folder import RunFolder
@@ -70,8 +71,8 @@ def run_seed(plan: str, seed: int) -> tuple[list[StageAnswers], dict[str, float]
         tested = frame[(frame["part"] == "test") & (frame["slice"] == part.name)].sort_values("index")
         depth = len(session.network.blocks)
         session.load(None)
-        train = session.features.embeddings(name, rows[0], depth, "float32")
-        test = session.features.embeddings(name, np.sort(part.test), depth, "float32")
+        train = session.features.embeddings(name, rows[0], depth, Cache(dtype="float32"))
+        test = session.features.embeddings(name, np.sort(part.test), depth, Cache(dtype="float32"))
         codes = session.data.codes[name]
         answers.append(
             StageAnswers(

@@ -47,7 +47,7 @@ def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> 
             session.load(stage)
         settings = session.plan.stages[stage.index if stage is not None else 0]
         depth = session.moved(stage.index if stage is not None else 0).frozen_depth
-        scored = predict_rows(session.features, session.data, wanted, depth, settings.cache.dtype)
+        scored = predict_rows(session.features, session.data, wanted, depth, settings.cache)
         save_predictions(path, scored, session.data)
     return load_predictions(path)
 

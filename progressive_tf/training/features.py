@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from progressive_tf.data.source import Source
 from progressive_tf.data.tokens import TokenStore
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.classification_head import mean_pooling
+from progressive_tf.plan.methods import Cache
 from progressive_tf.training.checkpoint import weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.examples import Examples, state_spec
@@ -39,24 +41,31 @@ class Features:
         sources: by name.
         labels: source name → int32 [rows] indices into the plan's labels.
         display: shows long work.
+        folder: where outputs of frozen blocks are stored, `cache/prefix`.
     """
 
     def __init__(
-        self, network: BlockModel, sources: Mapping[str, Source], labels: Mapping[str, np.ndarray], display: Display
+        self,
+        network: BlockModel,
+        sources: Mapping[str, Source],
+        labels: Mapping[str, np.ndarray],
+        display: Display,
+        folder: Path,
     ) -> None:
         self.network = network
         self._sources = sources
         self._labels = labels
         self._display = display
+        self._folder = folder
         self._tokens: dict[str, TokenStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
         self._functions: dict[tuple[str, int], Callable[..., tf.Tensor]] = {}
 
-    def examples(self, source: str, rows: np.ndarray, depth: int, dtype: str) -> Examples:
+    def examples(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Examples:
         """Returns rows of a source, with the outputs of the first `depth` blocks where they fit into memory."""
         tokens = self._tokens_of(source, rows)
-        prefix = self._prefix(source, tokens, rows, depth, dtype) if depth else None
-        return Examples(tokens, rows, self._labels[source][rows], prefix, depth, dtype)
+        prefix = self._prefix(source, tokens, rows, depth, cache.dtype) if depth else None
+        return Examples(tokens, rows, self._labels[source][rows], prefix, depth, cache.dtype)
 
     def probabilities(self, examples: Examples) -> np.ndarray:
         """Returns class probabilities at the network's present weights, float64 [n, classes]."""
@@ -68,9 +77,9 @@ class Features:
 
         return self._compute(f"probabilities, {depth} frozen, {dtype}", examples, softmax).astype(np.float64)
 
-    def embeddings(self, source: str, rows: np.ndarray, depth: int, dtype: str) -> np.ndarray:
+    def embeddings(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> np.ndarray:
         """Returns the mean of the last block's hidden states, float32 [n, width]."""
-        examples = self.examples(source, rows, depth, dtype)
+        examples = self.examples(source, rows, depth, cache)
         first, network = examples.first_block, self.network
         last = len(network.blocks)
         return self._compute("pooled", examples, lambda state: mean_pooling(network.run_blocks(state, first, last)))

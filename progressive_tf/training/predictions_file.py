@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import atomic_path
+from progressive_tf.plan.methods import Cache
 from progressive_tf.training.features import Features
 from progressive_tf.training.plan_data import PlanData
 
@@ -46,12 +47,12 @@ def wanted_rows(data: PlanData) -> Wanted:
     return wanted
 
 
-def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int, dtype: str) -> Scored:
+def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int, cache: Cache) -> Scored:
     """Scores rows at the network's present weights; a row wanted twice is computed once."""
     predictions: dict[tuple[str, str], Predictions] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
-        probabilities = features.probabilities(features.examples(source, rows, depth, dtype))
+        probabilities = features.probabilities(features.examples(source, rows, depth, cache))
         for key, (name, needed) in wanted.items():
             if name == source:
                 predictions[key] = Predictions(

@@ -193,7 +193,7 @@ def _train(
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
     with clock.measure("prefix"):
         both = np.concatenate([train_rows, validation_rows])
-        examples = session.features.examples(name, both, moved.frozen_depth, settings.cache.dtype)
+        examples = session.features.examples(name, both, moved.frozen_depth, settings.cache)
         train = examples.take(np.arange(len(train_rows)))
         validation = examples.take(np.arange(len(train_rows), len(both)))
     with clock.measure("fit"):

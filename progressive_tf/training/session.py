@@ -149,7 +149,7 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
         base=read_weights(network.named_weights()),
         base_sha256=base_sha256,
         start_version=start_version,
-        features=Features(network, data.sources, data.codes, display),
+        features=Features(network, data.sources, data.codes, display, CACHE_FOLDER / "prefix"),
         versions=versions,
         whole_plan=loaded.whole,
         environment_now=environment_now,

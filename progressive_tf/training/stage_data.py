@@ -30,14 +30,14 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     data, plan = session.data, session.plan
     name = data.stage_sources[stage.index]
     source, rows = data.sources[name], data.stages[stage.index]
-    dtype = plan.stages[stage.index].cache.dtype
+    cache = plan.stages[stage.index].cache
     try:
         report = examine(
             source,
             rows.train,
             plan.data.quality,
             evaluation_keys=data.evaluation_keys,
-            embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, dtype),
+            embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, cache),
             seed=derive_seed(plan.seed, "label-noise", stage.name),
         )
     except InputError as error:

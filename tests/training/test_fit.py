@@ -105,7 +105,7 @@ def test_best_weights_are_restored_also_after_the_last_epoch(
     assert kept.finished
     for weight in network.named_weights():
         np.testing.assert_array_equal(weight.variable.numpy(), kept.best[weight.name])
-    features = Features(network, {}, {}, fitting.quiet())
+    features = Features(network, {}, {}, fitting.quiet(), tmp_path)
     validation = examples.take(np.arange(fitting.TRAIN, len(examples.rows)))
     probabilities = features.probabilities(validation)
     loss = -np.log(probabilities[np.arange(len(validation.labels)), validation.labels]).mean()
