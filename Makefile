@@ -1,15 +1,16 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
 
-.PHONY: help setup train test lint bench clean
+.PHONY: help setup train test lint bench bench-peers clean
 
 help:
-	@echo "make setup   create .venv with the locked packages"
-	@echo "make train   set up, then run the three stages of the default plan"
-	@echo "make test    set up, then lint, types, import contracts and tests"
-	@echo "make lint    set up, then lint, types and import contracts"
-	@echo "make bench   set up, then the benchmarks behind the README's figures"
-	@echo "make clean   remove .venv and caches; runs/ and registry/ stay"
+	@echo "make setup         create .venv with the locked packages"
+	@echo "make train         set up, then run the three stages of the default plan"
+	@echo "make test          set up, then lint, types, import contracts and tests"
+	@echo "make lint          set up, then lint, types and import contracts"
+	@echo "make bench         set up, then the benchmarks behind the README's figures"
+	@echo "make bench-peers   set up, then speed beside PyTorch's, in .venv-peers (1.7 GB)"
+	@echo "make clean         remove .venv and caches; runs/ and registry/ stay"
 
 setup:
 	@scripts/setup
@@ -32,6 +33,10 @@ test: lint
 bench: setup
 	@$(PY) -m benchmarks
 
+bench-peers: setup
+	@scripts/setup-peers
+	@$(PY) -m benchmarks.against_trainer
+
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache
+	rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
