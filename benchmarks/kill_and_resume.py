@@ -68,7 +68,7 @@ def run_killed(arguments: Sequence[str], folder: Path, kills: int, seconds: floa
 
 def outcome(folder: Path) -> Outcome:
     """Reads what a finished run left."""
-    from progressive_tf.training.checkpoint import checkpoint_sha256
+    from progressive_tf.training.checkpoint import checkpoint_facts
 
     runs = sorted((folder / "runs").glob("*-*"))
     if len(runs) != 1:
@@ -77,7 +77,7 @@ def outcome(folder: Path) -> Outcome:
     return Outcome(
         matrix=json.loads((runs[0] / "matrix.json").read_text()),
         decisions=[json.loads((stage / "decision.json").read_text()) for stage in stages],
-        weights=[checkpoint_sha256(stage) for stage in stages],
+        weights=[checkpoint_facts(stage).weights_sha256 for stage in stages],
     )
 
 

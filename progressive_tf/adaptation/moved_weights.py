@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,17 @@ class MovedWeights:
 
 def move_from(network: BlockModel, first_block: int) -> MovedWeights:
     """Returns every weight of the blocks from `first_block` on, and of the head."""
-    layers = [*network.blocks[first_block:], network.head]
-    groups = tuple(WeightGroup(layer.name, tuple(named_weights(layer))) for layer in layers)
-    return MovedWeights(groups, first_block)
+    kept = {block.name for block in network.blocks[:first_block]}
+    return move_where(network, lambda block, weight: block not in kept)
+
+
+def move_where(network: BlockModel, moves: Callable[[str, NamedWeight], bool]) -> MovedWeights:
+    """Returns the head's weights, and those of each block for which `moves(block name, weight)` holds."""
+    groups = []
+    for block in network.blocks:
+        weights = tuple(weight for weight in named_weights(block) if moves(block.name, weight))
+        if weights:
+            groups.append(WeightGroup(block.name, weights))
+    names = [block.name for block in network.blocks]
+    frozen_depth = names.index(groups[0].block) if groups else len(names)
+    return MovedWeights((*groups, WeightGroup(network.head.name, tuple(named_weights(network.head)))), frozen_depth)

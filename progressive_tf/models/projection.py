@@ -26,7 +26,7 @@ class Addition(tf.keras.layers.Layer):
         """Returns what becomes of a projection's outputs [..., units], given its inputs [..., width]."""
 
     def change_of_kernel(self) -> Any | None:
-        """Returns the float32 [width, units] array whose addition to the kernel has the same effect, if there is one."""
+        """Returns the float32 [width, units] change of the kernel that has the same effect, if there is one."""
         return None
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_text import normalize_utf8
 from transformers import TFBertTokenizer
+
+from progressive_tf.files import sha256_json
 
 # Everything that is not a letter, mark, number, punctuation, symbol, separator, tab or newline: control, format,
 # private-use and unassigned code points. On these and on U+FFFD the in-graph and the Rust tokenizer differ.
@@ -23,6 +26,9 @@ class TextPreprocessing(tf.keras.layers.Layer):
         vocabulary: WordPiece tokens in the order of their ids.
         lower_case: whether the vocabulary is uncased (lower case, accents stripped).
         max_length: longest sequence, [CLS] and [SEP] included; what is longer is cut.
+
+    Attributes:
+        settings: what the ids of a text depend on, as JSON text.
     """
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
@@ -30,7 +36,11 @@ class TextPreprocessing(tf.keras.layers.Layer):
         self.tokenizer = TFBertTokenizer(
             vocab_list=list(vocabulary), do_lower_case=False, max_length=max_length, return_token_type_ids=False
         )
+        self.max_length = max_length
         self._lower_case = lower_case
+        self.settings = json.dumps(
+            {"vocabulary": sha256_json(list(vocabulary)), "lower_case": lower_case, "max_length": max_length}
+        )
         self._encode = tf.function(self.call, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -73,6 +73,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "data_sha256": staged.data_sha256,
         "code_sha256": staged.code_sha256,
         "labels": list(staged.labels),
+        "additions": [dict(addition) for addition in staged.additions],
         "metrics": dict(staged.metrics),
         "decision": dict(staged.decision),
         "forced": None if forced is None else {"reason": forced.reason},

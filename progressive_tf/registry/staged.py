@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ class StagedVersion:
         metrics: figures to keep with the version, e.g. {"accuracy": 0.81}; plain JSON, null for what is missing.
         decision: content of the stage's decision.json.
         export: writes a SavedModel into the folder it is given, which exists and is empty.
+        additions: what adaptation methods have added to the network, as plain JSON; needed to train it on.
     """
 
     model: str
@@ -41,6 +42,7 @@ class StagedVersion:
     metrics: Mapping[str, Any]
     decision: Mapping[str, Any]
     export: Callable[[Path], None]
+    additions: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Backup:
 
     Attributes:
         epochs_done: finished epochs.
-        finished: whether training ended, by early stopping or after its last epoch.
+        phase_finished: whether the phase of the last epoch ended, by early stopping or because it has no more epochs.
         learning_rate: the rate in force.
         history: one row per finished epoch.
         callbacks: state of each callback that has one, by its name.
@@ -35,7 +35,7 @@ class Backup:
     """
 
     epochs_done: int
-    finished: bool
+    phase_finished: bool
     learning_rate: float
     history: list[dict[str, float]]
     callbacks: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Backup:
         tensors |= {f"optimizer/{index:05d}": value for index, value in enumerate(self.optimizer)}
         scalars = {
             "epochs_done": self.epochs_done,
-            "finished": self.finished,
+            "phase_finished": self.phase_finished,
             "learning_rate": self.learning_rate,
             "history": self.history,
             "callbacks": self.callbacks,

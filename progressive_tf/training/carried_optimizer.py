@@ -22,7 +22,7 @@ def keep_optimizer(session: Session, stage: StageRecord, state: Sequence[np.ndar
 
 
 def carried_optimizer(
-    session: Session, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights
+    session: Session, stage: StageRecord, parent: StageRecord | None, moved: Sequence[MovedWeights]
 ) -> list[np.ndarray] | None:
     """Returns the optimizer state that a stage starts from, or None where the plan carries none over.
 
@@ -40,7 +40,7 @@ def carried_optimizer(
         )
     arrays, _ = load_arrays(_file(parent))
     state = [arrays[key] for key in sorted(arrays)]
-    check_carried_optimizer(settings, moved, state)
+    check_carried_optimizer(session.network, settings, moved, state)
     return state
 
 

@@ -46,7 +46,7 @@ def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> 
         if not loaded:
             session.load(stage)
         settings = session.plan.stages[stage.index if stage is not None else 0]
-        depth = session.moved(stage.index if stage is not None else 0).frozen_depth
+        depth = session.frozen_depth(stage)
         scored = predict_rows(session.features, session.data, wanted, depth, settings.cache)
         save_predictions(path, scored, session.data)
     return load_predictions(path)

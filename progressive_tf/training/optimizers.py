@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,12 +20,15 @@ with warnings.catch_warnings():
 legacy = tf.keras.optimizers.legacy  # fused CPU kernels, and the base class of Addons' optimizers
 
 
-def make_optimizer(settings: Optimizer, variables: Sequence[tf.Variable]) -> tf.keras.optimizers.legacy.Optimizer:
+def make_optimizer(
+    settings: Optimizer, variables: Sequence[tf.Variable], rate: float | Callable[[], tf.Tensor]
+) -> tf.keras.optimizers.legacy.Optimizer:
     """Returns the optimizer with its state already created for `variables`.
+
+    `rate` is a number that can be changed later, or a function that is asked at every step.
 
     Weight decay is not part of it (see `decay_weights`), except in LAMB, whose trust ratio includes the decay term.
     """
-    rate = settings.learning_rate
     if settings.name == "sgd":
         optimizer = legacy.SGD(rate, momentum=0.9 if settings.momentum is None else settings.momentum)
     elif settings.name == "lamb":

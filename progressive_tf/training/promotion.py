@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import judge
@@ -16,7 +17,7 @@ from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.checkpoint import checkpoint_sha256
+from progressive_tf.training.checkpoint import weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score
 from progressive_tf.training.predictions_file import Scored, gate_view
@@ -149,6 +150,7 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
 
 
 def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
+    """Returns the stage that the network is at as a version; updates kept separate are merged into the network."""
     parent = session.parent(stage)
     parent_version = session.start_version
     if parent is not None:
@@ -158,11 +160,13 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
     used = stage.data()
     so_far = session.plan.model_copy(update={"stages": session.plan.stages[: stage.index + 1]})
     tested = metrics["test"].get(stage.name, {})
+    merge_additions(session.network, everything=True)
     return StagedVersion(
         model=session.plan.name,
         run=session.run.name,
         stage=stage.name,
-        weights_sha256=checkpoint_sha256(stage.folder),
+        weights_sha256=weights_sha256(session.network.named_weights()),
+        additions=session.network.additions(),
         parent=parent_version,
         labels=session.data.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),

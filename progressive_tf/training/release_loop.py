@@ -14,18 +14,18 @@ import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
-from progressive_tf.models.block_model import NamedWeight
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
-from progressive_tf.training.checkpoint import checkpoint_sha256, checkpoint_weight_names, save_checkpoint
+from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
+from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import Fitted, fit_stage
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
-from progressive_tf.training.stage_data import settle_rows
+from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
 
 HISTORY_MEASURES = ("loss", "accuracy")
@@ -139,16 +139,16 @@ def _remove_backup(stage: StageRecord) -> None:
 def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], dict[str, float]]:
     clock = Clock()
     parent = session.parent(stage)
-    moved = session.moved(stage.index)
-    carried = carried_optimizer(session, stage, parent, moved)
-    session.load(parent)
+    base_sha256 = session.load(parent)
     session.features.forget_stale_prefixes()
     if parent is None:
         with clock.measure("evaluate"):
             score(session, None, loaded=True)
+    phases = session.adapt(stage.index)
+    moved = phases[-1]
     with clock.measure("data"):
-        train_rows, validation_rows = settle_rows(session, stage, parent, moved)
-    training = _train(session, stage, parent, moved, train_rows, validation_rows, carried, clock)
+        rows = settle_rows(session, stage, parent, moved.frozen_depth)
+    training = _train(session, stage, parent, phases, rows, base_sha256, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
@@ -163,7 +163,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         "version": None,
         "baseline": baseline_name(session, stage),
         "started_from": parent.name if parent else "start",
-        "weights_sha256": checkpoint_sha256(stage.folder),
+        "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
     }
     if result.decision == "promote":
         session.load(stage)
@@ -182,23 +182,25 @@ def _train(
     session: Session,
     stage: StageRecord,
     parent: StageRecord | None,
-    moved: MovedWeights,
-    train_rows: np.ndarray,
-    validation_rows: np.ndarray,
-    carried: list[np.ndarray] | None,
+    moved: list[MovedWeights],
+    rows: Rows,
+    base_sha256: str,
     clock: Clock,
 ) -> dict[str, Any]:
     plan, settings = session.plan, session.plan.stages[stage.index]
     name = session.data.stage_sources[stage.index]
+    carried = carried_optimizer(session, stage, parent, moved)
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
-    with clock.measure("prefix"):
-        both = np.concatenate([train_rows, validation_rows])
-        examples = session.features.examples(name, both, moved.frozen_depth, settings.cache)
-        train = examples.take(np.arange(len(train_rows)))
-        validation = examples.take(np.arange(len(train_rows), len(both)))
+
+    def examples(frozen_depth: int) -> tuple[Examples, Examples]:
+        with clock.measure("prefix"):
+            both = np.concatenate(rows)
+            found = session.features.examples(name, both, frozen_depth, settings.cache)
+        return found.take(np.arange(len(rows[0]))), found.take(np.arange(len(rows[0]), len(both)))
+
     with clock.measure("fit"):
         fitted = fit_stage(
-            session.network, settings, moved, train, validation, plan.seed, stage.folder, session.display, carried
+            session.network, settings, moved, examples, plan.seed, stage.folder, session.display, carried
         )
     best = fitted.history[fitted.best_epoch - 1]
     session.display.line(
@@ -209,9 +211,7 @@ def _train(
         session.load(stage)
         return _summary(fitted)
     keep_optimizer(session, stage, fitted.optimizer)
-    inherited = checkpoint_weight_names(parent.folder) if parent is not None else set()
-    changed = inherited | {weight.name for weight in moved.weights}
-    save_checkpoint(stage.folder, session.network, _named(session, changed), session.base_sha256)
+    save_checkpoint(stage.folder, session.network, moved[-1], base_sha256)
     return _summary(fitted)
 
 
@@ -222,7 +222,3 @@ def _summary(fitted: Fitted) -> dict[str, Any]:
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
     }
-
-
-def _named(session: Session, names: set[str]) -> list[NamedWeight]:
-    return [weight for weight in session.network.named_weights() if weight.name in names]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.adaptation.catalogue import moved_weights
+from progressive_tf.adaptation.catalogue import adapt, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
@@ -20,11 +20,13 @@ from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.seeds import derive_seed
 from progressive_tf.training import hardware
-from progressive_tf.training.checkpoint import load_checkpoint, weights_sha256
+from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.environment import describe_environment
 from progressive_tf.training.features import Features
+from progressive_tf.training.phases import phases_of
 from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import read_exported_weights
@@ -43,12 +45,14 @@ class Session:
         data: every row of the plan.
         network: the one network of the run; its weights are those of whichever stage is at work.
         base: all weights that the run starts from, by name.
+        base_additions: what methods have added to the network that the run starts from.
         base_sha256: their hash.
         start_version: the registry version they come from, or None.
         features: prepared examples and outputs.
         versions: the plan's model in the registry.
         whole_plan: the plan with all of its stages.
         environment_now: code, packages and devices of this process.
+        start_depth: leading blocks that the first stage leaves as they are.
         display: progress and remarks.
     """
 
@@ -57,6 +61,7 @@ class Session:
     data: PlanData
     network: BlockModel
     base: dict[str, np.ndarray]
+    base_additions: list[dict[str, Any]]
     base_sha256: str
     start_version: int | None
     features: Features
@@ -64,6 +69,7 @@ class Session:
     whole_plan: Plan
     environment_now: dict[str, Any]
     display: Display
+    start_depth: int = 0
 
     @property
     def stages(self) -> list[StageRecord]:
@@ -73,18 +79,34 @@ class Session:
             for index, stage in enumerate(self.plan.stages)
         ]
 
-    def moved(self, index: int) -> MovedWeights:
-        """Returns what a stage moves."""
+    def adapt(self, index: int) -> list[MovedWeights]:
+        """Adds to the network what a stage's adaptation needs; returns what moves in each phase.
+
+        Raises:
+            InputError: what the network cannot do, or the stage's epochs do not allow.
+        """
+        stage = self.plan.stages[index]
         try:
-            return moved_weights(self.network, self.plan.stages[index].adaptation)
+            moved = adapt(self.network, stage.adaptation, derive_seed(self.plan.seed, "adaptation", stage.name))
+            phases_of(stage, moved)
         except InputError as error:
             raise InputError(f"stages[{index}].{error}") from None
+        return moved
 
-    def load(self, stage: StageRecord | None) -> None:
-        """Puts the network at a trained stage's weights, or at the run's start."""
-        assign_weights(self.network.named_weights(), self.base)
-        if stage is not None:
-            load_checkpoint(stage.folder, self.network, self.base_sha256)
+    def load(self, stage: StageRecord | None) -> str:
+        """Puts the network at a trained stage's weights, or at the run's start; returns the hash of all weights."""
+        if stage is None:
+            self.network.remove_additions()
+            restore_additions(self.network, self.base_additions)
+            assign_weights(self.network.named_weights(), self.base)
+            return self.base_sha256
+        started_here = checkpoint_facts(stage.folder).base_sha256 == self.base_sha256
+        base_sha256 = self.load(None if started_here else self.parent(stage))
+        return load_checkpoint(stage.folder, self.network, base_sha256)
+
+    def frozen_depth(self, stage: StageRecord | None) -> int:
+        """Returns how many leading blocks a trained stage left as they were; for the run's start, its first stage."""
+        return self.start_depth if stage is None else checkpoint_facts(stage.folder).frozen_depth
 
     def is_released(self, stage: StageRecord) -> bool:
         """Whether the gate promoted a stage, or a person did."""
@@ -147,6 +169,7 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
         data=data,
         network=network,
         base=read_weights(network.named_weights()),
+        base_additions=network.additions(),
         base_sha256=base_sha256,
         start_version=start_version,
         features=Features(network, data.sources, data.codes, display, CACHE_FOLDER / "prefix"),
@@ -155,8 +178,9 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
         environment_now=environment_now,
         display=display,
     )
-    for index in range(len(plan.stages)):
-        session.moved(index)
+    for index in reversed(range(len(plan.stages))):
+        session.start_depth = session.adapt(index)[-1].frozen_depth
+        session.load(None)
     return session
 
 
@@ -191,6 +215,10 @@ def _load_version(versions: ModelVersions, number: int, network: BlockModel) -> 
         raise InputError(
             f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(network.labels)}"
         )
+    try:
+        restore_additions(network, (manifest or {}).get("additions", []))
+    except ValueError as error:
+        raise InputError(f"start: version {number} is of another network than this plan's model: {error}") from None
     read_exported_weights(version.folder, network)
     if weights_sha256(network.named_weights()) != version.weights_sha256:
         raise InputError(

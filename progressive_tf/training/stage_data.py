@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
@@ -18,7 +17,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 MOST_SHOWN = 10
 
 
-def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights) -> Rows:
+def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None, frozen_depth: int) -> Rows:
     """Returns a stage's training and validation rows, as settled when it began; settles them if it has not.
 
     Raises:
@@ -37,7 +36,7 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
             rows.train,
             plan.data.quality,
             evaluation_keys=data.evaluation_keys,
-            embeddings=lambda wanted: session.features.embeddings(name, wanted, moved.frozen_depth, cache),
+            embeddings=lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache),
             seed=derive_seed(plan.seed, "label-noise", stage.name),
         )
     except InputError as error:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from pydantic import TypeAdapter
 
-from progressive_tf.adaptation.catalogue import METHODS, moved_weights
+from progressive_tf.adaptation.catalogue import ADDING, CHOOSING, PHASED, adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
-from progressive_tf.models.block_model import read_weights
+from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.plan.methods import Adaptation
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.display import Display
+from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import fit_stage
 
 SETTINGS: list[dict[str, Any]] = [
@@ -24,12 +27,26 @@ SETTINGS: list[dict[str, Any]] = [
     {"method": "full"},
     {"method": "top-blocks", "blocks": 0},
     {"method": "top-blocks", "blocks": 1},
+    {"method": "gradual", "blocks_per_phase": 2},
+    {"method": "lora", "rank": 2},
+    {"method": "lora", "rank": 3, "targets": ["output", "ffn"], "from_block": 2, "dropout": 0.1, "merge": False},
+    {"method": "adapter", "size": 4},
+    {"method": "adapter", "size": 3, "from_block": 2},
+    {"method": "bitfit"},
+    {"method": "prompt", "length": 3},
 ]
 IDS = ["-".join(str(value) for value in settings.values()) for settings in SETTINGS]
+ADDED = [settings for settings in SETTINGS if settings["method"] in ADDING]
+ADDED_IDS = [name for name, settings in zip(IDS, SETTINGS, strict=True) if settings in ADDED]
+SEED = 9
+
+
+def phases(network: Any, settings: dict[str, Any]) -> list[MovedWeights]:
+    return adapt(network, TypeAdapter(Adaptation).validate_python(settings), SEED)
 
 
 def moved_by(network: Any, settings: dict[str, Any]) -> MovedWeights:
-    return moved_weights(network, TypeAdapter(Adaptation).validate_python(settings))
+    return phases(network, settings)[-1]
 
 
 def names(moved: MovedWeights) -> list[str]:
@@ -37,7 +54,7 @@ def names(moved: MovedWeights) -> list[str]:
 
 
 def test_every_method_is_covered() -> None:
-    assert {settings["method"] for settings in SETTINGS} == set(METHODS)
+    assert {settings["method"] for settings in SETTINGS} == {*CHOOSING, *ADDING, *PHASED}
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
@@ -79,20 +96,97 @@ def test_an_epoch_changes_every_moved_weight_and_no_other(
         {
             "name": "one",
             "data": {"all": True},
-            "epochs": 1,
+            "epochs": 3 if settings["method"] == "gradual" else 1,
+            "early_stopping": None,
             "optimizer": {"name": "adamw", "learning_rate": 0.01},
             "adaptation": settings,
             "gate": [{"metric": "accuracy", "at_least": 0.5}],
         }
     )
-    moved = moved_weights(network, stage.adaptation)
-    examples = make_examples(network, 48, depth=moved.frozen_depth)
+    steps = adapt(network, stage.adaptation, SEED)
     before = read_weights(network.named_weights())
-    parts = examples.take(np.arange(32)), examples.take(np.arange(32, 48))
-    fit_stage(network, stage, moved, *parts, seed=1, folder=tmp_path / "stage", display=Display())
+
+    def examples(depth: int) -> tuple[Examples, Examples]:
+        made = make_examples(network, 48, depth=depth)
+        return made.take(np.arange(32)), made.take(np.arange(32, 48))
+
+    fit_stage(network, stage, steps, examples, seed=1, folder=tmp_path / "stage", display=Display())
     after = read_weights(network.named_weights())
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    assert changed == set(names(moved))
+    # The first of LoRA's two matrices has no gradient while the second is zero: it moves from the second step on.
+    assert changed == set(names(steps[-1]))
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
+def test_each_phase_moves_what_the_one_before_it_moved(network: Any, settings: dict[str, Any]) -> None:
+    steps = phases(network, settings)
+    for earlier, later in zip(steps, steps[1:], strict=False):
+        assert set(names(earlier)) < set(names(later))
+        assert later.frozen_depth < earlier.frozen_depth
+
+
+@pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
+def test_additions_come_back_from_their_description(make_network: Callable[..., Any], settings: dict[str, Any]) -> None:
+    network, other = make_network(), make_network()
+    phases(network, settings)
+    shift(network)
+    described = json.loads(json.dumps(network.additions()))
+    assert described
+    restore_additions(other, described)
+    assert other.additions() == network.additions() == described
+    assign_weights(other.named_weights(), read_weights(network.named_weights()))
+    np.testing.assert_array_equal(logits(other), logits(network))
+    restore_additions(other, described)
+    assert other.additions() == described, "what is there is not added again"
+    other.remove_additions()
+    assert not other.additions()
+    assert [weight.name for weight in other.named_weights()] == [
+        weight.name for weight in make_network().named_weights()
+    ]
+
+
+@pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
+def test_adapting_again_adds_nothing(network: Any, settings: dict[str, Any]) -> None:
+    first = phases(network, settings)[-1]
+    again = phases(network, settings)[-1]
+    assert names(again) == names(first)
+    assert all(one.variable is two.variable for one, two in zip(first.weights, again.weights, strict=True))
+
+
+@pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
+def test_merging_keeps_the_predictions(network: Any, settings: dict[str, Any]) -> None:
+    phases(network, settings)
+    shift(network)
+    before = logits(network)
+    merge_additions(network)
+    kept = settings["method"] != "lora" or not settings.get("merge", True)
+    assert bool(network.additions()) == kept
+    np.testing.assert_allclose(logits(network), before, atol=1e-5)
+    merge_additions(network, everything=True)
+    assert bool(network.additions()) == (settings["method"] != "lora")
+    np.testing.assert_allclose(logits(network), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
+def test_the_seed_decides_how_additions_start(make_network: Callable[..., Any], settings: dict[str, Any]) -> None:
+    values = []
+    for seed in (1, 1, 2):
+        network = make_network()
+        moved = adapt(network, TypeAdapter(Adaptation).validate_python(settings), seed)[-1]
+        values.append(np.concatenate([weight.variable.numpy().ravel() for weight in moved.weights]))
+    np.testing.assert_array_equal(values[0], values[1])
+    assert not np.array_equal(values[0], values[2])
+
+
+def shift(network: Any) -> None:
+    """Moves every weight a little, as training would."""
+    generator = np.random.default_rng(0)
+    for weight in network.named_weights():
+        weight.variable.assign_add(generator.normal(scale=0.1, size=weight.variable.shape).astype(np.float32))
+
+
+def logits(network: Any) -> np.ndarray:
+    return network(network.preprocess(tf.constant(["good thinga", "bad thingb thingc thingd", "fine"]))).numpy()
 
 
 def test_more_top_blocks_than_there_are_is_refused(network: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from progressive_tf.adaptation.catalogue import moved_weights
+from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.models.block_model import BlockModel, read_weights
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.display import Display, FitDisplay
@@ -79,12 +79,12 @@ def fit(
     **further: Any,
 ) -> Fitted:
     """Trains on the first rows of the examples and validates on the rest."""
+    parts = examples.take(np.arange(train)), examples.take(np.arange(train, len(examples.rows)))
     return fit_stage(
         network,
         settings,
-        moved_weights(network, settings.adaptation),
-        examples.take(np.arange(train)),
-        examples.take(np.arange(train, len(examples.rows))),
+        adapt(network, settings.adaptation, SEED),
+        lambda frozen_depth: parts,
         SEED,
         folder,
         display or quiet(),

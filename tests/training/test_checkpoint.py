@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from fitting import same, values
 
+from progressive_tf.adaptation.moved_weights import MovedWeights, WeightGroup
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.block_model import assign_weights
-from progressive_tf.training.backup import Backup, load_arrays, save_arrays
+from progressive_tf.training.backup import Backup, load_arrays, load_names, save_arrays
 from progressive_tf.training.checkpoint import (
+    CheckpointFacts,
+    checkpoint_facts,
     checkpoint_file,
-    checkpoint_sha256,
-    checkpoint_weight_names,
     load_checkpoint,
     save_checkpoint,
     weights_sha256,
@@ -24,8 +25,8 @@ BASE = "b" * 64
 
 
 @pytest.fixture
-def moved(network: Any) -> list[Any]:
-    return network.named_weights()[-4:]
+def moved(network: Any) -> MovedWeights:
+    return MovedWeights((WeightGroup("last", tuple(network.named_weights()[-4:])),), 2)
 
 
 @pytest.fixture
@@ -34,9 +35,9 @@ def start(network: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def saved(network: Any, moved: list[Any], start: dict[str, np.ndarray], tmp_path: Path) -> dict[str, np.ndarray]:
+def saved(network: Any, moved: MovedWeights, start: dict[str, np.ndarray], tmp_path: Path) -> dict[str, np.ndarray]:
     """Changes the moved weights and saves them; returns the values of all weights then, and undoes the change."""
-    for weight in moved:
+    for weight in moved.weights:
         weight.variable.assign(weight.variable + 1.0)
     save_checkpoint(tmp_path, network, moved, BASE)
     changed = values(network)
@@ -45,17 +46,20 @@ def saved(network: Any, moved: list[Any], start: dict[str, np.ndarray], tmp_path
 
 
 def test_a_checkpoint_brings_back_every_weight(
-    network: Any, moved: list[Any], saved: dict[str, np.ndarray], tmp_path: Path
+    network: Any, moved: MovedWeights, saved: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     assert not same(values(network), saved)
     digest = load_checkpoint(tmp_path, network, BASE)
     assert same(values(network), saved)
-    assert digest == checkpoint_sha256(tmp_path) == weights_sha256(network.named_weights())
-    assert checkpoint_weight_names(tmp_path) == {weight.name for weight in moved}
+    assert checkpoint_facts(tmp_path) == CheckpointFacts(BASE, weights_sha256(network.named_weights()), 2)
+    assert digest == checkpoint_facts(tmp_path).weights_sha256
+    assert load_names(checkpoint_file(tmp_path))[0] == {weight.name for weight in moved.weights}
 
 
 def test_other_start_weights_are_refused(network: Any, saved: dict[str, np.ndarray], tmp_path: Path) -> None:
-    with pytest.raises(ProgressiveError, match=r"made from start weights bbbbbbbbbbbb, this run's are aaaaaaaaaaaa"):
+    with pytest.raises(
+        ProgressiveError, match=r"made from weights bbbbbbbbbbbb, those it would be put onto are aaaaaaaaaaaa"
+    ):
         load_checkpoint(tmp_path, network, "a" * 64)
 
 
@@ -91,7 +95,7 @@ def test_a_truncated_checkpoint_is_one_clear_error(
     path = checkpoint_file(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    for read in (lambda: load_checkpoint(tmp_path, network, BASE), lambda: checkpoint_sha256(tmp_path)):
+    for read in (lambda: load_checkpoint(tmp_path, network, BASE), lambda: checkpoint_facts(tmp_path)):
         with pytest.raises(ProgressiveError, match=r"weights\.safetensors: .*damaged"):
             read()
 
@@ -114,7 +118,7 @@ def backup(path: Path) -> Backup:
 
     made = Backup(
         epochs_done=2,
-        finished=False,
+        phase_finished=False,
         learning_rate=0.1 + 0.2,
         history=[{"epoch": 1, "loss": 1 / 3}, {"epoch": 2, "loss": 2.0**-30}],
         callbacks={"plateau": {"wait": 1, "best": 1e-17, "cooldown_counter": 0}},
@@ -129,7 +133,7 @@ def backup(path: Path) -> Backup:
 def test_a_backup_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     made = backup(tmp_path / "backup" / "state.safetensors")
     read = Backup.load(tmp_path / "backup" / "state.safetensors")
-    scalars = ("epochs_done", "finished", "learning_rate", "history", "callbacks")
+    scalars = ("epochs_done", "phase_finished", "learning_rate", "history", "callbacks")
     assert [getattr(read, name) for name in scalars] == [getattr(made, name) for name in scalars]
     assert same(read.weights, made.weights)
     assert same(read.best, made.best)

@@ -8,7 +8,7 @@ import pytest
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.training import backup
-from progressive_tf.training.checkpoint import checkpoint_file, checkpoint_sha256, checkpoint_weight_names
+from progressive_tf.training.checkpoint import CheckpointFacts, checkpoint_facts, checkpoint_file
 
 
 class NamesOnly:
@@ -31,21 +31,20 @@ class NamesOnly:
         return dict(self._stream.metadata())
 
 
-def test_names_and_hash_are_read_without_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facts_are_read_without_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = {"head/kernel": np.zeros((8, 2), np.float32), "head/bias": np.zeros(2, np.float32)}
-    backup.save_arrays(checkpoint_file(tmp_path), arrays, {"base_sha256": "b", "weights_sha256": "w"})
+    facts = {"base_sha256": "b", "weights_sha256": "w", "frozen_depth": 3}
+    backup.save_arrays(checkpoint_file(tmp_path), arrays, facts)
     safe_open = backup.safe_open
     monkeypatch.setattr(backup, "safe_open", lambda *arguments, **options: NamesOnly(safe_open(*arguments, **options)))
-    assert checkpoint_weight_names(tmp_path) == set(arrays)
-    assert checkpoint_sha256(tmp_path) == "w"
+    assert checkpoint_facts(tmp_path) == CheckpointFacts(**facts)
 
 
 def test_damage_is_one_clear_error(tmp_path: Path) -> None:
     path = checkpoint_file(tmp_path)
     backup.save_arrays(path, {"head/bias": np.zeros(2, np.float32)}, {"base_sha256": "b"})
     with pytest.raises(ProgressiveError, match=r"weights\.safetensors: the file is damaged \('weights_sha256'\)"):
-        checkpoint_sha256(tmp_path)
+        checkpoint_facts(tmp_path)
     path.write_bytes(path.read_bytes()[:-3])
-    for read in (checkpoint_weight_names, checkpoint_sha256):
-        with pytest.raises(ProgressiveError, match=r"weights\.safetensors: the file is damaged"):
-            read(tmp_path)
+    with pytest.raises(ProgressiveError, match=r"weights\.safetensors: the file is damaged"):
+        checkpoint_facts(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
 
-from progressive_tf.adaptation.catalogue import moved_weights
+from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.seeds import derive_seed
@@ -24,11 +24,22 @@ from progressive_tf.training.examples import training_dataset
 from progressive_tf.training.features import Features
 from progressive_tf.training.fit import Fitted
 from progressive_tf.training.losses import make_loss
-from progressive_tf.training.optimizers import make_optimizer, optimizer_state
+from progressive_tf.training.objectives import Classification
 from progressive_tf.training.random_state import reset_random_layers
 from progressive_tf.training.stage_model import StageModel
+from progressive_tf.training.stage_optimizer import StageOptimizer
 
-HISTORY = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "examples_per_second", "seconds"]
+HISTORY = [
+    "epoch",
+    "phase",
+    "loss",
+    "accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "examples_per_second",
+    "seconds",
+]
 
 # Every optimizer, every schedule and both monitors appear; dropout is on in all of them.
 RESUMABLE: dict[str, dict[str, Any]] = {
@@ -102,7 +113,7 @@ def test_best_weights_are_restored_also_after_the_last_epoch(
     assert fitted.epochs == 4
     assert fitted.best_epoch == best_of(fitted) < 4, "the test's rate does not make later epochs worse"
     kept = Backup.load(backup_file(tmp_path))
-    assert kept.finished
+    assert kept.phase_finished
     for weight in network.named_weights():
         np.testing.assert_array_equal(weight.variable.numpy(), kept.best[weight.name])
     features = Features(network, {}, {}, fitting.quiet(), tmp_path)
@@ -194,10 +205,9 @@ def test_a_fit_is_its_steps_one_after_the_other(
 
     stepped = make_network()
     examples = make_examples(stepped).take(np.arange(fitting.TRAIN))
-    moved = moved_weights(stepped, settings.adaptation)
-    optimizer = make_optimizer(settings.optimizer, [weight.variable for weight in moved.weights])
-    model = StageModel(stepped, moved, 0, settings.optimizer)
-    model.compile(optimizer, make_loss(settings.loss))
+    [moved] = adapt(stepped, settings.adaptation, fitting.SEED)
+    updates = StageOptimizer(stepped, moved, settings.optimizer)
+    model = StageModel(stepped, moved, 0, Classification(make_loss(settings.loss)), updates)
     batches = training_dataset(
         examples, settings.batch_size, lambda epoch: derive_seed(fitting.SEED, "shuffle", "one", epoch), 0
     )
@@ -205,7 +215,7 @@ def test_a_fit_is_its_steps_one_after_the_other(
         reset_random_layers(stepped, fitting.SEED, "one", epoch)
         for batch in batches:
             model.train_step(batch)
-    for one, other in zip(fitted.optimizer, optimizer_state(optimizer), strict=True):
+    for one, other in zip(fitted.optimizer, updates.state(), strict=True):
         assert np.linalg.norm(one - other) <= 0.01 * np.linalg.norm(other) + 1e-5
     for weight, value in values(network).items():
         np.testing.assert_allclose(values(stepped)[weight], value, atol=2e-4, err_msg=weight)
@@ -228,7 +238,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_epoch(
     assert "Lower optimizer.learning_rate or set optimizer.clip_norm" in str(raised.value)
     kept = Backup.load(backup_file(tmp_path))
     assert kept.epochs_done == 1
-    assert not kept.finished
+    assert not kept.phase_finished
     assert all(np.isfinite(value).all() for value in kept.weights.values())
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
 

@@ -8,18 +8,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from progressive_tf.adaptation.catalogue import moved_weights
+from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.training.losses import make_loss
-from progressive_tf.training.optimizers import make_optimizer
+from progressive_tf.training.objectives import Classification
 from progressive_tf.training.stage_model import StageModel
+from progressive_tf.training.stage_optimizer import StageOptimizer
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 @pytest.fixture
 def quiet_network(make_network: Callable[..., Any]) -> Any:
-    """A network whose head has no dropout; with the blocks frozen, training and inference are the same."""
-    return make_network(dropout=0.0)
+    """A network without dropout: training and inference are the same."""
+    network = make_network(dropout=0.0)
+    for layer in network.submodules:
+        if isinstance(layer, tf.keras.layers.Dropout):
+            layer.rate = 0.0
+    return network
 
 
 @pytest.fixture
@@ -35,11 +40,9 @@ def model_for(
         **{"adaptation": {"method": "head"}} | changes,
         optimizer={"name": "sgd", "learning_rate": 1.0, "momentum": 0.0} | (optimizer or {}),
     )
-    moved = moved_weights(network, stage.adaptation)
-    model = StageModel(network, moved, 0, stage.optimizer, penalties)
-    variables = [weight.variable for weight in moved.weights]
-    model.compile(make_optimizer(stage.optimizer, variables), make_loss(stage.loss))
-    return model
+    [moved] = adapt(network, stage.adaptation, fitting.SEED)
+    updates = StageOptimizer(network, moved, stage.optimizer)
+    return StageModel(network, moved, 0, Classification(make_loss(stage.loss)), updates, penalties)
 
 
 def numpy_loss_and_accuracy(network: Any, batch: Batch) -> tuple[float, float]:

@@ -33,11 +33,17 @@ class EarlyStopping(tf.keras.callbacks.EarlyStopping):
             setattr(self, key, value)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Decides whether to stop, and keeps the weights of the best epoch."""
+        """Decides whether to stop, keeps the weights of the best epoch, and goes back to them when it stops."""
         before = self.best
         super().on_epoch_end(epoch, logs)
         if self.best != before:
             self.best_values = read_weights(self._weights)
+        if self.model.stop_training:
+            self.restore_best()
+
+    def begin_phase(self) -> None:
+        """Prepares for another phase of the same stage: its patience starts anew, the best epoch so far stands."""
+        self._restored = self.state() | {"wait": 0}
 
     def restore_best(self) -> None:
         """Puts the best epoch's weights into the network."""
@@ -51,4 +57,5 @@ class EarlyStopping(tf.keras.callbacks.EarlyStopping):
         """Takes over the state that another process saved."""
         self._restored = dict(state)
         self.best_values = best_values
-        self.best_epoch = state["best_epoch"]
+        for key, value in state.items():
+            setattr(self, key, value)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
 import pandas as pd
 import tensorflow as tf
 
+from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.files import atomic_path
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.training.backup import Backup
 from progressive_tf.training.callbacks.early_stopping import EarlyStopping
 from progressive_tf.training.callbacks.learning_rate import PlateauRate
-from progressive_tf.training.optimizers import optimizer_state
 from progressive_tf.training.random_state import reset_random_layers
 from progressive_tf.training.stage_model import StageModel
 
@@ -28,10 +29,12 @@ class EpochRecord(tf.keras.callbacks.Callback):
     Args:
         folder: the stage's folder.
         history: rows of the epochs that are already done.
-        epochs: epochs of the stage.
+        phase: number of the phase, from 1.
+        last_epoch: the stage's epoch after which the phase ends, from 1.
         examples: training examples per epoch.
         seed: the plan's seed.
         stage: the stage's name.
+        moved: what the stage moves, in all of its phases.
         early_stopping: or None.
         plateau: or None.
     """
@@ -40,20 +43,24 @@ class EpochRecord(tf.keras.callbacks.Callback):
         self,
         folder: Path,
         history: list[dict[str, float]],
-        epochs: int,
+        phase: int,
+        last_epoch: int,
         examples: int,
         seed: int,
         stage: str,
+        moved: MovedWeights,
         early_stopping: EarlyStopping | None,
         plateau: PlateauRate | None,
     ) -> None:
         super().__init__()
         self.history = history
         self._folder = folder
-        self._epochs = epochs
+        self._phase = phase
+        self._last_epoch = last_epoch
         self._examples = examples
         self._seed = seed
         self._stage = stage
+        self._moved = moved
         self._early_stopping = early_stopping
         self._plateau = plateau
         self._rate = 0.0
@@ -73,7 +80,8 @@ class EpochRecord(tf.keras.callbacks.Callback):
         """Writes history.csv and the backup."""
         model: StageModel = self.model
         seconds = time.perf_counter() - self._started
-        row = {"epoch": epoch + 1} | {name: float((logs or {})[name]) for name in MEASURES}
+        row: dict[str, float] = {"epoch": epoch + 1, "phase": self._phase}
+        row |= {name: float((logs or {}).get(name, math.nan)) for name in MEASURES}
         row |= {
             "learning_rate": self._rate,
             "examples_per_second": round(self._examples / seconds, 1),
@@ -83,7 +91,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
         write_history(self._folder / "history.csv", self.history)
         Backup(
             epochs_done=epoch + 1,
-            finished=bool(model.stop_training) or epoch + 1 == self._epochs,
+            phase_finished=bool(model.stop_training) or epoch + 1 == self._last_epoch,
             learning_rate=float(model.optimizer.learning_rate),
             history=self.history,
             callbacks={
@@ -91,9 +99,9 @@ class EpochRecord(tf.keras.callbacks.Callback):
                 for name, callback in (("early_stopping", self._early_stopping), ("plateau", self._plateau))
                 if callback is not None
             },
-            weights=read_weights(model.moved.weights),
+            weights=read_weights(self._moved.weights),
             best=self._early_stopping.best_values if self._early_stopping is not None else {},
-            optimizer=optimizer_state(model.optimizer),
+            optimizer=model.stage_optimizer.state(),
         ).save(backup_file(self._folder))
 
 

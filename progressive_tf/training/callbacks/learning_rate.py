@@ -65,6 +65,12 @@ class PlateauRate(tf.keras.callbacks.ReduceLROnPlateau):
         """Returns what a restart needs."""
         return {"wait": int(self.wait), "best": float(self.best), "cooldown_counter": int(self.cooldown_counter)}
 
+    def begin_phase(self) -> None:
+        """Prepares for another phase of the same stage: its patience starts anew, the best loss so far stands."""
+        self._restored = self.state() | {"wait": 0}
+
     def restore(self, state: dict[str, float]) -> None:
         """Takes over the state that another process saved."""
         self._restored = dict(state)
+        for key, value in state.items():
+            setattr(self, key, value)

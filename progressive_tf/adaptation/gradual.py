@@ -1,0 +1,23 @@
+"""Gradual unfreezing: the head first, then block after block from the top (Howard & Ruder 2018)."""
+
+from __future__ import annotations
+
+from progressive_tf.adaptation.moved_weights import MovedWeights, move_from
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.plan.methods import GradualAdaptation
+
+
+def gradual(network: BlockModel, settings: GradualAdaptation) -> list[MovedWeights]:
+    """Returns what moves in each phase, from the head alone to every block.
+
+    Raises:
+        InputError: a phase would add more blocks than the network has.
+    """
+    available = len(network.blocks)
+    if settings.blocks_per_phase > available:
+        raise InputError(
+            f"adaptation.blocks_per_phase: {settings.blocks_per_phase} asked, the network has {available}; lower it"
+        )
+    firsts = [*range(available, 0, -settings.blocks_per_phase), 0]
+    return [move_from(network, first) for first in firsts]

@@ -1,0 +1,48 @@
+"""What a phase of training minimises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import tensorflow as tf
+
+from progressive_tf.models.block_model import BlockModel, State
+
+
+class Objective(ABC):
+    """A loss over a batch of states and labels.
+
+    Attributes:
+        measures_accuracy: whether `outputs` are logits.
+    """
+
+    measures_accuracy: bool
+
+    @abstractmethod
+    def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
+        """Returns what the loss looks at, float32 [batch, …], given the state before block `first_block`."""
+
+    @abstractmethod
+    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the mean over the batch, a scalar; labels int32 [batch]."""
+
+
+class Classification(Objective):
+    """A classification loss over logits.
+
+    Args:
+        loss: of (one-hot labels [batch, classes], logits [batch, classes]), averaged over the batch.
+    """
+
+    measures_accuracy = True
+
+    def __init__(self, loss: tf.keras.losses.Loss) -> None:
+        self._loss = loss
+
+    def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
+        """Returns logits, float32 [batch, classes]."""
+        return network(state, training=training, first_block=first_block)
+
+    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the mean loss."""
+        return self._loss(tf.one_hot(labels, outputs.shape[-1]), outputs)

@@ -1,0 +1,112 @@
+"""The optimizers of a stage: one for all moved weights, or one per block where their rates or steps differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.plan.methods import Optimizer
+from progressive_tf.training.optimizers import decay_weights, make_optimizer, optimizer_state
+
+
+@dataclass(frozen=True)
+class OptimizerGroup:
+    """The moved weights of some blocks, and the optimizer that updates them.
+
+    Attributes:
+        blocks: names of the blocks, or of the head.
+        variables: what it updates.
+        rate_scale: its learning rate in rates of the leading optimizer.
+        optimizer: with its state already created.
+    """
+
+    blocks: tuple[str, ...]
+    variables: tuple[tf.Variable, ...]
+    rate_scale: float
+    optimizer: tf.keras.optimizers.legacy.Optimizer
+
+
+class StageOptimizer:
+    """Updates the moved weights of a stage.
+
+    With one optimizer per block, each counts its own steps, so that the bias correction of Adam is right for a block
+    that begins to move later than others.
+
+    Args:
+        network: orders the blocks.
+        moved: all weights that the stage moves.
+        settings: the plan's optimizer section.
+        block_decay: each block's rate is that of the block above divided by this (Howard & Ruder 2018, section 3.2);
+            None for one rate.
+        per_block: whether each block has an optimizer of its own even without `block_decay`.
+    """
+
+    def __init__(
+        self,
+        network: BlockModel,
+        moved: MovedWeights,
+        settings: Optimizer,
+        block_decay: float | None = None,
+        per_block: bool = False,
+    ) -> None:
+        self.settings = settings
+        parts = [(group,) for group in moved.groups] if per_block or block_decay is not None else [moved.groups]
+        scales = rate_scales(network, block_decay)
+        self.groups: list[OptimizerGroup] = []
+        for part in reversed(parts):  # the head's is made first: the others follow its rate
+            variables = tuple(weight.variable for group in part for weight in group.weights)
+            scale = scales[part[-1].block]
+            rate = self._scaled_rate(scale) if self.groups else settings.learning_rate
+            optimizer = make_optimizer(settings, variables, rate)
+            self.groups.insert(0, OptimizerGroup(tuple(group.block for group in part), variables, scale, optimizer))
+
+    @property
+    def leading(self) -> tf.keras.optimizers.legacy.Optimizer:
+        """The optimizer of the head, whose rate all others follow."""
+        return self.groups[-1].optimizer
+
+    def _scaled_rate(self, scale: float) -> Callable[[], tf.Tensor]:
+        return lambda: self.leading.learning_rate * scale
+
+    def apply(self, gradients: Sequence[tf.Tensor], moved: MovedWeights) -> None:
+        """Updates the weights of `moved`, in its order: gradients clipped together, weights decayed, one step each."""
+        if self.settings.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm)
+        by_variable = {id(weight.variable): gradient for weight, gradient in zip(moved.weights, gradients, strict=True)}
+        rate = self.leading.learning_rate
+        for group in self.groups:
+            variables = [variable for variable in group.variables if id(variable) in by_variable]
+            if variables:
+                decay_weights(self.settings, rate * group.rate_scale, variables)
+                group.optimizer.apply_gradients([(by_variable[id(variable)], variable) for variable in variables])
+
+    def state(self) -> list[np.ndarray]:
+        """Returns step counts and slots, group by group."""
+        return [value for group in self.groups for value in optimizer_state(group.optimizer)]
+
+    def restore(self, state: Sequence[np.ndarray]) -> None:
+        """Takes over what `state` returned for the same groups.
+
+        Raises:
+            ValueError: another number of arrays, or other shapes.
+        """
+        here, there = [value.shape for value in self.state()], [np.shape(value) for value in state]
+        if here != there:
+            raise ValueError(f"{len(here)} arrays expected, {len(there)} came, or their shapes differ")
+        begin = 0
+        for group in self.groups:
+            count = len(optimizer_state(group.optimizer))
+            group.optimizer.set_weights(list(state[begin : begin + count]))
+            begin += count
+
+
+def rate_scales(network: BlockModel, block_decay: float | None) -> dict[str, float]:
+    """Returns each block's rate in rates of the head: 1 / block_decay^d, d blocks below the head."""
+    names = [block.name for block in network.blocks]
+    decay = block_decay or 1.0
+    return {name: decay ** -(len(names) - index) for index, name in enumerate(names)} | {network.head.name: 1.0}
