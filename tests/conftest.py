@@ -45,22 +45,27 @@ def network(make_network: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def make_examples() -> Callable[..., Any]:
-    """Returns examples of generated sentences for a network, with kept prefix outputs where a depth is given."""
+def make_examples(tmp_path: Path) -> Callable[..., Any]:
+    """Returns examples of generated sentences for a network, with stored prefix outputs where a depth is given."""
     from progressive_tf.data.tokens import TokenStore
     from progressive_tf.training.examples import Examples
-    from progressive_tf.training.prefix import PrefixOutputs
+    from progressive_tf.training.prefix.folder import CacheFolder
+    from progressive_tf.training.prefix.identity import prefix_sha256
+    from progressive_tf.training.prefix.outputs import PrefixOutputs
+    from progressive_tf.training.prefix.store import PrefixStore
 
-    def make(network: Any, count: int = 60, depth: int = 0, dtype: str = "float16") -> Any:
+    def make(network: Any, count: int = 60, depth: int = 0, dtype: str = "float16", stored: bool = True) -> Any:
         texts, labels = tiny.sentences(count)
         tokens = TokenStore(
             count, lambda rows: [texts[row] for row in rows], network.preprocess.token_ids, len(tiny.VOCABULARY)
         )
         rows = np.arange(count)
         tokens.add(rows)
-        prefix = PrefixOutputs(network, tokens, depth, dtype) if depth else None
-        if prefix is not None:
-            prefix.add(rows)
+        if not depth:
+            return Examples(tokens, rows, labels)
+        store = PrefixStore(CacheFolder(tmp_path / "prefix"), prefix_sha256(network, depth, dtype))
+        prefix = PrefixOutputs(network, tokens, depth, dtype, store if stored else None)
+        prefix.add(rows, limit=1e9)
         return Examples(tokens, rows, labels, prefix)
 
     return make

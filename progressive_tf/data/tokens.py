@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from progressive_tf.data.ragged import padded, ranges
+
 TEXTS_AT_ONCE = 2048
 
 
@@ -52,18 +54,22 @@ class TokenStore:
         """Returns the number of tokens of each row, int32; rows must have been added."""
         return self._lengths[indices]
 
+    @property
+    def rows(self) -> int:
+        """How many rows the source has."""
+        return len(self._lengths)
+
     def token_ids(self, index: int) -> np.ndarray:
         """Returns one row's token ids, [length]."""
         start = self._starts[index]
         return self._values[start : start + self._lengths[index]]
 
+    def flat_token_ids(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the token ids of several rows, one after the other."""
+        return self._values[ranges(self._starts[indices], self._lengths[indices])]
+
 
 def token_state(tokens: TokenStore, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
     """Returns `input_ids` int32 and `mask` float32, both [batch, length], padded with zeros."""
-    input_ids = np.zeros((len(rows), length), np.int32)
-    mask = np.zeros((len(rows), length), np.float32)
-    for position, row in enumerate(rows):
-        ids = tokens.token_ids(row)
-        input_ids[position, : len(ids)] = ids
-        mask[position, : len(ids)] = 1.0
+    input_ids, mask = padded(tokens.flat_token_ids(rows), tokens.lengths(rows), length, np.dtype(np.int32))
     return {"input_ids": input_ids, "mask": mask}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ import tensorflow as tf
 from progressive_tf.data.batching import fixed_batches, padded_length, training_batches
 from progressive_tf.data.tokens import TokenStore, token_state
 from progressive_tf.plan.methods import TokenBudget
-from progressive_tf.training.prefix import PrefixOutputs
+from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 State = dict[str, np.ndarray]
 
@@ -24,40 +24,49 @@ class Examples:
         tokens: the source's token ids; every row of `rows` has been added.
         rows: int64 [n] indices into the source.
         labels: int32 [n] indices into the plan's labels.
-        prefix: kept outputs of the frozen blocks, or None to start from the tokens.
-        frozen_depth: leading blocks that are frozen.
-        frozen_dtype: what the output of the frozen blocks is rounded to, kept or not.
+        prefix: outputs of the frozen blocks, or None where no block is frozen.
     """
 
     tokens: TokenStore
     rows: np.ndarray
     labels: np.ndarray
     prefix: PrefixOutputs | None = None
-    frozen_depth: int = 0
-    frozen_dtype: str = "float32"
 
     @property
     def first_block(self) -> int:
-        """The block that the states of these examples are the input of."""
+        """The block that the states of these examples are the input of: the frozen depth."""
         return self.prefix.depth if self.prefix is not None else 0
+
+    @property
+    def state_spec(self) -> dict[str, tf.TensorSpec]:
+        """The signature of states, with batch and length left open."""
+        mask = tf.TensorSpec([None, None], tf.float32)
+        if self.prefix is not None:
+            return {"hidden": tf.TensorSpec([None, None, self.prefix.width], tf.float32), "mask": mask}
+        return {"input_ids": tf.TensorSpec([None, None], tf.int32), "mask": mask}
 
     def take(self, positions: np.ndarray) -> Examples:
         """Returns some of the examples."""
         return replace(self, rows=self.rows[positions], labels=self.labels[positions])
 
     def state(self, positions: np.ndarray, length: int | None = None) -> State:
-        """Returns the padded state of some examples: arrays [batch, length, …] with their `mask`."""
+        """Returns the padded state of some examples: arrays [batch, length, …] with their `mask`.
+
+        Args:
+            positions: which of the examples.
+            length: what their tokens are padded to, the longest's bucket by default.
+        """
         rows = self.rows[positions]
-        lengths = self.tokens.lengths(rows)
-        length = length or padded_length(lengths.max())
+        length = length or padded_length(self.tokens.lengths(rows).max())
+        return next(self.states([positions], [length]))
+
+    def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
+        """Yields the state of each batch of positions; outputs that are not stored are computed for many at once."""
+        rows = [self.rows[positions] for positions in batches]
+        lengths = lengths or [padded_length(self.tokens.lengths(batch).max()) for batch in rows]
         if self.prefix is not None:
-            return self.prefix.state(rows, length)
-        return token_state(self.tokens, rows, length)
-
-
-def state_spec(state: State) -> dict[str, tf.TensorSpec]:
-    """Returns the signature of states like this one, with batch and length left open."""
-    return {key: tf.TensorSpec([None, None, *value.shape[2:]], value.dtype) for key, value in state.items()}
+            return self.prefix.states(list(zip(rows, lengths, strict=True)))
+        return (token_state(self.tokens, batch, length) for batch, length in zip(rows, lengths, strict=True))
 
 
 def training_dataset(
@@ -88,9 +97,9 @@ def evaluation_dataset(examples: Examples) -> tf.data.Dataset:
 
 def _dataset(examples: Examples, batches: Callable[[], Sequence[np.ndarray]]) -> tf.data.Dataset:
     def generate() -> object:
-        for positions in batches():
-            yield examples.state(positions), examples.labels[positions]
+        epoch = batches()
+        for positions, state in zip(epoch, examples.states(epoch), strict=True):
+            yield state, examples.labels[positions]
 
-    spec = state_spec(examples.state(np.array([0])))
-    signature = (spec, tf.TensorSpec([None], tf.int32))
+    signature = (examples.state_spec, tf.TensorSpec([None], tf.int32))
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,32 +13,37 @@ import tensorflow as tf
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
 from progressive_tf.data.source import Source
 from progressive_tf.data.tokens import TokenStore
+from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.classification_head import mean_pooling
 from progressive_tf.plan.methods import Cache
-from progressive_tf.training.checkpoint import weights_sha256
 from progressive_tf.training.display import Display
-from progressive_tf.training.examples import Examples, state_spec
-from progressive_tf.training.prefix import MEMORY_LIMIT_BYTES, PrefixOutputs, estimated_bytes
+from progressive_tf.training.examples import Examples
+from progressive_tf.training.prefix.folder import CacheFolder
+from progressive_tf.training.prefix.identity import prefix_sha256, storing_pays
+from progressive_tf.training.prefix.outputs import PrefixOutputs
+from progressive_tf.training.prefix.store import PrefixStore
+from progressive_tf.training.prefix.summary import PrefixUse
 
 BAR_FROM_ROWS = 500
 
 
 @dataclass(frozen=True)
 class PrefixKey:
-    """What outputs of frozen blocks depend on."""
+    """What outputs of frozen blocks depend on, and whether they are stored."""
 
     source: str
     depth: int
     dtype: str
-    weights_sha256: str
+    stored: bool
+    sha256: str
 
 
 class Features:
     """Prepares examples for one network, and computes its outputs.
 
     Args:
-        network: changed in place from stage to stage; kept outputs are told apart by the hash of its frozen weights.
+        network: changed in place from stage to stage; outputs are told apart by the hash of its frozen weights.
         sources: by name.
         labels: source name → int32 [rows] indices into the plan's labels.
         display: shows long work.
@@ -56,38 +62,73 @@ class Features:
         self._sources = sources
         self._labels = labels
         self._display = display
-        self._folder = folder
+        self._folder = CacheFolder(folder)
         self._tokens: dict[str, TokenStore] = {}
+        self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
-        self._functions: dict[tuple[str, int], Callable[..., tf.Tensor]] = {}
+        self._functions: dict[tuple[str, int, str], Callable[..., tf.Tensor]] = {}
 
-    def examples(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Examples:
-        """Returns rows of a source, with the outputs of the first `depth` blocks where they fit into memory."""
+    def check_storage(self, depth: int, cache: Cache) -> None:
+        """Makes sure that what a stage wants to store can be.
+
+        Raises:
+            InputError: the folder cannot be made or written.
+        """
+        if self._is_stored(depth, cache):
+            self._folder.check()
+
+    def examples(self, source: str, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None = None) -> Examples:
+        """Returns rows of a source as inputs of the block after the first `depth`, whose outputs are stored first.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it; a row may stand in it more than once.
+            depth: how many leading blocks are frozen.
+            cache: how their outputs are kept.
+            epochs: how often a stage is about to train on them; says in the log what storing saves.
+
+        Raises:
+            InputError: outputs are to be stored, and the folder cannot be made or written.
+        """
         tokens = self._tokens_of(source, rows)
-        prefix = self._prefix(source, tokens, rows, depth, cache.dtype) if depth else None
-        return Examples(tokens, rows, self._labels[source][rows], prefix, depth, cache.dtype)
+        prefix = self._prefix(source, tokens, rows, depth, cache, epochs) if depth else None
+        return Examples(tokens, rows, self._labels[source][rows], prefix)
 
     def probabilities(self, examples: Examples) -> np.ndarray:
         """Returns class probabilities at the network's present weights, float64 [n, classes]."""
         network, first = self.network, examples.first_block
-        depth, dtype = examples.frozen_depth, examples.frozen_dtype
 
         def softmax(state: dict[str, tf.Tensor]) -> tf.Tensor:
-            return tf.nn.softmax(network(state, first_block=first, frozen_depth=depth, frozen_dtype=dtype))
+            return tf.nn.softmax(network(state, first_block=first))
 
-        return self._compute(f"probabilities, {depth} frozen, {dtype}", examples, softmax).astype(np.float64)
+        return self._compute("probabilities", examples, softmax).astype(np.float64)
 
     def embeddings(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> np.ndarray:
-        """Returns the mean of the last block's hidden states, float32 [n, width]."""
+        """Returns the mean of the last block's hidden states over an example's own positions, float32 [n, width]."""
         examples = self.examples(source, rows, depth, cache)
-        first, network = examples.first_block, self.network
-        last = len(network.blocks)
-        return self._compute("pooled", examples, lambda state: mean_pooling(network.run_blocks(state, first, last)))
+        network, first = self.network, examples.first_block
+
+        def pooled(state: dict[str, tf.Tensor]) -> tf.Tensor:
+            after = network.run_blocks(state, first, len(network.blocks))
+            return mean_pooling(network.without_added_positions(after))
+
+        return self._compute("pooled", examples, pooled)
 
     def forget_stale_prefixes(self) -> None:
-        """Drops the kept outputs that the network's present weights would no longer give."""
-        current = {depth: self._prefix_sha256(depth) for depth in {key.depth for key in self._prefixes}}
-        self._prefixes = {key: kept for key, kept in self._prefixes.items() if key.weights_sha256 == current[key.depth]}
+        """Forgets outputs that the network's present weights would no longer give, and which shards were in use.
+
+        A stage begins with it: what an earlier one has read may then be deleted to make room.
+        """
+        current = {
+            (depth, dtype): self._sha256(depth, dtype) for depth, dtype in {(k.depth, k.dtype) for k in self._prefixes}
+        }
+        self._prefixes = {
+            key: prefix for key, prefix in self._prefixes.items() if key.sha256 == current[key.depth, key.dtype]
+        }
+        self._stores = {sha256: store for sha256, store in self._stores.items() if sha256 in current.values()}
+        for prefix in self._prefixes.values():
+            prefix.forget()
+        self._folder.in_use.clear()
 
     def _tokens_of(self, source: str, rows: np.ndarray) -> TokenStore:
         if source not in self._tokens:
@@ -106,47 +147,74 @@ class Features:
         return tokens
 
     def _prefix(
-        self, source: str, tokens: TokenStore, rows: np.ndarray, depth: int, dtype: str
-    ) -> PrefixOutputs | None:
-        key = PrefixKey(source, depth, dtype, self._prefix_sha256(depth))
-        prefix = self._prefixes.get(key) or PrefixOutputs(self.network, tokens, depth, dtype)
-        missing = prefix.missing(rows)
-        if len(missing):
-            # Of these rows alone: what else is kept depends on where an interrupted run was continued.
-            if estimated_bytes(tokens, rows, self.network.width, dtype) > MEMORY_LIMIT_BYTES:
-                return None
-            self._make_room(key, estimated_bytes(tokens, missing, self.network.width, dtype))
-            if len(missing) >= BAR_FROM_ROWS:
-                with self._display.task(f"frozen blocks 1–{depth} on {source}", len(missing)) as advance:
-                    prefix.add(rows, advance)
-            else:
-                prefix.add(rows)
-        self._prefixes[key] = prefix
+        self, source: str, tokens: TokenStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
+    ) -> PrefixOutputs:
+        stored = self._is_stored(depth, cache)
+        key = PrefixKey(source, depth, cache.dtype, stored, self._sha256(depth, cache.dtype))
+        if stored:
+            self._folder.check()
+        if key not in self._prefixes:
+            store = self._stores.setdefault(key.sha256, PrefixStore(self._folder, key.sha256)) if stored else None
+            self._prefixes[key] = PrefixOutputs(self.network, tokens, depth, cache.dtype, store)
+        prefix = self._prefixes[key]
+        limit = cache.max_gb * 1e9
+        missing = prefix.missing(rows) if stored else rows
+        storable = stored and self._folder.storing
+        if epochs is not None:
+            use = PrefixUse(
+                depth=depth,
+                blocks=len(self.network.blocks),
+                examples=len(rows),
+                epochs=epochs,
+                size=prefix.estimated_bytes(rows),
+                found=int(len(rows) - np.isin(rows, missing).sum()),
+            )
+            self._display.line(use.stored() if storable else use.not_stored(self._reason(cache)))
+        if storable and len(missing):
+            with self._bar(f"frozen blocks 1–{depth} on {source}", len(missing), BAR_FROM_ROWS) as advance:
+                prefix.add(missing, limit, advance)
         return prefix
 
-    def _make_room(self, key: PrefixKey, needed: int) -> None:
-        """Drops the oldest kept outputs of other prefixes until `needed` bytes fit."""
-        for other in [name for name in self._prefixes if name != key]:
-            if needed + sum(kept.kept_bytes for kept in self._prefixes.values()) > MEMORY_LIMIT_BYTES:
-                del self._prefixes[other]
+    def _is_stored(self, depth: int, cache: Cache) -> bool:
+        return cache.storage == "disk" and storing_pays(self.network, depth)
 
-    def _prefix_sha256(self, depth: int) -> str:
-        return weights_sha256(self.network.weights_of_blocks(depth))
+    def _reason(self, cache: Cache) -> str:
+        if cache.storage == "off":
+            return "cache: off"
+        return "no room on the disk" if not self._folder.storing else "reading them would take as long"
+
+    def _sha256(self, depth: int, dtype: str) -> str:
+        return prefix_sha256(self.network, depth, dtype)
+
+    @contextlib.contextmanager
+    def _bar(self, description: str, total: int, least: int) -> Iterator[Callable[[int], None]]:
+        """Shows work that takes more than about two seconds."""
+        if total < least:
+            yield lambda done: None
+            return
+        with self._display.task(description, total) as advance:
+            yield advance
 
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        key = (kind, examples.first_block)
+        # Adaptations add layers to blocks: a graph traced before would not have them.
+        key = (kind, examples.first_block, sha256_json(self.network.additions()))
         if key not in self._functions:
-            spec = state_spec(examples.state(np.array([0])))
-            self._functions[key] = tf.function(function, input_signature=[spec])
+            self._functions[key] = tf.function(function, input_signature=[examples.state_spec])
         run = self._functions[key]
+        batches = fixed_batches(examples.tokens.lengths(examples.rows))
+        filled = [np.concatenate([part, np.repeat(part[:1], FIXED_BATCH_SIZE - len(part))]) for part, _ in batches]
         outputs: list[np.ndarray] = []
-        order: list[np.ndarray] = []
-        for positions, length in fixed_batches(examples.tokens.lengths(examples.rows)):
-            filled = np.concatenate([positions, np.repeat(positions[:1], FIXED_BATCH_SIZE - len(positions))])
-            outputs.append(run(examples.state(filled, length)).numpy()[: len(positions)])
-            order.append(positions)
+        with self._bar(kind, len(examples.rows), self._bar_from(examples)) as advance:
+            states = examples.states(filled, [length for _, length in batches])
+            for (positions, _), state in zip(batches, states, strict=True):
+                outputs.append(run(state).numpy()[: len(positions)])
+                advance(len(positions))
         result = np.empty((len(examples.rows), *outputs[0].shape[1:]), np.float32)
-        result[np.concatenate(order)] = np.concatenate(outputs)
+        result[np.concatenate([positions for positions, _ in batches])] = np.concatenate(outputs)
         return result
+
+    def _bar_from(self, examples: Examples) -> int:
+        left = len(self.network.blocks) - examples.first_block
+        return BAR_FROM_ROWS if left else BAR_FROM_ROWS * 100

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +9,15 @@ import pytest
 import tensorflow as tf
 import tiny
 from fitting import quiet
+from prefixes import shards
+from texts import Texts
 
+from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Cache
-from progressive_tf.training import features as features_module
 from progressive_tf.training.features import Features
 
 ROWS = 70
 FLOAT16, FLOAT32 = Cache(), Cache(dtype="float32")
-
-
-@dataclass(frozen=True)
-class Texts:
-    """What features need of a source."""
-
-    values: list[str]
-
-    @property
-    def rows(self) -> np.ndarray:
-        return np.arange(len(self.values))
-
-    def texts(self, indices: np.ndarray) -> list[str]:
-        return [self.values[index] for index in indices]
 
 
 @pytest.fixture
@@ -44,10 +31,6 @@ def features(network: Any, tmp_path: Path) -> Features:
         quiet(),
         tmp_path / "prefix",
     )
-
-
-def kept(features: Features) -> int:
-    return sum(prefix.kept_bytes for prefix in features._prefixes.values())
 
 
 def test_probabilities_are_those_of_the_raw_texts(features: Features) -> None:
@@ -76,19 +59,75 @@ def test_no_rows_have_no_probabilities(features: Features) -> None:
     assert none.shape == (0, 2)
 
 
-def test_over_the_memory_limit_tokens_give_the_same_results(
-    features: Features, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def said(features: Features) -> str:
+    return features._display.console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_what_is_not_stored_gives_the_same_bits(features: Features, tmp_path: Path, dtype: Any) -> None:
     rows = np.arange(40)
-    cached = features.probabilities(features.examples("main", rows, 2, FLOAT32))
-    before = kept(features)
-    monkeypatch.setattr(features_module, "MEMORY_LIMIT_BYTES", before + 100)
-    examples = features.examples("main", np.arange(60), 2, FLOAT32)
-    assert examples.prefix is None
-    assert examples.first_block == 0
-    assert kept(features) == before
-    np.testing.assert_allclose(features.probabilities(examples)[:40], cached, atol=1e-5)
-    assert features.examples("main", rows, 2, FLOAT32).prefix is not None, "what is kept needs no more memory"
+    off = features.examples("main", rows, 2, Cache(dtype=dtype, storage="off"), epochs=3)
+    without = features.probabilities(off)
+    assert not shards(tmp_path / "prefix")
+    assert "40 examples, 3 epochs: computed in every epoch (cache: off)" in said(features)
+    on = Cache(dtype=dtype)
+    np.testing.assert_array_equal(features.probabilities(features.examples("main", rows, 2, on)), without)
+    assert len(shards(tmp_path / "prefix")) == 1
+
+
+def test_the_log_says_what_storing_saves(features: Features) -> None:
+    features.examples("main", np.arange(10), 2, FLOAT16)
+    features.examples("main", np.arange(40), 2, FLOAT16, epochs=20)
+    features.examples("main", np.arange(40), 2, FLOAT16, epochs=20)
+    lines = [line for line in said(features).splitlines() if "prefix" in line]
+    start = "prefix: 2 of 3 blocks, 40 examples, 20 epochs: "
+    assert lines[0].startswith(start + "19 of 20 prefix passes saved, 0.00")
+    assert lines[0].endswith("MB; 10 of 40 were there")
+    assert lines[1].startswith(start + "20 of 20 prefix passes saved, 0.00")
+    assert lines[1].endswith("MB; 40 of 40 were there")
+
+
+def test_embeddings_alone_are_not_stored(features: Features, tmp_path: Path) -> None:
+    examples = features.examples("main", np.arange(10), 1, FLOAT16, epochs=2)
+    assert examples.first_block == 1
+    assert not shards(tmp_path / "prefix")
+    assert "computed in every epoch (reading them would take as long)" in said(features)
+
+
+def test_a_limit_that_is_too_low_changes_no_bit(features: Features, tmp_path: Path) -> None:
+    rows = np.arange(60)
+    tight = features.probabilities(features.examples("main", rows, 2, Cache(dtype="float32", max_gb=1e-6)))
+    assert not shards(tmp_path / "prefix")
+    np.testing.assert_array_equal(features.probabilities(features.examples("main", rows, 2, FLOAT32)), tight)
+
+
+def test_a_later_stage_reads_what_an_earlier_one_has_stored(
+    features: Features, make_network: Callable[..., Any], tmp_path: Path
+) -> None:
+    features.examples("main", np.arange(30), 2, FLOAT16)
+    features.forget_stale_prefixes()
+    later = features.examples("main", np.arange(40), 2, FLOAT16, epochs=1)
+    assert "30 of 40 were there" in said(features)
+    texts, labels = tiny.sentences(ROWS)
+    source: Any = {"same": Texts(texts)}
+    trial = Features(make_network(), source, {"same": labels}, quiet(), tmp_path / "prefix")
+    same = trial.examples("same", np.arange(40), 2, FLOAT16, epochs=1)
+    assert "40 of 40 were there" in said(trial)
+    rows = np.arange(40)
+    np.testing.assert_array_equal(same.state(rows)["hidden"], later.state(rows)["hidden"])
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_only_where_it_is_needed(
+    features: Features, tmp_path: Path
+) -> None:
+    (tmp_path / "prefix").write_text("in the way")
+    for depth, cache in ((0, FLOAT16), (1, FLOAT16), (2, Cache(storage="off"))):
+        features.check_storage(depth, cache)
+        features.examples("main", np.arange(4), depth, cache)
+    with pytest.raises(InputError, match="set cache: off"):
+        features.check_storage(2, FLOAT16)
+    with pytest.raises(InputError, match="set cache: off"):
+        features.examples("main", np.arange(4), 2, FLOAT16)
 
 
 def test_outputs_are_kept_by_source_depth_and_type(features: Features) -> None:

@@ -1,0 +1,243 @@
+"""Outputs of frozen leading blocks as batches: read where they are stored, computed where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
+from progressive_tf.data.ragged import padded, ranges
+from progressive_tf.data.tokens import TokenStore, token_state
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.training.prefix.shard import KEY, Shard, example_key
+from progressive_tf.training.prefix.store import SHARD_BYTES, Found, PrefixStore
+
+# What is not stored is computed for so many upcoming batches at once that buckets fill, and then dropped.
+WINDOW_BYTES = 64_000_000
+# Pages of shards that have been read stay in memory until so many bytes of them were.
+MAPPED_BYTES = 256_000_000
+NOT_STORED = -1
+
+Batch = tuple[np.ndarray, int]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Outputs held in memory.
+
+    Attributes:
+        rows: int64 [n], ascending.
+        starts: int64 [n], the first position of each in `values`.
+        lengths: int32 [n], positions of each.
+        values: [positions, width].
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    values: np.ndarray
+
+
+class PrefixOutputs:
+    """The state after the first `depth` blocks, for rows of one source.
+
+    Outputs are always computed at one batch size per length bucket and cast to `dtype`, so that it makes no difference
+    whether they are stored, when they are computed, or together with which other rows.
+
+    Args:
+        network: whose leading blocks run, in inference mode; their weights must not change afterwards.
+        tokens: token ids of the rows; each row is added there first.
+        depth: how many blocks, at least 1.
+        dtype: "float16" or "float32", what outputs are rounded to.
+        store: where they are kept, or None to compute them whenever they are needed.
+    """
+
+    def __init__(
+        self, network: BlockModel, tokens: TokenStore, depth: int, dtype: str, store: PrefixStore | None = None
+    ) -> None:
+        self.depth = depth
+        self.width = network.width
+        self._tokens = tokens
+        self._dtype = np.dtype(dtype)
+        self._store = store
+        self._added = network.added_positions(depth)
+        self._shards: list[Shard] = []
+        self._shard_of = np.full(tokens.rows, NOT_STORED, np.int32)
+        self._starts = np.zeros(tokens.rows, np.int64)
+        self._lengths = np.zeros(tokens.rows, np.int32)
+        self._bytes_read = 0
+
+        def run(state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            after = network.run_blocks(state, 0, depth)
+            return tf.cast(after["hidden"], tf.float32), after["mask"]
+
+        self._run = tf.function(
+            run,
+            input_signature=[
+                {
+                    "input_ids": tf.TensorSpec([FIXED_BATCH_SIZE, None], tf.int32),
+                    "mask": tf.TensorSpec([FIXED_BATCH_SIZE, None], tf.float32),
+                }
+            ],
+        )
+
+    def missing(self, rows: np.ndarray) -> np.ndarray:
+        """Returns those of the rows whose outputs are not stored, each once; looks for them on the disk first."""
+        unknown = np.unique(rows)
+        unknown = unknown[self._shard_of[unknown] == NOT_STORED]
+        if self._store is not None and len(unknown):
+            keys, same = np.unique(self._keys(unknown), return_inverse=True)
+            for found in self._store.find(keys):
+                self._place(found, unknown, same)
+        return unknown[self._shard_of[unknown] == NOT_STORED]
+
+    def add(self, rows: np.ndarray, limit: float, advance: Callable[[int], None] = lambda rows: None) -> None:
+        """Computes and stores the outputs of rows that are missing, until there is no more room.
+
+        Args:
+            rows: indices into the source.
+            limit: bytes that all shards of all prefixes may take.
+            advance: is told of every batch of rows done.
+        """
+        missing = self.missing(rows)
+        if self._store is None or not len(missing):
+            return
+        keys, first, same = np.unique(self._keys(missing), return_index=True, return_inverse=True)
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        done = 0
+
+        def flush() -> bool:
+            positions, lengths, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+            parts.clear()
+            found = self._store.add(keys[positions], lengths, values, limit) if self._store is not None else None
+            if found is None:
+                return False
+            self._place(Found(found.shard, positions, found.starts, found.lengths), missing, same)
+            return True
+
+        for positions, lengths, values in self._compute(missing[first]):
+            parts.append((positions, lengths, values))
+            done += len(positions)
+            advance(len(positions))
+            if sum(part[2].nbytes for part in parts) >= SHARD_BYTES and not flush():
+                break
+        if parts:
+            flush()
+        advance(len(missing) - done)
+
+    def forget(self) -> None:
+        """Forgets where outputs stand, so that deleted shards are let go of; they are looked up again when needed."""
+        self._shard_of.fill(NOT_STORED)
+        self._shards.clear()
+
+    def estimated_bytes(self, rows: np.ndarray) -> int:
+        """Returns how much the outputs of these rows take."""
+        positions = int(self._tokens.lengths(rows).sum()) + self._added * len(rows)
+        return positions * self.width * self._dtype.itemsize
+
+    def state(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """Returns the padded state of one batch, as `states` does."""
+        return next(self.states([(rows, length)]))
+
+    def states(self, batches: Sequence[Batch]) -> Iterator[dict[str, np.ndarray]]:
+        """Yields each batch's state: `hidden` float32 [batch, length, width] and `mask` float32 [batch, length].
+
+        Args:
+            batches: rows and the length that their tokens are padded to; what the blocks add to it is added here.
+        """
+        for window in self._windows(batches):
+            rows = np.unique(np.concatenate([rows for rows, _ in window]))
+            computed = self._hold(rows[self._shard_of[rows] == NOT_STORED])
+            for rows, length in window:
+                lost = self._lost(rows)
+                if len(lost):  # since the window began
+                    computed = self._hold(np.union1d(computed.rows, lost))
+                yield self._state(rows, length + self._added, computed)
+
+    def _windows(self, batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
+        """Yields as many batches at a time as can be computed at once, one by one where all is stored."""
+        begin, size = 0, 0
+        for end, (rows, _) in enumerate(batches, start=1):
+            self._lost(rows)
+            size += self.estimated_bytes(rows[self._shard_of[rows] == NOT_STORED])
+            if not size or size >= WINDOW_BYTES:
+                yield batches[begin:end]
+                begin, size = end, 0
+        if begin < len(batches):
+            yield batches[begin:]
+
+    def _state(self, rows: np.ndarray, length: int, computed: Computed) -> dict[str, np.ndarray]:
+        shard_of, starts, lengths = self._shard_of[rows], self._starts[rows], self._lengths[rows]
+        here = np.flatnonzero(shard_of == NOT_STORED)
+        if len(here):
+            places = np.searchsorted(computed.rows, rows[here])
+            starts[here], lengths[here] = computed.starts[places], computed.lengths[places]
+        shards = np.unique(shard_of)
+        if len(shards) == 1:
+            flat = self._values(shards[0], computed)[ranges(starts, lengths)]
+        else:
+            flat = np.empty((int(lengths.sum()), self.width), self._dtype)
+            owner = np.repeat(shard_of, lengths)
+            for shard in shards:
+                chosen = shard_of == shard
+                flat[owner == shard] = self._values(shard, computed)[ranges(starts[chosen], lengths[chosen])]
+        self._count_read(flat.nbytes)
+        hidden, mask = padded(flat, lengths, length, np.dtype(np.float32))
+        return {"hidden": hidden, "mask": mask}
+
+    def _values(self, shard: int, computed: Computed) -> np.ndarray:
+        return computed.values if shard == NOT_STORED else self._shards[shard].values
+
+    def _lost(self, rows: np.ndarray) -> np.ndarray:
+        """Returns those of the rows whose shard has been cut short since it was opened, and drops it."""
+        lost = np.empty(0, np.int64)
+        for number in np.unique(self._shard_of[rows]):
+            if number != NOT_STORED and not self._shards[number].is_whole:
+                if self._store is not None:
+                    self._store.drop(self._shards[number], "it was cut short while it was in use")
+                lost = np.union1d(lost, rows[self._shard_of[rows] == number])
+                self._shard_of[self._shard_of == number] = NOT_STORED
+        return lost
+
+    def _count_read(self, size: int) -> None:
+        self._bytes_read += size
+        if self._bytes_read > MAPPED_BYTES:
+            self._bytes_read = 0
+            for shard in self._shards:
+                shard.release()
+
+    def _hold(self, rows: np.ndarray) -> Computed:
+        parts = list(self._compute(rows))
+        if not parts:
+            empty = np.empty(0, np.int64)
+            return Computed(empty, empty, empty, np.empty((0, self.width), self._dtype))
+        positions, lengths, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.argsort(positions)
+        return Computed(rows, (np.cumsum(lengths) - lengths)[order], lengths[order], values)
+
+    def _compute(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields (positions into `rows`, their outputs' lengths, the outputs one after the other) by fixed batches."""
+        for positions, length in fixed_batches(self._tokens.lengths(rows)):
+            batch = rows[positions]
+            filled = np.concatenate([batch, np.repeat(batch[:1], FIXED_BATCH_SIZE - len(batch))])
+            hidden, mask = self._run(token_state(self._tokens, filled, length))
+            inside = mask.numpy()[: len(batch)] > 0
+            yield positions, inside.sum(axis=1), hidden.numpy()[: len(batch)][inside].astype(self._dtype)
+
+    def _place(self, found: Found, rows: np.ndarray, same: np.ndarray) -> None:
+        """Notes where outputs stand; `same` has the key of each row, as a number that `found.wanted` refers to."""
+        self._shards.append(found.shard)
+        entry = np.full(int(same.max()) + 1, NOT_STORED, np.int64)
+        entry[found.wanted] = np.arange(len(found.wanted))
+        chosen = entry[same] != NOT_STORED
+        places = entry[same][chosen]
+        self._starts[rows[chosen]] = found.starts[places]
+        self._lengths[rows[chosen]] = found.lengths[places]
+        self._shard_of[rows[chosen]] = len(self._shards) - 1
+
+    def _keys(self, rows: np.ndarray) -> np.ndarray:
+        keys = b"".join(example_key(self._tokens.token_ids(int(row))) for row in rows)
+        return np.frombuffer(keys, KEY)

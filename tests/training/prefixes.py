@@ -1,0 +1,83 @@
+"""A tiny network with the tokens of some rows, and prefix outputs stored in a folder of the test's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tiny
+
+from progressive_tf.data.tokens import TokenStore
+from progressive_tf.models.bert import build
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.plan.schema import Model
+from progressive_tf.training.prefix.folder import CacheFolder
+from progressive_tf.training.prefix.identity import prefix_sha256
+from progressive_tf.training.prefix.outputs import PrefixOutputs
+from progressive_tf.training.prefix.store import PrefixStore
+
+ROWS = 90
+LIMIT = 1e9
+
+
+@dataclass
+class Prefixes:
+    """What makes prefix outputs; one per module, because tracing takes seconds."""
+
+    network: BlockModel
+    tokens: TokenStore
+
+    def outputs(self, folder: Path | CacheFolder | None, depth: int = 2, dtype: str = "float32") -> PrefixOutputs:
+        """Returns outputs that are stored in a folder, as another process would find them, or computed when needed."""
+        store = None
+        if folder is not None:
+            cache = folder if isinstance(folder, CacheFolder) else CacheFolder(folder)
+            store = PrefixStore(cache, prefix_sha256(self.network, depth, dtype))
+        return PrefixOutputs(self.network, self.tokens, depth, dtype, store)
+
+
+def make_prefixes(folder: Path) -> Prefixes:
+    tiny.write_vocabulary(folder)
+    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
+    network = build(model, tiny.LABELS, "mean", 3, folder)
+    texts, _ = tiny.sentences(ROWS)
+    tokens = TokenStore(
+        ROWS, lambda rows: [texts[row] for row in rows], network.preprocess.token_ids, len(tiny.VOCABULARY)
+    )
+    tokens.add(np.arange(ROWS))
+    return Prefixes(network, tokens)
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.shard"))
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list(folder.rglob("*.tmp"))
+
+
+def same_state(one: PrefixOutputs, other: PrefixOutputs, rows: np.ndarray) -> bool:
+    """Whether both give the same bits."""
+    first, second = one.state(rows, 16), other.state(rows, 16)
+    return all(np.array_equal(first[key], second[key]) for key in ("hidden", "mask"))
+
+
+@contextlib.contextmanager
+def counted(prefix: PrefixOutputs) -> Iterator[list[int]]:
+    """Counts the rows that run through the frozen blocks, without those that fill a batch up."""
+    counts: list[int] = []
+    compute = prefix._compute
+
+    def count(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        if len(rows):
+            counts.append(len(rows))
+        return compute(rows)
+
+    prefix._compute = count  # type: ignore[method-assign]
+    try:
+        yield counts
+    finally:
+        prefix._compute = compute  # type: ignore[method-assign]
