@@ -22,6 +22,7 @@ from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import Fitted, fit_stage
+from progressive_tf.training.phases import phases_of
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
@@ -146,9 +147,10 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
             score(session, None, loaded=True)
     phases = session.adapt(stage.index)
     moved = phases[-1]
+    carried = carried_optimizer(session, stage, parent, phases)
     with clock.measure("data"):
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
-    training = _train(session, stage, parent, phases, rows, base_sha256, clock)
+    training = _train(session, stage, parent, phases, rows, base_sha256, carried, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
@@ -185,17 +187,19 @@ def _train(
     moved: list[MovedWeights],
     rows: Rows,
     base_sha256: str,
+    carried: list[np.ndarray] | None,
     clock: Clock,
 ) -> dict[str, Any]:
     plan, settings = session.plan, session.plan.stages[stage.index]
     name = session.data.stage_sources[stage.index]
-    carried = carried_optimizer(session, stage, parent, moved)
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
+
+    epochs = {phase.moved.frozen_depth: phase.epochs or settings.epochs for phase in phases_of(settings, moved)}
 
     def examples(frozen_depth: int) -> tuple[Examples, Examples]:
         with clock.measure("prefix"):
             both = np.concatenate(rows)
-            found = session.features.examples(name, both, frozen_depth, settings.cache)
+            found = session.features.examples(name, both, frozen_depth, settings.cache, epochs[frozen_depth])
         return found.take(np.arange(len(rows[0]))), found.take(np.arange(len(rows[0]), len(both)))
 
     with clock.measure("fit"):

@@ -179,7 +179,9 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
         display=display,
     )
     for index in reversed(range(len(plan.stages))):
-        session.start_depth = session.adapt(index)[-1].frozen_depth
+        moved = session.adapt(index)
+        session.features.check_storage(moved[0].frozen_depth, plan.stages[index].cache)
+        session.start_depth = moved[-1].frozen_depth
         session.load(None)
     return session
 
