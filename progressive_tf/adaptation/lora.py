@@ -72,7 +72,12 @@ def lora(network: BlockModel, settings: LoraAdaptation, seed: int) -> MovedWeigh
         InputError: a role that the network does not have, no block left to update, a rank that is larger than a
             matrix, or a matrix that already has an update with other settings.
     """
-    wanted = {"rank": settings.rank, "alpha": settings.alpha, "dropout": settings.dropout, "merge": settings.merge}
+    wanted: dict[str, Any] = {
+        "rank": settings.rank,
+        "alpha": settings.alpha,
+        "dropout": settings.dropout,
+        "merge": settings.merge,
+    }
     blocks = blocks_from(network, settings.from_block, "an update")
     projections = projections_of_roles(blocks, settings.targets)
     for index, projection in enumerate(projections):

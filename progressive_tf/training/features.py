@@ -13,7 +13,6 @@ import tensorflow as tf
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
 from progressive_tf.data.source import Source
 from progressive_tf.data.tokens import TokenStore
-from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.classification_head import mean_pooling
 from progressive_tf.plan.methods import Cache
@@ -37,6 +36,7 @@ class PrefixKey:
     dtype: str
     stored: bool
     sha256: str
+    variables: tuple[int, ...]
 
 
 class Features:
@@ -66,7 +66,7 @@ class Features:
         self._tokens: dict[str, TokenStore] = {}
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
-        self._functions: dict[tuple[str, int, str], Callable[..., tf.Tensor]] = {}
+        self._functions: dict[tuple[str, int, tuple[int, ...]], Callable[..., tf.Tensor]] = {}
 
     def check_storage(self, depth: int, cache: Cache) -> None:
         """Makes sure that what a stage wants to store can be.
@@ -150,7 +150,7 @@ class Features:
         self, source: str, tokens: TokenStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
     ) -> PrefixOutputs:
         stored = self._is_stored(depth, cache)
-        key = PrefixKey(source, depth, cache.dtype, stored, self._sha256(depth, cache.dtype))
+        key = PrefixKey(source, depth, cache.dtype, stored, self._sha256(depth, cache.dtype), self._variables(depth))
         if stored:
             self._folder.check()
         if key not in self._prefixes:
@@ -183,6 +183,14 @@ class Features:
             return "cache: off"
         return "no room on the disk" if not self._folder.storing else "reading them would take as long"
 
+    def _variables(self, depth: int) -> tuple[int, ...]:
+        """Returns which variables the first `depth` blocks consist of now.
+
+        Methods add some, and a stage that is loaded again gets new ones of the same name: a graph traced before would
+        go on reading the old ones.
+        """
+        return tuple(id(weight.variable) for weight in self.network.weights_of_blocks(depth))
+
     def _sha256(self, depth: int, dtype: str) -> str:
         return prefix_sha256(self.network, depth, dtype)
 
@@ -198,8 +206,7 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        # Adaptations add layers to blocks: a graph traced before would not have them.
-        key = (kind, examples.first_block, sha256_json(self.network.additions()))
+        key = (kind, examples.first_block, self._variables(len(self.network.blocks)))
         if key not in self._functions:
             self._functions[key] = tf.function(function, input_signature=[examples.state_spec])
         run = self._functions[key]

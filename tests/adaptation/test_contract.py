@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_an_epoch_changes_every_moved_weight_and_no_other(
 @pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
 def test_each_phase_moves_what_the_one_before_it_moved(network: Any, settings: dict[str, Any]) -> None:
     steps = phases(network, settings)
-    for earlier, later in zip(steps, steps[1:], strict=False):
+    for earlier, later in itertools.pairwise(steps):
         assert set(names(earlier)) < set(names(later))
         assert later.frozen_depth < earlier.frozen_depth
 
@@ -206,3 +207,82 @@ def test_each_further_top_block_adds_that_block_alone(network: Any) -> None:
         assert more.groups[1:] == less.groups
         assert more.groups[0].block == network.blocks[-blocks].name
         assert more.frozen_depth == less.frozen_depth - 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "lora", "rank": 9}, r"adaptation\.rank: 9 asked, query is 8 by 8; 8 is already the whole matrix"),
+        ({"method": "lora", "targets": ["qery"]}, r"adaptation\.targets: unknown role 'qery'; did you mean 'query'"),
+        ({"method": "lora", "from_block": 3}, r"adaptation\.from_block: 3 leaves no block .* 2 is the last block"),
+        ({"method": "adapter", "from_block": 7}, r"adaptation\.from_block: 7 leaves no block with a place for an adap"),
+        ({"method": "prompt", "length": 16}, r"adaptation\.length: 16 asked, model\.max_length is 16"),
+        ({"method": "gradual", "blocks_per_phase": 4}, r"adaptation\.blocks_per_phase: 4 asked, the network has 3"),
+    ],
+)
+def test_what_the_network_cannot_do_is_refused(network: Any, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        phases(network, settings)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"method": "lora", "merge": False, "rank": 2}, {"method": "lora", "merge": False, "rank": 3}),
+        ({"method": "adapter", "size": 2}, {"method": "adapter", "size": 3}),
+        ({"method": "prompt", "length": 2}, {"method": "prompt", "length": 3}),
+    ],
+    ids=["lora", "adapter", "prompt"],
+)
+def test_other_settings_than_those_an_earlier_stage_left_are_refused(
+    network: Any, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    phases(network, first)
+    with pytest.raises(InputError, match=r"earlier stage .*; use th"):
+        phases(network, second)
+
+
+def test_lora_is_the_papers_formula(network: Any) -> None:
+    phases(network, {"method": "lora", "rank": 2, "alpha": 3.0, "targets": ["ffn"]})
+    shift(network)
+    projection = network.blocks[1].ffn_in
+    [update] = projection.additions
+    inputs = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
+    expected = (
+        inputs @ (projection.dense.kernel + 3.0 / 2 * update.a.numpy() @ update.b.numpy()) + projection.dense.bias
+    )
+    np.testing.assert_allclose(projection(inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(update.change_of_kernel(), 1.5 * update.a.numpy() @ update.b.numpy(), atol=1e-6)
+
+
+def test_additions_change_little_or_nothing_before_they_are_trained(make_network: Callable[..., Any]) -> None:
+    plain = logits(make_network())
+    for settings, tolerance in (({"method": "lora"}, 0.0), ({"method": "adapter"}, 5e-3)):
+        network = make_network()
+        phases(network, settings | ({"rank": 2} if settings["method"] == "lora" else {}))
+        np.testing.assert_allclose(logits(network), plain, atol=tolerance)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "pooler"])
+def test_a_prompt_is_seen_by_attention_and_not_by_the_head(make_network: Callable[..., Any], pooling: str) -> None:
+    network = make_network(pooling=pooling)
+    phases(network, {"method": "prompt", "length": 3})
+    assert [block.name for block in network.blocks[:2]] == ["embeddings", "prompt"]
+    state = network.preprocess(tf.constant(["good thinga", "bad thingb thingc"]))
+    after = network.run_blocks(state, 0, len(network.blocks))
+    assert after["hidden"].shape[1] == state["mask"].shape[1] + 3
+    own = {"hidden": after["hidden"][:, 3:], "mask": state["mask"]}
+    np.testing.assert_array_equal(network(state), network.head(own))
+    before = logits(network)
+    prompt = network.blocks[1].vectors
+    prompt.assign(prompt + 1.0)
+    assert not np.array_equal(logits(network), before)
+
+
+def test_bitfit_moves_biases_alone(network: Any) -> None:
+    moved = moved_by(network, {"method": "bitfit"})
+    assert moved.frozen_depth == 0
+    in_blocks = {name.rpartition("/")[2] for name in names(moved) if not name.startswith("head/")}
+    assert in_blocks == {"bias", "beta"}
+    total = sum(name.rpartition("/")[2] in in_blocks for name in (w.name for w in network.weights_of_blocks(3)))
+    assert sum(not name.startswith("head/") for name in names(moved)) == total

@@ -57,9 +57,7 @@ def test_a_checkpoint_brings_back_every_weight(
 
 
 def test_other_start_weights_are_refused(network: Any, saved: dict[str, np.ndarray], tmp_path: Path) -> None:
-    with pytest.raises(
-        ProgressiveError, match=r"made from weights bbbbbbbbbbbb, those it would be put onto are aaaaaaaaaaaa"
-    ):
+    with pytest.raises(ProgressiveError, match=r"made from weights b{12}, those it would be put onto are a{12}"):
         load_checkpoint(tmp_path, network, "a" * 64)
 
 
