@@ -36,6 +36,10 @@ def train(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept; runs/PLAN by default.")] = None,
     registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run; version numbers go on counting.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show block by block what each stage would train, cache and compute, and stop."),
+    ] = False,
     list_plans: Annotated[bool, typer.Option("--list-plans", help="List the shipped plans and stop.")] = False,
     verbose: Verbose = False,
 ) -> None:
@@ -58,6 +62,16 @@ def train(
     set_up_logging(verbose)
 
     from rich.console import Console
+
+    if dry_run:
+        from progressive_tf.reporting.block_table import block_table, totals_line
+        from progressive_tf.training.dry_run import stage_blocks
+
+        console = Console(soft_wrap=True)
+        for blocks in stage_blocks(loaded):
+            console.print(block_table(blocks))
+            console.print(f"{totals_line(blocks)}\n", highlight=False)
+        return
 
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def test_a_checkpoint_holds_only_what_its_stage_moved(run: Path) -> None:
 def test_each_stage_is_put_onto_the_one_before(run: Path) -> None:
     facts = [checkpoint_facts(stage_folder(run, name)) for name in METHODS]
     assert facts[0].base_sha256 == read(run / "environment.json")["start"]["weights_sha256"]
-    for before, after in zip(facts[:-1], facts[1:], strict=True):
+    for before, after in itertools.pairwise(facts):
         assert after.base_sha256 == before.weights_sha256
 
 
