@@ -155,9 +155,9 @@ MEANINGS: dict[str, dict[str, str]] = {
     "PromptAdaptation": {"method": "", "length": "Vectors in front of the text; with it at most `model.max_length`."},
     "Contrastive": {
         "name": THE_NAME,
-        "pairs_per_example": "Pairs that each labelled example is drawn into, per epoch.",
-        "temperature": "",
-        "margin": "",
+        "pairs_per_example": "Pairs that each example is part of per epoch; a batch of b gives each of its b - 1.",
+        "temperature": "Supervised contrastive loss (Khosla et al. 2020); the default is 0.1 without a `margin`.",
+        "margin": "Instead: squared distances up to this margin (Hadsell et al. 2006).",
         "epochs": "Passes over the pairs.",
         "learning_rate": "The rate of this part; `optimizer.learning_rate` is the head's.",
     },

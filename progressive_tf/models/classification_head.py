@@ -35,8 +35,11 @@ class ClassificationHead(tf.keras.layers.Layer):
 
     def call(self, state: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Returns logits for the state after the last block."""
-        pooled = mean_pooling(state) if self.pooler is None else self.pooler(state["hidden"])
-        return self.dense(self.dropout(pooled, training=training))
+        return self.dense(self.dropout(self.pooled(state), training=training))
+
+    def pooled(self, state: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Returns what dropout and the dense layer read, [batch, width]."""
+        return mean_pooling(state) if self.pooler is None else self.pooler(state["hidden"])
 
 
 def mean_pooling(state: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -252,11 +252,25 @@ class Cache(Strict):
 
 
 class Contrastive(Strict):
-    """First trains the pooled output on pairs of examples, then the head on what comes out (Tunstall et al. 2022)."""
+    """First trains the pooled output on pairs of examples, then the head on what comes out (Tunstall et al. 2022).
+
+    Similarities enter a softmax at `temperature`, 0.1 by default, or distances are compared with `margin`.
+    """
 
     name: Literal["contrastive"]
     pairs_per_example: int = Field(default=20, ge=1)
     temperature: float | None = Field(default=None, gt=0)
-    margin: float | None = Field(default=None, gt=0)
+    margin: float | None = Field(default=None, gt=0, le=2)
     epochs: int = Field(default=1, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0)
+
+    @model_validator(mode="after")
+    def _temperature_or_margin(self) -> Contrastive:
+        if self.temperature is not None and self.margin is not None:
+            raise ValueError("temperature and margin each name a loss; keep one")
+        return self
+
+    @property
+    def softmax_temperature(self) -> float:
+        """The temperature in force where no margin is given."""
+        return 0.1 if self.temperature is None else self.temperature
