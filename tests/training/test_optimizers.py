@@ -31,7 +31,7 @@ def variables(_determinism: None) -> Variables:
 
 def step(settings: Optimizer, variables: list[tf.Variable], gradients: list[tf.Tensor]) -> list[np.ndarray]:
     """Returns the variables after one step of training."""
-    optimizer = make_optimizer(settings, variables)
+    optimizer = make_optimizer(settings, variables, settings.learning_rate)
     decay_weights(settings, optimizer.learning_rate, variables)
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return [variable.numpy() for variable in variables]
@@ -41,7 +41,7 @@ def step(settings: Optimizer, variables: list[tf.Variable], gradients: list[tf.T
 def test_the_loss_falls(variables: Variables, name: str) -> None:
     moved = variables()
     settings = Optimizer(name=name, learning_rate=0.02)
-    optimizer = make_optimizer(settings, moved)
+    optimizer = make_optimizer(settings, moved, settings.learning_rate)
     generator = np.random.default_rng(0)
     inputs = generator.normal(size=(32, 2)).astype(np.float32)
     wanted = inputs @ np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
@@ -90,7 +90,7 @@ def test_only_adamw_decays_unless_told_to(variables: Variables, name: str, decay
 def test_sgd_has_momentum_unless_told_otherwise(variables: Variables) -> None:
     def second_step(settings: Optimizer) -> float:
         moved = variables()
-        optimizer = make_optimizer(settings, moved)
+        optimizer = make_optimizer(settings, moved, settings.learning_rate)
         for _ in range(2):
             before = moved[1].numpy()[0]
             optimizer.apply_gradients([(tf.ones_like(variable), variable) for variable in moved])
@@ -103,12 +103,33 @@ def test_sgd_has_momentum_unless_told_otherwise(variables: Variables) -> None:
 
 def test_lazyadam_leaves_rows_without_a_gradient_alone(variables: Variables) -> None:
     table = tf.Variable(np.ones((4, 2), np.float32), name="embeddings")
-    optimizer = make_optimizer(Optimizer(name="lazyadam", learning_rate=RATE), [table])
+    optimizer = make_optimizer(Optimizer(name="lazyadam", learning_rate=RATE), [table], RATE)
     for rows in ([0, 1], [1, 2]):
         optimizer.apply_gradients([(tf.IndexedSlices(tf.ones((2, 2)), tf.constant(rows), tf.constant([4, 2])), table)])
     after = table.numpy()[:, 0]
     assert after[3] == 1.0
     assert after[1] < after[0] < 1.0
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.usefixtures("_determinism")
+def test_rows_of_a_table_move_as_with_a_dense_gradient(name: str) -> None:
+    generator = np.random.default_rng(0)
+    start = generator.normal(size=(6, 3)).astype(np.float32)
+    table = tf.Variable(start)
+    optimizer = make_optimizer(Optimizer(name=name, learning_rate=RATE), [table], RATE)
+    expected = tf.Variable(start)
+    keras = tf.keras.optimizers.legacy.Adam(RATE)
+    for rows in ([0, 4, 0, 2], [1, 1, 1, 1], [4, 0, 3, 2]):  # row 5 never, row 1 four times in one step
+        values = generator.normal(size=(4, 3)).astype(np.float32)
+        dense = np.zeros_like(start)
+        np.add.at(dense, rows, values)
+        optimizer.apply_gradients([(tf.IndexedSlices(values, tf.constant(rows), tf.constant([6, 3])), table)])
+        keras.apply_gradients([(tf.constant(dense), expected)])
+    np.testing.assert_allclose(table.numpy(), expected.numpy(), rtol=1e-6)
+    np.testing.assert_array_equal(table.numpy()[5], start[5])
+    for value, wanted in zip(optimizer_state(optimizer), keras.get_weights(), strict=True):
+        np.testing.assert_allclose(value, wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,12 +141,12 @@ def test_a_restored_state_continues_as_if_never_interrupted(variables: Variables
         for step_gradients in steps:
             optimizer.apply_gradients(zip(step_gradients, moved, strict=True))
 
-    whole, moved = make_optimizer(settings, alone := variables()), variables()
+    whole, moved = make_optimizer(settings, alone := variables(), settings.learning_rate), variables()
     apply(whole, alone, gradients)
-    first = make_optimizer(settings, moved)
+    first = make_optimizer(settings, moved, settings.learning_rate)
     assert int(optimizer_state(first)[0]) == 0
     apply(first, moved, gradients[:2])
-    second = make_optimizer(settings, moved)
+    second = make_optimizer(settings, moved, settings.learning_rate)
     second.set_weights(optimizer_state(first))
     apply(second, moved, gradients[2:])
     for variable, other in zip(alone, moved, strict=True):
