@@ -10,6 +10,8 @@ BENCHMARKS = {
     "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
     "gate": ["benchmarks.gate_simulation"],
     "memory": ["benchmarks.stream_million_rows"],
+    "prefix": ["benchmarks.prefix_cache"],
+    "prefix-memory": ["benchmarks.prefix_memory"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 

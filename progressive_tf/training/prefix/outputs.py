@@ -76,6 +76,7 @@ class PrefixOutputs:
 
         self._run = tf.function(
             run,
+            autograph=False,  # the blocks' code needs none, and converting it takes a second
             input_signature=[
                 {
                     "input_ids": tf.TensorSpec([FIXED_BATCH_SIZE, None], tf.int32),
