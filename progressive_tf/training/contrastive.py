@@ -44,7 +44,7 @@ class ContrastiveObjective(Objective):
     def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
         """Returns what the head's dense layer would read, without dropout: float32 [batch, width]."""
         state = network.run_blocks(state, first_block, len(network.blocks), training)
-        return tf.cast(network.head.pooled(state), tf.float32)
+        return tf.cast(network.head.pooled(network.without_added_positions(state)), tf.float32)
 
     def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the loss that the settings name."""

@@ -18,8 +18,8 @@ from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Stage
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.training import hardware
-from progressive_tf.training.fit import stage_optimizer
-from progressive_tf.training.phases import phases_of
+from progressive_tf.training.fit import phase_optimizer
+from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
 from progressive_tf.training.session import CACHE_FOLDER
@@ -43,41 +43,48 @@ def stage_blocks(loaded: LoadedPlan) -> Iterator[StageBlocks]:
         tokens = round(float(np.mean([len(ids) for ids in network.preprocess.token_ids(texts)])))
         try:
             moved = adapt(network, stage.adaptation, plan.seed)
-            phases_of(stage, moved)
+            phases = phases_of(network, stage, moved)
         except InputError as error:
             raise InputError(f"stages[{index}].{error}") from None
-        rows = _rows(network, stage, moved, tokens)
-        yield StageBlocks(stage.name, stage.adaptation.method, tokens, len(moved), rows)
+        method = stage.adaptation.method if stage.objective is None else f"contrastive, {stage.adaptation.method}"
+        yield StageBlocks(stage.name, method, tokens, len(phases), _rows(network, stage, moved, phases, tokens))
         merge_additions(network)
 
 
-def _rows(network: BlockModel, stage: Stage, moved: list[MovedWeights], tokens: int) -> list[BlockRow]:
-    updates = stage_optimizer(network, stage, moved)
-    numbered = len(updates.groups) > 1
-    optimizers = {
-        block: (f"{stage.optimizer.name} {number}" if numbered else stage.optimizer.name, group.rate_scale)
-        for number, group in enumerate(updates.groups, start=1)
-        for block in group.blocks
-    }
+def _rows(
+    network: BlockModel, stage: Stage, moved: list[MovedWeights], phases: list[Phase], tokens: int
+) -> list[BlockRow]:
+    optimizers = {block: named for phase in phases[::-1] for block, named in _optimizers(network, stage, moved, phase)}
     groups = {group.block: group.weights for group in moved[-1].groups}
     operations = forward_flops(network, tokens)
     rows = []
     for index, layer in enumerate([*network.blocks, network.head]):
         name, moving = layer.name, groups.get(layer.name, ())
-        optimizer, scale = optimizers.get(name, ("", None))
+        optimizer, rate = optimizers.get(name, ("", None))
         rows.append(
             BlockRow(
                 name=name,
                 weights=_count(named_weights(layer)),
                 trainable=_count(moving),
-                phase=_first_phase(name, moved),
+                phase=_first_phase(name, [phase.moved for phase in phases]),
                 optimizer=optimizer,
-                rate=None if scale is None else stage.optimizer.learning_rate * scale,
+                rate=rate,
                 flops=operations[name],
-                prefix=_prefix(network, stage, index, moved[0].frozen_depth),
+                prefix=_prefix(network, stage, index, phases[0].moved.frozen_depth),
             )
         )
     return rows
+
+
+def _optimizers(
+    network: BlockModel, stage: Stage, moved: list[MovedWeights], phase: Phase
+) -> Iterator[tuple[str, tuple[str, float]]]:
+    """Yields each block that moves in a phase with the name of its optimizer and the rate it starts with."""
+    optimizer = phase_optimizer(network, stage, moved, phase)
+    for number, group in enumerate(optimizer.groups, start=1):
+        name = f"{stage.optimizer.name} {number}" if len(optimizer.groups) > 1 else stage.optimizer.name
+        for block in group.blocks:
+            yield block, (name, optimizer.settings.learning_rate * group.rate_scale)
 
 
 def forward_flops(network: BlockModel, tokens: int) -> dict[str, int]:
@@ -90,7 +97,7 @@ def forward_flops(network: BlockModel, tokens: int) -> dict[str, int]:
     state: State = {"input_ids": tf.zeros([1, tokens], tf.int32), "mask": tf.ones([1, tokens])}
     counted = {}
     for block in network.blocks:
-        counted[block.name] = _operations(lambda given, block=block: block(given), state)
+        counted[block.name] = _operations(block, state)
         state = block(state)
     counted[network.head.name] = _operations(network.run_head, state)
     return counted

@@ -15,6 +15,8 @@ from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 State = dict[str, np.ndarray]
 
+DrawBatches = Callable[[np.random.Generator], list[np.ndarray]]
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -81,12 +83,24 @@ def training_dataset(
         first_epoch: 0-based number of the first epoch.
     """
     lengths = examples.tokens.lengths(examples.rows)
+    return drawn_dataset(
+        examples, lambda generator: training_batches(lengths, batch_size, generator), epoch_seed, first_epoch
+    )
+
+
+def drawn_dataset(
+    examples: Examples, draw: DrawBatches, epoch_seed: Callable[[int], int], first_epoch: int
+) -> tf.data.Dataset:
+    """Returns a dataset that yields another epoch each time it is iterated, starting with `first_epoch`.
+
+    Args:
+        examples: what to train on.
+        draw: random generator → batches of one epoch, as positions into the examples.
+        epoch_seed: epoch → seed of its generator.
+        first_epoch: 0-based number of the first epoch.
+    """
     epochs = iter(range(first_epoch, 1 << 31))
-
-    def batches() -> list[np.ndarray]:
-        return training_batches(lengths, batch_size, np.random.default_rng(epoch_seed(next(epochs))))
-
-    return _dataset(examples, batches)
+    return _dataset(examples, lambda: draw(np.random.default_rng(epoch_seed(next(epochs)))))
 
 
 def evaluation_dataset(examples: Examples) -> tf.data.Dataset:

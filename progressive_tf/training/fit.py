@@ -13,7 +13,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import training_batches
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, assign_weights
-from progressive_tf.plan.methods import PlateauSchedule
+from progressive_tf.plan.methods import PlateauSchedule, WarmupLinearSchedule
 from progressive_tf.plan.schema import Stage
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import Backup
@@ -22,16 +22,19 @@ from progressive_tf.training.callbacks.epoch_record import EpochRecord, backup_f
 from progressive_tf.training.callbacks.fit_progress import FitProgress
 from progressive_tf.training.callbacks.learning_rate import PlateauRate, ScheduledRate
 from progressive_tf.training.callbacks.non_finite import NonFiniteLoss
+from progressive_tf.training.contrastive import ContrastiveObjective, contrastive_batches
 from progressive_tf.training.display import Display
-from progressive_tf.training.examples import Examples, evaluation_dataset, training_dataset
+from progressive_tf.training.examples import DrawBatches, Examples, drawn_dataset, evaluation_dataset
 from progressive_tf.training.losses import make_loss
 from progressive_tf.training.objectives import Classification
-from progressive_tf.training.phases import phases_of
+from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.schedules import follows_progress
 from progressive_tf.training.stage_model import Penalty, StageModel
 from progressive_tf.training.stage_optimizer import StageOptimizer
 
-ExamplesAt = Callable[[int], tuple[Examples, Examples]]
+# Frozen depth and number of epochs → training examples, and those that early stopping and plateau look at.
+ExamplesAt = Callable[[int, int], tuple[Examples, Examples]]
+CONTRASTIVE_SCHEDULE = WarmupLinearSchedule(name="warmup-linear")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def fit_stage(
         network: at the weights that the stage starts from.
         stage: the plan's section.
         moved: what moves in each phase; the last moves everything that one before it moves.
-        examples: frozen depth → training examples, and those that early stopping and the plateau schedule look at.
+        examples: gives the examples of each phase.
         seed: the plan's seed; shuffling and dropout derive theirs from it, the stage and the epoch.
         folder: the stage's folder; a backup in it is continued.
         display: where progress is shown.
@@ -79,78 +82,154 @@ def fit_stage(
         NonFiniteLossError: the loss is no longer a number.
         InputError: a carried optimizer state that does not fit.
     """
-    updates = stage_optimizer(network, stage, moved)
-    if carried_optimizer is not None:
-        _carry(updates, carried_optimizer, stage.name)
-    everything = moved[-1]
-    early_stopping = EarlyStopping(stage.early_stopping, everything.weights) if stage.early_stopping else None
-    plateau = PlateauRate(stage.schedule) if isinstance(stage.schedule, PlateauSchedule) else None
-    backup = _load_backup(folder)
-    history = list(backup.history) if backup else []
-    if backup is not None:
-        _resume(backup, everything, updates, early_stopping, plateau)
-    done = int(history[-1]["phase"]) - (not backup.phase_finished) if backup else 0
-    phases = phases_of(stage, moved)
-    for number, phase in enumerate(phases[done:], start=done + 1):
-        train, validation = examples(phase.moved.frozen_depth)
-        first_epoch = len(history)
-        epochs_of_phase = sum(row["phase"] == number for row in history)
-        last_epoch = stage.epochs if phase.epochs is None else first_epoch - epochs_of_phase + phase.epochs
-        if first_epoch and not epochs_of_phase:
-            _begin_phase(early_stopping, plateau)
-        first_order = np.random.default_rng(derive_seed(seed, "shuffle", stage.name, 0))
-        batches = len(training_batches(train.tokens.lengths(train.rows), stage.batch_size, first_order))
-        model = StageModel(
-            network, phase.moved, train.first_block, Classification(make_loss(stage.loss)), updates, penalties
+    fit = _StageFit(network, stage, moved, seed, folder, penalties, carried_optimizer)
+    for number in range(fit.first_phase, len(fit.phases) + 1):
+        _fit_phase(fit, number, examples, display)
+    epochs, best_epoch = len(fit.history), len(fit.history)
+    if fit.early_stopping is not None:
+        fit.early_stopping.restore_best()
+        best_epoch = int(fit.early_stopping.best_epoch) + 1
+    return Fitted(epochs, best_epoch, fit.history, fit.classifying.state())
+
+
+class _StageFit:
+    """What the phases of a stage share, continued from the backup in its folder if there is one."""
+
+    def __init__(
+        self,
+        network: BlockModel,
+        stage: Stage,
+        moved: Sequence[MovedWeights],
+        seed: int,
+        folder: Path,
+        penalties: Sequence[Penalty],
+        carried_optimizer: Sequence[np.ndarray] | None,
+    ) -> None:
+        self.network = network
+        self.stage = stage
+        self.seed = seed
+        self.folder = folder
+        self.penalties = penalties
+        self.moved = moved
+        self.everything = moved[-1]
+        self.phases = phases_of(network, stage, moved)
+        self.classifying = phase_optimizer(network, stage, moved, self.phases[-1])
+        if carried_optimizer is not None:
+            _carry(self.classifying, carried_optimizer, stage.name)
+        self.early_stopping = (
+            EarlyStopping(stage.early_stopping, self.everything.weights) if stage.early_stopping else None
         )
-        record = EpochRecord(
-            folder,
-            history,
-            number,
-            last_epoch,
-            len(train.rows),
-            seed,
-            stage.name,
-            everything,
+        self.plateau = PlateauRate(stage.schedule) if isinstance(stage.schedule, PlateauSchedule) else None
+        path = backup_file(folder)
+        self.backup = Backup.load(path) if path.exists() else None
+        self.history = list(self.backup.history) if self.backup else []
+        self.first_phase = 1
+        if self.backup is not None:
+            assign_weights(self.everything.weights, self.backup.weights)
+            self.first_phase = int(self.history[-1]["phase"]) + self.backup.phase_finished
+
+    @property
+    def epochs_before_classifying(self) -> int:
+        """How many epochs come before those that the plan's `epochs` counts."""
+        return self.stage.objective.epochs if self.stage.objective is not None else 0
+
+    def optimizer_of(self, phase: Phase) -> StageOptimizer:
+        """Returns the optimizers of a phase, as the epoch before left them where that was of the same kind."""
+        optimizer = self.classifying
+        if phase.contrastive is not None:
+            optimizer = phase_optimizer(self.network, self.stage, self.moved, phase)
+        if self.backup is not None and self.phases[int(self.history[-1]["phase"]) - 1].contrastive is phase.contrastive:
+            optimizer.restore(self.backup.optimizer)
+            optimizer.leading.learning_rate = self.backup.learning_rate
+            if self.early_stopping is not None and phase.contrastive is None:
+                self.early_stopping.restore(self.backup.callbacks["early_stopping"], self.backup.best)
+            if self.plateau is not None and phase.contrastive is None:
+                self.plateau.restore(self.backup.callbacks["plateau"])
+        self.backup = None
+        return optimizer
+
+
+def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Display) -> None:
+    """Trains one phase, numbered from 1, from where the history ends."""
+    stage, phase = fit.stage, fit.phases[number - 1]
+    first_epoch = len(fit.history)
+    epochs_done = sum(row["phase"] == number for row in fit.history)
+    if phase.epochs is None:
+        last_epoch = fit.epochs_before_classifying + stage.epochs
+    else:
+        last_epoch = first_epoch - epochs_done + phase.epochs
+    optimizer = fit.optimizer_of(phase)
+    train, validation = examples(phase.moved.frozen_depth, last_epoch - first_epoch)
+    draw = draw_batches(phase, stage, train)
+    batches = len(draw(np.random.default_rng(derive_seed(fit.seed, "shuffle", stage.name, 0))))
+    early_stopping, plateau, schedule = fit.early_stopping, fit.plateau, _schedule(fit, phase, batches)
+    if phase.contrastive is not None:
+        early_stopping = plateau = None
+    elif first_epoch > fit.epochs_before_classifying and not epochs_done:
+        for steering in (early_stopping, plateau):
+            if steering is not None:
+                steering.begin_phase()
+    objective = ContrastiveObjective(phase.contrastive) if phase.contrastive else Classification(make_loss(stage.loss))
+    model = StageModel(fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties)
+    record = EpochRecord(
+        fit.folder,
+        fit.history,
+        number,
+        last_epoch,
+        len(train.rows),
+        fit.seed,
+        stage.name,
+        fit.everything,
+        early_stopping,
+        plateau,
+    )
+    title = f"{stage.name}, {phase.name}" if phase.name else stage.name
+    with display.fit(title, fit.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
+        callbacks: list[tf.keras.callbacks.Callback | None] = [
+            NonFiniteLoss(stage.name, backup_file(fit.folder)),
+            schedule,
             early_stopping,
             plateau,
+            FitProgress(shown, len(train.rows) / batches),
+            tf.keras.callbacks.TensorBoard(str(fit.folder / "tensorboard"), write_graph=False),
+            record,
+        ]
+        model.fit(
+            drawn_dataset(train, draw, lambda epoch: derive_seed(fit.seed, "shuffle", stage.name, epoch), first_epoch),
+            validation_data=None if phase.contrastive else evaluation_dataset(validation),
+            initial_epoch=first_epoch,
+            epochs=last_epoch,
+            callbacks=[callback for callback in callbacks if callback is not None],
+            verbose=0,
         )
-        title = f"{stage.name}, {phase.name}" if phase.name else stage.name
-        with display.fit(title, stage.epochs, batches, first_epoch) as shown:
-            callbacks: list[tf.keras.callbacks.Callback | None] = [
-                NonFiniteLoss(stage.name, backup_file(folder)),
-                ScheduledRate(stage.schedule, stage.optimizer.learning_rate, stage.epochs, batches)
-                if follows_progress(stage.schedule)
-                else None,
-                early_stopping,
-                plateau,
-                FitProgress(shown, len(train.rows) / batches),
-                tf.keras.callbacks.TensorBoard(str(folder / "tensorboard"), write_graph=False),
-                record,
-            ]
-            model.fit(
-                training_dataset(
-                    train,
-                    stage.batch_size,
-                    lambda epoch: derive_seed(seed, "shuffle", stage.name, epoch),
-                    first_epoch,
-                ),
-                validation_data=evaluation_dataset(validation),
-                initial_epoch=first_epoch,
-                epochs=last_epoch,
-                callbacks=[callback for callback in callbacks if callback is not None],
-                verbose=0,
-            )
-    epochs, best_epoch = len(history), len(history)
-    if early_stopping is not None:
-        early_stopping.restore_best()
-        best_epoch = int(early_stopping.best_epoch) + 1
-    return Fitted(epochs, best_epoch, history, updates.state())
 
 
-def stage_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeights]) -> StageOptimizer:
-    """Returns the optimizers of a stage, with nothing done yet."""
-    return StageOptimizer(network, moved[-1], stage.optimizer, stage.block_decay, per_block=len(moved) > 1)
+def draw_batches(phase: Phase, stage: Stage, examples: Examples) -> DrawBatches:
+    """Returns how a phase draws the batches of an epoch."""
+    lengths, contrastive = examples.tokens.lengths(examples.rows), phase.contrastive
+    if contrastive is None:
+        return lambda generator: training_batches(lengths, stage.batch_size, generator)
+    return lambda generator: contrastive_batches(
+        examples.labels, lengths, stage.batch_size, contrastive.pairs_per_example, generator
+    )
+
+
+def _schedule(fit: _StageFit, phase: Phase, batches: int) -> ScheduledRate | None:
+    if phase.contrastive is not None:
+        rate, epochs = phase.contrastive.learning_rate, phase.contrastive.epochs
+        return ScheduledRate(CONTRASTIVE_SCHEDULE, rate, epochs, batches)
+    if not follows_progress(fit.stage.schedule):
+        return None
+    rate, epochs = fit.stage.optimizer.learning_rate, fit.stage.epochs
+    return ScheduledRate(fit.stage.schedule, rate, epochs, batches, fit.epochs_before_classifying)
+
+
+def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeights], phase: Phase) -> StageOptimizer:
+    """Returns the optimizers of a phase, with nothing done yet; those of a last phase also serve the ones before it."""
+    settings = stage.optimizer
+    if phase.contrastive is not None:
+        settings = settings.model_copy(update={"learning_rate": phase.contrastive.learning_rate})
+    return StageOptimizer(network, phase.moved, settings, stage.block_decay, per_block=len(moved) > 1)
 
 
 def check_carried_optimizer(
@@ -161,35 +240,7 @@ def check_carried_optimizer(
     Raises:
         InputError: the state is another optimizer's, or that of other weights.
     """
-    _carry(stage_optimizer(network, stage, moved), state, stage.name)
-
-
-def _load_backup(folder: Path) -> Backup | None:
-    path = backup_file(folder)
-    return Backup.load(path) if path.exists() else None
-
-
-def _resume(
-    backup: Backup,
-    moved: MovedWeights,
-    updates: StageOptimizer,
-    early_stopping: EarlyStopping | None,
-    plateau: PlateauRate | None,
-) -> None:
-    assign_weights(moved.weights, backup.weights)
-    updates.restore(backup.optimizer)
-    updates.leading.learning_rate = backup.learning_rate
-    if early_stopping is not None:
-        early_stopping.restore(backup.callbacks["early_stopping"], backup.best)
-    if plateau is not None:
-        plateau.restore(backup.callbacks["plateau"])
-
-
-def _begin_phase(early_stopping: EarlyStopping | None, plateau: PlateauRate | None) -> None:
-    if early_stopping is not None:
-        early_stopping.begin_phase()
-    if plateau is not None:
-        plateau.begin_phase()
+    _carry(phase_optimizer(network, stage, moved, phases_of(network, stage, moved)[-1]), state, stage.name)
 
 
 def _carry(updates: StageOptimizer, state: Sequence[np.ndarray], stage: str) -> None:

@@ -22,7 +22,6 @@ from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import Fitted, fit_stage
-from progressive_tf.training.phases import phases_of
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
@@ -46,20 +45,24 @@ class Finished:
 
 
 class Clock:
-    """Seconds spent on each kind of work."""
+    """Seconds spent on each kind of work; what is measured inside something else counts for itself alone."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._started = time.perf_counter()
+        self._inside = 0.0
 
     @contextmanager
     def measure(self, kind: str) -> Iterator[None]:
         """Adds the time of the block to `kind`."""
+        outside, self._inside = self._inside, 0.0
         started = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - started
+            elapsed = time.perf_counter() - started
+            self.seconds[kind] = self.seconds.get(kind, 0.0) + elapsed - self._inside
+            self._inside = outside + elapsed
 
     def to_json(self) -> dict[str, float]:
         """Returns the seconds by kind, and in total since the clock was made."""
@@ -194,12 +197,10 @@ def _train(
     name = session.data.stage_sources[stage.index]
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
 
-    epochs = {phase.moved.frozen_depth: phase.epochs or settings.epochs for phase in phases_of(settings, moved)}
-
-    def examples(frozen_depth: int) -> tuple[Examples, Examples]:
+    def examples(frozen_depth: int, epochs: int) -> tuple[Examples, Examples]:
         with clock.measure("prefix"):
             both = np.concatenate(rows)
-            found = session.features.examples(name, both, frozen_depth, settings.cache, epochs[frozen_depth])
+            found = session.features.examples(name, both, frozen_depth, settings.cache, epochs)
         return found.take(np.arange(len(rows[0]))), found.take(np.arange(len(rows[0]), len(both)))
 
     with clock.measure("fit"):

@@ -88,7 +88,7 @@ class Session:
         stage = self.plan.stages[index]
         try:
             moved = adapt(self.network, stage.adaptation, derive_seed(self.plan.seed, "adaptation", stage.name))
-            phases_of(stage, moved)
+            phases_of(self.network, stage, moved)
         except InputError as error:
             raise InputError(f"stages[{index}].{error}") from None
         return moved

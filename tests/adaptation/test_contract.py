@@ -107,7 +107,7 @@ def test_an_epoch_changes_every_moved_weight_and_no_other(
     steps = adapt(network, stage.adaptation, SEED)
     before = read_weights(network.named_weights())
 
-    def examples(depth: int) -> tuple[Examples, Examples]:
+    def examples(depth: int, epochs: int) -> tuple[Examples, Examples]:
         made = make_examples(network, 48, depth=depth)
         return made.take(np.arange(32)), made.take(np.arange(32, 48))
 

@@ -84,7 +84,7 @@ def fit(
         network,
         settings,
         adapt(network, settings.adaptation, SEED),
-        lambda frozen_depth: parts,
+        lambda frozen_depth, epochs: parts,
         SEED,
         folder,
         display or quiet(),
@@ -101,8 +101,9 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
     return one.keys() == other.keys() and all(np.array_equal(value, other[name]) for name, value in one.items())
 
 
-def comparable(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Returns the history without what depends on the clock."""
+def comparable(history: list[dict[str, float]]) -> list[dict[str, str]]:
+    """Returns the history without what depends on the clock, as text, where what is not a number equals itself."""
     return [
-        {key: value for key, value in row.items() if key not in ("examples_per_second", "seconds")} for row in history
+        {key: repr(value) for key, value in row.items() if key not in ("examples_per_second", "seconds")}
+        for row in history
     ]

@@ -33,7 +33,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "biases": {"method": "bitfit"},
     "soft": {"method": "prompt", "length": 2},
     "last": {"method": "top-blocks", "blocks": 1},
+    "pairs": {"method": "top-blocks", "blocks": 2},
 }
+PAIRS = {"name": "contrastive", "pairs_per_example": 5, "learning_rate": 0.01}
 
 
 def plan_of(names: list[str], **changes: Any) -> dict[str, Any]:
@@ -41,6 +43,8 @@ def plan_of(names: list[str], **changes: Any) -> dict[str, Any]:
         {"name": name, "data": {"take": 20 + 10 * index}, "adaptation": METHODS[name], "epochs": 1}
         for index, name in enumerate(names)
     ]
+    for stage in stages:
+        stage["objective"] = PAIRS if stage["name"] == "pairs" else None
     return small_plan(*stages, **changes)
 
 

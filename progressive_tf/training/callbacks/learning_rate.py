@@ -19,14 +19,18 @@ class ScheduledRate(tf.keras.callbacks.Callback):
         epochs: epochs of the stage.
         batches_per_epoch: batches of one epoch; with a token budget this is the first epoch's number, and an epoch
             that has more holds its last value.
+        epochs_before: the epoch, from 0, that the schedule begins with.
     """
 
-    def __init__(self, schedule: AnySchedule, base: float, epochs: int, batches_per_epoch: int) -> None:
+    def __init__(
+        self, schedule: AnySchedule, base: float, epochs: int, batches_per_epoch: int, epochs_before: int = 0
+    ) -> None:
         super().__init__()
         self._schedule = schedule
         self._base = base
         self._epochs = epochs
         self._batches = batches_per_epoch
+        self._epochs_before = epochs_before
         self._epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -35,7 +39,7 @@ class ScheduledRate(tf.keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Sets the rate of this step."""
-        done = self._epoch + min(batch + 1, self._batches) / self._batches
+        done = self._epoch - self._epochs_before + min(batch + 1, self._batches) / self._batches
         self.model.optimizer.learning_rate = rate_at(self._schedule, self._base, done / self._epochs)
 
 
