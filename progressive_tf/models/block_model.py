@@ -64,28 +64,15 @@ class BlockModel(tf.keras.Model):
             state = block(state, training=training)
         return state
 
-    def call(
-        self,
-        state: State,
-        training: bool = False,
-        first_block: int = 0,
-        frozen_depth: int = 0,
-        frozen_dtype: str = "float32",
-    ) -> tf.Tensor:
+    def call(self, state: State, training: bool = False, first_block: int = 0) -> tf.Tensor:
         """Returns logits, float32 [batch, classes].
 
         Args:
             state: the state before block `first_block`.
-            training: whether dropout is on above the frozen depth.
-            first_block: the block to start from, at most `frozen_depth` unless that is 0.
-            frozen_depth: leading blocks that run in inference mode whatever `training` says.
-            frozen_dtype: what the frozen blocks' output is rounded to when it is computed here, as where it is kept.
+            training: whether dropout is on; blocks that are frozen run before, without it.
+            first_block: the block to start from.
         """
-        middle = max(first_block, frozen_depth)
-        state = self.run_blocks(state, first_block, middle)
-        if middle > first_block:
-            state = state | {"hidden": tf.cast(tf.cast(state["hidden"], frozen_dtype), tf.float32)}
-        return self.run_head(self.run_blocks(state, middle, len(self.blocks), training), training)
+        return self.run_head(self.run_blocks(state, first_block, len(self.blocks), training), training)
 
     def run_head(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns logits, float32 [batch, classes], given the state after the last block."""

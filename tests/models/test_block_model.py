@@ -19,7 +19,7 @@ def state(network: Any) -> dict[str, tf.Tensor]:
 def test_cutting_between_blocks_changes_nothing(network: Any, state: dict[str, tf.Tensor], cut: int) -> None:
     whole = network(state)
     middle = network.run_blocks(state, 0, cut)
-    np.testing.assert_array_equal(network(middle, first_block=cut, frozen_depth=cut), whole)
+    np.testing.assert_array_equal(network(middle, first_block=cut), whole)
 
 
 def test_padding_does_not_change_logits(network: Any, state: dict[str, tf.Tensor]) -> None:
@@ -27,13 +27,14 @@ def test_padding_does_not_change_logits(network: Any, state: dict[str, tf.Tensor
     np.testing.assert_allclose(network(longer), network(state), atol=1e-6)
 
 
-def test_frozen_blocks_run_in_inference_mode_while_the_rest_trains(
+def test_blocks_before_the_first_stay_in_inference_mode_while_the_rest_trains(
     make_network: Callable[..., Any], state: dict[str, tf.Tensor]
 ) -> None:
     network = make_network(dropout=0.0)
     depth = len(network.blocks)
-    np.testing.assert_array_equal(network(state, training=True, frozen_depth=depth), network(state))
-    assert np.abs(network(state, training=True, frozen_depth=0) - network(state)).max() > 1e-4
+    frozen = network.run_blocks(state, 0, depth)
+    np.testing.assert_array_equal(network(frozen, training=True, first_block=depth), network(state))
+    assert np.abs(network(state, training=True) - network(state)).max() > 1e-4
 
 
 def test_weight_names_do_not_depend_on_when_the_network_was_built(make_network: Callable[..., Any]) -> None:
