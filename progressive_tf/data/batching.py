@@ -7,7 +7,7 @@ import numpy as np
 from progressive_tf.plan.methods import TokenBudget
 
 BUCKET_WIDTH = 8
-FIXED_BATCH_SIZE = 32
+FIXED_BATCH_SIZE = 16
 LONGEST_WINDOW = 50
 
 

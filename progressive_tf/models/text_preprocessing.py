@@ -41,7 +41,8 @@ class TextPreprocessing(tf.keras.layers.Layer):
         self.settings = json.dumps(
             {"vocabulary": sha256_json(list(vocabulary)), "lower_case": lower_case, "max_length": max_length}
         )
-        self._encode = tf.function(self.call, input_signature=[tf.TensorSpec([None], tf.string)])
+        # Nothing here needs autograph, and converting the tokenizer's code takes a second.
+        self._encode = tf.function(self.call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""

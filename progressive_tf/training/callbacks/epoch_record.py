@@ -69,7 +69,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Puts every random layer at the start of this epoch."""
         model: StageModel = self.model
-        reset_random_layers(model.network, self._seed, self._stage, epoch)
+        reset_random_layers(model.network, self._seed, self._stage, epoch, model.first_block)
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
