@@ -166,6 +166,38 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path, dict[str, Any]], object], str]] = {
         lambda folder, plan: plan["stages"][1].update(adaptation={"method": "top-blocks", "blocks": 9}),
         "stages[1].adaptation.blocks: 9 asked, the network has 3",
     ),
+    "rank zero": (
+        lambda folder, plan: plan["stages"][1].update(adaptation={"method": "lora", "rank": 0}),
+        "stages[1].adaptation.rank: should be greater than or equal to 1; got 0",
+    ),
+    "a role that is not there": (
+        lambda folder, plan: plan["stages"][1].update(adaptation={"method": "lora", "rank": 1, "targets": ["gate"]}),
+        "stages[1].adaptation.targets: unknown role 'gate'; known: ffn, key, output, query, value",
+    ),
+    "a prompt without room for text": (
+        lambda folder, plan: plan["stages"][1].update(adaptation={"method": "prompt", "length": 20}),
+        "stages[1].adaptation.length: 20 asked, model.max_length is 16",
+    ),
+    "two methods in one stage": (
+        lambda folder, plan: plan["stages"][1].update(adaptation={"method": "lora", "rank": 1, "blocks": 2}),
+        "stages[1].adaptation.blocks: unknown key",
+    ),
+    "a list of methods": (
+        lambda folder, plan: plan["stages"][1].update(adaptation=[{"method": "lora"}, {"method": "bitfit"}]),
+        "stages[1].adaptation",
+    ),
+    "two objectives' phases in one stage": (
+        lambda folder, plan: plan["stages"][1].update(adaptation={"method": "gradual"}, objective="contrastive"),
+        "stages[1].objective: contrastive has phases of its own",
+    ),
+    "a cache folder that is a file": (
+        lambda folder, plan: (
+            (folder / "cache").mkdir(exist_ok=True),
+            (folder / "cache" / "prefix").write_text("in the way"),
+            plan["stages"][1].update(adaptation={"method": "head"}),
+        ),
+        "cache",
+    ),
 }
 
 

@@ -18,6 +18,8 @@ def test_ten_kills_change_neither_matrix_nor_decisions_nor_weights(tmp_path: Pat
         "schedule": {"name": "plateau", "patience": 1},
         "early_stopping": {"monitor": "val_loss", "patience": 30},
     }
+    # Additions to the network, and a part of it that is frozen and cached.
+    plan["stages"][1]["adaptation"] = {"method": "adapter", "size": 2, "from_block": 2}
     arguments = ["--plan", str(tiny.write_plan(tmp_path, plan))]
     alone, seconds = run_alone(arguments, tmp_path / "alone")
     # Short enough for all ten kills to hit, long enough for most to hit after TensorFlow is there.
