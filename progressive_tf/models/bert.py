@@ -11,12 +11,15 @@ from typing import Any
 
 import tensorflow as tf
 from transformers import BertConfig, TFBertModel
+from transformers.activations_tf import ACT2FN
 
 from progressive_tf.assets import is_asset, locate
 from progressive_tf.errors import InputError
 from progressive_tf.models.bert_settings import check_names, check_values
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.dropout import dropout
+from progressive_tf.models.elementwise import gelu, layer_normalization
 from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
@@ -34,8 +37,14 @@ class EmbeddingsBlock(Block):
         self.inner = embeddings
 
     def call(self, state: State, training: bool = False) -> State:
-        """Returns the state with `hidden` float32 [batch, length, width] in place of `input_ids`."""
-        return {"hidden": self.inner(input_ids=state["input_ids"], training=training), "mask": state["mask"]}
+        """Returns the state with `hidden` float [batch, length, width] in place of `input_ids`."""
+        # Gathered, not sliced: an optimizer that moves only the rows in use can tell them from their gradients.
+        hidden = tf.gather(self.inner.weight, state["input_ids"])
+        hidden += tf.gather(self.inner.position_embeddings, tf.range(tf.shape(hidden)[1]))
+        hidden += tf.gather(self.inner.token_type_embeddings, [0])
+        shape = tf.shape(hidden)
+        rows = layer_normalization(self.inner.LayerNorm, tf.reshape(hidden, [-1, hidden.shape[-1]]))
+        return {"hidden": tf.reshape(dropout(self.inner.dropout, rows, training), shape), "mask": state["mask"]}
 
 
 class EncoderBlock(Block):
@@ -52,7 +61,8 @@ class EncoderBlock(Block):
         self.heads = int(attention.num_attention_heads)
         self.attention_dropout = attention.dropout
         self.attention_end = encoder_layer.attention.dense_output
-        self.activation = encoder_layer.intermediate.intermediate_act_fn
+        activation = encoder_layer.intermediate.intermediate_act_fn
+        self.activation = gelu if activation is ACT2FN["gelu"] else activation
         self.ffn_end = encoder_layer.bert_output
         self.query, self.key, self.value = (
             Projection(name, getattr(attention, name)) for name in ("query", "key", "value")
@@ -71,32 +81,34 @@ class EncoderBlock(Block):
 
     def call(self, state: State, training: bool = False) -> State:
         """Returns the state with the next `hidden`, float [batch, length, width]."""
-        hidden = state["hidden"]
+        # Between the projections every position is a row of a matrix: a dense layer is then one matrix product.
+        shape = tf.shape(state["hidden"])
+        hidden = tf.reshape(state["hidden"], [-1, state["hidden"].shape[-1]])
         attended = self.output_projection(self._attention(hidden, state["mask"], training), training=training)
-        attended = self.attention_end.dropout(attended, training=training)
-        hidden = self.attention_end.LayerNorm(hidden + attended)
+        attended = dropout(self.attention_end.dropout, attended, training)
+        hidden = layer_normalization(self.attention_end.LayerNorm, hidden + attended)
         expanded = self.ffn_out(self.activation(self.ffn_in(hidden, training=training)), training=training)
-        expanded = self.ffn_end.dropout(expanded, training=training)
-        return {"hidden": self.ffn_end.LayerNorm(hidden + expanded), "mask": state["mask"]}
+        expanded = dropout(self.ffn_end.dropout, expanded, training)
+        hidden = layer_normalization(self.ffn_end.LayerNorm, hidden + expanded)
+        return {"hidden": tf.reshape(hidden, shape), "mask": state["mask"]}
 
     def _attention(self, hidden: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the values that each position attends to, all heads side by side (Vaswani et al. 2017)."""
         query, key, value = (
-            self._by_head(projection(hidden, training=training)) for projection in (self.query, self.key, self.value)
+            self._by_head(projection(hidden, training=training), tf.shape(mask))
+            for projection in (self.query, self.key, self.value)
         )
         scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5
         # What is masked gets a score so low that its softmax is zero; the shape broadcasts over heads and queries.
         scores += (1.0 - tf.cast(mask, scores.dtype)[:, tf.newaxis, tf.newaxis, :]) * -1e4
-        weights = self.attention_dropout(tf.nn.softmax(scores), training=training)
+        weights = dropout(self.attention_dropout, tf.nn.softmax(scores), training)
         attended = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
         return tf.reshape(attended, tf.shape(hidden))
 
-    def _by_head(self, values: tf.Tensor) -> tf.Tensor:
-        """Returns [batch, heads, length, width / heads] from [batch, length, width]."""
-        batch, length = tf.unstack(tf.shape(values)[:2])
-        return tf.transpose(
-            tf.reshape(values, [batch, length, self.heads, values.shape[-1] // self.heads]), [0, 2, 1, 3]
-        )
+    def _by_head(self, values: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Returns [batch, heads, length, width / heads] from [batch × length, width]; `positions`: batch and length."""
+        split = tf.reshape(values, [positions[0], positions[1], self.heads, values.shape[-1] // self.heads])
+        return tf.transpose(split, [0, 2, 1, 3])
 
 
 def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: Path) -> BlockModel:

@@ -21,7 +21,7 @@ with warnings.catch_warnings():
 legacy = tf.keras.optimizers.legacy  # fused CPU kernels, and the base class of Addons' optimizers
 
 
-class DenseAdam(legacy.Adam):
+class DenseAdam(tf.keras.optimizers.legacy.Adam):
     """Adam (Kingma & Ba 2015) whose step over an embedding table is the one fused pass that a matrix gets.
 
     Adam moves every row at every step, because its averages go on when a gradient is zero. Keras does that for a sparse

@@ -1,0 +1,54 @@
+"""Element-wise parts of an encoder layer, with gradients written out so that each takes few passes over memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+@tf.custom_gradient
+def gelu(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Returns x Φ(x), Φ the normal distribution function (Hendrycks & Gimpel 2016); float, any shape.
+
+    Its derivative is Φ(x) + x φ(x), φ the normal density.
+    """
+    cumulative = 0.5 * tf.math.erf(inputs * math.sqrt(0.5)) + 0.5
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        density = tf.exp(-0.5 * tf.square(inputs)) * (1 / math.sqrt(2 * math.pi))
+        return upstream * (cumulative + inputs * density)
+
+    return inputs * cumulative, gradient
+
+
+def layer_normalization(layer: tf.keras.layers.LayerNormalization, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns what Keras' layer returns for the last axis of inputs [rows, width] (Ba et al. 2016); float32 inside."""
+    values = tf.cast(inputs, tf.float32)
+    gamma, beta = (tf.cast(weight, tf.float32) for weight in (layer.gamma, layer.beta))
+    return tf.cast(_normalize(values, gamma, beta, float(layer.epsilon)), inputs.dtype)
+
+
+def _normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float) -> tf.Tensor:
+    @tf.custom_gradient
+    def normalize(
+        inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor, ...]]]:
+        centred = inputs - tf.reduce_mean(inputs, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        inverse_spread = tf.math.rsqrt(variance + epsilon)
+        standard = centred * inverse_spread
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            # For z = (x - mean) / spread and g = dL/dz: dL/dx = (g - mean(g) - z mean(g z)) / spread.
+            inner = upstream * gamma
+            mean = tf.reduce_mean(inner, axis=-1, keepdims=True)
+            slope = tf.reduce_mean(inner * standard, axis=-1, keepdims=True)
+            of_inputs = (inner - mean - standard * slope) * inverse_spread
+            return of_inputs, tf.reduce_sum(upstream * standard, axis=0), tf.reduce_sum(upstream, axis=0)
+
+        return standard * gamma + beta, gradient
+
+    normalized: tf.Tensor = normalize(inputs, gamma, beta)
+    return normalized
