@@ -6,6 +6,7 @@ Command: python -m benchmarks.kill_and_resume [--plan movie-reviews] [--kills 10
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import random
 import shutil
@@ -22,6 +23,9 @@ from typing import Any
 from progressive_tf.logs import quiet_tensorflow
 
 DONE = (0, 3)
+MOST_WRITES = 12
+LONGEST_PAUSE = 0.5
+LONGEST_START = 10.0
 
 
 @dataclass(frozen=True)
@@ -43,27 +47,49 @@ def run_alone(arguments: Sequence[str], folder: Path) -> tuple[Outcome, float]:
     return outcome(folder), time.monotonic() - started
 
 
-def run_killed(arguments: Sequence[str], folder: Path, kills: int, seconds: float, seed: int) -> tuple[Outcome, int]:
-    """Runs a plan, killing it up to `kills` times at moments drawn from (0, `seconds`); then lets it end.
+def run_killed(arguments: Sequence[str], folder: Path, kills: int, seed: int) -> tuple[Outcome, int]:
+    """Runs a plan, killing it up to `kills` times at random moments; then lets it end.
 
-    Returns its outcome and how many times it was killed.
+    A moment is a short while after a random number of files have been written, or while the process still starts: what
+    is counted does not depend on how fast the machine is. Returns the run's outcome and how many times it was killed.
     """
     generator = random.Random(seed)
     killed = 0
     while killed < kills:
         process = _start(arguments, folder)
-        try:
-            code = process.wait(timeout=generator.uniform(0.0, seconds))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            killed += 1
-            continue
-        if code not in DONE:
-            raise RuntimeError(f"after {killed} kills the run ended with {code}: {_output(folder)}")
-        break
+        if not _outlives(process, folder, generator):
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed += 1
     result, _ = run_alone(arguments, folder)
     return result, killed
+
+
+def _outlives(process: subprocess.Popen[bytes], folder: Path, generator: random.Random) -> bool:
+    """Waits for a random moment; returns whether the process is still running then."""
+    writes = generator.randint(0, MOST_WRITES)
+    pause = generator.uniform(0.0, LONGEST_PAUSE if writes else LONGEST_START)
+    seen, counted = _written(folder), 0
+    while counted < writes and process.poll() is None:
+        time.sleep(0.02)
+        now = _written(folder)
+        counted += len(now - seen)
+        seen = now
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=pause)
+    if process.returncode not in (None, *DONE):
+        raise RuntimeError(f"the run ended with {process.returncode}: {_output(folder)}")
+    return process.returncode is None
+
+
+def _written(folder: Path) -> set[tuple[str, int]]:
+    """Returns every file of the run and the registry with the time it was last written."""
+    found: set[tuple[str, int]] = set()
+    for path in folder.glob("r*/**/*"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add((str(path), path.stat().st_mtime_ns))
+    return found
 
 
 def outcome(folder: Path) -> Outcome:
@@ -104,7 +130,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
     alone, seconds = run_alone(["--plan", options.plan], folder / "alone")
     print(f"left alone: {seconds:.0f} s")
-    killed, kills = run_killed(["--plan", options.plan], folder / "killed", options.kills, 0.3 * seconds, options.seed)
+    killed, kills = run_killed(["--plan", options.plan], folder / "killed", options.kills, options.seed)
     for name in ("matrix", "decisions", "weights"):
         print(f"{name:10} {'equal' if getattr(alone, name) == getattr(killed, name) else 'DIFFERENT'}")
     print(f"killed {kills} times with SIGKILL")
