@@ -9,7 +9,7 @@ help:
 	@echo "make test          set up, then lint, types, import contracts and tests"
 	@echo "make lint          set up, then lint, types and import contracts"
 	@echo "make bench         set up, then the benchmarks behind the README's figures"
-	@echo "make bench-peers   set up, then speed beside PyTorch's, in .venv-peers (1.7 GB)"
+	@echo "make bench-peers   set up, then SetFit and PyTorch beside this package (about an hour; .venv-peers, 1.7 GB)"
 	@echo "make clean         remove .venv and caches; runs/ and registry/ stay"
 
 setup:
@@ -35,6 +35,7 @@ bench: setup
 
 bench-peers: setup
 	@scripts/setup-peers
+	@$(PY) -m benchmarks.few_labels
 	@$(PY) -m benchmarks.against_trainer
 
 clean:

@@ -18,7 +18,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 LIMIT = 0.1
-ATTEMPTS = 6
+ATTEMPTS = 3
 LONGEST_WAIT = 600.0
 LOOK_SECONDS = 3.0
 
