@@ -12,6 +12,7 @@ BENCHMARKS = {
     "memory": ["benchmarks.stream_million_rows"],
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],
+    "full-training": ["benchmarks.full_training"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 
