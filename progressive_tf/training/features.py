@@ -25,6 +25,7 @@ from progressive_tf.training.prefix.store import PrefixStore
 from progressive_tf.training.prefix.summary import PrefixUse
 
 BAR_FROM_ROWS = 500
+BAR_FROM_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,12 @@ class Features:
             self._prefixes[key] = PrefixOutputs(self.network, tokens, depth, cache.dtype, store)
         prefix = self._prefixes[key]
         limit = cache.max_gb * 1e9
-        missing = prefix.missing(rows) if stored else rows
+        missing = rows
+        if stored:
+            long = prefix.estimated_bytes(rows) >= BAR_FROM_BYTES
+            with self._bar("checking kept outputs", len(rows), 0 if long else len(rows) + 1) as advance:
+                missing = prefix.missing(rows, advance)
+            self._folder.trim(limit)
         storable = stored and self._folder.storing
         if epochs is not None:
             use = PrefixUse(

@@ -14,6 +14,7 @@ from texts import Texts
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Cache
+from progressive_tf.training import features as features_module
 from progressive_tf.training.features import Features
 
 ROWS = 70
@@ -85,6 +86,15 @@ def test_the_log_says_what_storing_saves(features: Features) -> None:
     assert lines[0].endswith("MB; 10 of 40 were there")
     assert lines[1].startswith(start + "20 of 20 prefix passes saved, 0.00")
     assert lines[1].endswith("MB; 40 of 40 were there")
+
+
+def test_checking_much_shows_a_bar(features: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    features.examples("main", np.arange(40), 2, FLOAT16)
+    features.forget_stale_prefixes()
+    assert "checking" not in said(features)
+    monkeypatch.setattr(features_module, "BAR_FROM_BYTES", 1000)
+    features.examples("main", np.arange(40), 2, FLOAT16)
+    assert "checking kept outputs: 40" in said(features)
 
 
 def test_embeddings_alone_are_not_stored(features: Features, tmp_path: Path) -> None:

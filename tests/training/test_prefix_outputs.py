@@ -15,6 +15,7 @@ from progressive_tf.data.tokens import TokenStore
 from progressive_tf.training.prefix import outputs as outputs_module
 from progressive_tf.training.prefix.folder import CacheFolder
 from progressive_tf.training.prefix.outputs import PrefixOutputs
+from progressive_tf.training.prefix.shard import Shard
 from progressive_tf.training.prefix.store import PrefixStore
 
 EVERYTHING = np.arange(ROWS)
@@ -143,11 +144,18 @@ def test_without_a_store_upcoming_batches_are_computed_together_and_dropped(
 def test_memory_is_let_go_of_without_changing_what_is_read(
     tmp_path: Path, prefixes: Prefixes, reference: PrefixOutputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outputs_module, "MAPPED_BYTES", 100)
+    released: list[int] = []
+    release = Shard.release
+    monkeypatch.setattr(Shard, "release", lambda shard: (released.append(1), release(shard)))
     prefix = prefixes.outputs(tmp_path)
     prefix.add(EVERYTHING, LIMIT)
+    assert same_state(prefix, reference, EVERYTHING)
+    assert not released, "a small set stays in memory"
+    monkeypatch.setattr(outputs_module, "MAPPED_BYTES", 100)
+    prefix._resident = 0
     for _ in range(3):
         assert same_state(prefix, reference, EVERYTHING)
+    assert released
 
 
 def test_a_shard_cut_short_while_it_is_in_use_is_computed_again(

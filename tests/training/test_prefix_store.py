@@ -232,6 +232,26 @@ def test_what_the_stage_reads_stays_and_nothing_is_deleted_in_vain(tmp_path: Pat
     assert shards(tmp_path) == [mine]
 
 
+def test_a_lowered_limit_holds_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = CacheFolder(tmp_path)
+    paths = [filled(folder, "aa", first) for first in (0, 10, 20)]
+    size = paths[0].stat().st_size
+    folder.in_use = {paths[1]}
+    folder.trim(1.5 * size)
+    assert shards(tmp_path) == [paths[1]]
+    folder.in_use.clear()
+
+    def refuse(self: Path, missing_ok: bool) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    folder.trim(0)
+    assert not folder.storing
+    assert "Permission denied" in caplog.text
+
+
 def test_what_killed_processes_left_is_counted_and_removed_when_old(tmp_path: Path) -> None:
     folder = CacheFolder(tmp_path)
     path = filled(folder)

@@ -76,6 +76,14 @@ class CacheFolder:
                 self._turn_off(error)
         return None
 
+    def trim(self, limit: float) -> None:
+        """Deletes what is beyond a limit, which may have been lowered, as far as no stage reads it now."""
+        try:
+            if self.storing:
+                self.make_room(0, limit)
+        except OSError as error:
+            self._turn_off(error)
+
     def make_room(self, needed: int, limit: float) -> bool:
         """Deletes least recently used shards until `needed` more bytes stay within the limit.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from progressive_tf.training.prefix.store import SHARD_BYTES, Found, PrefixStore
 
 # What is not stored is computed for so many upcoming batches at once that buckets fill, and then dropped.
 WINDOW_BYTES = 64_000_000
-# Pages of shards that have been read stay in memory until so many bytes of them were.
+# Pages of shards stay mapped until about so many bytes of them are.
 MAPPED_BYTES = 256_000_000
 NOT_STORED = -1
 
@@ -68,7 +69,8 @@ class PrefixOutputs:
         self._shard_of = np.full(tokens.rows, NOT_STORED, np.int32)
         self._starts = np.zeros(tokens.rows, np.int64)
         self._lengths = np.zeros(tokens.rows, np.int32)
-        self._bytes_read = 0
+        self._shard_bytes = 0
+        self._resident = resident_file_bytes()
 
         def run(state: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
             after = network.run_blocks(state, 0, depth)
@@ -85,13 +87,18 @@ class PrefixOutputs:
             ],
         )
 
-    def missing(self, rows: np.ndarray) -> np.ndarray:
-        """Returns those of the rows whose outputs are not stored, each once; looks for them on the disk first."""
+    def missing(self, rows: np.ndarray, advance: Callable[[int], None] = lambda rows: None) -> np.ndarray:
+        """Returns those of the rows whose outputs are not stored, each once; looks for them on the disk first.
+
+        Args:
+            rows: indices into the source.
+            advance: is told of the rows that each shard has, once it is compared with its checksum.
+        """
         unknown = np.unique(rows)
         unknown = unknown[self._shard_of[unknown] == NOT_STORED]
         if self._store is not None and len(unknown):
             keys, same = np.unique(self._keys(unknown), return_inverse=True)
-            for found in self._store.find(keys):
+            for found in self._store.find(keys, advance):
                 self._place(found, unknown, same)
         return unknown[self._shard_of[unknown] == NOT_STORED]
 
@@ -133,6 +140,7 @@ class PrefixOutputs:
         """Forgets where outputs stand, so that deleted shards are let go of; they are looked up again when needed."""
         self._shard_of.fill(NOT_STORED)
         self._shards.clear()
+        self._shard_bytes = 0
 
     def estimated_bytes(self, rows: np.ndarray) -> int:
         """Returns how much the outputs of these rows take."""
@@ -185,7 +193,7 @@ class PrefixOutputs:
             for shard in shards:
                 chosen = shard_of == shard
                 flat[owner == shard] = self._values(shard, computed)[ranges(starts[chosen], lengths[chosen])]
-        self._count_read(flat.nbytes)
+        self._let_go()
         hidden, mask = padded(flat, lengths, length, np.dtype(np.float32))
         return {"hidden": hidden, "mask": mask}
 
@@ -203,12 +211,12 @@ class PrefixOutputs:
                 self._shard_of[self._shard_of == number] = NOT_STORED
         return lost
 
-    def _count_read(self, size: int) -> None:
-        self._bytes_read += size
-        if self._bytes_read > MAPPED_BYTES:
-            self._bytes_read = 0
+    def _let_go(self) -> None:
+        # Asked of the kernel, because reading one byte may map two megabytes around it.
+        if self._shard_bytes > MAPPED_BYTES and resident_file_bytes() > self._resident + MAPPED_BYTES:
             for shard in self._shards:
                 shard.release()
+            self._resident = resident_file_bytes()
 
     def _hold(self, rows: np.ndarray) -> Computed:
         parts = list(self._compute(rows))
@@ -231,6 +239,7 @@ class PrefixOutputs:
     def _place(self, found: Found, rows: np.ndarray, same: np.ndarray) -> None:
         """Notes where outputs stand; `same` has the key of each row, as a number that `found.wanted` refers to."""
         self._shards.append(found.shard)
+        self._shard_bytes += found.shard.file_bytes
         entry = np.full(int(same.max()) + 1, NOT_STORED, np.int64)
         entry[found.wanted] = np.arange(len(found.wanted))
         chosen = entry[same] != NOT_STORED
@@ -242,3 +251,9 @@ class PrefixOutputs:
     def _keys(self, rows: np.ndarray) -> np.ndarray:
         keys = b"".join(example_key(self._tokens.token_ids(int(row))) for row in rows)
         return np.frombuffer(keys, KEY)
+
+
+def resident_file_bytes() -> int:
+    """Returns how much of this process's resident memory is mapped from files."""
+    with open("/proc/self/statm", encoding="ascii") as stream:
+        return int(stream.read().split()[2]) * mmap.PAGESIZE

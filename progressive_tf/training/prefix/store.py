@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +48,12 @@ class PrefixStore:
         self._folder = folder
         self._shards: dict[str, Shard] = {}
 
-    def find(self, keys: np.ndarray) -> list[Found]:
+    def find(self, keys: np.ndarray, advance: Callable[[int], None] = lambda examples: None) -> list[Found]:
         """Returns where outputs stand, each example at most once, and marks their shards as used.
 
         Args:
             keys: V16 [examples], no two alike.
+            advance: is told of the examples of every shard, whose outputs are compared with their checksum.
         """
         if not len(keys):
             return []
@@ -70,6 +72,7 @@ class PrefixStore:
             # A shard has each key once; were it otherwise, the last would win in every array alike.
             missing[wanted] = False
             found.append(Found(shard, wanted, shard.starts[matching], shard.lengths[matching]))
+            advance(len(wanted))
         return found
 
     def add(self, keys: np.ndarray, lengths: np.ndarray, values: np.ndarray, limit: float) -> Found | None:
