@@ -50,8 +50,12 @@ class Adapter(Addition):
 
     def call(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the outputs with the bottleneck's added, [..., units]."""
-        narrow = tf.nn.gelu(tf.matmul(outputs, self.down_kernel) + self.down_bias, approximate=False)
-        return outputs + tf.matmul(narrow, self.up_kernel) + self.up_bias
+        down_kernel, down_bias, up_kernel, up_bias = (
+            tf.cast(weight, outputs.dtype)
+            for weight in (self.down_kernel, self.down_bias, self.up_kernel, self.up_bias)
+        )
+        narrow = tf.nn.gelu(tf.matmul(outputs, down_kernel) + down_bias, approximate=False)
+        return outputs + tf.matmul(narrow, up_kernel) + up_bias
 
 
 def adapter(network: BlockModel, settings: AdapterAdaptation, seed: int) -> MovedWeights:

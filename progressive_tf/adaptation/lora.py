@@ -53,8 +53,9 @@ class LowRankUpdate(Addition):
 
     def call(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns the outputs with the update, [..., units]."""
-        low = tf.matmul(self.dropout(inputs, training=training), self.a)
-        return outputs + tf.matmul(low, self.b) * (self.alpha / self.rank)
+        a, b = tf.cast(self.a, outputs.dtype), tf.cast(self.b, outputs.dtype)
+        low = tf.matmul(self.dropout(inputs, training=training), a)
+        return outputs + tf.matmul(low, b) * (self.alpha / self.rank)
 
     def change_of_kernel(self) -> np.ndarray:
         """Returns alpha / rank · A B, float32 [width, units], the same bits on every machine."""

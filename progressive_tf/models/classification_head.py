@@ -43,6 +43,6 @@ class ClassificationHead(tf.keras.layers.Layer):
 
 
 def mean_pooling(state: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Returns the mean of hidden [batch, length, width] over positions whose mask is 1: [batch, width]."""
-    mask = state["mask"][:, :, tf.newaxis]
-    return tf.reduce_sum(state["hidden"] * mask, axis=1) / tf.reduce_sum(mask, axis=1)
+    """Returns the mean of hidden [batch, length, width] over positions whose mask is 1: float32 [batch, width]."""
+    hidden, mask = tf.cast(state["hidden"], tf.float32), tf.cast(state["mask"], tf.float32)[:, :, tf.newaxis]
+    return tf.reduce_sum(hidden * mask, axis=1) / tf.reduce_sum(mask, axis=1)

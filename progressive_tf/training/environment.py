@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import progressive_tf
+from progressive_tf.training.hardware import Hardware
 
 PACKAGES = (
     "progressive-tf", "tensorflow", "tensorflow-text", "tensorflow-addons", "transformers", "keras", "numpy",
@@ -18,14 +18,15 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def describe_environment(devices: Sequence[str]) -> dict[str, Any]:
+def describe_environment(hardware: Hardware) -> dict[str, Any]:
     """Returns the content of environment.json."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: _version(name) for name in PACKAGES},
         "code": code_sha256(),
-        "devices": list(devices),
+        "devices": list(hardware.devices),
+        "hardware": hardware.line,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 

@@ -15,6 +15,9 @@ from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 State = dict[str, np.ndarray]
 
+# The label of rows that stand in a batch only so that several devices can share it equally.
+NO_EXAMPLE = -1
+
 DrawBatches = Callable[[np.random.Generator], list[np.ndarray]]
 
 
@@ -110,10 +113,21 @@ def evaluation_dataset(examples: Examples) -> tf.data.Dataset:
 
 
 def _dataset(examples: Examples, batches: Callable[[], Sequence[np.ndarray]]) -> tf.data.Dataset:
+    parts = tf.distribute.get_strategy().num_replicas_in_sync
+
     def generate() -> object:
         epoch = batches()
         for positions, state in zip(epoch, examples.states(epoch), strict=True):
-            yield state, examples.labels[positions]
+            yield _divisible(state, examples.labels[positions], parts)
 
     signature = (examples.state_spec, tf.TensorSpec([None], tf.int32))
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+
+
+def _divisible(state: State, labels: np.ndarray, parts: int) -> tuple[State, np.ndarray]:
+    """Returns a batch that divides into equal parts, filled up with rows whose label says that they are none."""
+    missing = -len(labels) % parts
+    if not missing:
+        return state, labels
+    filled = {name: np.concatenate([value, np.repeat(value[:1], missing, axis=0)]) for name, value in state.items()}
+    return filled, np.append(labels, np.full(missing, NO_EXAMPLE, labels.dtype))

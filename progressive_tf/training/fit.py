@@ -170,7 +170,9 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
             if steering is not None:
                 steering.begin_phase()
     objective = ContrastiveObjective(phase.contrastive) if phase.contrastive else Classification(make_loss(stage.loss))
-    model = StageModel(fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties)
+    model = StageModel(
+        fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties, stage.precision
+    )
     record = EpochRecord(
         fit.folder,
         fit.history,
@@ -229,7 +231,14 @@ def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeig
     settings = stage.optimizer
     if phase.contrastive is not None:
         settings = settings.model_copy(update={"learning_rate": phase.contrastive.learning_rate})
-    return StageOptimizer(network, phase.moved, settings, stage.block_decay, per_block=len(moved) > 1)
+    return StageOptimizer(
+        network,
+        phase.moved,
+        settings,
+        stage.block_decay,
+        per_block=len(moved) > 1,
+        scales_loss=stage.precision == "mixed_float16",
+    )
 
 
 def check_carried_optimizer(

@@ -45,4 +45,5 @@ class Classification(Objective):
 
     def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the mean loss."""
-        return self._loss(tf.one_hot(labels, outputs.shape[-1]), outputs)
+        # Keras refuses to take the mean itself where several devices share a batch.
+        return tf.reduce_mean(self._loss.call(tf.one_hot(labels, outputs.shape[-1]), outputs))

@@ -62,9 +62,11 @@ def decay_weights(settings: Optimizer, rate: tf.Tensor, variables: Sequence[tf.V
     """Shrinks matrices by rate × weight decay (Loshchilov & Hutter 2019, with the rate as PyTorch has it)."""
     if settings.decay == 0 or settings.name == "lamb":
         return
+    kept = 1.0 - rate * settings.decay
     for variable in variables:
         if is_decayed(variable):
-            variable.assign(variable * (1.0 - rate * settings.decay))
+            # Where a variable stands on several devices, each multiplies its own copy.
+            tf.distribute.get_strategy().extended.update(variable, lambda own: own.assign(own * kept))
 
 
 def is_decayed(variable: tf.Variable) -> bool:

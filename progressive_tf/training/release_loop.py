@@ -22,6 +22,7 @@ from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import Fitted, fit_stage
+from progressive_tf.training.hardware import Hardware, check_batch_sizes, prepare
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
@@ -95,7 +96,11 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
             for change in why_new(run):
                 display.line(f"  not the run before, because of {change}")
         try:
-            return _run_stages(loaded, run, registry, display)
+            hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
+            display.line(hardware.line)
+            check_batch_sizes(loaded.plan, hardware)
+            with hardware.scope():
+                return _run_stages(loaded, run, registry, display, hardware)
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
@@ -107,10 +112,10 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
             ) from None
 
 
-def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display) -> Finished:
+def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display, hardware: Hardware) -> Finished:
     clock = Clock()
     run.log("started", stages=[stage.name for stage in loaded.plan.stages])
-    session = open_session(loaded, run, registry, display)
+    session = open_session(loaded, run, registry, display, hardware)
     trained: list[StageRecord] = []
     promoted = True
     work: dict[str, float] = {}

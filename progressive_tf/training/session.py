@@ -15,17 +15,18 @@ from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import BUILDERS
+from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training import hardware
 from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.environment import describe_environment
 from progressive_tf.training.features import Features
+from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.phases import phases_of
 from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.run_folder import RunFolder
@@ -128,8 +129,17 @@ class Session:
         return released[-1] if released else None
 
 
-def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display) -> Session:
+def open_session(
+    loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display, hardware: Hardware | None = None
+) -> Session:
     """Reads the data, builds the network and puts it at the weights the run starts from.
+
+    Args:
+        loaded: the plan, cut to the stages to run.
+        run: the run's folder.
+        registry: the registry's folder.
+        display: where progress is shown.
+        hardware: what to train on, one device in float32 by default; this and all that follows runs in its scope.
 
     Raises:
         InputError: anything wrong with data, weights, or what stages ask of them.
@@ -138,8 +148,13 @@ def open_session(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Di
     plan = loaded.plan
     data = read_plan_data(loaded, CACHE_FOLDER)
     _check_rule_labels(plan, data)
-    environment_now = describe_environment(hardware.prepare())
-    network = BUILDERS[plan.model.builder](plan.model, data.labels, plan.stages[0].pooling, plan.seed, loaded.folder)
+    hardware = hardware or prepare()
+    environment_now = describe_environment(hardware)
+    with built_for(hardware.precision):
+        network = BUILDERS[plan.model.builder](
+            plan.model, data.labels, plan.stages[0].pooling, plan.seed, loaded.folder
+        )
+    set_precision(network, FLOAT32)  # whenever it is not being trained
     versions = Registry(registry).model(plan.name)
     recorded = run.path / "environment.json"
     earlier = read_json(recorded) if recorded.exists() else None

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.models.precision import computing_in
+from progressive_tf.training import hardware
+from progressive_tf.training.examples import NO_EXAMPLE
 from progressive_tf.training.objectives import Objective
 from progressive_tf.training.stage_optimizer import StageOptimizer
 
@@ -23,7 +26,9 @@ class StageModel(tf.keras.Model):
         first_block: the block that the training states are the input of; at most the frozen depth.
         objective: what is minimised.
         stage_optimizer: updates them; it may know of weights that do not move yet.
-        penalties: functions of (network, state, outputs) whose sum is added to the training loss.
+        penalties: functions of (network, state, outputs) whose sum is added to the training loss; where several devices
+            share a batch, each sees its own part of it, and their mean counts.
+        precision: the Keras policy that the blocks compute in; the loss is float32.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class StageModel(tf.keras.Model):
         objective: Objective,
         stage_optimizer: StageOptimizer,
         penalties: Sequence[Penalty] = (),
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         self.network = network
@@ -42,9 +48,10 @@ class StageModel(tf.keras.Model):
         self.objective = objective
         self.stage_optimizer = stage_optimizer
         self.penalties = tuple(penalties)
+        self.precision = precision
         self.loss_mean = tf.keras.metrics.Mean(name="loss")
         self.accuracy = tf.keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-        self.compile(optimizer=stage_optimizer.leading)
+        self.compile(optimizer=stage_optimizer.leading, jit_compile=hardware.uses_xla())
 
     @property
     def metrics(self) -> list[tf.keras.metrics.Metric]:
@@ -53,7 +60,8 @@ class StageModel(tf.keras.Model):
 
     def call(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns what the objective looks at, float32 [batch, …]."""
-        return self.objective.outputs(self.network, state, self.first_block, training)
+        with computing_in(self.network.blocks[self.first_block :], self.precision):
+            return self.objective.outputs(self.network, state, self.first_block, training)
 
     def train_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the moved weights from a batch of (state, labels int32 [batch])."""
@@ -61,11 +69,13 @@ class StageModel(tf.keras.Model):
         variables = [weight.variable for weight in self.moved.weights]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            outputs = self(state, training=True)
+            own_outputs = self(state, training=True)
+            labels, outputs = whole_batch(labels, own_outputs)
             loss = self.objective.loss(labels, outputs)
             for penalty in self.penalties:
-                loss += penalty(self.network, state, outputs)
-        gradients = tape.gradient(loss, variables)
+                loss += penalty(self.network, state, own_outputs)
+            scaled_loss = self.stage_optimizer.scaled(loss)
+        gradients = tape.gradient(scaled_loss, variables)
         # The graph fetches the batch itself: an update that needs none of it, such as the decay of a matrix or of a
         # momentum, would run once more when the epoch has ended.
         with tf.control_dependencies([loss]):
@@ -75,7 +85,7 @@ class StageModel(tf.keras.Model):
     def test_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Loss without penalties, and accuracy, of a batch of (state, labels int32 [batch])."""
         state, labels = data
-        outputs = self(state, training=False)
+        labels, outputs = whole_batch(labels, self(state, training=False))
         return self._measure(self.objective.loss(labels, outputs), labels, outputs)
 
     def _measure(self, loss: tf.Tensor, labels: tf.Tensor, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -83,3 +93,18 @@ class StageModel(tf.keras.Model):
         if self.objective.measures_accuracy:
             self.accuracy.update_state(labels, outputs)
         return {metric.name: metric.result() for metric in self.metrics}
+
+
+def whole_batch(labels: tf.Tensor, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the labels and outputs of all devices that share a batch, without the rows that fill it up.
+
+    Each device then computes the loss of the whole batch, so that losses over pairs see every pair, and a mean is that
+    over the batch however it was divided. The mean of their gradients is the gradient of that loss.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return labels, outputs
+    whole_shape = [None, *outputs.shape[1:]]
+    labels, outputs = (context.all_gather(own, axis=0) for own in (labels, outputs))
+    real = labels != NO_EXAMPLE
+    return tf.boolean_mask(labels, real), tf.boolean_mask(tf.ensure_shape(outputs, whole_shape), real)

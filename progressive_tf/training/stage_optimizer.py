@@ -11,6 +11,7 @@ import tensorflow as tf
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.methods import Optimizer
+from progressive_tf.training.loss_scale import Gradient, LossScale
 from progressive_tf.training.optimizers import decay_weights, make_optimizer, optimizer_state
 
 
@@ -44,6 +45,7 @@ class StageOptimizer:
         block_decay: each block's rate is that of the block above divided by this (Howard & Ruder 2018, section 3.2);
             None for one rate.
         per_block: whether each block has an optimizer of its own even without `block_decay`.
+        scales_loss: whether gradients are computed in float16, whose range small ones fall out of.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class StageOptimizer:
         settings: Optimizer,
         block_decay: float | None = None,
         per_block: bool = False,
+        scales_loss: bool = False,
     ) -> None:
         self.settings = settings
+        self.loss_scale = LossScale() if scales_loss else None
         parts = [(group,) for group in moved.groups] if per_block or block_decay is not None else [moved.groups]
         scales = rate_scales(network, block_decay)
         self.groups: list[OptimizerGroup] = []
@@ -70,24 +74,69 @@ class StageOptimizer:
         """The optimizer of the head, whose rate all others follow."""
         return self.groups[-1].optimizer
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the head at present."""
+        return float(tf.keras.backend.get_value(self.leading.learning_rate))
+
     def _scaled_rate(self, scale: float) -> Callable[[], tf.Tensor]:
         return lambda: self.leading.learning_rate * scale
 
-    def apply(self, gradients: Sequence[tf.Tensor], moved: MovedWeights) -> None:
-        """Updates the weights of `moved`, in its order: gradients clipped together, weights decayed, one step each."""
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        """Returns what to differentiate: the loss, times a scale where gradients need one."""
+        return loss if self.loss_scale is None else self.loss_scale.scaled(loss)
+
+    def apply(self, gradients: Sequence[Gradient], moved: MovedWeights) -> None:
+        """Updates the weights of `moved`, in its order: gradients clipped together, weights decayed, one step each.
+
+        Gradients are those of the scaled loss. Where several devices share a batch, their mean counts. Where they are
+        not finite because of the scale, neither weights nor optimizers change.
+        """
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            gradients = context.all_reduce(tf.distribute.ReduceOp.MEAN, list(gradients))
+        if self.loss_scale is None:
+            self._update(gradients, moved)
+            return
+        scale = self.loss_scale
+
+        def update_if_accepted(strategy: tf.distribute.Strategy, *gradients: Gradient) -> None:
+            # A condition cannot stand inside what devices do one by one and together: it stands around it.
+            own = [strategy.experimental_local_results(gradient)[0] for gradient in gradients]
+
+            def update() -> tf.Tensor:
+                strategy.extended.call_for_each_replica(lambda *own: self._update(own, moved), args=gradients)
+                return tf.constant(True)
+
+            tf.cond(scale.accepts(own), update, lambda: tf.constant(False))
+
+        context.merge_call(update_if_accepted, args=tuple(scale.unscaled(gradients)))
+
+    def _update(self, gradients: Sequence[Gradient], moved: MovedWeights) -> None:
         if self.settings.clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm)
+            norm = tf.linalg.global_norm([_with_rows_added_up(gradient) for gradient in gradients])
+            gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm, norm)
         by_variable = {id(weight.variable): gradient for weight, gradient in zip(moved.weights, gradients, strict=True)}
-        rate = self.leading.learning_rate
-        for group in self.groups:
-            variables = [variable for variable in group.variables if id(variable) in by_variable]
+        moving = [
+            (group, [variable for variable in group.variables if id(variable) in by_variable]) for group in self.groups
+        ]
+
+        def decay(strategy: tf.distribute.Strategy) -> None:
+            for group, variables in moving:
+                decay_weights(self.settings, self.leading.learning_rate * group.rate_scale, variables)
+
+        tf.distribute.get_replica_context().merge_call(decay)
+        for group, variables in moving:
             if variables:
-                decay_weights(self.settings, rate * group.rate_scale, variables)
-                group.optimizer.apply_gradients([(by_variable[id(variable)], variable) for variable in variables])
+                group.optimizer.apply_gradients(
+                    [(by_variable[id(variable)], variable) for variable in variables],
+                    experimental_aggregate_gradients=False,  # they are those of the whole batch
+                )
 
     def state(self) -> list[np.ndarray]:
-        """Returns step counts and slots, group by group."""
-        return [value for group in self.groups for value in optimizer_state(group.optimizer)]
+        """Returns step counts and slots, group by group, then the scale of the loss."""
+        groups = [value for group in self.groups for value in optimizer_state(group.optimizer)]
+        return groups if self.loss_scale is None else [*groups, *self.loss_scale.state()]
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Takes over what `state` returned for the same groups.
@@ -103,6 +152,8 @@ class StageOptimizer:
             count = len(optimizer_state(group.optimizer))
             group.optimizer.set_weights(list(state[begin : begin + count]))
             begin += count
+        if self.loss_scale is not None:
+            self.loss_scale.restore(state[begin:])
 
 
 def rate_scales(network: BlockModel, block_decay: float | None) -> dict[str, float]:
@@ -110,3 +161,10 @@ def rate_scales(network: BlockModel, block_decay: float | None) -> dict[str, flo
     names = [block.name for block in network.blocks]
     decay = block_decay or 1.0
     return {name: decay ** -(len(names) - index) for index, name in enumerate(names)} | {network.head.name: 1.0}
+
+
+def _with_rows_added_up(gradient: Gradient) -> tf.Tensor:
+    """Returns a gradient as a matrix: in slices of a table, a row counts as often as the batch has it."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])

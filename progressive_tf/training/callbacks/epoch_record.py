@@ -74,7 +74,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Notes the rate before anything lowers it at the end of the epoch."""
-        self._rate = float(self.model.optimizer.learning_rate)
+        self._rate = self.model.stage_optimizer.rate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes history.csv and the backup."""
@@ -92,7 +92,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
         Backup(
             epochs_done=epoch + 1,
             phase_finished=bool(model.stop_training) or epoch + 1 == self._last_epoch,
-            learning_rate=float(model.optimizer.learning_rate),
+            learning_rate=model.stage_optimizer.rate,
             history=self.history,
             callbacks={
                 name: callback.state()

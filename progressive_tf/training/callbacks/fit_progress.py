@@ -36,11 +36,11 @@ class FitProgress(tf.keras.callbacks.Callback):
             self._epoch,
             batch,
             logs or {},
-            float(self.model.optimizer.learning_rate),
+            self.model.stage_optimizer.rate,
             (batch + 1) * self._batch_examples / max(seconds, 1e-9),
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Shows the epoch's measures."""
         seconds = time.perf_counter() - self._started
-        self._display.epoch(epoch, logs or {}, float(self.model.optimizer.learning_rate), seconds)
+        self._display.epoch(epoch, logs or {}, self.model.stage_optimizer.rate, seconds)
