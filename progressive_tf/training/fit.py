@@ -125,27 +125,35 @@ class _StageFit:
         self.history = list(self.backup.history) if self.backup else []
         self.first_phase = 1
         if self.backup is not None:
-            assign_weights(self.everything.weights, self.backup.weights)
-            self.first_phase = int(self.history[-1]["phase"]) + self.backup.phase_finished
+            self._resume(self.backup)
+
+    def _resume(self, backup: Backup) -> None:
+        number = int(self.history[-1]["phase"])
+        self.first_phase = number + backup.phase_finished
+        assign_weights(self.everything.weights, backup.weights)
+        if self.phases[number - 1].contrastive is not None:
+            return
+        self.classifying.restore(backup.optimizer)
+        self.classifying.leading.learning_rate = backup.learning_rate
+        if self.early_stopping is not None:
+            self.early_stopping.restore(backup.callbacks["early_stopping"], backup.best)
+        if self.plateau is not None:
+            self.plateau.restore(backup.callbacks["plateau"])
 
     @property
     def epochs_before_classifying(self) -> int:
         """How many epochs come before those that the plan's `epochs` counts."""
         return self.stage.objective.epochs if self.stage.objective is not None else 0
 
-    def optimizer_of(self, phase: Phase) -> StageOptimizer:
-        """Returns the optimizers of a phase, as the epoch before left them where that was of the same kind."""
-        optimizer = self.classifying
-        if phase.contrastive is not None:
-            optimizer = phase_optimizer(self.network, self.stage, self.moved, phase)
-        if self.backup is not None and self.phases[int(self.history[-1]["phase"]) - 1].contrastive is phase.contrastive:
+    def optimizer_of(self, number: int) -> StageOptimizer:
+        """Returns the optimizers of a phase, numbered from 1, as its last epoch left them; before that, new ones."""
+        phase = self.phases[number - 1]
+        if phase.contrastive is None:
+            return self.classifying
+        optimizer = phase_optimizer(self.network, self.stage, self.moved, phase)
+        if self.backup is not None and self.history[-1]["phase"] == number:
             optimizer.restore(self.backup.optimizer)
             optimizer.leading.learning_rate = self.backup.learning_rate
-            if self.early_stopping is not None and phase.contrastive is None:
-                self.early_stopping.restore(self.backup.callbacks["early_stopping"], self.backup.best)
-            if self.plateau is not None and phase.contrastive is None:
-                self.plateau.restore(self.backup.callbacks["plateau"])
-        self.backup = None
         return optimizer
 
 
@@ -158,7 +166,7 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
         last_epoch = fit.epochs_before_classifying + stage.epochs
     else:
         last_epoch = first_epoch - epochs_done + phase.epochs
-    optimizer = fit.optimizer_of(phase)
+    optimizer = fit.optimizer_of(number)
     train, validation = examples(phase.moved.frozen_depth, last_epoch - first_epoch)
     draw = draw_batches(phase, stage, train)
     batches = len(draw(np.random.default_rng(derive_seed(fit.seed, "shuffle", stage.name, 0))))

@@ -167,18 +167,18 @@ def test_plateau_lowers_the_rate_of_the_following_epochs(
 ) -> None:
     settings = stage(
         epochs=5,
-        optimizer={"name": "sgd", "learning_rate": 8.0, "momentum": 0.0},
-        schedule={"name": "plateau", "factor": 0.25, "patience": 1, "minimum": 1.0},
+        optimizer={"name": "sgd", "learning_rate": 3.0, "momentum": 0.0},
+        schedule={"name": "plateau", "factor": 0.25, "patience": 1, "minimum": 0.5},
     )
     history = fit(network, settings, make_examples(network), tmp_path).history
-    rate, best = 8.0, math.inf
+    rate, best = 3.0, math.inf
     for row in history:
         assert row["learning_rate"] == pytest.approx(rate)
         if row["val_loss"] < best - 1e-4:  # Keras' own threshold
             best = row["val_loss"]
         else:
-            rate = max(rate * 0.25, 1.0)
-    assert rate < 8.0, "the loss never stopped falling, so this test shows nothing"
+            rate = max(rate * 0.25, 0.5)
+    assert rate < 3.0, "the loss never stopped falling, so this test shows nothing"
 
 
 def test_weights_decay_once_per_step(network: Any, make_examples: Callable[..., Any], tmp_path: Path) -> None:
