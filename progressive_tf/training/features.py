@@ -67,6 +67,7 @@ class Features:
         self._tokens: dict[str, TokenStore] = {}
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
+        self._known: dict[int, tf.Variable] = {}
         self._functions: dict[tuple[str, int, tuple[int, ...]], Callable[..., tf.Tensor]] = {}
 
     def check_storage(self, depth: int, cache: Cache) -> None:
@@ -102,7 +103,7 @@ class Features:
         def softmax(state: dict[str, tf.Tensor]) -> tf.Tensor:
             return tf.nn.softmax(network(state, first_block=first))
 
-        return self._compute("probabilities", examples, softmax).astype(np.float64)
+        return self._compute("predicting", examples, softmax).astype(np.float64)
 
     def embeddings(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> np.ndarray:
         """Returns the mean of the last block's hidden states over an example's own positions, float32 [n, width]."""
@@ -113,7 +114,7 @@ class Features:
             after = network.run_blocks(state, first, len(network.blocks))
             return mean_pooling(network.without_added_positions(after))
 
-        return self._compute("pooled", examples, pooled)
+        return self._compute("embedding", examples, pooled)
 
     def forget_stale_prefixes(self) -> None:
         """Forgets outputs that the network's present weights would no longer give, and which shards were in use.
@@ -193,9 +194,11 @@ class Features:
         """Returns which variables the first `depth` blocks consist of now.
 
         Methods add some, and a stage that is loaded again gets new ones of the same name: a graph traced before would
-        go on reading the old ones.
+        go on reading the old ones. They are kept, so that no other variable gets the same id.
         """
-        return tuple(id(weight.variable) for weight in self.network.weights_of_blocks(depth))
+        variables = [weight.variable for weight in self.network.weights_of_blocks(depth)]
+        self._known.update((id(variable), variable) for variable in variables)
+        return tuple(id(variable) for variable in variables)
 
     def _sha256(self, depth: int, dtype: str) -> str:
         return prefix_sha256(self.network, depth, dtype)
