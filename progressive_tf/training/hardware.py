@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from progressive_tf.errors import InputError
+from progressive_tf.models.precision import FLOAT32
 from progressive_tf.plan.schema import Plan
 
 
@@ -20,15 +22,15 @@ class Hardware:
 
     Attributes:
         devices: those found, in words: every GPU, or the CPU.
+        gpu: whether they are GPUs.
         precision: the Keras policy that blocks are trained in.
-        xla: whether training steps are compiled.
         strategy: divides batches over several devices; None where one computes them.
         asked_to_mirror: whether the plan asked for several.
     """
 
     devices: tuple[str, ...]
-    precision: str = "float32"
-    xla: bool = False
+    gpu: bool = False
+    precision: str = FLOAT32
     strategy: tf.distribute.Strategy | None = None
     asked_to_mirror: bool = False
 
@@ -38,11 +40,15 @@ class Hardware:
         return 1 if self.strategy is None else int(self.strategy.num_replicas_in_sync)
 
     @property
+    def xla(self) -> bool:
+        """Whether training steps are compiled: on one GPU. Compiled steps cannot exchange gradients with others."""
+        return self.gpu and self.replicas == 1
+
+    @property
     def line(self) -> str:
         """What was found and what is used, for a person."""
         found = ", ".join(name if count == 1 else f"{count} × {name}" for name, count in Counter(self.devices).items())
-        without_gpu = not tf.config.list_physical_devices("GPU")
-        slow = ", slower than float32 without a GPU" if self.precision != "float32" and without_gpu else ""
+        slow = "" if self.gpu or self.precision == FLOAT32 else " (slower than float32 without a GPU)"
         if self.strategy is not None:
             used = f"every batch divided over {self.replicas} devices"
         else:
@@ -54,7 +60,7 @@ class Hardware:
         return nullcontext() if self.strategy is None else self.strategy.scope()
 
 
-def prepare(precision: str = "float32", distribute: str = "none") -> Hardware:
+def prepare(precision: str = FLOAT32, distribute: str = "none") -> Hardware:
     """Makes operations deterministic and lets GPU memory grow on demand; returns what there is to compute with.
 
     Args:
@@ -68,19 +74,19 @@ def prepare(precision: str = "float32", distribute: str = "none") -> Hardware:
     # Dropout then draws from generators that can be set to a seed at the start of each epoch.
     tf.keras.backend.experimental.enable_tf_random_generator()
     mirrored = distribute == "mirrored"
-    names = [device.name for device in tf.config.list_logical_devices("GPU" if gpus else "CPU")]
-    strategy = tf.distribute.MirroredStrategy(names) if mirrored and len(names) > 1 else None
+    names = tuple(device.name for device in tf.config.list_logical_devices("GPU" if gpus else "CPU"))
+    strategy = _mirrored(names) if mirrored and len(names) > 1 else None
     return Hardware(
-        devices=tuple(_gpu_name(gpu) for gpu in gpus) or (f"CPU with {_cores()} cores",),
+        devices=tuple(_gpu_name(gpu) for gpu in gpus) or (_cpu(),),
+        gpu=bool(gpus),
         precision=precision,
-        xla=bool(gpus) and strategy is None,
         strategy=strategy,
         asked_to_mirror=mirrored,
     )
 
 
 def uses_xla() -> bool:
-    """Whether training steps are compiled: on one GPU. Compiled steps cannot exchange gradients between devices."""
+    """Whether training steps of the strategy in force are compiled, as `Hardware.xla` says."""
     return bool(tf.config.list_logical_devices("GPU")) and tf.distribute.get_strategy().num_replicas_in_sync == 1
 
 
@@ -98,9 +104,16 @@ def check_batch_sizes(plan: Plan, hardware: Hardware) -> None:
             )
 
 
+@functools.cache
+def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Returns one strategy per process: a second would number its exchanges anew, and TensorFlow would mix them up."""
+    return tf.distribute.MirroredStrategy(names)
+
+
 def _gpu_name(gpu: Any) -> str:
     return str(tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name))
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _cpu() -> str:
+    cores = len(os.sched_getaffinity(0))
+    return f"CPU with {cores} core{'s' if cores > 1 else ''}"

@@ -48,7 +48,7 @@ def make_optimizer(
     if settings.name == "sgd":
         optimizer = legacy.SGD(rate, momentum=0.9 if settings.momentum is None else settings.momentum)
     elif settings.name == "lamb":
-        undecayed = [re.escape(variable.name) for variable in variables if not is_decayed(variable)]
+        undecayed = [_on_any_device(variable.name) for variable in variables if not is_decayed(variable)]
         optimizer = LAMB(rate, weight_decay=settings.decay, exclude_from_weight_decay=undecayed)
     elif settings.name == "lazyadam":
         optimizer = LazyAdam(rate)
@@ -72,6 +72,11 @@ def decay_weights(settings: Optimizer, rate: tf.Tensor, variables: Sequence[tf.V
 def is_decayed(variable: tf.Variable) -> bool:
     """Whether weight decay applies: to matrices, not to biases and normalisation weights."""
     return len(variable.shape) >= 2
+
+
+def _on_any_device(name: str) -> str:
+    """Returns a pattern of the names that the copies of a variable have: `kernel:0`, `kernel/replica_1:0`."""
+    return rf"^{re.escape(name.partition(':')[0])}(/replica_\d+)?:\d+$"
 
 
 def optimizer_state(optimizer: tf.keras.optimizers.legacy.Optimizer) -> list[np.ndarray]:

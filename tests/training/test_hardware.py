@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tiny
+from releasing import Place, small_plan
+
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import load_plan
+from progressive_tf.training.hardware import Hardware, check_batch_sizes, prepare
+
+
+def plan(**defaults: Any) -> dict[str, Any]:
+    changed = small_plan({"name": "one", "data": {"take": 40}})
+    changed["defaults"] |= defaults
+    return changed
+
+
+def two_devices() -> Hardware:
+    return Hardware(("A10", "A10"), gpu=True, strategy=tf.distribute.MirroredStrategy(["CPU:0"]))
+
+
+def test_preparing_twice_finds_the_same() -> None:
+    found = prepare()
+    assert found == prepare()
+    assert found.replicas == 1
+    assert found.devices[0].startswith("CPU with ")
+    assert not found.xla
+
+
+@pytest.mark.parametrize(
+    ("hardware", "line"),
+    [
+        (Hardware(("CPU with 2 cores",)), "hardware: CPU with 2 cores; float32; no XLA; one device"),
+        (
+            Hardware(("CPU with 1 core",), precision="mixed_bfloat16"),
+            "hardware: CPU with 1 core; mixed_bfloat16 (slower than float32 without a GPU); no XLA; one device",
+        ),
+        (
+            Hardware(("A10",), gpu=True, precision="mixed_float16"),
+            "hardware: A10; mixed_float16; XLA; one device",
+        ),
+        (
+            Hardware(("A10",), gpu=True, asked_to_mirror=True),
+            "hardware: A10; float32; XLA; one device, because no other was found to mirror to",
+        ),
+        (
+            Hardware(("A10", "A10", "L4"), gpu=True),
+            "hardware: 2 × A10, L4; float32; XLA; one device",
+        ),
+    ],
+)
+def test_one_line_says_what_was_found_and_what_is_used(hardware: Hardware, line: str) -> None:
+    assert hardware.line == line
+
+
+def test_variables_are_made_in_the_scope_of_the_strategy() -> None:
+    with Hardware(("CPU",)).scope():
+        assert not tf.distribute.has_strategy()
+    with two_devices().scope():
+        assert tf.distribute.has_strategy()
+
+
+def test_a_batch_has_an_example_for_every_device(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Hardware, "replicas", 4)
+    path = str(tiny.write_plan(tmp_path, plan(batch_size=4)))
+    check_batch_sizes(load_plan(path).plan, two_devices())
+    with pytest.raises(InputError, match=r"stages\[0\].batch_size: 3 asked, .* over 4 devices; raise it to 4 or more"):
+        check_batch_sizes(load_plan(path, ["defaults.batch_size=3"]).plan, two_devices())
+
+
+def test_a_run_says_what_it_computes_on_and_goes_on_where_there_is_nothing_to_mirror_to(tmp_path: Any) -> None:
+    place = Place(tmp_path)
+    finished = place.run(plan(distribute="mirrored", epochs=1))
+    line = prepare(distribute="mirrored").line
+    assert line.endswith("; one device, because no other was found to mirror to")
+    assert place.said[0].count(line) == 1
+    environment = json.loads((finished.run / "environment.json").read_text(encoding="utf-8"))
+    assert environment["hardware"] == line
+    assert finished.promoted

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fitting
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
+from releasing import Place, small_plan, stage_folder
+from safetensors.numpy import load_file
+
+from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.models.precision import FLOAT32, built_for, computing_in, set_precision
+from progressive_tf.registry.store import Registry
+from progressive_tf.training import loss_scale
+from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
+from progressive_tf.training.checkpoint import checkpoint_file
+from progressive_tf.training.fit import phase_optimizer
+from progressive_tf.training.loss_scale import INITIAL_SCALE, LossScale
+from progressive_tf.training.phases import phases_of
+from progressive_tf.training.prefix.identity import prefix_identity
+from progressive_tf.training.saved_model import predict_exported
+
+MIXED = ["mixed_float16", "mixed_bfloat16"]
+SHORT = {"mixed_float16": tf.float16, "mixed_bfloat16": tf.bfloat16}
+METHODS: list[dict[str, Any]] = [
+    {"method": "full"},
+    {"method": "head"},
+    {"method": "top-blocks", "blocks": 1},
+    {"method": "bitfit"},
+    {"method": "lora", "rank": 2},
+    {"method": "adapter", "size": 4},
+    {"method": "prompt", "length": 2},
+]
+
+
+@pytest.fixture
+def make_mixed(make_network: Callable[..., Any]) -> Callable[..., Any]:
+    """Builds the tiny network for a precision, as a run builds it."""
+
+    def make(precision: str, **settings: Any) -> Any:
+        with built_for(precision):
+            network = make_network(**settings)
+        set_precision(network, FLOAT32)
+        return network
+
+    return make
+
+
+def state_of(network: Any) -> dict[str, tf.Tensor]:
+    state: dict[str, tf.Tensor] = network.preprocess(tf.constant(["good thinga thingb", "bad thingc"]))
+    return state
+
+
+@pytest.mark.parametrize("precision", MIXED)
+def test_a_network_computes_in_float32_until_it_is_asked_for_less(
+    make_network: Callable[..., Any], make_mixed: Callable[..., Any], precision: str
+) -> None:
+    plain, mixed = make_network(), make_mixed(precision)
+    assert tf.keras.mixed_precision.global_policy().name == FLOAT32
+    assert same(values(plain), values(mixed))
+    state = state_of(mixed)
+    np.testing.assert_array_equal(plain(state), mixed(state))
+    assert prefix_identity(plain, 2, "float16") == prefix_identity(mixed, 2, "float16")
+    with computing_in(mixed.blocks, precision):
+        assert mixed.run_blocks(state, 0, 3)["hidden"].dtype == SHORT[precision]
+        assert mixed(state).dtype == tf.float32
+    np.testing.assert_array_equal(plain(state), mixed(state))
+
+
+@pytest.mark.parametrize("precision", MIXED)
+@pytest.mark.parametrize("adaptation", METHODS, ids=lambda adaptation: adaptation["method"])
+def test_a_step_of_every_method_is_near_that_in_float32(
+    make_mixed: Callable[..., Any], adaptation: dict[str, Any], precision: str
+) -> None:
+    moves = {}
+    for kind in (FLOAT32, precision):
+        network = make_mixed(kind, dropout=0.0)
+        settings = stage(adaptation=adaptation, optimizer={"name": "sgd", "learning_rate": 1.0, "momentum": 0.0})
+        moved = adapt(network, settings.adaptation, fitting.SEED)[-1]
+        state, before = state_of(network), values(network)
+        with tf.GradientTape() as tape:
+            with computing_in(network.blocks, kind):
+                logits = network(state)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.constant([1, 0]), logits))
+        gradients = tape.gradient(loss, [weight.variable for weight in moved.weights])
+        assert all(gradient.dtype == tf.float32 for gradient in gradients)
+        phase = phases_of(network, settings, [moved])[-1]
+        phase_optimizer(network, settings, [moved], phase).apply(gradients, moved)
+        after = values(network)
+        assert all(value.dtype == np.float32 for value in after.values())
+        moves[kind] = np.concatenate([(after[name] - before[name]).ravel() for name in sorted(after)])
+    assert np.linalg.norm(moves[precision] - moves[FLOAT32]) < 0.03 * np.linalg.norm(moves[FLOAT32])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", MIXED)
+@pytest.mark.parametrize("depth", [0, 2])
+def test_training_ends_near_where_it_ends_in_float32(
+    make_mixed: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path, precision: str, depth: int
+) -> None:
+    adaptation = {"method": "top-blocks", "blocks": 1} if depth else {"method": "full"}
+    losses = []
+    for kind in (FLOAT32, precision):
+        network = make_mixed(kind)
+        settings = stage(
+            precision=kind,
+            adaptation=adaptation,
+            optimizer={"name": "adamw", "learning_rate": 0.01, "clip_norm": 1.0},
+            block_decay=1.5,
+        )
+        fitted = fit(network, settings, make_examples(network, depth=depth), tmp_path / kind)
+        losses.append([row["val_loss"] for row in fitted.history])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=0.02)
+    assert losses[0] != losses[1]
+
+
+def test_a_scale_halves_on_overflow_and_doubles_after_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 3)
+    scale = LossScale()
+    fine, overflown = tf.constant([1.0]), tf.constant([np.inf])
+    slices = tf.IndexedSlices(tf.constant([[np.nan]]), tf.constant([1]), tf.constant([3, 1]))
+    assert float(scale.scaled(tf.constant(2.0))) == 2 * INITIAL_SCALE
+    assert float(scale.unscaled([fine])[0][0]) == 1 / INITIAL_SCALE
+    assert not scale.accepts([fine, overflown])
+    assert not scale.accepts([fine, slices])
+    assert scale.state()[0] == INITIAL_SCALE / 4
+    for _ in range(3):
+        assert scale.accepts([fine])
+    assert [float(value) for value in scale.state()] == [INITIAL_SCALE / 2, 0]
+    again = LossScale()
+    again.restore(scale.state())
+    assert again.state() == scale.state()
+
+
+def test_a_step_that_overflows_changes_nothing_but_the_scale(make_mixed: Callable[..., Any]) -> None:
+    network = make_mixed("mixed_float16")
+    settings = stage(precision="mixed_float16", optimizer={"name": "adamw", "learning_rate": 0.01}, block_decay=2.0)
+    moved = adapt(network, settings.adaptation, fitting.SEED)
+    optimizer = phase_optimizer(network, settings, moved, phases_of(network, settings, moved)[-1])
+    before, state_before = values(network), optimizer.state()
+    gradients = [tf.zeros_like(weight.variable) for weight in moved[-1].weights]
+    optimizer.apply([gradients[0] + np.inf, *gradients[1:]], moved[-1])
+    assert same(values(network), before)
+    *slots, scale, good_steps = optimizer.state()
+    assert all(np.array_equal(one, other) for one, other in zip(slots, state_before, strict=False))
+    assert (scale, good_steps) == (INITIAL_SCALE / 2, 0)
+    optimizer.apply(gradients, moved[-1])
+    assert not same(values(network), before), "weight decay shrinks matrices"
+
+
+@pytest.mark.slow
+def test_overflow_does_not_end_training_and_a_resumed_fit_goes_on_with_the_scale(
+    make_mixed: Callable[..., Any],
+    make_examples: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loss_scale, "INITIAL_SCALE", 2.0**24)  # more than float16 can hold of most gradients
+    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 4)
+    settings = stage(
+        precision="mixed_float16",
+        block_decay=2.0,
+        optimizer={"name": "adam", "learning_rate": 0.03},
+        schedule={"name": "plateau", "patience": 1},
+    )
+    whole = make_mixed("mixed_float16")
+    left_alone = fit(whole, settings, make_examples(whole), tmp_path / "whole")
+    steps = [int(value) for value in left_alone.optimizer if value.ndim == 0 and value.dtype == np.int64][:-1]
+    assert all(0 < count < 15 for count in steps), "no step overflowed, so this test shows nothing"
+    assert len(set(steps)) == 1, "an overflow skips the step of every block"
+    for stop_in in (1, 2):
+        stopped = make_mixed("mixed_float16")
+        with pytest.raises(Killed):
+            fit(stopped, settings, make_examples(stopped), tmp_path / str(stop_in), StoppingDisplay(stop_in))
+        continued = make_mixed("mixed_float16")
+        again = fit(continued, settings, make_examples(continued), tmp_path / str(stop_in))
+        assert same(values(continued), values(whole))
+        assert comparable(again.history) == comparable(left_alone.history)
+        assert again.optimizer[-2] == left_alone.optimizer[-2]
+
+
+@pytest.mark.slow
+def test_gradients_that_no_scale_makes_finite_end_training(
+    make_mixed: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loss_scale, "INITIAL_SCALE", 4.0)
+    network = make_mixed("mixed_float16")
+    kernel = network.blocks[2].ffn_in.dense.kernel
+    kernel.assign(tf.fill(kernel.shape, 6e4))  # the largest float16 is 65,504
+    with pytest.raises(NonFiniteLossError):
+        fit(network, stage(precision="mixed_float16"), make_examples(network), tmp_path)
+
+
+@pytest.mark.slow
+def test_the_gate_judges_what_is_released_and_the_next_run_is_in_float32_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    runs = []
+    for precision in (FLOAT32, "mixed_float16", FLOAT32):
+        plan = small_plan({"name": "one", "data": {"take": 40}})
+        plan["defaults"] |= {
+            "precision": precision,
+            "adaptation": {"method": "top-blocks", "blocks": 1},
+            "cache": {"dtype": "float32"},
+        }
+        runs.append(stage_folder(place.run(plan, fresh=True).run, "one"))
+    assert "mixed_float16 (slower than float32 without a GPU)" in place.said[1]
+    assert "; float32; " in place.said[2]
+    plain, mixed, again = (load_file(str(checkpoint_file(run))) for run in runs)
+    assert same(plain, again)
+    assert not same(plain, mixed)
+    judged = pd.read_parquet(runs[1] / "predictions.parquet")
+    version = Registry(tmp_path / "registry").model("tiny").version(2)
+    served = predict_exported(version.folder, judged["text"].tolist())
+    np.testing.assert_allclose(np.stack(judged["probabilities"].to_list()), served, rtol=2e-6)

@@ -1,0 +1,165 @@
+"""Trains tiny networks on one and over two logical CPU devices, and prints as JSON how far the results lie apart.
+
+A script, because TensorFlow divides its devices only before it is first used: `python two_devices.py FOLDER`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
+
+from progressive_tf.logs import quiet_tensorflow  # noqa: E402
+
+quiet_tensorflow()
+
+import conftest  # noqa: E402
+import fitting  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tiny  # noqa: E402
+from fitting import Killed, StoppingDisplay, comparable, same, stage, values  # noqa: E402
+from releasing import Place, small_plan, stage_folder  # noqa: E402
+
+from progressive_tf.models import bert  # noqa: E402
+from progressive_tf.models.precision import FLOAT32, built_for, set_precision  # noqa: E402
+from progressive_tf.plan.schema import Model  # noqa: E402
+from progressive_tf.registry.store import Registry  # noqa: E402
+from progressive_tf.training import hardware  # noqa: E402
+from progressive_tf.training.saved_model import predict_exported  # noqa: E402
+
+WITHOUT_DROPOUT = tiny.CONFIG | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+ODD = 41  # in batches of 8 the last has one example: less than one for each device
+
+CASES: dict[str, tuple[int, dict[str, Any]]] = {  # blocks whose outputs are kept, and the stage
+    "everything": (0, {"batch_size": 7}),
+    "head on kept outputs": (3, {"adaptation": {"method": "head"}, "loss": {"name": "focal"}}),
+    "optimizers per block": (
+        2,
+        {
+            "adaptation": {"method": "top-blocks", "blocks": 1},
+            "block_decay": 2.6,
+            "epochs": 5,
+            "optimizer": {"name": "adamw", "learning_rate": 0.1, "clip_norm": 0.5},
+            "schedule": {"name": "plateau", "patience": 1},
+        },
+    ),
+    "clipped": (0, {"epochs": 2, "optimizer": {"name": "adam", "learning_rate": 0.01, "clip_norm": 0.1}}),
+    "pairs of a batch": (
+        0,
+        {"objective": {"name": "contrastive", "epochs": 1, "learning_rate": 0.01}, "epochs": 1},
+    ),
+    "lamb, token budget": (
+        0,
+        {"epochs": 2, "optimizer": {"name": "lamb", "learning_rate": 0.01}, "batch_size": {"tokens": 100}},
+    ),
+    "mixed_float16": (0, {"epochs": 1, "precision": "mixed_float16"}),
+}
+
+
+def train(
+    folder: Path,
+    distribute: str,
+    depth: int,
+    settings: Any,
+    dropout: bool = False,
+    stop_in: int | None = None,
+) -> tuple[dict[str, np.ndarray], Any]:
+    """Returns weights and what `fit` returned; a fit in the same folder goes on where it was stopped."""
+    found = hardware.prepare(settings.precision, distribute)
+    assert found.replicas == (2 if distribute == "mirrored" else 1)
+    model = Model(
+        builder="bert",
+        weights=None,
+        vocabulary="vocab.txt",
+        max_length=16,
+        config=tiny.CONFIG if dropout else WITHOUT_DROPOUT,
+        dropout=0.1 if dropout else 0.0,
+    )
+    folder.mkdir(exist_ok=True)
+    tiny.write_vocabulary(folder)
+    with found.scope():
+        with built_for(settings.precision):
+            network = bert.build(model, tiny.LABELS, "mean", 3, folder)
+        set_precision(network, FLOAT32)
+        examples = conftest.make_examples.__wrapped__(folder)(network, depth=depth)
+        display = fitting.quiet() if stop_in is None else StoppingDisplay(stop_in)
+        fitted = fitting.fit(network, settings, examples, folder / "fit", display, train=ODD)
+        for weight in network.named_weights():
+            copies = tf.distribute.get_strategy().experimental_local_results(weight.variable)
+            assert len(copies) == found.replicas
+            assert all(np.array_equal(copies[0], copy) for copy in copies), f"{weight.name} differs between devices"
+    return values(network), fitted
+
+
+def difference(folder: Path, depth: int, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the largest differences between one device and two."""
+    settings = stage(**changes)
+    (one, fitted), (two, mirrored) = (train(folder / name, name, depth, settings) for name in ("none", "mirrored"))
+    rates = [[row["learning_rate"] for row in history] for history in (fitted.history, mirrored.history)]
+    losses = [[row["loss"] for row in history] for history in (fitted.history, mirrored.history)]
+    return {
+        "weights": max(float(np.abs(one[name] - two[name]).max()) for name in one),
+        "losses": float(np.abs(np.subtract(*losses)).max()),
+        "rates": rates,
+    }
+
+
+def resumed_as_left_alone(folder: Path) -> bool:
+    """Whether a mirrored fit with dropout that was stopped ends with the bits of one left alone."""
+    settings = stage(
+        block_decay=2.0, optimizer={"name": "adam", "learning_rate": 0.1}, schedule={"name": "plateau", "patience": 1}
+    )
+    whole, left_alone = train(folder / "whole", "mirrored", 0, settings, dropout=True)
+    try:
+        train(folder / "stopped", "mirrored", 0, settings, dropout=True, stop_in=2)
+    except Killed:
+        again, fitted = train(folder / "stopped", "mirrored", 0, settings, dropout=True)
+        return same(again, whole) and comparable(fitted.history) == comparable(left_alone.history)
+    return False
+
+
+def run_of_plans(folder: Path) -> dict[str, Any]:
+    """Runs a plan of two stages on one device and over two, and serves what the latter released."""
+    judged = []
+    for distribute in ("none", "mirrored"):
+        place = Place(folder / distribute)
+        place.folder.mkdir(parents=True)
+        plan = small_plan(
+            {"name": "one", "data": {"take": 40}, "adaptation": {"method": "lora", "rank": 2}},
+            {"name": "two", "data": {"take": 80}, "adaptation": {"method": "top-blocks", "blocks": 1}},
+        )
+        plan["model"] |= {"config": WITHOUT_DROPOUT, "dropout": 0.0}
+        plan["defaults"] |= {"distribute": distribute}
+        finished = place.run(plan)
+        judged.append(pd.read_parquet(stage_folder(finished.run, "two") / "predictions.parquet"))
+    probabilities = [np.stack(table["probabilities"].to_list()) for table in judged]
+    version = Registry(place.folder / "registry").model("tiny").version(2)
+    served = predict_exported(version.folder, judged[1]["text"].tolist())
+    return {
+        "probabilities": float(np.abs(np.subtract(*probabilities)).max()),
+        "served": float(np.abs(served - probabilities[1]).max()),
+        "line": next(line for line in place.said[0].splitlines() if line.startswith("hardware:")),
+    }
+
+
+def main(folder: Path) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    results: dict[str, Any] = {}
+    for name, (depth, changes) in CASES.items():
+        (folder / name).mkdir()
+        results[name] = difference(folder / name, depth, changes)
+    (folder / "resumed").mkdir()
+    results["resumed"] = resumed_as_left_alone(folder / "resumed")
+    results["plans"] = run_of_plans(folder / "plans")
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
