@@ -1,7 +1,7 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
 
-.PHONY: help setup train test lint bench bench-peers clean
+.PHONY: help setup gpu-setup gpu-check train test lint bench bench-peers clean
 
 help:
 	@echo "make setup         create .venv with the locked packages"
@@ -10,10 +10,19 @@ help:
 	@echo "make lint          set up, then lint, types and import contracts"
 	@echo "make bench         set up, then the benchmarks behind the README's figures"
 	@echo "make bench-peers   set up, then SetFit and PyTorch beside this package (about an hour; .venv-peers, 1.7 GB)"
+	@echo "make gpu-setup     the same as setup, with CUDA's packages (several GB)"
+	@echo "make gpu-check     compare a GPU's training with the CPU's (after make gpu-setup)"
 	@echo "make clean         remove .venv and caches; runs/ and registry/ stay"
 
 setup:
 	@scripts/setup
+
+gpu-setup:
+	@scripts/setup gpu
+
+# Whatever the code, make's own is 2; the verdict stands in the output.
+gpu-check: setup
+	@$(PY) -m benchmarks.gpu_check
 
 # Exit code 3 says that a gate held: the run is finished and its table says why.
 train: setup

@@ -95,8 +95,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "cache": "See `stages[].cache`.",
         "block_decay": "Each block's rate is that of the block above divided by this (2.6 in ULMFiT); null: one rate.",
         "objective": "See `stages[].objective`; null: classification alone.",
-        "precision": "What blocks compute in; the same in every stage. Weights and logits are float32 in any case.",
-        "distribute": "mirrored: each batch is divided over all GPUs of this machine; the same in every stage.",
+        "precision": "What blocks compute in while they train; all else is float32. The same in every stage.",
+        "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
     },
     "Optimizer": {
         "name": "lamb and lazyadam come from TensorFlow Addons.",

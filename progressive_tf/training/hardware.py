@@ -48,7 +48,7 @@ class Hardware:
     def line(self) -> str:
         """What was found and what is used, for a person."""
         found = ", ".join(name if count == 1 else f"{count} × {name}" for name, count in Counter(self.devices).items())
-        slow = "" if self.gpu or self.precision == FLOAT32 else " (slower than float32 without a GPU)"
+        slow = " (slow without a GPU)" if self.precision == "mixed_float16" and not self.gpu else ""
         if self.strategy is not None:
             used = f"every batch divided over {self.replicas} devices"
         else:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
 import tiny
+from fitting import fit, stage
 from releasing import Place, small_plan
 
 from progressive_tf.errors import InputError
+from progressive_tf.models.precision import built_for, set_precision
 from progressive_tf.plan.loading import load_plan
+from progressive_tf.training import hardware
 from progressive_tf.training.hardware import Hardware, check_batch_sizes, prepare
 
 
@@ -32,12 +37,12 @@ def test_preparing_twice_finds_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hardware", "line"),
+    ("found", "line"),
     [
         (Hardware(("CPU with 2 cores",)), "hardware: CPU with 2 cores; float32; no XLA; one device"),
         (
-            Hardware(("CPU with 1 core",), precision="mixed_bfloat16"),
-            "hardware: CPU with 1 core; mixed_bfloat16 (slower than float32 without a GPU); no XLA; one device",
+            Hardware(("CPU with 1 core",), precision="mixed_float16"),
+            "hardware: CPU with 1 core; mixed_float16 (slow without a GPU); no XLA; one device",
         ),
         (
             Hardware(("A10",), gpu=True, precision="mixed_float16"),
@@ -53,8 +58,8 @@ def test_preparing_twice_finds_the_same() -> None:
         ),
     ],
 )
-def test_one_line_says_what_was_found_and_what_is_used(hardware: Hardware, line: str) -> None:
-    assert hardware.line == line
+def test_one_line_says_what_was_found_and_what_is_used(found: Hardware, line: str) -> None:
+    assert found.line == line
 
 
 def test_variables_are_made_in_the_scope_of_the_strategy() -> None:
@@ -64,7 +69,7 @@ def test_variables_are_made_in_the_scope_of_the_strategy() -> None:
         assert tf.distribute.has_strategy()
 
 
-def test_a_batch_has_an_example_for_every_device(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_has_an_example_for_every_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Hardware, "replicas", 4)
     path = str(tiny.write_plan(tmp_path, plan(batch_size=4)))
     check_batch_sizes(load_plan(path).plan, two_devices())
@@ -72,7 +77,7 @@ def test_a_batch_has_an_example_for_every_device(tmp_path: Any, monkeypatch: pyt
         check_batch_sizes(load_plan(path, ["defaults.batch_size=3"]).plan, two_devices())
 
 
-def test_a_run_says_what_it_computes_on_and_goes_on_where_there_is_nothing_to_mirror_to(tmp_path: Any) -> None:
+def test_a_run_says_what_it_computes_on_and_goes_on_where_there_is_nothing_to_mirror_to(tmp_path: Path) -> None:
     place = Place(tmp_path)
     finished = place.run(plan(distribute="mirrored", epochs=1))
     line = prepare(distribute="mirrored").line
@@ -81,3 +86,33 @@ def test_a_run_says_what_it_computes_on_and_goes_on_where_there_is_nothing_to_mi
     environment = json.loads((finished.run / "environment.json").read_text(encoding="utf-8"))
     assert environment["hardware"] == line
     assert finished.promoted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_compiled_steps_train_as_others_do(
+    make_network: Callable[..., Any],
+    make_examples: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+) -> None:
+    settings = stage(
+        precision=precision,
+        epochs=1,
+        adaptation={"method": "top-blocks", "blocks": 1},
+        block_decay=2.0,
+        optimizer={"name": "adamw", "learning_rate": 0.01, "clip_norm": 1.0},
+    )
+    losses = []
+    for compiled in (False, True):
+        monkeypatch.setattr(hardware, "uses_xla", lambda compiled=compiled: compiled)
+        with built_for(precision):
+            network = make_network()
+        set_precision(network, "float32")
+        for layer in network._flatten_layers():
+            if isinstance(layer, tf.keras.layers.Dropout):
+                layer.rate = 0.0
+        fitted = fit(network, settings, make_examples(network, depth=2), tmp_path / str(compiled))
+        losses.append([fitted.history[0][measure] for measure in ("loss", "val_loss")])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5 if precision == "float32" else 1e-2)
