@@ -33,6 +33,7 @@ from benchmarks.quiet import CpuSeconds
 from progressive_tf.adaptation.moved_weights import move_from
 from progressive_tf.data.batching import padded_length, training_batches
 from progressive_tf.data.tokens import TokenStore
+from progressive_tf.logs import set_up_logging
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.plan.loading import load_plan
@@ -90,6 +91,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--reviews", type=int, default=2000)
     options = parser.parse_args()
+    set_up_logging(verbose=False)
     hardware.prepare()
     network, examples = minilm_and_reviews(options.reviews)
     epoch = epochs_of(network, examples)
