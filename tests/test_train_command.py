@@ -170,6 +170,13 @@ BAD_INPUTS: dict[str, tuple[Callable[[Path, dict[str, Any]], object], str]] = {
         lambda folder, plan: plan["stages"][1].update(adaptation={"method": "lora", "rank": 0}),
         "stages[1].adaptation.rank: should be greater than or equal to 1; got 0",
     ),
+    "updates that are kept and differ": (
+        lambda folder, plan: [
+            stage.update(adaptation={"method": "lora", "rank": 1 + index, "merge": False})
+            for index, stage in enumerate(plan["stages"])
+        ],
+        "stages[1].adaptation: query has an update",
+    ),
     "a role that is not there": (
         lambda folder, plan: plan["stages"][1].update(adaptation={"method": "lora", "rank": 1, "targets": ["gate"]}),
         "stages[1].adaptation.targets: unknown role 'gate'; known: ffn, key, output, query, value",

@@ -74,8 +74,7 @@ def adapter(network: BlockModel, settings: AdapterAdaptation, seed: int) -> Move
                 f"{present[0].size}; use that"
             )
         if not present:
-            added = Adapter(projection, settings.size, derive_seed(seed, "initialisation", KIND, index))
-            projection.additions = [*projection.additions, added]
+            projection.add(Adapter(projection, settings.size, derive_seed(seed, "initialisation", KIND, index)))
     adapted = {block.name for block in blocks if block.sublayer_outputs}
 
     def moves(block: str, weight: NamedWeight) -> bool:

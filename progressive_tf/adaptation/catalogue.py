@@ -63,7 +63,7 @@ def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) 
         place = places.get((item["block"], item["projection"]))
         if place is None or item["kind"] not in ADDITIONS:
             raise ValueError(f"{item['kind']} of {item['block']} {item['projection']} has no place in this network")
-        place.additions = [*place.additions, ADDITIONS[item["kind"]](place, **item["settings"])]
+        place.add(ADDITIONS[item["kind"]](place, **item["settings"]))
 
 
 def merge_additions(network: BlockModel, everything: bool = False) -> None:
@@ -74,7 +74,6 @@ def merge_additions(network: BlockModel, everything: bool = False) -> None:
         everything: also those that their stage keeps separate.
     """
     for projection, addition in list(network.placed_additions()):
-        change = addition.change_of_kernel()
-        if change is not None and (everything or addition.settings["merge"]):
-            projection.dense.kernel.assign_add(change)
-            projection.additions = [other for other in projection.additions if other is not addition]
+        if addition.changes_kernel and (everything or addition.settings["merge"]):
+            projection.dense.kernel.assign_add(addition.change_of_kernel())
+            projection.remove(addition)

@@ -33,6 +33,7 @@ class LowRankUpdate(Addition):
     """
 
     kind = KIND
+    changes_kernel = True
 
     def __init__(
         self, projection: Projection, rank: int, alpha: float, dropout: float, merge: bool, seed: int = 0
@@ -96,7 +97,7 @@ def lora(network: BlockModel, settings: LoraAdaptation, seed: int) -> MovedWeigh
             )
         if not present:
             update = LowRankUpdate(projection, **wanted, seed=derive_seed(seed, "initialisation", KIND, index))
-            projection.additions = [*projection.additions, update]
+            projection.add(update)
     updates = {
         id(weight)
         for projection in projections

@@ -31,6 +31,8 @@ class BlockModel(tf.keras.Model):
     where `mask` (float32 [batch, length]) is 0; between blocks the state is `hidden` and `mask`. Positions that a block
     adds stand in front; the head does not see them.
 
+    All of it is traced without AutoGraph: what depends on the values of tensors is decided by `tf.cond`.
+
     Args:
         preprocess: callable, raw inputs [batch] → state; runs inside an exported graph.
         blocks: first to last; their names must differ.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -12,9 +13,14 @@ class Addition(tf.keras.layers.Layer):
     """Trainable weights that a method adds to a projection.
 
     A subclass says in `kind` and `settings` all that is needed to build it again for the same projection.
+
+    Attributes:
+        kind: its name in files and errors.
+        changes_kernel: whether another kernel would have the same effect.
     """
 
     kind: str
+    changes_kernel = False
 
     @property
     @abstractmethod
@@ -25,13 +31,17 @@ class Addition(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor, outputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns what becomes of a projection's outputs [..., units], given its inputs [..., width]."""
 
-    def change_of_kernel(self) -> Any | None:
-        """Returns the float32 [width, units] change of the kernel that has the same effect, if there is one."""
-        return None
+    def change_of_kernel(self) -> np.ndarray:
+        """Returns the float32 [width, units] change of the kernel that has the same effect.
+
+        Raises:
+            ValueError: there is none.
+        """
+        raise ValueError(f"{self.kind} has no effect that a kernel could have")
 
 
 class Projection(tf.keras.layers.Layer):
-    """A dense layer and the additions to it, applied in order.
+    """A dense layer and the additions to it, applied in order: those first that could be part of the kernel.
 
     Args:
         name: tells the projections of a block apart; part of the additions' weight names.
@@ -52,6 +62,14 @@ class Projection(tf.keras.layers.Layer):
     def units(self) -> int:
         """Numbers per position that go out."""
         return int(self.dense.kernel.shape[1])
+
+    def add(self, addition: Addition) -> None:
+        """Adds to the projection, such that the kernel can take in all that it could whatever else there is."""
+        self.additions = sorted([*self.additions, addition], key=lambda present: not present.changes_kernel)
+
+    def remove(self, addition: Addition) -> None:
+        """Takes an addition away."""
+        self.additions = [other for other in self.additions if other is not addition]
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns float [..., units]."""

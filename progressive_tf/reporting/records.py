@@ -149,6 +149,7 @@ class Environment:
     packages: dict[str, str | None] = field(default_factory=dict)
     code: str | None = None
     devices: tuple[str, ...] = ()
+    hardware: str | None = None
     command: tuple[str, ...] = ()
 
 

@@ -105,7 +105,7 @@ def forward_flops(network: BlockModel, tokens: int) -> dict[str, int]:
 
 def _operations(layer: Callable[[State], Any], state: State) -> int:
     spec = {key: tf.TensorSpec(value.shape, value.dtype) for key, value in state.items()}
-    graph = tf.function(layer).get_concrete_function(spec).graph
+    graph = tf.function(layer, autograph=False).get_concrete_function(spec).graph
     options = tf.compat.v1.profiler.ProfileOptionBuilder(
         tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
     ).with_empty_output()

@@ -121,7 +121,9 @@ def _dataset(examples: Examples, batches: Callable[[], Sequence[np.ndarray]]) ->
             yield _divisible(state, examples.labels[positions], parts)
 
     signature = (examples.state_spec, tf.TensorSpec([None], tf.int32))
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # nothing here is to be tuned, and its thread delays the end of each epoch
+    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4).with_options(options)
 
 
 def _divisible(state: State, labels: np.ndarray, parts: int) -> tuple[State, np.ndarray]:

@@ -217,7 +217,7 @@ class Features:
             return np.empty((0, len(self.network.labels)), np.float32)
         key = (kind, examples.first_block, self._variables(len(self.network.blocks)))
         if key not in self._functions:
-            self._functions[key] = tf.function(function, input_signature=[examples.state_spec])
+            self._functions[key] = tf.function(function, input_signature=[examples.state_spec], autograph=False)
         run = self._functions[key]
         batches = fixed_batches(examples.tokens.lengths(examples.rows))
         filled = [np.concatenate([part, np.repeat(part[:1], FIXED_BATCH_SIZE - len(part))]) for part, _ in batches]

@@ -53,7 +53,7 @@ class Hardware:
             used = f"every batch divided over {self.replicas} devices"
         else:
             used = "one device" + (", because no other was found to mirror to" if self.asked_to_mirror else "")
-        return f"hardware: {found}; {self.precision}{slow}; {'XLA' if self.xla else 'no XLA'}; {used}"
+        return f"{found}; {self.precision}{slow}; {'XLA' if self.xla else 'no XLA'}; {used}"
 
     def scope(self) -> AbstractContextManager[Any]:
         """Variables that are made inside stand on every device in use."""

@@ -97,7 +97,7 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
                 display.line(f"  not the run before, because of {change}")
         try:
             hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
-            display.line(hardware.line)
+            display.line(f"hardware: {hardware.line}")
             check_batch_sizes(loaded.plan, hardware)
             with hardware.scope():
                 return _run_stages(loaded, run, registry, display, hardware)

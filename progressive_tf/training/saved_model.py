@@ -21,7 +21,7 @@ class Served(tf.Module):
         self.stored = [weight.variable for weight in network.named_weights()]
         labels = tf.constant(network.labels)
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
             probabilities = tf.nn.softmax(network(network.preprocess(text), training=False))
             return {"probabilities": probabilities, "label": tf.gather(labels, tf.argmax(probabilities, axis=1))}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.adaptation.catalogue import adapt, restore_additions
+from progressive_tf.adaptation.catalogue import adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
@@ -193,12 +193,24 @@ def open_session(
         environment_now=environment_now,
         display=display,
     )
-    for index in reversed(range(len(plan.stages))):
-        moved = session.adapt(index)
-        session.features.check_storage(moved[0].frozen_depth, plan.stages[index].cache)
-        session.start_depth = moved[-1].frozen_depth
-        session.load(None)
+    session.start_depth = _check_stages(session)
     return session
+
+
+def _check_stages(session: Session) -> int:
+    """Adapts an untrained network to one stage after the other; returns how many blocks the first leaves as they are.
+
+    Raises:
+        InputError: what a stage asks of the network, or of what the stages before it leave.
+    """
+    frozen_depths = []
+    for index, stage in enumerate(session.plan.stages):
+        moved = session.adapt(index)
+        session.features.check_storage(moved[0].frozen_depth, stage.cache)
+        frozen_depths.append(moved[-1].frozen_depth)
+        merge_additions(session.network)
+    session.load(None)
+    return frozen_depths[0]
 
 
 def total_weights(network: BlockModel) -> int:

@@ -63,6 +63,7 @@ class StageModel(tf.keras.Model):
         with computing_in(self.network.blocks[self.first_block :], self.precision):
             return self.objective.outputs(self.network, state, self.first_block, training)
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the moved weights from a batch of (state, labels int32 [batch])."""
         state, labels = data
@@ -82,6 +83,7 @@ class StageModel(tf.keras.Model):
             self.stage_optimizer.apply(gradients, self.moved)
         return self._measure(loss, labels, outputs)
 
+    @tf.autograph.experimental.do_not_convert
     def test_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Loss without penalties, and accuracy, of a batch of (state, labels int32 [batch])."""
         state, labels = data

@@ -168,6 +168,27 @@ def test_merging_keeps_the_predictions(network: Any, settings: dict[str, Any]) -
     np.testing.assert_allclose(logits(network), before, atol=1e-5)
 
 
+ADAPTER, UPDATE = {"method": "adapter", "size": 3}, {"method": "lora", "rank": 2, "targets": ["output", "ffn"]}
+
+
+@pytest.mark.parametrize("order", [(ADAPTER, UPDATE), (UPDATE, ADAPTER)], ids=["adapter first", "update first"])
+def test_an_update_merges_below_an_adapter_of_the_same_projection(
+    make_network: Callable[..., Any], order: tuple[dict[str, Any], ...]
+) -> None:
+    network, other = make_network(), make_network()
+    for settings in order:
+        phases(network, settings)
+    phases(other, order[0])
+    shift(network)
+    restore_additions(other, network.additions())
+    assign_weights(other.named_weights(), read_weights(network.named_weights()))
+    before = logits(network)
+    np.testing.assert_array_equal(logits(other), before)
+    merge_additions(network)
+    assert {addition["kind"] for addition in network.additions()} == {"adapter"}
+    np.testing.assert_allclose(logits(network), before, atol=1e-5)
+
+
 @pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
 def test_the_seed_decides_how_additions_start(make_network: Callable[..., Any], settings: dict[str, Any]) -> None:
     values = []

@@ -8,8 +8,8 @@ import tiny
 
 from benchmarks.gpu_check import Measured, main, run_plan
 
-ON_CPU = "hardware: CPU with 2 cores; float32; no XLA; one device"
-ON_GPU = "hardware: NVIDIA A10; mixed_float16; XLA; one device"
+ON_CPU = "CPU with 2 cores; float32; no XLA; one device"
+ON_GPU = "NVIDIA A10; mixed_float16; XLA; one device"
 
 
 def check(

@@ -81,7 +81,8 @@ def _environment() -> dict[str, Any]:
         "platform": "Linux-6.1-x86_64",
         "packages": {"tensorflow": "2.15.1", "numpy": "1.26.4", "absl-py": "2.1.0", "transformers": "4.53.3"},
         "code": "9f" * 32,
-        "devices": ["CPU, 2 cores"],
+        "devices": ["CPU with 2 cores"],
+        "hardware": "CPU with 2 cores; float32; no XLA; one device",
         "command": ["python", "-m", "progressive_tf.train", "--stages", "3"],
     }
 

@@ -71,7 +71,7 @@ def test_the_page_says_what_was_run_and_what_came_of_it(page: Page) -> None:
         "0.790 [0.762–0.818]", "accuracy on earlier stage beta drops ≤ 0.02", "12 rows repeat an earlier text",
         "started from pretrained weights", "started from beta (version 2)",
         "became version 2 ; stable points to it", "compared with stage beta (version 2)", "tensorflow 2.15.1",
-        "untrained", "hold", "BWT +0.124", "take: 500",
+        "untrained", "hold", "BWT +0.124", "take: 500", "CPU with 2 cores; float32; no XLA; one device",
     ):  # fmt: skip
         assert words in page.text, words
 

@@ -39,22 +39,22 @@ def test_preparing_twice_finds_the_same() -> None:
 @pytest.mark.parametrize(
     ("found", "line"),
     [
-        (Hardware(("CPU with 2 cores",)), "hardware: CPU with 2 cores; float32; no XLA; one device"),
+        (Hardware(("CPU with 2 cores",)), "CPU with 2 cores; float32; no XLA; one device"),
         (
             Hardware(("CPU with 1 core",), precision="mixed_float16"),
-            "hardware: CPU with 1 core; mixed_float16 (slow without a GPU); no XLA; one device",
+            "CPU with 1 core; mixed_float16 (slow without a GPU); no XLA; one device",
         ),
         (
             Hardware(("A10",), gpu=True, precision="mixed_float16"),
-            "hardware: A10; mixed_float16; XLA; one device",
+            "A10; mixed_float16; XLA; one device",
         ),
         (
             Hardware(("A10",), gpu=True, asked_to_mirror=True),
-            "hardware: A10; float32; XLA; one device, because no other was found to mirror to",
+            "A10; float32; XLA; one device, because no other was found to mirror to",
         ),
         (
             Hardware(("A10", "A10", "L4"), gpu=True),
-            "hardware: 2 × A10, L4; float32; XLA; one device",
+            "2 × A10, L4; float32; XLA; one device",
         ),
     ],
 )

@@ -78,7 +78,7 @@ class PrefixOutputs:
 
         self._run = tf.function(
             run,
-            autograph=False,  # the blocks' code needs none, and converting it takes a second
+            autograph=False,
             input_signature=[
                 {
                     "input_ids": tf.TensorSpec([FIXED_BATCH_SIZE, None], tf.int32),
