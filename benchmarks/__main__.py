@@ -13,6 +13,7 @@ BENCHMARKS = {
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],
     "full-training": ["benchmarks.full_training"],
+    "same-losses": ["benchmarks.same_losses"],
     "methods": ["benchmarks.adaptation_methods"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.elsewhere import train_in
 from progressive_tf.assets import locate
 from progressive_tf.files import read_json, write_text
 from progressive_tf.plan.reading import to_yaml
@@ -101,13 +99,7 @@ def measure(settings: dict[str, Any], seed: int) -> Measured:
     with tempfile.TemporaryDirectory(prefix="adaptation-methods-") as folder:
         plan = Path(folder) / "plan.yaml"
         plan.write_text(to_yaml(plan_of(settings, seed)), encoding="utf-8")
-        command = [sys.executable, "-m", "progressive_tf.train", "--plan", str(plan)]
-        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            command, cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 3:  # every gate holds, so that each stage starts from the pretrained weights
-            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        train_in(Path(folder), ["--plan", str(plan)])
         stages = sorted((next(Path(folder).glob("runs/*/2*")) / "stages").iterdir())
         metrics = [read_json(stage / "metrics.json") for stage in stages]
         names = [stage.name[3:] for stage in stages]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import functools
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.elsewhere import train_in
 from benchmarks.peers.environment import run_peer
 from benchmarks.peers.task import PeerTask
 from benchmarks.quiet import undisturbed
@@ -46,7 +46,6 @@ defaults:
 stages:
   - {{name: only, data: {{take: {reviews}}}}}
 """
-HELD = 3
 
 
 def main() -> None:
@@ -73,12 +72,8 @@ def main() -> None:
 def run_ours(plan: Path) -> Path:
     """Runs the plan anew in a process of its own; returns its stage's folder."""
     shutil.rmtree(plan.parent / "runs", ignore_errors=True)
-    command = [sys.executable, "-m", "progressive_tf.train", "--plan", str(plan), "--fresh"]
-    places = ["--out", str(plan.parent / "runs"), "--registry", str(plan.parent / "registry")]
-    done = subprocess.run([*command, *places], capture_output=True, text=True)
-    if done.returncode not in (0, HELD):
-        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
-    return next((plan.parent / "runs").glob("*/stages/01-only"))
+    train_in(plan.parent, ["--plan", str(plan), "--fresh"])
+    return next((plan.parent / "runs").glob("*/*/stages/01-only"))
 
 
 def peer_task(plan: Path, stage: Path, seed: int, epochs: int) -> PeerTask:

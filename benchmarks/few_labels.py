@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import subprocess
 import sys
 import tempfile
 from collections import defaultdict
@@ -24,6 +23,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.elsewhere import train_in
 from benchmarks.peers.environment import run_peer
 from benchmarks.peers.task import PeerResult, PeerTask
 from benchmarks.quiet import undisturbed
@@ -31,7 +31,6 @@ from progressive_tf.files import read_json
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.plan.reading import to_yaml
 
-HELD = 3
 PEERS = {
     "setfit_peer": "SetFit",
     "trainer": "PyTorch Trainer, every weight",
@@ -50,14 +49,10 @@ class OneStage:
     name: str
 
     def run(self) -> Path:
-        """Runs it anew in a process of its own; returns the stage's folder."""
+        """Runs it anew, in a process and a folder of its own; returns the stage's folder."""
         folder = Path(tempfile.mkdtemp(dir=self.file.parent))
-        command = [sys.executable, "-m", "progressive_tf.train", "--plan", str(self.file), "--fresh"]
-        places = ["--out", str(folder / "runs"), "--registry", str(folder / "registry")]
-        done = subprocess.run([*command, *places], capture_output=True, text=True)
-        if done.returncode not in (0, HELD):
-            sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
-        return next((folder / "runs").glob(f"*/stages/01-{self.name}"))
+        train_in(folder, ["--plan", str(self.file)])
+        return next((folder / "runs").glob(f"*/*/stages/01-{self.name}"))
 
 
 def main() -> None:
@@ -68,6 +63,9 @@ def main() -> None:
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     options = parser.parse_args()
     results: dict[tuple[int, str], list[PeerResult]] = defaultdict(list)
+    sizes = [int(stage.data.take or 0) for stage in load_plan(options.plan).plan.stages]
+    if not set(sizes) <= set(STEPS):
+        sys.exit(f"--plan {options.plan}: stages that take {sizes}; the peers' steps are set for {list(STEPS)}")
     for seed in options.seeds:
         loaded = load_plan(options.plan, [f"seed={seed}"])
         for index in range(len(loaded.plan.stages)):
@@ -82,7 +80,6 @@ def main() -> None:
                 result = results[index, method][-1]
                 line = f"seed {seed}, {len(task.texts)}, {method}: {result.accuracy:.4f}, {result.seconds:.1f} s"
                 print(line, file=sys.stderr, flush=True)
-    sizes = [int(stage.data.take or 0) for stage in loaded.plan.stages]
     print_table(options.plan, sizes, options.seeds, len(task.test_texts), results)
 
 

@@ -152,7 +152,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "from_block": "The first block with adapters.",
     },
     "BitfitAdaptation": {"method": THE_NAME},
-    "PromptAdaptation": {"method": "", "length": "Vectors in front of the text; with it at most `model.max_length`."},
+    "PromptAdaptation": {
+        "method": "",
+        "length": "Vectors in front of the text, fewer than `model.max_length`; the text keeps all of that.",
+    },
     "Contrastive": {
         "name": THE_NAME,
         "pairs_per_example": "Pairs that each example is part of per epoch; a batch of b gives each of its b - 1.",

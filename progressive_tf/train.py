@@ -68,7 +68,7 @@ def train(
         from progressive_tf.training.dry_run import stage_blocks
 
         console = Console(soft_wrap=True)
-        for blocks in stage_blocks(loaded):
+        for blocks in stage_blocks(loaded, registry):
             console.print(block_table(blocks))
             console.print(f"{totals_line(blocks)}\n", highlight=False)
         return

@@ -6,9 +6,9 @@ from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.methods import BitfitAdaptation
 
-BIASES = {"bias", "beta"}  # as Keras names them; beta is that of a normalisation
+BIASES = ("bias", "/beta")  # how Keras' names of them end; beta is that of a normalisation
 
 
 def bitfit(network: BlockModel, settings: BitfitAdaptation) -> MovedWeights:
     """Returns the biases of every block, and the head's weights."""
-    return move_where(network, lambda block, weight: weight.name.rpartition("/")[2] in BIASES)
+    return move_where(network, lambda block, weight: weight.name.endswith(BIASES))

@@ -14,10 +14,10 @@ def gradual(network: BlockModel, settings: GradualAdaptation) -> list[MovedWeigh
     Raises:
         InputError: a phase would add more blocks than the network has.
     """
-    available = len(network.blocks)
+    available = len(network.own_blocks)
     if settings.blocks_per_phase > available:
         raise InputError(
             f"adaptation.blocks_per_phase: {settings.blocks_per_phase} asked, the network has {available}; lower it"
         )
-    firsts = [*range(available, 0, -settings.blocks_per_phase), 0]
-    return [move_from(network, first) for first in firsts]
+    opened = [*range(0, available, settings.blocks_per_phase), available]
+    return [move_from(network, network.depth_below(blocks)) for blocks in opened]

@@ -52,13 +52,13 @@ def prompt(network: BlockModel, settings: PromptAdaptation, seed: int) -> MovedW
     The vectors start as the embeddings of words drawn from the vocabulary (section 3.2 of the paper).
 
     Raises:
-        InputError: a prompt that leaves no room for text, or one of another length that an earlier stage has added.
+        InputError: a prompt as long as the longest text, or one of another length that an earlier stage has added.
     """
     longest = network.preprocess.max_length
     if settings.length >= longest:
         raise InputError(
-            f"adaptation.length: {settings.length} asked, model.max_length is {longest}, of which text needs a part; "
-            f"lower it"
+            f"adaptation.length: {settings.length} asked, model.max_length is {longest}; a prompt is shorter than the "
+            f"longest text, so lower it"
         )
     present = next((block for block in network.blocks if isinstance(block, Prompt)), None)
     if present is not None and present.added_positions != settings.length:

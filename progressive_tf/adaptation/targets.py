@@ -10,14 +10,14 @@ from progressive_tf.models.projection import Block, Projection
 
 
 def blocks_from(network: BlockModel, from_block: int, wanted: str) -> list[Block]:
-    """Returns the blocks from `from_block` on.
+    """Returns the network's own blocks from `from_block` on.
 
     Raises:
         InputError: none of them has a projection; `wanted` says what they are wanted for.
     """
-    blocks = network.blocks[from_block:]
+    blocks = network.own_blocks[from_block:]
     if not any(block.roles for block in blocks):
-        last = max((index for index, block in enumerate(network.blocks) if block.roles), default=None)
+        last = max((index for index, block in enumerate(network.own_blocks) if block.roles), default=None)
         todo = "choose another method" if last is None else f"{last} is the last block with one"
         raise InputError(f"adaptation.from_block: {from_block} leaves no block with a place for {wanted}; {todo}")
     return blocks

@@ -14,7 +14,7 @@ def top_blocks(network: BlockModel, settings: TopBlocksAdaptation) -> MovedWeigh
     Raises:
         InputError: the network has fewer blocks.
     """
-    available = len(network.blocks)
+    available = len(network.own_blocks)
     if settings.blocks > available:
         raise InputError(f"adaptation.blocks: {settings.blocks} asked, the network has {available}; lower it")
-    return move_from(network, available - settings.blocks)
+    return move_from(network, network.depth_below(settings.blocks))

@@ -125,6 +125,10 @@ class BlockModel(tf.keras.Model):
                 for addition in projection.additions:
                     yield projection, addition
 
+    def depth_below(self, own_blocks: int) -> int:
+        """Returns how many leading blocks stand below the last `own_blocks` that the network was built with."""
+        return self.blocks.index(self.own_blocks[-own_blocks]) if own_blocks else len(self.blocks)
+
     def insert_block(self, index: int, block: AddedBlock) -> None:
         """Puts a block before the one that has this index."""
         self.blocks = [*self.blocks[:index], block, *self.blocks[index:]]

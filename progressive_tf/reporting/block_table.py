@@ -14,6 +14,7 @@ class BlockRow:
 
     Attributes:
         name: the block's name.
+        number: as `from_block` counts; None for the head and for blocks that a method has added.
         weights: how many numbers it has.
         trainable: how many of them the stage moves.
         phase: the first phase that moves one of them, from 1; None where none moves.
@@ -24,6 +25,7 @@ class BlockRow:
     """
 
     name: str
+    number: int | None
     weights: int
     trainable: int
     phase: int | None
@@ -61,9 +63,9 @@ def block_table(blocks: StageBlocks) -> Table:
         table.add_column(name, justify="left" if name in ("block", "optimizer") else "right")
     table.add_column("MFLOPs", justify="right")
     table.add_column("output")
-    for index, row in enumerate(blocks.rows):
+    for row in blocks.rows:
         table.add_row(
-            str(index) if index < len(blocks.rows) - 1 else "",
+            "" if row.number is None else str(row.number),
             row.name,
             f"{row.weights:,}",
             f"{row.trainable:,}",

@@ -18,6 +18,8 @@ from progressive_tf.files import atomic_path
 
 Arrays = dict[str, np.ndarray]
 
+FORMAT = "2"  # of the arrays and metadata in these files
+
 
 @dataclass
 class Backup:
@@ -80,7 +82,7 @@ def save_arrays(path: Path, arrays: Arrays, metadata: dict[str, Any]) -> None:
     """Writes named arrays and JSON-like metadata into one safetensors file, whole or not at all."""
     contiguous = {name: np.ascontiguousarray(value).reshape(np.shape(value)) for name, value in arrays.items()}
     with atomic_path(path) as temporary:
-        save_file(contiguous, str(temporary), metadata={"json": json.dumps(metadata)})
+        save_file(contiguous, str(temporary), metadata={"json": json.dumps(metadata), "format": FORMAT})
 
 
 def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -108,8 +110,13 @@ def load_names(path: Path) -> tuple[set[str], dict[str, Any]]:
 def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(str(path), framework="numpy") as stream:
+            if stream.metadata().get("format") != FORMAT:
+                raise ProgressiveError(
+                    f"{path}: written by another release of this package, in another form; finish the run with that "
+                    f"release, or begin a new one with --fresh"
+                )
             yield stream
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise damaged(path, error) from None
 
 

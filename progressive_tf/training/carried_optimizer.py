@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,35 @@ from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
 
 
-def keep_optimizer(session: Session, stage: StageRecord, state: Sequence[np.ndarray]) -> None:
-    """Saves the state that a stage's training ended with, if a later stage of the whole plan carries one over."""
+def keep_optimizer(session: Session, stage: StageRecord, state: Sequence[np.ndarray], weights: Sequence[str]) -> None:
+    """Saves the state that a stage's training ended with, if a later stage of the whole plan carries one over.
+
+    Args:
+        session: the run.
+        stage: the stage.
+        state: step counts and slots.
+        weights: names of those that it belongs to.
+    """
     if any(later.optimizer.carry_state for later in session.whole_plan.stages[stage.index + 1 :]):
-        save_arrays(_file(stage), {f"{index:05d}": value for index, value in enumerate(state)}, {})
+        arrays = {f"{index:05d}": value for index, value in enumerate(state)}
+        save_arrays(_file(stage), arrays, {"weights": list(weights)})
 
 
 def carried_optimizer(
-    session: Session, stage: StageRecord, parent: StageRecord | None, moved: Sequence[MovedWeights]
+    session: Session,
+    stage: StageRecord,
+    parent: StageRecord | None,
+    moved: Sequence[MovedWeights],
+    inherited: Collection[str],
 ) -> list[np.ndarray] | None:
     """Returns the optimizer state that a stage starts from, or None where the plan carries none over.
+
+    Args:
+        session: the run, its network adapted to the stage.
+        stage: the stage.
+        parent: the stage it starts from.
+        moved: what moves in each phase.
+        inherited: names of the weights that the parent left; those that the stage adds have no state yet.
 
     Raises:
         InputError: the stage it starts from kept none, or one of another optimizer or adaptation.
@@ -38,9 +57,10 @@ def carried_optimizer(
             f"stages[{stage.index}].optimizer.carry_state: no optimizer state to start from: {came_from}; "
             f"have it in the plan before that stage trains (with --fresh), or drop carry_state"
         )
-    arrays, _ = load_arrays(_file(parent))
+    arrays, metadata = load_arrays(_file(parent))
     state = [arrays[key] for key in sorted(arrays)]
-    check_carried_optimizer(session.network, settings, moved, state)
+    weights = [name for name in metadata["weights"] if name in inherited]
+    check_carried_optimizer(session.network, settings, moved, state, weights)
     return state
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.data.batching import padded_length
+from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.methods import Contrastive, TokenBudget
 from progressive_tf.training.objectives import Objective
@@ -25,6 +26,8 @@ with warnings.catch_warnings():
 
 # How far lengths are jittered before sorting, in their standard deviations: batches pad little, and still mix.
 LENGTH_JITTER = 0.5
+# Two examples of each of two classes: fewer leave nothing to tell apart.
+LEAST_BATCH = 4
 # In place of minus infinity, which gives "not a number" where it meets itself.
 EXCLUDED = -1e9
 
@@ -121,21 +124,45 @@ def contrastive_batches(
     Args:
         labels: int32 [n].
         lengths: int32 [n], tokens of each example.
-        batch_size: examples per batch, or a budget of padded tokens, which counts at the mean length; at least two.
+        batch_size: examples per batch, at least `LEAST_BATCH`, or a budget of padded tokens for as many.
         pairs_per_example: how many pairs each example should be part of. A batch of b gives b − 1 to each of its
-            examples, so that the epoch goes ⌈pairs_per_example / (b − 1)⌉ times over all of them.
+            examples, so that the epoch goes ⌈pairs_per_example / (b − 1)⌉ times over all of them; under a budget, b is
+            that at the mean length.
         generator: decides everything random.
+
+    Raises:
+        InputError: a budget that does not hold `LEAST_BATCH` of the longest examples.
     """
-    size = batch_size if isinstance(batch_size, int) else batch_size.tokens // padded_length(lengths.mean())
-    twos_per_batch = max(size // 2, 1)
-    partners = min(2 * twos_per_batch, len(labels)) - 1
+    if isinstance(batch_size, int):
+        size, budget = batch_size, None
+    else:
+        size, budget = batch_size.tokens // padded_length(lengths.mean()), batch_size.tokens
+        needed = LEAST_BATCH * padded_length(lengths.max())
+        if budget < needed:
+            raise InputError(
+                f"batch_size.tokens: {budget} given, objective contrastive needs room for {LEAST_BATCH} texts of "
+                f"{padded_length(lengths.max())} tokens in a batch; raise it to {needed} or more"
+            )
+    partners = min(size // 2 * 2, len(labels)) - 1
     batches: list[np.ndarray] = []
     for _ in range(-(-pairs_per_example // max(partners, 1))):
-        twos = _twos(labels, lengths, generator)
-        batches.extend(
-            np.concatenate(twos[begin : begin + twos_per_batch]) for begin in range(0, len(twos), twos_per_batch)
-        )
+        batches.extend(_cut(_twos(labels, lengths, generator), lengths, size // 2, budget))
     return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def _cut(twos: list[np.ndarray], lengths: np.ndarray, per_batch: int, budget: int | None) -> list[np.ndarray]:
+    """Returns batches of `per_batch` twos, or of as many as a budget of padded tokens allows."""
+    batches: list[list[np.ndarray]] = [[]]
+    for two in twos:
+        if budget is None:
+            full = len(batches[-1]) == per_batch
+        else:
+            joined = np.concatenate([*batches[-1], two])
+            full = len(joined) * padded_length(lengths[joined].max()) > budget
+        if full:
+            batches.append([])
+        batches[-1].append(two)
+    return [np.concatenate(batch) for batch in batches]
 
 
 def _twos(labels: np.ndarray, lengths: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,24 @@ from progressive_tf.models.block_model import BlockModel, NamedWeight, State, na
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Stage
+from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.training import hardware
 from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER
+from progressive_tf.training.session import CACHE_FOLDER, load_start
 
 TEXTS_MEASURED = 500
 
 
-def stage_blocks(loaded: LoadedPlan) -> Iterator[StageBlocks]:
+def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
     """Yields the blocks of each stage, on top of what the stages before it leave; writes no run and no version.
+
+    Args:
+        loaded: the plan.
+        registry: the registry's folder, which has the version that the plan may start from.
 
     Raises:
         InputError: anything wrong with data, weights, or what a stage asks of the network.
@@ -37,6 +43,7 @@ def stage_blocks(loaded: LoadedPlan) -> Iterator[StageBlocks]:
     data = read_plan_data(loaded, CACHE_FOLDER)
     hardware.prepare()
     network = BUILDERS[plan.model.builder](plan.model, data.labels, plan.stages[0].pooling, plan.seed, loaded.folder)
+    load_start(plan, Registry(registry).model(plan.name), network)
     for index, stage in enumerate(plan.stages):
         source = data.sources[data.stage_sources[index]]
         texts = source.texts(data.stages[index].train[:TEXTS_MEASURED])
@@ -54,7 +61,9 @@ def stage_blocks(loaded: LoadedPlan) -> Iterator[StageBlocks]:
 def _rows(
     network: BlockModel, stage: Stage, moved: list[MovedWeights], phases: list[Phase], tokens: int
 ) -> list[BlockRow]:
-    optimizers = {block: named for phase in phases[::-1] for block, named in _optimizers(network, stage, moved, phase)}
+    # The phases of gradual share the optimizers of the last.
+    separate = phases if stage.objective is not None else phases[-1:]
+    optimizers = {block: named for phase in separate for block, named in _optimizers(network, stage, moved, phase)}
     groups = {group.block: group.weights for group in moved[-1].groups}
     operations = forward_flops(network, tokens)
     rows = []
@@ -64,6 +73,7 @@ def _rows(
         rows.append(
             BlockRow(
                 name=name,
+                number=network.own_blocks.index(layer) if layer in network.own_blocks else None,
                 weights=_count(named_weights(layer)),
                 trainable=_count(moving),
                 phase=_first_phase(name, [phase.moved for phase in phases]),

@@ -32,8 +32,9 @@ from progressive_tf.training.schedules import follows_progress
 from progressive_tf.training.stage_model import Penalty, StageModel
 from progressive_tf.training.stage_optimizer import StageOptimizer
 
-# Frozen depth and number of epochs → training examples, and those that early stopping and plateau look at.
-ExamplesAt = Callable[[int, int], tuple[Examples, Examples]]
+# Frozen depth and how often the outputs below are needed, if known → training examples, and those that early stopping
+# and plateau look at.
+ExamplesAt = Callable[[int, int | None], tuple[Examples, Examples]]
 CONTRASTIVE_SCHEDULE = WarmupLinearSchedule(name="warmup-linear")
 
 
@@ -46,12 +47,14 @@ class Fitted:
         best_epoch: the epoch whose weights were kept, from 1.
         history: one row per epoch.
         optimizer: step counts and slots at the end.
+        optimized: names of the weights that these belong to.
     """
 
     epochs: int
     best_epoch: int
     history: list[dict[str, float]]
     optimizer: list[np.ndarray]
+    optimized: list[str]
 
 
 def fit_stage(
@@ -89,7 +92,8 @@ def fit_stage(
     if fit.early_stopping is not None:
         fit.early_stopping.restore_best()
         best_epoch = int(fit.early_stopping.best_epoch) + 1
-    return Fitted(epochs, best_epoch, fit.history, fit.classifying.state())
+    optimized = [weight.name for weight in fit.phases[-1].moved.weights]
+    return Fitted(epochs, best_epoch, fit.history, fit.classifying.state(), optimized)
 
 
 class _StageFit:
@@ -167,9 +171,11 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
     else:
         last_epoch = first_epoch - epochs_done + phase.epochs
     optimizer = fit.optimizer_of(number)
-    train, validation = examples(phase.moved.frozen_depth, last_epoch - first_epoch)
+    passes = None if phase.contrastive else last_epoch - first_epoch
+    train, validation = examples(phase.moved.frozen_depth, passes)
     draw = draw_batches(phase, stage, train)
-    batches = len(draw(np.random.default_rng(derive_seed(fit.seed, "shuffle", stage.name, 0))))
+    first_draw = draw(np.random.default_rng(derive_seed(fit.seed, "shuffle", stage.name, 0)))
+    batches, drawn = len(first_draw), sum(map(len, first_draw))
     early_stopping, plateau, schedule = fit.early_stopping, fit.plateau, _schedule(fit, phase, batches)
     if phase.contrastive is not None:
         early_stopping = plateau = None
@@ -186,7 +192,7 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
         fit.history,
         number,
         last_epoch,
-        len(train.rows),
+        drawn,
         fit.seed,
         stage.name,
         fit.everything,
@@ -200,7 +206,7 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
             schedule,
             early_stopping,
             plateau,
-            FitProgress(shown, len(train.rows) / batches),
+            FitProgress(shown, drawn / batches),
             tf.keras.callbacks.TensorBoard(str(fit.folder / "tensorboard"), write_graph=False),
             record,
         ]
@@ -250,14 +256,31 @@ def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeig
 
 
 def check_carried_optimizer(
-    network: BlockModel, stage: Stage, moved: Sequence[MovedWeights], state: Sequence[np.ndarray]
+    network: BlockModel,
+    stage: Stage,
+    moved: Sequence[MovedWeights],
+    state: Sequence[np.ndarray],
+    weights: Sequence[str],
 ) -> None:
     """Refuses an optimizer state that a stage cannot start from.
+
+    Args:
+        network: adapted to the stage.
+        stage: the plan's section.
+        moved: what moves in each phase.
+        state: step counts and slots.
+        weights: names of those weights that the state belongs to and that are still there.
 
     Raises:
         InputError: the state is another optimizer's, or that of other weights.
     """
-    _carry(phase_optimizer(network, stage, moved, phases_of(network, stage, moved)[-1]), state, stage.name)
+    last = phases_of(network, stage, moved)[-1]
+    if [weight.name for weight in last.moved.weights] != list(weights):
+        raise InputError(
+            f"stages.{stage.name}.optimizer.carry_state: the stage before trained other weights than this one does; "
+            f"use an adaptation that moves the same, or drop carry_state"
+        )
+    _carry(phase_optimizer(network, stage, moved, last), state, stage.name)
 
 
 def _carry(updates: StageOptimizer, state: Sequence[np.ndarray], stage: str) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 INITIAL_SCALE = 2.0**15
 LEAST_SCALE = 1.0
+GREATEST_SCALE = 2.0**24
 GROWTH_STEPS = 2000
 
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
@@ -17,6 +18,8 @@ Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices
 
 class LossScale:
     """A scale that halves when gradients overflow, and doubles after 2,000 steps without (Micikevicius et al. 2018).
+
+    It stays between 1 and 2²⁴.
 
     The numbers are those of Keras' LossScaleOptimizer, which scales for one optimizer; this serves several at once.
     """
@@ -47,7 +50,7 @@ class LossScale:
         counts_on = tf.logical_and(finite, tf.logical_not(grows))
         self._good_steps.assign(tf.where(counts_on, good_steps, tf.zeros_like(good_steps)))
         fallen = tf.maximum(scale / 2.0, LEAST_SCALE)
-        self._scale.assign(tf.where(finite, tf.where(grows, scale * 2.0, scale), fallen))
+        self._scale.assign(tf.where(finite, tf.where(grows, tf.minimum(scale * 2.0, GREATEST_SCALE), scale), fallen))
         return tf.logical_or(finite, scale <= LEAST_SCALE)
 
     def state(self) -> list[np.ndarray]:

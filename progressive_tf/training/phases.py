@@ -11,6 +11,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.methods import Contrastive, GradualAdaptation, HeadAdaptation
 from progressive_tf.plan.schema import Stage
+from progressive_tf.training.contrastive import LEAST_BATCH
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ def _contrastive_then_head(
 ) -> list[Phase]:
     if isinstance(stage.adaptation, GradualAdaptation):
         raise InputError("objective: contrastive has phases of its own, and so has adaptation.method gradual; keep one")
+    if isinstance(stage.batch_size, int) and stage.batch_size < LEAST_BATCH:
+        raise InputError(
+            f"batch_size: {stage.batch_size} given, objective contrastive needs {LEAST_BATCH} or more: two texts "
+            f"of each of two classes"
+        )
     classifier = {id(variable) for variable in network.head.dense.weights}
     kept = [
         WeightGroup(group.block, tuple(weight for weight in group.weights if id(weight.variable) not in classifier))

@@ -153,9 +153,10 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
     if parent is None:
         with clock.measure("evaluate"):
             score(session, None, loaded=True)
+    inherited = {weight.name for weight in session.network.named_weights()}
     phases = session.adapt(stage.index)
     moved = phases[-1]
-    carried = carried_optimizer(session, stage, parent, phases)
+    carried = carried_optimizer(session, stage, parent, phases, inherited)
     with clock.measure("data"):
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
     training = _train(session, stage, parent, phases, rows, base_sha256, carried, clock)
@@ -202,7 +203,7 @@ def _train(
     name = session.data.stage_sources[stage.index]
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
 
-    def examples(frozen_depth: int, epochs: int) -> tuple[Examples, Examples]:
+    def examples(frozen_depth: int, epochs: int | None) -> tuple[Examples, Examples]:
         with clock.measure("prefix"):
             both = np.concatenate(rows)
             found = session.features.examples(name, both, frozen_depth, settings.cache, epochs)
@@ -220,7 +221,7 @@ def _train(
     if stage.is_trained:
         session.load(stage)
         return _summary(fitted)
-    keep_optimizer(session, stage, fitted.optimizer)
+    keep_optimizer(session, stage, fitted.optimizer, fitted.optimized)
     save_checkpoint(stage.folder, session.network, moved[-1], base_sha256)
     return _summary(fitted)
 

@@ -161,9 +161,7 @@ def open_session(
     if earlier is not None:
         _check_registry(run, earlier, registry)
         _check_sources(run, earlier, data)
-    start_version = earlier["start"]["version"] if earlier else _start_version(plan, versions)
-    if start_version is not None:
-        _load_version(versions, start_version, network)
+    start_version = load_start(plan, versions, network, earlier["start"]["version"] if earlier else None)
     base_sha256 = weights_sha256(network.named_weights())
     if earlier is not None:
         _check_base(run, earlier, base_sha256, environment_now, display)
@@ -198,19 +196,23 @@ def open_session(
 
 
 def _check_stages(session: Session) -> int:
-    """Adapts an untrained network to one stage after the other; returns how many blocks the first leaves as they are.
+    """Adapts the untrained network to one stage after the other; returns how many blocks the first leaves as they are.
 
     Raises:
-        InputError: what a stage asks of the network, or of what the stages before it leave.
+        InputError: what a stage asks of the network or of what the stages before it leave, or a cache that cannot be
+            written.
     """
-    frozen_depths = []
-    for index, stage in enumerate(session.plan.stages):
-        moved = session.adapt(index)
-        session.features.check_storage(moved[0].frozen_depth, stage.cache)
-        frozen_depths.append(moved[-1].frozen_depth)
+    start_depth = session.adapt(0)[-1].frozen_depth
+    session.load(None)
+    for record in session.stages:
+        if record.decision is not None and not session.is_released(record):
+            continue  # later stages do not start from it
+        stage = session.plan.stages[record.index]
+        for phase in phases_of(session.network, stage, session.adapt(record.index)):
+            session.features.check_storage(phase.moved.frozen_depth, stage.cache)
         merge_additions(session.network)
     session.load(None)
-    return frozen_depths[0]
+    return start_depth
 
 
 def total_weights(network: BlockModel) -> int:
@@ -218,15 +220,32 @@ def total_weights(network: BlockModel) -> int:
     return sum(math.prod(weight.variable.shape) for weight in network.named_weights())
 
 
-def _start_version(plan: Plan, versions: ModelVersions) -> int | None:
+def load_start(plan: Plan, versions: ModelVersions, network: BlockModel, started_from: int | None = None) -> int | None:
+    """Puts a network at the version that a plan starts from; returns its number, or None where it starts from none.
+
+    Args:
+        plan: says what it starts from.
+        versions: of the plan's model.
+        network: at its own weights; changed in place.
+        started_from: the version that the run started from, where it has begun: `stable` may have moved since.
+
+    Raises:
+        InputError: there is no such version, or it is another network's.
+        ProgressiveError: the version is damaged.
+    """
     if plan.start == "pretrained":
         return None
-    if plan.start == "stable":
+    if started_from is not None:
+        number = started_from
+    elif plan.start == "stable":
         stable = versions.aliases().get("stable")
         if stable is None:
             raise InputError(f"start: stable: {plan.name} has no stable version yet; set start: pretrained")
-        return stable
-    return versions.version(plan.start).number
+        number = stable
+    else:
+        number = versions.version(plan.start).number
+    _load_version(versions, number, network)
+    return number
 
 
 def _load_version(versions: ModelVersions, number: int, network: BlockModel) -> None:

@@ -22,7 +22,7 @@ class OptimizerGroup:
     Attributes:
         blocks: names of the blocks, or of the head.
         variables: what it updates.
-        rate_scale: its learning rate in rates of the leading optimizer.
+        rate_scale: its learning rate in rates of the leading optimizer, in (0, 1].
         optimizer: with its state already created.
     """
 
@@ -61,22 +61,23 @@ class StageOptimizer:
         self.loss_scale = LossScale() if scales_loss else None
         parts = [(group,) for group in moved.groups] if per_block or block_decay is not None else [moved.groups]
         scales = rate_scales(network, block_decay)
+        highest = scales[parts[-1][-1].block]  # the head's, unless a phase leaves it out
         self.groups: list[OptimizerGroup] = []
-        for part in reversed(parts):  # the head's is made first: the others follow its rate
+        for part in reversed(parts):  # the highest is made first: the others follow its rate
             variables = tuple(weight.variable for group in part for weight in group.weights)
-            scale = scales[part[-1].block]
+            scale = scales[part[-1].block] / highest
             rate = self._scaled_rate(scale) if self.groups else settings.learning_rate
             optimizer = make_optimizer(settings, variables, rate)
             self.groups.insert(0, OptimizerGroup(tuple(group.block for group in part), variables, scale, optimizer))
 
     @property
     def leading(self) -> tf.keras.optimizers.legacy.Optimizer:
-        """The optimizer of the head, whose rate all others follow."""
+        """The optimizer of the head, or of the highest block that moves, whose rate all others follow."""
         return self.groups[-1].optimizer
 
     @property
     def rate(self) -> float:
-        """The learning rate of the head at present."""
+        """The learning rate of the leading optimizer at present."""
         return float(tf.keras.backend.get_value(self.leading.learning_rate))
 
     def _scaled_rate(self, scale: float) -> Callable[[], tf.Tensor]:

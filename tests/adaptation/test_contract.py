@@ -247,6 +247,34 @@ def test_what_the_network_cannot_do_is_refused(network: Any, settings: dict[str,
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "lora", "rank": 2, "from_block": 2},
+        {"method": "adapter", "size": 3, "from_block": 2},
+        {"method": "top-blocks", "blocks": 1},
+        {"method": "gradual", "blocks_per_phase": 2},
+    ],
+)
+def test_blocks_that_a_method_has_added_do_not_change_the_count(
+    make_network: Callable[..., Any], settings: dict[str, Any]
+) -> None:
+    plain, prompted = make_network(), make_network()
+    phases(prompted, {"method": "prompt", "length": 2})
+    opened = [
+        [{group.block for group in step.groups} - {"prompt"} for step in phases(network, settings)]
+        for network in (plain, prompted)
+    ]
+    assert opened[0] == opened[1]
+
+
+def test_bitfit_moves_the_biases_of_adapters_too(network: Any) -> None:
+    phases(network, ADAPTER)
+    moved = names(moved_by(network, {"method": "bitfit"}))
+    assert {"layer_0/output/adapter/down_bias", "layer_0/output/adapter/up_bias"} <= set(moved)
+    assert not any(name.endswith("kernel") for name in moved if not name.startswith("head/"))
+
+
+@pytest.mark.parametrize(
     ("first", "second"),
     [
         ({"method": "lora", "merge": False, "rank": 2}, {"method": "lora", "merge": False, "rank": 3}),

@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 from fitting import same, values
+from safetensors.numpy import save_file
 
+from progressive_tf.adaptation.lora import lora
 from progressive_tf.adaptation.moved_weights import MovedWeights, WeightGroup
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.models.block_model import assign_weights
+from progressive_tf.models.bert import build
+from progressive_tf.models.block_model import assign_weights, read_weights
+from progressive_tf.plan.methods import LoraAdaptation
+from progressive_tf.plan.schema import Model
 from progressive_tf.training.backup import Backup, load_arrays, load_names, save_arrays
 from progressive_tf.training.checkpoint import (
     CheckpointFacts,
@@ -54,6 +60,25 @@ def test_a_checkpoint_brings_back_every_weight(
     assert checkpoint_facts(tmp_path) == CheckpointFacts(BASE, weights_sha256(network.named_weights()), 2)
     assert digest == checkpoint_facts(tmp_path).weights_sha256
     assert load_names(checkpoint_file(tmp_path))[0] == {weight.name for weight in moved.weights}
+
+
+def test_what_another_release_wrote_is_called_that(moved: MovedWeights, tmp_path: Path) -> None:
+    checkpoint_file(tmp_path).parent.mkdir()
+    save_file(read_weights(moved.weights), str(checkpoint_file(tmp_path)), metadata={"json": "{}"})
+    with pytest.raises(ProgressiveError, match="written by another release of this package"):
+        checkpoint_facts(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_low_rank_updates_is_small(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(tiny.VOCABULARY))
+    minilm = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=minilm)
+    network = build(model, tiny.LABELS, "mean", 1, tmp_path)
+    roles = ("query", "key", "value", "output", "ffn")
+    moved = lora(network, LoraAdaptation(method="lora", rank=8, targets=roles), 1)
+    save_checkpoint(tmp_path / "stage", network, moved, BASE)
+    assert checkpoint_file(tmp_path / "stage").stat().st_size < 2_000_000
 
 
 def test_other_start_weights_are_refused(network: Any, saved: dict[str, np.ndarray], tmp_path: Path) -> None:

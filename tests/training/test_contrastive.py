@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.errors import InputError
 from progressive_tf.models.classification_head import mean_pooling
 from progressive_tf.plan.methods import Contrastive, TokenBudget
+from progressive_tf.plan.schema import Stage
 from progressive_tf.training.contrastive import (
     ContrastiveObjective,
     contrastive_batches,
@@ -19,6 +22,7 @@ from progressive_tf.training.contrastive import (
     margin_loss,
     temperature_loss,
 )
+from progressive_tf.training.phases import phases_of
 
 # Unit vectors along x, y and −x; scaled, because only directions count.
 POOLED = tf.constant([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])
@@ -86,7 +90,7 @@ def test_the_objective_looks_at_the_pooled_output(network: Any, make_examples: A
 
 @given(
     counts=st.lists(st.integers(1, 40), min_size=1, max_size=5),
-    size=st.integers(2, 20),
+    size=st.integers(4, 20),
     pairs=st.integers(1, 50),
     seed=st.integers(0, 1000),
 )
@@ -129,6 +133,30 @@ def test_a_token_budget_counts_at_the_mean_length() -> None:
         labels, np.full(40, 10, np.int32), TokenBudget(tokens=130), 1, np.random.default_rng(0)
     )
     assert {len(batch) for batch in batches} == {8}  # 130 tokens hold eight texts padded to 16
+
+
+def test_no_batch_exceeds_a_token_budget() -> None:
+    labels, lengths = np.tile([0, 1], 60), np.random.default_rng(0).integers(3, 100, 120).astype(np.int32)
+    batches = contrastive_batches(labels, lengths, TokenBudget(tokens=600), 1, np.random.default_rng(0))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(120))
+    assert max(len(batch) * -(-lengths[batch].max() // 8) * 8 for batch in batches) <= 600
+    with pytest.raises(InputError, match=r"batch_size\.tokens: 300 given, .* room for 4 texts of 104 tokens .* 416 or"):
+        contrastive_batches(labels, lengths + 4, TokenBudget(tokens=300), 1, np.random.default_rng(0))
+
+
+def test_a_batch_without_two_of_two_classes_is_refused(network: Any) -> None:
+    settings = Stage.model_validate(
+        {
+            "name": "one",
+            "data": {"all": True},
+            "batch_size": 3,
+            "adaptation": {"method": "full"},
+            "objective": "contrastive",
+            "gate": [{"metric": "accuracy", "at_least": 0.5}],
+        }
+    )
+    with pytest.raises(InputError, match="batch_size: 3 given, objective contrastive needs 4 or more"):
+        phases_of(network, settings, adapt(network, settings.adaptation, 1))
 
 
 def test_the_same_generator_gives_the_same_batches() -> None:

@@ -27,7 +27,7 @@ def dry_run(folder: Path, stages: dict[str, dict[str, Any]]) -> list[StageBlocks
     plan = tiny.write_plan(folder, small_plan(*listed))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return list(stage_blocks(load_plan(str(plan))))
+        return list(stage_blocks(load_plan(str(plan)), folder / "registry"))
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,10 @@ def test_optimizers_and_rates(blocks: dict[str, StageBlocks]) -> None:
     assert column(blocks["top"], "rate") == [None, None, 0.01, 0.01]
     assert column(blocks["decayed"], "optimizer") == ["adam 1", "adam 2", "adam 3", "adam 4"]
     assert column(blocks["decayed"], "rate") == pytest.approx([0.01 / 8, 0.01 / 4, 0.01 / 2, 0.01])
+
+
+def test_the_phases_of_gradual_share_their_optimizers(blocks: dict[str, StageBlocks]) -> None:
+    assert column(blocks["steps"], "optimizer") == ["adam 1", "adam 2", "adam 3", "adam 4"]
 
 
 def test_phases(blocks: dict[str, StageBlocks]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 import tiny
 
+import progressive_tf.adaptation
+import progressive_tf.models
 from progressive_tf.models.bert import build
 from progressive_tf.plan.schema import Model
 from progressive_tf.training.prefix import identity
@@ -50,7 +53,7 @@ def test_everything_the_outputs_depend_on_changes_the_name(
         with monkeypatch.context() as patch:
             patch.setattr(identity, constant, 4)
             names.append(prefix_sha256(network, 2, "float16"))
-    for function in ("_device", "_models_sha256"):
+    for function in ("_device", "_code_sha256"):
         with monkeypatch.context() as patch:
             patch.setattr(identity, function, lambda: "another")
             names.append(prefix_sha256(network, 2, "float16"))
@@ -61,6 +64,20 @@ def test_everything_the_outputs_depend_on_changes_the_name(
     kernel.assign(kernel + 1e-3)
     names.append(prefix_sha256(network, 2, "float16"))
     assert len(set(names)) == len(names)
+
+
+def test_code_of_blocks_and_of_what_methods_add_belongs_to_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = [identity._code_sha256.__wrapped__()]
+    for package in (progressive_tf.models, progressive_tf.adaptation):
+        folder = tmp_path / package.__name__
+        shutil.copytree(Path(str(package.__file__)).parent, folder)
+        (folder / "catalogue.py").write_text("changed = True")
+        with monkeypatch.context() as patch:
+            patch.setattr(package, "__file__", str(folder / "__init__.py"))
+            hashes.append(identity._code_sha256.__wrapped__())
+    assert len(set(hashes)) == 3
 
 
 def test_storing_pays_as_soon_as_a_block_multiplies(network: Any) -> None:

@@ -311,13 +311,28 @@ def test_a_carried_state_that_does_not_fit_is_refused_before_its_stage_begins(tm
     place = place_with_data(tmp_path)
     two = {"name": "two", "data": {"take": 60}, "adaptation": {"method": "full"}}
     plan = small_plan({"name": "one", "data": {"take": 40}}, two | {"optimizer": {"carry_state": True}})
-    with pytest.raises(InputError, match=r"stages\.two\.optimizer\.carry_state: .*use the same in both, or drop"):
+    with pytest.raises(InputError, match=r"stages\.two\.optimizer\.carry_state: .* other weights .*, or drop"):
         place.run(plan)
     (run,) = (tmp_path / "runs").glob("2*")
     assert not (run / "stages" / "02-two").exists()
     continued = place.run(plan | {"stages": [plan["stages"][0], two]})
     assert continued.run == run, "what the message says to do must not need a new run"
     assert continued.promoted
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_determinism")
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_state_goes_on_only_with_the_weights_it_belongs_to(tmp_path: Path, merge: bool) -> None:
+    place = place_with_data(tmp_path)
+    adaptation = {"method": "lora", "rank": 2, "merge": merge}
+    stages = [{"name": name, "data": {"take": 40}, "adaptation": adaptation} for name in ("one", "two")]
+    stages[1]["optimizer"] = {"carry_state": True}
+    if not merge:
+        assert place.run(small_plan(*stages)).promoted
+        return
+    with pytest.raises(InputError, match=r"stages\.two\.optimizer\.carry_state: .* other weights"):
+        place.run(small_plan(*stages))
 
 
 @pytest.mark.usefixtures("_determinism")

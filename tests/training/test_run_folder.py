@@ -87,6 +87,15 @@ def test_stages_that_have_not_begun_may_change_and_be_added(tmp_path: Path) -> N
     assert run.plan() == grown.plan
 
 
+def test_how_outputs_are_kept_may_change_at_any_time_and_what_they_are_may_not(tmp_path: Path) -> None:
+    run = opened(tmp_path, loaded())
+    begin(run, loaded(), 0)
+    assert opened(tmp_path, loaded(defaults__cache="off")).path == run.path
+    assert opened(tmp_path, loaded(defaults__cache={"max_gb": 0.5})).path == run.path
+    with pytest.raises(InputError, match=r"stages\[0\]\.cache\.dtype: was 'float16', now 'float32'"):
+        opened(tmp_path, loaded(defaults__cache={"dtype": "float32"}))
+
+
 def test_fewer_stages_keep_what_the_run_knows_of_the_others(tmp_path: Path) -> None:
     plan = loaded(stages=3)
     run = opened(tmp_path, plan)

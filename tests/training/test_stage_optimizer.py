@@ -39,6 +39,15 @@ def test_there_is_one_optimizer_unless_blocks_differ(network: Any) -> None:
     assert {id(v) for group in decayed.groups for v in group.variables} == {id(w.variable) for w in moved.weights}
 
 
+def test_where_the_head_takes_no_part_the_highest_block_has_the_plans_rate(network: Any) -> None:
+    settings = stage(block_decay=2.0, objective={"name": "contrastive", "learning_rate": 0.1})
+    moved = adapt(network, settings.adaptation, fitting.SEED)
+    optimizer = phase_optimizer(network, settings, moved, phases_of(network, settings, moved)[0])
+    assert [group.blocks for group in optimizer.groups] == [("embeddings",), ("layer_0",), ("layer_1",)]
+    assert [group.rate_scale for group in optimizer.groups] == [1 / 4, 1 / 2, 1.0]
+    assert optimizer.rate == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lamb", "lazyadam"])
 def test_every_group_follows_the_leading_rate(network: Any, name: str) -> None:
     without_memory = {"momentum": 0.0} if name == "sgd" else {}

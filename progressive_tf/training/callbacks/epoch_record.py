@@ -31,7 +31,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
         history: rows of the epochs that are already done.
         phase: number of the phase, from 1.
         last_epoch: the stage's epoch after which the phase ends, from 1.
-        examples: training examples per epoch.
+        examples: training examples per epoch, as often as they are drawn.
         seed: the plan's seed.
         stage: the stage's name.
         moved: what the stage moves, in all of its phases.

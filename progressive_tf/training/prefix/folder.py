@@ -81,6 +81,8 @@ class CacheFolder:
         try:
             if self.storing:
                 self.make_room(0, limit)
+        except FileNotFoundError:
+            return  # the folder is being deleted: there is nothing left to trim
         except OSError as error:
             self._turn_off(error)
 

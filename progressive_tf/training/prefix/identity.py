@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+import progressive_tf.adaptation
 import progressive_tf.models
 from progressive_tf.data.batching import BUCKET_WIDTH, FIXED_BATCH_SIZE
 from progressive_tf.files import sha256_json
@@ -36,7 +37,7 @@ def prefix_identity(network: BlockModel, depth: int, dtype: str) -> dict[str, An
         "compute_dtypes": [block.compute_dtype for block in network.blocks[:depth]],
         "batch_size": FIXED_BATCH_SIZE,
         "bucket_width": BUCKET_WIDTH,
-        "code": _models_sha256(),
+        "code": _code_sha256(),
         "packages": {name: version(name) for name in ("tensorflow", "transformers")},
         "device": _device(),
     }
@@ -56,11 +57,13 @@ def storing_pays(network: BlockModel, depth: int) -> bool:
 
 
 @functools.cache
-def _models_sha256() -> str:
+def _code_sha256() -> str:
+    """Returns the hash of the code that runs inside blocks: their own, and what methods add to them."""
     digest = hashlib.sha256()
-    for path in sorted(Path(progressive_tf.models.__file__).parent.glob("*.py")):
-        digest.update(f"{path.name}\n".encode())
-        digest.update(path.read_bytes())
+    for package in (progressive_tf.models, progressive_tf.adaptation):
+        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            digest.update(f"{package.__name__} {path.name}\n".encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
