@@ -66,4 +66,4 @@ def test_a_plan_runs_in_a_folder_of_its_own_and_its_figures_are_read(
     assert "; mixed_bfloat16; no XLA; " in measured.hardware
     broken = str(tiny.write_plan(tmp_path, tiny.raw_plan(seed="none")))
     assert main(["--plan", broken], lambda: ["GPU:0"]) == 1
-    assert "the run in float32 ended with 2" in capsys.readouterr().out
+    assert "defaults.precision=float32 ended with 2:" in capsys.readouterr().out
