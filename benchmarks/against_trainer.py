@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -80,15 +81,17 @@ def peer_task(plan: Path, stage: Path, seed: int, epochs: int) -> PeerTask:
     """Returns the rows that a stage trained on, as a task for the peer."""
     from progressive_tf.assets import locate
     from progressive_tf.plan.loading import load_plan
+    from progressive_tf.plan.networks import Bert
     from progressive_tf.training.plan_data import read_plan_data
 
     loaded = load_plan(str(plan))
     data = read_plan_data(loaded, Path("cache"))
     name = loaded.plan.data.source
     rows = pd.read_parquet(stage / "rows.parquet").query("part == 'train'")["index"].to_numpy()
+    model = cast(Bert, loaded.plan.model)
     return PeerTask(
-        weights=str(locate(str(loaded.plan.model.weights))),
-        max_length=loaded.plan.model.max_length,
+        weights=str(locate(str(model.weights))),
+        max_length=model.max_length,
         texts=data.sources[name].texts(rows),
         labels=data.codes[name][rows].tolist(),
         test_texts=[],

@@ -17,6 +17,7 @@ import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from benchmarks.peers.task import PeerResult, PeerTask
 from benchmarks.quiet import undisturbed
 from progressive_tf.files import read_json
 from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.plan.networks import Bert
 from progressive_tf.plan.reading import to_yaml
 
 PEERS = {
@@ -110,9 +112,10 @@ def peer_task(loaded: LoadedPlan, index: int, stage: Path, seed: int) -> PeerTas
     train = used.loc[used["part"] == "train", "index"].to_numpy()
     test = np.sort(data.slices[data.slice_of[index]].test)
     size = int(loaded.plan.stages[index].data.take or 0)
+    model = cast(Bert, loaded.plan.model)
     return PeerTask(
-        weights=str(locate(str(loaded.plan.model.weights))),
-        max_length=loaded.plan.model.max_length,
+        weights=str(locate(str(model.weights))),
+        max_length=model.max_length,
         texts=data.sources[name].texts(train),
         labels=data.codes[name][train].tolist(),
         test_texts=data.sources[name].texts(test),

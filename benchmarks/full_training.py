@@ -32,10 +32,9 @@ from rich.table import Table
 from benchmarks.quiet import CpuSeconds
 from progressive_tf.adaptation.moved_weights import move_from
 from progressive_tf.data.batching import padded_length, training_batches
-from progressive_tf.data.tokens import TokenStore
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.logs import set_up_logging
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.methods import CrossEntropy, Optimizer
 from progressive_tf.training import hardware
@@ -44,6 +43,7 @@ from progressive_tf.training.losses import make_loss
 from progressive_tf.training.objectives import Classification
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.random_state import reset_random_layers
+from progressive_tf.training.session import build_network
 from progressive_tf.training.stage_model import StageModel
 from progressive_tf.training.stage_optimizer import StageOptimizer
 
@@ -109,10 +109,9 @@ def minilm_and_reviews(count: int) -> tuple[BlockModel, Examples]:
     loaded = load_plan("movie-reviews")
     data = read_plan_data(loaded, Path("cache"))
     name = str(loaded.plan.data.source)
-    plan = loaded.plan
-    network = BUILDERS[plan.model.builder](plan.model, data.labels, "mean", plan.seed, loaded.folder)
+    network = build_network(loaded, data)
     rows = np.random.default_rng(0).permutation(len(data.codes[name]))[:count]
-    tokens = TokenStore(len(data.codes[name]), data.sources[name].texts, network.preprocess.token_ids, 1 << 16)
+    tokens = InputStore(len(data.codes[name]), data.sources[name].inputs, network.preprocess)
     tokens.add(rows)
     return network, Examples(tokens, rows, data.codes[name][rows].astype(np.int32))
 
@@ -123,11 +122,11 @@ def epochs_of(network: BlockModel, examples: Examples) -> Callable[[], Timed]:
     optimizer = StageOptimizer(network, moved, Optimizer(name="adamw", learning_rate=5e-5))
     loss = make_loss(CrossEntropy(name="cross-entropy"))
     model = StageModel(network, moved, 0, Classification(loss), optimizer)
-    lengths = examples.tokens.lengths(examples.rows)
+    lengths, width = examples.lengths, examples.bucket_width
     drawn: list[np.ndarray] = []
 
     def draw(generator: np.random.Generator) -> list[np.ndarray]:
-        drawn[:] = training_batches(lengths, BATCH_SIZE, generator)
+        drawn[:] = training_batches(lengths, BATCH_SIZE, width, generator)
         return drawn
 
     dataset = drawn_dataset(examples, draw, lambda epoch: epoch, 0)
@@ -136,7 +135,9 @@ def epochs_of(network: BlockModel, examples: Examples) -> Callable[[], Timed]:
     def train() -> Timed:
         return timed(
             lambda: model.fit(dataset, verbose=0),
-            lambda: sum(training_gflop(network, len(batch), padded_length(lengths[batch].max())) for batch in drawn),
+            lambda: sum(
+                training_gflop(network, len(batch), padded_length(lengths[batch].max(), width)) for batch in drawn
+            ),
         )
 
     return train

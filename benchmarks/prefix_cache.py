@@ -193,8 +193,10 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     from progressive_tf.data.source import read_source
     from progressive_tf.models.bert import build
     from progressive_tf.plan.methods import Cache
-    from progressive_tf.plan.schema import Data, Model, Stage
+    from progressive_tf.plan.networks import Bert
+    from progressive_tf.plan.schema import Data, Stage
     from progressive_tf.training import hardware
+    from progressive_tf.training.class_space import ClassSpace
     from progressive_tf.training.display import Display
     from progressive_tf.training.features import Features
     from progressive_tf.training.fit import fit_stage
@@ -202,7 +204,7 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     hardware.prepare()
     source = read_source("reviews.csv", Data(source="reviews.csv"), base=folder, cache=folder / "cache")
     network = build(
-        Model(builder="bert", weights="minilm-l6", max_length=128), ("negative", "positive"), "mean", 1, Path()
+        Bert(builder="bert", weights="minilm-l6", max_length=128), ("negative", "positive"), "mean", 1, Path()
     )
     stage = Stage.model_validate(
         {
@@ -223,7 +225,8 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     codes = {"reviews": np.searchsorted(["negative", "positive"], np.array(source.labels)[source.label_codes])}
 
     def features(name: str) -> Features:
-        return Features(network, {"reviews": source}, codes, display, folder / name / "prefix")
+        classes = ClassSpace(("negative", "positive"), (2,), codes)
+        return Features(network, {"reviews": source}, classes, display, folder / name / "prefix")
 
     began, worked = time.perf_counter(), time.process_time()
     prepared = features("cache")

@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     from progressive_tf.assets import locate
     from progressive_tf.models.bert import build
     from progressive_tf.plan.methods import Cache
-    from progressive_tf.plan.schema import Model
+    from progressive_tf.plan.networks import Bert
     from progressive_tf.training import hardware
     from progressive_tf.training.display import Display
     from progressive_tf.training.examples import training_dataset
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     hardware.prepare()
     vocabulary = locate("sample-vocabulary") / "vocab.txt"
     network = build(
-        Model(
+        Bert(
             builder="bert",
             weights=None,
             vocabulary=str(vocabulary),

@@ -50,7 +50,7 @@ class StockEmbeddings(Block):
 
     def call(self, state: State, training: bool = False) -> State:
         """Returns the next state."""
-        return {"hidden": self.inner(input_ids=state["input_ids"], training=training), "mask": state["mask"]}
+        return {"hidden": self.inner(input_ids=state["inputs"], training=training), "mask": state["mask"]}
 
 
 class StockLayer(Block):

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from progressive_tf.assets import locate
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.source import read_source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.data.stage_rows import select_stage_rows
-from progressive_tf.data.tokens import TokenStore
 from progressive_tf.logs import set_up_logging
 from progressive_tf.plan.schema import Data, Split, StageData
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     vocabulary = (locate("sample-vocabulary") / "vocab.txt").read_text(encoding="utf-8").splitlines()
     preprocessing = TextPreprocessing(vocabulary, lower_case=True, max_length=MAX_LENGTH)
-    preprocessing.token_ids(["warm up"])
+    preprocessing.encode(["warm up"])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generated.csv"
         # In another process, so that this one's peak is that of reading.
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
         report("split")
         stage = select_stage_rows(source, parts, StageData(all=True), (), "stages[0].data")
         report("rows of a stage")
-        tokens = TokenStore(len(source), source.texts, preprocessing.token_ids, len(vocabulary))
+        tokens = InputStore(len(source), source.inputs, preprocessing)
         tokens.add(stage.train)
         report("tokenise them")
         examples = Examples(tokens, stage.train, source.label_codes[stage.train])

@@ -26,12 +26,12 @@ def _determinism() -> None:
 def make_network(tmp_path: Path, _determinism: None) -> Callable[..., Any]:
     """Builds the tiny network; the same seed gives the same weights."""
     from progressive_tf.models import bert
-    from progressive_tf.plan.schema import Model
+    from progressive_tf.plan.networks import Bert
 
     tiny.write_vocabulary(tmp_path)
 
     def make(seed: int = 3, pooling: str = "mean", dropout: float = 0.1) -> Any:
-        model = Model(
+        model = Bert(
             builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG, dropout=dropout
         )
         return bert.build(model, tiny.LABELS, pooling, seed, tmp_path)
@@ -47,7 +47,7 @@ def network(make_network: Callable[..., Any]) -> Any:
 @pytest.fixture
 def make_examples(tmp_path: Path) -> Callable[..., Any]:
     """Returns examples of generated sentences for a network, with stored prefix outputs where a depth is given."""
-    from progressive_tf.data.tokens import TokenStore
+    from progressive_tf.data.inputs import InputStore
     from progressive_tf.training.examples import Examples
     from progressive_tf.training.prefix.folder import CacheFolder
     from progressive_tf.training.prefix.identity import prefix_sha256
@@ -56,16 +56,14 @@ def make_examples(tmp_path: Path) -> Callable[..., Any]:
 
     def make(network: Any, count: int = 60, depth: int = 0, dtype: str = "float16", stored: bool = True) -> Any:
         texts, labels = tiny.sentences(count)
-        tokens = TokenStore(
-            count, lambda rows: [texts[row] for row in rows], network.preprocess.token_ids, len(tiny.VOCABULARY)
-        )
+        inputs = InputStore(count, lambda rows: [texts[row] for row in rows], network.preprocess)
         rows = np.arange(count)
-        tokens.add(rows)
+        inputs.add(rows)
         if not depth:
-            return Examples(tokens, rows, labels)
+            return Examples(inputs, rows, labels)
         store = PrefixStore(CacheFolder(tmp_path / "prefix"), prefix_sha256(network, depth, dtype))
-        prefix = PrefixOutputs(network, tokens, depth, dtype, store if stored else None)
+        prefix = PrefixOutputs(network, inputs, depth, dtype, store if stored else None)
         prefix.add(rows, limit=1e9)
-        return Examples(tokens, rows, labels, prefix)
+        return Examples(inputs, rows, labels, prefix)
 
     return make

@@ -76,5 +76,5 @@ def prompt(network: BlockModel, settings: PromptAdaptation, seed: int) -> MovedW
 def _embedded_words(network: BlockModel, count: int, seed: int) -> tf.Tensor:
     """Returns embeddings of words drawn from the vocabulary, float32 [count, width]."""
     words = np.random.default_rng(seed).integers(len(network.preprocess.tokenizer.vocab_list), size=[1, count])
-    state = {"input_ids": tf.constant(words, tf.int32), "mask": tf.ones([1, count])}
+    state = {"inputs": tf.constant(words, tf.int32), "mask": tf.ones([1, count])}
     return tf.cast(network.run_blocks(state, 0, 1)["hidden"][0], tf.float32)

@@ -6,18 +6,17 @@ import numpy as np
 
 from progressive_tf.plan.methods import TokenBudget
 
-BUCKET_WIDTH = 8
 FIXED_BATCH_SIZE = 16
 LONGEST_WINDOW = 50
 
 
-def padded_length(length: int) -> int:
-    """Returns the length that a batch is padded to: the next multiple of `BUCKET_WIDTH`."""
-    return -(-int(length) // BUCKET_WIDTH) * BUCKET_WIDTH
+def padded_length(length: int, bucket_width: int) -> int:
+    """Returns the length that a batch is padded to: the next multiple of `bucket_width`."""
+    return -(-int(length) // bucket_width) * bucket_width
 
 
 def training_batches(
-    lengths: np.ndarray, batch_size: int | TokenBudget, generator: np.random.Generator
+    lengths: np.ndarray, batch_size: int | TokenBudget, bucket_width: int, generator: np.random.Generator
 ) -> list[np.ndarray]:
     """Returns one epoch's batches as positions into `lengths`, each position once, in shuffled order.
 
@@ -26,19 +25,20 @@ def training_batches(
     examples do not meet in every epoch.
     """
     order = generator.permutation(len(lengths))
-    typical = batch_size if isinstance(batch_size, int) else max(1, batch_size.tokens // padded_length(lengths.mean()))
+    mean_length = padded_length(lengths.mean(), bucket_width)
+    typical = batch_size if isinstance(batch_size, int) else max(1, batch_size.tokens // mean_length)
     window = typical * min(max(len(order) // (4 * typical), 1), LONGEST_WINDOW)
     batches: list[np.ndarray] = []
     for begin in range(0, len(order), window):
         positions = order[begin : begin + window]
         positions = positions[np.argsort(lengths[positions], kind="stable")]
-        batches.extend(_cut(positions, lengths, batch_size))
+        batches.extend(_cut(positions, lengths, batch_size, bucket_width))
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def fixed_batches(lengths: np.ndarray, size: int = FIXED_BATCH_SIZE) -> list[tuple[np.ndarray, int]]:
+def fixed_batches(lengths: np.ndarray, bucket_width: int, size: int = FIXED_BATCH_SIZE) -> list[tuple[np.ndarray, int]]:
     """Returns (positions, padded length) pairs, grouped by bucket, for computing outputs always the same way."""
-    buckets = -(-lengths // BUCKET_WIDTH) * BUCKET_WIDTH
+    buckets = -(-lengths // bucket_width) * bucket_width
     batches: list[tuple[np.ndarray, int]] = []
     for bucket in np.unique(buckets):
         positions = np.flatnonzero(buckets == bucket)
@@ -46,15 +46,18 @@ def fixed_batches(lengths: np.ndarray, size: int = FIXED_BATCH_SIZE) -> list[tup
     return batches
 
 
-def _cut(positions: np.ndarray, lengths: np.ndarray, batch_size: int | TokenBudget) -> list[np.ndarray]:
+def _cut(
+    positions: np.ndarray, lengths: np.ndarray, batch_size: int | TokenBudget, bucket_width: int
+) -> list[np.ndarray]:
     if isinstance(batch_size, int):
         return [positions[begin : begin + batch_size] for begin in range(0, len(positions), batch_size)]
     batches: list[np.ndarray] = []
     begin = 0
     for end in range(1, len(positions) + 1):
         # Positions are sorted by length, so the next one is the longest of the batch it would join.
-        full = end == len(positions) or (end + 1 - begin) * padded_length(lengths[positions[end]]) > batch_size.tokens
-        if full:
+        if end < len(positions):
+            joined = (end + 1 - begin) * padded_length(lengths[positions[end]], bucket_width)
+        if end == len(positions) or joined > batch_size.tokens:
             batches.append(positions[begin:end])
             begin = end
     return batches

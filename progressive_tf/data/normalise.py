@@ -20,7 +20,7 @@ from progressive_tf.data.folding import fold_number
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
-from progressive_tf.data.store import ARRAYS_FILE, COLUMN_PREFIX, DESCRIPTION_FILE, ROWS_FILE, TEXT_FIELD
+from progressive_tf.data.store import ARRAYS_FILE, COLUMN_PREFIX, DESCRIPTION_FILE, ROWS_FILE, TEXT_FIELD, VECTOR_FIELD
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json
 
@@ -85,7 +85,7 @@ def _file_hash(file: InputFile) -> str:
             digest.update(chunk)
             size += len(chunk)
     if size == 0:
-        raise InputError(f"{file.name}: the file is empty; expected rows of text and label")
+        raise InputError(f"{file.name}: the file is empty; expected rows with labels")
     return digest.hexdigest()
 
 
@@ -172,7 +172,7 @@ def _write(
                     progress(len(kept.numbers))
             problems.raise_if_any()
             if len(kept.numbers) == first:
-                raise InputError(f"{file.name}: the file has no rows below its header; expected texts and labels")
+                raise InputError(f"{file.name}: the file has no rows below its header; expected rows with labels")
     _write_arrays(kept, folder)
 
 
@@ -190,7 +190,7 @@ def check_cells(batch: Batch, text: str, label: str, problems: Problems) -> Batc
     Returns:
         The batch with labels as text.
     """
-    for position, value in enumerate(batch.texts):
+    for position, value in enumerate(batch.inputs if isinstance(batch.inputs, list) else []):
         _check_text(value, text, batch.rows[position], batch.lines[position], problems)
     labels = [str(value) if type(value) is int else value for value in batch.labels]
     for position, value in enumerate(labels):
@@ -215,7 +215,8 @@ def _check_text(value: Any, column: str, row: int, line: int, problems: Problems
 
 
 def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
-    kept.keys.extend(fold_number(text) for text in batch.texts)
+    numbers = map(fold_number, batch.inputs) if isinstance(batch.inputs, list) else map(_vector_number, batch.inputs)
+    kept.keys.extend(numbers)
     kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
     kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
@@ -223,8 +224,16 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
     kept.columns.update(batch.names)
 
 
+def _vector_number(vector: np.ndarray) -> int:
+    return int.from_bytes(hashlib.blake2b(vector.tobytes(), digest_size=8).digest(), "little")
+
+
 def _table(batch: Batch) -> Any:
-    fields = {TEXT_FIELD: pyarrow.array(batch.texts, pyarrow.large_string())}
+    if isinstance(batch.inputs, list):
+        fields = {TEXT_FIELD: pyarrow.array(batch.inputs, pyarrow.large_string())}
+    else:
+        flat = pyarrow.array(batch.inputs.ravel())
+        fields = {VECTOR_FIELD: pyarrow.FixedSizeListArray.from_arrays(flat, batch.inputs.shape[1])}
     fields |= {COLUMN_PREFIX + name: column for name, column in batch.columns.items()}
     return pyarrow.record_batch(list(fields.values()), names=list(fields))
 

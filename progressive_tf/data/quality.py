@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -70,6 +70,7 @@ def examine(
     evaluation_keys: np.ndarray,
     embeddings: Embeddings | None,
     seed: int,
+    expected: Collection[str] | None = None,
 ) -> QualityReport:
     """Returns what is wrong with a stage's training rows; each check sees the rows that earlier ones left.
 
@@ -81,6 +82,7 @@ def examine(
         evaluation_keys: uint64, folded-text keys of all evaluation rows of all of the plan's sources.
         embeddings: frozen embeddings of rows, float32 [n, width], for label noise; None skips that check.
         seed: for the folds of label noise.
+        expected: the classes that rows should have, by default the source's; one suffices where fewer are named.
 
     Raises:
         InputError: a finding whose action is `fail`, or rows that nothing can be learnt from.
@@ -107,8 +109,8 @@ def examine(
                 finding = replace(finding, message=f"{finding.message}, of the first {MOST_ROWS:,} examined")
             findings.append(finding)
             kept = np.delete(kept, noise.positions) if action == "drop" else kept
-    _refuse_useless(source, rows, kept, findings)
-    findings.extend(_about_classes(source, kept, quality, place))
+    _refuse_useless(source, rows, kept, findings, min(2, len(expected or source.labels)))
+    findings.extend(_about_classes(source, kept, quality, place, expected or source.labels))
     return QualityReport(tuple(findings), kept)
 
 
@@ -119,6 +121,8 @@ def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    if not source.is_text:
+        return np.zeros(len(rows), bool)
     return np.fromiter(map(is_empty, source.texts(rows)), bool, len(rows))
 
 
@@ -151,10 +155,10 @@ _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndar
     ("duplicates", _repeated),
 )
 _SAYS = {
-    "leakage": "whose text also stands in an evaluation part",
+    "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
-    "conflicting_labels": "whose text also has another label",
-    "duplicates": "that repeat an earlier row's text and label",
+    "conflicting_labels": "whose {input} also has another label",
+    "duplicates": "that repeat an earlier row's {input} and label",
     "label_noise": "whose label looks wrong",
 }
 
@@ -163,9 +167,12 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
     shown = rows[:SHOWN]
     numbers = tuple(source.rows[shown].tolist())
     labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
-    texts = [text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…" for text in source.texts(shown)]
+    texts = [
+        text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…" for text in source.descriptions(shown)
+    ]
     examples = tuple(f"{label}: {text}" for label, text in zip(labels, texts, strict=True))
-    count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {_SAYS[kind]}"
+    says = _SAYS[kind].format(input="text" if source.is_text else "numbers")
+    count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {says}"
     if action == "fail":
         where = ", ".join(f"{number:,}" for number in numbers) + (", …" if len(rows) > SHOWN else "")
         raise InputError(
@@ -175,13 +182,15 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
     return Finding(kind, action, len(rows), numbers, examples, f"{count}{'; dropped' if action == 'drop' else ''}")
 
 
-def _refuse_useless(source: Source, rows: np.ndarray, kept: np.ndarray, findings: list[Finding]) -> None:
+def _refuse_useless(
+    source: Source, rows: np.ndarray, kept: np.ndarray, findings: list[Finding], fewest_classes: int
+) -> None:
     dropped = [finding.message for finding in findings if finding.action == "drop"]
     because = f" ({', '.join(dropped)})" if dropped else ""
     if len(kept) < 2:
         left = "no row is" if not len(kept) else "one row is"
         raise InputError(f"{source.name}: {left} left of {len(rows):,} to train on{because}; give more rows")
-    if len(np.unique(source.label_codes[kept])) < 2:
+    if len(np.unique(source.label_codes[kept])) < fewest_classes:
         label = source.labels[source.label_codes[kept[0]]]
         raise InputError(
             f"{source.name}: all {len(kept):,} rows to train on are labelled {label!r}{because}; a classifier needs at "
@@ -189,8 +198,10 @@ def _refuse_useless(source: Source, rows: np.ndarray, kept: np.ndarray, findings
         )
 
 
-def _about_classes(source: Source, rows: np.ndarray, quality: Quality, place: str) -> list[Finding]:
-    counts = label_counts(source, rows)
+def _about_classes(
+    source: Source, rows: np.ndarray, quality: Quality, place: str, expected: Collection[str]
+) -> list[Finding]:
+    counts = {label: count for label, count in label_counts(source, rows).items() if label in expected}
     largest = max(counts.values())
     rare = {label: count for label, count in counts.items() if 0 < count * IMBALANCE < largest}
     few = {label: count for label, count in counts.items() if count < FEWEST_PER_CLASS}

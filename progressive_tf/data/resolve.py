@@ -14,6 +14,7 @@ from progressive_tf.data.readers import BINARY_SUFFIXES, READERS
 from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
 from progressive_tf.data.readers.delimited import delimited_reader
 from progressive_tf.data.readers.orange_tab import orange_tab_reader
+from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
 from progressive_tf.errors import InputError, unknown_name
 
@@ -78,11 +79,18 @@ def _is_read(asset: Asset) -> bool:
 
 def _asset(asset: Asset, place: str) -> Resolved:
     if asset.reading is None or asset.format not in _ASSET_READERS:
-        raise InputError(f"{place}: {asset.name} is {asset.title}; expected labelled texts")
+        raise InputError(f"{place}: {asset.name} is {asset.title}; expected labelled rows")
     reader = _ASSET_READERS[asset.format](asset.reading)
     folder = locate(asset.name)
     files = tuple(
-        InputFile(folder / file, f"{asset.name}/{file}", reader, f"{asset.name}/{asset.format}", _PARTS[part])
+        InputFile(
+            folder / file,
+            f"{asset.name}/{file}",
+            reader,
+            f"{asset.name}/{asset.format}",
+            _PARTS[part],
+            binary=asset.format in _BINARY_FORMATS,
+        )
         for part, file in sorted(asset.reading.parts.items(), key=lambda item: _PARTS[item[0]])
     )
     return Resolved(asset.name, files)
@@ -100,10 +108,20 @@ def _rated_sentences(reading: Reading) -> Reader:
     return rated_sentences_reader(columns, rating, neutral, labels, _renamed(reading))
 
 
+def _pixel_rows(reading: Reading) -> Reader:
+    if reading.image is None or reading.pixel_maximum is None:
+        raise InputError("the catalogue says no image or pixel_maximum for a set of pixels")
+    height, width = reading.image
+    return pixel_rows_reader(height * width, reading.pixel_maximum)
+
+
+_BINARY_FORMATS = frozenset({"mnist-csv", "sklearn-digits"})
 _PARTS = {"all": -1, "train": TRAIN, "validation": VALIDATION, "test": TEST}
 _ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
     "csv": lambda reading: delimited_reader(",", _renamed(reading)),
     "csv-split": lambda reading: delimited_reader(",", _renamed(reading)),
     "orange-tab": lambda reading: orange_tab_reader(_renamed(reading)),
     "rated-sentences": _rated_sentences,
+    "mnist-csv": _pixel_rows,
+    "sklearn-digits": _pixel_rows,
 }

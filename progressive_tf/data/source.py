@@ -1,4 +1,4 @@
-"""A source of labelled texts, whatever file or asset it comes from."""
+"""A source of labelled texts or vectors, whatever file or asset it comes from."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
 
+NUMBERS_SHOWN = 8  # of a vector, where a person reads it
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled texts; rows are addressed by index, 0 being the first. Texts stay on disk until they are asked for.
+    """Labelled texts or vectors; rows are addressed by index, 0 being the first. Both stay on disk until asked for.
 
     Attributes:
         name: the asset's name, or the file's without its folder.
         sha256: of the content.
         labels: the classes, sorted, or in the plan's order.
         label_codes: int32 [rows], positions in `labels`.
-        keys: uint64 [rows], equal for texts that differ in case, spaces and punctuation only.
+        keys: uint64 [rows], equal for equal vectors, and for texts that differ in case, spaces and punctuation only.
         rows: int64 [rows], the number a person would give the row in its file, from 1; where a source has several
             files, they are counted on.
         published: int8 [rows], 0 train, 1 validation, 2 test, where the split is published; else None.
         text_name: name of the text column.
         label_name: name of the label column.
-        store: the texts and further columns on disk.
+        store: the texts or vectors and further columns on disk.
     """
 
     name: str
@@ -54,7 +56,29 @@ class Source:
     @property
     def column_names(self) -> list[str]:
         """Names of all columns, text and label included."""
-        return sorted({self.text_name, self.label_name, *self.store.names})
+        return sorted({*([self.text_name] if self.is_text else []), self.label_name, *self.store.names})
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its rows are texts; they are vectors otherwise."""
+        return self.store.is_text
+
+    @property
+    def width(self) -> int | None:
+        """Numbers in a vector; None for texts."""
+        return self.store.width
+
+    def inputs(self, indices: Iterable[int]) -> list[str] | np.ndarray:
+        """Returns the texts, or the vectors as float32 [rows, width], of the rows at `indices`, in that order."""
+        return self.store.texts(indices) if self.is_text else self.store.vectors(indices)
+
+    def descriptions(self, indices: Iterable[int]) -> list[str]:
+        """Returns what a person can read of each row: the text, or the vector's first numbers."""
+        if self.is_text:
+            return self.store.texts(indices)
+        vectors = self.store.vectors(indices)
+        rest = f" … ({vectors.shape[1]} numbers)" if vectors.shape[1] > NUMBERS_SHOWN else ""
+        return [" ".join(f"{number:.3g}" for number in vector[:NUMBERS_SHOWN]) + rest for vector in vectors]
 
     def texts(self, indices: Iterable[int]) -> list[str]:
         """Returns the texts of the rows at `indices`, in that order."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import Parts
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.schema import StageData
 
 
@@ -42,16 +42,13 @@ def select_stage_rows(
     Raises:
         InputError: more rows are asked for than there are, or none are left.
     """
-    matches = np.ones(len(source), bool)
-    condition = ""
-    if stage_data.where is not None:
-        matches = source.query(stage_data.where, f"{place}.where")
-        condition = f" and {stage_data.where!r}"
+    matches = _matches(source, stage_data, place)
+    condition = f" and {_condition(stage_data)}" if _condition(stage_data) else ""
     candidates = matches[parts.pool]
     if not candidates.any():
         raise InputError(
-            f"{place}.where: none of the {len(parts.pool):,} rows for training of {source.name} meets "
-            f"{stage_data.where!r}; change or drop it"
+            f"{place}: none of the {len(parts.pool):,} rows for training of {source.name} meets "
+            f"{_condition(stage_data)}; change or drop it"
         )
     if stage_data.take_new is not None:
         taken = np.zeros(len(source), bool)
@@ -80,24 +77,60 @@ def select_stage_rows(
     return rows
 
 
-def slice_rows(source: Source, part_rows: np.ndarray, where: str | None, place: str) -> np.ndarray:
-    """Returns the rows of an evaluation part that belong to a slice, in the part's order.
+def slice_rows(source: Source, part_rows: np.ndarray, stage_data: StageData, place: str) -> np.ndarray:
+    """Returns the rows of an evaluation part that belong to a stage's slice, in the part's order.
 
     Args:
         source: the rows' source.
         part_rows: int64, the gate or test rows of the source.
-        where: the slice's condition, or None for all.
-        place: where the condition stands in the plan, e.g. "data.slices.long".
+        stage_data: the stage's section; its `where` and `classes` count.
+        place: where it stands in the plan, e.g. "stages[1].data".
 
     Raises:
-        InputError: no row meets the condition: a comparison on no rows would prove nothing.
+        InputError: no row meets the conditions: a comparison on no rows would prove nothing.
     """
-    if where is None:
-        return part_rows
-    rows = part_rows[source.query(where, place)[part_rows]]
+    rows = part_rows[_matches(source, stage_data, place)[part_rows]]
+    return _some(rows, part_rows, source, _condition(stage_data), place)
+
+
+def matching_slice_rows(source: Source, part_rows: np.ndarray, where: str, place: str) -> np.ndarray:
+    """Returns the rows of an evaluation part that meet a slice's condition, in the part's order.
+
+    Args:
+        source: the rows' source.
+        part_rows: int64, the gate rows of the source.
+        where: the condition.
+        place: where it stands in the plan, e.g. "data.slices.long".
+
+    Raises:
+        InputError: no row meets it.
+    """
+    return _some(part_rows[source.query(where, place)[part_rows]], part_rows, source, repr(where), place)
+
+
+def _some(rows: np.ndarray, part_rows: np.ndarray, source: Source, condition: str, place: str) -> np.ndarray:
     if not len(rows):
-        raise InputError(f"{place}: none of the {len(part_rows):,} rows of {source.name} meets {where!r}; change it")
+        raise InputError(f"{place}: none of the {len(part_rows):,} rows of {source.name} meets {condition}; change it")
     return rows
+
+
+def _matches(source: Source, stage_data: StageData, place: str) -> np.ndarray:
+    matches = np.ones(len(source), bool)
+    if stage_data.where is not None:
+        matches &= source.query(stage_data.where, f"{place}.where")
+    if stage_data.classes is not None:
+        for label in stage_data.classes:
+            if label not in source.labels:
+                raise InputError(f"{place}.classes: {source.name}: {unknown_name('label', label, source.labels)}")
+        matches &= np.isin(np.array(source.labels, object)[source.label_codes], stage_data.classes)
+    return matches
+
+
+def _condition(stage_data: StageData) -> str:
+    conditions = [repr(stage_data.where)] if stage_data.where is not None else []
+    if stage_data.classes is not None:
+        conditions.append(f"classes {', '.join(stage_data.classes)}")
+    return " and ".join(conditions)
 
 
 def label_counts(source: Source, rows: np.ndarray) -> dict[str, int]:

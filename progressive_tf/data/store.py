@@ -21,13 +21,14 @@ ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
 TEXT_FIELD = "text"
+VECTOR_FIELD = "vector"
 COLUMN_PREFIX = "column/"
 _MANY = 512  # rows in one call from which on pages are given back; giving back costs a walk over the mapping
 
 
 @dataclass(frozen=True)
 class Store:
-    """The texts and further columns of a source, read from a folder that `normalise` wrote.
+    """The texts or vectors, and further columns, of a source, read from a folder that `normalise` wrote.
 
     Attributes:
         folder: where the files are.
@@ -61,22 +62,47 @@ class Store:
         """Row at which each batch starts, int64 [batches + 1]."""
         return np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)])
 
+    @property
+    def is_text(self) -> bool:
+        """Whether its rows are texts; they are vectors otherwise."""
+        return TEXT_FIELD in self._batches[0].schema.names
+
+    @property
+    def width(self) -> int | None:
+        """Numbers in a vector; None for texts."""
+        return None if self.is_text else int(self._batches[0].column(VECTOR_FIELD).type.list_size)
+
     def texts(self, indices: Iterable[int]) -> list[str]:
         """Returns the texts of the rows at `indices`, in that order."""
-        wanted = np.asarray(indices, np.int64)
-        order = np.argsort(wanted, kind="stable")
-        ordered = wanted[order]
-        found: list[str] = []
-        batches = np.searchsorted(self._starts, ordered, side="right") - 1
-        for batch in np.unique(batches):
-            positions = ordered[batches == batch] - self._starts[batch]
-            found.extend(self._batches[batch].column(TEXT_FIELD).take(pyarrow.array(positions)).to_pylist())
+        order, parts = self._taken(TEXT_FIELD, indices)
+        found = [text for part in parts for text in part.to_pylist()]
         result = [""] * len(found)
         for position, text in zip(order.tolist(), found, strict=True):
             result[position] = text
         if len(found) >= _MANY:
             self._let_go()
         return result
+
+    def vectors(self, indices: Iterable[int]) -> np.ndarray:
+        """Returns the vectors of the rows at `indices`, in that order, float32 [rows, width]."""
+        order, parts = self._taken(VECTOR_FIELD, indices)
+        width = self.width or 0
+        result = np.empty((len(order), width), np.float32)
+        if parts:
+            result[order] = np.concatenate([part.flatten().to_numpy().reshape(-1, width) for part in parts])
+        return result
+
+    def _taken(self, field: str, indices: Iterable[int]) -> tuple[np.ndarray, list[Any]]:
+        """Returns the rows of a field in the order in which they stand, in parts, and where each of them belongs."""
+        wanted = np.asarray(indices, np.int64)
+        order = np.argsort(wanted, kind="stable")
+        ordered = wanted[order]
+        parts = []
+        batches = np.searchsorted(self._starts, ordered, side="right") - 1
+        for batch in np.unique(batches):
+            positions = ordered[batches == batch] - self._starts[batch]
+            parts.append(self._batches[batch].column(field).take(pyarrow.array(positions)))
+        return order, parts
 
     def text_column(self) -> list[str]:
         """Returns every text."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
@@ -39,7 +41,8 @@ def judge(
     Holm-adjusted over all comparisons of the decision that are tested so, misses it; otherwise it holds. Without a
     confidence the estimate decides. Promotion needs every applicable comparison to pass, which needs no adjustment
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
-    there are none, is not applicable and ignored; with nothing applicable the candidate is held. A slice that is not
+    there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
+    version counts as wrong; with nothing applicable the candidate is held. A slice that is not
     there, an undefined metric and fewer rows than `min_samples` hold.
 
     Args:
@@ -103,6 +106,10 @@ def _compare(
             return _without_evidence(result, "hold", f"{who} has no predictions for slice {name!r}")
         found.append(answers[name])
     _same_rows(name, found)
+    if is_drop:
+        if not found[1].knowable.any():
+            return _without_evidence(result, "not-applicable", "the released version knows none of these classes")
+        found[1] = found[1].as_answered()
     for (who, _), predictions in zip(models, found, strict=True):
         reason = _why_undefined(rule.metric, who, predictions)
         if reason:
@@ -183,6 +190,8 @@ def _why_undefined(metric: str, who: str, predictions: Predictions) -> str | Non
         return f"{metric}: no such label; known are {', '.join(predictions.labels)}"
     if len(predictions) == 0:
         return f"{who} has no rows here"
+    if not predictions.knowable.all():
+        return f"{who} has no output for the class of {np.count_nonzero(~predictions.knowable)} rows"
     return f"{metric} of {who} is undefined on these rows" if measure(predictions, metric) is None else None
 
 

@@ -30,7 +30,7 @@ def measures(matrix: Sequence[Sequence[float | None]]) -> Measures:
     With R[i, j] the metric on the slice of stage j after stage i, and row 0 the untrained model:
     ACC = mean_j R[T, j]; BWT = mean_{j<T} (R[T, j] − R[j, j]); FWT = mean_{j>1} (R[j−1, j] − R[0, j]);
     forgetting = mean_{j<T} (max_{1≤i<T} R[i, j] − R[T, j]). The maximum runs over every earlier row, also those
-    before the slice's own stage.
+    before the slice's own stage. A cell that does not exist because a class was not known yet does not enter it.
 
     Args:
         matrix: T + 1 rows of T cells, T ≥ 1, row 0 untrained; a metric of which more is better; None: no such cell.
@@ -58,7 +58,11 @@ def measures(matrix: Sequence[Sequence[float | None]]) -> Measures:
         bwt=_mean(_difference(cell_at(stages, j), cell_at(j, j)) for j in last),
         fwt=_mean(_difference(cell_at(j - 1, j), cell_at(0, j)) for j in range(2, stages + 1)),
         forgetting=_mean(
-            _difference(_highest([cell_at(i, j) for i in range(1, stages)]), cell_at(stages, j)) for j in last
+            _difference(
+                _highest([cell_at(i, j) for i in range(1, j)], [cell_at(i, j) for i in range(j, stages)]),
+                cell_at(stages, j),
+            )
+            for j in last
         ),
     )
 
@@ -67,9 +71,10 @@ def _difference(left: float | None, right: float | None) -> float | None:
     return None if left is None or right is None else left - right
 
 
-def _highest(cells: Sequence[float | None]) -> float | None:
-    known = [cell for cell in cells if cell is not None]
-    return max(known) if len(known) == len(cells) else None
+def _highest(before: Sequence[float | None], since: Sequence[float | None]) -> float | None:
+    """Returns the best cell; only those before the slice's own stage may be missing."""
+    known = [cell for cell in [*before, *since] if cell is not None]
+    return None if None in since else max(known)
 
 
 def _mean(terms: Iterable[float | None]) -> float | None:

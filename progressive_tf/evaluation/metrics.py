@@ -63,7 +63,9 @@ def metric_list(labels: Sequence[str]) -> list[str]:
 
 
 def measure(predictions: Predictions, name: str) -> float | None:
-    """Returns the value of a metric, or None where it is undefined (no rows, no such label, a class never met).
+    """Returns the value of a metric, or None where it is undefined.
+
+    It is where there are no rows or no such label, and where a row's class is one that the model has no output for.
 
     Args:
         predictions: the rows to measure.
@@ -74,7 +76,7 @@ def measure(predictions: Predictions, name: str) -> float | None:
     """
     if find_metric(name) is None:
         raise ValueError(unknown_name("metric", name, metric_list(predictions.labels)))
-    if len(predictions) == 0 or not has_label(predictions, name):
+    if len(predictions) == 0 or not has_label(predictions, name) or not predictions.knowable.all():
         return None
     if name in CALIBRATION_METRICS:
         sums = calibration_features(predictions).sum(axis=0)

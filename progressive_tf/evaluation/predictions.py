@@ -20,6 +20,7 @@ class Predictions:
         labels: the classes, in the order of the columns of `probabilities`.
         truth: int32 [rows], the index in `labels` of each row's true class.
         probabilities: float64 [rows, classes], in [0, 1], each row adding up to 1.
+        known: how many of the labels, from the first, the model has outputs for; by default all.
 
     Raises:
         ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
@@ -29,6 +30,7 @@ class Predictions:
     labels: tuple[str, ...]
     truth: npt.NDArray[np.int32]
     probabilities: npt.NDArray[np.float64]
+    known: int | None = None
 
     def __post_init__(self) -> None:
         truth = np.asarray(self.truth)
@@ -81,4 +83,13 @@ class Predictions:
         chosen = np.asarray(rows)
         if chosen.size == 0:
             chosen = chosen.astype(np.intp)
-        return Predictions(self.labels, self.truth[chosen], self.probabilities[chosen])
+        return Predictions(self.labels, self.truth[chosen], self.probabilities[chosen], self.known)
+
+    def as_answered(self) -> Predictions:
+        """Returns the predictions as callers get them: for a class that the model has no output for, a wrong answer."""
+        return Predictions(self.labels, self.truth, self.probabilities)
+
+    @property
+    def knowable(self) -> npt.NDArray[np.bool_]:
+        """bool [rows]: whether the model has an output for the true class."""
+        return self.truth < (len(self.labels) if self.known is None else self.known)

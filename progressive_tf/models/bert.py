@@ -23,7 +23,7 @@ from progressive_tf.models.elementwise import gelu, layer_normalization
 from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
-from progressive_tf.plan.schema import Model
+from progressive_tf.plan.networks import Bert
 from progressive_tf.seeds import derive_seed
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ class EmbeddingsBlock(Block):
         self.inner = embeddings
 
     def call(self, state: State, training: bool = False) -> State:
-        """Returns the state with `hidden` float [batch, length, width] in place of `input_ids`."""
+        """Returns the state with `hidden` float [batch, length, width] in place of `inputs`."""
         # Gathered, not sliced: an optimizer that moves only the rows in use can tell them from their gradients.
-        hidden = tf.gather(self.inner.weight, state["input_ids"])
+        hidden = tf.gather(self.inner.weight, state["inputs"])
         hidden += tf.gather(self.inner.position_embeddings, tf.range(tf.shape(hidden)[1]))
         hidden += tf.gather(self.inner.token_type_embeddings, [0])
         shape = tf.shape(hidden)
@@ -111,7 +111,9 @@ class EncoderBlock(Block):
         return tf.transpose(split, [0, 2, 1, 3])
 
 
-def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: Path) -> BlockModel:
+def build(
+    model: Bert, labels: Sequence[str], pooling: str, seed: int, folder: Path, input_width: int | None = None
+) -> BlockModel:
     """Returns a BERT encoder with a classification head.
 
     Args:
@@ -120,6 +122,7 @@ def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: 
         pooling: "mean" over tokens, or "pooler" for BERT's own layer over [CLS], which then trains with the head.
         seed: the plan's seed; initialises the head and, with `weights: null`, everything.
         folder: where relative paths start from.
+        input_width: of rows of numbers; texts have none.
 
     Raises:
         InputError: weights that are missing, damaged or not BERT's; says which and what was found.
@@ -151,7 +154,7 @@ def build(model: Model, labels: Sequence[str], pooling: str, seed: int, folder: 
     return BlockModel(preprocess, blocks, head, labels, config.hidden_size, settings)
 
 
-def _random_encoder(model: Model, folder: Path) -> tuple[TFBertModel, list[str], bool]:
+def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], bool]:
     vocabulary = read_vocabulary(_vocabulary_file(str(model.vocabulary), folder))
     settings: dict[str, Any] = dict(model.config or {})
     check_names(settings)

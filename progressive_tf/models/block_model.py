@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
 
 State = dict[str, tf.Tensor]
+IMPOSSIBLE = -1e9  # a logit whose softmax is zero
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,13 @@ class BlockModel(tf.keras.Model):
     A state is a dict of tensors with the batch first. `preprocess` turns raw inputs into the first state, every block
     turns a state into the next, the head turns the last into logits. Entries have a length axis after the batch, padded
     where `mask` (float32 [batch, length]) is 0; between blocks the state is `hidden` and `mask`. Positions that a block
-    adds stand in front; the head does not see them.
+    adds stand in front; the head does not see them. What else stands in the first state, such as each example's `task`,
+    blocks leave out.
 
     All of it is traced without AutoGraph: what depends on the values of tensors is decided by `tf.cond`.
 
     Args:
-        preprocess: callable, raw inputs [batch] → state; runs inside an exported graph.
+        preprocess: raw inputs [batch] → state; runs inside an exported graph.
         blocks: first to last; their names must differ.
         head: layer with `call(state, training) -> logits float32 [batch, classes]`.
         labels: class names in the order of the logits.
@@ -44,7 +47,7 @@ class BlockModel(tf.keras.Model):
 
     def __init__(
         self,
-        preprocess: tf.keras.layers.Layer,
+        preprocess: Preprocessing,
         blocks: Sequence[Block],
         head: tf.keras.layers.Layer,
         labels: Sequence[str],
@@ -57,6 +60,7 @@ class BlockModel(tf.keras.Model):
         self.blocks = list(blocks)
         self.head = head
         self.labels = tuple(labels)
+        self.label_tasks: tuple[str, ...] = ()
         self.width = width
         self.settings = settings
 
@@ -66,8 +70,17 @@ class BlockModel(tf.keras.Model):
             state = block(state, training=training)
         return state
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that its classes belong to; empty where all classes are one task's."""
+        return tuple(dict.fromkeys(self.label_tasks))
+
+    def set_label_tasks(self, label_tasks: Sequence[str]) -> None:
+        """Sets the task of each label, or of none."""
+        self.label_tasks = tuple(label_tasks)
+
     def call(self, state: State, training: bool = False, first_block: int = 0) -> tf.Tensor:
-        """Returns logits, float32 [batch, classes].
+        """Returns logits of every class, float32 [batch, classes].
 
         Args:
             state: the state before block `first_block`.
@@ -79,6 +92,19 @@ class BlockModel(tf.keras.Model):
     def run_head(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns logits, float32 [batch, classes], given the state after the last block."""
         return self.head(self.without_added_positions(state), training=training)
+
+    def possible(self, logits: tf.Tensor, state: State) -> tf.Tensor:
+        """Returns logits [batch, classes] that leave classes of other tasks than an example's own no probability.
+
+        Args:
+            logits: of every class.
+            state: has `task` int32 [batch], indices into `tasks`, where the network has tasks.
+        """
+        if not self.label_tasks:
+            return logits
+        tasks = self.tasks
+        of_task = tf.constant([[own == task for own in self.label_tasks] for task in tasks])
+        return tf.where(tf.gather(of_task, state["task"]), logits, IMPOSSIBLE)
 
     def without_added_positions(self, state: State) -> State:
         """Returns the state after the last block without the positions that blocks have put in front."""

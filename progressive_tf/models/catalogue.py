@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from progressive_tf.models import bert
+from progressive_tf.models import bert, mlp
 from progressive_tf.models.block_model import BlockModel
 
-BUILDERS: dict[str, Callable[..., BlockModel]] = {"bert": bert.build}
+BUILDERS: dict[str, Callable[..., BlockModel]] = {"bert": bert.build, "mlp": mlp.build}

@@ -25,13 +25,15 @@ class ClassificationHead(tf.keras.layers.Layer):
         super().__init__(name="head")
         self.pooler = pooler
         self.dropout = tf.keras.layers.Dropout(dropout)
-        self.dense = tf.keras.layers.Dense(
-            classes,
-            kernel_initializer=tf.keras.initializers.TruncatedNormal(stddev=INITIAL_SPREAD, seed=seed),
-            name="dense",
-        )
+        self._width = width
+        self._initializer = tf.keras.initializers.TruncatedNormal(stddev=INITIAL_SPREAD, seed=seed)
         self.dropout.build([None, width])
-        self.dense.build([None, width])
+        self.resize(classes)
+
+    def resize(self, classes: int) -> None:
+        """Replaces the dense layer by an untrained one of another number of classes."""
+        self.dense = tf.keras.layers.Dense(classes, kernel_initializer=self._initializer, name="dense")
+        self.dense.build([None, self._width])
 
     def call(self, state: dict[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Returns logits for the state after the last block."""

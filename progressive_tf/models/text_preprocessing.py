@@ -11,6 +11,7 @@ from tensorflow_text import normalize_utf8
 from transformers import TFBertTokenizer
 
 from progressive_tf.files import sha256_json
+from progressive_tf.models.preprocessing import Preprocessing
 
 # Everything that is not a letter, mark, number, punctuation, symbol, separator, tab or newline: control, format,
 # private-use and unassigned code points. On these and on U+FFFD the in-graph and the Rust tokenizer differ.
@@ -19,17 +20,19 @@ UNSEEN_CHARACTERS = "[^\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Z}\\t\\n\\r]|\ufffd"
 SPECIAL_TOKENS = r"\[(CLS|SEP|PAD|UNK|MASK)\]"
 
 
-class TextPreprocessing(tf.keras.layers.Layer):
-    """Raw strings → `input_ids` int32 [batch, length] and `mask` float32 [batch, length].
+class TextPreprocessing(Preprocessing):
+    """Raw strings → token ids: `inputs` int32 [batch, length] and `mask` float32 [batch, length].
 
     Args:
         vocabulary: WordPiece tokens in the order of their ids.
         lower_case: whether the vocabulary is uncased (lower case, accents stripped).
         max_length: longest sequence, [CLS] and [SEP] included; what is longer is cut.
-
-    Attributes:
-        settings: what the ids of a text depend on, as JSON text.
     """
+
+    raw = tf.TensorSpec([None], tf.string, name="text")
+    position_shape = ()
+    input_type = np.dtype(np.int32)
+    bucket_width = 8
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
         super().__init__(name="preprocess")
@@ -37,27 +40,32 @@ class TextPreprocessing(tf.keras.layers.Layer):
             vocab_list=list(vocabulary), do_lower_case=False, max_length=max_length, return_token_type_ids=False
         )
         self.max_length = max_length
+        self.kept_type = np.dtype(np.uint16 if len(vocabulary) <= 1 << 16 else np.int32)
         self._lower_case = lower_case
         self.settings = json.dumps(
             {"vocabulary": sha256_json(list(vocabulary)), "lower_case": lower_case, "max_length": max_length}
         )
         # Nothing here needs autograph, and converting the tokenizer's code takes a second.
-        self._encode = tf.function(self.call, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
 
-    def call(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+    def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
-        cleaned = clean(texts)
+        cleaned = clean(raw)
         encoded = self.tokenizer(lower(cleaned) if self._lower_case else cleaned)
         return {
-            "input_ids": tf.cast(encoded["input_ids"], tf.int32),
+            "inputs": tf.cast(encoded["input_ids"], tf.int32),
             "mask": tf.cast(encoded["attention_mask"], tf.float32),
         }
 
-    def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def encode(self, raw: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of each text without padding, int32 [length]."""
-        encoded = self._encode(tf.constant([text.encode("utf-8", "surrogatepass") for text in texts]))
+        encoded = self._encode(self.tensor(raw))
         lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
-        return [row[:length] for row, length in zip(encoded["input_ids"].numpy(), lengths, strict=True)]
+        return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
+
+    def tensor(self, raw: Sequence[str]) -> tf.Tensor:
+        """Returns texts as UTF-8, string [batch]; half surrogate pairs stay, to be taken out in the graph."""
+        return tf.constant([text.encode("utf-8", "surrogatepass") for text in raw], tf.string)
 
 
 def clean(texts: tf.Tensor) -> tf.Tensor:

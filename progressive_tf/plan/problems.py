@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from progressive_tf.errors import unknown_name
 from progressive_tf.plan.schema import Plan
 
-LATER_KEYS = {"image_size", "augmentation", "crf", "tune", "release", "classes", "stream"}
-KEYS_WITH_MORE_TO_COME = {"task", "scenario", "builder"}
+LATER_KEYS = {"image_size", "augmentation", "crf", "tune", "release", "stream"}
+KEYS_WITH_MORE_TO_COME = {"task"}
 
 
 def describe(error: ValidationError, resolved: Any, raw: Any) -> list[str]:

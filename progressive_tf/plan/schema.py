@@ -24,9 +24,10 @@ from progressive_tf.plan.methods import (
     tuple_from_list,
 )
 from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
+from progressive_tf.plan.networks import Bert, Network, Text
+from progressive_tf.plan.retention_methods import Retention
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Text = Annotated[str, Field(min_length=1)]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
 Action = Literal["warn", "drop", "fail"]
 ActionWithoutDrop = Literal["warn", "fail"]
@@ -44,30 +45,6 @@ def _named(value: Any) -> Any:
 
 def _storage(value: Any) -> Any:
     return {"storage": "off"} if value == "off" else value
-
-
-class Model(Strict):
-    """The network that is adapted.
-
-    `weights` is an asset's name, a local folder, a hub id, or null for random weights, which need `config` (fields
-    of transformers' BertConfig) and `vocabulary` (a WordPiece vocabulary file, one token a line).
-    """
-
-    builder: Literal["bert"]
-    weights: Text | None
-    max_length: int = Field(default=128, ge=3, le=512)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    config: dict[str, int | float | str | bool] | None = None
-    vocabulary: Text | None = None
-
-    @model_validator(mode="after")
-    def _random_weights_are_described(self) -> Model:
-        described = self.config is not None and self.vocabulary is not None
-        if self.weights is None and not described:
-            raise ValueError("weights: null needs `config` and `vocabulary`; give them, or name weights")
-        if self.weights is not None and (self.config is not None or self.vocabulary is not None):
-            raise ValueError("`config` and `vocabulary` come with the weights; drop them, or set weights: null")
-        return self
 
 
 class Split(Strict):
@@ -94,12 +71,16 @@ class Quality(Strict):
 
 
 class Data(Strict):
-    """Where examples come from, and which of them are kept for evaluation."""
+    """Where examples come from, and which of them are kept for evaluation.
+
+    `task` names the column that says each row's task, in scenario task-incremental; without it, each stage is a task.
+    """
 
     source: Text
     text: Text = "text"
     label: Text = "label"
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
+    task: Text | None = None
     split: Split = Split()
     quality: Quality = Quality()
     slices: dict[Name, Text] = Field(default_factory=dict)
@@ -117,21 +98,24 @@ class Data(Strict):
 
 
 class StageData(Strict):
-    """The rows a stage adds or uses: how many of which source."""
+    """The rows a stage adds or uses: how many of which source, of which classes."""
 
     take: Annotated[int, Field(ge=1)] | None = None
     take_new: Annotated[int, Field(ge=1)] | None = None
     all: Literal[True] | None = None
     source: Text | None = None
     where: Text | None = None
+    classes: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _says_which_rows(self) -> StageData:
         sizes = [key for key in ("take", "take_new", "all") if getattr(self, key) is not None]
         if len(sizes) > 1:
             raise ValueError(f"{' and '.join(sizes)} exclude one another; keep one")
-        if not sizes and self.source is None and self.where is None:
-            raise ValueError("says no rows; give take, take_new, all: true, source or where")
+        if not sizes and self.source is None and self.where is None and self.classes is None:
+            raise ValueError("says no rows; give take, take_new, all: true, source, where or classes")
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes: each class once; got {list(self.classes)}")
         return self
 
 
@@ -191,7 +175,7 @@ class Stage(Strict):
     schedule: Annotated[Schedule, BeforeValidator(_named)] = PlateauSchedule(name="plateau")
     early_stopping: EarlyStopping | None = EarlyStopping()
     adaptation: Adaptation = HeadAdaptation(method="head")
-    retention: dict[str, Any] = Field(default_factory=dict)
+    retention: Retention = Retention()
     gate: Annotated[tuple[GateRule, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
     loss: Annotated[Loss, BeforeValidator(_named)] = CrossEntropy(name="cross-entropy")
     objective: Annotated[Contrastive | None, BeforeValidator(_named)] = None
@@ -201,22 +185,29 @@ class Stage(Strict):
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     distribute: Literal["none", "mirrored"] = "none"
 
-    @field_validator("retention")
-    @classmethod
-    def _no_retention_yet(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value:
-            raise ValueError(f"{', '.join(value)}: this release has no retention methods; leave retention empty")
-        return value
+    @model_validator(mode="after")
+    def _methods_fit_together(self) -> Stage:
+        if self.retention.replay is not None and isinstance(self.batch_size, TokenBudget):
+            raise ValueError("retention.replay: mixes a share of examples into each batch; batch_size must be a number")
+        looks_at_logits = [name for name in self.retention.methods if name != "ewc"]
+        if self.objective is not None and looks_at_logits:
+            raise ValueError(
+                f"retention.{looks_at_logits[0]}: objective contrastive trains on pairs before there are outputs to "
+                f"keep; use ewc, or drop one of the two"
+            )
+        return self
 
 
 class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: Literal["text-classification"]
-    scenario: Literal["data-incremental"] = "data-incremental"
+    task: Literal["text-classification", "tabular-classification"]
+    scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
+        "data-incremental"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
-    model: Model
+    model: Network
     data: Data
     start: Literal["pretrained", "stable"] | Annotated[int, Field(ge=1)] = "pretrained"
     on_hold: Literal["stop", "continue"] = "stop"
@@ -235,6 +226,23 @@ class Plan(Strict):
             if len({getattr(stage, key) for stage in stages}) > 1:
                 raise ValueError(f"{key} is the same in every stage: {reason}")
         return stages
+
+    @model_validator(mode="after")
+    def _builder_fits_the_task(self) -> Plan:
+        if self.model.task != self.task:
+            raise ValueError(f"model.builder: {self.model.builder} is for task {self.model.task}; got {self.task}")
+        if self.task != Bert.task:
+            if self.data.text != "text":
+                raise ValueError(f"data.text: names the column of texts; task {self.task} reads numbers; drop it")
+            if any(stage.pooling != "mean" for stage in self.stages):
+                raise ValueError(f"pooling: pooler is a layer of BERT; builder {self.model.builder} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_have_a_scenario(self) -> Plan:
+        if self.data.task is not None and self.scenario != "task-incremental":
+            raise ValueError(f"data.task: is for scenario task-incremental; got {self.scenario}")
+        return self
 
     @model_validator(mode="after")
     def _slices_exist(self) -> Plan:

@@ -112,6 +112,7 @@ def contrastive_batches(
     labels: np.ndarray,
     lengths: np.ndarray,
     batch_size: int | TokenBudget,
+    bucket_width: int,
     pairs_per_example: int,
     generator: np.random.Generator,
 ) -> list[np.ndarray]:
@@ -125,6 +126,7 @@ def contrastive_batches(
         labels: int32 [n].
         lengths: int32 [n], tokens of each example.
         batch_size: examples per batch, at least `LEAST_BATCH`, or a budget of padded tokens for as many.
+        bucket_width: batches are padded to a multiple of so many tokens.
         pairs_per_example: how many pairs each example should be part of. A batch of b gives b − 1 to each of its
             examples, so that the epoch goes ⌈pairs_per_example / (b − 1)⌉ times over all of them; under a budget, b is
             that at the mean length.
@@ -136,21 +138,24 @@ def contrastive_batches(
     if isinstance(batch_size, int):
         size, budget = batch_size, None
     else:
-        size, budget = batch_size.tokens // padded_length(lengths.mean()), batch_size.tokens
-        needed = LEAST_BATCH * padded_length(lengths.max())
+        size, budget = batch_size.tokens // padded_length(lengths.mean(), bucket_width), batch_size.tokens
+        longest = padded_length(lengths.max(), bucket_width)
+        needed = LEAST_BATCH * longest
         if budget < needed:
             raise InputError(
                 f"batch_size.tokens: {budget} given, objective contrastive needs room for {LEAST_BATCH} texts of "
-                f"{padded_length(lengths.max())} tokens in a batch; raise it to {needed} or more"
+                f"{longest} tokens in a batch; raise it to {needed} or more"
             )
     partners = min(size // 2 * 2, len(labels)) - 1
     batches: list[np.ndarray] = []
     for _ in range(-(-pairs_per_example // max(partners, 1))):
-        batches.extend(_cut(_twos(labels, lengths, generator), lengths, size // 2, budget))
+        batches.extend(_cut(_twos(labels, lengths, generator), lengths, size // 2, budget, bucket_width))
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
-def _cut(twos: list[np.ndarray], lengths: np.ndarray, per_batch: int, budget: int | None) -> list[np.ndarray]:
+def _cut(
+    twos: list[np.ndarray], lengths: np.ndarray, per_batch: int, budget: int | None, bucket_width: int
+) -> list[np.ndarray]:
     """Returns batches of `per_batch` twos, or of as many as a budget of padded tokens allows."""
     batches: list[list[np.ndarray]] = [[]]
     for two in twos:
@@ -158,7 +163,7 @@ def _cut(twos: list[np.ndarray], lengths: np.ndarray, per_batch: int, budget: in
             full = len(batches[-1]) == per_batch
         else:
             joined = np.concatenate([*batches[-1], two])
-            full = len(joined) * padded_length(lengths[joined].max()) > budget
+            full = len(joined) * padded_length(lengths[joined].max(), bucket_width) > budget
         if full:
             batches.append([])
         batches[-1].append(two)

@@ -14,7 +14,6 @@ from progressive_tf.adaptation.catalogue import adapt, merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
-from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.store import Registry
@@ -24,9 +23,9 @@ from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER, load_start
+from progressive_tf.training.session import CACHE_FOLDER, build_network, grow, load_start
 
-TEXTS_MEASURED = 500
+ROWS_MEASURED = 500
 
 
 def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
@@ -42,30 +41,31 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
     plan = loaded.plan
     data = read_plan_data(loaded, CACHE_FOLDER)
     hardware.prepare()
-    network = BUILDERS[plan.model.builder](plan.model, data.labels, plan.stages[0].pooling, plan.seed, loaded.folder)
-    load_start(plan, Registry(registry).model(plan.name), network)
+    network = build_network(loaded, data)
+    load_start(plan, data, Registry(registry).model(plan.name), network)
     for index, stage in enumerate(plan.stages):
         source = data.sources[data.stage_sources[index]]
-        texts = source.texts(data.stages[index].train[:TEXTS_MEASURED])
-        tokens = round(float(np.mean([len(ids) for ids in network.preprocess.token_ids(texts)])))
+        encoded = network.preprocess.encode(source.inputs(data.stages[index].train[:ROWS_MEASURED]))
+        positions = round(float(np.mean([len(each) for each in encoded])))
+        grow(network, data, index, plan.seed)
         try:
             moved = adapt(network, stage.adaptation, plan.seed)
             phases = phases_of(network, stage, moved)
         except InputError as error:
             raise InputError(f"stages[{index}].{error}") from None
         method = stage.adaptation.method if stage.objective is None else f"contrastive, {stage.adaptation.method}"
-        yield StageBlocks(stage.name, method, tokens, len(phases), _rows(network, stage, moved, phases, tokens))
+        yield StageBlocks(stage.name, method, positions, len(phases), _rows(network, stage, moved, phases, positions))
         merge_additions(network)
 
 
 def _rows(
-    network: BlockModel, stage: Stage, moved: list[MovedWeights], phases: list[Phase], tokens: int
+    network: BlockModel, stage: Stage, moved: list[MovedWeights], phases: list[Phase], positions: int
 ) -> list[BlockRow]:
     # The phases of gradual share the optimizers of the last.
     separate = phases if stage.objective is not None else phases[-1:]
     optimizers = {block: named for phase in separate for block, named in _optimizers(network, stage, moved, phase)}
     groups = {group.block: group.weights for group in moved[-1].groups}
-    operations = forward_flops(network, tokens)
+    operations = forward_flops(network, positions)
     rows = []
     for index, layer in enumerate([*network.blocks, network.head]):
         name, moving = layer.name, groups.get(layer.name, ())
@@ -97,14 +97,15 @@ def _optimizers(
             yield block, (name, optimizer.settings.learning_rate * group.rate_scale)
 
 
-def forward_flops(network: BlockModel, tokens: int) -> dict[str, int]:
+def forward_flops(network: BlockModel, positions: int) -> dict[str, int]:
     """Returns the floating-point operations of each block and the head for one example, as TensorFlow counts them.
 
     Args:
         network: whose forward pass is counted; a multiplication and an addition are two operations.
-        tokens: length of the example.
+        positions: length of the example.
     """
-    state: State = {"input_ids": tf.zeros([1, tokens], tf.int32), "mask": tf.ones([1, tokens])}
+    spec = network.preprocess.state_spec(1)
+    state: State = {key: tf.ones([1, positions, *each.shape[2:]], each.dtype) for key, each in spec.items()}
     counted = {}
     for block in network.blocks:
         counted[block.name] = _operations(block, state)

@@ -49,7 +49,7 @@ def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> 
         depth = session.frozen_depth(stage)
         scored = predict_rows(session.features, session.data, wanted, depth, settings.cache)
         save_predictions(path, scored, session.data)
-    return load_predictions(path)
+    return load_predictions(path, session.data.labels)
 
 
 def stage_metrics(session: Session, stage: StageRecord, scored: Scored) -> dict[str, Any]:

@@ -1,15 +1,16 @@
-"""Labelled examples as the network takes them: padded states, from tokens or from kept outputs of frozen blocks."""
+"""Labelled examples as the network takes them: padded states, from encoded inputs or kept outputs of frozen blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from progressive_tf.data.batching import fixed_batches, padded_length, training_batches
-from progressive_tf.data.tokens import TokenStore, token_state
+from progressive_tf.data.inputs import InputStore, input_state
 from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
@@ -17,6 +18,25 @@ State = dict[str, np.ndarray]
 
 # The label of rows that stand in a batch only so that several devices can share it equally.
 NO_EXAMPLE = -1
+
+
+class AnyExamples(Protocol):
+    """What batches are made of."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 [n], indices into the plan's labels."""
+        ...
+
+    @property
+    def state_spec(self) -> dict[str, tf.TensorSpec]:
+        """The signature of states, with batch and length left open."""
+        ...
+
+    def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
+        """Yields the state of each batch of positions."""
+        ...
+
 
 DrawBatches = Callable[[np.random.Generator], list[np.ndarray]]
 
@@ -26,16 +46,18 @@ class Examples:
     """Rows of one source with their labels.
 
     Attributes:
-        tokens: the source's token ids; every row of `rows` has been added.
+        inputs: the source's encoded rows; every row of `rows` has been added.
         rows: int64 [n] indices into the source.
         labels: int32 [n] indices into the plan's labels.
         prefix: outputs of the frozen blocks, or None where no block is frozen.
+        extras: what else stands in the state of each example, by name: [n, …].
     """
 
-    tokens: TokenStore
+    inputs: InputStore
     rows: np.ndarray
     labels: np.ndarray
     prefix: PrefixOutputs | None = None
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def first_block(self) -> int:
@@ -45,33 +67,58 @@ class Examples:
     @property
     def state_spec(self) -> dict[str, tf.TensorSpec]:
         """The signature of states, with batch and length left open."""
-        mask = tf.TensorSpec([None, None], tf.float32)
+        spec = {name: tf.TensorSpec([None, *each.shape[1:]], each.dtype) for name, each in self.extras.items()}
+        spec["mask"] = tf.TensorSpec([None, None], tf.float32)
         if self.prefix is not None:
-            return {"hidden": tf.TensorSpec([None, None, self.prefix.width], tf.float32), "mask": mask}
-        return {"input_ids": tf.TensorSpec([None, None], tf.int32), "mask": mask}
+            return spec | {"hidden": tf.TensorSpec([None, None, self.prefix.width], tf.float32)}
+        shape = [None, None, *self.inputs.position_shape]
+        return spec | {"inputs": tf.TensorSpec(shape, self.inputs.input_type)}
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Positions of each example, int32 [n]."""
+        return self.inputs.lengths(self.rows)
+
+    @property
+    def bucket_width(self) -> int:
+        """Batches are padded to a multiple of so many positions."""
+        return self.inputs.bucket_width
 
     def take(self, positions: np.ndarray) -> Examples:
         """Returns some of the examples."""
-        return replace(self, rows=self.rows[positions], labels=self.labels[positions])
+        extras = {name: each[positions] for name, each in self.extras.items()}
+        return replace(self, rows=self.rows[positions], labels=self.labels[positions], extras=extras)
+
+    def with_extra(self, name: str, values: np.ndarray) -> Examples:
+        """Returns the examples with something else in their states.
+
+        Args:
+            name: its key there.
+            values: [n, …], one for each example.
+        """
+        return replace(self, extras={**self.extras, name: values})
 
     def state(self, positions: np.ndarray, length: int | None = None) -> State:
         """Returns the padded state of some examples: arrays [batch, length, …] with their `mask`.
 
         Args:
             positions: which of the examples.
-            length: what their tokens are padded to, the longest's bucket by default.
+            length: what they are padded to, the longest's bucket by default.
         """
-        rows = self.rows[positions]
-        length = length or padded_length(self.tokens.lengths(rows).max())
-        return next(self.states([positions], [length]))
+        return next(self.states([positions], None if length is None else [length]))
 
     def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
         """Yields the state of each batch of positions; outputs that are not stored are computed for many at once."""
         rows = [self.rows[positions] for positions in batches]
-        lengths = lengths or [padded_length(self.tokens.lengths(batch).max()) for batch in rows]
-        if self.prefix is not None:
-            return self.prefix.states(list(zip(rows, lengths, strict=True)))
-        return (token_state(self.tokens, batch, length) for batch, length in zip(rows, lengths, strict=True))
+        lengths = lengths or [padded_length(self.inputs.lengths(batch).max(), self.bucket_width) for batch in rows]
+        pairs = list(zip(rows, lengths, strict=True))
+        states = (
+            self.prefix.states(pairs)
+            if self.prefix is not None
+            else (input_state(self.inputs, batch, length) for batch, length in pairs)
+        )
+        for positions, state in zip(batches, states, strict=True):
+            yield state | {name: each[positions] for name, each in self.extras.items()}
 
 
 def training_dataset(
@@ -85,14 +132,14 @@ def training_dataset(
         epoch_seed: epoch → seed of its shuffling.
         first_epoch: 0-based number of the first epoch.
     """
-    lengths = examples.tokens.lengths(examples.rows)
+    lengths, width = examples.lengths, examples.bucket_width
     return drawn_dataset(
-        examples, lambda generator: training_batches(lengths, batch_size, generator), epoch_seed, first_epoch
+        examples, lambda generator: training_batches(lengths, batch_size, width, generator), epoch_seed, first_epoch
     )
 
 
 def drawn_dataset(
-    examples: Examples, draw: DrawBatches, epoch_seed: Callable[[int], int], first_epoch: int
+    examples: AnyExamples, draw: DrawBatches, epoch_seed: Callable[[int], int], first_epoch: int
 ) -> tf.data.Dataset:
     """Returns a dataset that yields another epoch each time it is iterated, starting with `first_epoch`.
 
@@ -108,11 +155,11 @@ def drawn_dataset(
 
 def evaluation_dataset(examples: Examples) -> tf.data.Dataset:
     """Returns every example once, in batches of similar length."""
-    lengths = examples.tokens.lengths(examples.rows)
-    return _dataset(examples, lambda: [positions for positions, _ in fixed_batches(lengths)])
+    batches = fixed_batches(examples.lengths, examples.bucket_width)
+    return _dataset(examples, lambda: [positions for positions, _ in batches])
 
 
-def _dataset(examples: Examples, batches: Callable[[], Sequence[np.ndarray]]) -> tf.data.Dataset:
+def _dataset(examples: AnyExamples, batches: Callable[[], Sequence[np.ndarray]]) -> tf.data.Dataset:
     parts = tf.distribute.get_strategy().num_replicas_in_sync
 
     def generate() -> object:

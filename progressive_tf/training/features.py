@@ -1,9 +1,9 @@
-"""Token ids and outputs of frozen blocks for every source of a run, shared by all that the run computes."""
+"""Encoded inputs and outputs of frozen blocks for every source of a run, shared by all that the run computes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.source import Source
-from progressive_tf.data.tokens import TokenStore
-from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.block_model import BlockModel, NamedWeight
 from progressive_tf.models.classification_head import mean_pooling
 from progressive_tf.plan.methods import Cache
+from progressive_tf.training.class_space import ClassSpace
 from progressive_tf.training.display import Display
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.prefix.folder import CacheFolder
@@ -46,7 +47,7 @@ class Features:
     Args:
         network: changed in place from stage to stage; outputs are told apart by the hash of its frozen weights.
         sources: by name.
-        labels: source name → int32 [rows] indices into the plan's labels.
+        classes: which class, and which task, each row has.
         display: shows long work.
         folder: where outputs of frozen blocks are stored, `cache/prefix`.
     """
@@ -55,20 +56,20 @@ class Features:
         self,
         network: BlockModel,
         sources: Mapping[str, Source],
-        labels: Mapping[str, np.ndarray],
+        classes: ClassSpace,
         display: Display,
         folder: Path,
     ) -> None:
         self.network = network
         self._sources = sources
-        self._labels = labels
+        self._classes = classes
         self._display = display
         self._folder = CacheFolder(folder)
-        self._tokens: dict[str, TokenStore] = {}
+        self._inputs: dict[str, InputStore] = {}
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
         self._known: dict[int, tf.Variable] = {}
-        self._functions: dict[tuple[str, int, tuple[int, ...]], Callable[..., tf.Tensor]] = {}
+        self._functions: dict[tuple[str, int, tuple[int, ...], tuple[str, ...]], Callable[..., tf.Tensor]] = {}
 
     def check_storage(self, depth: int, cache: Cache) -> None:
         """Makes sure that what a stage wants to store can be.
@@ -92,18 +93,28 @@ class Features:
         Raises:
             InputError: outputs are to be stored, and the folder cannot be made or written.
         """
-        tokens = self._tokens_of(source, rows)
-        prefix = self._prefix(source, tokens, rows, depth, cache, epochs) if depth else None
-        return Examples(tokens, rows, self._labels[source][rows], prefix)
+        inputs = self._inputs_of(source, rows)
+        prefix = self._prefix(source, inputs, rows, depth, cache, epochs) if depth else None
+        examples = Examples(inputs, rows, self._classes.codes[source][rows], prefix)
+        if not self.network.tasks:
+            return examples
+        # A row of a task that the network does not know yet is answered as one of the last that it knows.
+        last = len(self.network.tasks) - 1
+        return examples.with_extra("task", np.minimum(self._classes.task_codes[source][rows], last))
 
     def probabilities(self, examples: Examples) -> np.ndarray:
         """Returns class probabilities at the network's present weights, float64 [n, classes]."""
         network, first = self.network, examples.first_block
 
         def softmax(state: dict[str, tf.Tensor]) -> tf.Tensor:
-            return tf.nn.softmax(network(state, first_block=first))
+            return tf.nn.softmax(network.possible(network(state, first_block=first), state))
 
         return self._compute("predicting", examples, softmax).astype(np.float64)
+
+    def logits(self, examples: Examples) -> np.ndarray:
+        """Returns the logits of every class at the network's present weights, float32 [n, classes]."""
+        network, first = self.network, examples.first_block
+        return self._compute("teaching", examples, lambda state: network(state, first_block=first))
 
     def embeddings(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> np.ndarray:
         """Returns the mean of the last block's hidden states over an example's own positions, float32 [n, width]."""
@@ -132,24 +143,21 @@ class Features:
             prefix.forget()
         self._folder.in_use.clear()
 
-    def _tokens_of(self, source: str, rows: np.ndarray) -> TokenStore:
-        if source not in self._tokens:
+    def _inputs_of(self, source: str, rows: np.ndarray) -> InputStore:
+        if source not in self._inputs:
             table = self._sources[source]
-            preprocess = self.network.preprocess
-            self._tokens[source] = TokenStore(
-                len(table.rows), table.texts, preprocess.token_ids, len(preprocess.tokenizer.vocab_list)
-            )
-        tokens = self._tokens[source]
-        missing = int(np.count_nonzero(tokens.lengths(np.unique(rows)) == 0))
+            self._inputs[source] = InputStore(len(table.rows), table.inputs, self.network.preprocess)
+        inputs = self._inputs[source]
+        missing = int(np.count_nonzero(inputs.lengths(np.unique(rows)) == 0))
         if missing >= BAR_FROM_ROWS * 20:
-            with self._display.task(f"tokenising {source}", missing) as advance:
-                tokens.add(rows, advance)
+            with self._display.task(f"encoding {source}", missing) as advance:
+                inputs.add(rows, advance)
         elif missing:
-            tokens.add(rows)
-        return tokens
+            inputs.add(rows)
+        return inputs
 
     def _prefix(
-        self, source: str, tokens: TokenStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
+        self, source: str, inputs: InputStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
     ) -> PrefixOutputs:
         stored = self._is_stored(depth, cache)
         key = PrefixKey(source, depth, cache.dtype, stored, self._sha256(depth, cache.dtype), self._variables(depth))
@@ -157,7 +165,7 @@ class Features:
             self._folder.check()
         if key not in self._prefixes:
             store = self._stores.setdefault(key.sha256, PrefixStore(self._folder, key.sha256)) if stored else None
-            self._prefixes[key] = PrefixOutputs(self.network, tokens, depth, cache.dtype, store)
+            self._prefixes[key] = PrefixOutputs(self.network, inputs, depth, cache.dtype, store)
         prefix = self._prefixes[key]
         limit = cache.max_gb * 1e9
         missing = rows
@@ -196,9 +204,11 @@ class Features:
         Methods add some, and a stage that is loaded again gets new ones of the same name: a graph traced before would
         go on reading the old ones. They are kept, so that no other variable gets the same id.
         """
-        variables = [weight.variable for weight in self.network.weights_of_blocks(depth)]
-        self._known.update((id(variable), variable) for variable in variables)
-        return tuple(id(variable) for variable in variables)
+        return self._remembered(self.network.weights_of_blocks(depth))
+
+    def _remembered(self, weights: Sequence[NamedWeight]) -> tuple[int, ...]:
+        self._known.update((id(weight.variable), weight.variable) for weight in weights)
+        return tuple(id(weight.variable) for weight in weights)
 
     def _sha256(self, depth: int, dtype: str) -> str:
         return prefix_sha256(self.network, depth, dtype)
@@ -215,11 +225,11 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        key = (kind, examples.first_block, self._variables(len(self.network.blocks)))
+        key = (kind, examples.first_block, self._remembered(self.network.named_weights()), self.network.label_tasks)
         if key not in self._functions:
             self._functions[key] = tf.function(function, input_signature=[examples.state_spec], autograph=False)
         run = self._functions[key]
-        batches = fixed_batches(examples.tokens.lengths(examples.rows))
+        batches = fixed_batches(examples.lengths, examples.bucket_width)
         filled = [np.concatenate([part, np.repeat(part[:1], FIXED_BATCH_SIZE - len(part))]) for part, _ in batches]
         outputs: list[np.ndarray] = []
         with self._bar(kind, len(examples.rows), self._bar_from(examples)) as advance:

@@ -15,6 +15,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, assign_weights
 from progressive_tf.plan.methods import PlateauSchedule, WarmupLinearSchedule
 from progressive_tf.plan.schema import Stage
+from progressive_tf.retention.replay import replay_batches
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import Backup
 from progressive_tf.training.callbacks.early_stopping import EarlyStopping
@@ -25,6 +26,7 @@ from progressive_tf.training.callbacks.non_finite import NonFiniteLoss
 from progressive_tf.training.contrastive import ContrastiveObjective, contrastive_batches
 from progressive_tf.training.display import Display
 from progressive_tf.training.examples import DrawBatches, Examples, drawn_dataset, evaluation_dataset
+from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.losses import make_loss
 from progressive_tf.training.objectives import Classification
 from progressive_tf.training.phases import Phase, phases_of
@@ -34,7 +36,7 @@ from progressive_tf.training.stage_optimizer import StageOptimizer
 
 # Frozen depth and how often the outputs below are needed, if known → training examples, and those that early stopping
 # and plateau look at.
-ExamplesAt = Callable[[int, int | None], tuple[Examples, Examples]]
+ExamplesAt = Callable[[int, int | None], tuple[Examples | JoinedExamples, Examples]]
 CONTRASTIVE_SCHEDULE = WarmupLinearSchedule(name="warmup-linear")
 
 
@@ -220,13 +222,17 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
         )
 
 
-def draw_batches(phase: Phase, stage: Stage, examples: Examples) -> DrawBatches:
+def draw_batches(phase: Phase, stage: Stage, examples: Examples | JoinedExamples) -> DrawBatches:
     """Returns how a phase draws the batches of an epoch."""
-    lengths, contrastive = examples.tokens.lengths(examples.rows), phase.contrastive
+    lengths, width, contrastive = examples.lengths, examples.bucket_width, phase.contrastive
+    replay, size = stage.retention.replay, stage.batch_size
+    if isinstance(examples, JoinedExamples) and replay is not None and isinstance(size, int):
+        own, kept = examples.own.lengths, examples.replayed_lengths
+        return lambda generator: replay_batches(own, kept, size, replay.ratio, width, generator)
     if contrastive is None:
-        return lambda generator: training_batches(lengths, stage.batch_size, generator)
+        return lambda generator: training_batches(lengths, stage.batch_size, width, generator)
     return lambda generator: contrastive_batches(
-        examples.labels, lengths, stage.batch_size, contrastive.pairs_per_example, generator
+        examples.labels, lengths, stage.batch_size, width, contrastive.pairs_per_example, generator
     )
 
 

@@ -20,7 +20,11 @@ class Objective(ABC):
 
     @abstractmethod
     def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
-        """Returns what the loss looks at, float32 [batch, …], given the state before block `first_block`."""
+        """Returns what penalties look at, float32 [batch, …], given the state before block `first_block`."""
+
+    def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the outputs as the loss and the measures take them, [batch, …]."""
+        return outputs
 
     @abstractmethod
     def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
@@ -40,8 +44,12 @@ class Classification(Objective):
         self._loss = loss
 
     def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
-        """Returns logits, float32 [batch, classes]."""
+        """Returns logits of every class, float32 [batch, classes]."""
         return network(state, training=training, first_block=first_block)
+
+    def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns logits that leave only an example's own task possible, float32 [batch, classes]."""
+        return network.possible(outputs, state)
 
     def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the mean loss."""

@@ -10,10 +10,12 @@ import numpy as np
 
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
-from progressive_tf.data.stage_rows import StageRows, select_stage_rows, slice_rows
-from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
+from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.networks import Bert
 from progressive_tf.plan.schema import Plan
+from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,8 @@ class PlanData:
     """Every row that a plan uses.
 
     Attributes:
-        labels: the classes.
+        classes: in which order the network learns which classes.
         sources: by the name the plan gives them.
-        codes: source → int32 [rows] indices into `labels`.
         parts: source → its fixed parts.
         stages: what each stage trains and validates on, in order.
         stage_sources: the source of each stage.
@@ -48,14 +49,34 @@ class PlanData:
         slice_of: the name of the slice of each stage, in order.
     """
 
-    labels: tuple[str, ...]
+    classes: ClassSpace
     sources: Mapping[str, Source]
-    codes: Mapping[str, np.ndarray]
     parts: Mapping[str, Parts]
     stages: tuple[StageRows, ...]
     stage_sources: tuple[str, ...]
     slices: Mapping[str, Slice]
     slice_of: tuple[str, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every class, in the order of the network's outputs."""
+        return self.classes.labels
+
+    @property
+    def codes(self) -> Mapping[str, np.ndarray]:
+        """Source → int32 [rows] indices into `labels`."""
+        return self.classes.codes
+
+    @property
+    def input_width(self) -> int | None:
+        """Numbers in a row; None for texts."""
+        return next(iter(self.sources.values())).width
+
+    def row_tasks(self, source: str, rows: np.ndarray) -> list[str] | None:
+        """Returns the task of each row, or None where the plan has no tasks."""
+        if not self.classes.tasks:
+            return None
+        return [self.classes.tasks[code] for code in self.classes.task_codes[source][rows]]
 
     @property
     def evaluation_keys(self) -> np.ndarray:
@@ -89,20 +110,36 @@ def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
     sources = {
         name: read_source(name, data, base=loaded.folder, cache=cache, place=place) for name, place in places.items()
     }
-    labels = sources[data.source].labels
-    codes = {name: _codes(source, labels, places[name]) for name, source in sources.items()}
+    _check_inputs(plan, sources, places)
     parts = {name: fixed_parts(sources[name], data.split) for name in dict.fromkeys([data.source, *stage_sources])}
-    slices, slice_of = _slices(plan, stage_sources, sources, parts)
-    return PlanData(
-        labels, sources, codes, parts, _stage_rows(plan, stage_sources, sources, parts), stage_sources, slices, slice_of
-    )
+    stages = _stage_rows(plan, stage_sources, sources, parts)
+    slices, slice_of = _stage_slices(plan, stage_sources, sources, parts)
+    used = [
+        UsedRows(
+            stage=stage.name,
+            source=name,
+            rows=np.concatenate([rows.train, rows.validation, slices[own].gate, slices[own].test]),
+            classes=stage.data.classes,
+            place=f"stages[{index}].data",
+        )
+        for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
+    ]
+    classes = class_space(plan, sources, places, used)
+    slices |= _named_slices(plan, sources, parts, slices, classes)
+    return PlanData(classes, sources, parts, stages, stage_sources, slices, slice_of)
 
 
-def _codes(source: Source, labels: tuple[str, ...], place: str) -> np.ndarray:
-    unknown = [label for label in source.labels if label not in labels]
-    if unknown:
-        raise InputError(f"{place}: {source.name}: {unknown_name('label', unknown[0], labels)}")
-    return np.array([labels.index(label) for label in source.labels], np.int32)[source.label_codes]
+def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
+    wants_text = plan.task == Bert.task
+    width = next(iter(sources.values())).width
+    for name, source in sources.items():
+        if source.is_text != wants_text:
+            holds, reads = ("texts", "rows of numbers") if source.is_text else ("rows of numbers", "texts")
+            raise InputError(f"{places[name]}: {source.name} holds {holds}; task {plan.task} reads {reads}")
+        if source.width != width:
+            raise InputError(
+                f"{places[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} {width}"
+            )
 
 
 def _stage_rows(
@@ -117,15 +154,15 @@ def _stage_rows(
     return tuple(selected)
 
 
-def _slices(
+def _stage_slices(
     plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
 ) -> tuple[dict[str, Slice], tuple[str, ...]]:
     slices: dict[str, Slice] = {}
     slice_of: list[str] = []
     for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
-        place = f"stages[{index}].data.where"
-        gate = _distinct(sources[name], slice_rows(sources[name], parts[name].gate, stage.data.where, place))
-        test = slice_rows(sources[name], parts[name].test, stage.data.where, place)
+        place = f"stages[{index}].data"
+        gate = _distinct(sources[name], slice_rows(sources[name], parts[name].gate, stage.data, place))
+        test = slice_rows(sources[name], parts[name].test, stage.data, place)
         same = [
             known.name
             for known in slices.values()
@@ -134,16 +171,30 @@ def _slices(
         slice_of.append(same[0] if same else stage.name)
         if not same:
             slices[stage.name] = Slice(stage.name, name, gate, test)
+    return slices, tuple(slice_of)
+
+
+def _named_slices(
+    plan: Plan,
+    sources: Mapping[str, Source],
+    parts: Mapping[str, Parts],
+    taken: Mapping[str, Slice],
+    classes: ClassSpace,
+) -> dict[str, Slice]:
+    """Returns the slices and validation sets that the plan names, without rows of classes that no stage has."""
+    slices: dict[str, Slice] = {}
     none = np.empty(0, np.int64)
     main = plan.data.source
     for name, where in plan.data.slices.items():
-        _refuse_taken(name, slices, f"data.slices.{name}")
-        gate = slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
+        _refuse_taken(name, taken, f"data.slices.{name}")
+        gate = matching_slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
+        gate = gate[classes.codes[main][gate] != UNKNOWN]
         slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
     for name, source in plan.data.validation_sets.items():
-        _refuse_taken(name, slices, f"data.validation_sets.{name}")
-        slices[name] = Slice(name, source, _distinct(sources[source], np.arange(len(sources[source]))), none)
-    return slices, tuple(slice_of)
+        _refuse_taken(name, taken, f"data.validation_sets.{name}")
+        rows = np.flatnonzero(classes.codes[source] != UNKNOWN)
+        slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
+    return slices
 
 
 def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:

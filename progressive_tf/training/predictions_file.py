@@ -52,18 +52,22 @@ def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int,
     predictions: dict[tuple[str, str], Predictions] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
-        probabilities = features.probabilities(features.examples(source, rows, depth, cache))
+        known = len(features.network.labels)
+        probabilities = np.zeros((len(rows), len(data.labels)))
+        probabilities[:, :known] = features.probabilities(features.examples(source, rows, depth, cache))
         for key, (name, needed) in wanted.items():
             if name == source:
                 predictions[key] = Predictions(
-                    data.labels, data.codes[source][needed], probabilities[np.searchsorted(rows, needed)]
+                    data.labels, data.codes[source][needed], probabilities[np.searchsorted(rows, needed)], known
                 )
     return Scored(predictions, wanted)
 
 
 def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
     """Writes one row per (part, slice, example), whole or not at all; the texts of one chunk are held at a time."""
-    schema = SCHEMA.with_metadata({b"labels": json.dumps(data.labels).encode()})
+    known = next((predictions.known for predictions in scored.predictions.values()), None)
+    facts = {"labels": data.labels, "known": len(data.labels) if known is None else known}
+    schema = SCHEMA.with_metadata({name: json.dumps(value) for name, value in facts.items()})
     repeated = [*KEYS, "label", "predicted"]
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=repeated) as writer:
         for key in scored.predictions:
@@ -71,17 +75,23 @@ def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
                 writer.write_table(_chunk(schema, key, slice(first, first + CHUNK_ROWS), scored, data))
 
 
-def load_predictions(path: Path) -> Scored:
-    """Returns what `save_predictions` wrote."""
+def load_predictions(path: Path, labels: tuple[str, ...]) -> Scored:
+    """Returns what `save_predictions` wrote.
+
+    Args:
+        path: the file.
+        labels: the plan's classes now; there may be more, or others behind those that the model knew.
+    """
     table = _read(path, [*KEYS, "index", "label"])
-    labels = tuple(json.loads(table.schema.metadata[b"labels"]))
+    saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
     position = {label: index for index, label in enumerate(labels)}
     values, codes = _dictionary(table, "label")
     truth = np.array([position[value] for value in values], np.int32)[codes]
-    probabilities = _read_probabilities(path, table.num_rows, len(labels))
+    probabilities = np.zeros((table.num_rows, len(labels)), np.float32)
+    probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
     groups = _groups(table)
     predictions = {
-        key: Predictions(labels, truth[places], probabilities[places]) for key, (_, places, _) in groups.items()
+        key: Predictions(labels, truth[places], probabilities[places], known) for key, (_, places, _) in groups.items()
     }
     return Scored(predictions, {key: (source, rows) for key, (source, _, rows) in groups.items()})
 
@@ -132,6 +142,7 @@ def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> Predict
         labels,
         np.concatenate([part.truth for part in parts]),
         np.concatenate([part.probabilities for part in parts]),
+        parts[0].known,
     )
 
 
@@ -144,7 +155,7 @@ def _chunk(schema: pa.Schema, key: tuple[str, str], places: slice, scored: Score
         **{name: pa.repeat(value, len(rows)) for name, value in zip(KEYS, (*key, source), strict=True)},
         "index": pa.array(rows, pa.int64()),
         "row": pa.array(table.rows[rows], pa.int64()),
-        "text": pa.array(table.texts(rows), pa.string()),
+        "text": pa.array(table.descriptions(rows), pa.string()),
         "label": labels.take(pa.array(predictions.truth[places])),
         "predicted": labels.take(pa.array(predictions.predicted[places])),
         "probabilities": pa.ListArray.from_arrays(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.decision import GateResult
@@ -136,15 +138,21 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
     if find_damage(version.folder, stable, version.manifest_sha256):
         return "it is damaged (see `python -m progressive_tf.release verify`)"
     manifest = version.manifest()
-    if manifest is None or tuple(manifest["labels"]) != session.data.labels:
+    if manifest is None or tuple(manifest["labels"]) != session.network.labels:
         return "it predicts other classes, so the two cannot be compared"
     session.display.line(f"comparing with version {stable}, which another run released")
     theirs: dict[tuple[str, str], Predictions] = {}
     for key, predictions in scored.predictions.items():
         if key[0] == "gate":
             source, rows = scored.rows[key]
-            probabilities = predict_exported(version.folder, session.data.sources[source].texts(rows))
-            theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities)
+            known = len(session.network.labels)
+            probabilities = np.zeros((len(rows), len(predictions.labels)))
+            probabilities[:, :known] = predict_exported(
+                version.folder,
+                session.data.sources[source].inputs(rows),
+                session.data.row_tasks(source, rows),
+            )
+            theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities, known)
     result = _judge(session, stage, scored, Scored(theirs, scored.rows), with_current=True)
     return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
 
@@ -168,7 +176,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         weights_sha256=weights_sha256(session.network.named_weights()),
         additions=session.network.additions(),
         parent=parent_version,
-        labels=session.data.labels,
+        labels=session.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
         data_sha256=used["rows_sha256"],
         code_sha256=used["environment"]["code"],

@@ -23,7 +23,10 @@ from progressive_tf.training.evaluation_step import score, stage_metrics, write_
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import Fitted, fit_stage
 from progressive_tf.training.hardware import Hardware, check_batch_sizes, prepare
+from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
+from progressive_tf.training.retained import Retained, prepare_retention
+from progressive_tf.training.retention_checks import warnings_about
 from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
@@ -116,6 +119,8 @@ def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Dis
     clock = Clock()
     run.log("started", stages=[stage.name for stage in loaded.plan.stages])
     session = open_session(loaded, run, registry, display, hardware)
+    for warning in warnings_about(loaded.plan):
+        display.line(f"warning: {warning}")
     trained: list[StageRecord] = []
     promoted = True
     work: dict[str, float] = {}
@@ -159,12 +164,18 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
     carried = carried_optimizer(session, stage, parent, phases, inherited)
     with clock.measure("data"):
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
-    training = _train(session, stage, parent, phases, rows, base_sha256, carried, clock)
+    with clock.measure("retention"):
+        retained = prepare_retention(session, stage, parent, rows[0], moved)
+        session.load(parent)
+    phases = session.adapt(stage.index)
+    moved = phases[-1]
+    training = _train(session, stage, parent, phases, rows, retained, base_sha256, carried, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
         result = decide(session, stage, scored)
     metrics |= training | {
+        "retention": retained.facts,
         "weights": {"trainable": moved.count, "total": total_weights(session.network)},
         "seconds": clock.to_json(),
     }
@@ -195,6 +206,7 @@ def _train(
     parent: StageRecord | None,
     moved: list[MovedWeights],
     rows: Rows,
+    retained: Retained,
     base_sha256: str,
     carried: list[np.ndarray] | None,
     clock: Clock,
@@ -203,15 +215,28 @@ def _train(
     name = session.data.stage_sources[stage.index]
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
 
-    def examples(frozen_depth: int, epochs: int | None) -> tuple[Examples, Examples]:
+    def examples(frozen_depth: int, epochs: int | None) -> tuple[Examples | JoinedExamples, Examples]:
         with clock.measure("prefix"):
             both = np.concatenate(rows)
             found = session.features.examples(name, both, frozen_depth, settings.cache, epochs)
-        return found.take(np.arange(len(rows[0]))), found.take(np.arange(len(rows[0]), len(both)))
+            replayed = [
+                session.features.examples(part.source, part.rows, frozen_depth, settings.cache)
+                for part in retained.replayed
+            ]
+        own = found.take(np.arange(len(rows[0])))
+        return retained.joined(own, replayed), found.take(np.arange(len(rows[0]), len(both)))
 
     with clock.measure("fit"):
         fitted = fit_stage(
-            session.network, settings, moved, examples, plan.seed, stage.folder, session.display, carried
+            session.network,
+            settings,
+            moved,
+            examples,
+            plan.seed,
+            stage.folder,
+            session.display,
+            carried,
+            retained.penalties(settings, session.network),
         )
     best = fitted.history[fitted.best_epoch - 1]
     session.display.line(

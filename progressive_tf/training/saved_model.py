@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.block_model import BlockModel, State
 
 
 class Served(tf.Module):
-    """Raw strings → class probabilities and the most probable label."""
+    """Raw inputs → class probabilities and the most probable label."""
 
     def __init__(self, network: BlockModel) -> None:
         super().__init__()
         # The variables alone are tracked: saving the Keras layers too would trace every one of them.
         self.stored = [weight.variable for weight in network.named_weights()]
-        labels = tf.constant(network.labels)
+        labels, raw = tf.constant(_served_labels(network)), network.preprocess.raw
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
-        def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = tf.nn.softmax(network(network.preprocess(text), training=False))
+        def answer(state: State) -> dict[str, tf.Tensor]:
+            probabilities = tf.nn.softmax(network.possible(network(state, training=False), state))
             return {"probabilities": probabilities, "label": tf.gather(labels, tf.argmax(probabilities, axis=1))}
 
-        self.serve = serve
+        @tf.function(input_signature=[raw], autograph=False)
+        def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(network.preprocess(raw))
+
+        @tf.function(input_signature=[raw, tf.TensorSpec([None], tf.string, name="task")], autograph=False)
+        def serve_task(raw: tf.Tensor, task: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer({**network.preprocess(raw), "task": _task_index(network.tasks, task)})
+
+        self.serve = serve_task if network.tasks else serve
+
+
+def _served_labels(network: BlockModel) -> list[str]:
+    """Returns what callers get as `label`: a class without the name of its task, which they have given."""
+    if not network.tasks:
+        return list(network.labels)
+    return [label.removeprefix(f"{task}/") for label, task in zip(network.labels, network.label_tasks, strict=True)]
+
+
+def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
+    """Returns the index of each name, int32 [batch]; a name that no task has is an error of the request."""
+    same = names[:, tf.newaxis] == tf.constant(tasks)
+    known = tf.debugging.Assert(
+        tf.reduce_all(tf.reduce_any(same, axis=1)), [f"task: one of {', '.join(tasks)} expected; got", names]
+    )
+    with tf.control_dependencies([known]):
+        return tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32)
 
 
 def export_saved_model(network: BlockModel, folder: Path) -> None:
-    """Writes a SavedModel with the signature `text` string [batch] → `probabilities`, `label`."""
+    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`.
+
+    A network with tasks also takes each input's `task`, string [batch].
+    """
     served = Served(network)
     try:
         tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve})
@@ -61,13 +90,26 @@ def read_exported_weights(folder: Path, network: BlockModel) -> None:
         weight.variable.assign(reader.get_tensor(key))
 
 
-def predict_exported(folder: Path, texts: list[str], batch_size: int = 64) -> np.ndarray:
-    """Returns the probabilities that an exported version gives, float64 [texts, classes]."""
+def predict_exported(
+    folder: Path, raw: Sequence[Any] | np.ndarray, tasks: Sequence[str] | None = None, batch_size: int = 64
+) -> np.ndarray:
+    """Returns the probabilities that an exported version gives, float64 [rows, classes].
+
+    Args:
+        folder: the version's.
+        raw: inputs as a source gives them.
+        tasks: the task of each, where the version has tasks.
+        batch_size: how many at once.
+    """
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    parts = [
-        signature(text=tf.constant([texts[index] for index in order[begin : begin + batch_size]]))["probabilities"]
-        for begin in range(0, len(order), batch_size)
-    ]
+    spec = next(each for name, each in signature.structured_input_signature[1].items() if name != "task")
+    order = sorted(range(len(raw)), key=lambda index: len(raw[index]))
+    parts = []
+    for begin in range(0, len(order), batch_size):
+        batch = order[begin : begin + batch_size]
+        given = {spec.name: tf.constant([raw[index] for index in batch], spec.dtype)}
+        if tasks is not None:
+            given["task"] = tf.constant([tasks[index] for index in batch])
+        parts.append(signature(**given)["probabilities"])
     probabilities = np.concatenate([part.numpy() for part in parts]).astype(np.float64)
     return probabilities[np.argsort(order)]

@@ -15,6 +15,7 @@ from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import BUILDERS
+from progressive_tf.models.class_growth import set_classes
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
@@ -29,6 +30,7 @@ from progressive_tf.training.features import Features
 from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.phases import phases_of
 from progressive_tf.training.plan_data import PlanData, read_plan_data
+from progressive_tf.training.retention_checks import check_retention, check_teacher
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import read_exported_weights
 from progressive_tf.training.stage_record import StageRecord
@@ -48,7 +50,9 @@ class Session:
         base: all weights that the run starts from, by name.
         base_additions: what methods have added to the network that the run starts from.
         base_sha256: their hash.
+        base_labels: the classes that the network has then.
         start_version: the registry version they come from, or None.
+        plan_folder: where relative paths in the plan start from.
         features: prepared examples and outputs.
         versions: the plan's model in the registry.
         whole_plan: the plan with all of its stages.
@@ -64,7 +68,9 @@ class Session:
     base: dict[str, np.ndarray]
     base_additions: list[dict[str, Any]]
     base_sha256: str
+    base_labels: tuple[str, ...]
     start_version: int | None
+    plan_folder: Path
     features: Features
     versions: ModelVersions
     whole_plan: Plan
@@ -81,12 +87,13 @@ class Session:
         ]
 
     def adapt(self, index: int) -> list[MovedWeights]:
-        """Adds to the network what a stage's adaptation needs; returns what moves in each phase.
+        """Gives the network a stage's classes and what its adaptation needs; returns what moves in each phase.
 
         Raises:
             InputError: what the network cannot do, or the stage's epochs do not allow.
         """
         stage = self.plan.stages[index]
+        grow(self.network, self.data, index, self.plan.seed)
         try:
             moved = adapt(self.network, stage.adaptation, derive_seed(self.plan.seed, "adaptation", stage.name))
             phases_of(self.network, stage, moved)
@@ -97,13 +104,21 @@ class Session:
     def load(self, stage: StageRecord | None) -> str:
         """Puts the network at a trained stage's weights, or at the run's start; returns the hash of all weights."""
         if stage is None:
+            set_classes(
+                self.network, self.base_labels, self.data.classes.label_tasks[: len(self.base_labels)], self.plan.seed
+            )
             self.network.remove_additions()
             restore_additions(self.network, self.base_additions)
             assign_weights(self.network.named_weights(), self.base)
             return self.base_sha256
         started_here = checkpoint_facts(stage.folder).base_sha256 == self.base_sha256
         base_sha256 = self.load(None if started_here else self.parent(stage))
+        grow(self.network, self.data, stage.index, self.plan.seed)
         return load_checkpoint(stage.folder, self.network, base_sha256)
+
+    def known(self, stage: StageRecord | None) -> int:
+        """Returns how many of the classes the network has outputs for after a stage; for the run's start, then."""
+        return len(self.base_labels) if stage is None else self.data.classes.known[stage.index]
 
     def frozen_depth(self, stage: StageRecord | None) -> int:
         """Returns how many leading blocks a trained stage left as they were; for the run's start, its first stage."""
@@ -151,9 +166,7 @@ def open_session(
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
     with built_for(hardware.precision):
-        network = BUILDERS[plan.model.builder](
-            plan.model, data.labels, plan.stages[0].pooling, plan.seed, loaded.folder
-        )
+        network = build_network(loaded, data)
     set_precision(network, FLOAT32)  # whenever it is not being trained
     versions = Registry(registry).model(plan.name)
     recorded = run.path / "environment.json"
@@ -161,7 +174,7 @@ def open_session(
     if earlier is not None:
         _check_registry(run, earlier, registry)
         _check_sources(run, earlier, data)
-    start_version = load_start(plan, versions, network, earlier["start"]["version"] if earlier else None)
+    start_version = load_start(plan, data, versions, network, earlier["start"]["version"] if earlier else None)
     base_sha256 = weights_sha256(network.named_weights())
     if earlier is not None:
         _check_base(run, earlier, base_sha256, environment_now, display)
@@ -184,8 +197,10 @@ def open_session(
         base=read_weights(network.named_weights()),
         base_additions=network.additions(),
         base_sha256=base_sha256,
+        base_labels=network.labels,
         start_version=start_version,
-        features=Features(network, data.sources, data.codes, display, CACHE_FOLDER / "prefix"),
+        plan_folder=loaded.folder,
+        features=Features(network, data.sources, data.classes, display, CACHE_FOLDER / "prefix"),
         versions=versions,
         whole_plan=loaded.whole,
         environment_now=environment_now,
@@ -193,6 +208,22 @@ def open_session(
     )
     session.start_depth = _check_stages(session)
     return session
+
+
+def build_network(loaded: LoadedPlan, data: PlanData) -> BlockModel:
+    """Returns a plan's network, untrained or at its pretrained weights, with the classes of the first stage."""
+    plan, known = loaded.plan, data.classes.known[0]
+    network = BUILDERS[plan.model.builder](
+        plan.model, data.labels[:known], plan.stages[0].pooling, plan.seed, loaded.folder, data.input_width
+    )
+    network.set_label_tasks(data.classes.label_tasks[:known])
+    return network
+
+
+def grow(network: BlockModel, data: PlanData, index: int, seed: int) -> None:
+    """Gives a network the classes of a stage."""
+    known = data.classes.known[index]
+    set_classes(network, data.labels[:known], data.classes.label_tasks[:known], seed)
 
 
 def _check_stages(session: Session) -> int:
@@ -208,8 +239,14 @@ def _check_stages(session: Session) -> int:
         if record.decision is not None and not session.is_released(record):
             continue  # later stages do not start from it
         stage = session.plan.stages[record.index]
-        for phase in phases_of(session.network, stage, session.adapt(record.index)):
+        inherited = {weight.name for weight in session.network.named_weights()}
+        moved = session.adapt(record.index)
+        for phase in phases_of(session.network, stage, moved):
             session.features.check_storage(phase.moved.frozen_depth, stage.cache)
+        place = f"stages[{record.index}]"
+        check_teacher(stage, place, session.versions, session.plan_folder)
+        if record.index:
+            check_retention(stage, place, inherited, moved[-1])
         merge_additions(session.network)
     session.load(None)
     return start_depth
@@ -220,11 +257,14 @@ def total_weights(network: BlockModel) -> int:
     return sum(math.prod(weight.variable.shape) for weight in network.named_weights())
 
 
-def load_start(plan: Plan, versions: ModelVersions, network: BlockModel, started_from: int | None = None) -> int | None:
+def load_start(
+    plan: Plan, data: PlanData, versions: ModelVersions, network: BlockModel, started_from: int | None = None
+) -> int | None:
     """Puts a network at the version that a plan starts from; returns its number, or None where it starts from none.
 
     Args:
         plan: says what it starts from.
+        data: says which classes there are.
         versions: of the plan's model.
         network: at its own weights; changed in place.
         started_from: the version that the run started from, where it has begun: `stable` may have moved since.
@@ -244,11 +284,11 @@ def load_start(plan: Plan, versions: ModelVersions, network: BlockModel, started
         number = stable
     else:
         number = versions.version(plan.start).number
-    _load_version(versions, number, network)
+    _load_version(versions, number, network, data, plan.seed)
     return number
 
 
-def _load_version(versions: ModelVersions, number: int, network: BlockModel) -> None:
+def _load_version(versions: ModelVersions, number: int, network: BlockModel, data: PlanData, seed: int) -> None:
     """Puts a network at a version's weights, after checking that they are those that were released."""
     version = versions.version(number)
     damage = find_damage(version.folder, number, version.manifest_sha256)
@@ -259,10 +299,9 @@ def _load_version(versions: ModelVersions, number: int, network: BlockModel) -> 
         )
     manifest = version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
-    if served != network.labels:
-        raise InputError(
-            f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(network.labels)}"
-        )
+    if served != data.labels[: len(served)] or (served != data.labels and not data.classes.grow):
+        raise InputError(f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.labels)}")
+    set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
     try:
         restore_additions(network, (manifest or {}).get("additions", []))
     except ValueError as error:

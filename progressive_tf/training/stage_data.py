@@ -8,6 +8,7 @@ import numpy as np
 
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source
+from progressive_tf.data.stage_rows import StageRows
 from progressive_tf.errors import InputError
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.session import Session
@@ -38,6 +39,7 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
             evaluation_keys=data.evaluation_keys,
             embeddings=lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache),
             seed=derive_seed(plan.seed, "label-noise", stage.name),
+            expected=_classes_in(source, rows) if data.classes.grow else None,
         )
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None
@@ -51,11 +53,17 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         )
     stage.save_rows(data, report.kept, validation, report, parent.name if parent else None, session.environment_now)
     counts = "; ".join(
-        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items())}"
+        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not data.classes.grow)}"
         for part, labels in stage.data()["labels"].items()
     )
     session.display.line(f"{stage.name}: {counts}")
     return report.kept, validation
+
+
+def _classes_in(source: Source, rows: StageRows) -> set[str]:
+    """Returns the classes of a stage's rows: where classes come stage by stage, it is not expected to have the rest."""
+    codes = source.label_codes[np.concatenate([rows.train, rows.validation])]
+    return {source.labels[code] for code in np.unique(codes)}
 
 
 def _unleaked_validation(session: Session, stage: StageRecord, source: Source, rows: np.ndarray) -> np.ndarray:

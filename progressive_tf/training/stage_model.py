@@ -59,7 +59,7 @@ class StageModel(tf.keras.Model):
         return [self.loss_mean, self.accuracy] if self.objective.measures_accuracy else [self.loss_mean]
 
     def call(self, state: State, training: bool = False) -> tf.Tensor:
-        """Returns what the objective looks at, float32 [batch, …]."""
+        """Returns what penalties look at, float32 [batch, …]."""
         with computing_in(self.network.blocks[self.first_block :], self.precision):
             return self.objective.outputs(self.network, state, self.first_block, training)
 
@@ -71,7 +71,8 @@ class StageModel(tf.keras.Model):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             own_outputs = self(state, training=True)
-            labels, outputs = whole_batch(labels, own_outputs)
+            judged = self.objective.judged(self.network, state, own_outputs)
+            labels, outputs = whole_batch(labels, judged)
             loss = self.objective.loss(labels, outputs)
             for penalty in self.penalties:
                 loss += penalty(self.network, state, own_outputs)
@@ -87,7 +88,8 @@ class StageModel(tf.keras.Model):
     def test_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Loss without penalties, and accuracy, of a batch of (state, labels int32 [batch])."""
         state, labels = data
-        labels, outputs = whole_batch(labels, self(state, training=False))
+        judged = self.objective.judged(self.network, state, self(state, training=False))
+        labels, outputs = whole_batch(labels, judged)
         return self._measure(self.objective.loss(labels, outputs), labels, outputs)
 
     def _measure(self, loss: tf.Tensor, labels: tf.Tensor, outputs: tf.Tensor) -> dict[str, tf.Tensor]:

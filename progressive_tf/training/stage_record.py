@@ -88,12 +88,8 @@ class StageRecord:
         name = data.stage_sources[self.index]
         source, part = data.sources[name], data.slices[data.slice_of[self.index]]
         used = {"train": train, "validation": validation, "gate": part.gate, "test": part.test}
-        counts = {
-            key: dict(
-                zip(data.labels, np.bincount(data.codes[name][rows], minlength=len(data.labels)).tolist(), strict=True)
-            )
-            for key, rows in used.items()
-        }
+        known = data.classes.known[self.index]
+        counts = {key: _label_counts(data, name, rows, known) for key, rows in used.items()}
         frame = pd.DataFrame(
             {
                 "part": ["train"] * len(train) + ["validation"] * len(validation),
@@ -120,3 +116,8 @@ class StageRecord:
                 "environment": environment,
             },
         )
+
+
+def _label_counts(data: PlanData, source: str, rows: np.ndarray, known: int) -> dict[str, int]:
+    counts = np.bincount(data.codes[source][rows], minlength=known)[:known]
+    return dict(zip(data.labels[:known], counts.tolist(), strict=True))

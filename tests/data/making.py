@@ -19,6 +19,9 @@ class MemoryStore:
     values: Sequence[str]
     further: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
+    is_text = True
+    width = None
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.further)

@@ -150,7 +150,7 @@ def test_label_outside_labels(tmp_path: Path) -> None:
         ("movie-review", "unknown asset 'movie-review'; did you mean 'movie-reviews'?"),
         (".", "is a folder; name a file"),
         ("minilm-l6", "data.source: minilm-l6 is all-MiniLM-L6-v2"),
-        ("wnut17", "expected labelled texts"),
+        ("wnut17", "expected labelled rows"),
     ],
 )
 def test_wrong_name(name: str, message: str, tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from progressive_tf.data.batching import BUCKET_WIDTH, fixed_batches, padded_length, training_batches
+from progressive_tf.data.batching import fixed_batches, padded_length, training_batches
 from progressive_tf.plan.methods import TokenBudget
 
 LENGTHS = arrays(np.int32, st.integers(1, 300), elements=st.integers(2, 128))
 SIZES = st.one_of(st.integers(1, 40), st.integers(1, 2000).map(lambda tokens: TokenBudget(tokens=tokens)))
 
+BUCKET_WIDTH = 8
+
 
 def epoch(lengths: np.ndarray, size: int | TokenBudget, seed: int) -> list[np.ndarray]:
-    return training_batches(lengths, size, np.random.default_rng(seed))
+    return training_batches(lengths, size, BUCKET_WIDTH, np.random.default_rng(seed))
 
 
 @given(LENGTHS, SIZES, st.integers(0, 2**31 - 1))
@@ -31,7 +33,7 @@ def test_batches_have_the_size_asked_for(lengths: np.ndarray, size: int, seed: i
 @given(LENGTHS, st.integers(1, 2000), st.integers(0, 99))
 def test_a_token_budget_is_kept_after_padding(lengths: np.ndarray, tokens: int, seed: int) -> None:
     for batch in epoch(lengths, TokenBudget(tokens=tokens), seed):
-        padded = len(batch) * padded_length(lengths[batch].max())
+        padded = len(batch) * padded_length(lengths[batch].max(), BUCKET_WIDTH)
         assert padded <= tokens or len(batch) == 1, "only a single example may be longer than the budget"
 
 
@@ -57,7 +59,7 @@ def test_epochs_differ_in_order_and_in_who_meets_whom() -> None:
 def test_batches_hold_similar_lengths_and_do_not_come_in_order_of_length() -> None:
     lengths = np.random.default_rng(0).integers(4, 120, 800)
     batches = epoch(lengths, 8, 3)
-    padding = sum(len(batch) * padded_length(lengths[batch].max()) for batch in batches) / lengths.sum()
+    padding = sum(len(batch) * padded_length(lengths[batch].max(), BUCKET_WIDTH) for batch in batches) / lengths.sum()
     assert padding < 1.15
     longest = [lengths[batch].max() for batch in batches]
     assert longest != sorted(longest)
@@ -65,18 +67,17 @@ def test_batches_hold_similar_lengths_and_do_not_come_in_order_of_length() -> No
 
 @given(LENGTHS, st.integers(1, 40))
 def test_fixed_batches_hold_every_position_once_and_one_bucket_each(lengths: np.ndarray, size: int) -> None:
-    batches = fixed_batches(lengths, size)
+    batches = fixed_batches(lengths, BUCKET_WIDTH, size)
     np.testing.assert_array_equal(np.sort(np.concatenate([rows for rows, _ in batches])), np.arange(len(lengths)))
     for positions, length in batches:
         assert len(positions) <= size
-        assert {padded_length(lengths[position]) for position in positions} == {length}
+        assert {padded_length(lengths[position], BUCKET_WIDTH) for position in positions} == {length}
 
 
 def test_no_rows_make_no_fixed_batch() -> None:
-    assert fixed_batches(np.empty(0, np.int32)) == []
+    assert fixed_batches(np.empty(0, np.int32), BUCKET_WIDTH) == []
 
 
 @pytest.mark.parametrize(("length", "padded"), [(1, 8), (8, 8), (9, 16), (16, 16), (127, 128)])
 def test_lengths_are_padded_to_the_bucket(length: int, padded: int) -> None:
-    assert BUCKET_WIDTH == 8
-    assert padded_length(length) == padded
+    assert padded_length(length, BUCKET_WIDTH) == padded

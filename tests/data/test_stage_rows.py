@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.splits import fixed_parts
-from progressive_tf.data.stage_rows import StageRows, label_counts, select_stage_rows, slice_rows
+from progressive_tf.data.stage_rows import StageRows, label_counts, matching_slice_rows, select_stage_rows, slice_rows
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Split, StageData
 
@@ -71,7 +71,7 @@ def test_where_keeps_matching_rows_in_every_part() -> None:
         (StageData(take=5000), (), "stages[1].data.take: 5,000 asked, the source made has 100 rows for training;"),
         (StageData(take_new=80), range(200), "stages[1].data.take_new: 80 asked, the source made has 0 rows"),
         (StageData(take=90, where="stars > 4"), (), "rows for training and 'stars > 4'; lower it"),
-        (StageData(where="stars > 9"), (), "stages[1].data.where: none of the 100 rows for training of made meets"),
+        (StageData(where="stars > 9"), (), "stages[1].data: none of the 100 rows for training of made meets"),
         (StageData(where="star > 9"), (), "stages[1].data.where: unknown column 'star'"),
     ],
 )
@@ -87,9 +87,9 @@ def test_stage_too_small_for_its_share_of_validation_is_refused() -> None:
 
 
 def test_slices_take_evaluation_rows_whatever_the_stage_takes() -> None:
-    assert np.array_equal(slice_rows(SOURCE, PARTS.gate, None, PLACE), PARTS.gate)
-    rows = slice_rows(SOURCE, PARTS.gate, "label == 'a'", "data.slices.only-a")
+    assert np.array_equal(slice_rows(SOURCE, PARTS.gate, StageData(all=True), PLACE), PARTS.gate)
+    rows = matching_slice_rows(SOURCE, PARTS.gate, "label == 'a'", "data.slices.only-a")
     assert set(rows) < set(PARTS.gate)
     assert label_counts(SOURCE, rows) == {"a": 20, "b": 0}
     with pytest.raises(InputError, match=r"data\.slices\.none: none of the 40 rows"):
-        slice_rows(SOURCE, PARTS.gate, "stars > 9", "data.slices.none")
+        matching_slice_rows(SOURCE, PARTS.gate, "stars > 9", "data.slices.none")

@@ -16,7 +16,7 @@ from transformers import BertTokenizer, TFBertModel
 from progressive_tf.errors import InputError
 from progressive_tf.models import bert
 from progressive_tf.models.vocabulary import read_vocabulary
-from progressive_tf.plan.schema import Model
+from progressive_tf.plan.networks import Bert
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def pytorch_weights(network: Any) -> dict[str, np.ndarray]:
 
 
 def build(folder: Path, name: str = "weights", max_length: int = 16) -> Any:
-    model = Model(builder="bert", weights=name, max_length=max_length)
+    model = Bert(builder="bert", weights=name, max_length=max_length)
     return bert.build(model, tiny.LABELS, "mean", 3, folder)
 
 
@@ -197,13 +197,13 @@ def test_a_longer_text_than_there_are_positions_is_refused(weights: Path, tmp_pa
 )
 def test_a_wrong_config_is_refused(tmp_path: Path, config: dict[str, Any], expected: str) -> None:
     tiny.write_vocabulary(tmp_path)
-    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", config=config)
+    model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", config=config)
     with pytest.raises(InputError, match=expected):
         bert.build(model, tiny.LABELS, "mean", 3, tmp_path)
 
 
 def token_ids(network: Any, text: str) -> list[int]:
-    (ids,) = network.preprocess.token_ids([text])
+    (ids,) = network.preprocess.encode([text])
     return ids.tolist()
 
 
@@ -218,7 +218,7 @@ def test_only_line_feeds_part_the_tokens_of_a_vocabulary(tmp_path: Path, end: st
     tokens = [*tiny.VOCABULARY[:5], "\u2028", "\x85", "\x0c", *tiny.VOCABULARY[5:]]
     (tmp_path / "vocab.txt").write_bytes(end.join([*tokens, ""]).encode())
     assert read_vocabulary(tmp_path / "vocab.txt") == tokens
-    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", config=tiny.CONFIG, max_length=16)
+    model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", config=tiny.CONFIG, max_length=16)
     network = bert.build(model, tiny.LABELS, "mean", 3, tmp_path)
     assert token_ids(network, "good bad") == [2, tokens.index("good"), tokens.index("bad"), 3]
 

@@ -60,14 +60,14 @@ def test_in_graph_and_rust_tokenisation_agree(
     tweets = read_source("tweets", Data(source="tweets"), base=tmp_path, cache=tmp_path)
     texts = [*tweets.texts(np.arange(1000)), *MANY_SCRIPTS, *(f"{text} {text[::-1]}" for text in MANY_SCRIPTS)]
     cleaned = [text.decode() for text in clean(tf.constant(texts)).numpy()]
-    ours = preprocessing.token_ids(texts)
+    ours = preprocessing.encode(texts)
     theirs = [encoding.ids for encoding in rust_tokenizer.encode_batch(cleaned)]
     different = [text for text, left, right in zip(texts, ours, theirs, strict=True) if left.tolist() != right]
     assert different == []
 
 
 def test_special_tokens_in_a_text_are_text(preprocessing: TextPreprocessing, vocabulary: list[str]) -> None:
-    (ids,) = preprocessing.token_ids(["before [SEP] after [CLS]"])
+    (ids,) = preprocessing.encode(["before [SEP] after [CLS]"])
     words = [vocabulary[index] for index in ids]
     assert words[0] == "[CLS]"
     assert words[-1] == "[SEP]"
@@ -88,17 +88,17 @@ def test_special_tokens_in_a_text_are_text(preprocessing: TextPreprocessing, voc
     ],
 )
 def test_what_tokenizers_disagree_on_is_taken_out(preprocessing: TextPreprocessing, text: str, same: str) -> None:
-    left, right = preprocessing.token_ids([text, same])
+    left, right = preprocessing.encode([text, same])
     assert left.tolist() == right.tolist()
 
 
 def test_bytes_that_are_not_utf_8_are_ignored(preprocessing: TextPreprocessing) -> None:
     state = preprocessing(tf.constant([b"good \xff\xfe film", b"good film"]))
-    np.testing.assert_array_equal(state["input_ids"][0], state["input_ids"][1])
+    np.testing.assert_array_equal(state["inputs"][0], state["inputs"][1])
 
 
 def test_long_texts_are_cut_and_empty_ones_keep_their_frame(preprocessing: TextPreprocessing) -> None:
-    long, empty = preprocessing.token_ids(["word " * 500, ""])
+    long, empty = preprocessing.encode(["word " * 500, ""])
     assert len(long) == 128
     assert len(empty) == 2
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import tiny
 
-from progressive_tf.data.tokens import TokenStore
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.models.bert import build
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.plan.schema import Model
+from progressive_tf.plan.networks import Bert
 from progressive_tf.training.prefix.folder import CacheFolder
 from progressive_tf.training.prefix.identity import prefix_sha256
 from progressive_tf.training.prefix.outputs import PrefixOutputs
@@ -28,7 +28,7 @@ class Prefixes:
     """What makes prefix outputs; one per module, because tracing takes seconds."""
 
     network: BlockModel
-    tokens: TokenStore
+    inputs: InputStore
 
     def outputs(self, folder: Path | CacheFolder | None, depth: int = 2, dtype: str = "float32") -> PrefixOutputs:
         """Returns outputs that are stored in a folder, as another process would find them, or computed when needed."""
@@ -36,19 +36,17 @@ class Prefixes:
         if folder is not None:
             cache = folder if isinstance(folder, CacheFolder) else CacheFolder(folder)
             store = PrefixStore(cache, prefix_sha256(self.network, depth, dtype))
-        return PrefixOutputs(self.network, self.tokens, depth, dtype, store)
+        return PrefixOutputs(self.network, self.inputs, depth, dtype, store)
 
 
 def make_prefixes(folder: Path) -> Prefixes:
     tiny.write_vocabulary(folder)
-    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
+    model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
     network = build(model, tiny.LABELS, "mean", 3, folder)
     texts, _ = tiny.sentences(ROWS)
-    tokens = TokenStore(
-        ROWS, lambda rows: [texts[row] for row in rows], network.preprocess.token_ids, len(tiny.VOCABULARY)
-    )
-    tokens.add(np.arange(ROWS))
-    return Prefixes(network, tokens)
+    inputs = InputStore(ROWS, lambda rows: [texts[row] for row in rows], network.preprocess)
+    inputs.add(np.arange(ROWS))
+    return Prefixes(network, inputs)
 
 
 def shards(folder: Path) -> list[Path]:

@@ -98,7 +98,7 @@ def test_the_objective_looks_at_the_pooled_output(network: Any, make_examples: A
 def test_every_example_comes_as_often_as_its_pairs_need(counts: list[int], size: int, pairs: int, seed: int) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     lengths = np.random.default_rng(seed).integers(3, 40, len(labels)).astype(np.int32)
-    batches = contrastive_batches(labels, lengths, size, pairs, np.random.default_rng(seed))
+    batches = contrastive_batches(labels, lengths, size, 8, pairs, np.random.default_rng(seed))
     even = 2 * (size // 2)
     passes = math.ceil(pairs / max(min(even, len(labels)) - 1, 1))
     assert np.bincount(np.concatenate(batches), minlength=len(labels)).tolist() == [passes] * len(labels)
@@ -110,7 +110,7 @@ def test_every_example_comes_as_often_as_its_pairs_need(counts: list[int], size:
 def test_examples_have_partners_and_batches_have_every_class() -> None:
     labels = np.repeat([0, 1, 2], [32, 32, 64])
     lengths = np.random.default_rng(0).integers(3, 40, 128).astype(np.int32)
-    for batch in contrastive_batches(labels, lengths, 16, 60, np.random.default_rng(1)):
+    for batch in contrastive_batches(labels, lengths, 16, 8, 60, np.random.default_rng(1)):
         counts = np.bincount(labels[batch], minlength=3)
         assert (counts % 2 == 0).all()
         assert (counts >= 2).all()
@@ -119,7 +119,7 @@ def test_examples_have_partners_and_batches_have_every_class() -> None:
 def test_batches_hold_similar_lengths_and_other_partners_each_pass() -> None:
     labels = np.tile([0, 1], 100)
     lengths = np.random.default_rng(0).integers(5, 60, 200).astype(np.int32)
-    batches = contrastive_batches(labels, lengths, 8, 14, np.random.default_rng(1))
+    batches = contrastive_batches(labels, lengths, 8, 8, 14, np.random.default_rng(1))
     within = np.mean([np.ptp(lengths[batch]) for batch in batches])
     assert within < 0.7 * np.mean([np.ptp(lengths[np.random.default_rng(k).choice(200, 8)]) for k in range(50)])
     mates = [set(batch.tolist()) - {0} for batch in batches if 0 in batch]
@@ -130,18 +130,18 @@ def test_batches_hold_similar_lengths_and_other_partners_each_pass() -> None:
 def test_a_token_budget_counts_at_the_mean_length() -> None:
     labels = np.tile([0, 1], 20)
     batches = contrastive_batches(
-        labels, np.full(40, 10, np.int32), TokenBudget(tokens=130), 1, np.random.default_rng(0)
+        labels, np.full(40, 10, np.int32), TokenBudget(tokens=130), 8, 1, np.random.default_rng(0)
     )
     assert {len(batch) for batch in batches} == {8}  # 130 tokens hold eight texts padded to 16
 
 
 def test_no_batch_exceeds_a_token_budget() -> None:
     labels, lengths = np.tile([0, 1], 60), np.random.default_rng(0).integers(3, 100, 120).astype(np.int32)
-    batches = contrastive_batches(labels, lengths, TokenBudget(tokens=600), 1, np.random.default_rng(0))
+    batches = contrastive_batches(labels, lengths, TokenBudget(tokens=600), 8, 1, np.random.default_rng(0))
     assert sorted(np.concatenate(batches).tolist()) == list(range(120))
     assert max(len(batch) * -(-lengths[batch].max() // 8) * 8 for batch in batches) <= 600
     with pytest.raises(InputError, match=r"batch_size\.tokens: 300 given, .* room for 4 texts of 104 tokens .* 416 or"):
-        contrastive_batches(labels, lengths + 4, TokenBudget(tokens=300), 1, np.random.default_rng(0))
+        contrastive_batches(labels, lengths + 4, TokenBudget(tokens=300), 8, 1, np.random.default_rng(0))
 
 
 def test_a_batch_without_two_of_two_classes_is_refused(network: Any) -> None:
@@ -162,7 +162,7 @@ def test_a_batch_without_two_of_two_classes_is_refused(network: Any) -> None:
 def test_the_same_generator_gives_the_same_batches() -> None:
     labels, lengths = np.tile([0, 1, 1], 10), np.arange(30, dtype=np.int32)
     first, again, other = (
-        contrastive_batches(labels, lengths, 6, 20, np.random.default_rng(seed)) for seed in (1, 1, 2)
+        contrastive_batches(labels, lengths, 6, 8, 20, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
     assert [batch.tolist() for batch in first] == [batch.tolist() for batch in again]
     assert [batch.tolist() for batch in first] != [batch.tolist() for batch in other]

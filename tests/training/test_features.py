@@ -15,6 +15,7 @@ from texts import Texts
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Cache
 from progressive_tf.training import features as features_module
+from progressive_tf.training.class_space import ClassSpace
 from progressive_tf.training.features import Features
 
 ROWS = 70
@@ -28,7 +29,7 @@ def features(network: Any, tmp_path: Path) -> Features:
     return Features(
         network,
         {"main": Texts(texts), "other": Texts(others)},  # type: ignore[dict-item]
-        {"main": labels, "other": other_labels},
+        ClassSpace(tiny.LABELS, (2,), {"main": labels, "other": other_labels}),
         quiet(),
         tmp_path / "prefix",
     )
@@ -120,7 +121,9 @@ def test_a_later_stage_reads_what_an_earlier_one_has_stored(
     assert "30 of 40 were there" in said(features)
     texts, labels = tiny.sentences(ROWS)
     source: Any = {"same": Texts(texts)}
-    trial = Features(make_network(), source, {"same": labels}, quiet(), tmp_path / "prefix")
+    trial = Features(
+        make_network(), source, ClassSpace(tiny.LABELS, (2,), {"same": labels}), quiet(), tmp_path / "prefix"
+    )
     same = trial.examples("same", np.arange(40), 2, FLOAT16, epochs=1)
     assert "40 of 40 were there" in said(trial)
     rows = np.arange(40)

@@ -10,6 +10,7 @@ import fitting
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
 
 from progressive_tf.adaptation.catalogue import adapt
@@ -20,6 +21,7 @@ from progressive_tf.training.backup import Backup
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
 from progressive_tf.training.checkpoint import weights_sha256
+from progressive_tf.training.class_space import ClassSpace
 from progressive_tf.training.examples import training_dataset
 from progressive_tf.training.features import Features
 from progressive_tf.training.fit import Fitted
@@ -116,7 +118,7 @@ def test_best_weights_are_restored_also_after_the_last_epoch(
     assert kept.phase_finished
     for weight in network.named_weights():
         np.testing.assert_array_equal(weight.variable.numpy(), kept.best[weight.name])
-    features = Features(network, {}, {}, fitting.quiet(), tmp_path)
+    features = Features(network, {}, ClassSpace(tiny.LABELS, (2,), {}), fitting.quiet(), tmp_path)
     validation = examples.take(np.arange(fitting.TRAIN, len(examples.rows)))
     probabilities = features.probabilities(validation)
     loss = -np.log(probabilities[np.arange(len(validation.labels)), validation.labels]).mean()

@@ -42,9 +42,9 @@ class CountingDisplay(Display):
 
 def counts(examples: Any, tokens: int) -> set[int]:
     """Returns the numbers of batches that some shuffled orders give."""
-    lengths = examples.take(np.arange(TRAIN)).tokens.lengths(np.arange(TRAIN))
+    lengths = examples.take(np.arange(TRAIN)).lengths
     budget = TokenBudget(tokens=tokens)
-    return {len(training_batches(lengths, budget, np.random.default_rng(seed))) for seed in range(20)}
+    return {len(training_batches(lengths, budget, 8, np.random.default_rng(seed))) for seed in range(20)}
 
 
 def test_a_schedule_ends_with_the_last_batch_of_a_first_epoch_of_token_budgets(

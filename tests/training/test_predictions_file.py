@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +34,7 @@ class Source:
         self.name = name
         self.rows = np.arange(count) + 2
 
-    def texts(self, indices: np.ndarray) -> list[str]:
+    def descriptions(self, indices: np.ndarray) -> list[str]:
         return [f'{self.name}, "row" {index}\n' for index in indices]
 
 
@@ -75,7 +76,7 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(predictions_file, "CHUNK_ROWS", chunk)
     path = tmp_path / "predictions.parquet"
     save_predictions(path, EXAMPLE, DATA)
-    assert_same(load_predictions(path), EXAMPLE)
+    assert_same(load_predictions(path, DATA.labels), EXAMPLE)
     # Gate rows of three slices and the two test rows of the first, none of them together with another slice's.
     assert pq.read_metadata(path).num_row_groups == sum(-(-rows // chunk) for rows in (3, 1, 1, 2))
 
@@ -85,7 +86,7 @@ def test_slices_are_found_however_their_rows_lie_in_the_file(tmp_path: Path) -> 
     table = pq.read_table(tmp_path / "file")
     # Rows 0 to 2 are slice one, 3 is two, 4 is short, 5 and 6 are test rows.
     pq.write_table(table.take([0, 3, 5, 1, 4, 6, 2]), tmp_path / "mixed", row_group_size=3)
-    read = load_predictions(tmp_path / "mixed")
+    read = load_predictions(tmp_path / "mixed", DATA.labels)
     assert list(read.predictions) == [("gate", "one"), ("gate", "two"), ("test", "one"), ("gate", "short")]
     assert_same(Scored(*({key: of[key] for key in EXAMPLE.rows} for of in (read.predictions, read.rows))), EXAMPLE)
 
@@ -94,7 +95,7 @@ def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_
     save_predictions(tmp_path / "file", EXAMPLE, DATA)
     table = pq.read_table(tmp_path / "file")
     pq.write_table(table.drop_columns(["text", "row", "predicted"]), tmp_path / "bare")
-    assert_same(load_predictions(tmp_path / "bare"), EXAMPLE)
+    assert_same(load_predictions(tmp_path / "bare", DATA.labels), EXAMPLE)
     pq.write_table(table.select(["part", "slice", "source", "index"]), tmp_path / "keys")
     assert not missing_keys(tmp_path / "keys", dict(EXAMPLE.rows))
 
@@ -103,7 +104,7 @@ def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_
 def test_nothing_to_save_is_nothing_to_load(tmp_path: Path, slices: dict[Any, Any]) -> None:
     none = {key: Predictions(LABELS, np.zeros(0, np.int32), np.zeros((0, 3))) for key in slices}
     save_predictions(tmp_path / "file", Scored(none, slices), DATA)
-    assert_same(load_predictions(tmp_path / "file"), Scored({}, {}))
+    assert_same(load_predictions(tmp_path / "file", DATA.labels), Scored({}, {}))
     assert not missing_keys(tmp_path / "file", slices)
 
 
@@ -168,6 +169,15 @@ def test_gate_rows_are_wanted_of_every_slice_and_test_rows_of_those_that_have_so
     wanted = wanted_rows(data)
     assert set(wanted) == {("gate", "one"), ("test", "one"), ("gate", "named")}
     assert wanted["gate", "one"][1].tolist() == [1, 2]
+
+
+def test_classes_that_came_later_have_no_probability(tmp_path: Path) -> None:
+    early = Scored({key: replace(each, known=3) for key, each in EXAMPLE.predictions.items()}, EXAMPLE.rows)
+    save_predictions(tmp_path / "file", early, DATA)
+    for predictions in load_predictions(tmp_path / "file", (*LABELS, "d")).predictions.values():
+        assert predictions.labels == (*LABELS, "d")
+        assert not predictions.probabilities[:, 3].any()
+        assert predictions.known == 3
 
 
 def test_rules_see_current_all_and_each_slice_by_its_name() -> None:

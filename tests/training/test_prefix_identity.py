@@ -13,7 +13,7 @@ import tiny
 import progressive_tf.adaptation
 import progressive_tf.models
 from progressive_tf.models.bert import build
-from progressive_tf.plan.schema import Model
+from progressive_tf.plan.networks import Bert
 from progressive_tf.training.prefix import identity
 from progressive_tf.training.prefix.identity import prefix_identity, prefix_sha256, storing_pays
 from progressive_tf.training.prefix.summary import PrefixUse
@@ -39,7 +39,7 @@ def test_everything_the_outputs_depend_on_changes_the_name(
     def other_model(**changes: Any) -> Any:
         given: dict[str, Any] = {"max_length": 16, "config": tiny.CONFIG} | changes
         return build(
-            Model(builder="bert", weights=None, vocabulary="vocab.txt", **given), tiny.LABELS, "mean", 3, tmp_path
+            Bert(builder="bert", weights=None, vocabulary="vocab.txt", **given), tiny.LABELS, "mean", 3, tmp_path
         )
 
     network = make_network()
@@ -49,10 +49,13 @@ def test_everything_the_outputs_depend_on_changes_the_name(
     names.append(prefix_sha256(other_model(max_length=12), 2, "float16"))
     names.append(prefix_sha256(other_model(config={**tiny.CONFIG, "num_attention_heads": 4}), 2, "float16"))
     names.append(prefix_sha256(other_model(config={**tiny.CONFIG, "hidden_act": "relu"}), 2, "float16"))
-    for constant in ("FIXED_BATCH_SIZE", "BUCKET_WIDTH", "FORMAT"):
+    for constant in ("FIXED_BATCH_SIZE", "FORMAT"):
         with monkeypatch.context() as patch:
             patch.setattr(identity, constant, 4)
             names.append(prefix_sha256(network, 2, "float16"))
+    with monkeypatch.context() as patch:
+        patch.setattr(network.preprocess, "bucket_width", 4)
+        names.append(prefix_sha256(network, 2, "float16"))
     for function in ("_device", "_code_sha256"):
         with monkeypatch.context() as patch:
             patch.setattr(identity, function, lambda: "another")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefixes import LIMIT, ROWS, Prefixes, counted, make_prefixes, same_state, shards
 
-from progressive_tf.data.tokens import TokenStore
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.training.prefix import outputs as outputs_module
 from progressive_tf.training.prefix.folder import CacheFolder
 from progressive_tf.training.prefix.outputs import PrefixOutputs
@@ -68,14 +68,14 @@ def test_a_hit_a_miss_a_deleted_and_no_cache_give_the_same_bits(tmp_path: Path, 
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("depth", [1, 3])
 def test_outputs_are_those_of_the_blocks(tmp_path: Path, prefixes: Prefixes, depth: int, stored: bool) -> None:
-    network, tokens = prefixes.network, prefixes.tokens
+    network, inputs = prefixes.network, prefixes.inputs
     prefix = prefixes.outputs(tmp_path if stored else None, depth)
     rows = np.array([7, 3, 60, 7])
     prefix.add(rows, LIMIT)
     state = prefix.state(rows, 16)
     for position, row in enumerate(rows):
-        ids = tokens.token_ids(int(row))
-        alone = {"input_ids": ids[np.newaxis].astype(np.int32), "mask": np.ones((1, len(ids)), np.float32)}
+        ids = inputs.row(int(row))
+        alone = {"inputs": ids[np.newaxis].astype(np.int32), "mask": np.ones((1, len(ids)), np.float32)}
         hidden = network.run_blocks(alone, 0, depth)["hidden"][0]
         np.testing.assert_allclose(state["hidden"][position, : len(ids)], hidden, atol=1e-5)
         assert not state["hidden"][position, len(ids) :].any()
@@ -99,7 +99,7 @@ def test_equal_texts_share_their_outputs_in_one_source_and_between_sources(tmp_p
     texts, _ = tiny.sentences(4)
     texts = [*texts, texts[0], texts[2]]
     preprocess = prefixes.network.preprocess
-    others = TokenStore(6, lambda rows: [texts[row] for row in rows], preprocess.token_ids, len(tiny.VOCABULARY))
+    others = InputStore(6, lambda rows: [texts[row] for row in rows], preprocess)
     others.add(np.arange(6))
     one = Prefixes(prefixes.network, others).outputs(tmp_path)
     with counted(one) as computed:
@@ -198,7 +198,7 @@ def test_outputs_that_are_longer_than_their_tokens_keep_their_length(
     for prefix in (prefixes.outputs(tmp_path), prefixes.outputs(None), prefixes.outputs(tmp_path)):
         prefix.add(np.array([4, 9]), LIMIT)
         state = prefix.state(np.array([9, 4]), 16)
-        lengths = prefixes.tokens.lengths(np.array([9, 4])) + 2
+        lengths = prefixes.inputs.lengths(np.array([9, 4])) + 2
         assert state["hidden"].shape == (2, 18, network.width)
         assert state["mask"].sum(axis=1).tolist() == lengths.tolist()
         assert (state["hidden"][:, :2] == 1).all()

@@ -15,9 +15,10 @@ from fitting import SEED, TRAIN, fit, quiet, same, stage, values
 from texts import Texts
 
 from progressive_tf.data.batching import training_batches
-from progressive_tf.data.tokens import token_state
+from progressive_tf.data.inputs import input_state
 from progressive_tf.plan.methods import Cache
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.class_space import ClassSpace
 from progressive_tf.training.features import Features
 from progressive_tf.training.random_state import reset_random_layers
 
@@ -45,8 +46,8 @@ def plain_keras(network: Any, examples: Any) -> None:
     seed = derive_seed(SEED, "shuffle", "one", 0)
     rows = np.arange(TRAIN)
     reset_random_layers(network, SEED, "one", 0)
-    for batch in training_batches(examples.tokens.lengths(rows), BATCH_SIZE, np.random.default_rng(seed)):
-        state = token_state(examples.tokens, batch, -(-int(examples.tokens.lengths(batch).max()) // 8) * 8)
+    for batch in training_batches(examples.inputs.lengths(rows), BATCH_SIZE, 8, np.random.default_rng(seed)):
+        state = input_state(examples.inputs, batch, -(-int(examples.inputs.lengths(batch).max()) // 8) * 8)
         with tf.GradientTape() as tape:
             for block in frozen:
                 state = block(state, training=False)
@@ -106,7 +107,9 @@ def test_the_type_changes_at_most_two_answers_in_a_thousand(
         network = make_network()
         fit(network, settings(dtype, 6), make_examples(network, 340, DEPTH, dtype), tmp_path / dtype, train=300)
         source: Any = {"main": Texts(texts)}
-        features = Features(network, source, {"main": labels}, quiet(), tmp_path / "prefix")
+        features = Features(
+            network, source, ClassSpace(tiny.LABELS, (2,), {"main": labels}), quiet(), tmp_path / "prefix"
+        )
         examples = features.examples("main", np.arange(count), DEPTH, Cache(dtype=dtype))
         accuracies.append((features.probabilities(examples).argmax(axis=1) == labels).sum())
     assert accuracies[1] > 0.6 * count, "a network that has learnt nothing shows nothing"

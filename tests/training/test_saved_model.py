@@ -16,7 +16,7 @@ from fitting import same, values
 
 from progressive_tf.errors import InputError
 from progressive_tf.models.bert import build
-from progressive_tf.plan.schema import Model
+from progressive_tf.plan.networks import Bert
 from progressive_tf.training.saved_model import export_saved_model, predict_exported, read_exported_weights
 
 TEXTS = ["good thinga thingb", "", "bad thingc!", "Ünknown [SEP] 好 thinga\u200b", "poor " * 40]
@@ -83,7 +83,7 @@ def test_exported_weights_can_be_read_back(network: Any, make_network: Callable[
 @pytest.mark.parametrize("changes", [{"num_hidden_layers": 1}, {"num_hidden_layers": 3}, {"intermediate_size": 12}])
 def test_weights_of_another_architecture_are_refused(exported: Path, tmp_path: Path, changes: dict[str, int]) -> None:
     config = tiny.CONFIG | changes
-    model = Model(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=config)
+    model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=config)
     other = build(model, tiny.LABELS, "mean", 3, tmp_path)
     before = values(other)
     with pytest.raises(InputError, match=r"start: version 1 has another architecture .*or set start: pretrained"):

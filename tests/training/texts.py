@@ -17,5 +17,5 @@ class Texts:
     def rows(self) -> np.ndarray:
         return np.arange(len(self.values))
 
-    def texts(self, indices: np.ndarray) -> list[str]:
+    def inputs(self, indices: np.ndarray) -> list[str]:
         return [self.values[index] for index in indices]

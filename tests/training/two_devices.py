@@ -28,7 +28,7 @@ from releasing import Place, small_plan, stage_folder  # noqa: E402
 
 from progressive_tf.models import bert  # noqa: E402
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision  # noqa: E402
-from progressive_tf.plan.schema import Model  # noqa: E402
+from progressive_tf.plan.networks import Bert  # noqa: E402
 from progressive_tf.registry.store import Registry  # noqa: E402
 from progressive_tf.training import hardware  # noqa: E402
 from progressive_tf.training.saved_model import predict_exported  # noqa: E402
@@ -73,7 +73,7 @@ def train(
     """Returns weights and what `fit` returned; a fit in the same folder goes on where it was stopped."""
     found = hardware.prepare(settings.precision, distribute)
     assert found.replicas == (2 if distribute == "mirrored" else 1)
-    model = Model(
+    model = Bert(
         builder="bert",
         weights=None,
         vocabulary="vocab.txt",

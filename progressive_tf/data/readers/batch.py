@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import pyarrow
 
 from progressive_tf.data.problems import Problems
@@ -25,7 +26,7 @@ class Batch:
     Attributes:
         rows: number of each row in its file, the first data row being 1.
         lines: number of the line on which each row ends; the same as `rows` where a row is a line.
-        texts: what stands in the text column; anything, checked later.
+        inputs: what stands in the text column, anything, checked later; or vectors, float32 [rows, width].
         labels: what stands in the label column; anything, checked later.
         columns: the further columns as they are kept for queries; for JSON lines one column of objects.
         kind: how `columns` are to be read: "text" (types are inferred), "json" (one object a row), "native".
@@ -34,7 +35,7 @@ class Batch:
 
     rows: list[int]
     lines: list[int]
-    texts: list[Any]
+    inputs: list[Any] | np.ndarray
     labels: list[Any]
     columns: dict[str, pyarrow.Array]
     kind: ColumnKind
@@ -52,7 +53,9 @@ class Batch:
             self,
             rows=[self.rows[position] for position in positions],
             lines=[self.lines[position] for position in positions],
-            texts=[self.texts[position] for position in positions],
+            inputs=self.inputs[positions]
+            if isinstance(self.inputs, np.ndarray)
+            else [self.inputs[position] for position in positions],
             labels=[self.labels[position] for position in positions],
             columns={name: column.take(taken) for name, column in self.columns.items()},
         )

@@ -111,7 +111,7 @@ def _batch(pending: list[tuple[int, int, list[str]]], names: list[str], text: in
     return Batch(
         rows=[row for row, _, _ in pending],
         lines=[line for _, line, _ in pending],
-        texts=list(columns[text]),
+        inputs=list(columns[text]),
         labels=list(columns[label]),
         columns={
             name: pyarrow.array(column, pyarrow.large_string())

@@ -70,7 +70,7 @@ def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str, label: str
     return Batch(
         rows=[row for row, _, _ in pending],
         lines=[line for _, line, _ in pending],
-        texts=[value[text] for _, _, value in pending],
+        inputs=[value[text] for _, _, value in pending],
         labels=[value[label] for _, _, value in pending],
         columns={OBJECT_COLUMN: pyarrow.array([json.dumps(other) for other in others], pyarrow.large_string())},
         kind="json",

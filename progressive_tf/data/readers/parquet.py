@@ -34,13 +34,15 @@ def _batch(table: Any, first: int, text: str, label: str, problems: Problems) ->
     batch = Batch(
         rows=rows,
         lines=rows,
-        texts=_values(table.column(text), first, problems),
+        inputs=_values(table.column(text), first, problems),
         labels=_values(table.column(label), first, problems),
         columns={name: _plain(table.column(name)) for name in table.schema.names if name not in (text, label)},
         kind="native",
     )
     readable = [
-        position for position, pair in enumerate(zip(batch.texts, batch.labels, strict=True)) if _UNREADABLE not in pair
+        position
+        for position, pair in enumerate(zip(batch.inputs, batch.labels, strict=True))
+        if _UNREADABLE not in pair
     ]
     return batch if len(readable) == len(rows) else batch.only(readable)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 import progressive_tf.adaptation
 import progressive_tf.models
-from progressive_tf.data.batching import BUCKET_WIDTH, FIXED_BATCH_SIZE
+from progressive_tf.data.batching import FIXED_BATCH_SIZE
 from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.training.checkpoint import weights_sha256
@@ -23,7 +23,7 @@ FORMAT = 1
 def prefix_identity(network: BlockModel, depth: int, dtype: str) -> dict[str, Any]:
     """Returns everything that the outputs of the first `depth` blocks depend on beside the example, JSON-like.
 
-    Two prefixes with the same identity give the same bits for the same token ids. The last digits differ between
+    Two prefixes with the same identity give the same bits for the same inputs. The last digits differ between
     TensorFlow's versions, kinds of device, batch sizes and ways to write the same formula, so these belong to it.
     """
     return {
@@ -36,7 +36,7 @@ def prefix_identity(network: BlockModel, depth: int, dtype: str) -> dict[str, An
         "dtype": dtype,
         "compute_dtypes": [block.compute_dtype for block in network.blocks[:depth]],
         "batch_size": FIXED_BATCH_SIZE,
-        "bucket_width": BUCKET_WIDTH,
+        "bucket_width": network.preprocess.bucket_width,
         "code": _code_sha256(),
         "packages": {name: version(name) for name in ("tensorflow", "transformers")},
         "device": _device(),

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
+from progressive_tf.data.inputs import InputStore, input_state
 from progressive_tf.data.ragged import padded, ranges
-from progressive_tf.data.tokens import TokenStore, token_state
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.training.prefix.shard import KEY, Shard, example_key
 from progressive_tf.training.prefix.store import SHARD_BYTES, Found, PrefixStore
@@ -50,25 +50,25 @@ class PrefixOutputs:
 
     Args:
         network: whose leading blocks run, in inference mode; their weights must not change afterwards.
-        tokens: token ids of the rows; each row is added there first.
+        inputs: the encoded rows; each row is added there first.
         depth: how many blocks, at least 1.
         dtype: "float16" or "float32", what outputs are rounded to.
         store: where they are kept, or None to compute them whenever they are needed.
     """
 
     def __init__(
-        self, network: BlockModel, tokens: TokenStore, depth: int, dtype: str, store: PrefixStore | None = None
+        self, network: BlockModel, inputs: InputStore, depth: int, dtype: str, store: PrefixStore | None = None
     ) -> None:
         self.depth = depth
         self.width = network.width
-        self._tokens = tokens
+        self._inputs = inputs
         self._dtype = np.dtype(dtype)
         self._store = store
         self._added = network.added_positions(depth)
         self._shards: list[Shard] = []
-        self._shard_of = np.full(tokens.rows, NOT_STORED, np.int32)
-        self._starts = np.zeros(tokens.rows, np.int64)
-        self._lengths = np.zeros(tokens.rows, np.int32)
+        self._shard_of = np.full(inputs.rows, NOT_STORED, np.int32)
+        self._starts = np.zeros(inputs.rows, np.int64)
+        self._lengths = np.zeros(inputs.rows, np.int32)
         self._shard_bytes = 0
         self._resident = resident_file_bytes()
 
@@ -79,12 +79,7 @@ class PrefixOutputs:
         self._run = tf.function(
             run,
             autograph=False,
-            input_signature=[
-                {
-                    "input_ids": tf.TensorSpec([FIXED_BATCH_SIZE, None], tf.int32),
-                    "mask": tf.TensorSpec([FIXED_BATCH_SIZE, None], tf.float32),
-                }
-            ],
+            input_signature=[network.preprocess.state_spec(FIXED_BATCH_SIZE)],
         )
 
     def missing(self, rows: np.ndarray, advance: Callable[[int], None] = lambda rows: None) -> np.ndarray:
@@ -144,7 +139,7 @@ class PrefixOutputs:
 
     def estimated_bytes(self, rows: np.ndarray) -> int:
         """Returns how much the outputs of these rows take."""
-        positions = int(self._tokens.lengths(rows).sum()) + self._added * len(rows)
+        positions = int(self._inputs.lengths(rows).sum()) + self._added * len(rows)
         return positions * self.width * self._dtype.itemsize
 
     def state(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
@@ -155,7 +150,7 @@ class PrefixOutputs:
         """Yields each batch's state: `hidden` float32 [batch, length, width] and `mask` float32 [batch, length].
 
         Args:
-            batches: rows and the length that their tokens are padded to; what the blocks add to it is added here.
+            batches: rows and the length that they are padded to; what the blocks add to it is added here.
         """
         for window in self._windows(batches):
             rows = np.unique(np.concatenate([rows for rows, _ in window]))
@@ -229,10 +224,10 @@ class PrefixOutputs:
 
     def _compute(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Yields (positions into `rows`, their outputs' lengths, the outputs one after the other) by fixed batches."""
-        for positions, length in fixed_batches(self._tokens.lengths(rows)):
+        for positions, length in fixed_batches(self._inputs.lengths(rows), self._inputs.bucket_width):
             batch = rows[positions]
             filled = np.concatenate([batch, np.repeat(batch[:1], FIXED_BATCH_SIZE - len(batch))])
-            hidden, mask = self._run(token_state(self._tokens, filled, length))
+            hidden, mask = self._run(input_state(self._inputs, filled, length))
             inside = mask.numpy()[: len(batch)] > 0
             yield positions, inside.sum(axis=1), hidden.numpy()[: len(batch)][inside].astype(self._dtype)
 
@@ -249,7 +244,7 @@ class PrefixOutputs:
         self._shard_of[rows[chosen]] = len(self._shards) - 1
 
     def _keys(self, rows: np.ndarray) -> np.ndarray:
-        keys = b"".join(example_key(self._tokens.token_ids(int(row))) for row in rows)
+        keys = b"".join(example_key(self._inputs.row(int(row))) for row in rows)
         return np.frombuffer(keys, KEY)
 
 

@@ -100,9 +100,9 @@ class Shard:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def example_key(token_ids: np.ndarray) -> bytes:
-    """Returns the key of an example: 16 bytes that depend on its token ids and on nothing else."""
-    return hashlib.blake2b(token_ids.astype("<i4").tobytes(), digest_size=KEY.itemsize).digest()
+def example_key(positions: np.ndarray) -> bytes:
+    """Returns the key of an example: 16 bytes that depend on its encoded input and on nothing else."""
+    return hashlib.blake2b(positions.tobytes(), digest_size=KEY.itemsize).digest()
 
 
 def write_shard(folder: Path, prefix: str, keys: np.ndarray, lengths: np.ndarray, values: np.ndarray) -> Path:

@@ -1,0 +1,104 @@
+"""Encoded inputs of a source's rows, computed once and kept without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from progressive_tf.data.ragged import padded, ranges
+
+ROWS_AT_ONCE = 2048
+
+
+class Encoder(Protocol):
+    """What turns raw inputs into sequences of positions, such as the token ids of a text.
+
+    Attributes:
+        position_shape: of what stands at one position; () for an id.
+        kept_type: what positions are kept as.
+        input_type: what the network takes them as.
+        bucket_width: batches are padded to a multiple of so many positions.
+    """
+
+    position_shape: tuple[int, ...]
+    kept_type: np.dtype
+    input_type: np.dtype
+    bucket_width: int
+
+    def encode(self, raw: Any) -> list[np.ndarray]:
+        """Returns the positions of each raw input, [length, *position_shape]."""
+        ...
+
+
+class InputStore:
+    """The encoded rows of a source, and twelve bytes more for each.
+
+    Args:
+        rows: how many rows the source has.
+        read: row indices → raw inputs.
+        encoder: encodes them.
+    """
+
+    def __init__(self, rows: int, read: Callable[[np.ndarray], Any], encoder: Encoder) -> None:
+        self._read = read
+        self._encoder = encoder
+        self._lengths = np.zeros(rows, np.int32)
+        self._starts = np.zeros(rows, np.int64)
+        self._values = np.empty((0, *encoder.position_shape), encoder.kept_type)
+
+    def add(self, indices: np.ndarray, advance: Callable[[int], None] = lambda rows: None) -> None:
+        """Encodes those of the rows that are not there yet; `advance` is told of every batch of rows done."""
+        missing = np.unique(indices[self._lengths[indices] == 0])
+        parts = [self._values]
+        used = len(self._values)
+        for begin in range(0, len(missing), ROWS_AT_ONCE):
+            rows = missing[begin : begin + ROWS_AT_ONCE]
+            encoded = self._encoder.encode(self._read(rows))
+            lengths = np.array([len(positions) for positions in encoded])
+            self._starts[rows] = used + np.cumsum(lengths) - lengths
+            self._lengths[rows] = lengths
+            used += int(lengths.sum())
+            parts.append(np.concatenate(encoded).astype(self._values.dtype))
+            advance(len(rows))
+        self._values = np.concatenate(parts)
+
+    def lengths(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the number of positions of each row, int32; rows must have been added."""
+        return self._lengths[indices]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the source has."""
+        return len(self._lengths)
+
+    @property
+    def bucket_width(self) -> int:
+        """Batches are padded to a multiple of so many positions."""
+        return self._encoder.bucket_width
+
+    @property
+    def position_shape(self) -> tuple[int, ...]:
+        """The shape of what stands at one position."""
+        return self._encoder.position_shape
+
+    @property
+    def input_type(self) -> np.dtype:
+        """What the network takes positions as."""
+        return self._encoder.input_type
+
+    def row(self, index: int) -> np.ndarray:
+        """Returns one row's positions as the network takes them, [length, *position_shape]."""
+        start = self._starts[index]
+        return self._values[start : start + self._lengths[index]].astype(self.input_type)
+
+    def flat(self, indices: np.ndarray) -> np.ndarray:
+        """Returns the positions of several rows, one after the other."""
+        return self._values[ranges(self._starts[indices], self._lengths[indices])]
+
+
+def input_state(inputs: InputStore, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    """Returns `inputs` [batch, length, *position_shape] and `mask` float32 [batch, length], padded with zeros."""
+    values, mask = padded(inputs.flat(rows), inputs.lengths(rows), length, inputs.input_type)
+    return {"inputs": values, "mask": mask}

@@ -1,0 +1,76 @@
+"""Images of digits as rows of pixels: compressed lines of numbers, the digit last."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+
+from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, Reader
+from progressive_tf.errors import InputError, unknown_name
+
+LABEL, PARITY = "label", "parity"
+PARITIES = ("even", "odd")
+
+
+def pixel_rows_reader(pixels: int, maximum: int) -> Reader:
+    """Returns a reader of rows of pixels, with the columns "label" (the digit) and "parity" ("even" or "odd").
+
+    Args:
+        pixels: how many a row has.
+        maximum: value of a white pixel; pixels are divided by it, so that they lie in [0, 1].
+    """
+    return partial(_read, pixels=pixels, maximum=maximum)
+
+
+def _read(path: Path, text: str, label: str, problems: Problems, *, pixels: int, maximum: int) -> Iterator[Batch]:
+    if label not in (LABEL, PARITY):
+        raise InputError(f"{problems.file}: {unknown_name('column', label, (LABEL, PARITY))}")
+    rows: list[int] = []
+    values: list[list[float]] = []
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as stream:
+            for row, line in enumerate(stream, start=1):
+                numbers = _numbers(line, pixels, maximum)
+                if numbers is None:
+                    advice = f"a row is {pixels} pixels from 0 to {maximum} and a digit"
+                    problems.add("no row of pixels and a digit", row, row, shorten(line.strip(), 40), advice=advice)
+                    continue
+                rows.append(row)
+                values.append(numbers)
+                if len(rows) == BATCH_ROWS:
+                    yield _batch(rows, values, maximum, label)
+                    rows, values = [], []
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{problems.file}: cannot be read as compressed rows of numbers: {error}") from None
+    if rows:
+        yield _batch(rows, values, maximum, label)
+
+
+def _numbers(line: str, pixels: int, maximum: int) -> list[float] | None:
+    try:
+        numbers = [float(field) for field in line.split(",")]
+    except ValueError:
+        return None
+    fits = len(numbers) == pixels + 1 and all(0 <= number <= maximum for number in numbers[:-1])
+    return numbers if fits and numbers[-1] in range(10) else None
+
+
+def _batch(rows: list[int], values: list[list[float]], maximum: int, label: str) -> Batch:
+    table = np.array(values, np.float32)
+    digits = table[:, -1].astype(int)
+    named = {LABEL: [str(digit) for digit in digits], PARITY: [PARITIES[digit % 2] for digit in digits]}
+    return Batch(
+        rows=rows,
+        lines=rows,
+        inputs=np.ascontiguousarray(table[:, :-1] / np.float32(maximum)),
+        labels=named[label],
+        columns={name: pyarrow.array(column) for name, column in named.items() if name != label},
+        kind="text",
+    )

@@ -1,0 +1,79 @@
+"""A multilayer perceptron as blocks: one dense layer each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.dropout import dropout
+from progressive_tf.models.projection import Block, Projection
+from progressive_tf.models.vector_preprocessing import VectorPreprocessing
+from progressive_tf.plan.networks import Mlp
+from progressive_tf.seeds import derive_seed
+
+
+class DenseBlock(Block):
+    """A dense layer, ReLU and dropout.
+
+    Args:
+        index: its number, from 0.
+        width: numbers that come in.
+        units: numbers that go out.
+        rate: share of them dropped in training, in [0, 1).
+        seed: initialises the kernel (Glorot & Bengio 2010).
+    """
+
+    def __init__(self, index: int, width: int, units: int, rate: float, seed: int) -> None:
+        super().__init__(name=f"dense_{index}")
+        initializer = tf.keras.initializers.GlorotUniform(seed=derive_seed(seed, self.name))
+        dense = tf.keras.layers.Dense(units, kernel_initializer=initializer, name="dense")
+        dense.build([None, width])
+        self.dropout = tf.keras.layers.Dropout(rate)
+        self.projection = Projection("dense", dense)
+        self.roles = {"dense": (self.projection,)}
+        self.sublayer_outputs = (self.projection,)
+
+    def call(self, state: State, training: bool = False) -> State:
+        """Returns the state with `hidden` float [batch, 1, units]."""
+        before = state["hidden"] if "hidden" in state else state["inputs"]
+        rows = tf.nn.relu(self.projection(tf.reshape(before, [-1, before.shape[-1]]), training=training))
+        hidden = tf.reshape(dropout(self.dropout, rows, training), [-1, before.shape[1] or 1, rows.shape[-1]])
+        return {"hidden": hidden, "mask": state["mask"]}
+
+
+def build(
+    model: Mlp, labels: Sequence[str], pooling: str, seed: int, folder: Path, input_width: int | None = None
+) -> BlockModel:
+    """Returns a multilayer perceptron with a classification head.
+
+    Args:
+        model: the plan's model section.
+        labels: class names in the order of the logits.
+        pooling: "mean"; there is only one position.
+        seed: the plan's seed; initialises every layer.
+        folder: where relative paths start from; nothing is read.
+        input_width: numbers in a row of the data.
+
+    Raises:
+        ValueError: no width.
+    """
+    if input_width is None:
+        raise ValueError("input_width: the numbers in a row expected; got None")
+    tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))
+    widths = [input_width] + [model.units] * model.layers
+    initial = derive_seed(seed, "initialisation", "dense")
+    blocks = [DenseBlock(index, width, model.units, model.dropout, initial) for index, width in enumerate(widths[:-1])]
+    head = ClassificationHead(
+        classes=len(labels),
+        width=model.units,
+        dropout=model.dropout,
+        seed=derive_seed(seed, "initialisation", "head"),
+    )
+    return BlockModel(
+        VectorPreprocessing(input_width), blocks, head, labels, model.units, json.dumps({"activation": "relu"})
+    )

@@ -1,0 +1,50 @@
+"""What every network does with raw inputs, inside the graph and ahead of training."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+class Preprocessing(tf.keras.layers.Layer):
+    """Raw inputs [batch] → the first state.
+
+    That is `inputs` [batch, length, *position_shape] and `mask` float32 [batch, length].
+
+    Attributes:
+        settings: what the first state of a raw input depends on, as JSON text.
+        raw: the signature of raw inputs; its name is that of the exported model's argument.
+        position_shape: of what stands at one position of `inputs`; () for an id.
+        kept_type: what positions are kept as in memory.
+        input_type: the type of `inputs`.
+        bucket_width: batches are padded to a multiple of so many positions.
+    """
+
+    settings: str
+    raw: tf.TensorSpec
+    position_shape: tuple[int, ...]
+    kept_type: np.dtype
+    input_type: np.dtype
+    bucket_width: int
+
+    @abstractmethod
+    def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the first state for a batch of raw inputs."""
+
+    @abstractmethod
+    def encode(self, raw: Any) -> list[np.ndarray]:
+        """Returns the same for each raw input without padding, [length, *position_shape]."""
+
+    @abstractmethod
+    def tensor(self, raw: Any) -> tf.Tensor:
+        """Returns raw inputs, as a source gives them, as `raw` describes them."""
+
+    def state_spec(self, batch: int | None = None) -> dict[str, tf.TensorSpec]:
+        """Returns the signature of the first state, the length left open."""
+        return {
+            "inputs": tf.TensorSpec([batch, None, *self.position_shape], self.input_type),
+            "mask": tf.TensorSpec([batch, None], tf.float32),
+        }

@@ -1,0 +1,52 @@
+"""What a plan may say about its network: one class for each builder."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from progressive_tf.plan.methods import Strict
+
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Bert(Strict):
+    """A BERT encoder for texts.
+
+    `weights` is an asset's name, a local folder, a hub id, or null for random weights, which need `config` (fields
+    of transformers' BertConfig) and `vocabulary` (a WordPiece vocabulary file, one token a line).
+    """
+
+    task: ClassVar[str] = "text-classification"
+
+    builder: Literal["bert"]
+    weights: Text | None
+    max_length: int = Field(default=128, ge=3, le=512)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    config: dict[str, int | float | str | bool] | None = None
+    vocabulary: Text | None = None
+
+    @model_validator(mode="after")
+    def _random_weights_are_described(self) -> Bert:
+        described = self.config is not None and self.vocabulary is not None
+        if self.weights is None and not described:
+            raise ValueError("weights: null needs `config` and `vocabulary`; give them, or name weights")
+        if self.weights is not None and (self.config is not None or self.vocabulary is not None):
+            raise ValueError("`config` and `vocabulary` come with the weights; drop them, or set weights: null")
+        return self
+
+
+class Mlp(Strict):
+    """A multilayer perceptron for rows of numbers: `layers` dense layers of `units` with ReLU, from random weights."""
+
+    task: ClassVar[str] = "tabular-classification"
+
+    builder: Literal["mlp"]
+    weights: None = None
+    units: int = Field(default=256, ge=1)
+    layers: int = Field(default=2, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+Network = Annotated[Bert | Mlp, Field(discriminator="builder")]

@@ -1,0 +1,84 @@
+"""What a stage may say about keeping what earlier stages have learnt."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from progressive_tf.plan.methods import Share, Strict
+
+
+class Replay(Strict):
+    """Rows of earlier stages in every batch (Robins 1995).
+
+    How many are kept: `budget` in all, `per_class` of each class, or a `fraction` of them. `reservoir` keeps a uniform
+    sample (Vitter 1985), `balanced` equally many of each class. `ratio` is their share of each batch.
+    """
+
+    budget: Annotated[int, Field(ge=1)] | None = None
+    per_class: Annotated[int, Field(ge=1)] | None = None
+    fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    policy: Literal["reservoir", "balanced"] = "reservoir"
+    ratio: Share = 0.5
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Replay:
+        given = [key for key in ("budget", "per_class", "fraction") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of budget, per_class, fraction; got {' and '.join(given) or 'none'}")
+        return self
+
+
+class Ewc(Strict):
+    """Weights that mattered to earlier stages stay near their values (Kirkpatrick et al. 2017).
+
+    Adds strength / 2 · Σ F (θ − θ*)² to the loss, F the diagonal Fisher information on `samples` rows of each earlier
+    stage: over all classes by their probability (`exact`), for one class drawn from the model (`sampled`), or for the
+    label (`empirical`). With `online`, one F for all earlier stages around the newest weights, each of which weighs
+    `decay` times what the next one does (Schwarz et al. 2018).
+    """
+
+    strength: float = Field(default=100.0, gt=0)
+    fisher: Literal["exact", "empirical", "sampled"] = "exact"
+    samples: int = Field(default=200, ge=1)
+    online: bool = False
+    decay: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _decay_is_for_online(self) -> Ewc:
+        if self.decay != 1.0 and not self.online:
+            raise ValueError("decay: is for online: true; drop it, or set that")
+        return self
+
+
+class Lwf(Strict):
+    """Outputs for the known classes stay near those of the model before the stage (Li & Hoiem 2016)."""
+
+    strength: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=2.0, gt=0)
+
+
+class Distill(Strict):
+    """Outputs follow those of a teacher (Hinton et al. 2015).
+
+    `teacher` is `stable`, a version's number, or the folder of an exported version.
+    """
+
+    teacher: Literal["stable"] | Annotated[int, Field(ge=1)] | Annotated[str, Field(min_length=1)] = "stable"
+    strength: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=2.0, gt=0)
+
+
+class Retention(Strict):
+    """Methods that keep old skills; they add up."""
+
+    replay: Replay | None = None
+    ewc: Ewc | None = None
+    lwf: Lwf | None = None
+    distill: Distill | None = None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of those that are asked for."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)

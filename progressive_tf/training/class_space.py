@@ -1,0 +1,239 @@
+"""The classes of a plan: in which order the network learns them, and which task each belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from progressive_tf.data.source import Source
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.plan.schema import Plan
+
+MOST_SHOWN = 10
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class UsedRows:
+    """The rows of one source that a stage trains on, validates with or is measured on.
+
+    Attributes:
+        stage: its name.
+        source: as named in the plan.
+        rows: int64 indices into it.
+        classes: the classes that the plan names for the stage, in its order, or None.
+        place: of the stage's data in the plan.
+    """
+
+    stage: str
+    source: str
+    rows: np.ndarray
+    classes: tuple[str, ...] | None
+    place: str
+
+
+@dataclass(frozen=True)
+class ClassSpace:
+    """The classes of a plan.
+
+    Attributes:
+        labels: in the order of the network's outputs.
+        known: how many of them the network has outputs for in each stage.
+        codes: source → int32 [rows], indices into `labels`; −1 for a class that no stage has.
+        grow: whether later stages may have more classes.
+        label_tasks: the task of each label; empty unless the plan is task-incremental.
+        task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
+    """
+
+    labels: tuple[str, ...]
+    known: tuple[int, ...]
+    codes: Mapping[str, np.ndarray]
+    grow: bool = False
+    label_tasks: tuple[str, ...] = ()
+    task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks, in the order in which they come."""
+        return tuple(dict.fromkeys(self.label_tasks))
+
+
+def class_space(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    """Returns the classes of a plan, as its scenario has them.
+
+    Args:
+        plan: the plan.
+        sources: by the name the plan gives them.
+        places: source → where the plan names it.
+        used: of each stage, in order.
+
+    Raises:
+        InputError: data that contradicts the scenario; says which rows.
+    """
+    return _SCENARIOS[plan.scenario](plan, sources, places, used)
+
+
+def _data_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    labels = sources[plan.data.source].labels
+    codes = {name: _codes_within(source, labels, places[name], plan.scenario) for name, source in sources.items()}
+    return ClassSpace(labels, (len(labels),) * len(used), codes)
+
+
+def _domain_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    space = _data_incremental(plan, sources, places, used)
+    first = np.unique(space.codes[used[0].source][used[0].rows])
+    for stage in used[1:]:
+        codes = space.codes[stage.source][stage.rows]
+        new = ~np.isin(codes, first)
+        if new.any():
+            label = space.labels[codes[new][0]]
+            raise InputError(
+                f"{stage.place}: {_counted(sources[stage.source], stage.rows[new])} of stage {stage.stage} bring a "
+                f"class that stage {used[0].stage} does not have, such as {label!r}; scenario domain-incremental keeps "
+                f"its classes: take them out, or set scenario: class-incremental"
+            )
+    return space
+
+
+def _class_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    names = {name: np.array(source.labels, object) for name, source in sources.items()}
+    labels, known = _in_order_of_stages(
+        (_classes_of(stage, sources[stage.source], names[stage.source]) for stage in used), used
+    )
+    codes = {name: _positions(names[name], labels)[source.label_codes] for name, source in sources.items()}
+    return ClassSpace(labels, known, codes, grow=True)
+
+
+def _task_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    tasks = (
+        _tasks_by_column(plan.data.task, sources, places, used)
+        if plan.data.task
+        else _tasks_by_stage(plan, sources, used)
+    )
+    names: dict[str, np.ndarray] = {}
+    for name, source in sources.items():
+        plain = np.array(source.labels, object)[source.label_codes]
+        names[name] = np.array([f"{task}/{label}" for task, label in zip(tasks[name], plain, strict=True)], object)
+    labels, known = _in_order_of_stages((_sorted_classes(names[stage.source][stage.rows]) for stage in used), used)
+    label_tasks: dict[str, str] = {}
+    for stage in used:
+        pairs = zip(names[stage.source][stage.rows], tasks[stage.source][stage.rows], strict=True)
+        label_tasks.update(pairs)
+    order = tuple(dict.fromkeys(label_tasks[label] for label in labels))
+    return ClassSpace(
+        labels,
+        known,
+        {name: _positions(each, labels) for name, each in names.items()},
+        True,
+        tuple(label_tasks[label] for label in labels),
+        {name: _positions(each, order) for name, each in tasks.items()},
+    )
+
+
+def _tasks_by_stage(plan: Plan, sources: Mapping[str, Source], used: Sequence[UsedRows]) -> dict[str, np.ndarray]:
+    """Returns the name of the stage that uses each row, an empty text for rows that none uses."""
+    named = [f"data.{key}" for key in ("slices", "validation_sets") if getattr(plan.data, key)]
+    if named:
+        raise InputError(
+            f"{named[0]}: its rows belong to no task; name the column that says the task with data.task, or drop it"
+        )
+    tasks = {name: np.full(len(source), "", object) for name, source in sources.items()}
+    for stage in used:
+        own = tasks[stage.source]
+        taken = own[stage.rows] != ""
+        if taken.any():
+            rows = stage.rows[taken]
+            raise InputError(
+                f"{stage.place}: {_counted(sources[stage.source], rows)} belong to stage {own[rows[0]]} too, and each "
+                f"stage is a task; give the stages other rows or classes, or name the column that says the task with "
+                f"data.task"
+            )
+        own[stage.rows] = stage.stage
+    return tasks
+
+
+def _tasks_by_column(
+    column: str, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> dict[str, np.ndarray]:
+    tasks: dict[str, np.ndarray] = {}
+    for name, source in sources.items():
+        if column not in source.column_names:
+            raise InputError(f"data.task: {source.name}: {unknown_name('column', column, source.column_names)}")
+        tasks[name] = source.columns([column])[column].map(str).to_numpy(object)
+    trained = {task for stage in used for task in np.unique(tasks[stage.source][stage.rows])}
+    stage_sources = {stage.source for stage in used}
+    for name in sources.keys() - stage_sources:
+        unknown = ~np.isin(tasks[name], list(trained))
+        if unknown.any():
+            task = tasks[name][unknown][0]
+            raise InputError(
+                f"{places[name]}: {_counted(sources[name], np.flatnonzero(unknown))} are of a task that no stage has: "
+                f"{unknown_name('task', task, trained)}"
+            )
+    return tasks
+
+
+def _in_order_of_stages(
+    classes: Iterator[Sequence[str]], used: Sequence[UsedRows]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    labels: dict[str, None] = {}
+    known = []
+    for stage, found in zip(used, classes, strict=True):
+        labels.update(dict.fromkeys(found))
+        if len(labels) < 2:
+            raise InputError(f"{stage.place}: has one class, {found[0]!r}; the first stage needs at least two")
+        known.append(len(labels))
+    return tuple(labels), tuple(known)
+
+
+def _classes_of(stage: UsedRows, source: Source, names: np.ndarray) -> Sequence[str]:
+    found = _sorted_classes(names[source.label_codes[stage.rows]])
+    return [name for name in stage.classes if name in found] if stage.classes is not None else found
+
+
+def _sorted_classes(names: np.ndarray) -> list[str]:
+    return sorted(set(names.tolist()))
+
+
+def _positions(names: np.ndarray, order: Sequence[str]) -> np.ndarray:
+    place = {name: index for index, name in enumerate(order)}
+    return np.array([place.get(name, UNKNOWN) for name in names], np.int32)
+
+
+def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario: str) -> np.ndarray:
+    positions = _positions(np.array(source.labels, object), labels)
+    codes = positions[source.label_codes]
+    unknown = np.flatnonzero(codes == UNKNOWN)
+    if len(unknown):
+        label = source.labels[source.label_codes[unknown[0]]]
+        raise InputError(
+            f"{place}: {_counted(source, unknown)} have a class that scenario {scenario} does not expect: "
+            f"{unknown_name('label', label, labels)}"
+        )
+    return codes
+
+
+def _counted(source: Source, rows: np.ndarray) -> str:
+    shown = ", ".join(f"{row:,}" for row in source.rows[rows[:MOST_SHOWN]])
+    more = f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else ""
+    return f"{len(rows):,} rows of {source.name} ({shown}{more})"
+
+
+_SCENARIOS: dict[str, Callable[..., ClassSpace]] = {
+    "data-incremental": _data_incremental,
+    "domain-incremental": _domain_incremental,
+    "class-incremental": _class_incremental,
+    "task-incremental": _task_incremental,
+}

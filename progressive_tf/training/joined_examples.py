@@ -1,0 +1,76 @@
+"""Examples of several sources as one set: a stage's own, and those of earlier stages that are replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.data.batching import padded_length
+from progressive_tf.training.examples import Examples, State
+
+
+@dataclass(frozen=True)
+class JoinedExamples:
+    """Examples one after the other; positions count through all of them.
+
+    Attributes:
+        parts: at least one; the first are the stage's own. All are inputs of the same block.
+    """
+
+    parts: tuple[Examples, ...]
+
+    @property
+    def own(self) -> Examples:
+        """The stage's own examples."""
+        return self.parts[0]
+
+    @property
+    def replayed_lengths(self) -> np.ndarray:
+        """Positions of each example that is not the stage's own, int32 [m]."""
+        return self.lengths[len(self.own.rows) :]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32 [n], indices into the plan's labels."""
+        return np.concatenate([part.labels for part in self.parts])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Positions of each example, int32 [n]."""
+        return np.concatenate([part.lengths for part in self.parts])
+
+    @property
+    def bucket_width(self) -> int:
+        """Batches are padded to a multiple of so many positions."""
+        return self.own.bucket_width
+
+    @property
+    def first_block(self) -> int:
+        """The block that the states of these examples are the input of."""
+        return self.own.first_block
+
+    @property
+    def state_spec(self) -> dict[str, tf.TensorSpec]:
+        """The signature of states, with batch and length left open."""
+        return self.own.state_spec
+
+    def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
+        """Yields the state of each batch of ascending parts: positions of a part stand before those of the next."""
+        starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
+        all_lengths = self.lengths
+        padded = lengths or [padded_length(all_lengths[batch].max(), self.bucket_width) for batch in batches]
+        owners = [np.searchsorted(starts, batch, side="right") - 1 for batch in batches]
+        streams = []
+        for number, part in enumerate(self.parts):
+            taken = [
+                (batch[owner == number] - starts[number], to)
+                for batch, owner, to in zip(batches, owners, padded, strict=True)
+            ]
+            taken = [(positions, to) for positions, to in taken if len(positions)]
+            streams.append(part.states([positions for positions, _ in taken], [to for _, to in taken]))
+        for owner in owners:
+            states = [next(streams[number]) for number in np.unique(owner)]
+            yield {name: np.concatenate([state[name] for state in states]) for name in states[0]}
