@@ -156,6 +156,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "patience": "Epochs without a better `val_loss` before that.",
         "minimum": "The lowest rate.",
     },
+    "AdaptiveSchedule": {
+        "name": THE_NAME,
+        "factor": "What the rate is multiplied by on a plateau.",
+        "patience": "Epochs without a better `val_loss` before that.",
+        "minimum": "The lowest rate on a plateau.",
+    },
     "EarlyStopping": {
         "monitor": "Measured on the stage's validation rows.",
         "patience": "Epochs without a better value before training stops.",

@@ -196,8 +196,22 @@ class PlateauSchedule(Strict):
     minimum: float = Field(default=0.0, ge=0)
 
 
+class AdaptiveSchedule(Strict):
+    """The stage begins with a rate that follows from how well the old model knows the new data.
+
+    It is the base rate times that model's loss on the new training rows over the loss of one that knows nothing, within
+    [0.1, 10]; then it falls as under `plateau`. A loss that is not finite halves it and goes back to the weights before
+    the epoch, three times at most.
+    """
+
+    name: Literal["adaptive"]
+    factor: Share = 0.5
+    patience: int = Field(default=2, ge=1)
+    minimum: float = Field(default=0.0, ge=0)
+
+
 Schedule = Annotated[
-    ConstantSchedule | WarmupLinearSchedule | CosineSchedule | OneCycleSchedule | PlateauSchedule,
+    ConstantSchedule | WarmupLinearSchedule | CosineSchedule | OneCycleSchedule | PlateauSchedule | AdaptiveSchedule,
     Field(discriminator="name"),
 ]
 

@@ -40,7 +40,7 @@ class Backup:
     phase_finished: bool
     learning_rate: float
     history: list[dict[str, float]]
-    callbacks: dict[str, dict[str, float]] = field(default_factory=dict)
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: Arrays = field(default_factory=dict)
     best: Arrays = field(default_factory=dict)
     optimizer: list[np.ndarray] = field(default_factory=list)

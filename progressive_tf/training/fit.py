@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,11 +14,12 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import training_batches
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, assign_weights
-from progressive_tf.plan.methods import PlateauSchedule, WarmupLinearSchedule
+from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule, WarmupLinearSchedule
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.replay import replay_batches
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import Backup
+from progressive_tf.training.callbacks.adaptive_rate import AdaptiveRate
 from progressive_tf.training.callbacks.early_stopping import EarlyStopping
 from progressive_tf.training.callbacks.epoch_record import EpochRecord, backup_file
 from progressive_tf.training.callbacks.fit_progress import FitProgress
@@ -48,6 +50,7 @@ class Fitted:
         epochs: finished epochs.
         best_epoch: the epoch whose weights were kept, from 1.
         history: one row per epoch.
+        rates: what an adaptive schedule did: epoch (0: before the first), rate and reason of each change.
         optimizer: step counts and slots at the end.
         optimized: names of the weights that these belong to.
     """
@@ -55,6 +58,7 @@ class Fitted:
     epochs: int
     best_epoch: int
     history: list[dict[str, float]]
+    rates: list[dict[str, Any]]
     optimizer: list[np.ndarray]
     optimized: list[str]
 
@@ -87,7 +91,7 @@ def fit_stage(
         NonFiniteLossError: the loss is no longer a number.
         InputError: a carried optimizer state that does not fit.
     """
-    fit = _StageFit(network, stage, moved, seed, folder, penalties, carried_optimizer)
+    fit = _StageFit(network, stage, moved, seed, folder, penalties, carried_optimizer, display)
     for number in range(fit.first_phase, len(fit.phases) + 1):
         _fit_phase(fit, number, examples, display)
     epochs, best_epoch = len(fit.history), len(fit.history)
@@ -95,7 +99,8 @@ def fit_stage(
         fit.early_stopping.restore_best()
         best_epoch = int(fit.early_stopping.best_epoch) + 1
     optimized = [weight.name for weight in fit.phases[-1].moved.weights]
-    return Fitted(epochs, best_epoch, fit.history, fit.classifying.state(), optimized)
+    rates = fit.plateau.changes if isinstance(fit.plateau, AdaptiveRate) else []
+    return Fitted(epochs, best_epoch, fit.history, rates, fit.classifying.state(), optimized)
 
 
 class _StageFit:
@@ -110,6 +115,7 @@ class _StageFit:
         folder: Path,
         penalties: Sequence[Penalty],
         carried_optimizer: Sequence[np.ndarray] | None,
+        display: Display,
     ) -> None:
         self.network = network
         self.stage = stage
@@ -125,13 +131,20 @@ class _StageFit:
         self.early_stopping = (
             EarlyStopping(stage.early_stopping, self.everything.weights) if stage.early_stopping else None
         )
-        self.plateau = PlateauRate(stage.schedule) if isinstance(stage.schedule, PlateauSchedule) else None
+        self.plateau = self._rate_by_validation(display)
         path = backup_file(folder)
         self.backup = Backup.load(path) if path.exists() else None
         self.history = list(self.backup.history) if self.backup else []
         self.first_phase = 1
         if self.backup is not None:
             self._resume(self.backup)
+
+    def _rate_by_validation(self, display: Display) -> PlateauRate | None:
+        schedule = self.stage.schedule
+        if isinstance(schedule, AdaptiveSchedule):
+            say = lambda text: display.line(f"{self.stage.name}: {text}")  # noqa: E731
+            return AdaptiveRate(schedule, self.everything.weights, say)
+        return PlateauRate(schedule) if isinstance(schedule, PlateauSchedule) else None
 
     def _resume(self, backup: Backup) -> None:
         number = int(self.history[-1]["phase"])
@@ -189,6 +202,11 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
     model = StageModel(
         fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties, stage.precision
     )
+    if isinstance(plateau, AdaptiveRate) and first_epoch == fit.epochs_before_classifying:
+        own = train.own if isinstance(train, JoinedExamples) else train
+        loss = model.evaluate(evaluation_dataset(own), verbose=0, return_dict=True)["loss"]
+        plateau.begin(model, stage.optimizer.learning_rate, loss, len(fit.network.labels))
+    rescue = plateau.rescue if isinstance(plateau, AdaptiveRate) else lambda where: False
     record = EpochRecord(
         fit.folder,
         fit.history,
@@ -204,7 +222,7 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
     title = f"{stage.name}, {phase.name}" if phase.name else stage.name
     with display.fit(title, fit.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
         callbacks: list[tf.keras.callbacks.Callback | None] = [
-            NonFiniteLoss(stage.name, backup_file(fit.folder)),
+            NonFiniteLoss(stage.name, backup_file(fit.folder), rescue),
             schedule,
             early_stopping,
             plateau,

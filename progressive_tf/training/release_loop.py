@@ -257,4 +257,5 @@ def _summary(fitted: Fitted) -> dict[str, Any]:
         "train": {measure: best[measure] for measure in HISTORY_MEASURES},
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
+        "rates": fitted.rates,
     }

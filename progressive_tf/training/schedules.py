@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from progressive_tf.plan.methods import (
+    AdaptiveSchedule,
     ConstantSchedule,
     CosineSchedule,
     OneCycleSchedule,
@@ -12,12 +13,14 @@ from progressive_tf.plan.methods import (
     WarmupLinearSchedule,
 )
 
-AnySchedule = ConstantSchedule | CosineSchedule | OneCycleSchedule | PlateauSchedule | WarmupLinearSchedule
+AnySchedule = (
+    AdaptiveSchedule | ConstantSchedule | CosineSchedule | OneCycleSchedule | PlateauSchedule | WarmupLinearSchedule
+)
 
 
 def follows_progress(schedule: AnySchedule) -> bool:
-    """Whether the rate is a function of progress; constant and plateau keep what was set."""
-    return not isinstance(schedule, ConstantSchedule | PlateauSchedule)
+    """Whether the rate is a function of progress; the others keep what was set, or follow validation."""
+    return not isinstance(schedule, AdaptiveSchedule | ConstantSchedule | PlateauSchedule)
 
 
 def rate_at(schedule: AnySchedule, base: float, progress: float) -> float:

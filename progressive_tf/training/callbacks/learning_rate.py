@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
-from progressive_tf.plan.methods import PlateauSchedule
+from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule
 from progressive_tf.training.schedules import AnySchedule, rate_at
 
 LEAST_FALL = 1e-4  # of `val_loss`, for an epoch to count as better on a plateau
@@ -49,7 +51,7 @@ class PlateauRate(tf.keras.callbacks.ReduceLROnPlateau):
     A loss counts as better where it is lower than the best so far by more than `LEAST_FALL`.
     """
 
-    def __init__(self, schedule: PlateauSchedule) -> None:
+    def __init__(self, schedule: PlateauSchedule | AdaptiveSchedule) -> None:
         super().__init__(
             "val_loss",
             factor=schedule.factor,
@@ -65,7 +67,7 @@ class PlateauRate(tf.keras.callbacks.ReduceLROnPlateau):
         for key, value in self._restored.items():
             setattr(self, key, value)
 
-    def state(self) -> dict[str, float]:
+    def state(self) -> dict[str, Any]:
         """Returns what a restart needs."""
         return {"wait": int(self.wait), "best": float(self.best), "cooldown_counter": int(self.cooldown_counter)}
 
@@ -73,7 +75,7 @@ class PlateauRate(tf.keras.callbacks.ReduceLROnPlateau):
         """Prepares for another phase of the same stage: its patience starts anew, the best loss so far stands."""
         self._restored = self.state() | {"wait": 0}
 
-    def restore(self, state: dict[str, float]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Takes over the state that another process saved."""
         self._restored = dict(state)
         for key, value in state.items():

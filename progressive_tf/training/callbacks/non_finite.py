@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,15 +16,17 @@ class NonFiniteLossError(ProgressiveError):
 
 
 class NonFiniteLoss(tf.keras.callbacks.Callback):
-    """Raises as soon as a batch's or the validation loss is not finite.
+    """Raises as soon as a batch's or the validation loss is not finite, unless that can be mended.
 
     Args:
         stage: the stage's name, for the message.
         backup: where the last good epoch is kept.
+        rescue: is told where the loss was not finite; returns whether training can go on.
     """
 
-    def __init__(self, stage: str, backup: Path) -> None:
+    def __init__(self, stage: str, backup: Path, rescue: Callable[[str], bool] = lambda where: False) -> None:
         super().__init__()
+        self._rescue = rescue
         self._stage = stage
         self._backup = backup
         self._epoch = 0
@@ -42,7 +45,7 @@ class NonFiniteLoss(tf.keras.callbacks.Callback):
 
     def _check(self, key: str, logs: dict[str, float] | None, where: str) -> None:
         value = (logs or {}).get(key, 0.0)
-        if math.isfinite(value):
+        if math.isfinite(value) or self._rescue(where):
             return
         kept = f"epoch {self._epoch}'s weights are kept in {self._backup}" if self._epoch else "nothing was changed"
         raise NonFiniteLossError(
