@@ -18,8 +18,22 @@ def test_ten_kills_change_neither_matrix_nor_decisions_nor_weights(tmp_path: Pat
         "schedule": {"name": "plateau", "patience": 1},
         "early_stopping": {"monitor": "val_loss", "patience": 30},
     }
-    # Additions to the network, and a part of it that is frozen and cached.
-    plan["stages"][1]["adaptation"] = {"method": "adapter", "size": 2, "from_block": 2}
+    # Additions to the network, a part of it that is frozen and cached, rows that are replayed, and a teacher.
+    plan["stages"][1] = {
+        "name": "two",
+        "data": {"take_new": 60},
+        "adaptation": {"method": "adapter", "size": 2, "from_block": 2},
+        "retention": {"replay": {"budget": 20}, "lwf": {}},
+    }
+    plan["stages"].append(
+        {
+            "name": "three",
+            "data": {"take": 60},
+            "adaptation": {"method": "full"},
+            "schedule": "adaptive",
+            "retention": {"ewc": {"samples": 20, "fisher": "sampled"}},
+        }
+    )
     arguments = ["--plan", str(tiny.write_plan(tmp_path, plan))]
     alone, _ = run_alone(arguments, tmp_path / "alone")
     killed, kills = run_killed(arguments, tmp_path / "killed", kills=10, seed=5)

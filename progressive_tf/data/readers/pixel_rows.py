@@ -15,12 +15,14 @@ from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, Reader
 from progressive_tf.errors import InputError, unknown_name
 
-LABEL, PARITY = "label", "parity"
+LABEL, PARITY, PAIR = "label", "parity", "pair"
 PARITIES = ("even", "odd")
 
 
 def pixel_rows_reader(pixels: int, maximum: int) -> Reader:
-    """Returns a reader of rows of pixels, with the columns "label" (the digit) and "parity" ("even" or "odd").
+    """Returns a reader of rows of pixels, with the columns "label" (the digit), "parity" and "pair".
+
+    Parity is "even" or "odd"; the pairs are "0-1", "2-3" and so on, the tasks of Split MNIST (Zenke et al. 2017).
 
     Args:
         pixels: how many a row has.
@@ -30,8 +32,9 @@ def pixel_rows_reader(pixels: int, maximum: int) -> Reader:
 
 
 def _read(path: Path, text: str, label: str, problems: Problems, *, pixels: int, maximum: int) -> Iterator[Batch]:
-    if label not in (LABEL, PARITY):
-        raise InputError(f"{problems.file}: {unknown_name('column', label, (LABEL, PARITY))}")
+    columns = (LABEL, PARITY, PAIR)
+    if label not in columns:
+        raise InputError(f"{problems.file}: {unknown_name('column', label, columns)}")
     rows: list[int] = []
     values: list[list[float]] = []
     try:
@@ -65,7 +68,12 @@ def _numbers(line: str, pixels: int, maximum: int) -> list[float] | None:
 def _batch(rows: list[int], values: list[list[float]], maximum: int, label: str) -> Batch:
     table = np.array(values, np.float32)
     digits = table[:, -1].astype(int)
-    named = {LABEL: [str(digit) for digit in digits], PARITY: [PARITIES[digit % 2] for digit in digits]}
+    pairs = digits - digits % 2
+    named = {
+        LABEL: [str(digit) for digit in digits],
+        PARITY: [PARITIES[digit % 2] for digit in digits],
+        PAIR: [f"{first}-{first + 1}" for first in pairs],
+    }
     return Batch(
         rows=rows,
         lines=rows,
