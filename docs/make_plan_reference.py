@@ -101,6 +101,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "gate": "The rules of the release, at least one; see `stages[].gate[]`.",
         "loss": "See `stages[].loss`; a name alone takes that loss' defaults.",
         "pooling": "What the head reads: the mean over tokens, or BERT's pooler over [CLS]; the same in every stage.",
+        "continual_evaluation": "Measure earlier stages on their validation rows every so many steps; null: never.",
         "cache": "See `stages[].cache`.",
         "block_decay": "Each block's rate is that of the block above divided by this (2.6 in ULMFiT); null: one rate.",
         "objective": "See `stages[].objective`; null: classification alone.",

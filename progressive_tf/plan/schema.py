@@ -181,6 +181,7 @@ class Stage(Strict):
     objective: Annotated[Contrastive | None, BeforeValidator(_named)] = None
     pooling: Literal["mean", "pooler"] = "mean"
     block_decay: float | None = Field(default=None, ge=1)
+    continual_evaluation: Annotated[int, Field(ge=1)] | None = None
     cache: Annotated[Cache, BeforeValidator(_storage)] = Cache()
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     distribute: Literal["none", "mirrored"] = "none"

@@ -44,6 +44,8 @@ class StageMetrics:
     test: dict[str, dict[str, Measure]] = field(default_factory=dict)
     validation: dict[str, Measure] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    stability: dict[str, dict[str, float]] = field(default_factory=dict)
+    recency: dict[str, float] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from progressive_tf.evaluation.intervals import intervals
 from progressive_tf.evaluation.measures import measures
 from progressive_tf.evaluation.metrics import measure
@@ -66,8 +68,25 @@ def stage_metrics(session: Session, stage: StageRecord, scored: Scored) -> dict[
         for record, name in zip(session.stages, session.data.slice_of, strict=True)
         if name in tested
     }
+    newest = _recency(session, stage, scored)
     validation = measured("validation", stage.name) if ("validation", stage.name) in scored.predictions else {}
-    return {"gate": gate, "test": test, "validation": validation}
+    return {"gate": gate, "test": test, "validation": validation} | ({"recency": newest} if newest else {})
+
+
+def _recency(session: Session, stage: StageRecord, scored: Scored) -> dict[str, float]:
+    """Returns the share of gate rows of classes known by now that are predicted as, and are, of the newest classes.
+
+    A model that has seen the newest classes last tends to predict them too often (Wu et al. 2019).
+    """
+    known, before = session.known(stage), session.known(session.parent(stage))
+    if known == before:
+        return {}
+    slices = dict.fromkeys(session.data.slice_of[: stage.index + 1])
+    parts = [scored.predictions["gate", name] for name in slices]
+    rows = [part.take(part.knowable) for part in parts]
+    predicted = np.concatenate([part.predicted for part in rows])
+    true = np.concatenate([part.truth for part in rows])
+    return {"predicted": float((predicted >= before).mean()), "true": float((true >= before).mean())}
 
 
 def write_matrix(session: Session, trained: list[StageRecord]) -> None:

@@ -20,6 +20,7 @@ from progressive_tf.retention.replay import replay_batches
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import Backup
 from progressive_tf.training.callbacks.adaptive_rate import AdaptiveRate
+from progressive_tf.training.callbacks.continual_evaluation import ContinualEvaluation
 from progressive_tf.training.callbacks.early_stopping import EarlyStopping
 from progressive_tf.training.callbacks.epoch_record import EpochRecord, backup_file
 from progressive_tf.training.callbacks.fit_progress import FitProgress
@@ -73,6 +74,7 @@ def fit_stage(
     display: Display,
     carried_optimizer: Sequence[np.ndarray] | None = None,
     penalties: Sequence[Penalty] = (),
+    measure_earlier: Callable[[], dict[str, float]] | None = None,
 ) -> Fitted:
     """Trains the moved weights of the network in place and leaves the best ones in it.
 
@@ -86,6 +88,7 @@ def fit_stage(
         display: where progress is shown.
         carried_optimizer: the optimizer state to start from, where the plan carries it over.
         penalties: terms added to the loss.
+        measure_earlier: gives the accuracy on each earlier stage, where the stage asks to see it while it trains.
 
     Raises:
         NonFiniteLossError: the loss is no longer a number.
@@ -93,7 +96,7 @@ def fit_stage(
     """
     fit = _StageFit(network, stage, moved, seed, folder, penalties, carried_optimizer, display)
     for number in range(fit.first_phase, len(fit.phases) + 1):
-        _fit_phase(fit, number, examples, display)
+        _fit_phase(fit, number, examples, display, measure_earlier)
     epochs, best_epoch = len(fit.history), len(fit.history)
     if fit.early_stopping is not None:
         fit.early_stopping.restore_best()
@@ -176,7 +179,13 @@ class _StageFit:
         return optimizer
 
 
-def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Display) -> None:
+def _fit_phase(
+    fit: _StageFit,
+    number: int,
+    examples: ExamplesAt,
+    display: Display,
+    measure_earlier: Callable[[], dict[str, float]] | None,
+) -> None:
     """Trains one phase, numbered from 1, from where the history ends."""
     stage, phase = fit.stage, fit.phases[number - 1]
     first_epoch = len(fit.history)
@@ -219,6 +228,9 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
         early_stopping,
         plateau,
     )
+    watching = None
+    if stage.continual_evaluation is not None and measure_earlier is not None:
+        watching = ContinualEvaluation(fit.folder, stage.continual_evaluation, measure_earlier, first_epoch)
     title = f"{stage.name}, {phase.name}" if phase.name else stage.name
     with display.fit(title, fit.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
         callbacks: list[tf.keras.callbacks.Callback | None] = [
@@ -227,6 +239,7 @@ def _fit_phase(fit: _StageFit, number: int, examples: ExamplesAt, display: Displ
             early_stopping,
             plateau,
             FitProgress(shown, drawn / batches),
+            watching,
             tf.keras.callbacks.TensorBoard(str(fit.folder / "tensorboard"), write_graph=False),
             record,
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.training.callbacks.continual_evaluation import lowest
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
@@ -33,6 +34,7 @@ from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
 
 HISTORY_MEASURES = ("loss", "accuracy")
+MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         result = decide(session, stage, scored)
     metrics |= training | {
         "retention": retained.facts,
+        "stability": lowest(stage.folder),
         "weights": {"trainable": moved.count, "total": total_weights(session.network)},
         "seconds": clock.to_json(),
     }
@@ -237,6 +240,9 @@ def _train(
             session.display,
             carried,
             retained.penalties(settings, session.network),
+            _accuracy_of_earlier(session, stage, parent, moved[-1].frozen_depth)
+            if settings.continual_evaluation is not None
+            else None,
         )
     best = fitted.history[fitted.best_epoch - 1]
     session.display.line(
@@ -249,6 +255,32 @@ def _train(
     keep_optimizer(session, stage, fitted.optimizer, fitted.optimized)
     save_checkpoint(stage.folder, session.network, moved[-1], base_sha256)
     return _summary(fitted)
+
+
+def _accuracy_of_earlier(
+    session: Session, stage: StageRecord, parent: StageRecord | None, depth: int
+) -> Callable[[], dict[str, float]] | None:
+    """Returns what measures the network, at its present weights, on validation rows of the released stages before."""
+    before = session.stages[: parent.index + 1] if parent is not None else []
+    earlier = [(record, record.rows()) for record in before if session.is_released(record)]
+    if not earlier:
+        return None
+    cache = session.plan.stages[stage.index].cache
+    examples = {
+        record.name: session.features.examples(
+            session.data.stage_sources[record.index], rows[1][:MOST_MEASURED], depth, cache
+        )
+        for record, rows in earlier
+        if rows is not None
+    }
+
+    def measure() -> dict[str, float]:
+        return {
+            name: float((session.features.probabilities(each).argmax(axis=1) == each.labels).mean())
+            for name, each in examples.items()
+        }
+
+    return measure
 
 
 def _summary(fitted: Fitted) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from releasing import Place, decision, read, stage_folder
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.reporting.page import write_report
 from progressive_tf.training.display import Display
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import predict_exported
@@ -68,7 +69,9 @@ def session_of(place: Place, run: Path) -> Session:
 
 @pytest.fixture(scope="module")
 def by_class(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
-    return run(tmp_path_factory.mktemp("classes"), digits_plan("class-incremental", {"replay": {"budget": 60}}))
+    plan = digits_plan("class-incremental", {"replay": {"budget": 60}})
+    plan["defaults"]["continual_evaluation"] = 3
+    return run(tmp_path_factory.mktemp("classes"), plan)
 
 
 def test_the_head_grows_and_every_stage_is_released(by_class: tuple[Place, Path]) -> None:
@@ -130,10 +133,38 @@ def test_what_is_replayed_is_kept_as_numbers_and_hashes(by_class: tuple[Place, P
     assert set(kept["index"]) <= set(used["index"])
 
 
+def test_earlier_stages_are_watched_while_a_stage_trains(by_class: tuple[Place, Path]) -> None:
+    folder = by_class[1]
+    assert not (stage_folder(folder, "zero-one") / "continual.csv").exists()
+    watched = pd.read_csv(stage_folder(folder, "four-five") / "continual.csv")
+    assert list(watched.columns) == ["epoch", "batch", "zero-one", "two-three"]
+    assert watched.iloc[0][["epoch", "batch"]].tolist() == [0, 0]
+    assert (watched["batch"].iloc[1:] % 3 == 0).all()
+    assert watched["epoch"].max() == 6
+    metrics = read(stage_folder(folder, "four-five") / "metrics.json")
+    facts = metrics["stability"]["zero-one"]
+    assert facts["before"] == watched["zero-one"].iloc[0] > 0.9
+    assert facts["minimum"] == watched["zero-one"].min() <= facts["last"]
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "Meanwhile, on validation rows of earlier stages" in page
+    assert "of the gate rows are predicted as one of the newest classes" in page
+
+
+def test_recency_is_the_share_of_the_newest_classes(by_class: tuple[Place, Path]) -> None:
+    folder = by_class[1]
+    assert "recency" not in read(stage_folder(folder, "zero-one") / "metrics.json")
+    judged = pd.read_parquet(stage_folder(folder, "two-three") / "predictions.parquet").query("part == 'gate'")
+    judged = judged[judged["slice"].isin(["zero-one", "two-three"])]
+    found = read(stage_folder(folder, "two-three") / "metrics.json")["recency"]
+    assert found["predicted"] == pytest.approx(judged["predicted"].isin(["2", "3"]).mean())
+    assert found["true"] == pytest.approx(judged["label"].isin(["2", "3"]).mean())
+
+
 def test_a_run_that_grows_keeps_what_its_stages_said(by_class: tuple[Place, Path]) -> None:
     place, folder = by_class
     before = {name: (stage_folder(folder, name) / "predictions.parquet").read_bytes() for name in PAIRS}
     plan = digits_plan("class-incremental", {"replay": {"budget": 60}})
+    plan["defaults"]["continual_evaluation"] = 3
     plan["stages"].append({"name": "six-seven", "data": {"classes": ["7", "6"]}})
     grown = place.run(plan)
     assert grown.run == folder

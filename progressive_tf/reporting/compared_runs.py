@@ -1,0 +1,102 @@
+"""Runs of several methods over the same seeds, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.paired import FEWEST_SEEDS, paired_difference
+from progressive_tf.plan.reading import read_yaml_mapping
+from progressive_tf.reporting.reading import read_record
+from progressive_tf.reporting.records import Matrix
+from progressive_tf.reporting.wording import number, signed
+
+MEASURES = ("acc", "bwt", "fwt", "forgetting")
+
+
+@dataclass(frozen=True)
+class Method:
+    """The runs of one method.
+
+    Attributes:
+        name: of the folder they stand in.
+        values: the measure by the plan's seed.
+    """
+
+    name: str
+    values: Mapping[int, float]
+
+
+def read_method(folder: Path, measure: str, part: str) -> Method:
+    """Returns the runs in a folder, or the one run that it is.
+
+    Args:
+        folder: `runs/<plan>` or `runs/<plan>/<run>`.
+        measure: acc, bwt, fwt or forgetting.
+        part: test or gate.
+
+    Raises:
+        InputError: no finished run there, two of one seed, or a measure that a run does not have.
+    """
+    runs = [folder] if (folder / "plan.yaml").exists() else sorted(path.parent for path in folder.glob("*/plan.yaml"))
+    values: dict[int, float] = {}
+    where: dict[int, Path] = {}
+    for run in runs:
+        matrix = read_record(run / "matrix.json", Matrix)
+        if matrix is None:
+            continue
+        seed = int(read_yaml_mapping(run / "plan.yaml").get("seed", 0))
+        if seed in where:
+            raise InputError(
+                f"{folder}: {where[seed].name} and {run.name} have the same seed, {seed}; keep one of them"
+            )
+        value = matrix.test_measures.get(measure) if part == "test" else getattr(matrix, measure)
+        if value is None:
+            raise InputError(f"{run}: has no {measure} on {part} rows; compare another measure")
+        values[seed], where[seed] = value, run
+    if not values:
+        raise InputError(f"{folder}: holds no finished run (a folder with plan.yaml and matrix.json)")
+    return Method(str(folder), values)
+
+
+def comparison_table(methods: Sequence[Method], measure: str, part: str) -> Table:
+    """Returns a row per method, each but the first compared with it.
+
+    Raises:
+        InputError: methods with other seeds than the first.
+    """
+    first = methods[0]
+    table = Table(title=f"{measure} on {part} rows, seeds {', '.join(map(str, sorted(first.values)))}")
+    for name in ("runs", "mean", "sd", f"more than {Path(first.name).name}", "95 % interval", "p"):
+        table.add_column(name, justify="left" if name == "runs" else "right")
+    for method in methods:
+        if method.values.keys() != first.values.keys():
+            raise InputError(
+                f"{method.name}: has seeds {sorted(method.values)}, {first.name} {sorted(first.values)}; compare runs "
+                f"of the same seeds"
+            )
+        values = [method.values[seed] for seed in sorted(method.values)]
+        spread = number(float(np.std(values, ddof=1))) if len(values) > 1 else "–"
+        cells = [method.name, number(float(np.mean(values))), spread]
+        if method is not first:
+            found = paired_difference([first.values[seed] for seed in sorted(first.values)], values)
+            bounds = f"[{signed(found.low)}, {signed(found.high)}]" if found.low is not None else "–"
+            cells += [signed(found.mean), bounds, f"{found.p:.4f}"]
+        table.add_row(*cells)
+    return table
+
+
+def caveat(methods: Sequence[Method]) -> str | None:
+    """Returns what a reader must know about p, or None."""
+    seeds = len(methods[0].values)
+    if seeds >= FEWEST_SEEDS:
+        return None
+    return (
+        f"with {seeds} seed{'s' if seeds > 1 else ''} p cannot be below {2 / 2**seeds:g}; {FEWEST_SEEDS} or more are "
+        f"needed for p < 0.05"
+    )
