@@ -113,6 +113,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "ewc": "See `stages[].retention.ewc`.",
         "lwf": "See `stages[].retention.lwf`.",
         "distill": "See `stages[].retention.distill`.",
+        "average": "See `stages[].retention.average`.",
     },
     "Replay": {
         "budget": "Rows kept in all.",
@@ -133,6 +134,29 @@ MEANINGS: dict[str, dict[str, str]] = {
         "teacher": "Whose outputs are followed.",
         "strength": "Its weight in the loss.",
         "temperature": "Softens both outputs.",
+    },
+    "EmaAverage": {"kind": "", "decay": "What one step keeps of the average."},
+    "SwaAverage": {
+        "kind": "",
+        "start": "The first step whose weights count.",
+        "every": "How many steps apart they are.",
+    },
+    "WiseFtAverage": {
+        "kind": "",
+        "coefficient": "The stage's own share; null: chosen on validation rows.",
+        "drop_at_most": "The most accuracy that a chosen share may lose on an earlier stage's validation rows.",
+    },
+    "SoupAverage": {
+        "kind": "",
+        "coefficient": "The stage's own share; null: chosen on validation rows.",
+        "drop_at_most": "The most accuracy that a chosen share may lose on an earlier stage's validation rows.",
+        "stages": "Earlier stages; null: all that the stage builds on.",
+    },
+    "EnsembleAverage": {
+        "kind": "",
+        "coefficient": "The stage's own share; null: chosen on validation rows.",
+        "drop_at_most": "The most accuracy that a chosen share may lose on an earlier stage's validation rows.",
+        "stages": "Earlier stages; null: all that the stage builds on.",
     },
     "Optimizer": {
         "name": "lamb and lazyadam come from TensorFlow Addons.",

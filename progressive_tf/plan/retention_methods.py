@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from progressive_tf.plan.methods import Share, Strict
+from progressive_tf.plan.methods import Share, Strict, tuple_from_list
 
 
 class Replay(Strict):
@@ -70,6 +70,72 @@ class Distill(Strict):
     temperature: float = Field(default=2.0, gt=0)
 
 
+class EmaAverage(Strict):
+    """The stage ends with an exponential moving average of its weights (Polyak & Juditsky 1992), one step at a time.
+
+    The average begins at the weights that the stage starts from. Validation looks at it.
+    """
+
+    kind: Literal["ema"]
+    decay: float = Field(default=0.99, gt=0, lt=1)
+
+
+class SwaAverage(Strict):
+    """The stage ends with the mean of its weights at every `every`th step from step `start` on (Izmailov et al. 2018).
+
+    Validation looks at the mean, before step `start` at the weights themselves.
+    """
+
+    kind: Literal["swa"]
+    start: int = Field(default=0, ge=0)
+    every: int = Field(default=10, ge=1)
+
+
+class Mixture(Strict):
+    """What a stage has learnt, mixed with what there was before: `coefficient` is its own share.
+
+    Without one, the share is chosen among 0, 0.1 … 1 (and an equal share of all): the best accuracy on the
+    stage's validation rows among those that lose at most `drop_at_most` on those of each earlier stage.
+    """
+
+    kind: str
+    coefficient: float | None = Field(default=None, ge=0, le=1)
+    drop_at_most: float = Field(default=0.02, ge=0, le=1)
+
+
+class WiseFtAverage(Mixture):
+    """Weights between those that the stage started from and its own (Wortsman et al. 2022b)."""
+
+    kind: Literal["wise-ft"]
+
+
+class SoupAverage(Mixture):
+    """Weights between the mean of those of earlier stages and the stage's own (Wortsman et al. 2022a).
+
+    `stages` names earlier stages, by default all that the stage builds on.
+    """
+
+    kind: Literal["soup"]
+    stages: Annotated[tuple[str, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
+
+
+class EnsembleAverage(Mixture):
+    """Probabilities between the mean of those of earlier stages and the stage's own, served as one model.
+
+    `stages` names earlier stages, by default all that the stage builds on. The next stage starts from the stage's own
+    weights.
+    """
+
+    kind: Literal["ensemble"]
+    stages: Annotated[tuple[str, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
+
+
+RunningAverage = EmaAverage | SwaAverage
+Average = Annotated[
+    EmaAverage | SwaAverage | WiseFtAverage | SoupAverage | EnsembleAverage, Field(discriminator="kind")
+]
+
+
 class Retention(Strict):
     """Methods that keep old skills; they add up."""
 
@@ -77,6 +143,7 @@ class Retention(Strict):
     ewc: Ewc | None = None
     lwf: Lwf | None = None
     distill: Distill | None = None
+    average: Average | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from progressive_tf.plan.methods import (
 )
 from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
 from progressive_tf.plan.networks import Bert, Network, Text
-from progressive_tf.plan.retention_methods import Retention
+from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
@@ -190,11 +190,16 @@ class Stage(Strict):
     def _methods_fit_together(self) -> Stage:
         if self.retention.replay is not None and isinstance(self.batch_size, TokenBudget):
             raise ValueError("retention.replay: mixes a share of examples into each batch; batch_size must be a number")
-        looks_at_logits = [name for name in self.retention.methods if name != "ewc"]
+        looks_at_logits = [name for name in self.retention.methods if name not in ("ewc", "average")]
         if self.objective is not None and looks_at_logits:
             raise ValueError(
                 f"retention.{looks_at_logits[0]}: objective contrastive trains on pairs before there are outputs to "
                 f"keep; use ewc, or drop one of the two"
+            )
+        if self.optimizer.carry_state and isinstance(self.retention.average, RunningAverage):
+            raise ValueError(
+                f"optimizer.carry_state: retention.average {self.retention.average.kind} begins anew in each stage; "
+                f"drop one of the two"
             )
         return self
 
@@ -243,6 +248,22 @@ class Plan(Strict):
     def _tasks_have_a_scenario(self) -> Plan:
         if self.data.task is not None and self.scenario != "task-incremental":
             raise ValueError(f"data.task: is for scenario task-incremental; got {self.scenario}")
+        return self
+
+    @model_validator(mode="after")
+    def _averaged_stages_come_before(self) -> Plan:
+        for index, stage in enumerate(self.stages):
+            place, average = f"stages[{index}].retention.average", stage.retention.average
+            if isinstance(average, EnsembleAverage) and self.scenario == "task-incremental":
+                raise ValueError(
+                    f"{place}: an ensemble needs every stage's outputs for every row, and earlier stages have none for "
+                    f"later tasks; use soup or wise-ft"
+                )
+            earlier = [other.name for other in self.stages[:index]]
+            named = (average.stages or ()) if isinstance(average, SoupAverage | EnsembleAverage) else ()
+            for name in named:
+                if name not in earlier:
+                    raise ValueError(f"{place}.stages: {unknown_name('earlier stage', name, earlier)}")
         return self
 
     @model_validator(mode="after")

@@ -12,11 +12,11 @@ from progressive_tf.evaluation.measures import measures
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import write_json
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.mixture import answers
 from progressive_tf.training.predictions_file import (
     Scored,
     load_predictions,
     missing_keys,
-    predict_rows,
     save_predictions,
     wanted_rows,
 )
@@ -45,12 +45,7 @@ def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> 
     if stage is not None and rows is not None and len(rows[1]):
         wanted["validation", stage.name] = (session.data.stage_sources[stage.index], rows[1])
     if missing_keys(path, wanted):
-        if not loaded:
-            session.load(stage)
-        settings = session.plan.stages[stage.index if stage is not None else 0]
-        depth = session.frozen_depth(stage)
-        scored = predict_rows(session.features, session.data, wanted, depth, settings.cache)
-        save_predictions(path, scored, session.data)
+        save_predictions(path, answers(session, stage, wanted, loaded), session.data)
     return load_predictions(path, session.data.labels)
 
 

@@ -15,11 +15,13 @@ from progressive_tf.data.batching import training_batches
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, assign_weights
 from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule, WarmupLinearSchedule
+from progressive_tf.plan.retention_methods import RunningAverage
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.replay import replay_batches
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.backup import Backup
 from progressive_tf.training.callbacks.adaptive_rate import AdaptiveRate
+from progressive_tf.training.callbacks.averaged_weights import AveragedWeights
 from progressive_tf.training.callbacks.continual_evaluation import ContinualEvaluation
 from progressive_tf.training.callbacks.early_stopping import EarlyStopping
 from progressive_tf.training.callbacks.epoch_record import EpochRecord, backup_file
@@ -101,6 +103,8 @@ def fit_stage(
     if fit.early_stopping is not None:
         fit.early_stopping.restore_best()
         best_epoch = int(fit.early_stopping.best_epoch) + 1
+    elif fit.classifying.average is not None:
+        assign_weights(fit.everything.weights, fit.averaged())
     optimized = [weight.name for weight in fit.phases[-1].moved.weights]
     rates = fit.plateau.changes if isinstance(fit.plateau, AdaptiveRate) else []
     return Fitted(epochs, best_epoch, fit.history, rates, fit.classifying.state(), optimized)
@@ -131,8 +135,9 @@ class _StageFit:
         self.classifying = phase_optimizer(network, stage, moved, self.phases[-1])
         if carried_optimizer is not None:
             _carry(self.classifying, carried_optimizer, stage.name)
+        read = self.averaged if self.classifying.average is not None else None
         self.early_stopping = (
-            EarlyStopping(stage.early_stopping, self.everything.weights) if stage.early_stopping else None
+            EarlyStopping(stage.early_stopping, self.everything.weights, read) if stage.early_stopping else None
         )
         self.plateau = self._rate_by_validation(display)
         path = backup_file(folder)
@@ -161,6 +166,10 @@ class _StageFit:
             self.early_stopping.restore(backup.callbacks["early_stopping"], backup.best)
         if self.plateau is not None:
             self.plateau.restore(backup.callbacks["plateau"])
+
+    def averaged(self) -> dict[str, np.ndarray]:
+        """Returns the running averages of all moved weights."""
+        return self.classifying.averaged(self.everything.weights)
 
     @property
     def epochs_before_classifying(self) -> int:
@@ -215,6 +224,11 @@ def _fit_phase(
         own = train.own if isinstance(train, JoinedExamples) else train
         loss = model.evaluate(evaluation_dataset(own), verbose=0, return_dict=True)["loss"]
         plateau.begin(model, stage.optimizer.learning_rate, loss, len(fit.network.labels))
+    averages = None
+    if phase.contrastive is None and optimizer.average is not None:
+        averages = AveragedWeights(optimizer, fit.everything.weights)
+        if first_epoch == fit.epochs_before_classifying:
+            optimizer.begin_averages()
     rescue = plateau.rescue if isinstance(plateau, AdaptiveRate) else lambda where: False
     record = EpochRecord(
         fit.folder,
@@ -234,6 +248,7 @@ def _fit_phase(
     title = f"{stage.name}, {phase.name}" if phase.name else stage.name
     with display.fit(title, fit.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
         callbacks: list[tf.keras.callbacks.Callback | None] = [
+            averages,
             NonFiniteLoss(stage.name, backup_file(fit.folder), rescue),
             schedule,
             early_stopping,
@@ -279,9 +294,9 @@ def _schedule(fit: _StageFit, phase: Phase, batches: int) -> ScheduledRate | Non
 
 def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeights], phase: Phase) -> StageOptimizer:
     """Returns the optimizers of a phase, with nothing done yet; those of a last phase also serve the ones before it."""
-    settings = stage.optimizer
+    settings, average = stage.optimizer, stage.retention.average
     if phase.contrastive is not None:
-        settings = settings.model_copy(update={"learning_rate": phase.contrastive.learning_rate})
+        settings, average = settings.model_copy(update={"learning_rate": phase.contrastive.learning_rate}), None
     return StageOptimizer(
         network,
         phase.moved,
@@ -289,6 +304,7 @@ def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeig
         stage.block_decay,
         per_block=len(moved) > 1,
         scales_loss=stage.precision == "mixed_float16",
+        average=average if isinstance(average, RunningAverage) else None,
     )
 
 

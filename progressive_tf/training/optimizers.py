@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.plan.methods import Optimizer
+from progressive_tf.plan.retention_methods import EmaAverage, RunningAverage
 
 with warnings.catch_warnings():
     # Addons announces its end of life on every import; docs/decisions/0001 says why it is used all the same.
     warnings.filterwarnings("ignore", category=UserWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    from tensorflow_addons.optimizers import LAMB, LazyAdam
+    from tensorflow_addons.optimizers import LAMB, SWA, LazyAdam, MovingAverage
 
 legacy = tf.keras.optimizers.legacy  # fused CPU kernels, and the base class of Addons' optimizers
 
@@ -37,11 +38,15 @@ class DenseAdam(tf.keras.optimizers.legacy.Adam):
 
 
 def make_optimizer(
-    settings: Optimizer, variables: Sequence[tf.Variable], rate: float | Callable[[], tf.Tensor]
+    settings: Optimizer,
+    variables: Sequence[tf.Variable],
+    rate: float | Callable[[], tf.Tensor],
+    average: RunningAverage | None = None,
 ) -> tf.keras.optimizers.legacy.Optimizer:
     """Returns the optimizer with its state already created for `variables`.
 
-    `rate` is a number that can be changed later, or a function that is asked at every step.
+    `rate` is a number that can be changed later, or a function that is asked at every step. With `average`, the
+    optimizer also keeps a running average of each variable, in a slot of that name.
 
     Weight decay is not part of it (see `decay_weights`), except in LAMB, whose trust ratio includes the decay term.
     """
@@ -54,8 +59,21 @@ def make_optimizer(
         optimizer = LazyAdam(rate)
     else:
         optimizer = DenseAdam(rate)
+    if average is not None:
+        optimizer = _averaging(optimizer, average)
     optimizer._create_all_weights(list(variables))
     return optimizer
+
+
+def _averaging(
+    optimizer: tf.keras.optimizers.legacy.Optimizer, average: RunningAverage
+) -> tf.keras.optimizers.legacy.Optimizer:
+    if isinstance(average, EmaAverage):
+        wrapped = MovingAverage(optimizer, average_decay=average.decay)
+    else:
+        wrapped = SWA(optimizer, start_averaging=average.start, average_period=average.every)
+    optimizer._iterations = wrapped.iterations  # one count for both, from the first step on
+    return wrapped
 
 
 def decay_weights(settings: Optimizer, rate: tf.Tensor, variables: Sequence[tf.Variable]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import judge
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import read_json, sha256_json, write_json
+from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.errors import StableMovedError
 from progressive_tf.registry.folder import find_damage
@@ -22,10 +24,11 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.checkpoint import weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score
+from progressive_tf.training.mixture import ensemble_of
 from progressive_tf.training.predictions_file import Scored, gate_view
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import export_saved_model, predict_exported
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.session import Session, build_network, open_session
 from progressive_tf.training.stage_record import StageRecord
 
 
@@ -183,5 +186,17 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         environment=used["environment"],
         metrics={name: value["value"] for name, value in tested.items()},
         decision=decision,
-        export=lambda folder: export_saved_model(session.network, folder),
+        export=lambda folder: export_saved_model(session.network, folder, _others(session, stage)),
     )
+
+
+def _others(session: Session, stage: StageRecord) -> list[tuple[BlockModel, float]]:
+    """Returns the networks of the earlier stages of an ensemble, each with its share."""
+    found = []
+    for record, share in ensemble_of(session, stage):
+        loaded = LoadedPlan(session.plan, session.plan_folder, session.whole_plan)
+        beside = replace(session, network=build_network(loaded, session.data))
+        beside.load(record)
+        merge_additions(beside.network, everything=True)
+        found.append((beside.network, share))
+    return found

@@ -25,6 +25,7 @@ from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import Fitted, fit_stage
 from progressive_tf.training.hardware import Hardware, check_batch_sizes, prepare
 from progressive_tf.training.joined_examples import JoinedExamples
+from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.retained import Retained, prepare_retention
 from progressive_tf.training.retention_checks import warnings_about
@@ -168,16 +169,17 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
     with clock.measure("retention"):
         retained = prepare_retention(session, stage, parent, rows[0], moved)
+        mixing = find_mixing(session, stage, parent)
         session.load(parent)
     phases = session.adapt(stage.index)
     moved = phases[-1]
-    training = _train(session, stage, parent, phases, rows, retained, base_sha256, carried, clock)
+    training = _train(session, stage, parent, phases, rows, retained, mixing, base_sha256, carried, clock)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
         result = decide(session, stage, scored)
     metrics |= training | {
-        "retention": retained.facts,
+        "retention": retained.facts | _mixture(stage),
         "stability": lowest(stage.folder),
         "weights": {"trainable": moved.count, "total": total_weights(session.network)},
         "seconds": clock.to_json(),
@@ -210,6 +212,7 @@ def _train(
     moved: list[MovedWeights],
     rows: Rows,
     retained: Retained,
+    mixing: Mixing | None,
     base_sha256: str,
     carried: list[np.ndarray] | None,
     clock: Clock,
@@ -253,7 +256,11 @@ def _train(
         session.load(stage)
         return _summary(fitted)
     keep_optimizer(session, stage, fitted.optimizer, fitted.optimized)
-    save_checkpoint(stage.folder, session.network, moved[-1], base_sha256)
+    changed = moved[-1]
+    if mixing is not None:
+        with clock.measure("retention"):
+            changed = mix(mixing, changed, rows[1])
+    save_checkpoint(stage.folder, session.network, changed, base_sha256)
     return _summary(fitted)
 
 
@@ -281,6 +288,11 @@ def _accuracy_of_earlier(
         }
 
     return measure
+
+
+def _mixture(stage: StageRecord) -> dict[str, dict[str, Any]]:
+    facts = mixture_facts(stage)
+    return {} if facts is None else {"average": facts}
 
 
 def _summary(fitted: Fitted) -> dict[str, Any]:

@@ -15,16 +15,27 @@ from progressive_tf.models.block_model import BlockModel, State
 
 
 class Served(tf.Module):
-    """Raw inputs → class probabilities and the most probable label."""
+    """Raw inputs → class probabilities and the most probable label.
 
-    def __init__(self, network: BlockModel) -> None:
+    Args:
+        network: the one that training goes on from.
+        others: earlier ones whose probabilities are added, each with its share; the rest is the network's.
+    """
+
+    def __init__(self, network: BlockModel, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
         super().__init__()
         # The variables alone are tracked: saving the Keras layers too would trace every one of them.
         self.stored = [weight.variable for weight in network.named_weights()]
+        self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
         labels, raw = tf.constant(_served_labels(network)), network.preprocess.raw
 
         def answer(state: State) -> dict[str, tf.Tensor]:
-            probabilities = tf.nn.softmax(network.possible(network(state, training=False), state))
+            probabilities = _probabilities(network, state)
+            if others:
+                probabilities *= 1 - sum(share for _, share in others)
+            for other, share in others:
+                new = len(network.labels) - len(other.labels)
+                probabilities += share * tf.pad(_probabilities(other, state), [[0, 0], [0, new]])
             return {"probabilities": probabilities, "label": tf.gather(labels, tf.argmax(probabilities, axis=1))}
 
         @tf.function(input_signature=[raw], autograph=False)
@@ -36,6 +47,10 @@ class Served(tf.Module):
             return answer({**network.preprocess(raw), "task": _task_index(network.tasks, task)})
 
         self.serve = serve_task if network.tasks else serve
+
+
+def _probabilities(network: BlockModel, state: State) -> tf.Tensor:
+    return tf.nn.softmax(network.possible(network(state, training=False), state))
 
 
 def _served_labels(network: BlockModel) -> list[str]:
@@ -55,12 +70,17 @@ def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
         return tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32)
 
 
-def export_saved_model(network: BlockModel, folder: Path) -> None:
+def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
     """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`.
 
     A network with tasks also takes each input's `task`, string [batch].
+
+    Args:
+        network: the one that training goes on from.
+        folder: an empty one.
+        others: earlier networks of an ensemble, each with its share.
     """
-    served = Served(network)
+    served = Served(network, others)
     try:
         tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve})
     except tf.errors.OpError as error:

@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
 from progressive_tf.plan.methods import Optimizer
+from progressive_tf.plan.retention_methods import RunningAverage, SwaAverage
 from progressive_tf.training.loss_scale import Gradient, LossScale
 from progressive_tf.training.optimizers import decay_weights, make_optimizer, optimizer_state
 
@@ -46,6 +47,7 @@ class StageOptimizer:
             None for one rate.
         per_block: whether each block has an optimizer of its own even without `block_decay`.
         scales_loss: whether gradients are computed in float16, whose range small ones fall out of.
+        average: the running average of the weights to keep, or None.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class StageOptimizer:
         block_decay: float | None = None,
         per_block: bool = False,
         scales_loss: bool = False,
+        average: RunningAverage | None = None,
     ) -> None:
         self.settings = settings
+        self.average = average
         self.loss_scale = LossScale() if scales_loss else None
         parts = [(group,) for group in moved.groups] if per_block or block_decay is not None else [moved.groups]
         scales = rate_scales(network, block_decay)
@@ -67,7 +71,7 @@ class StageOptimizer:
             variables = tuple(weight.variable for group in part for weight in group.weights)
             scale = scales[part[-1].block] / highest
             rate = self._scaled_rate(scale) if self.groups else settings.learning_rate
-            optimizer = make_optimizer(settings, variables, rate)
+            optimizer = make_optimizer(settings, variables, rate, average)
             self.groups.insert(0, OptimizerGroup(tuple(group.block for group in part), variables, scale, optimizer))
 
     @property
@@ -82,6 +86,23 @@ class StageOptimizer:
 
     def _scaled_rate(self, scale: float) -> Callable[[], tf.Tensor]:
         return lambda: self.leading.learning_rate * scale
+
+    def begin_averages(self) -> None:
+        """Lets running averages begin at the present weights."""
+        for group in self.groups:
+            for variable in group.variables:
+                group.optimizer.get_slot(variable, "average").assign(variable)
+
+    def averaged(self, weights: Sequence[NamedWeight]) -> dict[str, np.ndarray]:
+        """Returns the running averages of weights by name; the weights themselves where none has begun."""
+        first = self.average.start if isinstance(self.average, SwaAverage) else -1
+        begun = {
+            id(variable): group.optimizer.get_slot(variable, "average")
+            for group in self.groups
+            if int(group.optimizer.iterations.numpy()) > first
+            for variable in group.variables
+        }
+        return read_weights([NamedWeight(each.name, begun.get(id(each.variable), each.variable)) for each in weights])
 
     def scaled(self, loss: tf.Tensor) -> tf.Tensor:
         """Returns what to differentiate: the loss, times a scale where gradients need one."""

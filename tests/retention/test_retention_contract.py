@@ -111,6 +111,6 @@ def test_ewc_is_refused_where_the_weights_that_move_are_new(network: Any, adapta
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(Retention.model_fields, 2)))
 def test_methods_add_up(one: str, other: str) -> None:
-    given: dict[str, Any] = {"replay": {"budget": 5}, "ewc": {}, "lwf": {}, "distill": {}}
+    given: dict[str, Any] = {"replay": {"budget": 5}, "ewc": {}, "lwf": {}, "distill": {}, "average": {"kind": "ema"}}
     retention = Retention.model_validate({one: given[one], other: given[other]})
     assert set(retention.methods) == {one, other}

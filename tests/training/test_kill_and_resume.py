@@ -18,12 +18,13 @@ def test_ten_kills_change_neither_matrix_nor_decisions_nor_weights(tmp_path: Pat
         "schedule": {"name": "plateau", "patience": 1},
         "early_stopping": {"monitor": "val_loss", "patience": 30},
     }
+    plan["stages"][0]["retention"] = {"average": {"kind": "ema"}}
     # Additions to the network, a part of it that is frozen and cached, rows that are replayed, and a teacher.
     plan["stages"][1] = {
         "name": "two",
         "data": {"take_new": 60},
         "adaptation": {"method": "adapter", "size": 2, "from_block": 2},
-        "retention": {"replay": {"budget": 20}, "lwf": {}},
+        "retention": {"replay": {"budget": 20}, "lwf": {}, "average": {"kind": "ensemble"}},
     }
     plan["stages"].append(
         {
@@ -31,7 +32,7 @@ def test_ten_kills_change_neither_matrix_nor_decisions_nor_weights(tmp_path: Pat
             "data": {"take": 60},
             "adaptation": {"method": "full"},
             "schedule": "adaptive",
-            "retention": {"ewc": {"samples": 20, "fisher": "sampled"}},
+            "retention": {"ewc": {"samples": 20, "fisher": "sampled"}, "average": {"kind": "wise-ft"}},
         }
     )
     arguments = ["--plan", str(tiny.write_plan(tmp_path, plan))]

@@ -33,7 +33,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "case",
-    ["everything", "head on kept outputs", "optimizers per block", "clipped", "pairs of a batch", "lamb, token budget"],
+    [
+        "everything",
+        "head on kept outputs",
+        "optimizers per block",
+        "clipped",
+        "pairs of a batch",
+        "lamb, token budget",
+        "running averages",
+    ],
 )
 def test_two_devices_train_as_one(results: dict[str, Any], case: str) -> None:
     assert results[case]["weights"] < 1e-4

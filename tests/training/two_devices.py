@@ -58,6 +58,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {  # blocks whose outputs are kep
         0,
         {"epochs": 2, "optimizer": {"name": "lamb", "learning_rate": 0.01}, "batch_size": {"tokens": 100}},
     ),
+    "running averages": (0, {"epochs": 2, "retention": {"average": {"kind": "ema", "decay": 0.9}}}),
     "mixed_float16": (0, {"epochs": 1, "precision": "mixed_float16"}),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -17,13 +17,20 @@ class EarlyStopping(tf.keras.callbacks.EarlyStopping):
     Args:
         settings: the plan's `early_stopping` section.
         weights: the weights that the stage moves.
+        read: gives the values of the best epoch that are to be kept; those of the weights by default.
     """
 
-    def __init__(self, settings: Settings, weights: Sequence[NamedWeight]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        weights: Sequence[NamedWeight],
+        read: Callable[[], dict[str, np.ndarray]] | None = None,
+    ) -> None:
         mode = "max" if settings.monitor == "val_accuracy" else "min"
         super().__init__(settings.monitor, min_delta=settings.min_delta, patience=settings.patience, mode=mode)
         self.best_values: dict[str, np.ndarray] = {}
         self._weights = list(weights)
+        self._read = read or (lambda: read_weights(self._weights))
         self._restored: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -37,7 +44,7 @@ class EarlyStopping(tf.keras.callbacks.EarlyStopping):
         before = self.best
         super().on_epoch_end(epoch, logs)
         if self.best != before:
-            self.best_values = read_weights(self._weights)
+            self.best_values = self._read()
         if self.model.stop_training:
             self.restore_best()
 

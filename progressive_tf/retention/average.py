@@ -1,0 +1,100 @@
+"""How much of a stage goes into its mixture with what there was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.evaluation.metrics import measure
+from progressive_tf.evaluation.predictions import Predictions
+
+STEPS = 10
+EQUAL = 1e-9  # of shares that differ by rounding alone
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A share, and what the mixture does with it on validation rows.
+
+    Attributes:
+        coefficient: the stage's own share, in [0, 1].
+        accuracy: on the stage's own rows.
+        log_loss: on the same.
+        drops: accuracy lost on the rows of each earlier stage, by name.
+    """
+
+    coefficient: float
+    accuracy: float
+    log_loss: float
+    drops: Mapping[str, float]
+
+    @property
+    def worst_drop(self) -> float:
+        """The largest of the drops; 0 where there are none."""
+        return max(self.drops.values(), default=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as plain JSON."""
+        return asdict(self)
+
+
+def candidates(others: int) -> tuple[float, ...]:
+    """Returns the shares to try: 0, 0.1 … 1, and the one that makes a stage equal to each of `others`."""
+    equal = 1 / (others + 1)
+    steps = [step / STEPS for step in range(STEPS + 1)]
+    return tuple(sorted([*steps, *([] if any(abs(equal - step) < EQUAL for step in steps) else [equal])]))
+
+
+def choose(tried: Sequence[Tried], drop_at_most: float) -> Tried:
+    """Returns the most accurate share whose drops stay within the limit, of equal ones that with the lower log loss.
+
+    Where none does, the one whose worst drop is least.
+    """
+    within = [each for each in tried if each.worst_drop <= drop_at_most + EQUAL]
+    if not within:
+        least = min(each.worst_drop for each in tried)
+        within = [each for each in tried if each.worst_drop <= least + EQUAL]
+    return max(within, key=lambda each: (each.accuracy, -each.log_loss))
+
+
+def judged(
+    coefficient: float, own: Predictions, earlier: Mapping[str, Predictions], before: Mapping[str, float]
+) -> Tried:
+    """Returns what a mixture does on validation rows.
+
+    Args:
+        coefficient: the stage's own share.
+        own: its predictions on the stage's rows.
+        earlier: those on the rows of each earlier stage.
+        before: the accuracy there before the stage.
+    """
+    drops = {name: before[name] - float(measure(each, "accuracy") or 0.0) for name, each in earlier.items()}
+    accuracy, log_loss = (float(measure(own, name) or 0.0) for name in ("accuracy", "log_loss"))
+    return Tried(coefficient, accuracy, log_loss, drops)
+
+
+def mean(members: Iterable[Arrays]) -> Arrays:
+    """Returns the mean of arrays of the same names, one member in memory at a time."""
+    total: dict[str, np.ndarray] = {}
+    count = 0
+    for member in members:
+        count += 1
+        total = {name: total[name] + value if total else value.astype(np.float64) for name, value in member.items()}
+    return {name: value / count for name, value in total.items()}
+
+
+def between(before: Arrays, own: Arrays, coefficient: float) -> Arrays:
+    """Returns (1 − coefficient) · before + coefficient · own, in the types of `own`; exact at 0 and 1."""
+    if coefficient == 1:
+        return dict(own)
+    return {
+        name: (before[name] if coefficient == 0 else (1 - coefficient) * before[name] + coefficient * value).astype(
+            value.dtype
+        )
+        for name, value in own.items()
+    }

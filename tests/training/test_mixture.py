@@ -1,0 +1,243 @@
+"""Stages that end in a mixture with those before them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from releasing import NEVER_ENOUGH, Place, decision, read, small_plan, stage_folder
+
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import read_weights
+from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.retention.average import Tried, between, candidates, choose, mean
+from progressive_tf.training.display import Display
+from progressive_tf.training.promotion import export_stage
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.saved_model import predict_exported
+from progressive_tf.training.session import Session, open_session
+
+STAGES = ("one", "two", "three")
+
+
+def mixing_plan(*averages: dict[str, Any] | None, **defaults: Any) -> dict[str, Any]:
+    """Returns a plan of one stage per entry, each with its own average."""
+    stages = [
+        {"name": name, "data": {"take": 40 * (index + 1)}, "retention": {"average": average} if average else {}}
+        for index, (name, average) in enumerate(zip(STAGES, averages, strict=False))
+    ]
+    plan = small_plan(*stages)
+    plan["defaults"] |= {"adaptation": {"method": "full"}} | defaults
+    return plan
+
+
+def session_of(place: Place, run: Path) -> Session:
+    folder = RunFolder(run)
+    loaded = LoadedPlan(folder.plan(), place.folder, folder.plan())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        return open_session(loaded, folder, place.folder / "registry", Display())
+
+
+def weights_after(session: Session, name: str) -> dict[str, np.ndarray]:
+    session.load(next(record for record in session.stages if record.name == name))
+    return read_weights(session.network.named_weights())
+
+
+def predictions(run: Path, stage: str) -> pd.DataFrame:
+    return pd.read_parquet(stage_folder(run, stage) / "predictions.parquet")
+
+
+def probabilities(run: Path, stage: str, part: str = "test", slice_name: str = "one") -> np.ndarray:
+    frame = predictions(run, stage).query("part == @part and slice == @slice_name")
+    return np.stack(frame["probabilities"].to_list())
+
+
+def facts(run: Path, stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = read(stage_folder(run, stage) / "metrics.json")["retention"]["average"]
+    return found
+
+
+def served(place: Place, version: int, run: Path, stage: str) -> np.ndarray:
+    """Returns what a version of the registry says about the test rows of stage one."""
+    texts = predictions(run, stage).query("part == 'test' and slice == 'one'")["text"].to_list()
+    return predict_exported(place.folder / "registry" / "tiny" / str(version), texts)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
+    place = Place(tmp_path_factory.mktemp("plain"))
+    return place, place.run(mixing_plan(None, None, None)).run
+
+
+def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    run = place.run(mixing_plan(None, None, {"kind": "soup", "coefficient": 0.4})).run
+    apart = session_of(*plain)
+    stages = [weights_after(apart, name) for name in STAGES]
+    for name, value in weights_after(session_of(place, run), "three").items():
+        expected = 0.6 * (stages[0][name].astype(float) + stages[1][name]) / 2 + 0.4 * stages[2][name]
+        np.testing.assert_allclose(value, expected, atol=1e-6, err_msg=name)
+    kept = facts(run, "three")
+    assert (kept["kind"], kept["coefficient"], kept["chosen"]) == ("soup", 0.4, False)
+    assert kept["stages"] == ["one", "two"]
+    np.testing.assert_allclose(served(place, 3, run, "three"), probabilities(run, "three"), atol=1e-5)
+
+
+@pytest.mark.parametrize(("coefficient", "same_as"), [(0.0, "one"), (1.0, "two")])
+def test_wise_ft_at_its_ends_is_the_stage_before_and_the_stage(
+    plain: tuple[Place, Path], tmp_path: Path, coefficient: float, same_as: str
+) -> None:
+    run = Place(tmp_path).run(mixing_plan(None, {"kind": "wise-ft", "coefficient": coefficient})).run
+    # Outputs of blocks that did not move are kept as float16.
+    np.testing.assert_allclose(probabilities(run, "two"), probabilities(plain[1], same_as), atol=1e-4)
+
+
+def test_an_ensemble_answers_with_the_mean_and_is_served_as_one_model(
+    plain: tuple[Place, Path], tmp_path: Path
+) -> None:
+    place = Place(tmp_path)
+    ensemble = {"kind": "ensemble", "coefficient": 0.5}
+    run = place.run(mixing_plan(None, ensemble, ensemble)).run
+    own = [probabilities(plain[1], name) for name in STAGES]
+    np.testing.assert_allclose(probabilities(run, "two"), 0.5 * own[0] + 0.5 * own[1], atol=1e-6)
+    # Stage three starts from stage two's own weights, and each stage counts once.
+    np.testing.assert_allclose(probabilities(run, "three"), 0.25 * (own[0] + own[1]) + 0.5 * own[2], atol=1e-6)
+    for version, stage in ((2, "two"), (3, "three")):
+        np.testing.assert_allclose(served(place, version, run, stage), probabilities(run, stage), atol=1e-5)
+        assert decision(run, stage)["weights_sha256"] == decision(plain[1], stage)["weights_sha256"]
+
+    follower = mixing_plan(None) | {"name": "tiny", "start": "stable", "seed": 4}
+    follower["data"]["split"]["seed"] = 1
+    follower["data"]["quality"]["leakage"] = None
+    then = place.run(follower).run
+    assert decision(then, "one")["baseline"] == "version 3"
+
+
+def test_a_held_ensemble_can_be_released_by_hand(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    plan = mixing_plan(None, {"kind": "ensemble", "coefficient": 0.5})
+    plan["stages"][1]["gate"] = [NEVER_ENOUGH]
+    run = place.run(plan).run
+    assert decision(run, "two")["decision"] == "hold"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        staged = export_stage(run, "two")
+        staged.export(tmp_path / "by-hand")
+    texts = predictions(run, "two").query("part == 'test' and slice == 'one'")["text"].to_list()
+    np.testing.assert_allclose(predict_exported(tmp_path / "by-hand", texts), probabilities(run, "two"), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["wise-ft", "ensemble"])
+def test_every_adaptation_can_be_mixed(tmp_path: Path, kind: str) -> None:
+    adaptations: list[dict[str, Any]] = [
+        {"method": "full"},
+        {"method": "lora", "rank": 2},
+        {"method": "lora", "rank": 2, "merge": False},
+        {"method": "bitfit"},
+        {"method": "adapter", "size": 2, "from_block": 1},
+        {"method": "prompt", "length": 2},
+        {"method": "top-blocks", "blocks": 1},
+        {"method": "gradual", "blocks_per_phase": 3},
+        {"method": "head"},
+    ]
+    stages = [
+        {"name": f"{each['method']}-{index}", "data": {"take": 40 + 4 * index}, "adaptation": each}
+        for index, each in enumerate(adaptations)
+    ]
+    plan = small_plan(*stages)
+    plan["defaults"] |= {"retention": {"average": {"kind": kind, "coefficient": 0.5}}}
+    place = Place(tmp_path)
+    run = place.run(plan).run
+    last = f"head-{len(stages) - 1}"
+    assert decision(run, last)["version"] == len(stages)
+    assert "full-0: no" in place.said[-1]
+    texts = predictions(run, last).query("part == 'test'")["text"].to_list()
+    found = predict_exported(place.folder / "registry" / "tiny" / str(len(stages)), texts)
+    expected = np.stack(predictions(run, last).query("part == 'test'")["probabilities"].to_list())
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    # What is saved is what was measured: a session that loads it says the same.
+    session = session_of(place, run)
+    session.load(session.stages[-1])
+
+
+def test_a_soup_of_networks_with_other_weights_is_refused_before_training(tmp_path: Path) -> None:
+    plan = mixing_plan(None, None, {"kind": "soup"})
+    plan["stages"][1]["adaptation"] = {"method": "adapter", "size": 2}
+    with pytest.raises(
+        InputError, match=r"stages\[2\].retention.average: a soup needs the same weights .*; one has no"
+    ):
+        Place(tmp_path).run(plan)
+
+
+def test_a_soup_of_stages_that_did_not_start_from_one_another_is_refused(tmp_path: Path) -> None:
+    plan = mixing_plan(None, None, {"kind": "soup", "stages": ["two"]}) | {"on_hold": "continue"}
+    plan["stages"][1]["gate"] = [NEVER_ENOUGH]
+    with pytest.raises(InputError, match=r"three does not build on two, .*it builds on one: name some of these"):
+        Place(tmp_path).run(plan)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stages": ["later"]}, "retention.average.stages: unknown earlier stage"),
+        ({"coefficient": 1.5}, "coefficient"),
+        ({"decay": 0.9}, "decay"),
+    ],
+)
+def test_what_a_plan_cannot_ask_for(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Place(tmp_path).run(mixing_plan(None, {"kind": "soup"} | change))
+
+
+def test_an_ensemble_needs_outputs_for_every_row() -> None:
+    load_plan("split-digits", ["scenario=task-incremental"])
+    with pytest.raises(InputError, match="an ensemble needs every stage's outputs for every row"):
+        load_plan("split-digits", ["scenario=task-incremental", "defaults.retention.average.kind=ensemble"])
+
+
+def tried(coefficient: float, accuracy: float, drop: float, log_loss: float = 1.0) -> Tried:
+    return Tried(coefficient, accuracy, log_loss, {"one": drop, "two": 0.0})
+
+
+def test_the_share_is_the_most_accurate_that_keeps_earlier_stages() -> None:
+    rows = [tried(0.0, 0.5, 0.0), tried(0.4, 0.7, 0.02), tried(0.5, 0.7, 0.02, 0.9), tried(1.0, 0.9, 0.05)]
+    assert choose(rows, 0.02).coefficient == 0.5
+    assert choose(rows, 0.1).coefficient == 1.0
+    assert choose([*rows[3:], tried(0.9, 0.1, 0.04)], 0.02).coefficient == 0.9
+
+
+def test_shares_include_an_equal_one() -> None:
+    assert candidates(2) == tuple(sorted([*(step / 10 for step in range(11)), 1 / 3]))
+    assert candidates(1) == candidates(4) == tuple(step / 10 for step in range(11))
+
+
+def test_weights_between_two_are_exact_at_both_ends() -> None:
+    own, before = {"w": np.float32([0.1, 0.3])}, {"w": np.float32([0.7, -0.2])}
+    for share, expected in ((0.0, before), (1.0, own)):
+        np.testing.assert_array_equal(between(before, own, share)["w"], expected["w"])
+    np.testing.assert_allclose(between(before, own, 0.25)["w"], [0.55, -0.075], rtol=1e-6)
+    assert between(mean([own, before]), own, 0.5)["w"].dtype == np.float32
+
+
+def test_the_share_is_chosen_without_gate_or_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from progressive_tf.training import mixture
+
+    seen: list[set[str]] = []
+    predict = mixture.predict_rows
+
+    def noting(features: Any, data: Any, wanted: Any, *further: Any) -> Any:
+        seen.append({part for part, _ in wanted})
+        return predict(features, data, wanted, *further)
+
+    monkeypatch.setattr(mixture, "predict_rows", noting)
+    run = Place(tmp_path).run(mixing_plan(None, {"kind": "wise-ft"})).run
+    kept = facts(run, "two")
+    assert kept["chosen"]
+    assert [each["coefficient"] for each in kept["tried"]] == [step / 10 for step in range(11)]
+    # What the parent and eleven shares say about validation rows; only then the slices that are judged.
+    choosing = [parts for parts in seen if parts == {"validation"}]
+    assert len(choosing) == 12
