@@ -36,6 +36,14 @@ def train(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept; runs/PLAN by default.")] = None,
     registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run; version numbers go on counting.")] = False,
+    bounds: Annotated[
+        bool,
+        typer.Option(
+            "--bounds",
+            help="Then train twice more, without retention (naive) and on all stages' rows at once (joint), and show "
+            "where the plan lies between them.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show block by block what each stage would train, cache and compute, and stop."),
@@ -75,16 +83,23 @@ def train(
 
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run
-    from progressive_tf.reporting.terminal import measures_line, stage_table
+    from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
+    from progressive_tf.training.bounds import check_bounds, measure_bounds
     from progressive_tf.training.display import Display
     from progressive_tf.training.release_loop import run_plan
 
+    if bounds:
+        check_bounds(loaded.plan)
     finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display())
+    if bounds:
+        measure_bounds(loaded, finished.run, registry, Display())
     report = write_report(finished.run)
     records = read_run(finished.run)
     console = Console(soft_wrap=True)
     console.print(stage_table(records))
     console.print(measures_line(records), highlight=False)
+    if records.bounds is not None:
+        console.print(bounds_line(records.bounds), highlight=False)
     console.print(f"report: {report}", highlight=False)
     if not finished.promoted:
         raise typer.Exit(3)

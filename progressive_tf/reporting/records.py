@@ -46,6 +46,7 @@ class StageMetrics:
     seconds: dict[str, float] = field(default_factory=dict)
     stability: dict[str, dict[str, float]] = field(default_factory=dict)
     recency: dict[str, float] = field(default_factory=dict)
+    retention: dict[str, dict[str, Any]] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None
@@ -143,6 +144,27 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """ACC and forgetting of one of the runs in `bounds.json`, on gate and on test rows."""
+
+    acc: float | None = None
+    forgetting: float | None = None
+    test_acc: float | None = None
+    test_forgetting: float | None = None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """`bounds.json`: the plan between its lower and its upper bound; `position` is 0 at naive and 1 at joint."""
+
+    stages: tuple[str, ...] = ()
+    naive: Bound = Bound()
+    plan: Bound = Bound()
+    joint: Bound = Bound()
+    position: float | None = None
+
+
+@dataclass(frozen=True)
 class Environment:
     """`environment.json`."""
 
@@ -197,6 +219,7 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     environment: Environment | None = None
     matrix: Matrix | None = None
+    bounds: Bounds | None = None
     events: tuple[Mapping[str, Any], ...] = ()
 
 
@@ -223,6 +246,7 @@ def read_run(run: Path) -> RunRecord:
         stages=_read_stages(run, plan),
         environment=read_record(run / "environment.json", Environment),
         matrix=read_record(run / "matrix.json", Matrix),
+        bounds=read_record(run / "bounds.json", Bounds),
         events=read_events(run / "events.jsonl"),
     )
 

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.records import Measure, RunRecord, Weights
+from progressive_tf.reporting.records import Bounds, Measure, RunRecord, Weights
 
 INTERVAL_WIDTH = len("[0.000–0.000]")  # on a narrow terminal the interval goes below its value, whole
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
@@ -48,6 +48,12 @@ def measures_line(records: RunRecord) -> str:
         f"ACC {wording.number(matrix.acc)}  BWT {wording.signed(matrix.bwt)}  FWT {wording.signed(matrix.fwt)}  "
         f"forgetting {wording.signed(matrix.forgetting)}"
     )
+
+
+def bounds_line(bounds: Bounds) -> str:
+    """Returns where the plan lies between its bounds, in one line."""
+    values = f"naive {wording.number(bounds.naive.acc)}, this plan {wording.number(bounds.plan.acc)}, joint "
+    return f"bounds: {values}{wording.number(bounds.joint.acc)} (ACC): {wording.position_words(bounds)}"
 
 
 def _accuracy(measure: Measure | None) -> Text:

@@ -12,6 +12,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.calibration import reliability
 from progressive_tf.evaluation.predictions import Predictions as CheckedPredictions
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.calibration import reliability_diagram
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
@@ -65,6 +66,16 @@ def matrix_figures(matrix: Matrix) -> Mapping[str, Markup]:
         for part, rows in cells.items()
         if rows and matrix.stages
     }
+
+
+def bounds_view(run: RunRecord) -> Markup | None:
+    """Returns where the run lies between its bounds, or None where they are not recorded."""
+    bounds = run.bounds
+    if bounds is None:
+        return None
+    values = {"naive": bounds.naive.acc, "plan": bounds.plan.acc, "joint": bounds.joint.acc}
+    known = {name: value for name, value in values.items() if value is not None}
+    return bounds_figure("bounds", known) if len(known) == len(values) else None
 
 
 def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:

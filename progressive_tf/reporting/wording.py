@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from progressive_tf.reporting.records import Measure, RunRecord, StageRecord
+from progressive_tf.reporting.records import Bounds, Measure, RunRecord, StageRecord
 
 NOT_RECORDED = "–"
 EVERY_PREVIOUS = "every-previous"
@@ -76,6 +76,13 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def position_words(bounds: Bounds) -> str:
+    """Returns where a plan lies between its bounds: `82 % of the way from naive to joint`."""
+    if bounds.position is None:
+        return "joint is not above naive, so there is nothing to gain by remembering"
+    return f"{bounds.position:.0%} of the way from naive to joint".replace("%", " %")
 
 
 def metric_words(name: str) -> str:

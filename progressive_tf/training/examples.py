@@ -29,6 +29,21 @@ class AnyExamples(Protocol):
         ...
 
     @property
+    def lengths(self) -> np.ndarray:
+        """Positions of each example, int32 [n]."""
+        ...
+
+    @property
+    def bucket_width(self) -> int:
+        """Batches are padded to a multiple of so many positions."""
+        ...
+
+    @property
+    def first_block(self) -> int:
+        """The block that the states of these examples are the input of."""
+        ...
+
+    @property
     def state_spec(self) -> dict[str, tf.TensorSpec]:
         """The signature of states, with batch and length left open."""
         ...
@@ -153,7 +168,7 @@ def drawn_dataset(
     return _dataset(examples, lambda: draw(np.random.default_rng(epoch_seed(next(epochs)))))
 
 
-def evaluation_dataset(examples: Examples) -> tf.data.Dataset:
+def evaluation_dataset(examples: AnyExamples) -> tf.data.Dataset:
     """Returns every example once, in batches of similar length."""
     batches = fixed_batches(examples.lengths, examples.bucket_width)
     return _dataset(examples, lambda: [positions for positions, _ in batches])

@@ -30,7 +30,7 @@ from progressive_tf.training.callbacks.learning_rate import PlateauRate, Schedul
 from progressive_tf.training.callbacks.non_finite import NonFiniteLoss
 from progressive_tf.training.contrastive import ContrastiveObjective, contrastive_batches
 from progressive_tf.training.display import Display
-from progressive_tf.training.examples import DrawBatches, Examples, drawn_dataset, evaluation_dataset
+from progressive_tf.training.examples import AnyExamples, DrawBatches, drawn_dataset, evaluation_dataset
 from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.losses import make_loss
 from progressive_tf.training.objectives import Classification
@@ -41,7 +41,7 @@ from progressive_tf.training.stage_optimizer import StageOptimizer
 
 # Frozen depth and how often the outputs below are needed, if known → training examples, and those that early stopping
 # and plateau look at.
-ExamplesAt = Callable[[int, int | None], tuple[Examples | JoinedExamples, Examples]]
+ExamplesAt = Callable[[int, int | None], tuple[AnyExamples, AnyExamples]]
 CONTRASTIVE_SCHEDULE = WarmupLinearSchedule(name="warmup-linear")
 
 
@@ -221,7 +221,7 @@ def _fit_phase(
         fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties, stage.precision
     )
     if isinstance(plateau, AdaptiveRate) and first_epoch == fit.epochs_before_classifying:
-        own = train.own if isinstance(train, JoinedExamples) else train
+        own = train.own if isinstance(train, JoinedExamples) and stage.retention.replay is not None else train
         loss = model.evaluate(evaluation_dataset(own), verbose=0, return_dict=True)["loss"]
         plateau.begin(model, stage.optimizer.learning_rate, loss, len(fit.network.labels))
     averages = None
@@ -268,7 +268,7 @@ def _fit_phase(
         )
 
 
-def draw_batches(phase: Phase, stage: Stage, examples: Examples | JoinedExamples) -> DrawBatches:
+def draw_batches(phase: Phase, stage: Stage, examples: AnyExamples) -> DrawBatches:
     """Returns how a phase draws the batches of an epoch."""
     lengths, width, contrastive = examples.lengths, examples.bucket_width, phase.contrastive
     replay, size = stage.retention.replay, stage.batch_size

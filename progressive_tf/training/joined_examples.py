@@ -1,4 +1,4 @@
-"""Examples of several sources as one set: a stage's own, and those of earlier stages that are replayed."""
+"""Examples of several sources as one set: a stage's own, and those of earlier stages or of other sources."""
 
 from __future__ import annotations
 
@@ -58,10 +58,12 @@ class JoinedExamples:
         return self.own.state_spec
 
     def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
-        """Yields the state of each batch of ascending parts: positions of a part stand before those of the next."""
+        """Yields the state of each batch of positions."""
         starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
         all_lengths = self.lengths
         padded = lengths or [padded_length(all_lengths[batch].max(), self.bucket_width) for batch in batches]
+        orders = [np.argsort(batch, kind="stable") for batch in batches]
+        batches = [batch[order] for batch, order in zip(batches, orders, strict=True)]
         owners = [np.searchsorted(starts, batch, side="right") - 1 for batch in batches]
         streams = []
         for number, part in enumerate(self.parts):
@@ -71,6 +73,7 @@ class JoinedExamples:
             ]
             taken = [(positions, to) for positions, to in taken if len(positions)]
             streams.append(part.states([positions for positions, _ in taken], [to for _, to in taken]))
-        for owner in owners:
+        for owner, order in zip(owners, orders, strict=True):
             states = [next(streams[number]) for number in np.unique(owner)]
-            yield {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+            places = np.argsort(order)
+            yield {name: np.concatenate([state[name] for state in states])[places] for name in states[0]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class PlanData:
         stage_sources: the source of each stage.
         slices: every distinct slice, stages' first.
         slice_of: the name of the slice of each stage, in order.
+        further: rows of other sources that a single stage trains and validates on too, by source.
     """
 
     classes: ClassSpace
@@ -56,6 +57,24 @@ class PlanData:
     stage_sources: tuple[str, ...]
     slices: Mapping[str, Slice]
     slice_of: tuple[str, ...]
+    further: Mapping[str, StageRows] = field(default_factory=dict)
+
+    def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
+        """Returns the same data with one stage, which knows every class.
+
+        Args:
+            rows: source → its training and its validation rows; the first is the stage's own source.
+        """
+        stages = {name: StageRows(*parts) for name, parts in rows.items()}
+        own = next(iter(stages))
+        return replace(
+            self,
+            classes=replace(self.classes, known=(len(self.labels),)),
+            stages=(stages.pop(own),),
+            stage_sources=(own,),
+            slice_of=self.slice_of[-1:],
+            further=stages,
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -21,15 +21,16 @@ from progressive_tf.training.carried_optimizer import carried_optimizer, keep_op
 from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.examples import Examples
+from progressive_tf.training.examples import AnyExamples, Examples
 from progressive_tf.training.fit import Fitted, fit_stage
-from progressive_tf.training.hardware import Hardware, check_batch_sizes, prepare
+from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
+from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.retained import Retained, prepare_retention
 from progressive_tf.training.retention_checks import warnings_about
-from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
+from progressive_tf.training.run_folder import locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
@@ -77,7 +78,15 @@ class Clock:
         return {kind: round(value, 3) for kind, value in (self.seconds | total).items()}
 
 
-def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display: Display) -> Finished:
+def run_plan(
+    loaded: LoadedPlan,
+    out: Path,
+    registry: Path,
+    fresh: bool,
+    display: Display,
+    releases: bool = True,
+    data: PlanData | None = None,
+) -> Finished:
     """Runs the stages of a plan, continuing the newest run that fits.
 
     Args:
@@ -86,6 +95,8 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
         registry: the registry's folder.
         fresh: begin a new run even if one could be continued.
         display: where progress is shown.
+        releases: whether promoted stages become versions; the registry is only read otherwise.
+        data: the rows to run on instead of those that the plan selects.
 
     Raises:
         InputError: anything wrong with plan, data or weights.
@@ -106,7 +117,9 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
             display.line(f"hardware: {hardware.line}")
             check_batch_sizes(loaded.plan, hardware)
             with hardware.scope():
-                return _run_stages(loaded, run, registry, display, hardware)
+                session = open_session(loaded, run, registry, display, hardware, data)
+                session.releases = releases
+                return _run_stages(session)
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
@@ -118,11 +131,11 @@ def run_plan(loaded: LoadedPlan, out: Path, registry: Path, fresh: bool, display
             ) from None
 
 
-def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display, hardware: Hardware) -> Finished:
+def _run_stages(session: Session) -> Finished:
     clock = Clock()
-    run.log("started", stages=[stage.name for stage in loaded.plan.stages])
-    session = open_session(loaded, run, registry, display, hardware)
-    for warning in warnings_about(loaded.plan):
+    run, plan, display = session.run, session.plan, session.display
+    run.log("started", stages=[stage.name for stage in plan.stages])
+    for warning in warnings_about(plan):
         display.line(f"warning: {warning}")
     trained: list[StageRecord] = []
     promoted = True
@@ -136,9 +149,9 @@ def _run_stages(loaded: LoadedPlan, run: RunFolder, registry: Path, display: Dis
         trained.append(stage)
         released = session.is_released(stage)
         promoted &= released
-        if released and decision["decision"] != "promote":
+        if released and decision["decision"] != "promote" and session.releases:
             note_forced(session, stage)
-        if not released and loaded.plan.on_hold == "stop":
+        if not released and plan.on_hold == "stop":
             left = [record.name for record in session.stages[stage.index + 1 :]]
             if left:
                 display.line(f"{stage.name} was not released, so {', '.join(left)} does not start (on_hold: stop)")
@@ -192,7 +205,7 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         "started_from": parent.name if parent else "start",
         "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
     }
-    if result.decision == "promote":
+    if result.decision == "promote" and session.releases:
         session.load(stage)
         with clock.measure("export"):
             version, stable = publish(session, stage, scored, decision)
@@ -221,16 +234,20 @@ def _train(
     name = session.data.stage_sources[stage.index]
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
 
-    def examples(frozen_depth: int, epochs: int | None) -> tuple[Examples | JoinedExamples, Examples]:
+    def examples(frozen_depth: int, epochs: int | None) -> tuple[AnyExamples, AnyExamples]:
+        def of(source: str, wanted: np.ndarray) -> Examples:
+            return session.features.examples(source, wanted, frozen_depth, settings.cache)
+
+        further = session.data.further.items()
         with clock.measure("prefix"):
             both = np.concatenate(rows)
             found = session.features.examples(name, both, frozen_depth, settings.cache, epochs)
-            replayed = [
-                session.features.examples(part.source, part.rows, frozen_depth, settings.cache)
-                for part in retained.replayed
-            ]
-        own = found.take(np.arange(len(rows[0])))
-        return retained.joined(own, replayed), found.take(np.arange(len(rows[0]), len(both)))
+            beside = [of(part.source, part.rows) for part in retained.replayed]
+            beside += [of(source, each.train) for source, each in further]
+            validation = [found.take(np.arange(len(rows[0]), len(both)))]
+            validation += [of(source, each.validation) for source, each in further]
+        train = retained.joined(found.take(np.arange(len(rows[0]))), beside)
+        return train, JoinedExamples(tuple(validation)) if further else validation[0]
 
     with clock.measure("fit"):
         fitted = fit_stage(

@@ -59,6 +59,7 @@ class Session:
         environment_now: code, packages and devices of this process.
         start_depth: leading blocks that the first stage leaves as they are.
         display: progress and remarks.
+        releases: whether promoted stages become versions.
     """
 
     run: RunFolder
@@ -77,6 +78,7 @@ class Session:
     environment_now: dict[str, Any]
     display: Display
     start_depth: int = 0
+    releases: bool = True
 
     @property
     def stages(self) -> list[StageRecord]:
@@ -145,7 +147,12 @@ class Session:
 
 
 def open_session(
-    loaded: LoadedPlan, run: RunFolder, registry: Path, display: Display, hardware: Hardware | None = None
+    loaded: LoadedPlan,
+    run: RunFolder,
+    registry: Path,
+    display: Display,
+    hardware: Hardware | None = None,
+    data: PlanData | None = None,
 ) -> Session:
     """Reads the data, builds the network and puts it at the weights the run starts from.
 
@@ -155,13 +162,14 @@ def open_session(
         registry: the registry's folder.
         display: where progress is shown.
         hardware: what to train on, one device in float32 by default; this and all that follows runs in its scope.
+        data: the rows to run on instead of those that the plan selects.
 
     Raises:
         InputError: anything wrong with data, weights, or what stages ask of them.
         ProgressiveError: the run began from other weights or other data than those found now.
     """
     plan = loaded.plan
-    data = read_plan_data(loaded, CACHE_FOLDER)
+    data = data or read_plan_data(loaded, CACHE_FOLDER)
     _check_rule_labels(plan, data)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)

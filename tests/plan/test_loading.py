@@ -58,7 +58,11 @@ def change(path: str, value: object) -> dict:
             r"replay.ratio: should be less than 1; got 1.0",
         ),
         ("defaults.retention", {"ewc": {"decay": 0.5}}, r"retention.ewc: decay: is for online: true"),
-        ("defaults.retention", {"si": {}}, r"retention.si: unknown key 'si'; known: average, distill, ewc, lwf, replay"),
+        (
+            "defaults.retention",
+            {"si": {}},
+            r"retention.si: unknown key 'si'; known: average, distill, ewc, lwf, replay",
+        ),
         ("defaults.tune", {"trials": 3}, r"defaults.tune: is not available in this release"),
         ("defaults.precision", "float8", r"should be 'float32', 'mixed_float16' or 'mixed_bfloat16'"),
         ("defaults.optimizer", {"name": "adam", "momentum": 0.5}, r"momentum is a setting of sgd, not of adam"),

@@ -1,0 +1,144 @@
+"""What a plan lies between: training on without retention, and training on the rows of all stages at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.metrics import measure
+from progressive_tf.files import read_json, write_json
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.retention_methods import Retention
+from progressive_tf.plan.schema import GateRule, Plan, Quality
+from progressive_tf.training.display import Display
+from progressive_tf.training.evaluation_step import MATRIX_METRIC
+from progressive_tf.training.plan_data import PlanData, read_plan_data
+from progressive_tf.training.predictions_file import load_predictions
+from progressive_tf.training.release_loop import run_plan
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.session import CACHE_FOLDER
+from progressive_tf.training.stage_record import StageRecord
+
+BOUNDS_FILE = "bounds.json"
+JOINT = "joint"
+NO_GATE = (GateRule(metric=MATRIX_METRIC, at_least=0.0, min_samples=1),)
+NO_CHECKS = Quality(**dict.fromkeys(Quality.model_fields))
+
+
+def check_bounds(plan: Plan) -> None:
+    """Refuses a plan that has nothing to lie between.
+
+    Raises:
+        InputError: it has one stage.
+    """
+    if len(plan.stages) < 2:
+        raise InputError("--bounds: a plan of one stage has nothing to forget; add a stage, or drop --bounds")
+
+
+def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Display) -> None:
+    """Runs both bounds of a finished run in its folder and writes `bounds.json`; makes no version.
+
+    Bounds cover the stages that were trained. They are continued where they were interrupted.
+
+    Args:
+        loaded: the plan.
+        run: the run's folder.
+        registry: holds the version that the plan may start from.
+        display: where progress is shown.
+    """
+    folder = RunFolder(run)
+    stages = [StageRecord(i, each.name, folder.stage(i, each.name)) for i, each in enumerate(loaded.plan.stages)]
+    trained = [stage for stage in stages if stage.decision is not None]
+    names = [stage.name for stage in trained]
+    path = run / BOUNDS_FILE
+    if path.exists() and read_json(path)["stages"] == names:
+        return
+    if len(trained) < 2:
+        display.line("no bounds, because a single stage was trained")
+        return
+    loaded = replace(loaded, plan=loaded.plan.model_copy(update={"stages": loaded.plan.stages[: len(trained)]}))
+    data = read_plan_data(loaded, CACHE_FOLDER)
+    places = run / "bounds"
+    display.line("naive: every stage again, without retention")
+    naive = run_plan(_naive(loaded), places / "naive", registry, False, display, releases=False).run
+    display.line(f"{JOINT}: the rows of all {len(trained)} stages at once")
+    joint = run_plan(
+        _joint(loaded),
+        places / f"{JOINT}-{len(trained):02d}",
+        registry,
+        False,
+        display,
+        releases=False,
+        data=_joined(data, trained),
+    ).run
+    last = RunFolder(joint).stage(0, JOINT)
+    found = {"naive": _from_matrix(naive), "plan": _from_matrix(run), JOINT: _from_predictions(last, data)}
+    position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
+    write_json(path, {"stages": names, **found, "position": position})
+
+
+def position_between(naive: float, plan: float, joint: float) -> float | None:
+    """Returns where a plan lies on the way from naive (0) to joint (1); None where joint is not the better one."""
+    return (plan - naive) / (joint - naive) if joint > naive else None
+
+
+def _naive(loaded: LoadedPlan) -> LoadedPlan:
+    stages = tuple(stage.model_copy(update={"retention": Retention(), "gate": NO_GATE}) for stage in loaded.plan.stages)
+    return _with_plan(loaded, loaded.plan.model_copy(update={"stages": stages}))
+
+
+def _joint(loaded: LoadedPlan) -> LoadedPlan:
+    plan = loaded.plan
+    optimizer = plan.stages[-1].optimizer.model_copy(update={"carry_state": False})
+    update = {"name": JOINT, "retention": Retention(), "gate": NO_GATE, "optimizer": optimizer}
+    stage = plan.stages[-1].model_copy(update=update)
+    data = plan.data.model_copy(update={"quality": NO_CHECKS})  # its rows are those that the stages have kept
+    return _with_plan(loaded, plan.model_copy(update={"stages": (stage,), "data": data}))
+
+
+def _with_plan(loaded: LoadedPlan, plan: Plan) -> LoadedPlan:
+    return replace(loaded, plan=plan, whole=plan)
+
+
+def _joined(data: PlanData, trained: Sequence[StageRecord]) -> PlanData:
+    """Returns the data of a plan whose only stage has the rows that all stages settled on."""
+    together: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for stage in trained:
+        rows = stage.rows()
+        if rows is not None:
+            together.setdefault(data.stage_sources[stage.index], []).append(rows)
+    return data.joined(
+        {
+            source: (np.unique(np.concatenate(train)), np.unique(np.concatenate(validation)))
+            for source, parts in together.items()
+            for train, validation in [tuple(zip(*parts, strict=True))]
+        }
+    )
+
+
+def _from_matrix(run: Path) -> dict[str, Any]:
+    matrix = read_json(run / "matrix.json")
+    test = matrix["test_measures"]
+    return {
+        "acc": matrix["acc"],
+        "forgetting": matrix["forgetting"],
+        "test_acc": test["acc"],
+        "test_forgetting": test["forgetting"],
+    }
+
+
+def _from_predictions(stage: Path, data: PlanData) -> dict[str, Any]:
+    """Returns the same for a network that has seen everything at once, and thus forgot nothing."""
+    scored = load_predictions(stage / "predictions.parquet", data.labels).predictions
+
+    def acc(part: str) -> float | None:
+        values = [measure(scored[part, name], MATRIX_METRIC) for name in data.slice_of if (part, name) in scored]
+        known = [value for value in values if value is not None]
+        return float(np.mean(known)) if known else None
+
+    return {"acc": acc("gate"), "forgetting": None, "test_acc": acc("test"), "test_forgetting": None}
