@@ -11,7 +11,7 @@ from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 MARKS = {"naive": ("|", "muted"), "plan": ("o", "blue"), "joint": ("|", "muted")}
 NAMES = {"naive": "naive", "plan": "this plan", "joint": "joint"}
-HEIGHTS = {"naive": -0.45, "plan": 0.4, "joint": -0.45}
+HEIGHTS = {"naive": -0.6, "plan": 0.6, "joint": -0.6}
 
 
 def bounds_figure(name: str, values: Mapping[str, float]) -> Markup:
@@ -31,10 +31,10 @@ def bounds_figure(name: str, values: Mapping[str, float]) -> Markup:
             axes.annotate(
                 f"{NAMES[key]}\n{values[key]:.3f}", (values[key], HEIGHTS[key]), ha="center", va="center", fontsize=10
             )
-        axes.set_ylim(-1, 1)
+        axes.set_ylim(-1.1, 1.1)
         axes.set_yticks([])
         axes.margins(x=0.2)
         axes.set_xlabel("ACC on gate rows")
         clear_frame(axes, keep=("bottom",))
 
-    return draw(name, f"ACC on gate rows: {described}", paint, 1.6)
+    return draw(name, f"ACC on gate rows: {described}", paint, 1.8)
