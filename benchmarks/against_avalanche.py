@@ -83,7 +83,7 @@ class Work:
             "replay": {"replay": {"budget": int(size or 1), "ratio": 0.5}},
         }[kind]
         pairs = {f"pair-{pair}": {"where": f"pair == '{pair}'"} for pair in PAIRS}
-        stages = {"all": {"all": True}} if kind == "joint" else pairs
+        stages = {"every-pair": {"all": True}} if kind == "joint" else pairs
         scenario = self.scenario
         if kind == "joint" and scenario == "class-incremental":
             scenario = "data-incremental"
@@ -145,6 +145,7 @@ def main() -> None:
                 work = [Work(data, scenario, method, seed) for seed in options.seeds]
                 ours = [run_ours(each) for each in work]
                 results[method] = ours, run_theirs(work)
+                print(f"{data}, {scenario}, {method}: done", file=sys.stderr, flush=True)
             print_table(data, scenario, options.seeds, results)
 
 

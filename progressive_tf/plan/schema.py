@@ -98,7 +98,11 @@ class Data(Strict):
 
 
 class StageData(Strict):
-    """The rows a stage adds or uses: how many of which source, of which classes."""
+    """The rows a stage adds or uses: how many of which source, of which classes.
+
+    `wrong_labels` gives this share of the training rows another class on purpose, as an experiment; validation, gate
+    and test rows keep theirs, and so do these rows in every other stage.
+    """
 
     take: Annotated[int, Field(ge=1)] | None = None
     take_new: Annotated[int, Field(ge=1)] | None = None
@@ -106,6 +110,7 @@ class StageData(Strict):
     source: Text | None = None
     where: Text | None = None
     classes: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
+    wrong_labels: Share | None = None
 
     @model_validator(mode="after")
     def _says_which_rows(self) -> StageData:
@@ -248,6 +253,16 @@ class Plan(Strict):
     def _tasks_have_a_scenario(self) -> Plan:
         if self.data.task is not None and self.scenario != "task-incremental":
             raise ValueError(f"data.task: is for scenario task-incremental; got {self.scenario}")
+        return self
+
+    @model_validator(mode="after")
+    def _wrong_labels_have_one_task(self) -> Plan:
+        for index, stage in enumerate(self.stages):
+            if stage.data.wrong_labels is not None and self.scenario == "task-incremental":
+                raise ValueError(
+                    f"stages[{index}].data.wrong_labels: a wrong label would be another task's; drop it, or set "
+                    f"another scenario"
+                )
         return self
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.networks import Bert
 from progressive_tf.plan.schema import Plan
+from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
+from progressive_tf.training.wrong_labels import WrongLabels, choose_wrong_labels, with_wrong_labels
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class PlanData:
         slices: every distinct slice, stages' first.
         slice_of: the name of the slice of each stage, in order.
         further: rows of other sources that a single stage trains and validates on too, by source.
+        wrong_labels: of each stage, those that are wrong on purpose.
     """
 
     classes: ClassSpace
@@ -58,6 +61,7 @@ class PlanData:
     slices: Mapping[str, Slice]
     slice_of: tuple[str, ...]
     further: Mapping[str, StageRows] = field(default_factory=dict)
+    wrong_labels: tuple[tuple[WrongLabels, ...], ...] = ()
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -74,7 +78,23 @@ class PlanData:
             stage_sources=(own,),
             slice_of=self.slice_of[-1:],
             further=stages,
+            wrong_labels=(tuple(each for stage in self.wrong_labels for each in stage),),
         )
+
+    def trained_source(self, index: int, name: str) -> Source:
+        """Returns a source with the labels that a stage trains on."""
+        wrong = self.wrong_labels[index] if self.wrong_labels else ()
+        return with_wrong_labels(self.sources[name], name, wrong) if wrong else self.sources[name]
+
+    def trained_codes(self, index: int, name: str, rows: np.ndarray) -> np.ndarray:
+        """Returns what a stage trains rows of a source on, int32 indices into `labels`."""
+        source, codes = self.sources[name], self.codes[name]
+        trained = self.trained_source(index, name)
+        if trained is source:
+            return codes[rows]
+        of_label = np.full(len(source.labels), UNKNOWN, np.int32)
+        of_label[source.label_codes] = codes
+        return of_label[trained.label_codes[rows]]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -145,7 +165,32 @@ def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
     ]
     classes = class_space(plan, sources, places, used)
     slices |= _named_slices(plan, sources, parts, slices, classes)
-    return PlanData(classes, sources, parts, stages, stage_sources, slices, slice_of)
+    return PlanData(
+        classes,
+        sources,
+        parts,
+        stages,
+        stage_sources,
+        slices,
+        slice_of,
+        wrong_labels=_wrong_labels(plan, sources, stages),
+    )
+
+
+def _wrong_labels(
+    plan: Plan, sources: Mapping[str, Source], stages: Sequence[StageRows]
+) -> tuple[tuple[WrongLabels, ...], ...]:
+    wrong: list[tuple[WrongLabels, ...]] = []
+    for index, (stage, rows) in enumerate(zip(plan.stages, stages, strict=True)):
+        name, share = stage.data.source or plan.data.source, stage.data.wrong_labels
+        if share is not None and len(np.unique(sources[name].label_codes[rows.train])) < 2:
+            raise InputError(
+                f"stages[{index}].data.wrong_labels: the stage's rows have one class, and a wrong label needs another; "
+                f"drop it, or give the stage more classes"
+            )
+        seed = derive_seed(plan.seed, "wrong-labels", stage.name)
+        wrong.append((choose_wrong_labels(name, sources[name], rows.train, share, seed),) if share else ())
+    return tuple(wrong)
 
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:

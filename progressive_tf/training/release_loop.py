@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -243,10 +243,15 @@ def _train(
             both = np.concatenate(rows)
             found = session.features.examples(name, both, frozen_depth, settings.cache, epochs)
             beside = [of(part.source, part.rows) for part in retained.replayed]
-            beside += [of(source, each.train) for source, each in further]
+            beside += [
+                replace(of(source, each.train), labels=session.data.trained_codes(stage.index, source, each.train))
+                for source, each in further
+            ]
             validation = [found.take(np.arange(len(rows[0]), len(both)))]
             validation += [of(source, each.validation) for source, each in further]
-        train = retained.joined(found.take(np.arange(len(rows[0]))), beside)
+            own = found.take(np.arange(len(rows[0])))
+        own = replace(own, labels=session.data.trained_codes(stage.index, name, rows[0]))
+        train = retained.joined(own, beside)
         return train, JoinedExamples(tuple(validation)) if further else validation[0]
 
     with clock.measure("fit"):

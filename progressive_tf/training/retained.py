@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,7 @@ class _Preparation:
         rows = np.sort(np.random.default_rng(seed).choice(trained, count, replace=False))
         name = data.stage_sources[record.index]
         examples = session.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
+        examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
         importance = fisher_information(
             session.network,
             weights,

@@ -33,7 +33,7 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     cache = plan.stages[stage.index].cache
     try:
         report = examine(
-            source,
+            data.trained_source(stage.index, name),
             rows.train,
             plan.data.quality,
             evaluation_keys=data.evaluation_keys,
@@ -43,6 +43,9 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         )
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None
+    wrong = sum(int(np.isin(each.rows, report.kept).sum()) for each in data.wrong_labels[stage.index])
+    if wrong:
+        session.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
     for finding in report.findings:
         session.display.line(f"{stage.name}: {finding.message}")
     validation = _unleaked_validation(session, stage, source, rows.validation)

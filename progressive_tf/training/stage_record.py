@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,9 @@ class StageRecord:
         source, part = data.sources[name], data.slices[data.slice_of[self.index]]
         used = {"train": train, "validation": validation, "gate": part.gate, "test": part.test}
         known = data.classes.known[self.index]
-        counts = {key: _label_counts(data, name, rows, known) for key, rows in used.items()}
+        codes = {key: data.codes[name][rows] for key, rows in used.items()}
+        codes["train"] = data.trained_codes(self.index, name, train)
+        counts = {key: _label_counts(each, data.labels[:known]) for key, each in codes.items()}
         frame = pd.DataFrame(
             {
                 "part": ["train"] * len(train) + ["validation"] * len(validation),
@@ -109,6 +112,7 @@ class StageRecord:
                 "train": len(train),
                 "validation": len(validation),
                 "labels": counts,
+                "wrong_labels": int((codes["train"] != data.codes[name][train]).sum()),
                 "rows_sha256": sha256_json(
                     {"source": source.sha256} | {key: source.rows[rows].tolist() for key, rows in used.items()}
                 ),
@@ -118,6 +122,6 @@ class StageRecord:
         )
 
 
-def _label_counts(data: PlanData, source: str, rows: np.ndarray, known: int) -> dict[str, int]:
-    counts = np.bincount(data.codes[source][rows], minlength=known)[:known]
-    return dict(zip(data.labels[:known], counts.tolist(), strict=True))
+def _label_counts(codes: np.ndarray, labels: Sequence[str]) -> dict[str, int]:
+    counts = np.bincount(codes, minlength=len(labels))[: len(labels)]
+    return dict(zip(labels, counts.tolist(), strict=True))
