@@ -11,7 +11,7 @@ import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import fixed_batches
-from progressive_tf.errors import ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
@@ -25,7 +25,7 @@ from progressive_tf.training.backup import Arrays, load_arrays, save_arrays
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.replay_buffer import SourceRows, choose_buffer, read_buffer
-from progressive_tf.training.saved_model import predict_exported
+from progressive_tf.training.saved_model import misfit, predict_exported
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_model import Penalty
 from progressive_tf.training.stage_record import StageRecord
@@ -232,6 +232,11 @@ class _Preparation:
     def _taught(self, settings: Distill, parts: Sequence[SourceRows]) -> Taught:
         data = self.session.data
         folder, labels = find_teacher(settings, self.session.versions, self.session.plan_folder)
+        reason = misfit(folder, data.input_width, bool(data.classes.tasks))
+        if reason is not None:
+            raise InputError(
+                f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} {reason}; name another"
+            )
         probabilities = [
             predict_exported(
                 folder, data.sources[part.source].inputs(part.rows), data.row_tasks(part.source, part.rows)

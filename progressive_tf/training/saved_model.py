@@ -110,6 +110,25 @@ def read_exported_weights(folder: Path, network: BlockModel) -> None:
         weight.variable.assign(reader.get_tensor(key))
 
 
+def misfit(folder: Path, width: int | None, has_tasks: bool) -> str | None:
+    """Returns why an exported version cannot answer rows of a source, or None.
+
+    Args:
+        folder: the version's.
+        width: numbers in a row of the source; None for texts.
+        has_tasks: whether each row has a task.
+    """
+    inputs = tf.saved_model.load(str(folder)).signatures["serving_default"].structured_input_signature[1]
+    spec = next(each for name, each in inputs.items() if name != "task")
+    read = None if spec.dtype == tf.string else int(spec.shape[-1])
+    words: dict[int | None, str] = {None: "texts"}
+    if read != width:
+        return f"reads {words.get(read, f'{read} numbers')}, a row here is {words.get(width, f'{width} numbers')}"
+    if ("task" in inputs) != has_tasks:
+        return "has tasks, this plan has none" if "task" in inputs else "has no tasks, this plan has some"
+    return None
+
+
 def predict_exported(
     folder: Path, raw: Sequence[Any] | np.ndarray, tasks: Sequence[str] | None = None, batch_size: int = 64
 ) -> np.ndarray:

@@ -1,0 +1,84 @@
+"""Distilling a released version into another network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from releasing import Place, decision, read, small_plan, stage_folder
+from test_scenarios import digits_plan
+
+from progressive_tf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder of a version that has seen all digits."""
+    place = Place(tmp_path_factory.mktemp("teacher"))
+    plan = digits_plan("data-incremental", {})
+    plan["model"] |= {"units": 96}
+    plan["stages"] = [{"name": "all-digits", "data": {"all": True}}]
+    place.run(plan)
+    return place.folder / "registry" / "digits" / "1"
+
+
+def student_plan(distill: dict[str, Any] | None) -> dict[str, Any]:
+    plan = digits_plan("data-incremental", {"distill": distill} if distill else {})
+    plan["name"] = "student"
+    plan["model"] |= {"units": 12}
+    plan["stages"] = [{"name": "few", "data": {"take": 120}}]
+    return plan
+
+
+def test_a_smaller_student_follows_its_teacher(teacher: Path, tmp_path: Path) -> None:
+    alone, taught = tmp_path / "alone", tmp_path / "taught"
+    for folder in (alone, taught):
+        folder.mkdir()
+    runs = {
+        alone: Place(alone).run(student_plan(None)).run,
+        taught: Place(taught).run(student_plan({"teacher": str(teacher), "strength": 4.0})).run,
+    }
+    probabilities = {}
+    for folder, run in runs.items():
+        frame = pd.read_parquet(stage_folder(run, "few") / "predictions.parquet").query("part == 'test'")
+        probabilities[folder] = np.stack(frame["probabilities"].to_list())
+    from sklearn.datasets import load_digits
+
+    from progressive_tf.training.saved_model import predict_exported
+
+    pixels = (load_digits().data / 16).astype(np.float32)[frame["index"].to_numpy()]
+    theirs = predict_exported(teacher, pixels)
+
+    def distance(folder: Path) -> float:
+        return float(np.abs(probabilities[folder] - theirs).mean())
+
+    assert distance(taught) < distance(alone)
+    kept = read(stage_folder(runs[taught], "few") / "metrics.json")["retention"]["distill"]
+    assert kept["bytes"] > 0
+    assert decision(runs[taught], "few")["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        ({}, "reads 64 numbers, a row here is texts"),
+        ({"scenario": "task-incremental"}, "has no tasks, this plan has some"),
+    ],
+)
+def test_a_teacher_of_other_inputs_is_refused(teacher: Path, tmp_path: Path, plan: dict[str, Any], reason: str) -> None:
+    distill = {"distill": {"teacher": str(teacher)}}
+    made = digits_plan(plan["scenario"], distill) if plan else small_plan({"name": "one", "data": {"take": 40}})
+    if not plan:
+        made["defaults"]["retention"] = distill
+    with pytest.raises(InputError, match=f"retention.distill.teacher: .* {reason}; name another"):
+        Place(tmp_path).run(made)
+
+
+def test_a_folder_without_a_version_is_refused_before_training(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"stages\[0\].retention.distill.teacher: nowhere: .* holds no exported version"
+    ):
+        Place(tmp_path).run(student_plan({"teacher": "nowhere"}))

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from releasing import Place, decision, read, small_plan, stage_folder
+from test_scenarios import digits_plan
+
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import load_plan
+from progressive_tf.training.plan_data import PlanData, read_plan_data
+
+
+def noisy_plan(share: float | None = 0.3) -> dict[str, Any]:
+    first: dict[str, Any] = {"take_new": 300}
+    plan = digits_plan("data-incremental", {})
+    plan["stages"] = [
+        {"name": "rough", "data": first | ({"wrong_labels": share} if share else {})},
+        {"name": "clean", "data": {"take_new": 500}},
+    ]
+    return plan
+
+
+def data_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PlanData:
+    monkeypatch.chdir(folder)
+    return read_plan_data(load_plan(str(folder / "plan.yaml")), folder / "cache")
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
+    place = Place(tmp_path_factory.mktemp("noisy"))
+    return place, place.run(noisy_plan()).run
+
+
+def test_a_share_of_one_stages_training_labels_is_wrong(
+    noisy: tuple[Place, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, run = noisy
+    data = data_of(place.folder, monkeypatch)
+    rows = data.stages[0].train
+    right, trained = data.codes["digits"][rows], data.trained_codes(0, "digits", rows)
+    wrong = round(0.3 * len(rows))
+    assert int((right != trained).sum()) == wrong == read(stage_folder(run, "rough") / "data.json")["wrong_labels"]
+    assert set(trained) <= set(range(10))
+    assert f"rough: {wrong} of {len(rows)} training labels are wrong on purpose" in place.said[-1]
+    counts = read(stage_folder(run, "rough") / "data.json")["labels"]["train"]
+    assert list(counts.values()) == np.bincount(trained, minlength=10).tolist()
+    # Nothing else changes: not the rows that decide, not the same rows in another stage.
+    for part in (data.stages[0].validation, data.slices["rough"].gate):
+        np.testing.assert_array_equal(data.trained_codes(0, "digits", part), data.codes["digits"][part])
+    np.testing.assert_array_equal(data.trained_codes(1, "digits", rows), right)
+    frame = pd.read_parquet(stage_folder(run, "rough") / "predictions.parquet")
+    truth = np.array(data.labels)[data.codes["digits"][frame["index"].to_numpy()]]
+    np.testing.assert_array_equal(frame["label"].to_numpy(str), truth)
+
+
+def test_wrong_labels_cost_accuracy_and_come_back_with_the_seed(noisy: tuple[Place, Path], tmp_path: Path) -> None:
+    def accuracy(run: Path) -> float:
+        return float(read(stage_folder(run, "rough") / "metrics.json")["gate"]["rough"]["accuracy"]["value"])
+
+    place = Place(tmp_path)
+    again, clean = place.run(noisy_plan()).run, place.run(noisy_plan(None), fresh=True).run
+    assert decision(again, "rough")["weights_sha256"] == decision(noisy[1], "rough")["weights_sha256"]
+    assert accuracy(again) < accuracy(clean)
+
+
+def test_suspects_are_found_among_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = noisy_plan()
+    plan["data"]["quality"] = {"label_noise": "drop"}
+    place = Place(tmp_path)
+    run = place.run(plan, stages=1).run
+    data = data_of(tmp_path, monkeypatch)
+    all_rows = data.stages[0].train
+    kept = pd.read_parquet(stage_folder(run, "rough") / "rows.parquet").query("part == 'train'")["index"].to_numpy()
+    dropped = np.setdiff1d(all_rows, kept)
+
+    def wrong_share(rows: np.ndarray) -> float:
+        return float((data.codes["digits"][rows] != data.trained_codes(0, "digits", rows)).mean())
+
+    assert len(dropped) > 20
+    assert wrong_share(dropped) > 2 * 0.3 > 2 * wrong_share(kept)
+
+
+def test_texts_can_have_them_and_so_can_bounds(tmp_path: Path) -> None:
+    plan = small_plan(
+        {"name": "one", "data": {"take": 40, "wrong_labels": 0.25}}, {"name": "two", "data": {"take": 80}}
+    )
+    run = Place(tmp_path).run(plan).run
+    kept = read(stage_folder(run, "one") / "data.json")
+    assert kept["wrong_labels"] == round(0.25 * kept["train"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scenario": "task-incremental"}, "a wrong label would be another task's"),
+        ({"share": 1.0}, "wrong_labels"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Place(tmp_path).run(noisy_plan(changes.pop("share", 0.3)) | changes)
+
+
+def test_one_class_has_no_wrong_label(tmp_path: Path) -> None:
+    plan = noisy_plan()
+    plan["stages"][0]["data"] = {"classes": ["3"], "wrong_labels": 0.5}
+    with pytest.raises(InputError, match=r"stages\[0\].data.wrong_labels: the stage's rows have one class"):
+        Place(tmp_path).run(plan)
