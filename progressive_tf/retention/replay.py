@@ -51,6 +51,27 @@ def kept_rows(settings: Replay, keys: np.ndarray, labels: np.ndarray, seed: int)
     return np.flatnonzero(rank < quotas[of_class])
 
 
+def replayed_per_epoch(own: int, batch_size: int, ratio: float) -> int:
+    """Returns how many kept rows stand in the batches of an epoch.
+
+    Args:
+        own: the stage's own rows.
+        batch_size: of both together.
+        ratio: the kept rows' share of a batch.
+    """
+    replayed = _replayed_in_batch(batch_size, ratio)
+    whole, rest = divmod(own, batch_size - replayed)
+    return whole * replayed + (_beside(rest, batch_size, replayed) if rest else 0)
+
+
+def _replayed_in_batch(batch_size: int, ratio: float) -> int:
+    return min(max(round(batch_size * ratio), 1), batch_size - 1)
+
+
+def _beside(own: int, batch_size: int, replayed: int) -> int:
+    return max(round(own * replayed / (batch_size - replayed)), 1)
+
+
 def replay_batches(
     lengths: np.ndarray,
     kept_lengths: np.ndarray,
@@ -72,9 +93,9 @@ def replay_batches(
     Returns:
         Positions, own rows first. Kept rows come equally often, up to once, and stand beside rows of similar length.
     """
-    replayed = min(max(round(batch_size * ratio), 1), batch_size - 1)
+    replayed = _replayed_in_batch(batch_size, ratio)
     own = training_batches(lengths, batch_size - replayed, bucket_width, generator)
-    counts = [max(round(len(batch) * replayed / (batch_size - replayed)), 1) for batch in own]
+    counts = [_beside(len(batch), batch_size, replayed) for batch in own]
     passes = -(-sum(counts) // len(kept_lengths))
     drawn = np.concatenate([generator.permutation(len(kept_lengths)) for _ in range(passes)])[: sum(counts)]
     drawn = drawn[np.argsort(kept_lengths[drawn], kind="stable")]

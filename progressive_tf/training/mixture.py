@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,7 @@ def mix(mixing: Mixing, moved: MovedWeights, validation: np.ndarray) -> MovedWei
         moved: the weights that the stage trained.
         validation: its validation rows.
     """
+    started = time.perf_counter()
     session, stage, cache = mixing.session, mixing.stage, mixing.session.plan.stages[mixing.stage.index].cache
     wanted = _validation_rows(mixing, validation)
     earlier = {key: rows for key, rows in wanted.items() if key[1] != stage.name}
@@ -99,7 +101,8 @@ def mix(mixing: Mixing, moved: MovedWeights, validation: np.ndarray) -> MovedWei
         own = predict_rows(session.features, session.data, wanted, moved.frozen_depth, cache)
         others = _mean_answers([answers(session, each, wanted, own_weights=True) for each in mixing.members])
         before = _accuracies(answers(session, mixing.parent, earlier))
-        _settle(mixing, [_tried(mixing, share, mixed(others, own, share), before) for share in _shares(mixing)])
+        tried = [_tried(mixing, share, mixed(others, own, share), before) for share in _shares(mixing)]
+        _settle(mixing, tried, wanted, started)
         session.load(mixing.parent)
         moved = session.adapt(stage.index)[-1]
         assign_weights(moved.weights, values)
@@ -128,7 +131,7 @@ def mix(mixing: Mixing, moved: MovedWeights, validation: np.ndarray) -> MovedWei
         assign_weights(session.network.named_weights(), between(other_weights, own_weights, share))
         scored = predict_rows(session.features, session.data, wanted, depth, cache)
         tried.append(_tried(mixing, share, scored, before))
-    chosen = between(other_weights, own_weights, _settle(mixing, tried).coefficient)
+    chosen = between(other_weights, own_weights, _settle(mixing, tried, wanted, started).coefficient)
     assign_weights(session.network.named_weights(), chosen)
     return moved_by(chosen)
 
@@ -245,7 +248,7 @@ def _tried(mixing: Mixing, share: float, scored: Scored, before: dict[str, float
     return judged(share, own, by_name, before)
 
 
-def _settle(mixing: Mixing, tried: list[Tried]) -> Tried:
+def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) -> Tried:
     settings, stage = mixing.settings, mixing.stage
     found = choose(tried, settings.drop_at_most)
     names = [record.name for record in mixing.members]
@@ -257,6 +260,9 @@ def _settle(mixing: Mixing, tried: list[Tried]) -> Tried:
             "coefficient": found.coefficient,
             "chosen": chosen,
             "stages": names,
+            "rows": sum(len(rows) for _, rows in wanted.values()),
+            "bytes": 0,
+            "seconds": round(time.perf_counter() - started, 3),
             "tried": [each.to_json() for each in tried],
         },
     )

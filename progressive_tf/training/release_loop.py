@@ -30,6 +30,7 @@ from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.retained import Retained, prepare_retention
 from progressive_tf.training.retention_checks import warnings_about
+from progressive_tf.training.retention_costs import retention_flops
 from progressive_tf.training.run_folder import locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
@@ -191,8 +192,13 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
         result = decide(session, stage, scored)
+    costs = retained.facts | _mixture(stage)
+    if costs:
+        session.load(stage)
+        operations = retention_flops(session, stage, costs, rows[0], training["epochs"], moved.frozen_depth)
+        costs = {name: each | {"flops": operations[name]} for name, each in costs.items()}
     metrics |= training | {
-        "retention": retained.facts | _mixture(stage),
+        "retention": costs,
         "stability": lowest(stage.folder),
         "weights": {"trainable": moved.count, "total": total_weights(session.network)},
         "seconds": clock.to_json(),

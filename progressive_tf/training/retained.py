@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import fixed_batches
 from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
@@ -125,25 +128,47 @@ class _Preparation:
         consolidated, teacher_labels = None, ()
         teachers: Arrays = {}
         if retention.replay is not None and self.ancestors:
-            replayed = self._replayed(retention.replay)
-            facts["replay"] = {
-                "rows": sum(len(part.rows) for part in replayed),
-                "bytes": self._file("replay.parquet").stat().st_size,
-            }
+            with self._timed("replay", facts) as found:
+                replayed = self._replayed(retention.replay)
+                found["rows"] = sum(len(part.rows) for part in replayed)
+                found["bytes"] = self._file("replay.parquet").stat().st_size
         if retention.ewc is not None and self.ancestors:
-            consolidated = self._consolidated(retention.ewc)
-            facts["ewc"] = {"bytes": self._file("ewc.safetensors").stat().st_size}
+            with self._timed("ewc", facts) as found:
+                consolidated = self._consolidated(retention.ewc)
+                found["bytes"] = self._file("ewc.safetensors").stat().st_size
+                found["rows"], found["gradients"] = self._passes_of_fisher(retention.ewc)
         everything = (SourceRows(self.source, self.rows), *replayed)
         if retention.lwf is not None and has_model:
-            teachers[LWF] = self._kept(LWF, lambda: (self._own_logits(everything), {}))[0]
-            facts["lwf"] = {"bytes": teachers[LWF].nbytes}
+            with self._timed("lwf", facts) as found:
+                teachers[LWF] = self._kept(LWF, lambda: (self._own_logits(everything), {}))[0]
+                found["rows"], found["bytes"] = len(teachers[LWF]), teachers[LWF].nbytes
         if retention.distill is not None:
             settings = retention.distill
-            teachers[DISTILL], metadata = self._kept(DISTILL, lambda: self._taught(settings, everything))
-            teacher_labels = tuple(metadata["labels"])
-            facts["distill"] = {"bytes": teachers[DISTILL].nbytes, "teacher": metadata["teacher"]}
+            with self._timed("distill", facts) as found:
+                teachers[DISTILL], metadata = self._kept(DISTILL, lambda: self._taught(settings, everything))
+                teacher_labels = tuple(metadata["labels"])
+                found["rows"], found["bytes"] = len(teachers[DISTILL]), teachers[DISTILL].nbytes
+                found["teacher"] = metadata["teacher"]
         known = self.session.known(self.parent)
         return Retained(replayed, consolidated, known, teachers, teacher_labels, facts)
+
+    @contextmanager
+    def _timed(self, name: str, facts: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yields where a method's facts go, and adds its seconds: those of the first time, where it is kept."""
+        path, started = self._file("seconds.json"), time.perf_counter()
+        known = read_json(path) if path.exists() else {}
+        facts[name] = {}
+        yield facts[name]
+        if name not in known:
+            known[name] = round(time.perf_counter() - started, 3)
+            write_json(path, known)
+        facts[name]["seconds"] = known[name]
+
+    def _passes_of_fisher(self, settings: Ewc) -> tuple[int, int]:
+        """Returns on how many rows the Fisher information was measured, and how many gradients that took."""
+        rows = [min(settings.samples, len(_training_rows(record))) for record in self.ancestors]
+        classes = [self.session.known(record) if settings.fisher == "exact" else 1 for record in self.ancestors]
+        return sum(rows), sum(count * each for count, each in zip(rows, classes, strict=True))
 
     def _file(self, name: str) -> Path:
         return self.stage.folder / FOLDER / name
