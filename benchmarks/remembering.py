@@ -1,9 +1,10 @@
 """What the plans for remembering reach: final ACC and forgetting of each method, mean and spread over seeds.
 
-`banking77` brings eleven new intents a stage, `sentiment` a new domain, `quality` rows with fewer wrong labels. Rates,
-shares and strengths in the plans were chosen on gate rows with seed 100; test rows are read for the tables alone.
+`banking77` brings eleven new intents a stage, `sentiment` a new domain, `quality` rows with fewer wrong labels;
+`schedules-domains` and `schedules-ramp` train the last two with three schedules of the learning rate. Rates, shares and
+strengths in the plans were chosen on gate rows with seed 100; test rows are read for the tables alone.
 
-Command: python -m benchmarks.remembering banking77|sentiment|quality [--seeds 1 2 3]
+Command: python -m benchmarks.remembering NAME [--seeds 1 2 3]
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from progressive_tf.logs import quiet_tensorflow
 
 quiet_tensorflow()
 
+OPEN_GATE = "defaults.gate=[{metric: accuracy, at_least: 0.0}]"  # each stage starts from the one before it
+HEAD_ONLY = ["defaults.adaptation={method: head}", "defaults.epochs=15", "defaults.optimizer.learning_rate=0.005"]
+SCHEDULES = ("constant", "plateau", "adaptive")
 SOUP = "stages.clean.retention.average"
 CLEANED = "data.quality.label_noise=drop"
 
@@ -46,7 +50,12 @@ COMPARISONS = {
         "banking77-classes",
         {
             "replay, 5 per class": [],
-            "LwF": ["defaults.retention.replay=null", "defaults.retention.lwf.strength=1"],
+            "LwF": [
+                "defaults.retention.replay=null",
+                "defaults.retention.lwf.strength=16",
+                "defaults.optimizer.learning_rate=0.02",
+                OPEN_GATE,
+            ],
         },
         bounds=True,
     ),
@@ -60,6 +69,12 @@ COMPARISONS = {
             "suspects dropped": [CLEANED, f"{SOUP}=null"],
             "suspects dropped, soup": [CLEANED],
         },
+    ),
+    "schedules-domains": Comparison(
+        "sentiment-domains", {name: [f"defaults.schedule={name}", *HEAD_ONLY] for name in SCHEDULES}
+    ),
+    "schedules-ramp": Comparison(
+        "quality-ramp", {name: [f"defaults.schedule={name}", f"{SOUP}=null"] for name in SCHEDULES}
     ),
 }
 
