@@ -9,7 +9,7 @@ help:
 	@echo "make test          set up, then lint, types, import contracts and tests"
 	@echo "make lint          set up, then lint, types and import contracts"
 	@echo "make bench         set up, then the benchmarks behind the README's figures"
-	@echo "make bench-peers   set up, then SetFit and PyTorch beside this package (about an hour; .venv-peers, 1.7 GB)"
+	@echo "make bench-peers   set up, then SetFit, PyTorch and Avalanche beside this package (two hours; .venv-peers, 1.7 GB)"
 	@echo "make gpu-setup     the same as setup, with CUDA's packages (several GB)"
 	@echo "make gpu-check     compare a GPU's training with the CPU's (after make gpu-setup)"
 	@echo "make clean         remove .venv and caches; runs/ and registry/ stay"
@@ -46,6 +46,7 @@ bench-peers: setup
 	@scripts/setup-peers
 	@$(PY) -m benchmarks.few_labels
 	@$(PY) -m benchmarks.against_trainer
+	@$(PY) -m benchmarks.against_avalanche
 
 clean:
 	rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache

@@ -15,6 +15,11 @@ BENCHMARKS = {
     "full-training": ["benchmarks.full_training"],
     "same-losses": ["benchmarks.same_losses"],
     "methods": ["benchmarks.adaptation_methods"],
+    "banking77": ["benchmarks.remembering", "banking77"],
+    "sentiment": ["benchmarks.remembering", "sentiment"],
+    "quality": ["benchmarks.remembering", "quality"],
+    "schedules-domains": ["benchmarks.remembering", "schedules-domains", "--seeds", "1", "2", "3", "4", "5"],
+    "schedules-ramp": ["benchmarks.remembering", "schedules-ramp", "--seeds", "1", "2", "3", "4", "5"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 

@@ -68,6 +68,7 @@ def render(run: RunRecord) -> str:
         summary=wording.summary(run),
         stages=stages,
         told=told,
+        remembering=[stage for stage in stages if stage.record.metrics and stage.record.metrics.retention],
         matrix_figures=matrix_figures(run.matrix) if run.matrix else {},
         measures=wording.MEASURES,
         bounds_figure=bounds_view(run),

@@ -18,6 +18,7 @@ BLUES = LinearSegmentedColormap.from_list("blues", ["#e3eef8", "#9cc4e4", "#4a90
 LIGHT_TEXT, DARK_TEXT = "#ffffff", "#10202f"
 MOST_NUMBERED_CLASSES = 12
 MOST_NAMED_CLASSES = 40
+MOST_LETTERS_ACROSS = 40  # of column names that stand side by side
 
 
 def accuracy_matrix(
@@ -47,7 +48,9 @@ def accuracy_matrix(
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
         room = max(high - low, 0.02)
         _cells(axes, (values - low + 0.1 * room) / (1.2 * room), [[_three(cell) for cell in row] for row in values])
-        _ticks(axes, [shorten(stage, 12) for stage in stages], rows)
+        columns = [shorten(stage, 12) for stage in stages]
+        crowded = max(map(len, columns)) * len(columns) > MOST_LETTERS_ACROSS
+        _ticks(axes, columns, rows, upright=crowded)
         axes.set_xlabel(f"{metric} on the {part} rows of")
         axes.xaxis.set_label_position("top")
 
