@@ -61,7 +61,9 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     if len(trained) < 2:
         display.line("no bounds, because a single stage was trained")
         return
-    loaded = replace(loaded, plan=loaded.plan.model_copy(update={"stages": loaded.plan.stages[: len(trained)]}))
+    start = read_json(run / "environment.json")["start"]["version"] or "pretrained"  # stable has moved since
+    update = {"stages": loaded.plan.stages[: len(trained)], "start": start}
+    loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
     data = read_plan_data(loaded, CACHE_FOLDER)
     places = run / "bounds"
     display.line("naive: every stage again, without retention")

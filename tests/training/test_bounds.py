@@ -105,6 +105,15 @@ def test_the_report_shows_them(by_class: tuple[Place, Path, str]) -> None:
     assert bounds_line(records.bounds).startswith("bounds: naive 0.")
 
 
+def test_bounds_start_where_the_run_started(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    stages = ({"name": "one", "data": {"take": 40}}, {"name": "two", "data": {"take": 80}})
+    place.run(small_plan(*stages))
+    run, _ = bounded(place, small_plan(*stages, seed=4) | {"start": "stable"})
+    for each in (run, bound(run, "naive"), bound(run, "joint")):
+        assert read(each / "environment.json")["start"]["version"] == 2
+
+
 def test_tasks_have_bounds(tmp_path: Path) -> None:
     run, _ = bounded(Place(tmp_path), digits_plan("task-incremental", {"lwf": {}}))
     found = read(run / "bounds.json")
