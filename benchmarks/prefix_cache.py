@@ -192,6 +192,7 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     from progressive_tf.adaptation.catalogue import adapt
     from progressive_tf.data.source import read_source
     from progressive_tf.models.bert import build
+    from progressive_tf.models.request import Request
     from progressive_tf.plan.methods import Cache
     from progressive_tf.plan.networks import Bert
     from progressive_tf.plan.schema import Data, Stage
@@ -203,9 +204,8 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     hardware.prepare()
     source = read_source("reviews.csv", Data(source="reviews.csv"), base=folder, cache=folder / "cache")
-    network = build(
-        Bert(builder="bert", weights="minilm-l6", max_length=128), ("negative", "positive"), "mean", 1, Path()
-    )
+    model = Bert(builder="bert", weights="minilm-l6", max_length=128)
+    network = build(Request(model, ("negative", "positive"), seed=1))
     stage = Stage.model_validate(
         {
             "name": "only",

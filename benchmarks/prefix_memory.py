@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     # TensorFlow's own memory is not what is measured.
     from progressive_tf.assets import locate
     from progressive_tf.models.bert import build
+    from progressive_tf.models.request import Request
     from progressive_tf.plan.methods import Cache
     from progressive_tf.plan.networks import Bert
     from progressive_tf.training import hardware
@@ -100,24 +101,19 @@ def main(arguments: list[str] | None = None) -> None:
 
     hardware.prepare()
     vocabulary = locate("sample-vocabulary") / "vocab.txt"
-    network = build(
-        Bert(
-            builder="bert",
-            weights=None,
-            vocabulary=str(vocabulary),
-            max_length=64,
-            config={
-                "hidden_size": options.width,
-                "num_hidden_layers": 1,
-                "num_attention_heads": 2,
-                "intermediate_size": options.width,
-            },
-        ),
-        ("a", "b"),
-        "mean",
-        1,
-        Path(),
+    model = Bert(
+        builder="bert",
+        weights=None,
+        vocabulary=str(vocabulary),
+        max_length=64,
+        config={
+            "hidden_size": options.width,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": options.width,
+        },
     )
+    network = build(Request(model, ("a", "b"), seed=1))
     words = tuple(word for word in vocabulary.read_text(encoding="utf-8").splitlines() if word.isalpha())
     rows = np.arange(options.rows)
     labels = {"generated": np.zeros(options.rows, np.int32)}

@@ -52,9 +52,18 @@ MEANINGS: dict[str, dict[str, str]] = {
         "layers": "How many dense layers come before the head.",
         "dropout": "Share of each layer's numbers dropped in training.",
     },
+    "ResNet50": {
+        "builder": "",
+        "weights": "`imagenet`, a local .h5 or .keras file or checkpoint prefix, or null for random weights.",
+        "blocks": "Where the network is cut: `groups` has stem, conv2 … conv5; `residual` has 17 blocks.",
+        "batch_norm_momentum": "How much of the running mean and variance stays at each step.",
+        "dense": "Units of a ReLU layer between the pooled features and the classes; null for none.",
+        "dropout": "Share of pooled features that the head drops in training.",
+    },
     "Data": {
-        "source": "An asset's name, or a .csv, .tsv, .jsonl or .parquet file; rows of numbers come from assets.",
+        "source": "An asset's name, a .csv, .tsv, .jsonl or .parquet file, or a folder of images by class.",
         "text": "The column of the text.",
+        "image": "The column of images' paths, which start from the table's folder.",
         "label": "The column of the label.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
@@ -79,6 +88,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "leakage": "Training texts that also stand in an evaluation part of any source.",
         "class_imbalance": "Classes with less than a tenth of the largest class' rows.",
         "too_few_per_class": "Classes with fewer than 8 rows.",
+        "unreadable_images": "Files that are no image, or are damaged, too large, or in no class' folder.",
+        "odd_images": "Images with another suffix than their content, an EXIF rotation, or a side under 4 pixels.",
     },
     "StageData": {
         "take": "The first so many rows for training; a later stage's contain an earlier one's.",
@@ -107,6 +118,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "block_decay": "Each block's rate is that of the block above divided by this (2.6 in ULMFiT); null: one rate.",
         "objective": "See `stages[].objective`; null: classification alone.",
         "precision": "What blocks compute in while they train; all else is float32. The same in every stage.",
+        "image_size": "Height and width that images are brought to, in pixels; stages may differ.",
+        "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
     },
     "Retention": {
@@ -222,6 +235,15 @@ MEANINGS: dict[str, dict[str, str]] = {
     "PromptAdaptation": {
         "method": "",
         "length": "Vectors in front of the text, fewer than `model.max_length`; the text keeps all of that.",
+    },
+    "Augmentation": {
+        "flip": "Half of the images are mirrored, left to right.",
+        "crop": "Up to this share of both sides is cut away and the rest stretched.",
+        "zoom": "Up to this share more or less is shown.",
+        "shear": "Slanted by up to this share of the height, either way.",
+        "rotate": "Turned by up to so many degrees, either way.",
+        "colour": "Brightness, contrast and saturation change by up to this share.",
+        "cutout": "Side of a grey square, as a share of the image's.",
     },
     "Contrastive": {
         "name": THE_NAME,

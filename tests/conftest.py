@@ -11,6 +11,7 @@ import pytest
 import tiny
 
 from progressive_tf.logs import quiet_tensorflow
+from progressive_tf.models.request import Request
 
 quiet_tensorflow()  # before anything imports TensorFlow
 
@@ -34,7 +35,7 @@ def make_network(tmp_path: Path, _determinism: None) -> Callable[..., Any]:
         model = Bert(
             builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG, dropout=dropout
         )
-        return bert.build(model, tiny.LABELS, pooling, seed, tmp_path)
+        return bert.build(Request(model, tiny.LABELS, seed, tmp_path, pooling))
 
     return make
 

@@ -17,13 +17,19 @@ class WeightGroup:
     block: str
     weights: tuple[NamedWeight, ...]
 
+    @property
+    def trained(self) -> tuple[NamedWeight, ...]:
+        """Those that gradients move."""
+        return tuple(weight for weight in self.weights if weight.variable.trainable)
+
 
 @dataclass(frozen=True)
 class MovedWeights:
-    """The explicit list of weights that a stage trains.
+    """The explicit list of weights that a stage changes.
 
     Attributes:
-        groups: one per block with a moving weight, in the network's order, the head last.
+        groups: one per block with a moving weight, in the network's order, the head last. Statistics that a block
+            keeps of its inputs, as batch normalisation does, move with it.
         frozen_depth: number of leading blocks without a moving weight.
     """
 
@@ -36,9 +42,14 @@ class MovedWeights:
         return [weight for group in self.groups for weight in group.weights]
 
     @property
+    def trained(self) -> list[NamedWeight]:
+        """Those that gradients move; the others are statistics, which the forward pass keeps."""
+        return [weight for group in self.groups for weight in group.trained]
+
+    @property
     def count(self) -> int:
-        """How many numbers move."""
-        return sum(int(np.prod(weight.variable.shape)) for weight in self.weights)
+        """How many numbers gradients move."""
+        return sum(int(np.prod(weight.variable.shape)) for weight in self.trained)
 
 
 def move_from(network: BlockModel, first_block: int) -> MovedWeights:
@@ -49,11 +60,14 @@ def move_from(network: BlockModel, first_block: int) -> MovedWeights:
 
 def move_where(network: BlockModel, moves: Callable[[str, NamedWeight], bool]) -> MovedWeights:
     """Returns the head's weights, and those of each block for which `moves(block name, weight)` holds."""
-    groups = []
+    groups: list[WeightGroup] = []
     for block in network.blocks:
-        weights = tuple(weight for weight in named_weights(block) if moves(block.name, weight))
-        if weights:
-            groups.append(WeightGroup(block.name, weights))
+        named = named_weights(block)
+        moving = {weight.name for weight in named if weight.variable.trainable and moves(block.name, weight)}
+        if moving or groups:  # blocks above a moving one run as in training, and keep their statistics
+            moving.update(weight.name for weight in named if not weight.variable.trainable)
+        if moving:
+            groups.append(WeightGroup(block.name, tuple(weight for weight in named if weight.name in moving)))
     names = [block.name for block in network.blocks]
     frozen_depth = names.index(groups[0].block) if groups else len(names)
     return MovedWeights((*groups, WeightGroup(network.head.name, tuple(named_weights(network.head)))), frozen_depth)

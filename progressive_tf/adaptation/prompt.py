@@ -30,6 +30,7 @@ class Prompt(AddedBlock):
     def __init__(self, length: int, width: int) -> None:
         super().__init__(name=KIND)
         self.added_positions = length
+        self.width = width
         self.vectors = self.add_weight(name="prompt/vectors", shape=[length, width], initializer="zeros")
 
     @property

@@ -9,8 +9,6 @@ import numpy as np
 
 from progressive_tf.data.ragged import padded, ranges
 
-ROWS_AT_ONCE = 2048
-
 
 class Encoder(Protocol):
     """What turns raw inputs into sequences of positions, such as the token ids of a text.
@@ -20,12 +18,14 @@ class Encoder(Protocol):
         kept_type: what positions are kept as.
         input_type: what the network takes them as.
         bucket_width: batches are padded to a multiple of so many positions.
+        rows_at_once: how many are encoded together.
     """
 
     position_shape: tuple[int, ...]
     kept_type: np.dtype
     input_type: np.dtype
     bucket_width: int
+    rows_at_once: int
 
     def encode(self, raw: Any) -> list[np.ndarray]:
         """Returns the positions of each raw input, [length, *position_shape]."""
@@ -53,8 +53,9 @@ class InputStore:
         missing = np.unique(indices[self._lengths[indices] == 0])
         parts = [self._values]
         used = len(self._values)
-        for begin in range(0, len(missing), ROWS_AT_ONCE):
-            rows = missing[begin : begin + ROWS_AT_ONCE]
+        at_once = self._encoder.rows_at_once
+        for begin in range(0, len(missing), at_once):
+            rows = missing[begin : begin + at_once]
             encoded = self._encoder.encode(self._read(rows))
             lengths = np.array([len(positions) for positions in encoded])
             self._starts[rows] = used + np.cumsum(lengths) - lengths

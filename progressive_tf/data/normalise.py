@@ -9,7 +9,7 @@ import secrets
 import shutil
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,24 @@ import numpy as np
 import pyarrow
 
 from progressive_tf.data.folding import fold_number
+from progressive_tf.data.images import Remark
+from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
-from progressive_tf.data.store import ARRAYS_FILE, COLUMN_PREFIX, DESCRIPTION_FILE, ROWS_FILE, TEXT_FIELD, VECTOR_FIELD
+from progressive_tf.data.store import (
+    ARRAYS_FILE,
+    COLUMN_PREFIX,
+    DESCRIPTION_FILE,
+    IMAGE_FIELD,
+    ROWS_FILE,
+    TEXT_FIELD,
+    VECTOR_FIELD,
+)
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json
 
-VERSION = 1  # of what is written; a new number makes older folders unused
+VERSION = 2  # of what is written; a new number makes older folders unused
 _CHUNK = 1 << 20
 
 
@@ -39,6 +49,7 @@ class InputFile:
         format: the reader's name, which tells one normal form from another.
         part: -1, or the published part all its rows belong to: 0 train, 1 validation, 2 test.
         binary: whether bytes of value zero are to be expected.
+        sha256: path, text column, label column → hash of the content, where more than the file belongs to it.
     """
 
     path: Path
@@ -47,6 +58,7 @@ class InputFile:
     format: str
     part: int = -1
     binary: bool = False
+    sha256: Callable[[Path, str, str], str] | None = None
 
 
 @dataclass
@@ -58,17 +70,25 @@ class _Rows:
     numbers: array[int] = field(default_factory=lambda: array("q"))
     parts: array[int] = field(default_factory=lambda: array("b"))
     labels: dict[str, int] = field(default_factory=dict)
+    hashes: list[np.ndarray] = field(default_factory=list)
+    thumbnails: list[np.ndarray] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     kind: ColumnKind = "text"
 
 
-def content_hash(files: tuple[InputFile, ...]) -> str:
+def content_hash(files: tuple[InputFile, ...], text: str, label: str) -> str:
     """Returns the hex SHA-256 of one file's content, or of several files' hashes.
+
+    Args:
+        files: the source's files.
+        text: name of the column with the inputs.
+        label: name of the label column.
 
     Raises:
         InputError: a file is empty, or is binary where text is expected.
     """
-    hashes = [_file_hash(file) for file in files]
+    hashes = [_file_hash(file) if file.sha256 is None else file.sha256(file.path, text, label) for file in files]
     return hashes[0] if len(hashes) == 1 else sha256_json(hashes)
 
 
@@ -160,6 +180,9 @@ def _write(
                 checked = check_cells(batch, text, label, problems)
                 if problems:
                     continue  # the file is refused at its end; until then only what else is wrong with it matters
+                kept.remarks += [replace(remark, row=before + remark.row) for remark in checked.remarks]
+                if not checked.rows:
+                    continue
                 _keep(checked, before, file.part, kept)
                 table = _table(checked)
                 if writer is None:
@@ -172,8 +195,14 @@ def _write(
                     progress(len(kept.numbers))
             problems.raise_if_any()
             if len(kept.numbers) == first:
-                raise InputError(f"{file.name}: the file has no rows below its header; expected rows with labels")
+                raise InputError(_why_empty(file, kept))
     _write_arrays(kept, folder)
+
+
+def _why_empty(file: InputFile, kept: _Rows) -> str:
+    if kept.remarks:
+        return f"{file.name}: none of {len(kept.remarks):,} images can be read; the first: {kept.remarks[0]}"
+    return f"{file.name}: the file has no rows below its header; expected rows with labels"
 
 
 def check_cells(batch: Batch, text: str, label: str, problems: Problems) -> Batch:
@@ -215,8 +244,12 @@ def _check_text(value: Any, column: str, row: int, line: int, problems: Problems
 
 
 def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
-    numbers = map(fold_number, batch.inputs) if isinstance(batch.inputs, list) else map(_vector_number, batch.inputs)
-    kept.keys.extend(numbers)
+    if batch.images is not None:
+        kept.keys.extend(batch.images.keys)
+        kept.hashes.append(batch.images.hashes)
+        kept.thumbnails.append(batch.images.thumbnails)
+    else:
+        kept.keys.extend(map(fold_number if isinstance(batch.inputs, list) else _vector_number, batch.inputs))
     kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
     kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
@@ -234,6 +267,8 @@ def _table(batch: Batch) -> Any:
     else:
         flat = pyarrow.array(batch.inputs.ravel())
         fields = {VECTOR_FIELD: pyarrow.FixedSizeListArray.from_arrays(flat, batch.inputs.shape[1])}
+    if batch.images is not None:
+        fields[IMAGE_FIELD] = pyarrow.array(batch.images.encoded, pyarrow.large_binary())
     fields |= {COLUMN_PREFIX + name: column for name, column in batch.columns.items()}
     return pyarrow.record_batch(list(fields.values()), names=list(fields))
 
@@ -243,12 +278,15 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
     ranks = np.empty(len(order), np.int32)
     for rank, label in enumerate(order):
         ranks[kept.labels[label]] = rank
+    keys = np.frombuffer(kept.keys, np.uint64)
     with (folder / ARRAYS_FILE).open("wb") as stream:
         np.savez(
             stream,
             codes=ranks[np.frombuffer(kept.codes, np.int32)],
-            keys=np.frombuffer(kept.keys, np.uint64),
+            keys=keys_of_alike(keys, *map(np.concatenate, (kept.hashes, kept.thumbnails))) if kept.hashes else keys,
             rows=np.frombuffer(kept.numbers, np.int64),
             parts=np.frombuffer(kept.parts, np.int8),
         )
-    write_json(folder / DESCRIPTION_FILE, {"labels": order, "kind": kept.kind, "columns": sorted(kept.columns)})
+    remarks = [asdict(remark) for remark in kept.remarks]
+    description = {"labels": order, "kind": kept.kind, "columns": sorted(kept.columns), "remarks": remarks}
+    write_json(folder / DESCRIPTION_FILE, description)

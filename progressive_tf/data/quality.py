@@ -87,7 +87,7 @@ def examine(
     Raises:
         InputError: a finding whose action is `fail`, or rows that nothing can be learnt from.
     """
-    findings: list[Finding] = []
+    findings = _about_files(source, quality, place)
     kept = rows
     for kind, look in _ROW_CHECKS:
         action = getattr(quality, kind)
@@ -121,7 +121,7 @@ def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    if not source.is_text:
+    if source.kind != "texts":
         return np.zeros(len(rows), bool)
     return np.fromiter(map(is_empty, source.texts(rows)), bool, len(rows))
 
@@ -154,6 +154,8 @@ _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndar
     ("conflicting_labels", _conflicting),
     ("duplicates", _repeated),
 )
+_FILES_SAY = {"unreadable_images": "that cannot be read as an image with a class", "odd_images": "with something odd"}
+_INPUTS = {"texts": "text", "vectors": "numbers", "images": "image"}
 _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
@@ -161,6 +163,26 @@ _SAYS = {
     "duplicates": "that repeat an earlier row's {input} and label",
     "label_noise": "whose label looks wrong",
 }
+
+
+def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
+    findings = []
+    for kind, says in _FILES_SAY.items():
+        action: Action | None = getattr(quality, kind)
+        remarks = [remark for remark in source.remarks if remark.kind == kind]
+        if not remarks or action is None:
+            continue
+        shown = remarks[:SHOWN]
+        count = f"{len(remarks):,} file{'s' if len(remarks) > 1 else ''} {says}"
+        if action == "fail":
+            first = "; ".join(map(str, shown[:3])) + ("; …" if len(remarks) > len(shown[:3]) else "")
+            raise InputError(
+                f"{place}.{kind}: {source.name} has {count} ({first}); correct the files, or drop {place}.{kind}"
+            )
+        left_out = "; dropped" if action == "drop" else ""
+        rows, examples = tuple(remark.row for remark in shown), tuple(map(str, shown))
+        findings.append(Finding(kind, action, len(remarks), rows, examples, f"{count}{left_out}"))
+    return findings
 
 
 def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, place: str) -> Finding:
@@ -171,7 +193,7 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
         text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…" for text in source.descriptions(shown)
     ]
     examples = tuple(f"{label}: {text}" for label, text in zip(labels, texts, strict=True))
-    says = _SAYS[kind].format(input="text" if source.is_text else "numbers")
+    says = _SAYS[kind].format(input=_INPUTS[source.kind])
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {says}"
     if action == "fail":
         where = ", ".join(f"{number:,}" for number in numbers) + (", …" if len(rows) > SHOWN else "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from progressive_tf.assets import find, is_asset, locate
@@ -13,6 +14,7 @@ from progressive_tf.data.normalise import InputFile
 from progressive_tf.data.readers import BINARY_SUFFIXES, READERS
 from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
 from progressive_tf.data.readers.delimited import delimited_reader
+from progressive_tf.data.readers.image_files import images_reader, images_sha256, list_folder, part_folders
 from progressive_tf.data.readers.orange_tab import orange_tab_reader
 from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
@@ -27,19 +29,20 @@ class Resolved:
     files: tuple[InputFile, ...]
 
 
-def resolve(name_or_path: str, base: Path, place: str) -> Resolved:
+def resolve(name_or_path: str, base: Path, place: str, as_images: bool = False) -> Resolved:
     """Returns the files behind an asset's name or a path.
 
     Args:
         name_or_path: as written in the plan.
         base: the folder that relative paths start from.
         place: where it stands in the plan; errors begin with it.
+        as_images: whether rows are images; they are texts or vectors otherwise.
 
     Raises:
         InputError: no asset and no file of a known kind has this name.
     """
     if is_asset(name_or_path):
-        return _asset(find(name_or_path), place)
+        return _asset(find(name_or_path), place, as_images)
     path = base / name_or_path
     try:
         path = base / Path(name_or_path).expanduser()
@@ -55,12 +58,18 @@ def resolve(name_or_path: str, base: Path, place: str) -> Resolved:
     ) as error:  # a name too long, a zero byte, an unknown ~user
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{place}: {path} cannot be read: {reason}") from None
-    return _file(path, place)
+    return _file(path, place, as_images)
 
 
-def _file(path: Path, place: str) -> Resolved:
+def _file(path: Path, place: str, as_images: bool) -> Resolved:
     if path.is_dir():
-        raise InputError(f"{place}: {path} is a folder; name a file ({', '.join(READERS)})")
+        if not as_images:
+            raise InputError(
+                f"{place}: {path} is a folder; name a file ({', '.join(READERS)}), or set task: image-classification"
+            )
+        parts = part_folders(path) or {"": -1}
+        files = [_image_folder(path / part, f"{path.name}/{part}".rstrip("/"), code) for part, code in parts.items()]
+        return Resolved(path.name, tuple(sorted(files, key=lambda file: file.part)))
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise InputError(f"{place}: {path.name}: {unknown_name('file suffix', suffix, READERS)}")
@@ -69,25 +78,36 @@ def _file(path: Path, place: str) -> Resolved:
             pass
     except OSError as error:
         raise InputError(f"{place}: {path} cannot be read: {error.strerror}") from error
-    file = InputFile(path, path.name, READERS[suffix], suffix, binary=suffix in BINARY_SUFFIXES)
+    listing = READERS[suffix]
+    file = InputFile(path, path.name, listing, suffix, binary=suffix in BINARY_SUFFIXES)
+    if as_images:
+        sha256 = partial(images_sha256, listing=listing)
+        file = replace(file, reader=images_reader(listing), format=f"images in {suffix}", sha256=sha256)
     return Resolved(path.name, (file,))
+
+
+def _image_folder(path: Path, name: str, part: int) -> InputFile:
+    sha256 = partial(images_sha256, listing=list_folder)
+    return InputFile(path, name, images_reader(list_folder), "image folder", part, sha256=sha256)
 
 
 def _is_read(asset: Asset) -> bool:
     return asset.reading is not None and asset.format in _ASSET_READERS
 
 
-def _asset(asset: Asset, place: str) -> Resolved:
-    if asset.reading is None or asset.format not in _ASSET_READERS:
-        raise InputError(f"{place}: {asset.name} is {asset.title}; expected labelled rows")
-    reader = _ASSET_READERS[asset.format](asset.reading)
+def _asset(asset: Asset, place: str, as_images: bool) -> Resolved:
+    readers = _IMAGE_READERS if as_images else _ASSET_READERS
+    if asset.reading is None or asset.format not in readers:
+        expected = "labelled images" if as_images else "labelled rows"
+        raise InputError(f"{place}: {asset.name} is {asset.title}; expected {expected}")
+    reader = readers[asset.format](asset.reading)
     folder = locate(asset.name)
     files = tuple(
         InputFile(
             folder / file,
             f"{asset.name}/{file}",
             reader,
-            f"{asset.name}/{asset.format}",
+            f"{asset.name}/{asset.format}{' as images' if as_images else ''}",
             _PARTS[part],
             binary=asset.format in _BINARY_FORMATS,
         )
@@ -108,11 +128,10 @@ def _rated_sentences(reading: Reading) -> Reader:
     return rated_sentences_reader(columns, rating, neutral, labels, _renamed(reading))
 
 
-def _pixel_rows(reading: Reading) -> Reader:
+def _pixel_rows(reading: Reading, as_images: bool = False) -> Reader:
     if reading.image is None or reading.pixel_maximum is None:
         raise InputError("the catalogue says no image or pixel_maximum for a set of pixels")
-    height, width = reading.image
-    return pixel_rows_reader(height * width, reading.pixel_maximum)
+    return pixel_rows_reader(reading.image, reading.pixel_maximum, as_images)
 
 
 _BINARY_FORMATS = frozenset({"mnist-csv", "sklearn-digits"})
@@ -124,4 +143,7 @@ _ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
     "rated-sentences": _rated_sentences,
     "mnist-csv": _pixel_rows,
     "sklearn-digits": _pixel_rows,
+}
+_IMAGE_READERS: dict[str, Callable[[Reading], Reader]] = {
+    name: partial(_pixel_rows, as_images=True) for name in ("mnist-csv", "sklearn-digits")
 }

@@ -1,4 +1,4 @@
-"""A source of labelled texts or vectors, whatever file or asset it comes from."""
+"""A source of labelled texts, vectors or images, whatever file or asset it comes from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from progressive_tf.data.images import Remark
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.resolve import resolve
-from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, Store
+from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, InputKind, Store
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
@@ -23,20 +24,22 @@ NUMBERS_SHOWN = 8  # of a vector, where a person reads it
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled texts or vectors; rows are addressed by index, 0 being the first. Both stay on disk until asked for.
+    """Labelled texts, vectors or images, which stay on disk until asked for; rows are addressed by index, from 0.
 
     Attributes:
         name: the asset's name, or the file's without its folder.
         sha256: of the content.
         labels: the classes, sorted, or in the plan's order.
         label_codes: int32 [rows], positions in `labels`.
-        keys: uint64 [rows], equal for equal vectors, and for texts that differ in case, spaces and punctuation only.
+        keys: uint64 [rows], equal for equal vectors, for texts that differ in case, spaces and punctuation only, and
+            for images that look the same.
         rows: int64 [rows], the number a person would give the row in its file, from 1; where a source has several
             files, they are counted on.
         published: int8 [rows], 0 train, 1 validation, 2 test, where the split is published; else None.
-        text_name: name of the text column.
+        text_name: name of the column with the texts, or with the images' paths.
         label_name: name of the label column.
-        store: the texts or vectors and further columns on disk.
+        store: what the rows hold, and further columns, on disk.
+        remarks: on its files.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Source:
     text_name: str
     label_name: str
     store: Store = field(repr=False)
+    remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,25 +60,28 @@ class Source:
     @property
     def column_names(self) -> list[str]:
         """Names of all columns, text and label included."""
-        return sorted({*([self.text_name] if self.is_text else []), self.label_name, *self.store.names})
+        named = [self.text_name] if self.kind != "vectors" else []
+        return sorted({*named, self.label_name, *self.store.names})
 
     @property
-    def is_text(self) -> bool:
-        """Whether its rows are texts; they are vectors otherwise."""
-        return self.store.is_text
+    def kind(self) -> InputKind:
+        """What its rows are."""
+        return self.store.inputs
 
     @property
     def width(self) -> int | None:
-        """Numbers in a vector; None for texts."""
+        """Numbers in a vector; None for texts and images."""
         return self.store.width
 
-    def inputs(self, indices: Iterable[int]) -> list[str] | np.ndarray:
-        """Returns the texts, or the vectors as float32 [rows, width], of the rows at `indices`, in that order."""
-        return self.store.texts(indices) if self.is_text else self.store.vectors(indices)
+    def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | np.ndarray:
+        """Returns what the rows at `indices` hold, in that order: texts, files of images, float32 [rows, width]."""
+        if self.kind == "images":
+            return self.store.images(indices)
+        return self.store.texts(indices) if self.kind == "texts" else self.store.vectors(indices)
 
     def descriptions(self, indices: Iterable[int]) -> list[str]:
-        """Returns what a person can read of each row: the text, or the vector's first numbers."""
-        if self.is_text:
+        """Returns what a person can read of each row: the text, the image's path, or the vector's first numbers."""
+        if self.kind != "vectors":
             return self.store.texts(indices)
         vectors = self.store.vectors(indices)
         rest = f" … ({vectors.shape[1]} numbers)" if vectors.shape[1] > NUMBERS_SHOWN else ""
@@ -123,23 +130,26 @@ def read_source(
     cache: Path,
     place: str = "data.source",
     progress: Callable[[int], None] | None = None,
+    as_images: bool = False,
 ) -> Source:
     """Returns the source called `name_or_path`; what was read once is kept under `cache` and mapped into memory.
 
     Args:
-        name_or_path: an asset's name, or a path of a .csv, .tsv, .jsonl or .parquet file.
+        name_or_path: an asset's name, or a path of a .csv, .tsv, .jsonl or .parquet file, or of a folder of images.
         data: names the columns, and the labels if only some are allowed.
         base: the folder that relative paths start from.
         cache: folder of the caches; safe to delete.
         place: where the source is named in the plan; messages about the name begin with it.
         progress: called now and then with the number of rows read so far; not at all if the cache has them.
+        as_images: whether rows are images.
 
     Raises:
         InputError: there is no such source, or its content is wrong; rows are named.
     """
-    resolved = resolve(name_or_path, base, place)
-    content = content_hash(resolved.files)
-    folder = normalise(resolved.files, content, data.text, data.label, cache, progress)
+    resolved = resolve(name_or_path, base, place, as_images)
+    column = data.image if as_images else data.text
+    content = content_hash(resolved.files, column, data.label)
+    folder = normalise(resolved.files, content, column, data.label, cache, progress)
     try:
         description = read_json(folder / DESCRIPTION_FILE)
     except DamagedRecordError:
@@ -154,9 +164,10 @@ def read_source(
             keys=arrays["keys"],
             rows=arrays["rows"],
             published=parts if (parts >= 0).all() else None,
-            text_name=data.text,
+            text_name=column,
             label_name=data.label,
             store=Store(folder, description["kind"], tuple(description["columns"])),
+            remarks=tuple(Remark(**remark) for remark in description["remarks"]),
         )
     if data.labels is not None:
         return _with_labels(source, data.labels)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,20 @@ import pyarrow.compute
 
 from progressive_tf.data.readers.batch import ColumnKind
 
+InputKind = Literal["texts", "vectors", "images"]
 ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
 TEXT_FIELD = "text"
 VECTOR_FIELD = "vector"
+IMAGE_FIELD = "image"
 COLUMN_PREFIX = "column/"
 _MANY = 512  # rows in one call from which on pages are given back; giving back costs a walk over the mapping
 
 
 @dataclass(frozen=True)
 class Store:
-    """The texts or vectors, and further columns, of a source, read from a folder that `normalise` wrote.
+    """The texts, vectors or images, and further columns, of a source, read from a folder that `normalise` wrote.
 
     Attributes:
         folder: where the files are.
@@ -62,23 +64,31 @@ class Store:
         """Row at which each batch starts, int64 [batches + 1]."""
         return np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)])
 
-    @property
-    def is_text(self) -> bool:
-        """Whether its rows are texts; they are vectors otherwise."""
-        return TEXT_FIELD in self._batches[0].schema.names
+    @cached_property
+    def inputs(self) -> InputKind:
+        """What its rows are."""
+        fields = self._batches[0].schema.names
+        return "images" if IMAGE_FIELD in fields else "vectors" if VECTOR_FIELD in fields else "texts"
 
     @property
     def width(self) -> int | None:
-        """Numbers in a vector; None for texts."""
-        return None if self.is_text else int(self._batches[0].column(VECTOR_FIELD).type.list_size)
+        """Numbers in a vector; None for texts and images."""
+        return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if self.inputs == "vectors" else None
 
     def texts(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts of the rows at `indices`, in that order."""
-        order, parts = self._taken(TEXT_FIELD, indices)
-        found = [text for part in parts for text in part.to_pylist()]
-        result = [""] * len(found)
-        for position, text in zip(order.tolist(), found, strict=True):
-            result[position] = text
+        """Returns the texts, or the images' paths, of the rows at `indices`, in that order."""
+        return self._values(TEXT_FIELD, indices)
+
+    def images(self, indices: Iterable[int]) -> list[bytes]:
+        """Returns the encoded images of the rows at `indices`, in that order."""
+        return self._values(IMAGE_FIELD, indices)
+
+    def _values(self, field: str, indices: Iterable[int]) -> list[Any]:
+        order, parts = self._taken(field, indices)
+        found = [value for part in parts for value in part.to_pylist()]
+        result: list[Any] = [None] * len(found)
+        for position, value in zip(order.tolist(), found, strict=True):
+            result[position] = value
         if len(found) >= _MANY:
             self._let_go()
         return result

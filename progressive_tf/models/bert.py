@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.dropout import dropout
 from progressive_tf.models.elementwise import gelu, layer_normalization
 from progressive_tf.models.projection import Block, Projection
+from progressive_tf.models.request import Request
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
 from progressive_tf.plan.networks import Bert
@@ -35,6 +35,7 @@ class EmbeddingsBlock(Block):
     def __init__(self, embeddings: tf.keras.layers.Layer) -> None:
         super().__init__(name="embeddings")
         self.inner = embeddings
+        self.width = int(embeddings.hidden_size)
 
     def call(self, state: State, training: bool = False) -> State:
         """Returns the state with `hidden` float [batch, length, width] in place of `inputs`."""
@@ -57,6 +58,7 @@ class EncoderBlock(Block):
     def __init__(self, encoder_layer: tf.keras.layers.Layer, index: int) -> None:
         super().__init__(name=f"layer_{index}")
         self.inner = encoder_layer
+        self.width = int(encoder_layer.attention.self_attention.all_head_size)
         attention = encoder_layer.attention.self_attention
         self.heads = int(attention.num_attention_heads)
         self.attention_dropout = attention.dropout
@@ -111,22 +113,16 @@ class EncoderBlock(Block):
         return tf.transpose(split, [0, 2, 1, 3])
 
 
-def build(
-    model: Bert, labels: Sequence[str], pooling: str, seed: int, folder: Path, input_width: int | None = None
-) -> BlockModel:
+def build(request: Request) -> BlockModel:
     """Returns a BERT encoder with a classification head.
 
     Args:
-        model: the plan's model section.
-        labels: class names in the order of the logits.
-        pooling: "mean" over tokens, or "pooler" for BERT's own layer over [CLS], which then trains with the head.
-        seed: the plan's seed; initialises the head and, with `weights: null`, everything.
-        folder: where relative paths start from.
-        input_width: of rows of numbers; texts have none.
+        request: its model section is that of a BERT encoder; BERT's own pooler, where asked for, trains with the head.
 
     Raises:
         InputError: weights that are missing, damaged or not BERT's; says which and what was found.
     """
+    model, seed, folder = request.model, request.seed, request.folder
     tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))
     if model.weights is None:
         encoder, vocabulary, lower_case = _random_encoder(model, folder)
@@ -142,16 +138,16 @@ def build(
         *(EncoderBlock(layer, index) for index, layer in enumerate(encoder.bert.encoder.layer)),
     ]
     head = ClassificationHead(
-        classes=len(labels),
+        classes=len(request.labels),
         width=config.hidden_size,
         dropout=model.dropout,
         seed=derive_seed(seed, "initialisation", "head"),
-        pooler=encoder.bert.pooler if pooling == "pooler" else None,
+        pooler=encoder.bert.pooler if request.pooling == "pooler" else None,
     )
     preprocess = TextPreprocessing(vocabulary, lower_case, model.max_length)
     # Where the weights were loaded from is a path of this machine.
     settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
-    return BlockModel(preprocess, blocks, head, labels, config.hidden_size, settings)
+    return BlockModel(preprocess, blocks, head, request.labels, settings)
 
 
 def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], bool]:

@@ -41,7 +41,6 @@ class BlockModel(tf.keras.Model):
         blocks: first to last; their names must differ.
         head: layer with `call(state, training) -> logits float32 [batch, classes]`.
         labels: class names in the order of the logits.
-        width: numbers per position in the states between blocks.
         settings: what the blocks compute beside their weights (activation, number of heads, …), as JSON text.
     """
 
@@ -51,7 +50,6 @@ class BlockModel(tf.keras.Model):
         blocks: Sequence[Block],
         head: tf.keras.layers.Layer,
         labels: Sequence[str],
-        width: int,
         settings: str = "{}",
     ) -> None:
         super().__init__()
@@ -61,7 +59,6 @@ class BlockModel(tf.keras.Model):
         self.head = head
         self.labels = tuple(labels)
         self.label_tasks: tuple[str, ...] = ()
-        self.width = width
         self.settings = settings
 
     def run_blocks(self, state: State, first: int, last: int, training: bool = False) -> State:
@@ -110,6 +107,17 @@ class BlockModel(tf.keras.Model):
         """Returns the state after the last block without the positions that blocks have put in front."""
         added = self.added_positions(len(self.blocks))
         return {key: value[:, added:] for key, value in state.items()} if added else state
+
+    @property
+    def width(self) -> int:
+        """Numbers per position in the state after the last block."""
+        return self.blocks[-1].width
+
+    def positions(self, depth: int, length: int) -> int:
+        """Returns the positions after the first `depth` blocks of an example that has `length` to begin with."""
+        for block in self.blocks[:depth]:
+            length = block.positions(length)
+        return length
 
     def added_positions(self, depth: int) -> int:
         """Returns how many positions the first `depth` blocks put in front of an example's own."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from progressive_tf.models import bert, mlp
+from progressive_tf.models import bert, mlp, resnet
 from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.request import Request
 
-BUILDERS: dict[str, Callable[..., BlockModel]] = {"bert": bert.build, "mlp": mlp.build}
+Builder = Callable[[Request], BlockModel]
+BUILDERS: dict[str, Builder] = {"bert": bert.build, "mlp": mlp.build, "resnet50": resnet.build}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 import tensorflow as tf
 
@@ -12,8 +10,8 @@ from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.dropout import dropout
 from progressive_tf.models.projection import Block, Projection
+from progressive_tf.models.request import Request
 from progressive_tf.models.vector_preprocessing import VectorPreprocessing
-from progressive_tf.plan.networks import Mlp
 from progressive_tf.seeds import derive_seed
 
 
@@ -30,6 +28,7 @@ class DenseBlock(Block):
 
     def __init__(self, index: int, width: int, units: int, rate: float, seed: int) -> None:
         super().__init__(name=f"dense_{index}")
+        self.width = units
         initializer = tf.keras.initializers.GlorotUniform(seed=derive_seed(seed, self.name))
         dense = tf.keras.layers.Dense(units, kernel_initializer=initializer, name="dense")
         dense.build([None, width])
@@ -46,22 +45,16 @@ class DenseBlock(Block):
         return {"hidden": hidden, "mask": state["mask"]}
 
 
-def build(
-    model: Mlp, labels: Sequence[str], pooling: str, seed: int, folder: Path, input_width: int | None = None
-) -> BlockModel:
+def build(request: Request) -> BlockModel:
     """Returns a multilayer perceptron with a classification head.
 
     Args:
-        model: the plan's model section.
-        labels: class names in the order of the logits.
-        pooling: "mean"; there is only one position.
-        seed: the plan's seed; initialises every layer.
-        folder: where relative paths start from; nothing is read.
-        input_width: numbers in a row of the data.
+        request: its model section is that of an MLP.
 
     Raises:
         ValueError: no width.
     """
+    model, seed, input_width = request.model, request.seed, request.input_width
     if input_width is None:
         raise ValueError("input_width: the numbers in a row expected; got None")
     tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))
@@ -69,11 +62,11 @@ def build(
     initial = derive_seed(seed, "initialisation", "dense")
     blocks = [DenseBlock(index, width, model.units, model.dropout, initial) for index, width in enumerate(widths[:-1])]
     head = ClassificationHead(
-        classes=len(labels),
+        classes=len(request.labels),
         width=model.units,
         dropout=model.dropout,
         seed=derive_seed(seed, "initialisation", "head"),
     )
     return BlockModel(
-        VectorPreprocessing(input_width), blocks, head, labels, model.units, json.dumps({"activation": "relu"})
+        VectorPreprocessing(input_width), blocks, head, request.labels, json.dumps({"activation": "relu"})
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+Alternative = tuple[tf.TensorSpec, Callable[[tf.Tensor], dict[str, tf.Tensor]]]
 
 
 class Preprocessing(tf.keras.layers.Layer):
@@ -21,6 +25,10 @@ class Preprocessing(tf.keras.layers.Layer):
         kept_type: what positions are kept as in memory.
         input_type: the type of `inputs`.
         bucket_width: batches are padded to a multiple of so many positions.
+        rows_at_once: how many are encoded together.
+        bar_from: so many take about two seconds, and a progress bar is shown.
+        alternatives: other forms of raw inputs that an exported model takes, by the name of its signature, and what
+            turns them into a first state.
     """
 
     settings: str
@@ -29,6 +37,9 @@ class Preprocessing(tf.keras.layers.Layer):
     kept_type: np.dtype
     input_type: np.dtype
     bucket_width: int
+    rows_at_once = 2048
+    bar_from = 10_000
+    alternatives: Mapping[str, Alternative] = MappingProxyType({})
 
     @abstractmethod
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -41,6 +52,9 @@ class Preprocessing(tf.keras.layers.Layer):
     @abstractmethod
     def tensor(self, raw: Any) -> tf.Tensor:
         """Returns raw inputs, as a source gives them, as `raw` describes them."""
+
+    def resize(self, size: int) -> None:
+        """Sets the height and width of images from now on; what is no image stays as it is."""
 
     def state_spec(self, batch: int | None = None) -> dict[str, tf.TensorSpec]:
         """Returns the signature of the first state, the length left open."""

@@ -86,9 +86,11 @@ class Block(tf.keras.layers.Layer):
         roles: what methods may target: role → its projections; empty where a block has none.
         sublayer_outputs: the projections that end a sublayer, before its residual connection.
         added_positions: how many positions it puts in front of those it is given.
+        width: numbers per position that it gives.
     """
 
     added_positions = 0
+    width: int
 
     roles: dict[str, tuple[Projection, ...]]
     sublayer_outputs: tuple[Projection, ...]
@@ -102,6 +104,10 @@ class Block(tf.keras.layers.Layer):
     def projections(self) -> list[Projection]:
         """Every projection once, in the order of the roles."""
         return [projection for role in self.roles.values() for projection in role]
+
+    def positions(self, length: int) -> int:
+        """Returns the positions after it of an example that has `length` before it."""
+        return length + self.added_positions
 
     @abstractmethod
     def call(self, state: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:

@@ -33,6 +33,30 @@ def tuple_from_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+class Augmentation(Strict):
+    """Random changes to images in training, others in every epoch; evaluation images stay as they are.
+
+    `flip` mirrors half of them, left to right. `crop` cuts away up to that share of both sides and stretches the
+    rest, `zoom` shows up to that share more or less, `shear` slants by up to that share of the height, `rotate` turns
+    by up to so many degrees. `colour` changes brightness, contrast and saturation by up to that share. `cutout` greys
+    out a square with that share of the side (DeVries & Taylor 2017). Where an edge comes into view, it is mirrored.
+    """
+
+    flip: bool = False
+    crop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    shear: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    cutout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Augmentation:
+        if not any(getattr(self, name) for name in type(self).model_fields):
+            raise ValueError(f"nothing is changed; give one of {', '.join(type(self).model_fields)}, or null")
+        return self
+
+
 class HeadAdaptation(Strict):
     """Only the head moves; every block is frozen."""
 

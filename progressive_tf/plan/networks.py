@@ -49,4 +49,24 @@ class Mlp(Strict):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-Network = Annotated[Bert | Mlp, Field(discriminator="builder")]
+class ResNet50(Strict):
+    """ResNet50 for images.
+
+    `weights` is `imagenet` (Keras downloads them), a local Keras file (.h5, .keras) or checkpoint, or null for random
+    weights. `blocks: groups` cuts it into the stem and conv2 to conv5, `blocks: residual` after every residual block.
+    `dense` puts a layer of so many units with ReLU between the mean over all places and the classes.
+    `batch_norm_momentum` is how much of its running mean and variance batch normalisation keeps at each step; Keras'
+    own 0.99 follows so slowly that what stages of few steps have learnt is not to be seen in inference.
+    """
+
+    task: ClassVar[str] = "image-classification"
+
+    builder: Literal["resnet50"]
+    weights: Text | None
+    blocks: Literal["groups", "residual"] = "groups"
+    batch_norm_momentum: float = Field(default=0.9, ge=0, lt=1)
+    dense: Annotated[int, Field(ge=1)] | None = None
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+Network = Annotated[Bert | Mlp | ResNet50, Field(discriminator="builder")]

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from progressive_tf.errors import unknown_name
 from progressive_tf.plan.methods import (
     Adaptation,
+    Augmentation,
     Cache,
     Contrastive,
     CrossEntropy,
@@ -24,7 +25,7 @@ from progressive_tf.plan.methods import (
     tuple_from_list,
 )
 from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
-from progressive_tf.plan.networks import Bert, Network, Text
+from progressive_tf.plan.networks import Bert, Network, ResNet50, Text
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -66,6 +67,8 @@ class Quality(Strict):
     conflicting_labels: Action | None = "warn"
     label_noise: Action | None = "warn"
     leakage: Action | None = "fail"
+    unreadable_images: Literal["drop", "fail"] = "drop"
+    odd_images: ActionWithoutDrop | None = "warn"
     class_imbalance: ActionWithoutDrop | None = "warn"
     too_few_per_class: ActionWithoutDrop | None = "warn"
 
@@ -78,6 +81,7 @@ class Data(Strict):
 
     source: Text
     text: Text = "text"
+    image: Text = "image"
     label: Text = "label"
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
@@ -190,6 +194,8 @@ class Stage(Strict):
     cache: Annotated[Cache, BeforeValidator(_storage)] = Cache()
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     distribute: Literal["none", "mirrored"] = "none"
+    image_size: int = Field(default=224, ge=8, le=1024)
+    augmentation: Augmentation | None = None
 
     @model_validator(mode="after")
     def _methods_fit_together(self) -> Stage:
@@ -213,7 +219,7 @@ class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: Literal["text-classification", "tabular-classification"]
+    task: Literal["text-classification", "image-classification", "tabular-classification"]
     scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
         "data-incremental"
     )
@@ -242,11 +248,17 @@ class Plan(Strict):
     def _builder_fits_the_task(self) -> Plan:
         if self.model.task != self.task:
             raise ValueError(f"model.builder: {self.model.builder} is for task {self.model.task}; got {self.task}")
-        if self.task != Bert.task:
-            if self.data.text != "text":
-                raise ValueError(f"data.text: names the column of texts; task {self.task} reads numbers; drop it")
-            if any(stage.pooling != "mean" for stage in self.stages):
-                raise ValueError(f"pooling: pooler is a layer of BERT; builder {self.model.builder} has none")
+        if self.task != Bert.task and self.data.text != "text":
+            raise ValueError(f"data.text: names the column of texts; task {self.task} reads none; drop it")
+        if self.task != Bert.task and any(stage.pooling != "mean" for stage in self.stages):
+            raise ValueError(f"pooling: pooler is a layer of BERT; builder {self.model.builder} has none")
+        if self.task != ResNet50.task:
+            if self.data.image != "image":
+                raise ValueError(f"data.image: names the column of images; task {self.task} reads none; drop it")
+            for index, stage in enumerate(self.stages):
+                for key in ("image_size", "augmentation"):
+                    if getattr(stage, key) != Stage.model_fields[key].default:
+                        raise ValueError(f"stages[{index}].{key}: is for images; task {self.task} reads none; drop it")
         return self
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ from progressive_tf.training.stage_record import StageRecord
 BOUNDS_FILE = "bounds.json"
 JOINT = "joint"
 NO_GATE = (GateRule(metric=MATRIX_METRIC, at_least=0.0, min_samples=1),)
-NO_CHECKS = Quality(**dict.fromkeys(Quality.model_fields))
+NO_CHECKS = Quality.model_validate(dict.fromkeys(Quality.model_fields))
 
 
 def check_bounds(plan: Plan) -> None:

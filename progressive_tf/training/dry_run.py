@@ -23,7 +23,7 @@ from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER, build_network, grow, load_start
+from progressive_tf.training.session import CACHE_FOLDER, build_network, load_start, prepare_for_stage
 
 ROWS_MEASURED = 500
 
@@ -47,7 +47,7 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
         source = data.sources[data.stage_sources[index]]
         encoded = network.preprocess.encode(source.inputs(data.stages[index].train[:ROWS_MEASURED]))
         positions = round(float(np.mean([len(each) for each in encoded])))
-        grow(network, data, index, plan.seed)
+        prepare_for_stage(network, plan, data, index)
         try:
             moved = adapt(network, stage.adaptation, plan.seed)
             phases = phases_of(network, stage, moved)
@@ -64,7 +64,7 @@ def _rows(
     # The phases of gradual share the optimizers of the last.
     separate = phases if stage.objective is not None else phases[-1:]
     optimizers = {block: named for phase in separate for block, named in _optimizers(network, stage, moved, phase)}
-    groups = {group.block: group.weights for group in moved[-1].groups}
+    groups = {group.block: group.trained for group in moved[-1].groups}
     operations = forward_flops(network, positions)
     rows = []
     for index, layer in enumerate([*network.blocks, network.head]):

@@ -48,6 +48,10 @@ class AnyExamples(Protocol):
         """The signature of states, with batch and length left open."""
         ...
 
+    def in_epoch(self, seed: int) -> AnyExamples:
+        """Returns the examples as they look in an epoch: the same, unless they are changed at random."""
+        ...
+
     def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
         """Yields the state of each batch of positions."""
         ...
@@ -113,6 +117,14 @@ class Examples:
         """
         return replace(self, extras={**self.extras, name: values})
 
+    def with_labels(self, labels: np.ndarray) -> Examples:
+        """Returns the examples with other labels, int32 [n]."""
+        return replace(self, labels=labels)
+
+    def in_epoch(self, seed: int) -> Examples:
+        """Returns the same examples: they look alike in every epoch."""
+        return self
+
     def state(self, positions: np.ndarray, length: int | None = None) -> State:
         """Returns the padded state of some examples: arrays [batch, length, …] with their `mask`.
 
@@ -165,21 +177,28 @@ def drawn_dataset(
         first_epoch: 0-based number of the first epoch.
     """
     epochs = iter(range(first_epoch, 1 << 31))
-    return _dataset(examples, lambda: draw(np.random.default_rng(epoch_seed(next(epochs)))))
+
+    def epoch() -> tuple[AnyExamples, list[np.ndarray]]:
+        seed = epoch_seed(next(epochs))
+        return examples.in_epoch(seed), draw(np.random.default_rng(seed))
+
+    return _dataset(examples, epoch)
 
 
 def evaluation_dataset(examples: AnyExamples) -> tf.data.Dataset:
     """Returns every example once, in batches of similar length."""
     batches = fixed_batches(examples.lengths, examples.bucket_width)
-    return _dataset(examples, lambda: [positions for positions, _ in batches])
+    return _dataset(examples, lambda: (examples, [positions for positions, _ in batches]))
 
 
-def _dataset(examples: AnyExamples, batches: Callable[[], Sequence[np.ndarray]]) -> tf.data.Dataset:
+def _dataset(
+    examples: AnyExamples, pass_through: Callable[[], tuple[AnyExamples, Sequence[np.ndarray]]]
+) -> tf.data.Dataset:
     parts = tf.distribute.get_strategy().num_replicas_in_sync
 
     def generate() -> object:
-        epoch = batches()
-        for positions, state in zip(epoch, examples.states(epoch), strict=True):
+        shown, batches = pass_through()
+        for positions, state in zip(batches, shown.states(batches), strict=True):
             yield _divisible(state, examples.labels[positions], parts)
 
     signature = (examples.state_spec, tf.TensorSpec([None], tf.int32))

@@ -13,9 +13,11 @@ import tensorflow as tf
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.source import Source
+from progressive_tf.models.augmentation import Augment
 from progressive_tf.models.block_model import BlockModel, NamedWeight
 from progressive_tf.models.classification_head import mean_pooling
-from progressive_tf.plan.methods import Cache
+from progressive_tf.plan.methods import Augmentation, Cache
+from progressive_tf.training.augmented_examples import AugmentedExamples
 from progressive_tf.training.class_space import ClassSpace
 from progressive_tf.training.display import Display
 from progressive_tf.training.examples import Examples
@@ -65,11 +67,11 @@ class Features:
         self._classes = classes
         self._display = display
         self._folder = CacheFolder(folder)
-        self._inputs: dict[str, InputStore] = {}
+        self._inputs: dict[tuple[str, str], InputStore] = {}
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
         self._known: dict[int, tf.Variable] = {}
-        self._functions: dict[tuple[str, int, tuple[int, ...], tuple[str, ...]], Callable[..., tf.Tensor]] = {}
+        self._functions: dict[tuple[str, int, tuple[int, ...], tuple[str, ...], str], Callable[..., tf.Tensor]] = {}
 
     def check_storage(self, depth: int, cache: Cache) -> None:
         """Makes sure that what a stage wants to store can be.
@@ -101,6 +103,36 @@ class Features:
         # A row of a task that the network does not know yet is answered as one of the last that it knows.
         last = len(self.network.tasks) - 1
         return examples.with_extra("task", np.minimum(self._classes.task_codes[source][rows], last))
+
+    def augmented(self, source: str, rows: np.ndarray, depth: int, settings: Augmentation) -> AugmentedExamples:
+        """Returns images of a source as inputs of the block after the first `depth`, changed at random in each epoch.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it.
+            depth: how many leading blocks are frozen.
+            settings: the plan's section.
+        """
+        plain, network = self.examples(source, rows, 0, Cache()), self.network
+        augment = Augment(settings)
+
+        def run_frozen(images: tf.Tensor, draws: tf.Tensor) -> dict[str, tf.Tensor]:
+            changed = {"inputs": augment(images[:, 0], draws)[:, tf.newaxis], "mask": tf.ones([tf.shape(images)[0], 1])}
+            after = network.run_blocks(changed, 0, depth)
+            return {name: tf.cast(each, tf.float32) if name == "hidden" else each for name, each in after.items()}
+
+        inputs = tf.TensorSpec(plain.state_spec["inputs"].shape, tf.uint8)
+        traced = tf.function(
+            run_frozen,
+            input_signature=[inputs, tf.TensorSpec([None, augment.draws], tf.float32)],
+            autograph=False,
+        )
+        spec = plain.state_spec
+        if depth:
+            width = network.blocks[depth - 1].width
+            spec = {name: each for name, each in spec.items() if name != "inputs"}
+            spec["hidden"] = tf.TensorSpec([None, None, width], tf.float32)
+        return AugmentedExamples(plain, source, augment, traced, spec, depth)
 
     def probabilities(self, examples: Examples) -> np.ndarray:
         """Returns class probabilities at the network's present weights, float64 [n, classes]."""
@@ -144,12 +176,14 @@ class Features:
         self._folder.in_use.clear()
 
     def _inputs_of(self, source: str, rows: np.ndarray) -> InputStore:
-        if source not in self._inputs:
+        key = source, self.network.preprocess.settings
+        if key not in self._inputs:
             table = self._sources[source]
-            self._inputs[source] = InputStore(len(table.rows), table.inputs, self.network.preprocess)
-        inputs = self._inputs[source]
+            self._inputs = {other: store for other, store in self._inputs.items() if other[0] != source}
+            self._inputs[key] = InputStore(len(table.rows), table.inputs, self.network.preprocess)
+        inputs = self._inputs[key]
         missing = int(np.count_nonzero(inputs.lengths(np.unique(rows)) == 0))
-        if missing >= BAR_FROM_ROWS * 20:
+        if missing >= self.network.preprocess.bar_from:
             with self._display.task(f"encoding {source}", missing) as advance:
                 inputs.add(rows, advance)
         elif missing:
@@ -225,7 +259,14 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        key = (kind, examples.first_block, self._remembered(self.network.named_weights()), self.network.label_tasks)
+        read = self.network.preprocess.settings
+        key = (
+            kind,
+            examples.first_block,
+            self._remembered(self.network.named_weights()),
+            self.network.label_tasks,
+            read,
+        )
         if key not in self._functions:
             self._functions[key] = tf.function(function, input_signature=[examples.state_spec], autograph=False)
         run = self._functions[key]

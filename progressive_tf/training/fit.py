@@ -105,7 +105,7 @@ def fit_stage(
         best_epoch = int(fit.early_stopping.best_epoch) + 1
     elif fit.classifying.average is not None:
         assign_weights(fit.everything.weights, fit.averaged())
-    optimized = [weight.name for weight in fit.phases[-1].moved.weights]
+    optimized = [weight.name for weight in fit.phases[-1].moved.trained]
     rates = fit.plateau.changes if isinstance(fit.plateau, AdaptiveRate) else []
     return Fitted(epochs, best_epoch, fit.history, rates, fit.classifying.state(), optimized)
 
@@ -328,7 +328,7 @@ def check_carried_optimizer(
         InputError: the state is another optimizer's, or that of other weights.
     """
     last = phases_of(network, stage, moved)[-1]
-    if [weight.name for weight in last.moved.weights] != list(weights):
+    if [weight.name for weight in last.moved.trained] != list(weights):
         raise InputError(
             f"stages.{stage.name}.optimizer.carry_state: the stage before trained other weights than this one does; "
             f"use an adaptation that moves the same, or drop carry_state"

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.data.batching import padded_length
-from progressive_tf.training.examples import Examples, State
+from progressive_tf.training.augmented_examples import TrainingExamples
+from progressive_tf.training.examples import State
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class JoinedExamples:
         parts: at least one; the first are the stage's own. All are inputs of the same block.
     """
 
-    parts: tuple[Examples, ...]
+    parts: tuple[TrainingExamples, ...]
 
     @property
-    def own(self) -> Examples:
+    def own(self) -> TrainingExamples:
         """The stage's own examples."""
         return self.parts[0]
 
@@ -56,6 +57,10 @@ class JoinedExamples:
     def state_spec(self) -> dict[str, tf.TensorSpec]:
         """The signature of states, with batch and length left open."""
         return self.own.state_spec
+
+    def in_epoch(self, seed: int) -> JoinedExamples:
+        """Returns the examples as they look in an epoch."""
+        return JoinedExamples(tuple(part.in_epoch(seed) for part in self.parts))
 
     def states(self, batches: Sequence[np.ndarray], lengths: Sequence[int] | None = None) -> Iterator[State]:
         """Yields the state of each batch of positions."""

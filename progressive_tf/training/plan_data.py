@@ -13,7 +13,7 @@ from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.networks import Bert
+from progressive_tf.plan.networks import Bert, Mlp, ResNet50
 from progressive_tf.plan.schema import Plan
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
@@ -108,7 +108,7 @@ class PlanData:
 
     @property
     def input_width(self) -> int | None:
-        """Numbers in a row; None for texts."""
+        """Numbers in a row; None for texts and images."""
         return next(iter(self.sources.values())).width
 
     def row_tasks(self, source: str, rows: np.ndarray) -> list[str] | None:
@@ -147,7 +147,10 @@ def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
     for set_name, name in data.validation_sets.items():
         places.setdefault(name, f"data.validation_sets.{set_name}")
     sources = {
-        name: read_source(name, data, base=loaded.folder, cache=cache, place=place) for name, place in places.items()
+        name: read_source(
+            name, data, base=loaded.folder, cache=cache, place=place, as_images=plan.task == ResNet50.task
+        )
+        for name, place in places.items()
     }
     _check_inputs(plan, sources, places)
     parts = {name: fixed_parts(sources[name], data.split) for name in dict.fromkeys([data.source, *stage_sources])}
@@ -194,12 +197,11 @@ def _wrong_labels(
 
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
-    wants_text = plan.task == Bert.task
+    reads = {Bert.task: "texts", Mlp.task: "vectors", ResNet50.task: "images"}[plan.task]
     width = next(iter(sources.values())).width
     for name, source in sources.items():
-        if source.is_text != wants_text:
-            holds, reads = ("texts", "rows of numbers") if source.is_text else ("rows of numbers", "texts")
-            raise InputError(f"{places[name]}: {source.name} holds {holds}; task {plan.task} reads {reads}")
+        if source.kind != reads:
+            raise InputError(f"{places[name]}: {source.name} holds {source.kind}; task {plan.task} reads {reads}")
         if source.width != width:
             raise InputError(
                 f"{places[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} {width}"

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.callbacks.continual_evaluation import lowest
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
@@ -244,19 +245,22 @@ def _train(
         def of(source: str, wanted: np.ndarray) -> Examples:
             return session.features.examples(source, wanted, frozen_depth, settings.cache)
 
+        def shown(source: str, wanted: np.ndarray) -> TrainingExamples:
+            if settings.augmentation is None:
+                return of(source, wanted)
+            return session.features.augmented(source, wanted, frozen_depth, settings.augmentation)
+
         further = session.data.further.items()
         with clock.measure("prefix"):
-            both = np.concatenate(rows)
-            found = session.features.examples(name, both, frozen_depth, settings.cache, epochs)
-            beside = [of(part.source, part.rows) for part in retained.replayed]
+            kept = np.concatenate(rows) if settings.augmentation is None else rows[1]
+            session.features.examples(name, kept, frozen_depth, settings.cache, epochs)
+            beside = [shown(part.source, part.rows) for part in retained.replayed]
             beside += [
-                replace(of(source, each.train), labels=session.data.trained_codes(stage.index, source, each.train))
+                shown(source, each.train).with_labels(session.data.trained_codes(stage.index, source, each.train))
                 for source, each in further
             ]
-            validation = [found.take(np.arange(len(rows[0]), len(both)))]
-            validation += [of(source, each.validation) for source, each in further]
-            own = found.take(np.arange(len(rows[0])))
-        own = replace(own, labels=session.data.trained_codes(stage.index, name, rows[0]))
+            validation = [of(name, rows[1]), *(of(source, each.validation) for source, each in further)]
+            own = shown(name, rows[0]).with_labels(session.data.trained_codes(stage.index, name, rows[0]))
         train = retained.joined(own, beside)
         return train, JoinedExamples(tuple(validation)) if further else validation[0]
 

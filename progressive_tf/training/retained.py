@@ -24,6 +24,7 @@ from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_inform
 from progressive_tf.retention.lwf import KEY as LWF
 from progressive_tf.retention.lwf import lwf
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.backup import Arrays, load_arrays, save_arrays
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.joined_examples import JoinedExamples
@@ -76,7 +77,7 @@ class Retained:
             terms.append(distill(settings.distill, network, self.teacher_labels))
         return terms
 
-    def joined(self, own: Examples, replayed: Sequence[Examples]) -> Examples | JoinedExamples:
+    def joined(self, own: TrainingExamples, replayed: Sequence[TrainingExamples]) -> TrainingExamples | JoinedExamples:
         """Returns a stage's examples with those that are replayed, and with what teachers say about all of them."""
         parts = [own, *replayed]
         edges = np.cumsum([0, *(len(part.rows) for part in parts)])
@@ -212,7 +213,7 @@ class _Preparation:
     def _fisher(self, settings: Ewc, record: StageRecord) -> tuple[Arrays, Arrays]:
         session, data = self.session, self.session.data
         session.load(record)
-        names = {weight.name for weight in self.moved.weights}
+        names = {weight.name for weight in self.moved.trained}
         weights: list[NamedWeight] = [each for each in session.network.named_weights() if each.name in names]
         seed = derive_seed(session.plan.seed, "fisher", record.name)
         trained = _training_rows(record)
@@ -257,7 +258,7 @@ class _Preparation:
     def _taught(self, settings: Distill, parts: Sequence[SourceRows]) -> Taught:
         data = self.session.data
         folder, labels = find_teacher(settings, self.session.versions, self.session.plan_folder)
-        reason = misfit(folder, data.input_width, bool(data.classes.tasks))
+        reason = misfit(folder, self.session.network.preprocess.raw, bool(data.classes.tasks))
         if reason is not None:
             raise InputError(
                 f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} {reason}; name another"

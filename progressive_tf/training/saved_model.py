@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.models.preprocessing import Preprocessing
 
 
 class Served(tf.Module):
@@ -47,6 +48,16 @@ class Served(tf.Module):
             return answer({**network.preprocess(raw), "task": _task_index(network.tasks, task)})
 
         self.serve = serve_task if network.tasks else serve
+        self.alternatives = {} if network.tasks else _alternatives(network.preprocess, answer)
+
+
+def _alternatives(preprocess: Preprocessing, answer: Callable[[State], dict[str, tf.Tensor]]) -> dict[str, Any]:
+    """Returns what answers other forms of raw inputs, by the signature's name."""
+
+    def serving(spec: tf.TensorSpec, state_of: Callable[[tf.Tensor], State]) -> Any:
+        return tf.function(lambda raw: answer(state_of(raw)), input_signature=[spec], autograph=False)
+
+    return {name: serving(*alternative) for name, alternative in preprocess.alternatives.items()}
 
 
 def _probabilities(network: BlockModel, state: State) -> tf.Tensor:
@@ -82,7 +93,7 @@ def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple
     """
     served = Served(network, others)
     try:
-        tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve})
+        tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve, **served.alternatives})
     except tf.errors.OpError as error:
         # TensorFlow reports a full disk as an error of its own; the registry knows the system's.
         raise OSError(errno.ENOSPC if "No space" in str(error) else errno.EIO, str(error)) from error
@@ -110,23 +121,25 @@ def read_exported_weights(folder: Path, network: BlockModel) -> None:
         weight.variable.assign(reader.get_tensor(key))
 
 
-def misfit(folder: Path, width: int | None, has_tasks: bool) -> str | None:
-    """Returns why an exported version cannot answer rows of a source, or None.
+def misfit(folder: Path, raw: tf.TensorSpec, has_tasks: bool) -> str | None:
+    """Returns why an exported version cannot answer what another network reads, or None.
 
     Args:
         folder: the version's.
-        width: numbers in a row of the source; None for texts.
+        raw: what the network reads.
         has_tasks: whether each row has a task.
     """
     inputs = tf.saved_model.load(str(folder)).signatures["serving_default"].structured_input_signature[1]
     spec = next(each for name, each in inputs.items() if name != "task")
-    read = None if spec.dtype == tf.string else int(spec.shape[-1])
-    words: dict[int | None, str] = {None: "texts"}
-    if read != width:
-        return f"reads {words.get(read, f'{read} numbers')}, a row here is {words.get(width, f'{width} numbers')}"
+    if (spec.name, spec.shape[1:]) != (raw.name, raw.shape[1:]):
+        return f"reads {_in_words(spec)}, this plan's network {_in_words(raw)}"
     if ("task" in inputs) != has_tasks:
         return "has tasks, this plan has none" if "task" in inputs else "has no tasks, this plan has some"
     return None
+
+
+def _in_words(raw: tf.TensorSpec) -> str:
+    return f"{raw.shape[-1]} numbers" if raw.shape.rank > 1 else f"a string called {raw.name}"
 
 
 def predict_exported(

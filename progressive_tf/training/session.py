@@ -17,6 +17,7 @@ from progressive_tf.models.block_model import BlockModel, assign_weights, read_w
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.models.class_growth import set_classes
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
+from progressive_tf.models.request import Request
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
@@ -95,7 +96,7 @@ class Session:
             InputError: what the network cannot do, or the stage's epochs do not allow.
         """
         stage = self.plan.stages[index]
-        grow(self.network, self.data, index, self.plan.seed)
+        prepare_for_stage(self.network, self.plan, self.data, index)
         try:
             moved = adapt(self.network, stage.adaptation, derive_seed(self.plan.seed, "adaptation", stage.name))
             phases_of(self.network, stage, moved)
@@ -109,13 +110,14 @@ class Session:
             set_classes(
                 self.network, self.base_labels, self.data.classes.label_tasks[: len(self.base_labels)], self.plan.seed
             )
+            self.network.preprocess.resize(self.plan.stages[0].image_size)
             self.network.remove_additions()
             restore_additions(self.network, self.base_additions)
             assign_weights(self.network.named_weights(), self.base)
             return self.base_sha256
         started_here = checkpoint_facts(stage.folder).base_sha256 == self.base_sha256
         base_sha256 = self.load(None if started_here else self.parent(stage))
-        grow(self.network, self.data, stage.index, self.plan.seed)
+        prepare_for_stage(self.network, self.plan, self.data, stage.index)
         return load_checkpoint(stage.folder, self.network, base_sha256)
 
     def known(self, stage: StageRecord | None) -> int:
@@ -221,17 +223,26 @@ def open_session(
 def build_network(loaded: LoadedPlan, data: PlanData) -> BlockModel:
     """Returns a plan's network, untrained or at its pretrained weights, with the classes of the first stage."""
     plan, known = loaded.plan, data.classes.known[0]
-    network = BUILDERS[plan.model.builder](
-        plan.model, data.labels[:known], plan.stages[0].pooling, plan.seed, loaded.folder, data.input_width
+    first = plan.stages[0]
+    request = Request(
+        model=plan.model,
+        labels=data.labels[:known],
+        seed=plan.seed,
+        folder=loaded.folder,
+        pooling=first.pooling,
+        input_width=data.input_width,
+        image_size=first.image_size,
     )
+    network = BUILDERS[plan.model.builder](request)
     network.set_label_tasks(data.classes.label_tasks[:known])
     return network
 
 
-def grow(network: BlockModel, data: PlanData, index: int, seed: int) -> None:
-    """Gives a network the classes of a stage."""
+def prepare_for_stage(network: BlockModel, plan: Plan, data: PlanData, index: int) -> None:
+    """Gives a network the classes of a stage, and the size of its images."""
     known = data.classes.known[index]
-    set_classes(network, data.labels[:known], data.classes.label_tasks[:known], seed)
+    set_classes(network, data.labels[:known], data.classes.label_tasks[:known], plan.seed)
+    network.preprocess.resize(plan.stages[index].image_size)
 
 
 def _check_stages(session: Session) -> int:

@@ -67,7 +67,7 @@ class StageModel(tf.keras.Model):
     def train_step(self, data: tuple[State, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One update of the moved weights from a batch of (state, labels int32 [batch])."""
         state, labels = data
-        variables = [weight.variable for weight in self.moved.weights]
+        variables = [weight.variable for weight in self.moved.trained]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             own_outputs = self(state, training=True)

@@ -68,7 +68,7 @@ class StageOptimizer:
         highest = scales[parts[-1][-1].block]  # the head's, unless a phase leaves it out
         self.groups: list[OptimizerGroup] = []
         for part in reversed(parts):  # the highest is made first: the others follow its rate
-            variables = tuple(weight.variable for group in part for weight in group.weights)
+            variables = tuple(weight.variable for group in part for weight in group.trained)
             scale = scales[part[-1].block] / highest
             rate = self._scaled_rate(scale) if self.groups else settings.learning_rate
             optimizer = make_optimizer(settings, variables, rate, average)
@@ -109,7 +109,7 @@ class StageOptimizer:
         return loss if self.loss_scale is None else self.loss_scale.scaled(loss)
 
     def apply(self, gradients: Sequence[Gradient], moved: MovedWeights) -> None:
-        """Updates the weights of `moved`, in its order: gradients clipped together, weights decayed, one step each.
+        """Updates the weights of `moved` that are trained: gradients clipped together, weights decayed, one step each.
 
         Gradients are those of the scaled loss. Where several devices share a batch, their mean counts. Where they are
         not finite because of the scale, neither weights nor optimizers change.
@@ -138,7 +138,7 @@ class StageOptimizer:
         if self.settings.clip_norm is not None:
             norm = tf.linalg.global_norm([_with_rows_added_up(gradient) for gradient in gradients])
             gradients, _ = tf.clip_by_global_norm(gradients, self.settings.clip_norm, norm)
-        by_variable = {id(weight.variable): gradient for weight, gradient in zip(moved.weights, gradients, strict=True)}
+        by_variable = {id(weight.variable): gradient for weight, gradient in zip(moved.trained, gradients, strict=True)}
         moving = [
             (group, [variable for variable in group.variables if id(variable) in by_variable]) for group in self.groups
         ]

@@ -19,7 +19,7 @@ class MemoryStore:
     values: Sequence[str]
     further: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
-    is_text = True
+    inputs = "texts"
     width = None
 
     @property

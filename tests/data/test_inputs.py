@@ -3,11 +3,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.data import inputs as inputs_module
 from progressive_tf.data.inputs import InputStore, input_state
 
 TEXTS = [f"{'word ' * (row % 7)}{row}" for row in range(40)]
@@ -25,6 +23,7 @@ class Counting:
     kept_type = np.dtype(np.uint16)
     input_type = np.dtype(np.int32)
     bucket_width = 8
+    rows_at_once = 16
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -41,6 +40,7 @@ class Pairs:
     kept_type = np.dtype(np.float32)
     input_type = np.dtype(np.float32)
     bucket_width = 1
+    rows_at_once = 16
 
     def encode(self, raw: np.ndarray) -> list[np.ndarray]:
         return [np.array([[value, -value]], np.float32) for value in raw]
@@ -63,8 +63,7 @@ def test_rows_added_in_any_order_and_repeatedly_equal_direct_encoding(parts: lis
     assert sorted(encoder.seen) == sorted(TEXTS[row] for row in rows), "a row was encoded twice"
 
 
-def test_large_sets_are_encoded_in_batches_that_progress_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inputs_module, "ROWS_AT_ONCE", 16)
+def test_large_sets_are_encoded_in_batches_that_progress_is_told_of() -> None:
     inputs, told = store(), []
     inputs.add(np.arange(40), told.append)
     assert told == [16, 16, 8]

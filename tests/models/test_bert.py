@@ -15,6 +15,7 @@ from transformers import BertTokenizer, TFBertModel
 
 from progressive_tf.errors import InputError
 from progressive_tf.models import bert
+from progressive_tf.models.request import Request
 from progressive_tf.models.vocabulary import read_vocabulary
 from progressive_tf.plan.networks import Bert
 
@@ -62,7 +63,7 @@ def pytorch_weights(network: Any) -> dict[str, np.ndarray]:
 
 def build(folder: Path, name: str = "weights", max_length: int = 16) -> Any:
     model = Bert(builder="bert", weights=name, max_length=max_length)
-    return bert.build(model, tiny.LABELS, "mean", 3, folder)
+    return bert.build(Request(model, tiny.LABELS, 3, folder))
 
 
 def test_pytorch_weights_give_the_encoder_they_came_from(
@@ -199,7 +200,7 @@ def test_a_wrong_config_is_refused(tmp_path: Path, config: dict[str, Any], expec
     tiny.write_vocabulary(tmp_path)
     model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", config=config)
     with pytest.raises(InputError, match=expected):
-        bert.build(model, tiny.LABELS, "mean", 3, tmp_path)
+        bert.build(Request(model, tiny.LABELS, 3, tmp_path))
 
 
 def token_ids(network: Any, text: str) -> list[int]:
@@ -219,7 +220,7 @@ def test_only_line_feeds_part_the_tokens_of_a_vocabulary(tmp_path: Path, end: st
     (tmp_path / "vocab.txt").write_bytes(end.join([*tokens, ""]).encode())
     assert read_vocabulary(tmp_path / "vocab.txt") == tokens
     model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", config=tiny.CONFIG, max_length=16)
-    network = bert.build(model, tiny.LABELS, "mean", 3, tmp_path)
+    network = bert.build(Request(model, tiny.LABELS, 3, tmp_path))
     assert token_ids(network, "good bad") == [2, tokens.index("good"), tokens.index("bad"), 3]
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from progressive_tf.models import mlp
 from progressive_tf.models.block_model import BlockModel, assign_weights, named_weights, read_weights
 from progressive_tf.models.class_growth import set_classes
+from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Mlp
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information, grown
 
@@ -20,7 +21,7 @@ ROWS, WIDTH = 23, 4
 @pytest.fixture
 def linear(tmp_path: Any) -> BlockModel:
     """A network whose head alone is looked at: a linear model of what comes out of its one layer."""
-    network = mlp.build(Mlp(builder="mlp", units=5, layers=1), LABELS, "mean", 3, tmp_path, WIDTH)
+    network = mlp.build(Request(Mlp(builder="mlp", units=5, layers=1), LABELS, 3, tmp_path, input_width=WIDTH))
     generator = np.random.default_rng(0)
     for weight in named_weights(network.head):
         weight.variable.assign(generator.normal(size=weight.variable.shape))

@@ -13,6 +13,7 @@ import tiny
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.models.bert import build
 from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert
 from progressive_tf.training.prefix.folder import CacheFolder
 from progressive_tf.training.prefix.identity import prefix_sha256
@@ -42,7 +43,7 @@ class Prefixes:
 def make_prefixes(folder: Path) -> Prefixes:
     tiny.write_vocabulary(folder)
     model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
-    network = build(model, tiny.LABELS, "mean", 3, folder)
+    network = build(Request(model, tiny.LABELS, 3, folder))
     texts, _ = tiny.sentences(ROWS)
     inputs = InputStore(ROWS, lambda rows: [texts[row] for row in rows], network.preprocess)
     inputs.add(np.arange(ROWS))

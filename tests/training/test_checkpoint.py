@@ -15,6 +15,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights, WeightGroup
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.bert import build
 from progressive_tf.models.block_model import assign_weights, read_weights
+from progressive_tf.models.request import Request
 from progressive_tf.plan.methods import LoraAdaptation
 from progressive_tf.plan.networks import Bert
 from progressive_tf.training.backup import Backup, load_arrays, load_names, save_arrays
@@ -74,7 +75,7 @@ def test_a_checkpoint_of_low_rank_updates_is_small(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("\n".join(tiny.VOCABULARY))
     minilm = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
     model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=minilm)
-    network = build(model, tiny.LABELS, "mean", 1, tmp_path)
+    network = build(Request(model, tiny.LABELS, 1, tmp_path))
     roles = ("query", "key", "value", "output", "ffn")
     moved = lora(network, LoraAdaptation(method="lora", rank=8, targets=roles), 1)
     save_checkpoint(tmp_path / "stage", network, moved, BASE)

@@ -13,6 +13,7 @@ import tiny
 import progressive_tf.adaptation
 import progressive_tf.models
 from progressive_tf.models.bert import build
+from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert
 from progressive_tf.training.prefix import identity
 from progressive_tf.training.prefix.identity import prefix_identity, prefix_sha256, storing_pays
@@ -38,9 +39,8 @@ def test_everything_the_outputs_depend_on_changes_the_name(
 ) -> None:
     def other_model(**changes: Any) -> Any:
         given: dict[str, Any] = {"max_length": 16, "config": tiny.CONFIG} | changes
-        return build(
-            Bert(builder="bert", weights=None, vocabulary="vocab.txt", **given), tiny.LABELS, "mean", 3, tmp_path
-        )
+        model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", **given)
+        return build(Request(model, tiny.LABELS, 3, tmp_path))
 
     network = make_network()
     names = [prefix_sha256(network, 2, "float16"), prefix_sha256(network, 1, "float16")]

@@ -16,6 +16,7 @@ from fitting import same, values
 
 from progressive_tf.errors import InputError
 from progressive_tf.models.bert import build
+from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert
 from progressive_tf.training.saved_model import export_saved_model, predict_exported, read_exported_weights
 
@@ -84,7 +85,7 @@ def test_exported_weights_can_be_read_back(network: Any, make_network: Callable[
 def test_weights_of_another_architecture_are_refused(exported: Path, tmp_path: Path, changes: dict[str, int]) -> None:
     config = tiny.CONFIG | changes
     model = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=config)
-    other = build(model, tiny.LABELS, "mean", 3, tmp_path)
+    other = build(Request(model, tiny.LABELS, 3, tmp_path))
     before = values(other)
     with pytest.raises(InputError, match=r"start: version 1 has another architecture .*or set start: pretrained"):
         read_exported_weights(exported, other)

@@ -28,6 +28,7 @@ from releasing import Place, small_plan, stage_folder  # noqa: E402
 
 from progressive_tf.models import bert  # noqa: E402
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision  # noqa: E402
+from progressive_tf.models.request import Request  # noqa: E402
 from progressive_tf.plan.networks import Bert  # noqa: E402
 from progressive_tf.registry.store import Registry  # noqa: E402
 from progressive_tf.training import hardware  # noqa: E402
@@ -86,7 +87,7 @@ def train(
     tiny.write_vocabulary(folder)
     with found.scope():
         with built_for(settings.precision):
-            network = bert.build(model, tiny.LABELS, "mean", 3, folder)
+            network = bert.build(Request(model, tiny.LABELS, 3, folder))
         set_precision(network, FLOAT32)
         examples = conftest.make_examples.__wrapped__(folder)(network, depth=depth)
         display = fitting.quiet() if stop_in is None else StoppingDisplay(stop_in)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pyarrow
 
+from progressive_tf.data.images import Images, Remark
 from progressive_tf.data.problems import Problems
 from progressive_tf.errors import InputError, unknown_name
 
@@ -26,11 +27,14 @@ class Batch:
     Attributes:
         rows: number of each row in its file, the first data row being 1.
         lines: number of the line on which each row ends; the same as `rows` where a row is a line.
-        inputs: what stands in the text column, anything, checked later; or vectors, float32 [rows, width].
+        inputs: what stands in the text column, anything, checked later; or vectors, float32 [rows, width]; or what a
+            person calls each image.
         labels: what stands in the label column; anything, checked later.
         columns: the further columns as they are kept for queries; for JSON lines one column of objects.
         kind: how `columns` are to be read: "text" (types are inferred), "json" (one object a row), "native".
         keys: for kind "json", the names of the further columns.
+        images: what the rows are, where they are images.
+        remarks: on files that these rows stand for, or that were left out beside them.
     """
 
     rows: list[int]
@@ -40,6 +44,8 @@ class Batch:
     columns: dict[str, pyarrow.Array]
     kind: ColumnKind
     keys: frozenset[str] = frozenset()
+    images: Images | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
@@ -58,6 +64,7 @@ class Batch:
             else [self.inputs[position] for position in positions],
             labels=[self.labels[position] for position in positions],
             columns={name: column.take(taken) for name, column in self.columns.items()},
+            images=self.images and self.images.only(positions),
         )
 
 

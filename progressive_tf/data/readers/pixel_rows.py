@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
+import tensorflow as tf
 
+from progressive_tf.data.images import Images, joined, read_image
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, Reader
 from progressive_tf.errors import InputError, unknown_name
@@ -19,19 +21,30 @@ LABEL, PARITY, PAIR = "label", "parity", "pair"
 PARITIES = ("even", "odd")
 
 
-def pixel_rows_reader(pixels: int, maximum: int) -> Reader:
+def pixel_rows_reader(shape: tuple[int, int], maximum: int, as_images: bool = False) -> Reader:
     """Returns a reader of rows of pixels, with the columns "label" (the digit), "parity" and "pair".
 
     Parity is "even" or "odd"; the pairs are "0-1", "2-3" and so on, the tasks of Split MNIST (Zenke et al. 2017).
 
     Args:
-        pixels: how many a row has.
+        shape: height and width of the image that a row is.
         maximum: value of a white pixel; pixels are divided by it, so that they lie in [0, 1].
+        as_images: whether rows become PNG files, white being 255, and not vectors.
     """
-    return partial(_read, pixels=pixels, maximum=maximum)
+    return partial(_read, shape=shape, maximum=maximum, as_images=as_images)
 
 
-def _read(path: Path, text: str, label: str, problems: Problems, *, pixels: int, maximum: int) -> Iterator[Batch]:
+def _read(
+    path: Path,
+    text: str,
+    label: str,
+    problems: Problems,
+    *,
+    shape: tuple[int, int],
+    maximum: int,
+    as_images: bool,
+) -> Iterator[Batch]:
+    pixels = shape[0] * shape[1]
     columns = (LABEL, PARITY, PAIR)
     if label not in columns:
         raise InputError(f"{problems.file}: {unknown_name('column', label, columns)}")
@@ -48,12 +61,12 @@ def _read(path: Path, text: str, label: str, problems: Problems, *, pixels: int,
                 rows.append(row)
                 values.append(numbers)
                 if len(rows) == BATCH_ROWS:
-                    yield _batch(rows, values, maximum, label)
+                    yield _batch(rows, values, maximum, label, shape if as_images else None)
                     rows, values = [], []
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"{problems.file}: cannot be read as compressed rows of numbers: {error}") from None
     if rows:
-        yield _batch(rows, values, maximum, label)
+        yield _batch(rows, values, maximum, label, shape if as_images else None)
 
 
 def _numbers(line: str, pixels: int, maximum: int) -> list[float] | None:
@@ -65,9 +78,11 @@ def _numbers(line: str, pixels: int, maximum: int) -> list[float] | None:
     return numbers if fits and numbers[-1] in range(10) else None
 
 
-def _batch(rows: list[int], values: list[list[float]], maximum: int, label: str) -> Batch:
+def _batch(
+    rows: list[int], values: list[list[float]], maximum: int, label: str, shape: tuple[int, int] | None
+) -> Batch:
     table = np.array(values, np.float32)
-    digits = table[:, -1].astype(int)
+    vectors, digits = table[:, :-1] / np.float32(maximum), table[:, -1].astype(int)
     pairs = digits - digits % 2
     named = {
         LABEL: [str(digit) for digit in digits],
@@ -77,8 +92,19 @@ def _batch(rows: list[int], values: list[list[float]], maximum: int, label: str)
     return Batch(
         rows=rows,
         lines=rows,
-        inputs=np.ascontiguousarray(table[:, :-1] / np.float32(maximum)),
+        inputs=np.ascontiguousarray(vectors) if shape is None else [_title(row) for row in rows],
         labels=named[label],
         columns={name: pyarrow.array(column) for name, column in named.items() if name != label},
         kind="text",
+        images=None if shape is None else _images(rows, vectors.reshape(-1, *shape)),
     )
+
+
+def _images(rows: list[int], pixels: np.ndarray) -> Images:
+    grey = np.rint(pixels * 255).astype(np.uint8)[..., np.newaxis]
+    encoded = [tf.io.encode_png(image).numpy() for image in grey]
+    return joined([read_image(content, _title(row)) for row, content in zip(rows, encoded, strict=True)])
+
+
+def _title(row: int) -> str:
+    return f"row {row}"

@@ -60,11 +60,11 @@ class PrefixOutputs:
         self, network: BlockModel, inputs: InputStore, depth: int, dtype: str, store: PrefixStore | None = None
     ) -> None:
         self.depth = depth
-        self.width = network.width
+        self.width = network.blocks[depth - 1].width
         self._inputs = inputs
         self._dtype = np.dtype(dtype)
         self._store = store
-        self._added = network.added_positions(depth)
+        self._positions = lambda length: network.positions(depth, length)
         self._shards: list[Shard] = []
         self._shard_of = np.full(inputs.rows, NOT_STORED, np.int32)
         self._starts = np.zeros(inputs.rows, np.int64)
@@ -139,7 +139,10 @@ class PrefixOutputs:
 
     def estimated_bytes(self, rows: np.ndarray) -> int:
         """Returns how much the outputs of these rows take."""
-        positions = int(self._inputs.lengths(rows).sum()) + self._added * len(rows)
+        lengths, counts = np.unique(self._inputs.lengths(rows), return_counts=True)
+        positions = sum(
+            self._positions(int(length)) * int(count) for length, count in zip(lengths, counts, strict=True)
+        )
         return positions * self.width * self._dtype.itemsize
 
     def state(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
@@ -159,7 +162,7 @@ class PrefixOutputs:
                 lost = self._lost(rows)
                 if len(lost):  # since the window began
                     computed = self._hold(np.union1d(computed.rows, lost))
-                yield self._state(rows, length + self._added, computed)
+                yield self._state(rows, self._positions(length), computed)
 
     def _windows(self, batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
         """Yields as many batches at a time as can be computed at once, one by one where all is stored."""

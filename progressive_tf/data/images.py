@@ -1,0 +1,171 @@
+"""Encoded images as a source holds them: which can be read, what is odd about them, and how alike they look."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+import tensorflow as tf
+from PIL import ExifTags, Image
+from scipy.fft import dctn
+
+SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP"}
+# Decoding needs three bytes a pixel: what a few bytes of a file can claim must not fill the memory.
+MOST_PIXELS = 50_000_000
+TINY = 4
+HASH_SIDE, HASHED_FREQUENCIES = 32, 8
+THUMBNAIL_SHAPE = (16, 16, 3)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about one file of a source that a person should know.
+
+    Attributes:
+        kind: "unreadable_images", whose row is left out, or "odd_images", whose row is kept.
+        row: number of the row in its file.
+        path: how the file is called.
+        detail: what is the matter.
+    """
+
+    kind: str
+    row: int
+    path: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.detail}"
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Images that can be decoded, in the order of their rows.
+
+    Attributes:
+        encoded: JPEG, PNG, GIF or BMP files.
+        keys: int in [0, 2**64), equal for equal pixels.
+        hashes: uint64 [n], perceptual hashes.
+        thumbnails: uint8 [n, 16, 16, 3].
+    """
+
+    encoded: list[bytes]
+    keys: list[int]
+    hashes: np.ndarray
+    thumbnails: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.encoded)
+
+    def only(self, positions: Sequence[int]) -> Images:
+        """Returns the images at these positions."""
+        return Images(
+            encoded=[self.encoded[position] for position in positions],
+            keys=[self.keys[position] for position in positions],
+            hashes=self.hashes[list(positions)],
+            thumbnails=self.thumbnails[list(positions)],
+        )
+
+
+class UnreadableImageError(ValueError):
+    """Bytes that are no image, or not one that may be decoded; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadImage:
+    """What is known of one image that can be decoded.
+
+    Attributes:
+        encoded: the file.
+        key: hash of its size and pixels.
+        hash: its perceptual hash.
+        thumbnail: uint8 [16, 16, 3].
+        odd: what a person should know, if anything.
+    """
+
+    encoded: bytes
+    key: int
+    hash: np.uint64
+    thumbnail: np.ndarray
+    odd: str | None
+
+
+def read_image(encoded: bytes, path: str) -> ReadImage:
+    """Returns what is known of an image after decoding it as the network will.
+
+    Args:
+        encoded: the content of a file.
+        path: what a person calls it; its suffix is compared with the content.
+
+    Raises:
+        UnreadableImageError: it cannot be decoded, or is larger than 50 million pixels, which is found out before.
+    """
+    if not encoded:
+        raise UnreadableImageError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(encoded)) as header:  # reads no pixels
+            kind, (width, height) = header.format, header.size
+            orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:  # every format has its own kinds of damage
+        raise UnreadableImageError(_reason(error, path)) from None
+    if kind not in SUFFIXES.values():
+        raise UnreadableImageError(f"{kind} images are not read; save it as JPEG, PNG, GIF or BMP")
+    if width * height > MOST_PIXELS:
+        raise UnreadableImageError(
+            f"{width} by {height} pixels, more than {MOST_PIXELS // 10**6} million; make it smaller"
+        )
+    try:
+        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
+    except tf.errors.OpError:
+        raise UnreadableImageError(f"its {kind} data are damaged or cut off") from None
+    digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=8)
+    digest.update(pixels.tobytes())
+    image = Image.fromarray(pixels)
+    grey = np.asarray(image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), np.float32)
+    thumbnail = np.asarray(image.resize(THUMBNAIL_SHAPE[:2], Image.Resampling.BOX))
+    odd = _odd(path, kind, width, height, orientation)
+    return ReadImage(encoded, int.from_bytes(digest.digest(), "little"), perceptual_hash(grey), thumbnail, odd)
+
+
+def perceptual_hash(grey: np.ndarray) -> np.uint64:
+    """Returns the DCT hash of an image (Zauner 2010, section 3.2.1): images that look alike differ in few bits.
+
+    A bit says whether one of the 64 lowest frequencies lies above their median.
+
+    Args:
+        grey: float32 [32, 32].
+    """
+    frequencies = dctn(grey, norm="ortho")[:HASHED_FREQUENCIES, :HASHED_FREQUENCIES].ravel()
+    bits = frequencies > np.median(frequencies)
+    return np.packbits(bits).view(np.uint64)[0]
+
+
+def joined(images: Sequence[ReadImage]) -> Images:
+    """Returns images, of which there may be none, as one batch."""
+    return Images(
+        encoded=[image.encoded for image in images],
+        keys=[image.key for image in images],
+        hashes=np.array([image.hash for image in images], np.uint64),
+        thumbnails=np.array([image.thumbnail for image in images], np.uint8).reshape(-1, *THUMBNAIL_SHAPE),
+    )
+
+
+def _odd(path: str, kind: str, width: int, height: int, orientation: int) -> str | None:
+    suffix = PurePath(path).suffix.lower()
+    if SUFFIXES.get(suffix, kind) != kind:
+        return f"is {kind}, whatever its name says"
+    if orientation != 1:
+        return f"its EXIF data ask for a turn (orientation {orientation}), and networks see pixels as they are stored"
+    if min(width, height) < TINY:
+        return f"{width} by {height} pixels"
+    return None
+
+
+def _reason(error: Exception, path: str) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"too many pixels to decode ({error})"
+    suffix = PurePath(path).suffix.lower()
+    return f"not an image, whatever its name says ({suffix})" if suffix in SUFFIXES else "not an image"

@@ -1,0 +1,144 @@
+"""Images in files: folders named after classes, or tables that name a file in each row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from progressive_tf.data.images import SUFFIXES, ReadImage, Remark, UnreadableImageError, joined, read_image
+from progressive_tf.data.problems import Problems
+from progressive_tf.data.readers.batch import BATCH_ROWS, TEST, TRAIN, VALIDATION, Batch, Reader
+from progressive_tf.errors import InputError
+from progressive_tf.files import sha256_file, sha256_json
+
+IMAGES_AT_ONCE = 256
+PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "test": TEST}
+
+
+def part_folders(folder: Path) -> dict[str, int]:
+    """Returns the subfolders that are a published split, with the part each is; empty where there is none.
+
+    There is one if every subfolder is called train, validation, valid, val or test, and one of them train.
+    """
+    names = [entry.name for entry in _entries(folder) if entry.is_dir()]
+    published = "train" in names and all(name in PART_FOLDERS for name in names)
+    return {name: PART_FOLDERS[name] for name in names} if published else {}
+
+
+def images_reader(listing: Reader) -> Reader:
+    """Returns a reader of the images that something lists; what cannot be read is remarked on and left out.
+
+    Args:
+        listing: gives paths in place of texts; they start from the folder that is read, or that the table stands in.
+    """
+    return partial(_read_images, listing=listing)
+
+
+def list_folder(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+    """Yields the path of each image below a folder; the first folder on the way to it is its class. See `Reader`.
+
+    Hidden files are not looked at. Others that are not called like images are remarked on.
+    """
+    names: list[tuple[int, str]] = []
+    remarks: list[Remark] = []
+    for row, file in enumerate(_files_below(path), start=1):
+        name = file.relative_to(path).as_posix()
+        if file.suffix.lower() not in SUFFIXES:
+            remarks.append(Remark("unreadable_images", row, name, "not called like an image"))
+        elif "/" not in name:
+            remarks.append(Remark("unreadable_images", row, name, "stands in no folder, so it has no class"))
+        else:
+            names.append((row, name))
+    if not names:
+        raise InputError(
+            f"{problems.file}: no image in it; expected a folder for each class, with files {', '.join(SUFFIXES)}"
+        )
+    for begin in range(0, len(names), BATCH_ROWS):
+        part = names[begin : begin + BATCH_ROWS]
+        rows = [row for row, _ in part]
+        inputs, labels = [name for _, name in part], [name.partition("/")[0] for _, name in part]
+        yield Batch(rows, rows, inputs, labels, {}, "text", remarks=tuple(remarks) if begin == 0 else ())
+
+
+def images_sha256(path: Path, text: str, label: str, listing: Reader) -> str:
+    """Returns the hash of the images that something lists, of their names, and of the list.
+
+    Args:
+        path: the folder, or the table.
+        text: name of the column with the paths.
+        label: name of the label column.
+        listing: gives the paths.
+    """
+    hashes = [] if path.is_dir() else [_file_sha256(path)]
+    for batch in listing(path, text, label, Problems(path.name)):
+        names = [name for name in batch.inputs if isinstance(name, str)]
+        hashes += [f"{name} {_file_sha256(_folder(path) / name)}" for name in names]
+    return sha256_json(hashes)
+
+
+def _read_images(path: Path, text: str, label: str, problems: Problems, *, listing: Reader) -> Iterator[Batch]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in listing(path, text, label, problems):
+            if not all(isinstance(name, str) for name in batch.inputs):
+                yield batch  # to be refused, as any table without texts is
+                continue
+            for begin in range(0, len(batch.rows), IMAGES_AT_ONCE):
+                part = batch.only(list(range(begin, min(begin + IMAGES_AT_ONCE, len(batch.rows)))))
+                read = list(pool.map(partial(_read, _folder(path)), part.inputs))
+                yield _with_images(part, read, batch.remarks if begin == 0 else ())
+
+
+def _with_images(batch: Batch, read: list[ReadImage | str], remarks: tuple[Remark, ...]) -> Batch:
+    found = list(remarks)
+    for row, name, image in zip(batch.rows, batch.inputs, read, strict=True):
+        if isinstance(image, str):
+            found.append(Remark("unreadable_images", row, name, image))
+        elif image.odd is not None:
+            found.append(Remark("odd_images", row, name, image.odd))
+    kept = [position for position, image in enumerate(read) if isinstance(image, ReadImage)]
+    images = joined([image for image in read if isinstance(image, ReadImage)])
+    return replace(batch.only(kept), images=images, remarks=tuple(found))
+
+
+def _read(folder: Path, name: str) -> ReadImage | str:
+    """Returns an image, or why it cannot be read."""
+    try:
+        return read_image((folder / name).read_bytes(), name)
+    except UnreadableImageError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except ValueError as error:  # a zero byte in its name
+        return f"cannot be read: {error}"
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except (OSError, ValueError):
+        return "unreadable"
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder}: this folder cannot be read: {error.strerror}; allow it") from None
+    return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yields every file that is not hidden, in the order of their names; links to folders are not followed."""
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_below(Path(entry.path))
+        elif not entry.is_dir():
+            yield Path(entry.path)
