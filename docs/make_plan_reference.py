@@ -60,6 +60,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "dense": "Units of a ReLU layer between the pooled features and the classes; null for none.",
         "dropout": "Share of pooled features that the head drops in training.",
     },
+    "OwnBuilder": {
+        "builder": "",
+        "weights": "Whatever the function reads as weights.",
+        "settings": "Whatever the function reads.",
+    },
     "Data": {
         "source": "An asset's name, a .csv, .tsv, .jsonl or .parquet file, or a folder of images by class.",
         "text": "The column of the text.",

@@ -6,7 +6,17 @@ from collections.abc import Callable
 
 from progressive_tf.models import bert, mlp, resnet
 from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.request import Request
 
 Builder = Callable[[Request], BlockModel]
 BUILDERS: dict[str, Builder] = {"bert": bert.build, "mlp": mlp.build, "resnet50": resnet.build}
+
+
+def build(request: Request) -> BlockModel:
+    """Returns the network that a plan's model section describes.
+
+    Raises:
+        InputError: what the builder cannot do.
+    """
+    return BUILDERS.get(request.model.builder, build_own)(request)

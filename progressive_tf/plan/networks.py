@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+import re
+from importlib.metadata import entry_points
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from progressive_tf.plan.methods import Strict
 
 Text = Annotated[str, Field(min_length=1)]
+BUILDERS_GROUP = "progressive_tf.builders"
+OWN_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+OWN_TAG = "module:function"
 
 
 class Bert(Strict):
@@ -69,4 +74,33 @@ class ResNet50(Strict):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-Network = Annotated[Bert | Mlp | ResNet50, Field(discriminator="builder")]
+class OwnBuilder(Strict):
+    """A network of one's own: `module:function`, or an installed entry point of the group `progressive_tf.builders`.
+
+    `settings` is whatever the function reads; `weights` too.
+    """
+
+    task: ClassVar[None] = None
+
+    builder: Text
+    weights: Text | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+def builder_tag(model: Any) -> str | None:
+    """Returns which kind of model section this is; "module:function" for a builder of one's own."""
+    builder = model.get("builder") if isinstance(model, dict) else getattr(model, "builder", None)
+    if not isinstance(builder, str):
+        return None
+    if OWN_PATTERN.fullmatch(builder) or builder in entry_points(group=BUILDERS_GROUP).names:
+        return OWN_TAG
+    return builder
+
+
+Network = Annotated[
+    Annotated[Bert, Tag("bert")]
+    | Annotated[Mlp, Tag("mlp")]
+    | Annotated[ResNet50, Tag("resnet50")]
+    | Annotated[OwnBuilder, Tag(OWN_TAG)],
+    Discriminator(builder_tag),
+]

@@ -8,9 +8,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from progressive_tf.errors import unknown_name
+from progressive_tf.plan.networks import builder_tag
 from progressive_tf.plan.schema import Plan
 
-LATER_KEYS = {"image_size", "augmentation", "crf", "tune", "release", "stream"}
+LATER_KEYS = {"crf", "tune", "release", "stream"}
 KEYS_WITH_MORE_TO_COME = {"task"}
 
 
@@ -96,7 +97,7 @@ def _message(problem: Any, keys: list[int | str]) -> str:
         return str(context["error"])
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         known = context.get("expected_tags", "").replace("'", "")
-        discriminator = str(context["discriminator"]).strip("'")
+        discriminator = str(context["discriminator"]).strip("'").replace(f"{builder_tag.__name__}()", "builder")
         found = context.get("tag")
         found_text = "has no" if found is None else f"{discriminator} {found!r} is not available; this release has"
         return f"{found_text} {discriminator + '; it is one of ' if found is None else ''}{known}"

@@ -246,7 +246,7 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _builder_fits_the_task(self) -> Plan:
-        if self.model.task != self.task:
+        if self.model.task not in (None, self.task):
             raise ValueError(f"model.builder: {self.model.builder} is for task {self.model.task}; got {self.task}")
         if self.task != Bert.task and self.data.text != "text":
             raise ValueError(f"data.text: names the column of texts; task {self.task} reads none; drop it")

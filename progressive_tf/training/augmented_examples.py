@@ -78,7 +78,8 @@ class AugmentedExamples:
         seed = derive_seed(self.epoch_seed, "augmentation", self.source)
         for positions, state in zip(batches, self.plain.states(batches, lengths), strict=True):
             draws = uniform(seed, self.rows[positions], self.augment.draws)
-            yield state | self.run_frozen(state["inputs"], draws)
+            shown = self.run_frozen(state.pop("inputs"), draws)
+            yield state | {name: value.numpy() for name, value in shown.items()}
 
 
 def uniform(seed: int, rows: np.ndarray, count: int) -> np.ndarray:

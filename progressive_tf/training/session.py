@@ -14,7 +14,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
-from progressive_tf.models.catalogue import BUILDERS
+from progressive_tf.models.catalogue import build
 from progressive_tf.models.class_growth import set_classes
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.models.request import Request
@@ -233,7 +233,7 @@ def build_network(loaded: LoadedPlan, data: PlanData) -> BlockModel:
         input_width=data.input_width,
         image_size=first.image_size,
     )
-    network = BUILDERS[plan.model.builder](request)
+    network = build(request)
     network.set_label_tasks(data.classes.label_tasks[:known])
     return network
 

@@ -1,0 +1,88 @@
+"""Builders that this package does not have: a function in a module, or an entry point of an installed package."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.files import sha256_file
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.request import Request
+from progressive_tf.plan.networks import BUILDERS_GROUP
+
+
+def build_own(request: Request) -> BlockModel:
+    """Returns what a builder of one's own makes of a request.
+
+    Raises:
+        InputError: there is no such module or function, or it fails, or gives something else than a BlockModel.
+    """
+    name = request.model.builder
+    place = f"model.builder: {name}"
+    function = _function(name, place, request.folder)
+    try:
+        network = function(request)
+    except ProgressiveError:
+        raise
+    except Exception as error:
+        raise InputError(f"{place}: it failed with {_described(error)}") from error
+    if not isinstance(network, BlockModel):
+        raise InputError(f"{place}: it gave a {type(network).__name__}; expected a BlockModel")
+    # Outputs of frozen blocks are kept under a name that changes with the code that computes them.
+    code = sys.modules[function.__module__].__file__ if hasattr(function, "__module__") else None
+    network.settings = json.dumps(
+        {"own": network.settings, "code": sha256_file(Path(code)) if code else None, "settings": request.model.settings}
+    )
+    return network
+
+
+def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:
+    entry = _entry_point(name, place)
+    # A plan's own folder comes last, so that nothing in it hides an installed module.
+    added = [path for path in (str(Path.cwd()), str(folder.resolve())) if path not in sys.path]
+    sys.path += added
+    try:
+        importlib.invalidate_caches()
+        function = entry.load()
+    except Exception as error:  # whatever the module does when it is imported
+        raise InputError(
+            f"{place}: it cannot be imported ({_described(error)}); modules are looked for among the installed ones, "
+            f"in this folder and in the plan's"
+        ) from error
+    finally:
+        sys.path[:] = [path for path in sys.path if path not in added]
+    if not callable(function):
+        raise InputError(f"{place}: it is a {type(function).__name__}; expected a function")
+    found: Callable[[Request], Any] = function
+    return found
+
+
+def _entry_point(name: str, place: str) -> EntryPoint:
+    if ":" in name:
+        return EntryPoint(name, name, BUILDERS_GROUP)
+    found = list(entry_points(group=BUILDERS_GROUP, name=name))
+    if not found:
+        raise InputError(f"{place}: no installed package has an entry point of this name in {BUILDERS_GROUP}")
+    return found[0]
+
+
+def _described(error: Exception) -> str:
+    """Returns an error in a line, with the last line of the builder's own code that led to it."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if _is_own(frame.filename)]
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {said}{where}"
+
+
+def _is_own(file: str) -> bool:
+    library = {Path(tf.__file__).parents[1], Path(traceback.__file__).parent}
+    return not file.startswith("<") and not any(folder in Path(file).parents for folder in library)
