@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from scipy.fft import dctn
 
 SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP"}
+BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP"}
 # Decoding needs three bytes a pixel: what a few bytes of a file can claim must not fill the memory.
 MOST_PIXELS = 50_000_000
 TINY = 4
@@ -110,7 +111,7 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
             kind, (width, height) = header.format, header.size
             orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception as error:  # every format has its own kinds of damage
-        raise UnreadableImageError(_reason(error, path)) from None
+        raise UnreadableImageError(_reason(error, encoded, path)) from None
     if kind not in SUFFIXES.values():
         raise UnreadableImageError(f"{kind} images are not read; save it as JPEG, PNG, GIF or BMP")
     if width * height > MOST_PIXELS:
@@ -164,8 +165,11 @@ def _odd(path: str, kind: str, width: int, height: int, orientation: int) -> str
     return None
 
 
-def _reason(error: Exception, path: str) -> str:
+def _reason(error: Exception, encoded: bytes, path: str) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"too many pixels to decode ({error})"
+    kind = next((kind for beginning, kind in BEGINNINGS.items() if encoded.startswith(beginning)), None)
+    if kind is not None:
+        return f"its {kind} data are damaged or cut off"
     suffix = PurePath(path).suffix.lower()
     return f"not an image, whatever its name says ({suffix})" if suffix in SUFFIXES else "not an image"

@@ -1,0 +1,77 @@
+"""Images that look the same are one unit, whatever was done to their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pictures
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from progressive_tf.data.images import read_image
+from progressive_tf.data.near_duplicates import keys_of_alike
+from progressive_tf.data.source import read_source
+from progressive_tf.data.splits import fixed_parts
+from progressive_tf.plan.schema import Data, Split
+
+DRAWN = np.random.default_rng(4)
+
+
+def photo(seed: int, side: int = 96) -> Image.Image:
+    """Returns smooth coloured shapes, as photographs have them."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, [6, 6, 3]).astype(np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def keys(*contents: bytes) -> np.ndarray:
+    images = [read_image(content, "a") for content in contents]
+    return keys_of_alike(
+        np.array([image.key for image in images], np.uint64),
+        np.array([image.hash for image in images], np.uint64),
+        np.array([image.thumbnail for image in images]),
+    )
+
+
+def test_saving_again_smaller_or_as_jpeg_changes_no_key() -> None:
+    original = photo(1)
+    again = [
+        pictures.encoded(np.asarray(original)),
+        pictures.encoded(np.asarray(original), "JPEG", quality=75),
+        pictures.encoded(np.asarray(original.resize((48, 48), Image.Resampling.LANCZOS))),
+        pictures.encoded(np.asarray(original), "BMP"),
+    ]
+    others = [pictures.encoded(np.asarray(photo(seed))) for seed in range(2, 12)]
+    found = keys(*again, *others)
+    assert len(set(found[:4])) == 1
+    assert len(set(found)) == 11
+
+
+def test_digits_that_only_resemble_one_another_stay_apart(tmp_path: Path) -> None:
+    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", as_images=True)
+    counts = np.unique(np.unique(source.keys, return_counts=True)[1])
+    assert counts.max() <= 2, "digits of different writers were taken for the same"
+
+
+@given(st.permutations(range(9)))
+def test_the_order_of_the_images_does_not_matter(order: list[int]) -> None:
+    contents = [pictures.encoded(np.asarray(photo(seed // 2)), "JPEG", quality=60 + seed) for seed in range(9)]
+    first, second = keys(*contents), keys(*(contents[index] for index in order))
+    np.testing.assert_array_equal(first[list(order)], second)
+
+
+def test_copies_never_stand_in_two_parts(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+    for seed in range(40):
+        for copy in range(3):
+            content = pictures.encoded(np.asarray(photo(seed)), "JPEG", quality=70 + 10 * copy)
+            (folder / "ab"[seed % 2] / f"{seed}-{copy}.jpg").write_bytes(content)
+    source = read_source("photos", Data(source="photos"), base=tmp_path, cache=tmp_path / "cache", as_images=True)
+    parts = fixed_parts(source, Split(validation=0.2, gate=0.2, test=0.2))
+    seeds = np.array([path.split("/")[1].split("-")[0] for path in source.descriptions(range(len(source)))])
+    found = [set(seeds[rows]) for rows in (parts.pool, parts.validation, parts.gate, parts.test)]
+    assert sum(map(len, found)) == 40 == len(set.union(*found))
