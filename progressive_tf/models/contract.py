@@ -20,6 +20,7 @@ from progressive_tf.models.text_preprocessing import TextPreprocessing
 LABELS = ("first", "second", "third")
 # Float32 arithmetic in another order, as in another batch, gives other last digits.
 TOLERANCE = 1e-4
+LINES_SHOWN = 2  # of an error; Keras says in the first which layer it met it in
 TEXTS = ("good", "bad and long and bad again", "so so", "nothing here is good at all", "a", "fine")
 
 
@@ -47,6 +48,7 @@ def check_builder(build: Callable[[Request], BlockModel], request: Request) -> l
         build: the builder.
         request: what it is asked for; its labels are those of `LABELS`.
     """
+    tf.keras.backend.experimental.enable_tf_random_generator()  # as in training: dropout draws from it
     network = build(request)
     raw = raw_inputs(network)
     checks = []
@@ -59,7 +61,8 @@ def check_builder(build: Callable[[Request], BlockModel], request: Request) -> l
         except ProgressiveError as error:
             broken = str(error)
         except Exception as error:  # of the builder's own code
-            broken = f"it failed with {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            broken = f"it failed with {type(error).__name__}: {' '.join(lines[:LINES_SHOWN])}"
         checks.append(Check(promise, broken))
     return checks
 

@@ -86,12 +86,12 @@ class PooledDense(tf.keras.layers.Layer):
     def __init__(self, width: int, units: int, seed: int) -> None:
         super().__init__(name="pooler")
         initializer = tf.keras.initializers.GlorotUniform(seed=seed)
-        self.dense = tf.keras.layers.Dense(units, activation="relu", kernel_initializer=initializer, name="dense")
-        self.dense.build([None, width])
+        self.kernel = self.add_weight(name="pooler/kernel", shape=[width, units], initializer=initializer)
+        self.bias = self.add_weight(name="pooler/bias", shape=[units], initializer="zeros")
 
     def call(self, hidden: tf.Tensor) -> tf.Tensor:
         """Returns float32 [batch, units]."""
-        return self.dense(tf.reduce_mean(tf.cast(hidden, tf.float32), axis=1))
+        return tf.nn.relu(tf.reduce_mean(tf.cast(hidden, tf.float32), axis=1) @ self.kernel + self.bias)
 
 
 def build(request: Request) -> BlockModel:
@@ -166,13 +166,15 @@ def _whole_network(weights: str | None, folder: Path) -> tf.keras.Model:
 
 
 def _load(network: tf.keras.Model, path: Path, place: str) -> None:
-    """Puts weights from a file into the network: Keras' .h5 or .keras, or a TensorFlow checkpoint of ResNet50."""
+    """Puts weights from a file into the network: Keras' .h5 (of either generation) or .keras, or a checkpoint."""
     checkpoint = path.with_name(f"{path.name}.index").is_file()
     if not checkpoint and not path.is_file():
         raise InputError(f"{place}: there is no file {path}; expected Keras' .h5 or .keras, or a checkpoint's prefix")
     try:
         if checkpoint:
             network.load_weights(str(path)).assert_existing_objects_matched().expect_partial()
+        elif path.name.endswith(".weights.h5"):
+            network.load_weights(str(path))
         elif path.suffix == ".keras":
             _copy_layers(tf.keras.models.load_model(path, compile=False), network)
         else:

@@ -14,7 +14,7 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.examples import Examples, State
 
 TrainingExamples = Union[Examples, "AugmentedExamples"]
-RunFrozen = Callable[[tf.Tensor, tf.Tensor], State]
+RunFrozen = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""The block contract, over every builder of the catalogue and one of one's own; and what it says about broken ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+import tiny
+
+from progressive_tf.models import bert, mlp, resnet
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.catalogue import BUILDERS
+from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.contract import LABELS, check_builder
+from progressive_tf.models.own_builder import build_own
+from progressive_tf.models.projection import Block
+from progressive_tf.models.request import Request
+from progressive_tf.models.vector_preprocessing import VectorPreprocessing
+from progressive_tf.plan.networks import Bert, Mlp, OwnBuilder, ResNet50
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
+CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
+    "bert": (bert.build, TINY_BERT),
+    "mlp": (mlp.build, Mlp(builder="mlp", units=6, dropout=0.2)),
+    "resnet50": (resnet.build, ResNet50(builder="resnet50", weights=None, dense=8, dropout=0.2)),
+    "one's own": (build_own, OwnBuilder(builder="small_convnet:build", settings={"widths": [4, 8, 8]})),
+}
+
+
+def request(model: Any, folder: Path) -> Request:
+    return Request(model, LABELS, seed=3, folder=folder, input_width=5, image_size=32)
+
+
+def test_every_builder_of_the_catalogue_is_checked_here() -> None:
+    assert set(CATALOGUE) == {*BUILDERS, "one's own"}
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_builder_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    build, model = CATALOGUE[name]
+    tiny.write_vocabulary(tmp_path)
+    checks = check_builder(build, request(model, EXAMPLES if name == "one's own" else tmp_path))
+    assert {check.promise: check.broken for check in checks if check.broken} == {}
+    assert len(checks) == 11
+
+
+class Layer(Block):
+    """A dense block whose faults are chosen."""
+
+    def __init__(self, name: str, before: int, fault: str = "") -> None:
+        super().__init__(name=name)
+        self.width = 9 if fault == "width" else 4
+        self.fault = fault
+        seed = None if fault == "seed" else 7
+        self.kernel = self.add_weight(
+            name="kernel", shape=[before, 4], initializer=tf.keras.initializers.GlorotUniform(seed)
+        )
+        self.count = self.add_weight(name="count", shape=[], initializer="zeros", trainable=False)
+
+    def call(self, state: dict[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        if self.fault == "inference":
+            self.count.assign_add(1.0)
+        before = state.get("hidden", state.get("inputs"))
+        hidden = tf.nn.tanh(before @ self.kernel)
+        if self.fault == "batch":
+            hidden -= tf.reduce_mean(hidden, axis=0, keepdims=True)
+        if self.fault == "gradient":
+            hidden = tf.stop_gradient(hidden)
+        if self.fault == "state":
+            return {"hidden": hidden, "mask": state["mask"], "inputs": before}
+        return {"hidden": hidden, "mask": state["mask"]}
+
+
+def with_fault(fault: str) -> Callable[[Request], BlockModel]:
+    def build(request: Request) -> BlockModel:
+        names = ["layer", "layer"] if fault == "names" else ["below", "above"]
+        blocks = [Layer(names[0], request.input_width or 0), Layer(names[1], 4, fault)]
+        labels = ("a", "b", "c") if fault == "labels" else request.labels
+        head = ClassificationHead(3, 4, 0.0, seed=request.seed)
+        network = BlockModel(VectorPreprocessing(request.input_width or 0), blocks, head, labels)
+        if fault == "loose":
+            network.extra = tf.keras.layers.Dense(2)
+            network.extra.build([None, 3])
+        return network
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("names", "share a name: layer, layer, head"),
+        ("labels", "its labels are ['a', 'b', 'c']; give it request.labels"),
+        ("loose", "belongs to no block and not to the head"),
+        ("width", "block above gives hidden (6, 1, 4); its positions() and width say (6, 1, 9)"),
+        ("state", "after block above the state has ['hidden', 'inputs', 'mask']"),
+        ("batch", "an example's logits depend on the other examples of its batch"),
+        ("inference", "inference changes above/count"),
+        ("gradient", "no gradient reaches below/kernel, above/kernel"),
+        ("seed", "built twice with the same seed it has other weights"),
+    ],
+)
+def test_what_is_broken_is_said_in_words(fault: str, said: str, tmp_path: Path) -> None:
+    checks = check_builder(with_fault(fault), request(None, tmp_path))
+    assert any(said in check.broken for check in checks), [check.broken for check in checks if check.broken]
+
+
+def test_without_a_fault_only_the_fixed_seed_is_found(tmp_path: Path) -> None:
+    broken = [check.broken for check in check_builder(with_fault(""), request(None, tmp_path)) if check.broken]
+    assert broken == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        ("", "absent_module:build", "it cannot be imported (ModuleNotFoundError: No module named 'absent_module')"),
+        ("x = 1\n", "{}:build", "has no attribute 'build'"),
+        ("build = 3\n", "{}:build", "it is a int; expected a function"),
+        ("def build(request):\n    return 3\n", "{}:build", "it gave a int; expected a BlockModel"),
+        (
+            "def build(request):\n    return 1 / 0\n",
+            "{}:build",
+            "failed with ZeroDivisionError: division by zero ({}.py, line 2)",
+        ),
+        ("import nothing_like_it\n", "{}:build", "No module named 'nothing_like_it'"),
+        ("def build(:\n", "{}:build", "SyntaxError"),
+    ],
+)
+def test_what_is_no_builder_is_an_error_of_the_plan(module: str, name: str, said: str, tmp_path: Path) -> None:
+    from progressive_tf.errors import InputError
+
+    own = f"own_{abs(hash((module, name)))}"
+    (tmp_path / f"{own}.py").write_text(module)
+    model = OwnBuilder(builder=name.format(own))
+    path = list(sys.path)
+    with pytest.raises(InputError) as caught:
+        build_own(request(model, tmp_path))
+    assert said.format(own) in str(caught.value)
+    assert str(caught.value).startswith(f"model.builder: {model.builder}: ")
+    assert sys.path == path
