@@ -25,6 +25,7 @@ import tensorflow as tf  # noqa: E402
 import tiny  # noqa: E402
 from fitting import Killed, StoppingDisplay, comparable, same, stage, values  # noqa: E402
 from releasing import Place, small_plan, stage_folder  # noqa: E402
+from test_images_in_runs import image_plan, make_place  # noqa: E402
 
 from progressive_tf.models import bert  # noqa: E402
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision  # noqa: E402
@@ -150,6 +151,22 @@ def run_of_plans(folder: Path) -> dict[str, Any]:
     }
 
 
+def images_over_two(folder: Path) -> dict[str, float]:
+    """Runs a plan over images, with statistics of batches, over two devices; serves what it released."""
+    place = make_place(folder)
+    plan = image_plan(
+        {"name": "one", "data": {"take": 45}},
+        {"name": "two", "data": {"take": 75}, "adaptation": {"method": "top-blocks", "blocks": 1}},
+    )
+    plan["defaults"] |= {"distribute": "mirrored", "cache": {"dtype": "float32"}}
+    finished = place.run(plan)
+    judged = pd.read_parquet(stage_folder(finished.run, "two") / "predictions.parquet")
+    probabilities = np.stack(judged["probabilities"].to_list())
+    files = [(folder / "shapes" / path).read_bytes() for path in judged["text"]]
+    version = Registry(folder / "registry").model("pictures").version(2)
+    return {"served": float(np.abs(predict_exported(version.folder, files) - probabilities).max())}
+
+
 def main(folder: Path) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -160,6 +177,8 @@ def main(folder: Path) -> None:
     (folder / "resumed").mkdir()
     results["resumed"] = resumed_as_left_alone(folder / "resumed")
     results["plans"] = run_of_plans(folder / "plans")
+    (folder / "images").mkdir()
+    results["images"] = images_over_two(folder / "images")
     (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 

@@ -1,0 +1,204 @@
+"""Plans over images, with a small network of one's own: augmentation, sizes, statistics, resume, serving."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pictures
+import pytest
+import tensorflow as tf
+from fitting import Killed
+from releasing import PASSES, Place, read, stage_folder
+
+from progressive_tf.models.block_model import read_weights
+from progressive_tf.models.own_builder import build_own
+from progressive_tf.models.request import Request
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.networks import OwnBuilder
+from progressive_tf.registry.store import Registry
+from progressive_tf.training.callbacks.epoch_record import EpochRecord
+from progressive_tf.training.display import Display
+from progressive_tf.training.prefix.identity import prefix_sha256
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.saved_model import predict_exported
+from progressive_tf.training.session import Session, open_session
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "small_convnet.py"
+AUGMENTATION = {"flip": True, "rotate": 10, "crop": 0.1, "colour": 0.2, "cutout": 0.2}
+
+
+def image_plan(*stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    plan = {
+        "name": "pictures",
+        "task": "image-classification",
+        "seed": 3,
+        "model": {"builder": "small_convnet:build", "settings": {"widths": [4, 8]}},
+        "data": {
+            "source": "shapes",
+            "split": {"validation": 0.1, "gate": 0.2, "test": 0.2},
+            "quality": {"label_noise": None},
+        },
+        "defaults": {
+            "image_size": 16,
+            "epochs": 2,
+            "batch_size": 8,
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "schedule": "constant",
+            "adaptation": {"method": "full"},
+            "augmentation": AUGMENTATION,
+            "gate": [PASSES],
+        },
+        "stages": list(stages),
+    }
+    return {**plan, **changes}
+
+
+STAGES = (
+    {"name": "small", "data": {"take": 45}},
+    {"name": "large", "data": {"take": 75}, "image_size": 24, "adaptation": {"method": "top-blocks", "blocks": 1}},
+    {"name": "plain", "data": {"all": True}, "adaptation": {"method": "head"}, "augmentation": None},
+)
+
+
+def make_place(folder: Path) -> Place:
+    pictures.write_folder(folder / "shapes", 60)
+    shutil.copy(EXAMPLE, folder)
+    return Place(folder)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
+    return make_place(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def run(place: Place) -> Path:
+    (place.folder / "shapes" / "dot" / "broken.png").write_bytes(b"")
+    finished = place.run(image_plan(*STAGES))
+    assert finished.promoted
+    return finished.run
+
+
+def weights(place: Place, run: Path, stage: str) -> dict[str, np.ndarray]:
+    session = opened(place, run)
+    session.load(next(record for record in session.stages if record.name == stage))
+    return read_weights(session.network.named_weights())
+
+
+def opened(place: Place, run: Path) -> Session:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        plan = RunFolder(run).plan()
+        loaded = LoadedPlan(plan, place.folder, plan)
+        return open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+
+
+def test_what_could_not_be_read_is_a_finding_of_every_stage(run: Path) -> None:
+    for name in ("small", "large", "plain"):
+        findings = read(stage_folder(run, name) / "quality.json")["findings"]
+        found = [each for each in findings if each["kind"] == "unreadable_images"]
+        assert [each["examples"] for each in found] == [["dot/broken.png: the file is empty"]]
+
+
+def test_statistics_of_frozen_blocks_stay_and_those_of_others_move(place: Place, run: Path) -> None:
+    before, after, last = (weights(place, run, name) for name in ("small", "large", "plain"))
+    changed = {name for name, value in after.items() if not np.array_equal(value, before[name])}
+    assert {name.split("/")[0] for name in changed} == {"conv2", "head"}
+    assert any(name.endswith("moving_mean") for name in changed)
+    assert {name.split("/")[0] for name in last if not np.array_equal(last[name], after[name])} == {"head"}
+
+
+@pytest.mark.parametrize(("stage", "version"), [("small", 1), ("large", 2), ("plain", 3)])
+def test_the_served_model_takes_files_and_pixels_and_says_what_the_gate_judged(
+    stage: str, version: int, place: Place, run: Path
+) -> None:
+    judged = pd.read_parquet(stage_folder(run, stage) / "predictions.parquet").query("part == 'gate'").head(12)
+    files = [(place.folder / "shapes" / path).read_bytes() for path in judged["text"]]
+    expected = np.stack(judged["probabilities"].to_list())
+    folder = Registry(place.folder / "registry").model("pictures").version(version).folder
+    np.testing.assert_allclose(predict_exported(folder, files), expected, atol=1e-3)  # kept outputs are float16
+    loaded = tf.saved_model.load(str(folder))
+    pixels = tf.stack([tf.io.decode_png(file, channels=3) for file in files])
+    answer = loaded.signatures["pixels"](pixels=pixels)
+    np.testing.assert_allclose(answer["probabilities"], predict_exported(folder, files), atol=1e-5)
+    assert answer["label"].dtype == tf.string
+
+
+def test_the_same_seed_draws_the_same_images(place: Place, run: Path, tmp_path: Path) -> None:
+    again = make_place(tmp_path)
+    (tmp_path / "shapes" / "dot" / "broken.png").write_bytes(b"")
+    other = again.run(image_plan(*STAGES)).run
+    for name in ("small", "large"):
+        histories = [pd.read_csv(stage_folder(each, name) / "history.csv")["loss"].tolist() for each in (run, other)]
+        assert histories[0] == histories[1]
+    assert histories[0][0] != histories[0][1]
+    first, second = weights(place, run, "large"), weights(again, other, "large")
+    assert all(np.array_equal(value, second[name]) for name, value in first.items())
+
+
+def test_a_killed_stage_ends_with_the_same_weights(
+    place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = make_place(tmp_path)
+    (tmp_path / "shapes" / "dot" / "broken.png").write_bytes(b"")
+    finish = EpochRecord.on_epoch_end
+
+    def stop(self: EpochRecord, epoch: int, logs: Any = None) -> None:
+        finish(self, epoch, logs)
+        if epoch == 0:
+            raise Killed
+
+    for _ in STAGES[:2]:
+        with monkeypatch.context() as patch:
+            patch.setattr(EpochRecord, "on_epoch_end", stop)
+            with pytest.raises(Killed):
+                again.run(image_plan(*STAGES))
+    other = again.run(image_plan(*STAGES)).run
+    for name in ("small", "large", "plain"):
+        first, second = weights(place, run, name), weights(again, other, name)
+        assert all(np.array_equal(value, second[key]) for key, value in first.items()), name
+
+
+def test_evaluation_images_are_never_changed(place: Place, run: Path, tmp_path: Path) -> None:
+    """Without training epochs that matter, a plan with augmentation judges exactly as one without."""
+    plans = []
+    for augmentation in (AUGMENTATION, None):
+        stage = {
+            "name": "one",
+            "data": {"take": 45},
+            "optimizer": {"learning_rate": 1e-12},
+            "augmentation": augmentation,
+        }
+        own = make_place(tmp_path / str(bool(augmentation)))
+        plan = image_plan(stage, model={"builder": "small_convnet:build"})
+        plan["defaults"]["adaptation"] = {"method": "head"}
+        judged = pd.read_parquet(stage_folder(own.run(plan).run, "one") / "predictions.parquet")
+        plans.append(np.stack(judged["probabilities"].to_list()))
+    np.testing.assert_allclose(*plans, atol=1e-6)
+
+
+def test_replayed_images_and_old_answers_go_with_augmentation(place: Place, tmp_path: Path) -> None:
+    stages = (
+        {"name": "first", "data": {"take": 45}},
+        {"name": "second", "data": {"take_new": 30}, "retention": {"replay": {"budget": 20}, "lwf": {"strength": 1.0}}},
+    )
+    finished = make_place(tmp_path).run(image_plan(*stages))
+    facts = read(stage_folder(finished.run, "second") / "metrics.json")["retention"]
+    assert facts["replay"]["rows"] == 20
+    assert facts["lwf"]["flops"] > 0
+
+
+def test_a_changed_builder_finds_no_outputs_of_the_old_one(tmp_path: Path) -> None:
+    own = make_place(tmp_path)
+    request = Request(OwnBuilder(builder="changing:build"), pictures.CLASSES, folder=own.folder, image_size=16)
+    names = []
+    for comment in ("", "# another\n"):
+        (own.folder / "changing.py").write_text(comment + EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+        sys.modules.pop("changing", None)
+        names.append(prefix_sha256(build_own(request), 1, "float16"))
+    assert names[0] != names[1]
