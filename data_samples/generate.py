@@ -1,4 +1,4 @@
-"""Writes the sample files of this folder: short made-up reviews in each format the readers take, and a vocabulary.
+"""Writes the sample files of this folder: made-up reviews in each format the readers take, a vocabulary, and shapes.
 
     python data_samples/generate.py [FOLDER]
 
@@ -12,11 +12,14 @@ import json
 import random
 import re
 import string
+import struct
 import sys
 import unicodedata
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SEED = 20240607
 ROWS = 600
@@ -26,6 +29,16 @@ NEGATION = 0.06
 PLAIN = 0.03
 OPENED = 0.35
 TAILED = 0.5
+
+SHAPES = 240
+SIDE = 24
+USUAL_COLOUR = 0.85
+FILLS: dict[str, Callable[[float, float], bool]] = {
+    "circle": lambda x, y: (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.25,
+    "square": lambda x, y: 0 <= x < 1 and 0 <= y < 1,
+    "triangle": lambda x, y: 0 <= y < 1 and abs(x - 0.5) < y / 2,
+}
+"""What is inside, x and y running from 0 to 1 over the shape."""
 
 BOTH = ("ending", "dialogue", "hero", "beginning")
 SUBJECTS = {
@@ -171,13 +184,59 @@ def write(folder: Path) -> None:
     _write_lines(folder / "reviews.jsonl", (json.dumps(record, ensure_ascii=False) for record in records))
     _write_parquet(folder / "reviews.parquet", records)
     _write_lines(folder / "vocab.txt", iter(vocabulary(rows)))
+    _write_parquet(folder / "shapes.parquet", [vars(shape) for shape in shapes()])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A drawing as a PNG file, what it shows, and whether it is bright on dark or dark on bright."""
+
+    image: bytes
+    label: str
+    ground: str
+
+
+def shapes() -> list[Shape]:
+    """Returns drawings of three kinds of shapes, in mixed order."""
+    draw = random.Random(SEED)
+    labels = [label for label in FILLS for _ in range(SHAPES // len(FILLS))]
+    draw.shuffle(labels)
+    return [_shape(draw, label) for label in labels]
+
+
+def _shape(draw: random.Random, label: str) -> Shape:
+    ground = draw.choice(("dark", "bright"))
+    size, left, top = draw.randint(9, 16), draw.randint(1, 6), draw.randint(1, 6)
+    strongest = list(FILLS).index(label) if draw.random() < USUAL_COLOUR else draw.randrange(3)
+    colour = [draw.randint(190, 240) if channel == strongest else draw.randint(40, 120) for channel in range(3)]
+    back = draw.randint(10, 60) if ground == "dark" else draw.randint(170, 240)
+    filled = FILLS[label]
+    rows = []
+    for y in range(SIDE):
+        row = bytearray([0])  # PNG: this line is not filtered
+        for x in range(SIDE):
+            inside = filled((x - left + 0.5) / size, (y - top + 0.5) / size)
+            noise = draw.randint(-9, 9)
+            row += bytes(value + noise for value in (colour if inside else [back] * 3))
+        rows.append(bytes(row))
+    return Shape(_png(b"".join(rows)), label, ground)
+
+
+def _png(lines: bytes) -> bytes:
+    """Returns a PNG file (RFC 2083) of RGB lines, stored without compression: the same bytes with every library."""
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 0)), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def _write_lines(path: Path, lines: Iterator[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
-def _write_parquet(path: Path, records: Sequence[dict[str, str | int]]) -> None:
+def _write_parquet(path: Path, records: Sequence[dict[str, Any]]) -> None:
     import pyarrow
     import pyarrow.parquet
 

@@ -18,6 +18,7 @@ Format = Literal[
     "conll",
     "mnist-csv",
     "sklearn-digits",
+    "image-parquet",
     "transformers",
     "wordpiece",
 ]

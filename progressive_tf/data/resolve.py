@@ -16,6 +16,7 @@ from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
 from progressive_tf.data.readers.delimited import delimited_reader
 from progressive_tf.data.readers.image_files import images_reader, images_sha256, list_folder, part_folders
 from progressive_tf.data.readers.orange_tab import orange_tab_reader
+from progressive_tf.data.readers.parquet import read_parquet
 from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
 from progressive_tf.errors import InputError, unknown_name
@@ -134,7 +135,7 @@ def _pixel_rows(reading: Reading, as_images: bool = False) -> Reader:
     return pixel_rows_reader(reading.image, reading.pixel_maximum, as_images)
 
 
-_BINARY_FORMATS = frozenset({"mnist-csv", "sklearn-digits"})
+_BINARY_FORMATS = frozenset({"mnist-csv", "sklearn-digits", "image-parquet"})
 _PARTS = {"all": -1, "train": TRAIN, "validation": VALIDATION, "test": TEST}
 _ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
     "csv": lambda reading: delimited_reader(",", _renamed(reading)),
@@ -145,5 +146,6 @@ _ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
     "sklearn-digits": _pixel_rows,
 }
 _IMAGE_READERS: dict[str, Callable[[Reading], Reader]] = {
-    name: partial(_pixel_rows, as_images=True) for name in ("mnist-csv", "sklearn-digits")
+    **{name: partial(_pixel_rows, as_images=True) for name in ("mnist-csv", "sklearn-digits")},
+    "image-parquet": lambda reading: images_reader(read_parquet),
 }

@@ -1,13 +1,14 @@
-"""Images in files: folders named after classes, or tables that name a file in each row."""
+"""Images in files: folders named after classes, or tables whose rows name a file or hold one."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from progressive_tf.data.images import SUFFIXES, ReadImage, Remark, UnreadableImageError, joined, read_image
 from progressive_tf.data.problems import Problems
@@ -33,7 +34,8 @@ def images_reader(listing: Reader) -> Reader:
     """Returns a reader of the images that something lists; what cannot be read is remarked on and left out.
 
     Args:
-        listing: gives paths in place of texts; they start from the folder that is read, or that the table stands in.
+        listing: gives, in place of texts, paths that start from the folder that is read, or that the table stands in;
+            or files as bytes, or as mappings of `bytes` and `path`, as Hugging Face's data sets have them.
     """
     return partial(_read_images, listing=listing)
 
@@ -75,7 +77,7 @@ def images_sha256(path: Path, text: str, label: str, listing: Reader) -> str:
     """
     hashes = [] if path.is_dir() else [_file_sha256(path)]
     for batch in listing(path, text, label, Problems(path.name)):
-        names = [name for name in batch.inputs if isinstance(name, str)]
+        names = [file.name for file in map(_listed, batch.rows, batch.inputs) if file and file.content is None]
         hashes += [f"{name} {_file_sha256(_folder(path) / name)}" for name in names]
     return sha256_json(hashes)
 
@@ -83,13 +85,15 @@ def images_sha256(path: Path, text: str, label: str, listing: Reader) -> str:
 def _read_images(path: Path, text: str, label: str, problems: Problems, *, listing: Reader) -> Iterator[Batch]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in listing(path, text, label, problems):
-            if not all(isinstance(name, str) for name in batch.inputs):
+            files = [file for file in map(_listed, batch.rows, batch.inputs) if file is not None]
+            if len(files) < len(batch.rows):
                 yield batch  # to be refused, as any table without texts is
                 continue
-            for begin in range(0, len(batch.rows), IMAGES_AT_ONCE):
-                part = batch.only(list(range(begin, min(begin + IMAGES_AT_ONCE, len(batch.rows)))))
-                read = list(pool.map(partial(_read, _folder(path)), part.inputs))
-                yield _with_images(part, read, batch.remarks if begin == 0 else ())
+            named = replace(batch, inputs=[file.name for file in files])
+            for begin in range(0, len(files), IMAGES_AT_ONCE):
+                positions = range(begin, min(begin + IMAGES_AT_ONCE, len(files)))
+                read = list(pool.map(partial(_read, _folder(path)), [files[position] for position in positions]))
+                yield _with_images(named.only(list(positions)), read, batch.remarks if begin == 0 else ())
 
 
 def _with_images(batch: Batch, read: list[ReadImage | str], remarks: tuple[Remark, ...]) -> Batch:
@@ -104,10 +108,26 @@ def _with_images(batch: Batch, read: list[ReadImage | str], remarks: tuple[Remar
     return replace(batch.only(kept), images=images, remarks=tuple(found))
 
 
-def _read(folder: Path, name: str) -> ReadImage | str:
+@dataclass(frozen=True)
+class _Listed:
+    """A file that a list names, and its content where the list holds it."""
+
+    name: str
+    content: bytes | None = None
+
+
+def _listed(row: int, value: Any) -> _Listed | None:
+    if isinstance(value, str):
+        return _Listed(value)
+    content = value.get("bytes") if isinstance(value, dict) else value
+    name = value.get("path") if isinstance(value, dict) else None
+    return _Listed(name or f"row {row}", content) if isinstance(content, bytes) else None
+
+
+def _read(folder: Path, file: _Listed) -> ReadImage | str:
     """Returns an image, or why it cannot be read."""
     try:
-        return read_image((folder / name).read_bytes(), name)
+        return read_image((folder / file.name).read_bytes() if file.content is None else file.content, file.name)
     except UnreadableImageError as error:
         return str(error)
     except OSError as error:
