@@ -93,7 +93,7 @@ def test_hash_signs_are_tokens(conll: Callable[[str], Batch], separator: str, be
 
 
 def test_white_space_that_separates_no_columns_belongs_to_tokens(conll: Callable[[str], Batch]) -> None:
-    tokens = ["\u00a0", "a\u3000b", "\u2028", "\x85", "\x0b", "x\x0cy"]
+    tokens = ["-DOCSTART-\u00a0", "\u00a0", "a\u3000b", "\u2028", "\x85", "\x0b", "x\x0cy"]
     assert conll("".join(f"{token}\tO\n" for token in tokens)).inputs == [tokens]
 
 
@@ -142,7 +142,10 @@ def test_of_a_sentence_with_a_wrong_line_nothing_is_given(tmp_path: Path) -> Non
     assert (batch.inputs, batch.rows, batch.lines) == ([["c"]], [3], [7])
 
 
-@pytest.mark.parametrize(("content", "line", "count"), [("word\n", 1, "1 column,"), ("# x\n1 2 3 4 5 O\n", 2, "6 col")])
+@pytest.mark.parametrize(
+    ("content", "line", "count"),
+    [("word\n", 1, "1 column,"), ("\x0b\n", 1, "1 column,"), ("# x\n1 2 3 4 5 O\n", 2, "6 columns,")],
+)
 def test_a_file_of_too_few_or_too_many_columns_is_refused(
     conll: Callable[[str], Batch], content: str, line: int, count: str
 ) -> None:

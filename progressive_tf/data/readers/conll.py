@@ -13,11 +13,11 @@ from progressive_tf.data.tags import is_tag
 from progressive_tf.errors import InputError
 
 FEWEST_COLUMNS, MOST_COLUMNS = 2, 5
-DOCUMENT_MARK = b"-DOCSTART-"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Not every character that Unicode calls white space: some tokens consist of others.
 _BLANK = " \t\r\n"
 _SEPARATOR = re.compile(r"[ \t]+")
+_DOCUMENT_MARK = re.compile(rb"-DOCSTART-([ \t]|$)")
 
 _Line = tuple[int, bytes]
 _Sentence = tuple[int, int, list[str], list[str]]
@@ -87,7 +87,7 @@ def _blocks(path: Path) -> Iterator[list[_Line]]:
     with path.open("rb") as stream:
         for line, content in enumerate(stream, start=1):
             raw = (content.removeprefix(_BYTE_ORDER_MARK) if line == 1 else content).strip(_BLANK.encode())
-            if raw and raw.split(maxsplit=1)[0] != DOCUMENT_MARK:
+            if raw and not _DOCUMENT_MARK.match(raw):
                 block.append((line, raw))
             elif block:
                 yield block
