@@ -1,0 +1,148 @@
+"""Tags of words that mark spans: BIO (IOB2) and BIOES.
+
+`B-x` begins a span of kind x, `I-x` continues it, `O` stands outside of all spans (Ramshaw & Marcus 1995; that every
+span begins with B is IOB2, Tjong Kim Sang & Veenstra 1999). BIOES also marks the last word, `E-x`, and a span of one
+word, `S-x`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+OUTSIDE = "O"
+
+Scheme = Literal["BIO", "BIOES"]
+_PREFIXES: dict[Scheme, tuple[str, ...]] = {"BIO": ("B", "I"), "BIOES": ("B", "I", "E", "S")}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Words of one sentence that are one thing.
+
+    Attributes:
+        start: position of its first word, from 0.
+        end: position after its last word.
+        kind: what it is, e.g. "person".
+    """
+
+    start: int
+    end: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Break:
+    """A place where a sequence of tags is not valid.
+
+    Attributes:
+        position: of the word, from 0.
+        tag: what stands there.
+        reason: what is wrong with it, to follow the tag in a sentence.
+    """
+
+    position: int
+    tag: str
+    reason: str
+
+
+def tag_names(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Returns the BIO tags of these kinds of spans: ("O", "B-a", "I-a", "B-b", …), kinds sorted."""
+    return (OUTSIDE, *(f"{prefix}-{kind}" for kind in sorted(set(kinds)) for prefix in _PREFIXES["BIO"]))
+
+
+def is_tag(tag: str) -> bool:
+    """Returns whether something is a tag of BIO or BIOES, in whatever place."""
+    return _parts(tag) is not None
+
+
+def scheme_of(tags: Iterable[str]) -> Scheme:
+    """Returns the scheme of a file's tags: BIOES if one of them begins with E- or S-, else BIO."""
+    return "BIOES" if any(tag.startswith(("E-", "S-")) for tag in tags) else "BIO"
+
+
+def find_breaks(tags: Sequence[str], scheme: Scheme = "BIO") -> list[Break]:
+    """Returns where one sentence's tags are not valid, at most one break a word; empty if they are.
+
+    I-x has to follow B-x or I-x. In BIOES so has E-x, and after B-x or I-x has to come I-x or E-x.
+
+    Args:
+        tags: one for each word.
+        scheme: what the tags are meant to be.
+    """
+    found = []
+    for position, (before, tag, after) in enumerate(zip([None, *tags], tags, [*tags[1:], None], strict=False)):
+        reason = _what_is_wrong(before, tag, after, scheme)
+        if reason is not None:
+            found.append(Break(position, tag, reason))
+    return found
+
+
+def to_bio(tags: Sequence[str]) -> list[str]:
+    """Returns one sentence's tags, BIO or BIOES, as valid BIO.
+
+    Valid BIO stays as it is. An I-x or E-x that continues no span of its kind begins one, as the CoNLL shared tasks'
+    `conlleval` reads it.
+
+    Raises:
+        ValueError: something is no tag of either scheme.
+    """
+    converted: list[str] = []
+    before = (OUTSIDE, "")
+    for position, tag in enumerate(tags):
+        parts = _parts(tag)
+        if parts is None:
+            raise ValueError(f"tags[{position}]: {tag!r} is no tag; expected O, or B-, I-, E- or S- and a kind of span")
+        prefix, kind = parts
+        if prefix == OUTSIDE:
+            converted.append(OUTSIDE)
+        else:
+            continues = prefix in ("I", "E") and before in (("B", kind), ("I", kind))
+            converted.append(f"{'I' if continues else 'B'}-{kind}")
+        before = parts
+    return converted
+
+
+def spans(tags: Sequence[str]) -> list[Span]:
+    """Returns the spans that one sentence's BIO tags mark, in order, read as strict IOB2.
+
+    An I-x that continues no span of its kind belongs to none; `find_breaks` names such places.
+    """
+    found: list[Span] = []
+    start, kind = 0, ""  # of the span that is open; no kind if none is
+    for position, tag in enumerate([*tags, OUTSIDE]):
+        if kind and tag == f"I-{kind}":
+            continue
+        if kind:
+            found.append(Span(start, position, kind))
+        start, kind = position, tag[2:] if tag.startswith("B-") else ""
+    return found
+
+
+def _parts(tag: str) -> tuple[str, str] | None:
+    if tag == OUTSIDE:
+        return OUTSIDE, ""
+    prefix, _, kind = tag.partition("-")
+    return (prefix, kind) if prefix in _PREFIXES["BIOES"] and kind else None
+
+
+def _what_is_wrong(before: str | None, tag: str, after: str | None, scheme: Scheme) -> str | None:
+    parts = _parts(tag)
+    if parts is None or parts[0] not in (OUTSIDE, *_PREFIXES[scheme]):
+        prefixes = ", ".join(f"{prefix}-" for prefix in _PREFIXES[scheme])
+        return f"is no tag of {scheme}; expected O, or one of {prefixes} and a kind of span"
+    prefix, kind = parts
+    if prefix in ("I", "E") and before not in (f"B-{kind}", f"I-{kind}"):
+        return f"{_follows(before)}; expected B-{kind} or I-{kind} before it"
+    if scheme == "BIOES" and prefix in ("B", "I") and after not in (f"I-{kind}", f"E-{kind}"):
+        return f"{_is_followed(after)}; expected I-{kind} or E-{kind} after it"
+    return None
+
+
+def _follows(before: str | None) -> str:
+    return "is the first tag" if before is None else f"follows {before!r}"
+
+
+def _is_followed(after: str | None) -> str:
+    return "is the last tag" if after is None else f"is followed by {after!r}"
