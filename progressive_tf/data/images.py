@@ -20,6 +20,7 @@ MOST_PIXELS = 50_000_000
 TINY = 4
 HASH_SIDE, HASHED_FREQUENCIES = 32, 8
 THUMBNAIL_SHAPE = (16, 16, 3)
+SMALL_SIDE = 96
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,16 @@ def joined(images: Sequence[ReadImage]) -> Images:
         hashes=np.array([image.hash for image in images], np.uint64),
         thumbnails=np.array([image.thumbnail for image in images], np.uint8).reshape(-1, *THUMBNAIL_SHAPE),
     )
+
+
+def small_png(encoded: bytes) -> bytes:
+    """Returns an image as a PNG file of at most 96 pixels a side, its first picture where it has several."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        small = image.convert("RGB")
+    small.thumbnail((SMALL_SIDE, SMALL_SIDE))
+    stream = io.BytesIO()
+    small.save(stream, "PNG")
+    return stream.getvalue()
 
 
 def _odd(path: str, kind: str, width: int, height: int, orientation: int) -> str | None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from progressive_tf import files
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import RunRecord, read_run
-from progressive_tf.reporting.views import PER_CLASS, bounds_view, matrix_figures, stage_views
+from progressive_tf.reporting.views import PER_CLASS, bounds_view, class_curves_view, matrix_figures, stage_views
 
 PAGE = "report.html"
 KEY_PACKAGES = ("progressive-tf", "tensorflow", "tensorflow-text", "transformers", "numpy", "pandas", "scikit-learn")
@@ -72,6 +72,7 @@ def render(run: RunRecord) -> str:
         matrix_figures=matrix_figures(run.matrix) if run.matrix else {},
         measures=wording.MEASURES,
         bounds_figure=bounds_view(run),
+        class_curves=class_curves_view(run),
         position_words=wording.position_words,
         per_class_names=PER_CLASS,
         packages=_packages(run),

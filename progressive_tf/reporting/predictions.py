@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +36,7 @@ class Predictions:
         predicted: object [rows], the predicted labels.
         probabilities: float32 [rows, labels].
         texts: returns the texts of some rows, given by their indices, in that order.
+        images: returns their small images as PNG files, None for rows without one.
     """
 
     labels: tuple[str, ...]
@@ -45,6 +48,7 @@ class Predictions:
     predicted: np.ndarray
     probabilities: np.ndarray
     texts: Callable[[Sequence[int]], list[str]]
+    images: Callable[[Sequence[int]], list[bytes | None]]
 
     def codes(self, names: np.ndarray) -> np.ndarray:
         """Returns the place of each of some labels in `labels`, −1 for one that is not there: int32 [names]."""
@@ -61,13 +65,22 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class WrongText:
-    """A text that was classified wrongly, with the probability of the label it was given."""
+class WrongRow:
+    """A row that was classified wrongly, with the probability of the label it was given.
+
+    Attributes:
+        text: the text, or what a person calls an image.
+        label: the true class.
+        predicted: what it was taken for.
+        probability: of that.
+        image: a small copy as a `data:` address; None for other rows.
+    """
 
     text: str
     label: str
     predicted: str
     probability: float
+    image: str | None = None
 
 
 def read_predictions(path: Path) -> Predictions | None:
@@ -85,7 +98,7 @@ def read_predictions(path: Path) -> Predictions | None:
         missing = [name for name in COLUMNS if name not in names]
         if missing:
             raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(names)}")
-        table = file.read([name for name in COLUMNS if name != "text"])
+        table = file.read([name for name in COLUMNS if name != "text"])  # nor images
         columns = {name: _strings(table.column(name)) for name in STRINGS}
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
@@ -94,7 +107,8 @@ def read_predictions(path: Path) -> Predictions | None:
         labels=labels,
         row=table.column("row").to_numpy(),
         probabilities=_probabilities(path, table.column("probabilities"), len(labels)),
-        texts=lambda rows: _texts(path, file, rows),
+        texts=lambda rows: [str(text or "") for text in _values(path, file, "text", rows)],
+        images=lambda rows: _values(path, file, "image", rows) if "image" in names else [None] * len(rows),
         **columns,
     )
 
@@ -107,14 +121,17 @@ def count_confusions(predictions: Predictions, rows: Sequence[int] | np.ndarray)
     return np.bincount(truth[known] * size + predicted[known], minlength=size * size).reshape(size, size)
 
 
-def most_confident_errors(predictions: Predictions, rows: Sequence[int] | np.ndarray, count: int) -> list[WrongText]:
+def most_confident_errors(predictions: Predictions, rows: Sequence[int] | np.ndarray, count: int) -> list[WrongRow]:
     """Returns the wrongly predicted rows with the highest probability of what was predicted, highest first."""
     wrong = _wrong(predictions, rows)
     probability = predictions.probabilities[wrong].max(axis=1, initial=0.0)
     first = np.argsort(-probability, kind="stable")[:count]
     chosen = wrong[first].tolist()
-    found = zip(predictions.texts(chosen), chosen, probability[first].tolist(), strict=True)
-    return [WrongText(text, predictions.label[row], predictions.predicted[row], value) for text, row, value in found]
+    texts, images = predictions.texts(chosen), predictions.images(chosen)
+    return [
+        WrongRow(text, predictions.label[row], predictions.predicted[row], value, _address(image) if image else None)
+        for text, image, row, value in zip(texts, images, chosen, probability[first].tolist(), strict=True)
+    ]
 
 
 def most_confused_pairs(
@@ -147,19 +164,23 @@ def _probabilities(path: Path, column: pa.ChunkedArray, labels: int) -> np.ndarr
     return np.concatenate([np.zeros(0, np.float32), *values], dtype=np.float32, casting="same_kind").reshape(-1, labels)
 
 
-def _texts(path: Path, file: pq.ParquetFile, rows: Sequence[int]) -> list[str]:
-    """Returns texts by the number of their row in the file, holding those of one row group at a time."""
-    found: dict[int, str] = {}
+def _address(image: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _values(path: Path, file: pq.ParquetFile, name: str, rows: Sequence[int]) -> list[Any]:
+    """Returns values of a column by the number of their row in the file, holding one row group at a time."""
+    found: dict[int, Any] = {}
     start = 0
     for group in range(file.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows
         inside = [row for row in rows if start <= row < end]
         if inside:
             try:
-                column = file.read_row_group(group, ["text"]).column("text")
+                column = file.read_row_group(group, [name]).column(name)
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(path, error) from error
-            found.update({row: str(column[row - start].as_py() or "") for row in inside})
+            found.update({row: column[row - start].as_py() for row in inside})
         start = end
     return [found[row] for row in rows]
 

@@ -14,19 +14,20 @@ from progressive_tf.evaluation.predictions import Predictions as CheckedPredicti
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.calibration import reliability_diagram
+from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
 from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, accuracy_matrix, confusion_matrix
 from progressive_tf.reporting.predictions import (
     Predictions,
-    WrongText,
+    WrongRow,
     count_confusions,
     most_confident_errors,
     most_confused_pairs,
 )
 from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
 
-WRONG_TEXTS = 20
+WRONG_ROWS = 20
 CONFUSED_PAIRS = 10
 PER_CLASS = ("precision", "recall", "f1")
 
@@ -44,7 +45,7 @@ class StageView:
     reliability: Markup | None
     per_class: Mapping[str, Mapping[str, Measure]]
     confused_pairs: list[tuple[str, str, int]]
-    wrong: list[WrongText]
+    wrong: list[WrongRow]
     test_rows: int
     right_rows: int
 
@@ -76,6 +77,16 @@ def bounds_view(run: RunRecord) -> Markup | None:
     values = {"naive": bounds.naive.acc, "plan": bounds.plan.acc, "joint": bounds.joint.acc}
     known = {name: value for name, value in values.items() if value is not None}
     return bounds_figure("bounds", known) if len(known) == len(values) else None
+
+
+def class_curves_view(run: RunRecord) -> Markup | None:
+    """Returns F1 of each class after each measured stage, on the test rows of the last; None for one stage."""
+    measured = [stage for stage in run.stages if stage.metrics and stage.metrics.test]
+    if len(measured) < 2:
+        return None
+    rows = [per_class(stage.metrics.test.get(measured[-1].name, {})) for stage in measured if stage.metrics]
+    scores = {label: [row.get(label, {}).get("f1", Measure()).value for row in rows] for label in rows[-1]}
+    return class_curves("class-curves", [stage.name for stage in measured], scores) if scores else None
 
 
 def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
@@ -124,11 +135,11 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     name = f"stage-{stage.number}"
     confusion = reliability_figure = None
     pairs: list[tuple[str, str, int]] = []
-    wrong: list[WrongText] = []
+    wrong: list[WrongRow] = []
     if predictions is not None and len(rows):
         confusion = confusion_matrix(f"{name}-confusion", stage.name, predictions.labels, counts)
         reliability_figure = _reliability(run, stage, predictions, rows)
-        wrong = most_confident_errors(predictions, rows, WRONG_TEXTS)
+        wrong = most_confident_errors(predictions, rows, WRONG_ROWS)
         if len(predictions.labels) > MOST_NUMBERED_CLASSES:
             pairs = most_confused_pairs(predictions, rows, CONFUSED_PAIRS)
     return StageView(

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from progressive_tf.data.images import small_png
+from progressive_tf.data.source import Source
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
@@ -25,6 +27,9 @@ SCHEMA = pa.schema(
     + [(name, pa.string()) for name in ("text", "label", "predicted")]
     + [("probabilities", pa.list_(pa.float32()))]
 )
+IMAGE = pa.field("image", pa.binary())
+# Of the test rows of a slice, so many of those that are most confidently wrong keep a small image for the report.
+MOST_SHOWN = 24
 # Rows written at once, each with its text in memory.
 CHUNK_ROWS = 20_000
 
@@ -67,7 +72,9 @@ def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
     """Writes one row per (part, slice, example), whole or not at all; the texts of one chunk are held at a time."""
     known = next((predictions.known for predictions in scored.predictions.values()), None)
     facts = {"labels": data.labels, "known": len(data.labels) if known is None else known}
-    schema = SCHEMA.with_metadata({name: json.dumps(value) for name, value in facts.items()})
+    pictured = any(data.sources[source].kind == "images" for source, _ in scored.rows.values())
+    columns = SCHEMA.append(IMAGE) if pictured else SCHEMA
+    schema = columns.with_metadata({name: json.dumps(value) for name, value in facts.items()})
     repeated = [*KEYS, "label", "predicted"]
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=repeated) as writer:
         for key in scored.predictions:
@@ -162,7 +169,20 @@ def _chunk(schema: pa.Schema, key: tuple[str, str], places: slice, scored: Score
             pa.array(starts), pa.array(predictions.probabilities[places].astype(np.float32).ravel())
         ),
     }
+    if IMAGE.name in schema.names:
+        columns[IMAGE.name] = pa.array(_small_images(key, places, scored, table), IMAGE.type)
     return pa.table(columns, schema=schema)
+
+
+def _small_images(key: tuple[str, str], places: slice, scored: Scored, source: Source) -> list[bytes | None]:
+    """Returns small PNG files of the images that are most confidently wrong, of the test part; None for the others."""
+    predictions, (_, rows) = scored.predictions[key], scored.rows[key]
+    wrong = np.flatnonzero(~predictions.right) if key[0] == "test" else np.empty(0, np.int64)
+    worst = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")[:MOST_SHOWN]]
+    small: list[bytes | None] = [None] * len(rows)
+    for position, encoded in zip(worst.tolist(), source.inputs(rows[worst]), strict=True):
+        small[position] = small_png(encoded)
+    return small[places]
 
 
 def _read(path: Path, columns: list[str]) -> pa.Table:

@@ -143,7 +143,7 @@ def test_headings_follow_one_another(page: Page) -> None:
 
 def test_figures_say_in_words_what_they_show(page: Page) -> None:
     figures = [attributes for tag, attributes in page.elements if tag == "svg"]
-    assert len(figures) == page.count("figure") == page.count("figcaption") == 2 + 4 * 3
+    assert len(figures) == page.count("figure") == page.count("figcaption") == 3 + 4 * 3
     labels = [attributes["aria-label"] or "" for attributes in figures]
     assert all(attributes["role"] == "img" for attributes in figures)
     assert any("untrained: 0.498, 0.498, none" in label for label in labels)
@@ -201,7 +201,7 @@ def test_a_history_without_rows_or_epochs_is_no_obstacle(tmp_path: Path) -> None
     run = write_run(tmp_path / "run", decisions=("promote", "promote"))
     (run / "stages/01-pilot/history.csv").write_text("epoch,loss\n")
     (run / "stages/02-beta/history.csv").write_text("loss\n0.5\n")
-    assert Page(write_report(run).read_text(encoding="utf-8")).count("figure") == 2 + 4 * 2 - 1
+    assert Page(write_report(run).read_text(encoding="utf-8")).count("figure") == 3 + 4 * 2 - 1
 
 
 def test_a_broken_record_leaves_the_earlier_page(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
         LABELS,
         probabilities=probabilities,
         texts=lambda wanted: [f"text {row}" for row in wanted],
+        images=lambda wanted: [b"png" if row == 0 else None for row in wanted],
         **{name: np.array(column, dtype=object) for name, column in values.items()},
     )
 

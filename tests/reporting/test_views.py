@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from progressive_tf.errors import InputError
-from progressive_tf.reporting.records import Measure, RuleOutcome, read_run
-from progressive_tf.reporting.views import per_class, rule_interval, stage_views
+from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, StageMetrics, StageRecord, read_run
+from progressive_tf.reporting.views import class_curves_view, per_class, rule_interval, stage_views
 
 from .records_builder import SCRIPT, force, write_run
 
@@ -79,3 +79,17 @@ def test_numbers_that_are_no_probabilities_are_refused_by_file(tmp_path: Path) -
     pq.write_table(table.set_column(table.column_names.index("probabilities"), "probabilities", wrong), path)
     with pytest.raises(InputError, match=r"01-pilot/predictions\.parquet: probabilities\[0\]"):
         stage_views(read_run(run))
+
+
+def test_classes_are_followed_on_the_rows_of_the_last_stage() -> None:
+    def stage(number: int, name: str, scores: dict[str, float | None]) -> StageRecord:
+        measures = {f"f1/{label}": Measure(value=value) for label, value in scores.items()}
+        return StageRecord(number, name, metrics=StageMetrics(test={"second": measures, name: measures}))
+
+    def run_of(stages: tuple[StageRecord, ...]) -> RunRecord:
+        return RunRecord(Path("run"), {}, "", stages)
+
+    stages = (stage(1, "first", {"a": 0.5, "b": None}), stage(2, "second", {"a": 0.25, "b": 0.75}))
+    drawn = class_curves_view(run_of(stages))
+    assert "b: none, 0.750; a: 0.500, 0.250" in str(drawn)
+    assert class_curves_view(run_of(stages[:1])) is None

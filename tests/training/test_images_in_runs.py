@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pictures
 import pytest
 import tensorflow as tf
 from fitting import Killed
+from PIL import Image
 from releasing import PASSES, Place, read, stage_folder
 
 from progressive_tf.models.block_model import read_weights
@@ -21,8 +23,11 @@ from progressive_tf.models.request import Request
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.networks import OwnBuilder
 from progressive_tf.registry.store import Registry
+from progressive_tf.reporting.page import write_report
+from progressive_tf.reporting.views import WRONG_ROWS
 from progressive_tf.training.callbacks.epoch_record import EpochRecord
 from progressive_tf.training.display import Display
+from progressive_tf.training.predictions_file import MOST_SHOWN
 from progressive_tf.training.prefix.identity import prefix_sha256
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import predict_exported
@@ -202,3 +207,20 @@ def test_a_changed_builder_finds_no_outputs_of_the_old_one(tmp_path: Path) -> No
         sys.modules.pop("changing", None)
         names.append(prefix_sha256(build_own(request), 1, "float16"))
     assert names[0] != names[1]
+
+
+def test_the_report_shows_the_images_that_are_most_confidently_wrong(run: Path) -> None:
+    table = pd.read_parquet(stage_folder(run, "plain") / "predictions.parquet")
+    wrong = table.query("part == 'test' and label != predicted")
+    assert len(wrong), "every test image is right, so this test shows nothing"
+    kept = table["image"].notna()
+    assert set(table.index[kept]) <= set(wrong.index)
+    probability = np.stack(wrong["probabilities"].to_list()).max(axis=1)
+    most = wrong.index[np.argsort(-probability, kind="stable")[:MOST_SHOWN]]
+    assert set(table.index[kept]) == set(most)
+    for content in table["image"][kept]:
+        assert Image.open(io.BytesIO(content)).size == (16, 16)
+    write_report(run)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == min(len(wrong), WRONG_ROWS)
+    assert all(f"is {label}</li>" in page for label in wrong["label"].unique())
