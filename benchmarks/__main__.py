@@ -20,6 +20,8 @@ BENCHMARKS = {
     "quality": ["benchmarks.remembering", "quality"],
     "schedules-domains": ["benchmarks.remembering", "schedules-domains", "--seeds", "1", "2", "3", "4", "5"],
     "schedules-ramp": ["benchmarks.remembering", "schedules-ramp", "--seeds", "1", "2", "3", "4", "5"],
+    "images-cache": ["benchmarks.images", "cache"],
+    "images-transfer": ["benchmarks.images", "transfer"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 
