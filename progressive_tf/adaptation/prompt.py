@@ -11,6 +11,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.projection import AddedBlock
+from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.plan.methods import PromptAdaptation
 from progressive_tf.seeds import derive_seed
 
@@ -53,8 +54,13 @@ def prompt(network: BlockModel, settings: PromptAdaptation, seed: int) -> MovedW
     The vectors start as the embeddings of words drawn from the vocabulary (section 3.2 of the paper).
 
     Raises:
-        InputError: a prompt as long as the longest text, or one of another length that an earlier stage has added.
+        InputError: a network that reads no texts, a prompt as long as the longest text, or one of another length that
+            an earlier stage has added.
     """
+    if not isinstance(network.preprocess, TextPreprocessing):
+        raise InputError(
+            "adaptation.method: prompt puts vectors in front of the words of a text; choose another method"
+        )
     longest = network.preprocess.max_length
     if settings.length >= longest:
         raise InputError(

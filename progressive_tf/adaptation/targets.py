@@ -18,8 +18,15 @@ def blocks_from(network: BlockModel, from_block: int, wanted: str) -> list[Block
     blocks = network.own_blocks[from_block:]
     if not any(block.roles for block in blocks):
         last = max((index for index, block in enumerate(network.own_blocks) if block.roles), default=None)
-        todo = "choose another method" if last is None else f"{last} is the last block with one"
-        raise InputError(f"adaptation.from_block: {from_block} leaves no block with a place for {wanted}; {todo}")
+        if last is None:
+            raise InputError(
+                f"adaptation.method: {wanted} is put to dense layers, and the blocks of this network have none, as "
+                f"those of convolutions do not; choose another method"
+            )
+        raise InputError(
+            f"adaptation.from_block: {from_block} leaves no block with a place for {wanted}; {last} is the last block "
+            f"with one"
+        )
     return blocks
 
 

@@ -38,11 +38,17 @@ def build_own(request: Request) -> BlockModel:
     if not isinstance(network, BlockModel):
         raise InputError(f"{place}: it gave a {type(network).__name__}; expected a BlockModel")
     # Outputs of frozen blocks are kept under a name that changes with the code that computes them.
-    code = sys.modules[function.__module__].__file__ if hasattr(function, "__module__") else None
     network.settings = json.dumps(
-        {"own": network.settings, "code": sha256_file(Path(code)) if code else None, "settings": request.model.settings}
+        {"own": network.settings, "code": _code_sha256(function), "settings": request.model.settings}
     )
     return network
+
+
+def _code_sha256(function: Any) -> str | None:
+    """Returns the hash of the file that a function stands in; None for one that came from no file."""
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    path = Path(getattr(module, "__file__", None) or "")
+    return sha256_file(path) if path.is_file() else None
 
 
 def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:

@@ -16,7 +16,16 @@ from progressive_tf.errors import InputError
 
 NAMES = [
     *("minilm-l6", "movie-reviews", "tweets", "amazon-reviews", "nyt-editorials", "newsgroups-20", "reuters-8"),
-    *("reuters-52", "mnist-5k", "digits", "banking77", "wnut17", "sample-reviews", "sample-vocabulary"),
+    *(
+        "reuters-52",
+        "mnist-5k",
+        "digits",
+        "banking77",
+        "wnut17",
+        "sample-reviews",
+        "sample-shapes",
+        "sample-vocabulary",
+    ),
 ]
 
 
