@@ -1,0 +1,15 @@
+"""The guide for a builder of one's own shows the file that is tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_guide_has_the_example_as_it_is() -> None:
+    example = (DOCS / "examples" / "small_convnet.py").read_text(encoding="utf-8")
+    guide = (DOCS / "guides" / "your-own-builder.md").read_text(encoding="utf-8")
+    assert f"```python\n{example}```" in guide
+    code = [line for line in example.splitlines() if line.strip()]
+    assert len(code) <= 45
