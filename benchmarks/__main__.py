@@ -22,6 +22,7 @@ BENCHMARKS = {
     "schedules-ramp": ["benchmarks.remembering", "schedules-ramp", "--seeds", "1", "2", "3", "4", "5"],
     "images-cache": ["benchmarks.images", "cache"],
     "images-transfer": ["benchmarks.images", "transfer"],
+    "schedules-digits": ["benchmarks.remembering", "schedules-digits", "--seeds", "1", "2", "3", "4", "5"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 
