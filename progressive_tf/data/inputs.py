@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 
 from progressive_tf.data.ragged import padded, ranges
+
+MOST_BYTES = 4_000_000_000
+NOT_KEPT = -1
 
 
 class Encoder(Protocol):
@@ -33,19 +37,21 @@ class Encoder(Protocol):
 
 
 class InputStore:
-    """The encoded rows of a source, and twelve bytes more for each.
+    """The encoded rows of a source, and twelve bytes more for each; what there is no room for is encoded when needed.
 
     Args:
         rows: how many rows the source has.
         read: row indices → raw inputs.
         encoder: encodes them.
+        room: bytes that encoded rows may take in memory, about.
     """
 
-    def __init__(self, rows: int, read: Callable[[np.ndarray], Any], encoder: Encoder) -> None:
+    def __init__(self, rows: int, read: Callable[[np.ndarray], Any], encoder: Encoder, room: int = MOST_BYTES) -> None:
         self._read = read
         self._encoder = encoder
+        self._room = room
         self._lengths = np.zeros(rows, np.int32)
-        self._starts = np.zeros(rows, np.int64)
+        self._starts = np.full(rows, NOT_KEPT, np.int64)
         self._values = np.empty((0, *encoder.position_shape), encoder.kept_type)
 
     def add(self, indices: np.ndarray, advance: Callable[[int], None] = lambda rows: None) -> None:
@@ -58,10 +64,11 @@ class InputStore:
             rows = missing[begin : begin + at_once]
             encoded = self._encoder.encode(self._read(rows))
             lengths = np.array([len(positions) for positions in encoded])
-            self._starts[rows] = used + np.cumsum(lengths) - lengths
             self._lengths[rows] = lengths
-            used += int(lengths.sum())
-            parts.append(np.concatenate(encoded).astype(self._values.dtype))
+            if used * self._values.itemsize * math.prod(self.position_shape) < self._room:
+                self._starts[rows] = used + np.cumsum(lengths) - lengths
+                used += int(lengths.sum())
+                parts.append(np.concatenate(encoded).astype(self._values.dtype))
             advance(len(rows))
         self._values = np.concatenate(parts)
 
@@ -91,12 +98,19 @@ class InputStore:
 
     def row(self, index: int) -> np.ndarray:
         """Returns one row's positions as the network takes them, [length, *position_shape]."""
-        start = self._starts[index]
-        return self._values[start : start + self._lengths[index]].astype(self.input_type)
+        return self.flat(np.array([index])).astype(self.input_type)
 
     def flat(self, indices: np.ndarray) -> np.ndarray:
         """Returns the positions of several rows, one after the other."""
-        return self._values[ranges(self._starts[indices], self._lengths[indices])]
+        starts, lengths = self._starts[indices], self._lengths[indices]
+        kept = starts != NOT_KEPT
+        if kept.all():
+            return self._values[ranges(starts, lengths)]
+        flat = np.empty((int(lengths.sum()), *self.position_shape), self._values.dtype)
+        of_kept = np.repeat(kept, lengths)
+        flat[of_kept] = self._values[ranges(starts[kept], lengths[kept])]
+        flat[~of_kept] = np.concatenate(self._encoder.encode(self._read(indices[~kept])))
+        return flat
 
 
 def input_state(inputs: InputStore, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:

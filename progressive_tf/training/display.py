@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+SHOWN_AFTER_SECONDS = 2.0
 
 
 class FitDisplay:
@@ -76,6 +88,26 @@ class Display:
         with Progress(*columns, console=self.console, transient=True) as progress:
             task = progress.add_task(description, total=total)
             yield lambda done: progress.advance(task, done)
+
+    @contextlib.contextmanager
+    def counting(self, description: str) -> Iterator[Callable[[int], None]]:
+        """Shows work of unknown length that takes longer than two seconds; yields what is told how much is done."""
+        due = time.monotonic() + SHOWN_AFTER_SECONDS
+        columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            task = progress.add_task(description, total=None, visible=False)
+            said = self.console.is_terminal
+
+            def tell(done: int) -> None:
+                nonlocal said
+                if time.monotonic() < due:
+                    return
+                progress.update(task, completed=done, visible=True)
+                if not said:
+                    self.line(f"{description}: {done:,} so far")
+                said = True
+
+            yield tell
 
     @contextlib.contextmanager
     def fit(self, stage: str, epochs: int, batches: int, epochs_done: int) -> Iterator[FitDisplay]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from progressive_tf.plan.networks import Bert, Mlp, ResNet50
 from progressive_tf.plan.schema import Plan
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
+from progressive_tf.training.display import Display
 from progressive_tf.training.wrong_labels import WrongLabels, choose_wrong_labels, with_wrong_labels
 
 
@@ -133,8 +135,13 @@ class PlanData:
         return np.unique(np.concatenate(keys))
 
 
-def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
+def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = None) -> PlanData:
     """Reads every source of a plan and fixes all parts, before any stage runs.
+
+    Args:
+        loaded: the plan.
+        cache: the folder of all caches.
+        display: shows reading that takes long; None shows nothing.
 
     Raises:
         InputError: anything wrong with the data or with what the plan asks of it.
@@ -146,12 +153,18 @@ def read_plan_data(loaded: LoadedPlan, cache: Path) -> PlanData:
         places.setdefault(name, f"stages[{index}].data.source")
     for set_name, name in data.validation_sets.items():
         places.setdefault(name, f"data.validation_sets.{set_name}")
-    sources = {
-        name: read_source(
-            name, data, base=loaded.folder, cache=cache, place=place, as_images=plan.task == ResNet50.task
-        )
-        for name, place in places.items()
-    }
+    sources = {}
+    for name, place in places.items():
+        with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
+            sources[name] = read_source(
+                name,
+                data,
+                base=loaded.folder,
+                cache=cache,
+                place=place,
+                progress=progress,
+                as_images=plan.task == ResNet50.task,
+            )
     _check_inputs(plan, sources, places)
     parts = {name: fixed_parts(sources[name], data.split) for name in dict.fromkeys([data.source, *stage_sources])}
     stages = _stage_rows(plan, stage_sources, sources, parts)

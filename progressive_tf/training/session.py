@@ -171,7 +171,7 @@ def open_session(
         ProgressiveError: the run began from other weights or other data than those found now.
     """
     plan = loaded.plan
-    data = data or read_plan_data(loaded, CACHE_FOLDER)
+    data = data or read_plan_data(loaded, CACHE_FOLDER, display)
     _check_rule_labels(plan, data)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)

@@ -88,3 +88,20 @@ def test_a_state_is_padded_and_masked() -> None:
         assert state["inputs"][position].tolist() == [*ids, *[0] * (16 - len(ids))]
     assert state["inputs"].dtype == np.int32
     assert state["mask"].dtype == np.float32
+
+
+@given(st.lists(st.integers(0, len(TEXTS) - 1), min_size=1, max_size=20))
+def test_rows_that_there_is_no_room_for_are_encoded_when_they_are_needed(rows: list[int]) -> None:
+    encoder = Counting()
+    small = InputStore(len(TEXTS), lambda wanted: [TEXTS[row] for row in wanted], encoder, room=100)
+    whole = store()
+    everything = np.arange(len(TEXTS))
+    small.add(everything)
+    whole.add(everything)
+    before = len(encoder.seen)
+    np.testing.assert_array_equal(small.flat(np.array(rows)), whole.flat(np.array(rows)))
+    np.testing.assert_array_equal(small.lengths(everything), whole.lengths(everything))
+    for row in rows:
+        np.testing.assert_array_equal(small.row(row), whole.row(row))
+    # The first batch of rows was kept: there was room when it came.
+    assert (len(encoder.seen) > before) == any(row >= encoder.rows_at_once for row in rows)

@@ -1,0 +1,23 @@
+"""What is shown of work whose length nobody knows."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from progressive_tf.training import display
+from progressive_tf.training.display import Display
+
+
+@pytest.mark.parametrize(("after", "said"), [(-1.0, "reading photos: 256 so far\n"), (60.0, "")])
+def test_long_reading_is_said_once_where_there_is_no_terminal(
+    after: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "SHOWN_AFTER_SECONDS", after)
+    stream = io.StringIO()
+    with Display(Console(file=stream)).counting("reading photos") as tell:
+        tell(256)
+        tell(512)
+    assert stream.getvalue() == said
