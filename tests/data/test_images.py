@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import zlib
@@ -127,19 +128,28 @@ def test_a_folder_gives_its_classes_and_its_findings(tmp_path: Path) -> None:
     (folder / "dot" / "notes.txt").write_text("mine")
     (folder / "loose.png").write_bytes(WHOLE["PNG"])
     (folder / ".hidden.png").write_bytes(b"")
+    os.mkfifo(folder / "dot" / "pipe.png")
+    (folder / "dot" / "lost.png").symlink_to(tmp_path / "nowhere")
+    with open(os.fsencode(folder / "dot") + b"/\xff.png", "wb") as stream:
+        stream.write(WHOLE["PNG"])
     source = read("shapes", tmp_path)
     assert source.labels == pictures.CLASSES
     assert source.kind == "images"
     assert len(source) == 37
     unreadable = {remark.path for remark in source.remarks if remark.kind == "unreadable_images"}
-    assert unreadable == {f"bar/{name}" for name in UNREADABLE} | {"dot/notes.txt", "loose.png"}
+    assert unreadable == {f"bar/{name}" for name in UNREADABLE} | {
+        "dot/notes.txt",
+        "dot/lost.png",
+        "dot/?.png",
+        "loose.png",
+    }
     assert [remark.path for remark in source.remarks if remark.kind == "odd_images"] == ["dot/turned.jpg"]
     report = examined(source)
     kinds = {finding.kind: finding for finding in report.findings}
     assert kinds["unreadable_images"].count == len(unreadable)
     assert kinds["odd_images"].count == 1
     assert any("bar/empty.png: the file is empty" in example for example in kinds["unreadable_images"].examples)
-    with pytest.raises(InputError, match=r"quality.unreadable_images: shapes has 10 files .*correct the files"):
+    with pytest.raises(InputError, match=r"quality.unreadable_images: shapes has 12 files .*correct the files"):
         examined(source, unreadable_images="fail")
 
 

@@ -49,7 +49,10 @@ def list_folder(path: Path, text: str, label: str, problems: Problems) -> Iterat
     remarks: list[Remark] = []
     for row, file in enumerate(_files_below(path), start=1):
         name = file.relative_to(path).as_posix()
-        if file.suffix.lower() not in SUFFIXES:
+        if not _is_utf8(name):
+            shown = name.encode("utf-8", "replace").decode()
+            remarks.append(Remark("unreadable_images", row, shown, "its name is not UTF-8"))
+        elif file.suffix.lower() not in SUFFIXES:
             remarks.append(Remark("unreadable_images", row, name, "not called like an image"))
         elif "/" not in name:
             remarks.append(Remark("unreadable_images", row, name, "stands in no folder, so it has no class"))
@@ -136,6 +139,13 @@ def _read(folder: Path, file: _Listed) -> ReadImage | str:
         return f"cannot be read: {error}"
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
@@ -160,5 +170,5 @@ def _files_below(folder: Path) -> Iterator[Path]:
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
             yield from _files_below(Path(entry.path))
-        elif not entry.is_dir():
+        elif entry.is_file() or (entry.is_symlink() and not entry.is_dir()):  # a pipe would be waited for
             yield Path(entry.path)
