@@ -70,7 +70,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "text": "The column of the text.",
         "image": "The column of images' paths, which start from the table's folder.",
         "label": "The column of the label.",
-        "features": "The columns of a table that the network reads; null: all but `label`, `task` and `split.group`.",
+        "features": "See `data.features`; null: every column of a table but `label`, `task` and `split.group`.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
         "split": "See `data.split`.",

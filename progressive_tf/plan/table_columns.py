@@ -26,7 +26,8 @@ class TableColumns(Strict):
     `numbers` are brought to mean 0 and variance 1, and each has an indicator of missing values beside it.
     `categories` are one-hot over the values of the first stage's training rows, with one place for missing and one
     for any other value. `hashed` (column → buckets) are one-hot over so many buckets that values are hashed into, with
-    one place more for missing: for columns with very many values.
+    one place more for missing: for columns with very many values. Where a plan names no columns, `numbers` are those in
+    which nothing but numbers stands, `categories` all others, both in alphabetical order.
     """
 
     numbers: Columns = ()
