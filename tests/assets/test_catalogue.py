@@ -23,9 +23,9 @@ NAMES = [
         "banking77",
         "wnut17",
         "sample-reviews",
-        "sample-shapes",
         "sample-table",
         "sample-vocabulary",
+        "sample-shapes",
     ),
 ]
 
