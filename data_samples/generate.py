@@ -1,8 +1,8 @@
-"""Writes the sample files of this folder: made-up reviews in each format the readers take, a vocabulary, and shapes.
+"""Writes the sample files of this folder: made-up reviews in each format, a vocabulary, shapes, and a table of flowers.
 
     python data_samples/generate.py [FOLDER]
 
-The same rows come out on every machine. The README says how a sentence is made.
+The same rows come out on every machine. The README says how a sentence and a flower are made.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import struct
 import sys
 import unicodedata
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,19 @@ ENDINGS = (".", ".", ".", "!", "...")
 
 PLAIN_NOUNS = ("ticket", "cover", "poster", "shelf", "seat")
 PLAIN_FACTS = ("came from a small town", "was printed in green", "stood next to the door", "cost less than lunch")
+
+FLOWERS = 400
+FLOWER_NOISE = 0.04
+EMPTY = 0.06
+FLOWER_SHAPES = {  # mean and deviation of height in cm, petal length in mm, number of leaves; on a wall all is smaller
+    "bell": ((34, 9), (21, 5), (7, 2)),
+    "star": ((27, 8), (26, 6), (10, 3)),
+    "crown": ((42, 10), (29, 6), (8, 2)),
+}
+FLOWER_COLOURS = {"bell": (5, 4, 1, 0), "star": (2, 1, 5, 2), "crown": (1, 4, 3, 2)}
+FLOWER_PLACES = {"bell": (5, 3, 2), "star": (2, 2, 6), "crown": (4, 5, 1)}
+COLOURS, PLACES = ("white", "blue", "yellow", "red"), ("meadow", "bank", "wall")
+ON_A_WALL = 0.7
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -171,16 +184,39 @@ def vocabulary(rows: Sequence[Review]) -> list[str]:
     ]
 
 
+def flowers() -> list[dict[str, str]]:
+    """Returns the rows of the table: three kinds of flower about equally often, some cells empty, some labels wrong."""
+    draw = random.Random(SEED)
+    rows = []
+    for number in range(FLOWERS):
+        kind = tuple(FLOWER_SHAPES)[number % 3]
+        place = draw.choices(PLACES, FLOWER_PLACES[kind])[0]
+        size = ON_A_WALL if place == "wall" else 1.0
+        height, petal, leaves = (max(1.0, draw.gauss(*shape) * size) for shape in FLOWER_SHAPES[kind])
+        cells = {
+            "height_cm": f"{height:.1f}",
+            "petal_mm": f"{petal:.1f}",
+            "leaves": f"{leaves:.0f}",
+            "colour": draw.choices(COLOURS, FLOWER_COLOURS[kind])[0],
+            "place": place,
+        }
+        cells = {name: "" if draw.random() < EMPTY else cell for name, cell in cells.items()}
+        wrong = draw.random() < FLOWER_NOISE
+        rows.append(
+            cells | {"label": draw.choice([other for other in FLOWER_SHAPES if other != kind]) if wrong else kind}
+        )
+    draw.shuffle(rows)
+    return rows
+
+
 def write(folder: Path) -> None:
     """Writes every sample file into `folder`."""
     rows = reviews()
     folder.mkdir(parents=True, exist_ok=True)
     records = [{column: getattr(row, column) for column in COLUMNS} for row in rows]
-    for name, delimiter in (("reviews.csv", ","), ("reviews.tsv", "\t")):
-        with (folder / name).open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, delimiter=delimiter, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(records)
+    _write_table(folder / "reviews.csv", records, ",")
+    _write_table(folder / "reviews.tsv", records, "\t")
+    _write_table(folder / "flowers.csv", flowers(), ",")
     _write_lines(folder / "reviews.jsonl", (json.dumps(record, ensure_ascii=False) for record in records))
     _write_parquet(folder / "reviews.parquet", records)
     _write_lines(folder / "vocab.txt", iter(vocabulary(rows)))
@@ -230,6 +266,13 @@ def _png(lines: bytes) -> bytes:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _write_table(path: Path, records: Sequence[Mapping[str, str | int]], delimiter: str) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(records[0]), delimiter=delimiter, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
 
 
 def _write_lines(path: Path, lines: Iterator[str]) -> None:

@@ -70,12 +70,18 @@ MEANINGS: dict[str, dict[str, str]] = {
         "text": "The column of the text.",
         "image": "The column of images' paths, which start from the table's folder.",
         "label": "The column of the label.",
+        "features": "See `data.features`; null: every column of a table but `label`, `task` and `split.group`.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
         "split": "See `data.split`.",
         "quality": "See `data.quality`.",
         "slices": "Further gate slices of `source`: name → pandas query over its columns.",
         "validation_sets": "Further gate slices from other sources, all rows of each: name → source.",
+    },
+    "TableColumns": {
+        "numbers": "Columns of numbers; empty cells are missing values.",
+        "categories": "Columns of a limited number of different values.",
+        "hashed": "Columns of very many values, with the number of buckets of each.",
     },
     "Split": {
         "validation": "A count is taken from the source once; a share is cut from each stage's own rows.",
@@ -125,6 +131,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "precision": "What blocks compute in while they train; all else is float32. The same in every stage.",
         "image_size": "Height and width that images are brought to, in pixels; stages may differ.",
         "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
+        "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
     },
     "Retention": {

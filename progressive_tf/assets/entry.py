@@ -133,7 +133,7 @@ class Reading(Entry):
         rows: examples in each part (sentences for token classification), before any row is left out.
         encoding: text encoding of the files.
         columns: names of the columns in file order, for files without a line that names them.
-        text: column of the text, or of the tokens.
+        text: column of the text, or of the tokens; absent for a table.
         label: column of the class, or of the tags; absent where the class follows from `rating`.
         rating: column of a number whose sign is the class.
         neutral: rows with |rating| ≤ neutral belong to no class and are left out.
@@ -196,7 +196,9 @@ class Asset(Entry):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     kind: Literal["dataset", "weights", "vocabulary"]
     title: str
-    task: Literal["text-classification", "token-classification", "image-classification", "text-encoding"]
+    task: Literal[
+        "text-classification", "token-classification", "image-classification", "tabular-classification", "text-encoding"
+    ]
     format: Format
     licence: str
     citation: str

@@ -58,7 +58,7 @@ class InputFile:
     format: str
     part: int = -1
     binary: bool = False
-    sha256: Callable[[Path, str, str], str] | None = None
+    sha256: Callable[[Path, str | None, str], str] | None = None
 
 
 @dataclass
@@ -77,12 +77,12 @@ class _Rows:
     kind: ColumnKind = "text"
 
 
-def content_hash(files: tuple[InputFile, ...], text: str, label: str) -> str:
+def content_hash(files: tuple[InputFile, ...], text: str | None, label: str) -> str:
     """Returns the hex SHA-256 of one file's content, or of several files' hashes.
 
     Args:
         files: the source's files.
-        text: name of the column with the inputs.
+        text: name of the column with the inputs, or None where rows are made of columns.
         label: name of the label column.
 
     Raises:
@@ -112,7 +112,7 @@ def _file_hash(file: InputFile) -> str:
 def normalise(
     files: tuple[InputFile, ...],
     content: str,
-    text: str,
+    text: str | None,
     label: str,
     cache: Path,
     progress: Callable[[int], None] | None = None,
@@ -122,7 +122,7 @@ def normalise(
     Args:
         files: the source's files, whose rows follow one another.
         content: what `content_hash` gave for them.
-        text: name of the text column.
+        text: name of the text column, or None where rows are made of columns.
         label: name of the label column.
         cache: the folder of all caches; this one is `cache/sources/<hash>/` and may be deleted at any time.
         progress: called now and then with the number of rows read so far.
@@ -166,7 +166,7 @@ def _folder_that_appears_whole(target: Path) -> Iterator[Path]:
 
 
 def _write(
-    files: tuple[InputFile, ...], text: str, label: str, folder: Path, progress: Callable[[int], None] | None
+    files: tuple[InputFile, ...], text: str | None, label: str, folder: Path, progress: Callable[[int], None] | None
 ) -> None:
     kept = _Rows()
     with contextlib.ExitStack() as stack:
@@ -205,14 +205,14 @@ def _why_empty(file: InputFile, kept: _Rows) -> str:
     return f"{file.name}: the file has no rows below its header; expected rows with labels"
 
 
-def check_cells(batch: Batch, text: str, label: str, problems: Problems) -> Batch:
+def check_cells(batch: Batch, text: str | None, label: str, problems: Problems) -> Batch:
     """Notes every text and label that is not text in UTF-8, and every empty label.
 
     Whole numbers are taken as labels, as they are in a text file.
 
     Args:
         batch: rows as a reader gave them.
-        text: name of the text column.
+        text: name of the text column, or None where rows are made of columns.
         label: name of the label column.
         problems: where such rows go.
 
@@ -220,7 +220,7 @@ def check_cells(batch: Batch, text: str, label: str, problems: Problems) -> Batc
         The batch with labels as text.
     """
     for position, value in enumerate(batch.inputs if isinstance(batch.inputs, list) else []):
-        _check_text(value, text, batch.rows[position], batch.lines[position], problems)
+        _check_text(value, str(text), batch.rows[position], batch.lines[position], problems)
     labels = [str(value) if type(value) is int else value for value in batch.labels]
     for position, value in enumerate(labels):
         row, line = batch.rows[position], batch.lines[position]
@@ -248,7 +248,7 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
         kept.keys.extend(batch.images.keys)
         kept.hashes.append(batch.images.hashes)
         kept.thumbnails.append(batch.images.thumbnails)
-    else:
+    elif len(batch.inputs):
         kept.keys.extend(map(fold_number if isinstance(batch.inputs, list) else _vector_number, batch.inputs))
     kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
     kept.numbers.extend(before + row for row in batch.rows)
@@ -262,7 +262,10 @@ def _vector_number(vector: np.ndarray) -> int:
 
 
 def _table(batch: Batch) -> Any:
-    if isinstance(batch.inputs, list):
+    fields: dict[str, Any] = {}
+    if not len(batch.inputs):
+        pass  # its columns are all there is
+    elif isinstance(batch.inputs, list):
         fields = {TEXT_FIELD: pyarrow.array(batch.inputs, pyarrow.large_string())}
     else:
         flat = pyarrow.array(batch.inputs.ravel())
@@ -278,7 +281,7 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
     ranks = np.empty(len(order), np.int32)
     for rank, label in enumerate(order):
         ranks[kept.labels[label]] = rank
-    keys = np.frombuffer(kept.keys, np.uint64)
+    keys = np.frombuffer(kept.keys, np.uint64)  # of rows made of columns there are none: a plan says which columns
     with (folder / ARRAYS_FILE).open("wb") as stream:
         np.savez(
             stream,

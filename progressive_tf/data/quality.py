@@ -155,7 +155,7 @@ _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndar
     ("duplicates", _repeated),
 )
 _FILES_SAY = {"unreadable_images": "that cannot be read as an image with a class", "odd_images": "with something odd"}
-_INPUTS = {"texts": "text", "vectors": "numbers", "images": "image"}
+_INPUTS = {"texts": "text", "vectors": "numbers", "images": "image", "columns": "row of values"}
 _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",

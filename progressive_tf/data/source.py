@@ -1,4 +1,4 @@
-"""A source of labelled texts, vectors or images, whatever file or asset it comes from."""
+"""A source of labelled texts, vectors, images or rows of a table, whatever file or asset it comes from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from progressive_tf.data.cells import cell_text
 from progressive_tf.data.images import Remark
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.problems import Problems, shorten
@@ -18,28 +19,32 @@ from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, InputKind, 
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
+from progressive_tf.plan.table_columns import MISSING, TableColumns
 
 NUMBERS_SHOWN = 8  # of a vector, where a person reads it
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled texts, vectors or images, which stay on disk until asked for; rows are addressed by index, from 0.
+    """Labelled texts, vectors, images or rows of a table, which stay on disk until asked for.
+
+    Rows are addressed by index, from 0.
 
     Attributes:
         name: the asset's name, or the file's without its folder.
         sha256: of the content.
         labels: the classes, sorted, or in the plan's order.
         label_codes: int32 [rows], positions in `labels`.
-        keys: uint64 [rows], equal for equal vectors, for texts that differ in case, spaces and punctuation only, and
-            for images that look the same.
+        keys: uint64 [rows], equal for equal vectors, for texts that differ in case, spaces and punctuation only, for
+            images that look the same, and for rows of a table whose features are equal.
         rows: int64 [rows], the number a person would give the row in its file, from 1; where a source has several
             files, they are counted on.
         published: int8 [rows], 0 train, 1 validation, 2 test, where the split is published; else None.
-        text_name: name of the column with the texts, or with the images' paths.
+        text_name: name of the column with the texts, or with the images' paths; None for a table.
         label_name: name of the label column.
         store: what the rows hold, and further columns, on disk.
         remarks: on its files.
+        features: the columns that are read from a table; see `read_tables`.
     """
 
     name: str
@@ -49,10 +54,11 @@ class Source:
     keys: np.ndarray
     rows: np.ndarray
     published: np.ndarray | None
-    text_name: str
+    text_name: str | None
     label_name: str
     store: Store = field(repr=False)
     remarks: tuple[Remark, ...] = ()
+    features: TableColumns | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,8 +66,8 @@ class Source:
     @property
     def column_names(self) -> list[str]:
         """Names of all columns, text and label included."""
-        named = [self.text_name] if self.kind != "vectors" else []
-        return sorted({*named, self.label_name, *self.store.names})
+        named = [self.text_name] if self.kind in ("texts", "images") else []
+        return sorted({*filter(None, named), self.label_name, *self.store.names})
 
     @property
     def kind(self) -> InputKind:
@@ -70,17 +76,29 @@ class Source:
 
     @property
     def width(self) -> int | None:
-        """Numbers in a vector; None for texts and images."""
+        """Numbers in a vector; None for all else."""
         return self.store.width
 
-    def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | np.ndarray:
-        """Returns what the rows at `indices` hold, in that order: texts, files of images, float32 [rows, width]."""
+    def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | list[list[str]] | np.ndarray:
+        """Returns what the rows at `indices` hold, in that order.
+
+        Texts, files of images, float32 [rows, width], or the cells of a table's features, as text.
+        """
+        if self.kind == "columns":
+            return self.cells(indices)
         if self.kind == "images":
             return self.store.images(indices)
         return self.store.texts(indices) if self.kind == "texts" else self.store.vectors(indices)
 
     def descriptions(self, indices: Iterable[int]) -> list[str]:
-        """Returns what a person can read of each row: the text, the image's path, or the vector's first numbers."""
+        """Returns what a person can read of each row.
+
+        The text, the image's path, the vector's first numbers, or a table's features with their names.
+        """
+        if self.kind == "columns":
+            names = self.features.names if self.features is not None else ()
+            rows = ([f"{name}={cell}" for name, cell in zip(names, row, strict=True)] for row in self.cells(indices))
+            return list(map(", ".join, rows))
         if self.kind != "vectors":
             return self.store.texts(indices)
         vectors = self.store.vectors(indices)
@@ -90,6 +108,11 @@ class Source:
     def texts(self, indices: Iterable[int]) -> list[str]:
         """Returns the texts of the rows at `indices`, in that order."""
         return self.store.texts(indices)
+
+    def cells(self, indices: Iterable[int]) -> list[list[str]]:
+        """Returns the cells of a table's features in the rows at `indices`, in that order, as text."""
+        names = self.features.names if self.features is not None else ()
+        return [[cell_text(value) or MISSING for value in row] for row in self.store.cells(names, indices)]
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Returns columns of all rows, read from disk now.
@@ -131,6 +154,7 @@ def read_source(
     place: str = "data.source",
     progress: Callable[[int], None] | None = None,
     as_images: bool = False,
+    as_table: bool = False,
 ) -> Source:
     """Returns the source called `name_or_path`; what was read once is kept under `cache` and mapped into memory.
 
@@ -142,12 +166,13 @@ def read_source(
         place: where the source is named in the plan; messages about the name begin with it.
         progress: called now and then with the number of rows read so far; not at all if the cache has them.
         as_images: whether rows are images.
+        as_table: whether rows are made of columns, if they are not vectors; `read_tables` then says of which.
 
     Raises:
         InputError: there is no such source, or its content is wrong; rows are named.
     """
     resolved = resolve(name_or_path, base, place, as_images)
-    column = data.image if as_images else data.text
+    column = None if as_table else data.image if as_images else data.text
     content = content_hash(resolved.files, column, data.label)
     folder = normalise(resolved.files, content, column, data.label, cache, progress)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,9 @@ import pyarrow
 import pyarrow.compute
 
 from progressive_tf.data.readers.batch import ColumnKind
+from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 
-InputKind = Literal["texts", "vectors", "images"]
+InputKind = Literal["texts", "vectors", "images", "columns"]
 ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
@@ -30,7 +31,9 @@ _MANY = 512  # rows in one call from which on pages are given back; giving back 
 
 @dataclass(frozen=True)
 class Store:
-    """The texts, vectors or images, and further columns, of a source, read from a folder that `normalise` wrote.
+    """The texts, vectors or images, if there are any, and further columns, of a source.
+
+    They are read from a folder that `normalise` wrote.
 
     Attributes:
         folder: where the files are.
@@ -68,11 +71,12 @@ class Store:
     def inputs(self) -> InputKind:
         """What its rows are."""
         fields = self._batches[0].schema.names
-        return "images" if IMAGE_FIELD in fields else "vectors" if VECTOR_FIELD in fields else "texts"
+        kinds: dict[str, InputKind] = {IMAGE_FIELD: "images", VECTOR_FIELD: "vectors", TEXT_FIELD: "texts"}
+        return next((kind for field, kind in kinds.items() if field in fields), "columns")
 
     @property
     def width(self) -> int | None:
-        """Numbers in a vector; None for texts and images."""
+        """Numbers in a vector; None for all else."""
         return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if self.inputs == "vectors" else None
 
     def texts(self, indices: Iterable[int]) -> list[str]:
@@ -114,6 +118,13 @@ class Store:
             parts.append(self._batches[batch].column(field).take(pyarrow.array(positions)))
         return order, parts
 
+    def cells(self, names: Sequence[str], indices: Iterable[int]) -> list[tuple[Any, ...]]:
+        """Returns what stands in further columns of the rows at `indices`, in that order, one tuple a row."""
+        if self.kind == "json":
+            objects = map(json.loads, self._values(COLUMN_PREFIX + OBJECT_COLUMN, indices))
+            return [tuple(each.get(name) for name in names) for each in objects]
+        return list(zip(*(self._values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
+
     def text_column(self) -> list[str]:
         """Returns every text."""
         texts = [text for batch in self._batches for text in batch.column(TEXT_FIELD).to_pylist()]
@@ -127,7 +138,7 @@ class Store:
             name: one of `names`.
         """
         if self.kind == "json":
-            objects = self._arrow("object").to_pylist()
+            objects = self._arrow(OBJECT_COLUMN).to_pylist()
             return pd.Series([json.loads(value).get(name) for value in objects])
         column = self._arrow(name)
         return (_inferred(column) if self.kind == "text" else column).to_pandas()

@@ -68,7 +68,7 @@ def check_builder(build: Callable[[Request], BlockModel], request: Request) -> l
 
 
 def raw_inputs(network: BlockModel) -> Any:
-    """Returns six inputs as a source would give them: texts, encoded images of different sizes, or rows of numbers."""
+    """Returns six inputs as a source gives them: texts, images of different sizes, rows of a table or of numbers."""
     generator = np.random.default_rng(0)
     if isinstance(network.preprocess, TextPreprocessing):
         return list(TEXTS)
@@ -76,7 +76,15 @@ def raw_inputs(network: BlockModel) -> Any:
         sides = generator.integers(9, 60, [len(TEXTS), 2])
         pixels = [generator.integers(0, 256, [*side, 3]).astype(np.uint8) for side in sides]
         return [tf.io.encode_png(each).numpy() for each in pixels]
+    if network.preprocess.columns:
+        cells = ["0.5", "", "unseen", "-3e2", *(word for words in _vocabularies(network) for word in words[:2])]
+        return generator.choice(cells, [len(TEXTS), len(network.preprocess.columns)]).tolist()
     return generator.normal(size=[len(TEXTS), network.preprocess.raw.shape[1]]).astype(np.float32)
+
+
+def _vocabularies(network: BlockModel) -> Sequence[Sequence[str]]:
+    statistics = network.preprocess.statistics
+    return statistics.vocabularies if statistics is not None else ()
 
 
 @dataclass(frozen=True)
@@ -222,6 +230,7 @@ def _export(subject: _Subject) -> None:
     network, preprocess = subject.network, subject.network.preprocess
     served = tf.Module()
     served.stored = [weight.variable for weight in network.named_weights()]
+    served.resources = list(preprocess.resources)
     served.serve = tf.function(
         lambda raw: tf.nn.softmax(network(preprocess(raw))), input_signature=[preprocess.raw], autograph=False
     )

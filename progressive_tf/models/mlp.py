@@ -9,8 +9,10 @@ import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.dropout import dropout
+from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.request import Request
+from progressive_tf.models.table_preprocessing import TablePreprocessing
 from progressive_tf.models.vector_preprocessing import VectorPreprocessing
 from progressive_tf.seeds import derive_seed
 
@@ -52,13 +54,11 @@ def build(request: Request) -> BlockModel:
         request: its model section is that of an MLP.
 
     Raises:
-        ValueError: no width.
+        ValueError: neither a width nor statistics of columns.
     """
-    model, seed, input_width = request.model, request.seed, request.input_width
-    if input_width is None:
-        raise ValueError("input_width: the numbers in a row expected; got None")
+    model, seed, preprocess = request.model, request.seed, _preprocessing(request)
     tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))
-    widths = [input_width] + [model.units] * model.layers
+    widths = [*preprocess.position_shape] + [model.units] * model.layers
     initial = derive_seed(seed, "initialisation", "dense")
     blocks = [DenseBlock(index, width, model.units, model.dropout, initial) for index, width in enumerate(widths[:-1])]
     head = ClassificationHead(
@@ -67,6 +67,12 @@ def build(request: Request) -> BlockModel:
         dropout=model.dropout,
         seed=derive_seed(seed, "initialisation", "head"),
     )
-    return BlockModel(
-        VectorPreprocessing(input_width), blocks, head, request.labels, json.dumps({"activation": "relu"})
-    )
+    return BlockModel(preprocess, blocks, head, request.labels, json.dumps({"activation": "relu"}))
+
+
+def _preprocessing(request: Request) -> Preprocessing:
+    if request.statistics is not None:
+        return TablePreprocessing(request.statistics)
+    if request.input_width is None:
+        raise ValueError("input_width: the numbers in a row expected, or statistics of columns; got None")
+    return VectorPreprocessing(request.input_width)

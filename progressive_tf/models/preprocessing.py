@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-Alternative = tuple[tf.TensorSpec, Callable[[tf.Tensor], dict[str, tf.Tensor]]]
+from progressive_tf.models.column_statistics import ColumnStatistics
+
+Alternative = tuple[Any, Callable[[Any], dict[str, tf.Tensor]]]  # a TensorSpec, or several by name
 
 
 class Preprocessing(tf.keras.layers.Layer):
@@ -29,6 +31,9 @@ class Preprocessing(tf.keras.layers.Layer):
         bar_from: so many take about two seconds, and a progress bar is shown.
         alternatives: other forms of raw inputs that an exported model takes, by the name of its signature, and what
             turns them into a first state.
+        resources: tables that an exported model looks things up in; it has to hold them.
+        columns: names of what a raw input consists of, where it is the row of a table.
+        statistics: what is known about these columns.
     """
 
     settings: str
@@ -40,6 +45,9 @@ class Preprocessing(tf.keras.layers.Layer):
     rows_at_once = 2048
     bar_from = 10_000
     alternatives: Mapping[str, Alternative] = MappingProxyType({})
+    resources: Sequence[Any] = ()
+    columns: tuple[str, ...] = ()
+    statistics: ColumnStatistics | None = None
 
     @abstractmethod
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -55,6 +63,9 @@ class Preprocessing(tf.keras.layers.Layer):
 
     def resize(self, size: int) -> None:
         """Sets the height and width of images from now on; what is no image stays as it is."""
+
+    def use_statistics(self, statistics: ColumnStatistics) -> None:
+        """Takes other statistics of a table's columns from now on; what is no table stays as it is."""
 
     def state_spec(self, batch: int | None = None) -> dict[str, tf.TensorSpec]:
         """Returns the signature of the first state, the length left open."""

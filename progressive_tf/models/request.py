@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.models.column_statistics import ColumnStatistics
+
 
 @dataclass(frozen=True)
 class Request:
@@ -18,8 +20,9 @@ class Request:
         seed: the plan's seed; everything random in the network follows from it.
         folder: where relative paths in the plan start from.
         pooling: "mean" over positions, or "pooler" for BERT's own layer over [CLS].
-        input_width: numbers in a row of the data; None for texts and images.
+        input_width: numbers in a row of the data; None for texts, images and tables.
         image_size: height and width of images in pixels.
+        statistics: of a table's columns, for `TablePreprocessing`; None where the data is no table.
     """
 
     model: Any
@@ -29,3 +32,4 @@ class Request:
     pooling: str = "mean"
     input_width: int | None = None
     image_size: int = 224
+    statistics: ColumnStatistics | None = None

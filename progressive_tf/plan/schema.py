@@ -25,8 +25,9 @@ from progressive_tf.plan.methods import (
     tuple_from_list,
 )
 from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
-from progressive_tf.plan.networks import Bert, Network, ResNet50, Text
+from progressive_tf.plan.networks import Bert, Mlp, Network, ResNet50, Text
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
+from progressive_tf.plan.table_columns import TableColumns
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
@@ -83,6 +84,7 @@ class Data(Strict):
     text: Text = "text"
     image: Text = "image"
     label: Text = "label"
+    features: TableColumns | None = None
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
     split: Split = Split()
@@ -94,6 +96,8 @@ class Data(Strict):
     def _names_are_distinct(self) -> Data:
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
             raise ValueError(f"labels: each label once; got {list(self.labels)}")
+        if self.features is not None and self.label in self.features.names:
+            raise ValueError(f"features: {self.label!r} is the label; take it out")
         both = sorted(set(self.slices) & set(self.validation_sets))
         taken = both or sorted((set(self.slices) | set(self.validation_sets)) & set(STANDING_SLICES))
         if taken:
@@ -174,7 +178,12 @@ class GateRule(Strict):
 
 
 class Stage(Strict):
-    """One step of the plan: data, adaptation, training and the gate it must pass."""
+    """One step of the plan: data, adaptation, training and the gate it must pass.
+
+    `readapt` measures means and variances of a table's numbers again, on this stage's training rows; later stages keep
+    them. It changes what the network reads: weights that moved with the earlier ones may fit less, and those that are
+    frozen in this stage cannot follow. Categories stay those of the first stage; a stage with new ones is refused.
+    """
 
     name: Name
     data: StageData
@@ -196,6 +205,7 @@ class Stage(Strict):
     distribute: Literal["none", "mirrored"] = "none"
     image_size: int = Field(default=224, ge=8, le=1024)
     augmentation: Augmentation | None = None
+    readapt: bool = False
 
     @model_validator(mode="after")
     def _methods_fit_together(self) -> Stage:
@@ -252,6 +262,12 @@ class Plan(Strict):
             raise ValueError(f"data.text: names the column of texts; task {self.task} reads none; drop it")
         if self.task != Bert.task and any(stage.pooling != "mean" for stage in self.stages):
             raise ValueError(f"pooling: pooler is a layer of BERT; builder {self.model.builder} has none")
+        if self.task != Mlp.task:
+            if self.data.features is not None:
+                raise ValueError(f"data.features: names columns of a table; task {self.task} reads none; drop it")
+            for index, stage in enumerate(self.stages):
+                if stage.readapt:
+                    raise ValueError(f"stages[{index}].readapt: is for tables; task {self.task} reads none; drop it")
         if self.task != ResNet50.task:
             if self.data.image != "image":
                 raise ValueError(f"data.image: names the column of images; task {self.task} reads none; drop it")

@@ -27,6 +27,7 @@ class StagedVersion:
         decision: content of the stage's decision.json.
         export: writes a SavedModel into the folder it is given, which exists and is empty.
         additions: what adaptation methods have added to the network, as plain JSON; needed to train it on.
+        preprocessing: what its preprocessing has learnt from data, as plain JSON; None where that is nothing.
     """
 
     model: str
@@ -43,6 +44,7 @@ class StagedVersion:
     decision: Mapping[str, Any]
     export: Callable[[Path], None]
     additions: Sequence[Mapping[str, Any]] = ()
+    preprocessing: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.training import hardware
+from progressive_tf.training.column_statistics import start_statistics
 from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER, build_network, load_start, prepare_for_stage
+from progressive_tf.training.session import CACHE_FOLDER, build_network, find_start, load_start, prepare_for_stage
 
 ROWS_MEASURED = 500
 
@@ -41,8 +42,10 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
     plan = loaded.plan
     data = read_plan_data(loaded, CACHE_FOLDER)
     hardware.prepare()
-    network = build_network(loaded, data)
-    load_start(plan, data, Registry(registry).model(plan.name), network)
+    start = find_start(plan, Registry(registry).model(plan.name))
+    network = build_network(loaded, data, start_statistics(data, start))
+    if start is not None:
+        load_start(start, network, data, plan.seed)
     for index, stage in enumerate(plan.stages):
         source = data.sources[data.stage_sources[index]]
         encoded = network.preprocess.encode(source.inputs(data.stages[index].train[:ROWS_MEASURED]))

@@ -12,10 +12,12 @@ import numpy as np
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
+from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.networks import Bert, Mlp, ResNet50
 from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
 from progressive_tf.training.display import Display
@@ -110,8 +112,18 @@ class PlanData:
 
     @property
     def input_width(self) -> int | None:
-        """Numbers in a row; None for texts and images."""
+        """Numbers in a row; None for texts, images and tables."""
         return next(iter(self.sources.values())).width
+
+    @property
+    def columns(self) -> TableColumns | None:
+        """The columns that the network reads from a table; None where the data is no table."""
+        return next(iter(self.sources.values())).features
+
+    def training_cells(self, index: int) -> list[list[str]]:
+        """Returns the cells of these columns in the rows that the plan gives a stage to train on."""
+        parts = [(self.stage_sources[index], self.stages[index]), *self.further.items()]
+        return [cells for name, rows in parts for cells in self.sources[name].cells(rows.train)]
 
     def row_tasks(self, source: str, rows: np.ndarray) -> list[str] | None:
         """Returns the task of each row, or None where the plan has no tasks."""
@@ -164,8 +176,11 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
                 place=place,
                 progress=progress,
                 as_images=plan.task == ResNet50.task,
+                as_table=plan.task == Mlp.task,
             )
     _check_inputs(plan, sources, places)
+    if sources[data.source].kind == "columns":
+        sources = read_tables(sources, data)
     parts = {name: fixed_parts(sources[name], data.split) for name in dict.fromkeys([data.source, *stage_sources])}
     stages = _stage_rows(plan, stage_sources, sources, parts)
     slices, slice_of = _stage_slices(plan, stage_sources, sources, parts)
@@ -210,8 +225,14 @@ def _wrong_labels(
 
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
-    reads = {Bert.task: "texts", Mlp.task: "vectors", ResNet50.task: "images"}[plan.task]
-    width = next(iter(sources.values())).width
+    first = next(iter(sources.values()))
+    reads = {Bert.task: "texts", Mlp.task: first.kind, ResNet50.task: "images"}[plan.task]
+    width = first.width
+    if reads == "vectors" and plan.data.features is not None:
+        raise InputError(f"data.features: {first.name} holds vectors, which have no columns; drop it")
+    for index, stage in enumerate(plan.stages):
+        if reads == "vectors" and stage.readapt:
+            raise InputError(f"stages[{index}].readapt: {first.name} holds vectors, read as they are; drop it")
     for name, source in sources.items():
         if source.kind != reads:
             raise InputError(f"{places[name]}: {source.name} holds {source.kind}; task {plan.task} reads {reads}")

@@ -27,7 +27,7 @@ from progressive_tf.training.evaluation_step import score
 from progressive_tf.training.mixture import ensemble_of
 from progressive_tf.training.predictions_file import Scored, gate_view
 from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import export_saved_model, predict_exported
+from progressive_tf.training.saved_model import export_saved_model, misfit, predict_exported
 from progressive_tf.training.session import Session, build_network, open_session
 from progressive_tf.training.stage_record import StageRecord
 
@@ -143,6 +143,9 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
     manifest = version.manifest()
     if manifest is None or tuple(manifest["labels"]) != session.network.labels:
         return "it predicts other classes, so the two cannot be compared"
+    reason = misfit(version.folder, session.network.preprocess, bool(session.data.classes.tasks))
+    if reason is not None:
+        return f"it {reason}, so the two cannot be compared"
     session.display.line(f"comparing with version {stable}, which another run released")
     theirs: dict[tuple[str, str], Predictions] = {}
     for key, predictions in scored.predictions.items():
@@ -172,12 +175,14 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
     so_far = session.plan.model_copy(update={"stages": session.plan.stages[: stage.index + 1]})
     tested = metrics["test"].get(stage.name, {})
     merge_additions(session.network, everything=True)
+    statistics = session.network.preprocess.statistics
     return StagedVersion(
         model=session.plan.name,
         run=session.run.name,
         stage=stage.name,
         weights_sha256=weights_sha256(session.network.named_weights()),
         additions=session.network.additions(),
+        preprocessing=statistics.to_json() if statistics is not None else None,
         parent=parent_version,
         labels=session.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
@@ -195,7 +200,7 @@ def _others(session: Session, stage: StageRecord) -> list[tuple[BlockModel, floa
     found = []
     for record, share in ensemble_of(session, stage):
         loaded = LoadedPlan(session.plan, session.plan_folder, session.whole_plan)
-        beside = replace(session, network=build_network(loaded, session.data))
+        beside = replace(session, network=build_network(loaded, session.data, session.base_statistics))
         beside.load(record)
         merge_additions(beside.network, everything=True)
         found.append((beside.network, share))

@@ -258,7 +258,7 @@ class _Preparation:
     def _taught(self, settings: Distill, parts: Sequence[SourceRows]) -> Taught:
         data = self.session.data
         folder, labels = find_teacher(settings, self.session.versions, self.session.plan_folder)
-        reason = misfit(folder, self.session.network.preprocess.raw, bool(data.classes.tasks))
+        reason = misfit(folder, self.session.network.preprocess, bool(data.classes.tasks))
         if reason is not None:
             raise InputError(
                 f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} {reason}; name another"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.errors import InputError
+from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.preprocessing import Preprocessing
+
+DEFAULT = "serving_default"
 
 
 class Served(tf.Module):
@@ -28,36 +32,41 @@ class Served(tf.Module):
         # The variables alone are tracked: saving the Keras layers too would trace every one of them.
         self.stored = [weight.variable for weight in network.named_weights()]
         self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
-        labels, raw = tf.constant(_served_labels(network)), network.preprocess.raw
+        every = [network, *(other for other, _ in others)]
+        self.resources = [resource for each in every for resource in each.preprocess.resources]
+        labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
 
-        def answer(state: State) -> dict[str, tf.Tensor]:
-            probabilities = _probabilities(network, state)
+        def answer(raw: Any, form: str = DEFAULT, further: State | None = None) -> dict[str, tf.Tensor]:
+            state = _first_state(network, raw, form)
+            probabilities = _probabilities(network, state | (further or {}))
             if others:
                 probabilities *= 1 - sum(share for _, share in others)
             for other, share in others:
+                same = other.preprocess.settings == network.preprocess.settings
                 new = len(network.labels) - len(other.labels)
-                probabilities += share * tf.pad(_probabilities(other, state), [[0, 0], [0, new]])
+                theirs = _probabilities(other, state if same else _first_state(other, raw, form))
+                probabilities += share * tf.pad(theirs, [[0, 0], [0, new]])
             return {"probabilities": probabilities, "label": tf.gather(labels, tf.argmax(probabilities, axis=1))}
 
-        @tf.function(input_signature=[raw], autograph=False)
+        @tf.function(input_signature=[spec], autograph=False)
         def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(network.preprocess(raw))
+            return answer(raw)
 
-        @tf.function(input_signature=[raw, tf.TensorSpec([None], tf.string, name="task")], autograph=False)
+        @tf.function(input_signature=[spec, tf.TensorSpec([None], tf.string, name="task")], autograph=False)
         def serve_task(raw: tf.Tensor, task: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer({**network.preprocess(raw), "task": _task_index(network.tasks, task)})
+            return answer(raw, further={"task": _task_index(network.tasks, task)})
+
+        def serving(form: str, spec: Any) -> Any:
+            return tf.function(lambda raw: answer(raw, form), input_signature=[spec], autograph=False)
 
         self.serve = serve_task if network.tasks else serve
-        self.alternatives = {} if network.tasks else _alternatives(network.preprocess, answer)
+        alternatives = {} if network.tasks else network.preprocess.alternatives
+        self.alternatives = {form: serving(form, spec) for form, (spec, _) in alternatives.items()}
 
 
-def _alternatives(preprocess: Preprocessing, answer: Callable[[State], dict[str, tf.Tensor]]) -> dict[str, Any]:
-    """Returns what answers other forms of raw inputs, by the signature's name."""
-
-    def serving(spec: tf.TensorSpec, state_of: Callable[[tf.Tensor], State]) -> Any:
-        return tf.function(lambda raw: answer(state_of(raw)), input_signature=[spec], autograph=False)
-
-    return {name: serving(*alternative) for name, alternative in preprocess.alternatives.items()}
+def _first_state(network: BlockModel, raw: Any, form: str) -> State:
+    """Returns the first state of raw inputs in one of the forms that a network takes."""
+    return network.preprocess(raw) if form == DEFAULT else network.preprocess.alternatives[form][1](raw)
 
 
 def _probabilities(network: BlockModel, state: State) -> tf.Tensor:
@@ -93,7 +102,7 @@ def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple
     """
     served = Served(network, others)
     try:
-        tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve, **served.alternatives})
+        tf.saved_model.save(served, str(folder), signatures={DEFAULT: served.serve, **served.alternatives})
     except tf.errors.OpError as error:
         # TensorFlow reports a full disk as an error of its own; the registry knows the system's.
         raise OSError(errno.ENOSPC if "No space" in str(error) else errno.EIO, str(error)) from error
@@ -121,24 +130,32 @@ def read_exported_weights(folder: Path, network: BlockModel) -> None:
         weight.variable.assign(reader.get_tensor(key))
 
 
-def misfit(folder: Path, raw: tf.TensorSpec, has_tasks: bool) -> str | None:
+def misfit(folder: Path, preprocess: Preprocessing, has_tasks: bool) -> str | None:
     """Returns why an exported version cannot answer what another network reads, or None.
 
     Args:
         folder: the version's.
-        raw: what the network reads.
+        preprocess: the network's, which says what it reads.
         has_tasks: whether each row has a task.
     """
-    inputs = tf.saved_model.load(str(folder)).signatures["serving_default"].structured_input_signature[1]
+    inputs = tf.saved_model.load(str(folder)).signatures[DEFAULT].structured_input_signature[1]
     spec = next(each for name, each in inputs.items() if name != "task")
-    if (spec.name, spec.shape[1:]) != (raw.name, raw.shape[1:]):
-        return f"reads {_in_words(spec)}, this plan's network {_in_words(raw)}"
+    raw, columns = preprocess.raw, _columns(folder)
+    if (spec.name, spec.shape[1:], columns) != (raw.name, raw.shape[1:], preprocess.columns):
+        return f"reads {_in_words(spec, columns)}, this plan's network {_in_words(raw, preprocess.columns)}"
     if ("task" in inputs) != has_tasks:
         return "has tasks, this plan has none" if "task" in inputs else "has no tasks, this plan has some"
     return None
 
 
-def _in_words(raw: tf.TensorSpec) -> str:
+def _columns(folder: Path) -> tuple[str, ...]:
+    recorded = read_json(folder / "manifest.json").get("preprocessing")
+    return ColumnStatistics.from_json(recorded).columns.names if recorded else ()
+
+
+def _in_words(raw: tf.TensorSpec, columns: Sequence[str]) -> str:
+    if columns:
+        return f"the columns {', '.join(columns)}"
     return f"{raw.shape[-1]} numbers" if raw.shape.rank > 1 else f"a string called {raw.name}"
 
 
@@ -153,7 +170,7 @@ def predict_exported(
         tasks: the task of each, where the version has tasks.
         batch_size: how many at once.
     """
-    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    signature = tf.saved_model.load(str(folder)).signatures[DEFAULT]
     spec = next(each for name, each in signature.structured_input_signature[1].items() if name != "task")
     order = sorted(range(len(raw)), key=lambda index: len(raw[index]))
     parts = []

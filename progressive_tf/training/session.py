@@ -16,15 +16,18 @@ from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import build
 from progressive_tf.models.class_growth import set_classes
+from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.models.request import Request
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.store import Registry
+from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
+from progressive_tf.training.column_statistics import stage_statistics, start_statistics, use_statistics
 from progressive_tf.training.display import Display
 from progressive_tf.training.environment import describe_environment
 from progressive_tf.training.features import Features
@@ -52,6 +55,7 @@ class Session:
         base_additions: what methods have added to the network that the run starts from.
         base_sha256: their hash.
         base_labels: the classes that the network has then.
+        base_statistics: what is known about a table's columns then; None where the data is no table.
         start_version: the registry version they come from, or None.
         plan_folder: where relative paths in the plan start from.
         features: prepared examples and outputs.
@@ -71,6 +75,7 @@ class Session:
     base_additions: list[dict[str, Any]]
     base_sha256: str
     base_labels: tuple[str, ...]
+    base_statistics: ColumnStatistics | None
     start_version: int | None
     plan_folder: Path
     features: Features
@@ -96,7 +101,7 @@ class Session:
             InputError: what the network cannot do, or the stage's epochs do not allow.
         """
         stage = self.plan.stages[index]
-        prepare_for_stage(self.network, self.plan, self.data, index)
+        self._prepare(self.stages[index])
         try:
             moved = adapt(self.network, stage.adaptation, derive_seed(self.plan.seed, "adaptation", stage.name))
             phases_of(self.network, stage, moved)
@@ -111,14 +116,34 @@ class Session:
                 self.network, self.base_labels, self.data.classes.label_tasks[: len(self.base_labels)], self.plan.seed
             )
             self.network.preprocess.resize(self.plan.stages[0].image_size)
+            use_statistics(self.network, self.base_statistics)
             self.network.remove_additions()
             restore_additions(self.network, self.base_additions)
             assign_weights(self.network.named_weights(), self.base)
             return self.base_sha256
         started_here = checkpoint_facts(stage.folder).base_sha256 == self.base_sha256
         base_sha256 = self.load(None if started_here else self.parent(stage))
-        prepare_for_stage(self.network, self.plan, self.data, stage.index)
+        self._prepare(stage)
         return load_checkpoint(stage.folder, self.network, base_sha256)
+
+    def statistics(self, stage: StageRecord | None) -> ColumnStatistics | None:
+        """Returns what a stage's preprocessing knows about a table's columns; None where the data is no table.
+
+        Raises:
+            InputError: the stage is to read them anew from rows that do not allow it.
+        """
+        if stage is None or self.base_statistics is None:
+            return self.base_statistics
+        if stage.statistics is not None:
+            return ColumnStatistics.from_json(stage.statistics)
+        inherited = self.statistics(self.parent(stage))
+        if inherited is None or not self.plan.stages[stage.index].readapt:
+            return inherited
+        return stage_statistics(inherited, self.data, stage.index)
+
+    def _prepare(self, stage: StageRecord) -> None:
+        prepare_for_stage(self.network, self.plan, self.data, stage.index)
+        use_statistics(self.network, self.statistics(stage))
 
     def known(self, stage: StageRecord | None) -> int:
         """Returns how many of the classes the network has outputs for after a stage; for the run's start, then."""
@@ -175,16 +200,19 @@ def open_session(
     _check_rule_labels(plan, data)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
-    with built_for(hardware.precision):
-        network = build_network(loaded, data)
-    set_precision(network, FLOAT32)  # whenever it is not being trained
-    versions = Registry(registry).model(plan.name)
     recorded = run.path / "environment.json"
     earlier = read_json(recorded) if recorded.exists() else None
+    versions = Registry(registry).model(plan.name)
+    start = find_start(plan, versions, earlier["start"]["version"] if earlier else None)
+    statistics = start_statistics(data, start)
+    with built_for(hardware.precision):
+        network = build_network(loaded, data, statistics)
+    set_precision(network, FLOAT32)  # whenever it is not being trained
     if earlier is not None:
         _check_registry(run, earlier, registry)
         _check_sources(run, earlier, data)
-    start_version = load_start(plan, data, versions, network, earlier["start"]["version"] if earlier else None)
+    if start is not None:
+        load_start(start, network, data, plan.seed)
     base_sha256 = weights_sha256(network.named_weights())
     if earlier is not None:
         _check_base(run, earlier, base_sha256, environment_now, display)
@@ -195,7 +223,7 @@ def open_session(
         | {
             "plan_folder": str(loaded.folder.resolve()),
             "registry": str(registry.resolve()),
-            "start": {"weights_sha256": base_sha256, "version": start_version},
+            "start": {"weights_sha256": base_sha256, "version": start.number if start is not None else None},
             "sources": known_sources | {name: source.sha256 for name, source in data.sources.items()},
         },
     )
@@ -208,7 +236,8 @@ def open_session(
         base_additions=network.additions(),
         base_sha256=base_sha256,
         base_labels=network.labels,
-        start_version=start_version,
+        base_statistics=statistics,
+        start_version=start.number if start is not None else None,
         plan_folder=loaded.folder,
         features=Features(network, data.sources, data.classes, display, CACHE_FOLDER / "prefix"),
         versions=versions,
@@ -220,8 +249,14 @@ def open_session(
     return session
 
 
-def build_network(loaded: LoadedPlan, data: PlanData) -> BlockModel:
-    """Returns a plan's network, untrained or at its pretrained weights, with the classes of the first stage."""
+def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatistics | None = None) -> BlockModel:
+    """Returns a plan's network, untrained or at its pretrained weights, with the classes of the first stage.
+
+    Args:
+        loaded: the plan.
+        data: every row of it.
+        statistics: what is known about a table's columns; None where the data is no table.
+    """
     plan, known = loaded.plan, data.classes.known[0]
     first = plan.stages[0]
     request = Request(
@@ -232,6 +267,7 @@ def build_network(loaded: LoadedPlan, data: PlanData) -> BlockModel:
         pooling=first.pooling,
         input_width=data.input_width,
         image_size=first.image_size,
+        statistics=statistics,
     )
     network = build(request)
     network.set_label_tasks(data.classes.label_tasks[:known])
@@ -276,21 +312,17 @@ def total_weights(network: BlockModel) -> int:
     return sum(math.prod(weight.variable.shape) for weight in network.named_weights())
 
 
-def load_start(
-    plan: Plan, data: PlanData, versions: ModelVersions, network: BlockModel, started_from: int | None = None
-) -> int | None:
-    """Puts a network at the version that a plan starts from; returns its number, or None where it starts from none.
+def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:
+    """Returns the version that a plan starts from, or None where it starts from none.
 
     Args:
         plan: says what it starts from.
-        data: says which classes there are.
         versions: of the plan's model.
-        network: at its own weights; changed in place.
         started_from: the version that the run started from, where it has begun: `stable` may have moved since.
 
     Raises:
-        InputError: there is no such version, or it is another network's.
-        ProgressiveError: the version is damaged.
+        InputError: there is no such version.
+        ProgressiveError: it is damaged.
     """
     if plan.start == "pretrained":
         return None
@@ -303,12 +335,6 @@ def load_start(
         number = stable
     else:
         number = versions.version(plan.start).number
-    _load_version(versions, number, network, data, plan.seed)
-    return number
-
-
-def _load_version(versions: ModelVersions, number: int, network: BlockModel, data: PlanData, seed: int) -> None:
-    """Puts a network at a version's weights, after checking that they are those that were released."""
     version = versions.version(number)
     damage = find_damage(version.folder, number, version.manifest_sha256)
     if damage:
@@ -316,7 +342,22 @@ def _load_version(versions: ModelVersions, number: int, network: BlockModel, dat
             f"start: {versions.name} version {number} is damaged ({damage[0].file}: {damage[0].problem}); "
             f"see `python -m progressive_tf.release verify`"
         )
-    manifest = version.manifest()
+    return version
+
+
+def load_start(version: Version, network: BlockModel, data: PlanData, seed: int) -> None:
+    """Puts a network at a version's weights.
+
+    Args:
+        version: as `find_start` gives it.
+        network: changed in place.
+        data: says which classes there are.
+        seed: the plan's.
+
+    Raises:
+        InputError: the version is another network's.
+    """
+    number, manifest = version.number, version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
     if served != data.labels[: len(served)] or (served != data.labels and not data.classes.grow):
         raise InputError(f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.labels)}")

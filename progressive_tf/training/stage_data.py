@@ -54,6 +54,9 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         raise InputError(
             f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
         )
+    statistics = session.network.preprocess.statistics
+    if statistics is not None:
+        stage.save_statistics(statistics.to_json())
     stage.save_rows(data, report.kept, validation, report, parent.name if parent else None, session.environment_now)
     counts = "; ".join(
         f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not data.classes.grow)}"

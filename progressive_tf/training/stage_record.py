@@ -46,6 +46,16 @@ class StageRecord:
         path = self.folder / "decision.json"
         return read_json(path) if path.exists() else None
 
+    @property
+    def statistics(self) -> dict[str, Any] | None:
+        """The content of preprocessing.json, or None before the stage has begun, or where the data is no table."""
+        path = self.folder / "preprocessing.json"
+        return read_json(path) if path.exists() else None
+
+    def save_statistics(self, statistics: dict[str, Any]) -> None:
+        """Writes preprocessing.json, what a table's columns are normalised by."""
+        write_json(self.folder / "preprocessing.json", statistics)
+
     def save_decision(self, decision: dict[str, Any]) -> None:
         """Writes decision.json, the last file of a stage."""
         write_json(self.folder / "decision.json", decision)

@@ -23,8 +23,9 @@ NAMES = [
         "banking77",
         "wnut17",
         "sample-reviews",
-        "sample-shapes",
+        "sample-table",
         "sample-vocabulary",
+        "sample-shapes",
     ),
 ]
 
@@ -63,6 +64,7 @@ def test_an_unknown_name_lists_the_nearest_first() -> None:
 
 def test_the_hashes_of_the_samples_are_current() -> None:
     assert damages(find("sample-reviews"), samples_folder()) == []
+    assert damages(find("sample-table"), samples_folder()) == []
     assert damages(find("sample-vocabulary"), samples_folder()) == []
 
 

@@ -29,7 +29,7 @@ def made_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ["reviews.csv", "reviews.tsv", "reviews.jsonl", "vocab.txt"])
+@pytest.mark.parametrize("name", ["reviews.csv", "reviews.tsv", "reviews.jsonl", "vocab.txt", "flowers.csv"])
 def test_the_script_makes_the_same_bytes(made_again: Path, name: str) -> None:
     assert (made_again / name).read_bytes() == (SAMPLES / name).read_bytes()
 
@@ -67,6 +67,15 @@ def test_classes_and_domains_are_balanced_and_stars_say_nearly_the_same_as_label
     clear = [row for row in rows if row["stars"] != "3"]
     flipped = sum((int(row["stars"]) > 3) != (row["label"] == "positive") for row in clear)
     assert 0.03 < flipped / len(clear) < 0.08
+
+
+def test_the_table_has_three_balanced_kinds_and_some_empty_cells() -> None:
+    with (SAMPLES / "flowers.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 400
+    assert min(Counter(row["label"] for row in rows).values()) > 120
+    for column in ("height_cm", "petal_mm", "leaves", "colour", "place"):
+        assert 0.03 < sum(not row[column] for row in rows) / len(rows) < 0.1
 
 
 def test_the_vocabulary_is_a_word_piece_one_that_covers_the_texts() -> None:

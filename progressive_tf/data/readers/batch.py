@@ -28,7 +28,7 @@ class Batch:
         rows: number of each row in its file, the first data row being 1.
         lines: number of the line on which each row ends; the same as `rows` where a row is a line.
         inputs: what stands in the text column, anything, checked later; or vectors, float32 [rows, width]; or what a
-            person calls each image.
+            person calls each image; empty where rows are made of columns.
         labels: what stands in the label column; anything, checked later.
         columns: the further columns as they are kept for queries; for JSON lines one column of objects.
         kind: how `columns` are to be read: "text" (types are inferred), "json" (one object a row), "native".
@@ -61,7 +61,7 @@ class Batch:
             lines=[self.lines[position] for position in positions],
             inputs=self.inputs[positions]
             if isinstance(self.inputs, np.ndarray)
-            else [self.inputs[position] for position in positions],
+            else [self.inputs[position] for position in positions if self.inputs],
             labels=[self.labels[position] for position in positions],
             columns={name: column.take(taken) for name, column in self.columns.items()},
             images=self.images and self.images.only(positions),
@@ -71,25 +71,30 @@ class Batch:
 class Reader(Protocol):
     """Yields the rows of one file in batches; rows that cannot be read go to `problems`."""
 
-    def __call__(self, path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
-        """Reads `path`; `text` and `label` name its columns; InputError if the file as a whole cannot be read."""
+    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+        """Reads `path`; InputError if the file as a whole cannot be read.
+
+        `text` and `label` name its columns; where `text` is None, rows are made of all columns but the label.
+        """
         ...
 
 
-def check_columns(file: str, known: list[str], text: str, label: str) -> None:
+def check_columns(file: str, known: list[str], text: str | None, label: str) -> None:
     """Raises InputError if a column is missing or a name stands twice.
 
     Args:
         file: how the file is called in messages.
         known: the columns there are.
-        text: the text column's name.
+        text: the text column's name, or None where rows are made of columns.
         label: the label column's name.
     """
     if text == label:
         raise InputError(f"{file}: {text!r} is named as both text and label column; name two columns")
     for wanted in (text, label):
-        if wanted not in known:
+        if wanted is not None and wanted not in known:
             raise InputError(f"{file}: {unknown_name('column', wanted, known)}")
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice:
         raise InputError(f"{file}: column {twice[0]!r} stands twice in the header; rename one")
+    if known == [label]:
+        raise InputError(f"{file}: {label!r} is its only column; expected columns to tell the label from")

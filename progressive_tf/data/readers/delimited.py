@@ -32,7 +32,7 @@ def delimited_reader(delimiter: str, renamed: Mapping[str, str] = MappingProxyTy
 
 
 def _read(
-    path: Path, text: str, label: str, problems: Problems, *, delimiter: str, renamed: Mapping[str, str]
+    path: Path, text: str | None, label: str, problems: Problems, *, delimiter: str, renamed: Mapping[str, str]
 ) -> Iterator[Batch]:
     rows = read_fields(path, problems, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL)
     header = next(rows, None)
@@ -41,7 +41,7 @@ def _read(
         raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
     names = [renamed.get(name, name) for name in header[2]]
     check_columns(problems.file, names, text, label)
-    yield from batches(rows, names, names.index(text), names.index(label), problems)
+    yield from batches(rows, names, None if text is None else names.index(text), names.index(label), problems)
 
 
 def read_fields(
@@ -80,14 +80,14 @@ def read_fields(
 
 
 def batches(
-    rows: Iterator[tuple[int, int, list[str]]], names: list[str], text: int, label: int, problems: Problems
+    rows: Iterator[tuple[int, int, list[str]]], names: list[str], text: int | None, label: int, problems: Problems
 ) -> Iterator[Batch]:
     """Yields rows of fields as batches; rows with too many or too few fields are noted.
 
     Args:
         rows: (row, line, fields).
         names: the columns' names.
-        text: position of the text column.
+        text: position of the text column, or None.
         label: position of the label column.
         problems: where broken rows go.
     """
@@ -106,12 +106,12 @@ def batches(
         yield _batch(pending, names, text, label)
 
 
-def _batch(pending: list[tuple[int, int, list[str]]], names: list[str], text: int, label: int) -> Batch:
+def _batch(pending: list[tuple[int, int, list[str]]], names: list[str], text: int | None, label: int) -> Batch:
     columns = list(zip(*(fields for _, _, fields in pending), strict=True))
     return Batch(
         rows=[row for row, _, _ in pending],
         lines=[line for _, line, _ in pending],
-        inputs=list(columns[text]),
+        inputs=[] if text is None else list(columns[text]),
         labels=list(columns[label]),
         columns={
             name: pyarrow.array(column, pyarrow.large_string())

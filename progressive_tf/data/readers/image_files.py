@@ -40,7 +40,7 @@ def images_reader(listing: Reader) -> Reader:
     return partial(_read_images, listing=listing)
 
 
-def list_folder(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+def list_folder(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the path of each image below a folder; the first folder on the way to it is its class. See `Reader`.
 
     Hidden files are not looked at. Others that are not called like images are remarked on.
@@ -69,7 +69,7 @@ def list_folder(path: Path, text: str, label: str, problems: Problems) -> Iterat
         yield Batch(rows, rows, inputs, labels, {}, "text", remarks=tuple(remarks) if begin == 0 else ())
 
 
-def images_sha256(path: Path, text: str, label: str, listing: Reader) -> str:
+def images_sha256(path: Path, text: str | None, label: str, listing: Reader) -> str:
     """Returns the hash of the images that something lists, of their names, and of the list.
 
     Args:
@@ -85,7 +85,7 @@ def images_sha256(path: Path, text: str, label: str, listing: Reader) -> str:
     return sha256_json(hashes)
 
 
-def _read_images(path: Path, text: str, label: str, problems: Problems, *, listing: Reader) -> Iterator[Batch]:
+def _read_images(path: Path, text: str | None, label: str, problems: Problems, *, listing: Reader) -> Iterator[Batch]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in listing(path, text, label, problems):
             files = [file for file in map(_listed, batch.rows, batch.inputs) if file is not None]

@@ -18,15 +18,16 @@ OBJECT_COLUMN = "object"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_json_lines(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+def read_json_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the rows of a JSON lines file; see `Reader`. Blank lines are skipped."""
     pending: list[tuple[int, int, dict[str, Any]]] = []
+    wanted = [name for name in (text, label) if name is not None]
     known: set[str] = set()
     found: set[str] = set()
     for row, line, value in _objects(path, problems):
         known.update(value)
-        missing = [name for name in (text, label) if name not in value]
-        found.update({text, label}.difference(missing))
+        missing = [name for name in wanted if name not in value]
+        found.update(set(wanted).difference(missing))
         if missing:
             problems.add(f"no key {missing[0]!r}", row, line, advice="give it to every object")
             continue
@@ -34,9 +35,9 @@ def read_json_lines(path: Path, text: str, label: str, problems: Problems) -> It
         if len(pending) == BATCH_ROWS:
             yield _batch(pending, text, label)
             pending = []
-    for wanted in (text, label):
-        if known and wanted not in found:  # in no object at all: the name is wrong, not the rows
-            raise InputError(f"{problems.file}: {unknown_name('column', wanted, known)}")
+    for name in wanted:
+        if known and name not in found:  # in no object at all: the name is wrong, not the rows
+            raise InputError(f"{problems.file}: {unknown_name('column', name, known)}")
     if pending:
         yield _batch(pending, text, label)
 
@@ -65,12 +66,12 @@ def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[st
                     problems.add("not a JSON object", row, line, shorten(value, 30), advice=advice)
 
 
-def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str, label: str) -> Batch:
+def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str | None, label: str) -> Batch:
     others = [{name: other for name, other in value.items() if name not in (text, label)} for _, _, value in pending]
     return Batch(
         rows=[row for row, _, _ in pending],
         lines=[line for _, line, _ in pending],
-        inputs=[value[text] for _, _, value in pending],
+        inputs=[] if text is None else [value[text] for _, _, value in pending],
         labels=[value[label] for _, _, value in pending],
         columns={OBJECT_COLUMN: pyarrow.array([json.dumps(other) for other in others], pyarrow.large_string())},
         kind="json",

@@ -24,7 +24,7 @@ def orange_tab_reader(renamed: dict[str, str]) -> Reader:
     return partial(_read, renamed=renamed)
 
 
-def _read(path: Path, text: str, label: str, problems: Problems, *, renamed: dict[str, str]) -> Iterator[Batch]:
+def _read(path: Path, text: str | None, label: str, problems: Problems, *, renamed: dict[str, str]) -> Iterator[Batch]:
     rows = read_fields(path, problems, delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [fields for _, (_, _, fields) in zip(range(_HEADER_LINES), rows, strict=False)]
     if len(header) < _HEADER_LINES or len({len(fields) for fields in header}) > 1:
@@ -33,4 +33,4 @@ def _read(path: Path, text: str, label: str, problems: Problems, *, renamed: dic
     check_columns(problems.file, names, text, label)
     filled = ((line, fields) for _, line, fields in rows if any(field.strip() for field in fields))
     numbered = ((row, line, fields) for row, (line, fields) in enumerate(filled, start=1))
-    yield from batches(numbered, names, names.index(text), names.index(label), problems)
+    yield from batches(numbered, names, None if text is None else names.index(text), names.index(label), problems)

@@ -15,7 +15,7 @@ from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.errors import InputError
 
 
-def read_parquet(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+def read_parquet(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the rows of a Parquet file; see `Reader`. A row's line is its number."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -29,19 +29,19 @@ def read_parquet(path: Path, text: str, label: str, problems: Problems) -> Itera
         raise InputError(f"{problems.file}: cannot be read as Parquet ({reason}); write the file again") from error
 
 
-def _batch(table: Any, first: int, text: str, label: str, problems: Problems) -> Batch:
+def _batch(table: Any, first: int, text: str | None, label: str, problems: Problems) -> Batch:
     rows = list(range(first, first + table.num_rows))
     batch = Batch(
         rows=rows,
         lines=rows,
-        inputs=_values(table.column(text), first, problems),
+        inputs=[] if text is None else _values(table.column(text), first, problems),
         labels=_values(table.column(label), first, problems),
         columns={name: _plain(table.column(name)) for name in table.schema.names if name not in (text, label)},
         kind="native",
     )
     readable = [
         position
-        for position, pair in enumerate(zip(batch.inputs, batch.labels, strict=True))
+        for position, pair in enumerate(zip(batch.inputs or batch.labels, batch.labels, strict=True))
         if _UNREADABLE not in pair
     ]
     return batch if len(readable) == len(rows) else batch.only(readable)

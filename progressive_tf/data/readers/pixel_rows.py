@@ -36,7 +36,7 @@ def pixel_rows_reader(shape: tuple[int, int], maximum: int, as_images: bool = Fa
 
 def _read(
     path: Path,
-    text: str,
+    text: str | None,
     label: str,
     problems: Problems,
     *,

@@ -30,7 +30,7 @@ def rated_sentences_reader(
 
 def _read(
     path: Path,
-    text: str,
+    text: str | None,
     label: str,
     problems: Problems,
     *,
@@ -42,7 +42,7 @@ def _read(
     every = [*names, "label"]
     check_columns(problems.file, every, text, label)
     rows = _labelled(path, problems, len(names), rating, neutral, labels)
-    yield from batches(rows, every, every.index(text), every.index(label), problems)
+    yield from batches(rows, every, None if text is None else every.index(text), every.index(label), problems)
 
 
 def _labelled(

@@ -1,0 +1,106 @@
+"""What the preprocessing of a table knows about its columns, from the rows that it was adapted on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.errors import InputError
+from progressive_tf.plan.table_columns import MISSING, TableColumns
+
+MOST_CATEGORIES = 1_000
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """Means, variances and vocabularies; numbers in float64.
+
+    Attributes:
+        columns: which columns these are.
+        means: of each column of numbers, missing values aside.
+        variances: the same, divided by the count; 0 for a constant column.
+        vocabularies: the values of each column of categories, sorted.
+    """
+
+    columns: TableColumns
+    means: tuple[float, ...]
+    variances: tuple[float, ...]
+    vocabularies: tuple[tuple[str, ...], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `from_json` takes."""
+        return asdict(self) | {"columns": self.columns.model_dump(mode="json")}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ColumnStatistics:
+        """Returns the statistics that `to_json` was called on."""
+        columns = content["columns"]
+        return cls(
+            TableColumns(
+                numbers=tuple(columns["numbers"]), categories=tuple(columns["categories"]), hashed=columns["hashed"]
+            ),
+            tuple(content["means"]),
+            tuple(content["variances"]),
+            tuple(map(tuple, content["vocabularies"])),
+        )
+
+    def readapted(self, rows: Sequence[Sequence[str]]) -> ColumnStatistics:
+        """Returns the means and variances of other rows, and the same vocabularies.
+
+        Args:
+            rows: cells as text, in the order of `columns.names`.
+
+        Raises:
+            InputError: the rows have categories that the vocabularies have not, or no number in some column.
+        """
+        found = measure_columns(self.columns, rows, may_be_empty=[*self.columns.categories, *self.columns.hashed])
+        for name, known, now in zip(self.columns.categories, self.vocabularies, found.vocabularies, strict=True):
+            new = sorted(set(now) - set(known))
+            if new:
+                raise InputError(
+                    f"column {name!r} has {_listed(new)}, which the first stage's rows have not; places for them would "
+                    f"widen what the network reads. Without readapt they count as unknown; name the column under "
+                    f"data.features.hashed if new values are to be expected"
+                )
+        return replace(self, means=found.means, variances=found.variances)
+
+
+def measure_columns(
+    columns: TableColumns, rows: Sequence[Sequence[str]], may_be_empty: Sequence[str] = ()
+) -> ColumnStatistics:
+    """Returns the statistics of rows.
+
+    Args:
+        columns: which columns these are.
+        rows: cells as text, in the order of `columns.names`; "" is a missing value.
+        may_be_empty: columns in which all rows may miss a value.
+
+    Raises:
+        InputError: a column without any value, or with too many categories.
+    """
+    filled: dict[str, list[str]] = {}
+    for name, cells in zip(columns.names, zip(*rows, strict=True), strict=True):
+        filled[name] = [cell for cell in cells if cell != MISSING]
+        if not filled[name] and name not in may_be_empty:
+            raise InputError(
+                f"column {name!r} is empty in all {len(rows):,} training rows that preprocessing is adapted on; "
+                f"leave it out of data.features, or take rows that have it"
+            )
+    numbers = [np.array(list(map(float, filled[name]))) for name in columns.numbers]
+    vocabularies = tuple(tuple(sorted(set(filled[name]))) for name in columns.categories)
+    for name, vocabulary in zip(columns.categories, vocabularies, strict=True):
+        if len(vocabulary) > MOST_CATEGORIES:
+            raise InputError(
+                f"column {name!r} has {len(vocabulary):,} different values in {len(rows):,} training rows; at most "
+                f"{MOST_CATEGORIES:,} are one-hot. Name it under data.features.hashed, or leave it out"
+            )
+    means = tuple(float(values.mean()) for values in numbers)
+    return ColumnStatistics(columns, means, tuple(float(values.var()) for values in numbers), vocabularies)
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(map(repr, values[:SHOWN])) + (f" and {len(values) - SHOWN:,} more" if len(values) > SHOWN else "")

@@ -1,0 +1,119 @@
+"""Cells of a table as states of one position, inside the graph, so that an exported model takes them as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.files import sha256_json
+from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.plan.table_columns import MISSING, NUMBER, argument_names
+
+NO_CELL = " "  # stands for values outside a vocabulary; no cell without spaces around it is equal to it
+
+
+class TablePreprocessing(Preprocessing):
+    """Cells, string [batch, columns] → `inputs` float32 [batch, 1, width] and `mask` float32 [batch, 1].
+
+    Columns come in the order of `statistics.columns.names`. A row becomes its numbers, normalised, 0 where they are
+    missing or no number; an indicator of that for each of them; then its categories and hashed values, each one-hot.
+
+    Args:
+        statistics: of the rows that it is adapted on.
+    """
+
+    kept_type = np.dtype(np.float32)
+    input_type = np.dtype(np.float32)
+    bucket_width = 1
+
+    def __init__(self, statistics: ColumnStatistics) -> None:
+        super().__init__(name="preprocess")
+        columns = statistics.columns
+        self.raw = tf.TensorSpec([None, len(columns.names)], tf.string, name="features")
+        self.columns = columns.names
+        self._arguments = argument_names(columns.names)
+        named = {name: tf.TensorSpec([None], tf.string, name=name) for name in self._arguments}
+        self.alternatives = {"columns": (named, self.of_columns)}
+        self.use_statistics(statistics)
+
+    def use_statistics(self, statistics: ColumnStatistics) -> None:
+        """Takes other means, variances and vocabularies from now on.
+
+        Raises:
+            ValueError: vocabularies of another size, which would change the width.
+        """
+        if statistics == self.statistics:
+            return
+        columns = statistics.columns
+        one_hot = [_one_hot_words(words) for words in statistics.vocabularies]
+        one_hot += [_one_hot_buckets(buckets) for buckets in columns.hashed.values()]
+        width = 2 * len(columns.numbers) + sum(encoding.num_tokens for _, encoding in one_hot)
+        if self.statistics is not None and (width,) != self.position_shape:
+            raise ValueError(f"{width} numbers in a row; expected {self.position_shape[0]}")
+        self.statistics = statistics
+        self.position_shape = (width,)
+        self.settings = json.dumps({"columns": sha256_json(statistics.to_json())})
+        self._one_hot = one_hot
+        self.resources = [index.lookup_table for index, _ in one_hot if isinstance(index, tf.keras.layers.StringLookup)]
+        # A constant column has no spread to divide by.
+        variances = [variance or 1.0 for variance in statistics.variances]
+        self._normalise = tf.keras.layers.Normalization(
+            mean=np.array(statistics.means), variance=np.array(variances), dtype="float64"
+        )
+        self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
+
+    def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the first state for a batch of rows."""
+        with tf.device("CPU"):  # where strings are; counting into one-hot vectors is not deterministic on a GPU
+            cells = tf.strings.strip(raw)
+            parts = self._numbers(cells)
+            others = cells[:, len(self.columns) - len(self._one_hot) :]
+            # One column of a batch at a time: CategoryEncoding takes a vector for a single example.
+            parts += [
+                encoding(index(others[:, place : place + 1])) for place, (index, encoding) in enumerate(self._one_hot)
+            ]
+            inputs = tf.concat(parts, axis=1)[:, tf.newaxis, :]
+            return {"inputs": inputs, "mask": tf.ones([tf.shape(raw)[0], 1])}
+
+    def of_columns(self, named: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Returns the first state for string [batch] of each column, by its argument's name."""
+        return self(tf.stack([named[name] for name in self._arguments], axis=1))
+
+    def encode(self, raw: Sequence[Sequence[str]]) -> list[np.ndarray]:
+        """Returns each row as one position, float32 [1, width]."""
+        return list(self._encode(self.tensor(raw))["inputs"].numpy())
+
+    def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
+        """Returns rows of cells as string [batch, columns]."""
+        return tf.constant(list(map(list, raw)), tf.string, shape=[len(raw), len(self.columns)])
+
+    def _numbers(self, cells: tf.Tensor) -> list[tf.Tensor]:
+        cells = cells[:, : len(self.columns) - len(self._one_hot)]
+        readable = tf.strings.regex_full_match(cells, NUMBER)
+        numbers = tf.strings.to_number(tf.where(readable, cells, "0"), tf.float64)
+        # In float64, because a year or a time in seconds differs from its mean in the last digits of a float32.
+        normalised = tf.cast(self._normalise(numbers), tf.float32)
+        known = tf.logical_and(readable, tf.math.is_finite(normalised))
+        return [tf.where(known, normalised, 0.0), 1.0 - tf.cast(known, tf.float32)]
+
+
+OneHot = tuple[tf.keras.layers.Layer, tf.keras.layers.CategoryEncoding]
+
+
+def _one_hot_words(vocabulary: Sequence[str]) -> OneHot:
+    """Returns what numbers values (0 missing, 1 not in the vocabulary, then its words), and what makes them one-hot."""
+    lookup = tf.keras.layers.StringLookup(vocabulary=list(vocabulary), mask_token=MISSING, oov_token=NO_CELL)
+    return lookup, _encoding(lookup.vocabulary_size())
+
+
+def _one_hot_buckets(buckets: int) -> OneHot:
+    """Returns what numbers values (0 missing, then the buckets), and what makes them one-hot."""
+    return tf.keras.layers.Hashing(buckets + 1, mask_value=MISSING), _encoding(buckets + 1)
+
+
+def _encoding(tokens: int) -> tf.keras.layers.CategoryEncoding:
+    return tf.keras.layers.CategoryEncoding(num_tokens=tokens, output_mode="one_hot")

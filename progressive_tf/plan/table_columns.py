@@ -1,0 +1,74 @@
+"""Which columns of a table a network reads, and as what."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from progressive_tf.plan.methods import Strict, tuple_from_list
+from progressive_tf.plan.networks import Text
+
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"  # read alike by Python's re and by RE2 in the graph
+LARGEST_NUMBER = 1e38  # about what float32 holds; its square is still a float64
+SPACES = " \t\n\v\f\r"  # what tf.strings.strip takes away
+MISSING = ""
+
+Columns = Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list)]
+
+
+class TableColumns(Strict):
+    """The columns that a network reads from a table; a served model takes them in this order.
+
+    `numbers` are brought to mean 0 and variance 1, and each has an indicator of missing values beside it.
+    `categories` are one-hot over the values of the first stage's training rows, with one place for missing and one
+    for any other value. `hashed` (column → buckets) are one-hot over so many buckets that values are hashed into, with
+    one place more for missing: for columns with very many values. Where a plan names no columns, `numbers` are those in
+    which nothing but numbers stands, `categories` all others, both in alphabetical order.
+    """
+
+    numbers: Columns = ()
+    categories: Columns = ()
+    hashed: dict[Text, Annotated[int, Field(ge=2, le=100_000)]] = Field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them: numbers, categories, hashed, each in the plan's order."""
+        return (*self.numbers, *self.categories, *self.hashed)
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> TableColumns:
+        if not self.names:
+            raise ValueError("names no column; give numbers, categories or hashed, or null for every column")
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise ValueError(f"column {twice[0]!r} stands twice; name each column once")
+        argument_names(self.names)
+        return self
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell without spaces around it is a number that float32 holds."""
+    return re.fullmatch(NUMBER, cell) is not None and abs(float(cell)) <= LARGEST_NUMBER
+
+
+def argument_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns what a served model calls its columns: letters, digits and `_`, not a digit or a keyword in front.
+
+    Raises:
+        ValueError: two columns would be called the same.
+    """
+    arguments = [re.sub(r"[^A-Za-z0-9_]", "_", name) for name in names]
+    arguments = [f"column_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name for name in arguments]
+    called: dict[str, str] = {}
+    for name, argument in zip(names, arguments, strict=True):
+        if argument in called:
+            raise ValueError(
+                f"columns {called[argument]!r} and {name!r} would both be served as {argument}; rename one, or name "
+                f"the columns to use"
+            )
+        called[argument] = name
+    return tuple(arguments)

@@ -1,0 +1,315 @@
+"""Plans over tables: what preprocessing is adapted on, what later stages keep, resume, serving, start versions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tiny
+from fitting import Killed
+from releasing import PASSES, Place, contents, read, stage_folder
+
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import read_weights
+from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.registry.store import Registry
+from progressive_tf.training.callbacks.epoch_record import EpochRecord
+from progressive_tf.training.display import Display
+from progressive_tf.training.evaluation_step import score
+from progressive_tf.training.plan_data import PlanData, read_plan_data
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.saved_model import predict_exported
+from progressive_tf.training.session import Session, open_session
+
+NUMBERS, CATEGORIES = ("height", "weight in kg"), ("colour",)
+STAGES = (
+    {"name": "one", "data": {"take": 40}},
+    {
+        "name": "two",
+        "data": {"take": 80},
+        "readapt": True,
+        "retention": {"average": {"kind": "ensemble", "coefficient": 0.5}},
+    },
+    {"name": "three", "data": {"all": True}, "adaptation": {"method": "head"}},
+)
+
+
+def table_plan(*stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    plan = {
+        "name": "table",
+        "task": "tabular-classification",
+        "seed": 3,
+        "model": {"builder": "mlp", "units": 6, "layers": 2},
+        "data": {
+            "source": "table.csv",
+            "features": {"numbers": list(NUMBERS), "categories": list(CATEGORIES), "hashed": {"shop": 8}},
+            "split": {"validation": 20, "gate": 60, "test": 40},
+            "slices": {"north": "region == 'north'"},
+            "quality": {"label_noise": None},
+        },
+        "defaults": {
+            "epochs": 2,
+            "batch_size": 8,
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "schedule": "constant",
+            "adaptation": {"method": "full"},
+            "gate": [PASSES],
+        },
+        "stages": list(stages),
+    }
+    return plan | changes
+
+
+def frame(rows: int = 240) -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, rows)
+    made = pd.DataFrame(
+        {
+            "height": np.round(generator.normal(170 + 8 * labels, 5), 3),
+            "weight in kg": np.round(generator.normal(60 + 5 * labels, 9), 3),
+            "colour": np.where(generator.random(rows) < 0.3 + 0.4 * labels, "red", "blue"),
+            "shop": [f"shop {number}" for number in generator.integers(0, 60, rows)],
+            "region": np.where(generator.random(rows) < 0.5, "north", "south"),
+            "label": np.where(labels == 1, "tall", "small"),
+        }
+    )
+    for name in ("weight in kg", "colour", "shop"):
+        made.loc[generator.random(rows) < 0.1, name] = None
+    return made
+
+
+def make_place(folder: Path, table: pd.DataFrame | None = None) -> Place:
+    (frame() if table is None else table).to_csv(folder / "table.csv", index=False)
+    return Place(folder)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
+    return make_place(tmp_path_factory.mktemp("tables"))
+
+
+@pytest.fixture(scope="module")
+def run(place: Place) -> Path:
+    finished = place.run(table_plan(*STAGES))
+    assert finished.promoted
+    return finished.run
+
+
+def opened(place: Place, run: Path) -> Session:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        plan = RunFolder(run).plan()
+        loaded = LoadedPlan(plan, place.folder, plan)
+        return open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+
+
+def weights(place: Place, run: Path, stage: str) -> dict[str, np.ndarray]:
+    session = opened(place, run)
+    session.load(next(record for record in session.stages if record.name == stage))
+    return read_weights(session.network.named_weights())
+
+
+def plan_data(folder: Path, plan: dict[str, Any]) -> PlanData:
+    return read_plan_data(load_plan(str(tiny.write_plan(folder, plan))), folder / "cache")
+
+
+def statistics(run: Path, stage: str) -> ColumnStatistics:
+    return ColumnStatistics.from_json(read(stage_folder(run, stage) / "preprocessing.json"))
+
+
+def moments(rows: pd.DataFrame) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return tuple(rows[list(NUMBERS)].mean()), tuple(rows[list(NUMBERS)].var(ddof=0))
+
+
+def version(place: Place, number: int) -> Path:
+    return Registry(place.folder / "registry").model("table").version(number).folder
+
+
+def test_a_stage_keeps_what_the_first_has_measured_unless_it_measures_again(place: Place, run: Path) -> None:
+    data = plan_data(place.folder, table_plan(*STAGES))
+    found = {name: statistics(run, name) for name in ("one", "two", "three")}
+    for name, index in (("one", 0), ("two", 1)):
+        means, variances = moments(frame().iloc[data.stages[index].train])
+        np.testing.assert_allclose(found[name].means, means)
+        np.testing.assert_allclose(found[name].variances, variances)
+    assert found["one"].means != found["two"].means
+    assert found["three"] == found["two"]
+    assert {each.vocabularies for each in found.values()} == {(("blue", "red"),)}
+
+
+def test_rows_that_decide_say_nothing_about_means(tmp_path: Path) -> None:
+    """An outlier is planted in one row after the other, until one of each part has had it."""
+    plan, clean = table_plan(*STAGES), frame()
+    wanted, seen = ("gate", "test", "validation", "first", "second"), set()
+    for row in range(len(clean)):
+        folder = tmp_path / str(row)
+        folder.mkdir()
+        planted = clean.copy()
+        planted.loc[row, "height"] = 1e9
+        make_place(folder, planted)
+        data = plan_data(folder, plan)
+        parts = vars(data.parts["table.csv"]) | {"first": data.stages[0].train, "second": data.stages[1].train}
+        part = next((name for name in wanted if row in parts[name]), "")
+        if part not in seen:
+            seen.add(part)
+            cells = data.training_cells(0)
+            assert (max(float(each[0]) for each in cells) > 1e8) == (part == "first")
+        if seen >= set(wanted):
+            return
+        shutil.rmtree(folder)
+    pytest.fail(f"only {seen} had the outlier")
+
+
+@pytest.mark.parametrize(("stage", "number"), [("one", 1), ("two", 2), ("three", 3)])
+def test_the_served_model_says_what_the_gate_judged(stage: str, number: int, place: Place, run: Path) -> None:
+    judged = pd.read_parquet(stage_folder(run, stage) / "predictions.parquet").query("part == 'gate'").head(30)
+    rows = frame().iloc[judged["row"] - 1].astype(object)
+    cells = rows[[*NUMBERS, *CATEGORIES, "shop"]].map(lambda cell: "" if pd.isna(cell) else str(cell))
+    expected = np.stack(judged["probabilities"].to_list())
+    folder = version(place, number)
+    np.testing.assert_allclose(predict_exported(folder, cells.to_numpy().tolist()), expected, atol=2e-3)
+    named = {
+        argument: tf.constant(cells[name].to_list())
+        for argument, name in (("height", "height"), ("weight_in_kg", "weight in kg"), ("colour", "colour"))
+    }
+    answer = tf.saved_model.load(str(folder)).signatures["columns"](shop=tf.constant(cells["shop"].to_list()), **named)
+    np.testing.assert_allclose(answer["probabilities"], predict_exported(folder, cells.to_numpy().tolist()), atol=1e-6)
+    assert set(answer["label"].numpy()) <= {b"tall", b"small"}
+
+
+def test_the_served_model_answers_unseen_categories_and_missing_values(place: Place, run: Path) -> None:
+    rows = [
+        ["", "", "", ""],
+        ["170", "60", "purple", "a new shop"],
+        ["not measured", "1e300", "größe", "shop 1"],
+        ["170", "60", "red", "shop 1"],
+    ]
+    for number in (1, 2, 3):
+        probabilities = predict_exported(version(place, number), rows)
+        assert np.isfinite(probabilities).all()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+        alone = np.concatenate([predict_exported(version(place, number), [row]) for row in rows])
+        np.testing.assert_allclose(alone, probabilities, atol=1e-6)
+
+
+def test_people_read_names_and_values_and_slices_use_other_columns(run: Path) -> None:
+    judged = pd.read_parquet(stage_folder(run, "one") / "predictions.parquet")
+    assert judged["text"].str.match(r"height=\d+\.\d+, weight in kg=[\d.]*, colour=(red|blue|), shop=").all()
+    north = judged.query("part == 'gate' and slice == 'north'")
+    assert (frame().iloc[north["row"] - 1]["region"] == "north").all()
+    assert len(north) > 10
+
+
+def test_a_killed_run_ends_with_the_same_weights_and_statistics(
+    place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = make_place(tmp_path)
+    finish = EpochRecord.on_epoch_end
+
+    def stop(self: EpochRecord, epoch: int, logs: Any = None) -> None:
+        finish(self, epoch, logs)
+        if epoch == 0:
+            raise Killed
+
+    for _ in STAGES:
+        with monkeypatch.context() as patch:
+            patch.setattr(EpochRecord, "on_epoch_end", stop)
+            with pytest.raises(Killed):
+                again.run(table_plan(*STAGES))
+    other = again.run(table_plan(*STAGES)).run
+    for name in ("one", "two", "three"):
+        first, second = weights(place, run, name), weights(again, other, name)
+        assert all(np.array_equal(value, second[key]) for key, value in first.items()), name
+        assert statistics(run, name) == statistics(other, name)
+    assert read(run / "matrix.json") == read(other / "matrix.json")
+
+
+def test_an_earlier_stage_is_scored_by_its_own_statistics(
+    place: Place, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stage_folder(run, "one") / "predictions.parquet"
+    kept = pd.read_parquet(path)
+    path.unlink()
+    monkeypatch.chdir(place.folder)
+    session = opened(place, run)
+    for stage in (session.stages[1], session.stages[0], session.stages[2]):
+        session.load(stage)
+        assert session.network.preprocess.statistics == statistics(run, stage.name)
+    score(session, session.stages[0])
+    again = pd.read_parquet(path)
+    np.testing.assert_array_equal(np.stack(again["probabilities"]), np.stack(kept["probabilities"]))
+
+
+def test_a_plan_that_starts_from_a_version_reads_as_it_does(place: Place, run: Path, tmp_path: Path) -> None:
+    """Its own rows have other means, and a category that the version has never seen."""
+    moved = frame()
+    moved["height"] += 100
+    moved.loc[::3, "colour"] = "green"
+    shutil.copytree(place.folder / "registry", tmp_path / "registry")
+    new = make_place(tmp_path, moved)
+    finished = new.run(table_plan({"name": "later", "data": {"take": 40}}, start=2))
+    assert statistics(finished.run, "later") == statistics(run, "two")
+    session = opened(new, finished.run)
+    session.load(None)
+    served = read_weights(session.network.named_weights())
+    assert all(np.array_equal(value, served[name]) for name, value in weights(place, run, "two").items())
+
+    with pytest.raises(InputError, match=r"stages\[0\].readapt: column 'colour' has 'green', which the first stage's"):
+        new.run(table_plan({"name": "later", "data": {"take": 40}, "readapt": True}, start=2), fresh=True)
+
+
+def test_a_version_that_reads_other_columns_is_refused(place: Place, run: Path) -> None:
+    plan = table_plan({"name": "later", "data": {"take": 40}}, start="stable")
+    plan["data"]["features"] = {"numbers": ["height"], "categories": ["colour", "region"]}
+    with pytest.raises(InputError, match=r"start: version 3 reads other columns .*weight in kg.* name the version's"):
+        place.run(plan)
+
+
+def test_a_stable_version_of_other_columns_stays(place: Place, run: Path, tmp_path: Path) -> None:
+    shutil.copytree(place.folder / "registry", tmp_path / "registry")
+    new = make_place(tmp_path)
+    plan = table_plan({"name": "other", "data": {"take": 40}})
+    plan["data"]["features"] = {"numbers": ["height", "weight in kg"], "categories": ["colour", "region"]}
+    before = contents(tmp_path / "registry" / "table" / "3")
+    assert new.run(plan).promoted
+    assert "it reads the columns height, weight in kg, colour, shop, this plan's network" in new.said[-1]
+    assert Registry(tmp_path / "registry").model("table").aliases()["stable"] == 3
+    assert contents(tmp_path / "registry" / "table" / "3") == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"data": {"source": "digits", "features": {"numbers": ["x"]}, "quality": {"label_noise": None}}},
+            "data.features: digits holds vectors",
+        ),
+        ({"stages": [{"name": "one", "data": {"take": 4}}]}, r"stages\[0\].data: column 'shop' is empty in all"),
+    ],
+)
+def test_what_cannot_be_adapted_is_refused(changes: dict[str, Any], expected: str, tmp_path: Path) -> None:
+    table = frame()
+    table.loc[5:, "shop"] = None
+    table["shop"] = table["shop"].where(table.index == 0)
+    with pytest.raises(InputError, match=expected):
+        make_place(tmp_path, table).run(table_plan(*STAGES, **changes))
+
+
+def test_vectors_have_nothing_to_adapt(tmp_path: Path) -> None:
+    data = {"source": "digits", "split": {"gate": 100, "test": 100}}
+    with pytest.raises(InputError, match=r"stages\[1\].readapt: digits holds vectors"):
+        Place(tmp_path).run(table_plan(*STAGES, data=data))
+
+
+def test_columns_need_not_be_named(tmp_path: Path) -> None:
+    plan = table_plan({"name": "one", "data": {"take": 40}}, data={"source": "table.csv"})
+    run = make_place(tmp_path).run(plan).run
+    columns = statistics(run, "one").columns
+    assert columns.numbers == ("height", "weight in kg")
+    assert columns.categories == ("colour", "region", "shop")
