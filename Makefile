@@ -37,7 +37,7 @@ lint: setup
 	@.venv/bin/lint-imports
 
 test: lint
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: setup
 	@$(PY) -m benchmarks
