@@ -20,7 +20,7 @@ def blocks_from(network: BlockModel, from_block: int, wanted: str) -> list[Block
         last = max((index for index, block in enumerate(network.own_blocks) if block.roles), default=None)
         if last is None:
             raise InputError(
-                f"adaptation.method: {wanted} is put to dense layers, and the blocks of this network have none, as "
+                f"adaptation.method: {wanted} needs dense layers, and the blocks of this network name none (roles), as "
                 f"those of convolutions do not; choose another method"
             )
         raise InputError(
