@@ -155,7 +155,7 @@ def test_headers_that_cannot_be_used(content: str, expected: str, tmp_path: Path
 
 def test_a_source_needs_columns_to_read(tmp_path: Path) -> None:
     name = write(tmp_path, "a.jsonl", [{"label": "a"}, {"label": "b"}])
-    with pytest.raises(InputError, match="a.jsonl: no column is left to read"):
+    with pytest.raises(InputError, match=r"a.jsonl: no column is left to read"):
         read(tmp_path, name)
 
 
