@@ -47,13 +47,15 @@ def _found(sources: Mapping[str, Source], data: Data) -> TableColumns:
     """Returns every column of the main source; numbers are those in which every source has nothing else."""
     main = sources[data.source]
     names = [name for name in main.store.names if name not in (data.label, data.task, data.split.group)]
+    if not names:
+        raise InputError(f"{main.name}: no column is left to read beside those of label, task and group; give some")
     if "" in names:
         raise InputError(f"{main.name}: a column has no name; name it in the header, or {ADVICE}")
     filled, text = set(), set()
     for source in sources.values():
         present = [name for name in names if name in source.store.names]
-        for _, rows in _rows(source, present):
-            for name, cells in zip(present, zip(*rows, strict=True), strict=True):
+        for _, columns in _cells(source, present):
+            for name, cells in zip(present, columns, strict=True):
                 found = {cell for cell in cells if cell != MISSING}
                 filled.update([name] if found else [])
                 text.update([name] if name not in text and not all(cell and is_number(cell) for cell in found) else [])
@@ -70,39 +72,43 @@ def _found(sources: Mapping[str, Source], data: Data) -> TableColumns:
     )
 
 
-def _rows(source: Source, names: Sequence[str]) -> Iterator[tuple[int, list[list[str | None]]]]:
+def _cells(source: Source, names: Sequence[str]) -> Iterator[tuple[int, list[list[str | None]]]]:
     """Yields the index of a row, and the cells of some columns from there on; None for what is no single value."""
     for begin in range(0, len(source), BATCH_ROWS):
         try:
-            cells = source.store.cells(names, range(begin, min(begin + BATCH_ROWS, len(source))))
+            rows = source.store.cells(names, range(begin, min(begin + BATCH_ROWS, len(source))))
         except UnicodeDecodeError:
             raise InputError(f"{source.name}: {NOT_UTF8}; {UTF8_ADVICE}") from None
-        yield begin, [[cell_text(value) for value in row] for row in cells]
+        yield begin, [list(map(cell_text, cells)) for cells in zip(*rows, strict=True)]
 
 
 def _checked(source: Source, columns: TableColumns) -> Source:
     problems = Problems(source.name)
     keys = np.empty(len(source), np.uint64)
-    numbers = len(columns.numbers)
-    for begin, rows in _rows(source, columns.names):
-        for index, row in enumerate(rows, start=begin):
-            number = int(source.rows[index])
-            for name, cell in zip(columns.names, row, strict=True):
-                _check(name, cell, number, name in columns.numbers, problems)
-            if not problems:
-                keys[index] = _key([float(cell) if cell else None for cell in row[:numbers]], row[numbers:])
+    for begin, cells in _cells(source, columns.names):
+        rows = source.rows[begin : begin + BATCH_ROWS]
+        for name, column in zip(columns.names, cells, strict=True):
+            _check(name, column, rows, name in columns.numbers, problems)
+        if not problems:
+            numbers = [
+                [float(cell) + 0.0 if cell else None for cell in column] for column in cells[: len(columns.numbers)]
+            ]
+            others = cells[len(columns.numbers) :]
+            keys[begin : begin + len(rows)] = list(map(_key, zip(*numbers, *others, strict=True)))
     problems.raise_if_any()
     return replace(source, features=columns, keys=keys)
 
 
-def _check(name: str, cell: str | None, row: int, numeric: bool, problems: Problems) -> None:
-    if cell is None:
-        problems.add(f"no single value in column {name!r}", row, advice="give a number or a text")
-    elif not _is_utf8(cell):
-        problems.add(NOT_UTF8, row, None, f"half a surrogate pair in column {name!r}", advice=UTF8_ADVICE)
-    elif numeric and cell != MISSING and not is_number(cell):
-        advice = "leave cells without a number empty, or name the column under data.features.categories"
-        problems.add(f"no number in column {name!r}", row, None, shorten(cell), advice=advice)
+def _check(name: str, cells: Sequence[str | None], rows: np.ndarray, numeric: bool, problems: Problems) -> None:
+    for position, cell in enumerate(cells):
+        row = int(rows[position])
+        if cell is None:
+            problems.add(f"no single value in column {name!r}", row, advice="give a number or a text")
+        elif not _is_utf8(cell):
+            problems.add(NOT_UTF8, row, None, f"half a surrogate pair in column {name!r}", advice=UTF8_ADVICE)
+        elif numeric and cell != MISSING and not is_number(cell):
+            advice = "leave cells without a number empty, or name the column under data.features.categories"
+            problems.add(f"no number in column {name!r}", row, None, shorten(cell), advice=advice)
 
 
 def _is_utf8(cell: str) -> bool:
@@ -112,6 +118,5 @@ def _is_utf8(cell: str) -> bool:
         return False
 
 
-def _key(numbers: list[float | None], others: Sequence[str | None]) -> int:
-    values = json.dumps([[number if number is None else number + 0.0 for number in numbers], others])
-    return int.from_bytes(hashlib.blake2b(values.encode(), digest_size=8).digest(), "little")
+def _key(values: tuple[float | str | None, ...]) -> int:
+    return int.from_bytes(hashlib.blake2b(json.dumps(values).encode(), digest_size=8).digest(), "little")

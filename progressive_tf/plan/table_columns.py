@@ -16,6 +16,7 @@ NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"  # read alike by P
 LARGEST_NUMBER = 1e38  # about what float32 holds; its square is still a float64
 SPACES = " \t\n\v\f\r"  # what tf.strings.strip takes away
 MISSING = ""
+_NUMBER = re.compile(NUMBER)
 
 Columns = Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list)]
 
@@ -52,7 +53,7 @@ class TableColumns(Strict):
 
 def is_number(cell: str) -> bool:
     """Whether a cell without spaces around it is a number that float32 holds."""
-    return re.fullmatch(NUMBER, cell) is not None and abs(float(cell)) <= LARGEST_NUMBER
+    return _NUMBER.fullmatch(cell) is not None and abs(float(cell)) <= LARGEST_NUMBER
 
 
 def argument_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -180,6 +180,8 @@ class Features:
         if key not in self._inputs:
             table = self._sources[source]
             self._inputs = {other: store for other, store in self._inputs.items() if other[0] != source}
+            # What computes outputs of frozen blocks holds on to the inputs that it began with.
+            self._prefixes = {other: prefix for other, prefix in self._prefixes.items() if other.source != source}
             self._inputs[key] = InputStore(len(table.rows), table.inputs, self.network.preprocess)
         inputs = self._inputs[key]
         missing = int(np.count_nonzero(inputs.lengths(np.unique(rows)) == 0))

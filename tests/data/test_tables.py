@@ -153,6 +153,12 @@ def test_headers_that_cannot_be_used(content: str, expected: str, tmp_path: Path
         read(tmp_path, "a.csv")
 
 
+def test_a_source_needs_columns_to_read(tmp_path: Path) -> None:
+    name = write(tmp_path, "a.jsonl", [{"label": "a"}, {"label": "b"}])
+    with pytest.raises(InputError, match=r"a.jsonl: no column is left to read"):
+        read(tmp_path, name)
+
+
 def test_what_is_no_single_value_is_refused(tmp_path: Path) -> None:
     rows = [*ROWS, {"age": [1, 2], "city": {"name": "Rome"}, "label": "yes"}, {"city": "\ud800", "label": "no"}]
     with pytest.raises(InputError) as caught:

@@ -18,6 +18,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.plan.methods import Cache
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.callbacks.epoch_record import EpochRecord
 from progressive_tf.training.display import Display
@@ -244,6 +245,21 @@ def test_an_earlier_stage_is_scored_by_its_own_statistics(
     score(session, session.stages[0])
     again = pd.read_parquet(path)
     np.testing.assert_array_equal(np.stack(again["probabilities"]), np.stack(kept["probabilities"]))
+
+
+def test_outputs_of_frozen_blocks_are_those_of_the_statistics_in_use(
+    place: Place, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for rows that are asked for only after the network was at another stage and came back."""
+    monkeypatch.chdir(place.folder)
+    session, cache = opened(place, run), Cache(dtype="float32")
+    for stage, rows in zip((0, 1, 0, 1), np.arange(80).reshape(4, 20), strict=True):
+        session.load(session.stages[stage])
+        found, expected = (
+            session.features.probabilities(session.features.examples("table.csv", rows, depth, cache))
+            for depth in (1, 0)
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_a_plan_that_starts_from_a_version_reads_as_it_does(place: Place, run: Path, tmp_path: Path) -> None:
