@@ -49,7 +49,8 @@ def resolve(name_or_path: str, base: Path, place: str, as_images: bool = False) 
         path = base / Path(name_or_path).expanduser()
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        names = [name for name, asset in catalogue().items() if _is_read(asset)]
+        readers = _IMAGE_READERS if as_images else _ASSET_READERS
+        names = [name for name, asset in catalogue().items() if asset.reading and asset.format in readers]
         hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in READERS else ""
         raise InputError(f"{place}: there is no file {path}{hint}") from None
     except (
@@ -90,10 +91,6 @@ def _file(path: Path, place: str, as_images: bool) -> Resolved:
 def _image_folder(path: Path, name: str, part: int) -> InputFile:
     sha256 = partial(images_sha256, listing=list_folder)
     return InputFile(path, name, images_reader(list_folder), "image folder", part, sha256=sha256)
-
-
-def _is_read(asset: Asset) -> bool:
-    return asset.reading is not None and asset.format in _ASSET_READERS
 
 
 def _asset(asset: Asset, place: str, as_images: bool) -> Resolved:

@@ -63,6 +63,10 @@ class ImagePreprocessing(Preprocessing):
         """Returns files as string [batch]."""
         return tf.constant(list(raw), tf.string)
 
+    def described(self, positions: int) -> str:
+        """Returns in words what an example is."""
+        return f"an image of {self.size} by {self.size}"
+
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
         return self._resized(tf.io.decode_image(encoded, channels=CHANNELS, expand_animations=False))
 

@@ -67,6 +67,10 @@ class Preprocessing(tf.keras.layers.Layer):
     def use_statistics(self, statistics: ColumnStatistics) -> None:
         """Takes other statistics of a table's columns from now on; what is no table stays as it is."""
 
+    def described(self, positions: int) -> str:
+        """Returns in words what an example with so many positions is."""
+        return "a row"
+
     def state_spec(self, batch: int | None = None) -> dict[str, tf.TensorSpec]:
         """Returns the signature of the first state, the length left open."""
         return {

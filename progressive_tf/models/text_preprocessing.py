@@ -63,6 +63,10 @@ class TextPreprocessing(Preprocessing):
         lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
         return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
 
+    def described(self, positions: int) -> str:
+        """Returns in words what an example with so many positions is."""
+        return f"{positions} token{'s' if positions > 1 else ''}"
+
     def tensor(self, raw: Sequence[str]) -> tf.Tensor:
         """Returns texts as UTF-8, string [batch]; half surrogate pairs stay, to be taken out in the graph."""
         return tf.constant([text.encode("utf-8", "surrogatepass") for text in raw], tf.string)

@@ -42,23 +42,21 @@ class StageBlocks:
     Attributes:
         stage: its name.
         method: its adaptation.
-        positions: length of the example that the operations are counted for.
+        example: in words, what the operations are counted for.
         phases: how many phases it trains in.
         rows: blocks in order, then the head.
     """
 
     stage: str
     method: str
-    positions: int
+    example: str
     phases: int
     rows: Sequence[BlockRow]
 
 
 def block_table(blocks: StageBlocks) -> Table:
     """Returns a table with one row per block, numbered from 0 as `from_block` counts them."""
-    title = (
-        f"{blocks.stage}: {blocks.method}, operations for {blocks.positions} token{'s' if blocks.positions > 1 else ''}"
-    )
+    title = f"{blocks.stage}: {blocks.method}, operations for {blocks.example}"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     phased = blocks.phases > 1
     for name in ("#", "block", "weights", "trainable", *(["phase"] if phased else []), "optimizer", "rate"):

@@ -48,16 +48,17 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
         load_start(start, network, data, plan.seed)
     for index, stage in enumerate(plan.stages):
         source = data.sources[data.stage_sources[index]]
+        prepare_for_stage(network, plan, data, index)
         encoded = network.preprocess.encode(source.inputs(data.stages[index].train[:ROWS_MEASURED]))
         positions = round(float(np.mean([len(each) for each in encoded])))
-        prepare_for_stage(network, plan, data, index)
         try:
             moved = adapt(network, stage.adaptation, plan.seed)
             phases = phases_of(network, stage, moved)
         except InputError as error:
             raise InputError(f"stages[{index}].{error}") from None
         method = stage.adaptation.method if stage.objective is None else f"contrastive, {stage.adaptation.method}"
-        yield StageBlocks(stage.name, method, positions, len(phases), _rows(network, stage, moved, phases, positions))
+        example = network.preprocess.described(positions)
+        yield StageBlocks(stage.name, method, example, len(phases), _rows(network, stage, moved, phases, positions))
         merge_additions(network)
 
 
@@ -138,5 +139,5 @@ def _first_phase(block: str, moved: list[MovedWeights]) -> int | None:
 def _prefix(network: BlockModel, stage: Stage, index: int, frozen_depth: int) -> str:
     if index >= frozen_depth:
         return ""
-    stored = stage.cache.storage == "disk" and storing_pays(network, frozen_depth)
+    stored = stage.cache.storage == "disk" and stage.augmentation is None and storing_pays(network, frozen_depth)
     return "cached" if stored else "computed"

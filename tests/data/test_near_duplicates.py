@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pictures
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -55,6 +55,7 @@ def test_digits_that_only_resemble_one_another_stay_apart(tmp_path: Path) -> Non
     assert counts.max() <= 2, "digits of different writers were taken for the same"
 
 
+@settings(deadline=None)  # nine JPEG files are written
 @given(st.permutations(range(9)))
 def test_the_order_of_the_images_does_not_matter(order: list[int]) -> None:
     contents = [pictures.encoded(np.asarray(photo(seed // 2)), "JPEG", quality=60 + seed) for seed in range(9)]
