@@ -50,7 +50,8 @@ class StageRecord:
     def statistics(self) -> dict[str, Any] | None:
         """The content of preprocessing.json, or None before the stage has begun, or where the data is no table."""
         path = self.folder / "preprocessing.json"
-        return read_json(path) if path.exists() else None
+        begun = (self.folder / "data.json").exists()  # otherwise the plan may have changed since
+        return read_json(path) if begun and path.exists() else None
 
     def save_statistics(self, statistics: dict[str, Any]) -> None:
         """Writes preprocessing.json, what a table's columns are normalised by."""

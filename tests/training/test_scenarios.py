@@ -221,18 +221,13 @@ def test_a_domain_may_change_and_its_classes_may_not(tmp_path: Path) -> None:
 
 def test_texts_and_rows_of_numbers_are_not_mixed_up(tmp_path: Path) -> None:
     plan = digits_plan("data-incremental", {})
-    plan["data"]["source"] = "data.csv"
-    with pytest.raises(
-        InputError, match=r"data.source: data.csv holds texts; task tabular-classification reads rows of n"
-    ):
+    plan["data"]["validation_sets"] = {"table": "data.csv"}
+    with pytest.raises(InputError, match=r"table: data.csv holds columns; task tabular-classification reads vectors"):
         run(tmp_path, plan)
     texts = tiny.raw_plan()
     texts["data"]["source"] = "digits"
-    with pytest.raises(
-        InputError, match=r"data.source: digits holds rows of numbers; task text-classification reads texts"
-    ):
+    with pytest.raises(InputError, match=r"data.source: digits holds vectors; task text-classification reads texts"):
         run(tmp_path, texts)
-    plan["data"]["source"] = "digits"
     plan["data"]["validation_sets"] = {"large": "mnist-5k"}
     with pytest.raises(InputError, match=r"large: a row of mnist-5k has 784 numbers, one of digits 64"):
         run(tmp_path, plan)

@@ -27,6 +27,7 @@ from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import predict_exported
 from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.stage_record import StageRecord
 
 NUMBERS, CATEGORIES = ("height", "weight in kg"), ("colour",)
 STAGES = (
@@ -229,6 +230,26 @@ def test_a_killed_run_ends_with_the_same_weights_and_statistics(
         assert all(np.array_equal(value, second[key]) for key, value in first.items()), name
         assert statistics(run, name) == statistics(other, name)
     assert read(run / "matrix.json") == read(other / "matrix.json")
+
+
+def test_what_a_stage_left_before_it_began_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between its files, it may take other rows when the run goes on."""
+    place = make_place(tmp_path)
+    begin = StageRecord.save_rows
+
+    def stop(self: StageRecord, *further: Any) -> None:
+        if self.index == 1:
+            raise Killed
+        begin(self, *further)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageRecord, "save_rows", stop)
+        with pytest.raises(Killed):
+            place.run(table_plan(*STAGES[:2]))
+    plan = table_plan(STAGES[0], STAGES[1] | {"data": {"take": 60}})
+    run = place.run(plan).run
+    expected, _ = moments(frame().iloc[plan_data(tmp_path, plan).stages[1].train])
+    np.testing.assert_allclose(statistics(run, "two").means, expected)
 
 
 def test_an_earlier_stage_is_scored_by_its_own_statistics(

@@ -64,7 +64,7 @@ def test_a_smaller_student_follows_its_teacher(teacher: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("plan", "reason"),
     [
-        ({}, "reads 64 numbers, a row here is texts"),
+        ({}, "reads 64 numbers, this plan's network a string called text"),
         ({"scenario": "task-incremental"}, "has no tasks, this plan has some"),
     ],
 )
