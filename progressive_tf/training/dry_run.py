@@ -24,7 +24,8 @@ from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER, build_network, find_start, load_start, prepare_for_stage
+from progressive_tf.training.session import CACHE_FOLDER, build_network, prepare_for_stage
+from progressive_tf.training.start_version import find_start, load_start
 
 ROWS_MEASURED = 500
 

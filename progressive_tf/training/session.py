@@ -11,7 +11,7 @@ import numpy as np
 
 from progressive_tf.adaptation.catalogue import adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.errors import InputError, ProgressiveError, unknown_name
+from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import build
@@ -21,9 +21,7 @@ from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.models.request import Request
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
-from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.store import Registry
-from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
@@ -36,8 +34,9 @@ from progressive_tf.training.phases import phases_of
 from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.retention_checks import check_retention, check_teacher
 from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import read_exported_weights
+from progressive_tf.training.session_checks import check_base, check_registry, check_rule_labels, check_sources
 from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.start_version import find_start, load_start
 
 CACHE_FOLDER = Path("cache")
 
@@ -197,7 +196,7 @@ def open_session(
     """
     plan = loaded.plan
     data = data or read_plan_data(loaded, CACHE_FOLDER, display)
-    _check_rule_labels(plan, data)
+    check_rule_labels(plan, data)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
     recorded = run.path / "environment.json"
@@ -209,13 +208,13 @@ def open_session(
         network = build_network(loaded, data, statistics)
     set_precision(network, FLOAT32)  # whenever it is not being trained
     if earlier is not None:
-        _check_registry(run, earlier, registry)
-        _check_sources(run, earlier, data)
+        check_registry(run, earlier, registry)
+        check_sources(run, earlier, data)
     if start is not None:
         load_start(start, network, data, plan.seed)
     base_sha256 = weights_sha256(network.named_weights())
     if earlier is not None:
-        _check_base(run, earlier, base_sha256, environment_now, display)
+        check_base(run, earlier, base_sha256, environment_now, display)
     known_sources = earlier["sources"] if earlier else {}
     write_json(
         recorded,
@@ -310,106 +309,3 @@ def _check_stages(session: Session) -> int:
 def total_weights(network: BlockModel) -> int:
     """Returns how many numbers the network has."""
     return sum(math.prod(weight.variable.shape) for weight in network.named_weights())
-
-
-def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:
-    """Returns the version that a plan starts from, or None where it starts from none.
-
-    Args:
-        plan: says what it starts from.
-        versions: of the plan's model.
-        started_from: the version that the run started from, where it has begun: `stable` may have moved since.
-
-    Raises:
-        InputError: there is no such version.
-        ProgressiveError: it is damaged.
-    """
-    if plan.start == "pretrained":
-        return None
-    if started_from is not None:
-        number = started_from
-    elif plan.start == "stable":
-        stable = versions.aliases().get("stable")
-        if stable is None:
-            raise InputError(f"start: stable: {plan.name} has no stable version yet; set start: pretrained")
-        number = stable
-    else:
-        number = versions.version(plan.start).number
-    version = versions.version(number)
-    damage = find_damage(version.folder, number, version.manifest_sha256)
-    if damage:
-        raise ProgressiveError(
-            f"start: {versions.name} version {number} is damaged ({damage[0].file}: {damage[0].problem}); "
-            f"see `python -m progressive_tf.release verify`"
-        )
-    return version
-
-
-def load_start(version: Version, network: BlockModel, data: PlanData, seed: int) -> None:
-    """Puts a network at a version's weights.
-
-    Args:
-        version: as `find_start` gives it.
-        network: changed in place.
-        data: says which classes there are.
-        seed: the plan's.
-
-    Raises:
-        InputError: the version is another network's.
-    """
-    number, manifest = version.number, version.manifest()
-    served = tuple(manifest["labels"]) if manifest else ()
-    if served != data.labels[: len(served)] or (served != data.labels and not data.classes.grow):
-        raise InputError(f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.labels)}")
-    set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
-    try:
-        restore_additions(network, (manifest or {}).get("additions", []))
-    except ValueError as error:
-        raise InputError(f"start: version {number} is of another network than this plan's model: {error}") from None
-    read_exported_weights(version.folder, network)
-    if weights_sha256(network.named_weights()) != version.weights_sha256:
-        raise InputError(
-            f"start: version {number} was trained with another model section than this plan's; use the same"
-        )
-
-
-def _check_rule_labels(plan: Plan, data: PlanData) -> None:
-    for index, stage in enumerate(plan.stages):
-        for position, rule in enumerate(stage.gate):
-            _, separator, label = rule.metric.partition("/")
-            if separator and label not in data.labels:
-                place = f"stages[{index}].gate[{position}].metric"
-                raise InputError(f"{place}: {rule.metric}: {unknown_name('label', label, data.labels)}")
-
-
-def _check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:
-    before = Path(earlier["registry"])
-    if before != registry.resolve() and before.exists():
-        raise InputError(
-            f"--registry {registry}: {run.path} began with {before}, where its versions are; use that, or --fresh"
-        )
-
-
-def _check_sources(run: RunFolder, earlier: dict[str, Any], data: PlanData) -> None:
-    for name, source in data.sources.items():
-        if earlier["sources"].get(name, source.sha256) != source.sha256:
-            raise InputError(
-                f"{run.path}: the content of {name} has changed since this run read it; "
-                f"restore it, or begin a new run with --fresh"
-            )
-
-
-def _check_base(
-    run: RunFolder, earlier: dict[str, Any], base_sha256: str, now: dict[str, Any], display: Display
-) -> None:
-    before = earlier["start"]["weights_sha256"]
-    if before != base_sha256:
-        raise ProgressiveError(
-            f"{run.path}: began from weights {before[:12]}, the plan's model now has {base_sha256[:12]}; "
-            f"restore the weights file and the package versions, or begin a new run with --fresh"
-        )
-    changed = [name for name, number in now["packages"].items() if earlier["packages"].get(name) != number]
-    if now["code"] != earlier["code"]:
-        changed.append("progressive_tf's code")
-    if changed:
-        display.line(f"note: {', '.join(changed)} changed since this run began; results may differ in the last digits")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progressive_tf.models.augmentation import Augment
@@ -96,6 +96,7 @@ def test_colour_changes_brightness_contrast_and_saturation() -> None:
     assert np.ptp(grey, axis=2).mean() < 0.2 * np.ptp(IMAGE, axis=2).mean()
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=6), st.integers(0, 2**31 - 1))
 def test_draws_depend_on_seed_and_row_alone(rows: list[int], seed: int) -> None:
     drawn = uniform(seed, np.array(rows), 5)

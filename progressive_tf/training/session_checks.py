@@ -1,0 +1,78 @@
+"""Whether a run can go on here: the same registry, data and weights as when it began."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from progressive_tf.errors import InputError, ProgressiveError, unknown_name
+from progressive_tf.plan.schema import Plan
+from progressive_tf.training.display import Display
+from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.run_folder import RunFolder
+
+
+def check_rule_labels(plan: Plan, data: PlanData) -> None:
+    """Raises InputError where a gate rule is about a label that the data has not."""
+    for index, stage in enumerate(plan.stages):
+        for position, rule in enumerate(stage.gate):
+            _, separator, label = rule.metric.partition("/")
+            if separator and label not in data.labels:
+                place = f"stages[{index}].gate[{position}].metric"
+                raise InputError(f"{place}: {rule.metric}: {unknown_name('label', label, data.labels)}")
+
+
+def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:
+    """Raises InputError where a run has its versions in another registry.
+
+    Args:
+        run: the run's folder.
+        earlier: its environment.json.
+        registry: the registry's folder now.
+    """
+    before = Path(earlier["registry"])
+    if before != registry.resolve() and before.exists():
+        raise InputError(
+            f"--registry {registry}: {run.path} began with {before}, where its versions are; use that, or --fresh"
+        )
+
+
+def check_sources(run: RunFolder, earlier: dict[str, Any], data: PlanData) -> None:
+    """Raises InputError where the content of a source is not what the run has read.
+
+    Args:
+        run: the run's folder.
+        earlier: its environment.json.
+        data: every row now.
+    """
+    for name, source in data.sources.items():
+        if earlier["sources"].get(name, source.sha256) != source.sha256:
+            raise InputError(
+                f"{run.path}: the content of {name} has changed since this run read it; "
+                f"restore it, or begin a new run with --fresh"
+            )
+
+
+def check_base(
+    run: RunFolder, earlier: dict[str, Any], base_sha256: str, now: dict[str, Any], display: Display
+) -> None:
+    """Raises ProgressiveError where a run began from other weights; says which packages or code have changed.
+
+    Args:
+        run: the run's folder.
+        earlier: its environment.json.
+        base_sha256: hash of the weights that the network has now.
+        now: the environment of this process.
+        display: where changes are said.
+    """
+    before = earlier["start"]["weights_sha256"]
+    if before != base_sha256:
+        raise ProgressiveError(
+            f"{run.path}: began from weights {before[:12]}, the plan's model now has {base_sha256[:12]}; "
+            f"restore the weights file and the package versions, or begin a new run with --fresh"
+        )
+    changed = [name for name, number in now["packages"].items() if earlier["packages"].get(name) != number]
+    if now["code"] != earlier["code"]:
+        changed.append("progressive_tf's code")
+    if changed:
+        display.line(f"note: {', '.join(changed)} changed since this run began; results may differ in the last digits")

@@ -1,0 +1,76 @@
+"""The registry version that a run starts from."""
+
+from __future__ import annotations
+
+from progressive_tf.adaptation.catalogue import restore_additions
+from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.class_growth import set_classes
+from progressive_tf.plan.schema import Plan
+from progressive_tf.registry.folder import find_damage
+from progressive_tf.registry.version import Version
+from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.training.checkpoint import weights_sha256
+from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.saved_model import read_exported_weights
+
+
+def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:
+    """Returns the version that a plan starts from, or None where it starts from none.
+
+    Args:
+        plan: says what it starts from.
+        versions: of the plan's model.
+        started_from: the version that the run started from, where it has begun: `stable` may have moved since.
+
+    Raises:
+        InputError: there is no such version.
+        ProgressiveError: it is damaged.
+    """
+    if plan.start == "pretrained":
+        return None
+    if started_from is not None:
+        number = started_from
+    elif plan.start == "stable":
+        stable = versions.aliases().get("stable")
+        if stable is None:
+            raise InputError(f"start: stable: {plan.name} has no stable version yet; set start: pretrained")
+        number = stable
+    else:
+        number = versions.version(plan.start).number
+    version = versions.version(number)
+    damage = find_damage(version.folder, number, version.manifest_sha256)
+    if damage:
+        raise ProgressiveError(
+            f"start: {versions.name} version {number} is damaged ({damage[0].file}: {damage[0].problem}); "
+            f"see `python -m progressive_tf.release verify`"
+        )
+    return version
+
+
+def load_start(version: Version, network: BlockModel, data: PlanData, seed: int) -> None:
+    """Puts a network at a version's weights.
+
+    Args:
+        version: as `find_start` gives it.
+        network: changed in place.
+        data: says which classes there are.
+        seed: the plan's.
+
+    Raises:
+        InputError: the version is another network's.
+    """
+    number, manifest = version.number, version.manifest()
+    served = tuple(manifest["labels"]) if manifest else ()
+    if served != data.labels[: len(served)] or (served != data.labels and not data.classes.grow):
+        raise InputError(f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.labels)}")
+    set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
+    try:
+        restore_additions(network, (manifest or {}).get("additions", []))
+    except ValueError as error:
+        raise InputError(f"start: version {number} is of another network than this plan's model: {error}") from None
+    read_exported_weights(version.folder, network)
+    if weights_sha256(network.named_weights()) != version.weights_sha256:
+        raise InputError(
+            f"start: version {number} was trained with another model section than this plan's; use the same"
+        )
