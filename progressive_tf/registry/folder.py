@@ -74,6 +74,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "code_sha256": staged.code_sha256,
         "labels": list(staged.labels),
         "additions": [dict(addition) for addition in staged.additions],
+        "ensemble": staged.ensemble,
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),
         "metrics": dict(staged.metrics),
         "decision": dict(staged.decision),

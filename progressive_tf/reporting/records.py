@@ -239,14 +239,16 @@ def read_run(run: Path) -> RunRecord:
         raise InputError(f"{plan_path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(plan, dict):
         raise InputError(f"{plan_path}: expected a mapping with the plan's keys, got {type(plan).__name__}")
+    matrix, bounds = read_record(run / "matrix.json", Matrix), read_record(run / "bounds.json", Bounds)
     return RunRecord(
         path=run,
         plan=plan,
         plan_text=plan_text,
         stages=_read_stages(run, plan),
         environment=read_record(run / "environment.json", Environment),
-        matrix=read_record(run / "matrix.json", Matrix),
-        bounds=read_record(run / "bounds.json", Bounds),
+        matrix=matrix,
+        # Those of fewer stages than there are now say nothing about these.
+        bounds=bounds if bounds and matrix and tuple(bounds.stages) == tuple(matrix.stages) else None,
         events=read_events(run / "events.jsonl"),
     )
 

@@ -52,7 +52,8 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         display: where progress is shown.
     """
     folder = RunFolder(run)
-    stages = [StageRecord(i, each.name, folder.stage(i, each.name)) for i, each in enumerate(loaded.plan.stages)]
+    planned = folder.plan().stages  # a smaller --stages only looks
+    stages = [StageRecord(i, each.name, folder.stage(i, each.name)) for i, each in enumerate(planned)]
     trained = [stage for stage in stages if stage.decision is not None]
     names = [stage.name for stage in trained]
     path = run / BOUNDS_FILE
@@ -62,7 +63,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         display.line("no bounds, because a single stage was trained")
         return
     start = read_json(run / "environment.json")["start"]["version"] or "pretrained"  # stable has moved since
-    update = {"stages": loaded.plan.stages[: len(trained)], "start": start}
+    update = {"stages": planned[: len(trained)], "start": start}
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
     data = read_plan_data(loaded, CACHE_FOLDER)
     places = run / "bounds"

@@ -82,8 +82,21 @@ class PlanData:
             stage_sources=(own,),
             slice_of=self.slice_of[-1:],
             further=stages,
-            wrong_labels=(tuple(each for stage in self.wrong_labels for each in stage),),
+            wrong_labels=(self._last_wrong_labels(),),
         )
+
+    def _last_wrong_labels(self) -> tuple[WrongLabels, ...]:
+        """Returns the wrong labels of rows as the last stage that has them trains on them."""
+        last: list[WrongLabels] = []
+        for index, wrong in enumerate(self.wrong_labels):
+            for each in wrong:
+                later = [
+                    rows.train
+                    for name, rows in zip(self.stage_sources[index + 1 :], self.stages[index + 1 :], strict=True)
+                    if name == each.source
+                ]
+                last.append(each.without(np.concatenate(later)) if later else each)
+        return tuple(last)
 
     def trained_source(self, index: int, name: str) -> Source:
         """Returns a source with the labels that a stage trains on."""

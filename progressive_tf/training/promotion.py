@@ -176,6 +176,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
     tested = metrics["test"].get(stage.name, {})
     merge_additions(session.network, everything=True)
     statistics = session.network.preprocess.statistics
+    others = _others(session, stage)
     return StagedVersion(
         model=session.plan.name,
         run=session.run.name,
@@ -191,7 +192,8 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         environment=used["environment"],
         metrics={name: value["value"] for name, value in tested.items()},
         decision=decision,
-        export=lambda folder: export_saved_model(session.network, folder, _others(session, stage)),
+        export=lambda folder: export_saved_model(session.network, folder, others),
+        ensemble=bool(others),
     )
 
 

@@ -30,7 +30,7 @@ from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_fa
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
 from progressive_tf.training.retained import Retained, prepare_retention
-from progressive_tf.training.retention_checks import warnings_about
+from progressive_tf.training.retention_checks import check_teacher, warnings_about
 from progressive_tf.training.retention_costs import retention_flops
 from progressive_tf.training.run_folder import locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
@@ -171,6 +171,9 @@ def _remove_backup(stage: StageRecord) -> None:
 def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], dict[str, float]]:
     clock = Clock()
     parent = session.parent(stage)
+    with clock.measure("retention"):  # what is wrong with it is said before the stage counts as begun
+        mixing = find_mixing(session, stage, parent)
+        check_teacher(session.plan.stages[stage.index], f"stages[{stage.index}]", session.versions, session.plan_folder)
     base_sha256 = session.load(parent)
     session.features.forget_stale_prefixes()
     if parent is None:
@@ -184,7 +187,6 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
     with clock.measure("retention"):
         retained = prepare_retention(session, stage, parent, rows[0], moved)
-        mixing = find_mixing(session, stage, parent)
         session.load(parent)
     phases = session.adapt(stage.index)
     moved = phases[-1]

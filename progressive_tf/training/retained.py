@@ -263,6 +263,13 @@ class _Preparation:
             raise InputError(
                 f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} {reason}; name another"
             )
+        tasks = {task for part in parts for task in data.row_tasks(part.source, part.rows) or ()}
+        unknown = sorted(task for task in tasks if not any(label.startswith(f"{task}/") for label in labels))
+        if unknown:
+            raise InputError(
+                f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} does not know task "
+                f"{', '.join(unknown)}, which rows of this stage are of; use lwf, or a teacher that knows it"
+            )
         probabilities = [
             predict_exported(
                 folder, data.sources[part.source].inputs(part.rows), data.row_tasks(part.source, part.rows)

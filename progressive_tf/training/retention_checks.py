@@ -7,6 +7,7 @@ from pathlib import Path
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
+from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.training.teacher import find_teacher
@@ -33,14 +34,19 @@ def check_retention(stage: Stage, place: str, inherited: Collection[str], moved:
         )
 
 
+def is_folder(settings: Distill) -> bool:
+    """Whether a teacher stands in a folder, and thus has to be there when a run begins: versions may come with it."""
+    return isinstance(settings.teacher, str) and settings.teacher != "stable"
+
+
 def check_teacher(stage: Stage, place: str, versions: ModelVersions, folder: Path) -> None:
-    """Refuses a teacher in a folder where there is none; versions may come with the run.
+    """Refuses a teacher that is not there.
 
     Raises:
         InputError: says what is missing.
     """
     settings = stage.retention.distill
-    if settings is None or settings.teacher == "stable" or isinstance(settings.teacher, int):
+    if settings is None:
         return
     try:
         find_teacher(settings, versions, folder)

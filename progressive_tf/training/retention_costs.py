@@ -46,7 +46,9 @@ def _flops(name: str, facts: dict[str, Any], settings: Stage, forward: int, rows
         return forward * (facts["rows"] + TRAINING_PASS * facts["gradients"])
     if name == "lwf":
         return forward * facts["rows"]
-    if name == "average" and "tried" in facts:
+    if name == "average" and facts["kind"] == "ensemble":  # shares are of answers: each network gives its own once
+        return forward * facts["rows"] * (len(facts["stages"]) + 1)
+    if name == "average":
         return forward * facts["rows"] * len(facts["tried"])
     return None  # a teacher may be any network
 

@@ -32,7 +32,7 @@ from progressive_tf.training.features import Features
 from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.phases import phases_of
 from progressive_tf.training.plan_data import PlanData, read_plan_data
-from progressive_tf.training.retention_checks import check_retention, check_teacher
+from progressive_tf.training.retention_checks import check_retention, check_teacher, is_folder
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.session_checks import check_base, check_registry, check_rule_labels, check_sources
 from progressive_tf.training.stage_record import StageRecord
@@ -298,7 +298,8 @@ def _check_stages(session: Session) -> int:
         for phase in phases_of(session.network, stage, moved):
             session.features.check_storage(phase.moved.frozen_depth, stage.cache)
         place = f"stages[{record.index}]"
-        check_teacher(stage, place, session.versions, session.plan_folder)
+        if stage.retention.distill is not None and is_folder(stage.retention.distill):
+            check_teacher(stage, place, session.versions, session.plan_folder)
         if record.index:
             check_retention(stage, place, inherited, moved[-1])
         merge_additions(session.network)

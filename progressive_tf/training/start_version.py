@@ -24,7 +24,7 @@ def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = N
         started_from: the version that the run started from, where it has begun: `stable` may have moved since.
 
     Raises:
-        InputError: there is no such version.
+        InputError: there is no such version, or it is an ensemble.
         ProgressiveError: it is damaged.
     """
     if plan.start == "pretrained":
@@ -44,6 +44,11 @@ def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = N
         raise ProgressiveError(
             f"start: {versions.name} version {number} is damaged ({damage[0].file}: {damage[0].problem}); "
             f"see `python -m progressive_tf.release verify`"
+        )
+    if (version.manifest() or {}).get("ensemble"):
+        raise InputError(
+            f"start: version {number} is an ensemble of several stages' networks, which cannot be trained on as one; "
+            f"name another version, or end its last stage with a soup"
         )
     return version
 

@@ -24,6 +24,11 @@ class WrongLabels:
     rows: np.ndarray
     labels: np.ndarray
 
+    def without(self, rows: np.ndarray) -> WrongLabels:
+        """Returns those of them that are not of these rows."""
+        kept = ~np.isin(self.rows, rows)
+        return WrongLabels(self.source, self.rows[kept], self.labels[kept])
+
 
 def choose_wrong_labels(name: str, source: Source, rows: np.ndarray, share: float, seed: int) -> WrongLabels:
     """Returns a share of rows, drawn without replacement, each with a label that another class of the rows has.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,22 @@ def test_position() -> None:
     assert position_between(0.2, 0.8, 1.0) == pytest.approx(0.75)
     assert position_between(0.5, 0.4, 0.6) == pytest.approx(-1.0)
     assert position_between(0.6, 0.7, 0.6) is None
+
+
+def test_bounds_of_fewer_stages_are_not_shown_beside_more(by_class: tuple[Place, Path, str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(by_class[1], run)
+    assert read_run(run).bounds is not None
+    matrix = read(run / "matrix.json")
+    (run / "matrix.json").write_text(json.dumps(matrix | {"stages": [*matrix["stages"], "later"]}), encoding="utf-8")
+    assert read_run(run).bounds is None
+
+
+def test_a_smaller_number_of_stages_leaves_the_bounds_of_all(by_class: tuple[Place, Path, str]) -> None:
+    place, run, _ = by_class
+    before = (run / "bounds.json").read_bytes()
+    loaded = load_plan(str(place.folder / "plan.yaml"), stages=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        measure_bounds(loaded, run, place.folder / "registry", Display(Console(file=io.StringIO())))
+    assert (run / "bounds.json").read_bytes() == before

@@ -110,11 +110,14 @@ def test_an_ensemble_answers_with_the_mean_and_is_served_as_one_model(
         np.testing.assert_allclose(served(place, version, run, stage), probabilities(run, stage), atol=1e-5)
         assert decision(run, stage)["weights_sha256"] == decision(plain[1], stage)["weights_sha256"]
 
-    follower = mixing_plan(None) | {"name": "tiny", "start": "stable", "seed": 4}
-    follower["data"]["split"]["seed"] = 1
-    follower["data"]["quality"]["leakage"] = None
-    then = place.run(follower).run
-    assert decision(then, "one")["baseline"] == "version 3"
+
+def test_a_run_does_not_start_from_an_ensemble(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.run(mixing_plan(None, {"kind": "ensemble", "coefficient": 0.5}))
+    plan = mixing_plan(None) | {"start": "stable", "seed": 9}
+    with pytest.raises(InputError, match="start: version 2 is an ensemble of several stages' networks"):
+        place.run(plan)
+    assert place.run(plan | {"start": 1}).promoted
 
 
 def test_a_held_ensemble_can_be_released_by_hand(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ LABELS = ("a", "b", "c")
 class Source:
     """What is written about a row: its number in the file and its text."""
 
+    kind = "texts"
+
     def __init__(self, name: str, count: int) -> None:
         self.name = name
         self.rows = np.arange(count) + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,37 @@ def test_a_folder_without_a_version_is_refused_before_training(tmp_path: Path) -
         InputError, match=r"stages\[0\].retention.distill.teacher: nowhere: .* holds no exported version"
     ):
         Place(tmp_path).run(student_plan({"teacher": "nowhere"}))
+
+
+def test_a_teacher_that_does_not_know_a_task_is_refused(tmp_path: Path) -> None:
+    plan = digits_plan("task-incremental", {})
+    plan["stages"][1]["retention"] = {"distill": {}}
+    with pytest.raises(InputError, match=r"distill.teacher: stable does not know task two-three, which rows of this"):
+        Place(tmp_path).run(plan)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "manifest.json").write_text("{}"), "manifest.json is not a version's, or damaged"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json is not a version's, or damaged"),
+        (lambda folder: shutil.rmtree(folder / "variables"), "variables/variables.index is missing"),
+    ],
+)
+def test_a_damaged_teacher_is_named(teacher: Path, tmp_path: Path, damage: Any, message: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(teacher, copy)
+    damage(copy)
+    with pytest.raises(InputError, match=rf"stages\[0\].retention.distill.teacher: .*{message}"):
+        Place(tmp_path).run(student_plan({"teacher": str(copy)}))
+
+
+def test_a_missing_version_is_named_before_the_stage_has_begun(tmp_path: Path) -> None:
+    plan = digits_plan("data-incremental", {})
+    plan["stages"] = [{"name": "one", "data": {"take": 60}}, {"name": "two", "data": {"take": 90}}]
+    plan["stages"][1]["retention"] = {"distill": {"teacher": 99}}
+    place = Place(tmp_path)
+    with pytest.raises(InputError, match=r"stages\[1\].retention.distill.teacher"):
+        place.run(plan)
+    plan["stages"][1]["retention"] = {"distill": {"teacher": 1}}
+    assert place.run(plan).promoted, "the setting that the error is about can be changed"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tiny
 from releasing import Place, decision, read, small_plan, stage_folder
 from test_scenarios import digits_plan
 
@@ -110,3 +111,23 @@ def test_one_class_has_no_wrong_label(tmp_path: Path) -> None:
     plan["stages"][0]["data"] = {"classes": ["3"], "wrong_labels": 0.5}
     with pytest.raises(InputError, match=r"stages\[0\].data.wrong_labels: the stage's rows have one class"):
         Place(tmp_path).run(plan)
+
+
+def test_joint_training_has_the_labels_that_the_last_stage_with_a_row_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = noisy_plan()
+    plan["stages"] = [
+        {"name": "wrong", "data": {"take": 90, "wrong_labels": 0.5}},
+        {"name": "right", "data": {"take": 60}},
+    ]
+    tiny.write_plan(tmp_path, plan)
+    data = data_of(tmp_path, monkeypatch)
+    name = data.stage_sources[0]
+    first, second = (rows.train for rows in data.stages)
+    joined = data.joined({name: (first, data.stages[0].validation)})
+    right = data.codes[name]
+    np.testing.assert_array_equal(joined.trained_codes(0, name, second), right[second])
+    rest = np.setdiff1d(first, second)
+    np.testing.assert_array_equal(joined.trained_codes(0, name, rest), data.trained_codes(0, name, rest))
+    assert (joined.trained_codes(0, name, rest) != right[rest]).any()
