@@ -11,6 +11,7 @@ import numpy as np
 
 from progressive_tf.adaptation.catalogue import adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
@@ -261,12 +262,13 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
     first = plan.stages[0]
     request = Request(
         model=plan.model,
-        labels=data.labels[:known],
+        labels=data.outputs[:known],
         seed=plan.seed,
         folder=loaded.folder,
         pooling=first.pooling,
         input_width=data.input_width,
         image_size=first.image_size,
+        crf=first.crf,
         statistics=statistics,
     )
     network = build(request)
@@ -277,7 +279,7 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
 def prepare_for_stage(network: BlockModel, plan: Plan, data: PlanData, index: int) -> None:
     """Gives a network the classes of a stage, and the size of its images."""
     known = data.classes.known[index]
-    set_classes(network, data.labels[:known], data.classes.label_tasks[:known], plan.seed)
+    set_classes(network, data.outputs[:known], data.classes.label_tasks[:known], plan.seed)
     network.preprocess.resize(plan.stages[index].image_size)
 
 
@@ -359,8 +361,10 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     """
     number, manifest = version.number, version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
-    if served != data.labels[: len(served)] or (served != data.labels and not data.classes.grow):
-        raise InputError(f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.labels)}")
+    if served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
+        raise InputError(
+            f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.outputs)}"
+        )
     set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
     try:
         restore_additions(network, (manifest or {}).get("additions", []))
@@ -377,9 +381,11 @@ def _check_rule_labels(plan: Plan, data: PlanData) -> None:
     for index, stage in enumerate(plan.stages):
         for position, rule in enumerate(stage.gate):
             _, separator, label = rule.metric.partition("/")
-            if separator and label not in data.labels:
+            known = kinds_of(data.classes.tags) or data.labels
+            if separator and label not in known:
                 place = f"stages[{index}].gate[{position}].metric"
-                raise InputError(f"{place}: {rule.metric}: {unknown_name('label', label, data.labels)}")
+                kind = "type" if data.classes.tags else "label"
+                raise InputError(f"{place}: {rule.metric}: {unknown_name(kind, label, known)}")
 
 
 def _check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:
