@@ -1,4 +1,4 @@
-"""Writes the sample files of this folder: made-up reviews in each format, a vocabulary, shapes, and a table of flowers.
+"""Writes the sample files of this folder: made-up reviews in each format, shapes, flowers, and tagged sentences.
 
     python data_samples/generate.py [FOLDER]
 
@@ -30,6 +30,7 @@ PLAIN = 0.03
 OPENED = 0.35
 TAILED = 0.5
 
+SENTENCES = 300
 SHAPES = 240
 SIDE = 24
 USUAL_COLOUR = 0.85
@@ -221,6 +222,87 @@ def write(folder: Path) -> None:
     _write_parquet(folder / "reviews.parquet", records)
     _write_lines(folder / "vocab.txt", iter(vocabulary(rows)))
     _write_parquet(folder / "shapes.parquet", [vars(shape) for shape in shapes()])
+    tagged = sentences()
+    _write_lines(folder / "entities.conll", conll(tagged))
+    _write_lines(folder / "entities-vocab.txt", iter(word_vocabulary(tagged)))
+
+
+FIRST_NAMES = (
+    *("Ada", "Bruno", "Carla", "Dmitri", "Elin", "Farid", "Greta", "Hugo", "Irma", "Jonas", "Keiko", "Leo", "Mona"),
+    *("Nils", "Olga", "Pavel", "Rosa", "Sven", "Tara", "Viktor"),
+)
+LAST_NAMES = ("Abend", "Brook", "Castell", "Dorn", "Field", "Hale", "Kowal", "Lindt", "Marsh", "Nord", "Reed", "Stone")
+TOWNS = (
+    *("Arlen", "Bergholt", "Corvo", "Dunmere", "Eastby", "Fjordal", "Granby", "Holm", "Lake Sora", "Mount Ilva"),
+    *("New Arden", "Port Vale", "Saint Orme", "Velden", "Wexley"),
+)
+TEAMS = ("Red Herons", "City Wolves", "Arlen United", "Wexley Rovers", "Blue Comets", "Granby Athletic", "Tigers")
+BOTH_NAMES = ("Marsh", "Dorn", "Holm")
+"""Words that are a person's name or a place, as the rest of the sentence has it."""
+
+PATTERNS = (
+    "{person} moved from {place} to {place} .",
+    "last year {person} bought a house in {place} .",
+    "the train to {place} was late again .",
+    "{team} beat {team} by two goals in {place} .",
+    "{person} scored twice for {team} .",
+    "the coach of {team} thanked {person} after the game .",
+    "{person} and {person} met at the station of {place} .",
+    "it rained all day , and nothing happened .",
+    "nobody in {place} has heard of {team} .",
+    "{person} says that {person} lives near {place} .",
+    "tickets for the game cost more than last year .",
+    "a letter from {place} arrived for {person} on monday .",
+    "mayor {person} of {place} opened the new school .",
+    "fans of {team} travelled to {place} by boat .",
+    "we had tea at the house of {person} .",
+    "the museum in {place} is closed on monday .",
+)
+ENTITIES_HELD_BACK = 3
+"""Every third word of a name is not in the vocabulary of the sentences, and is cut into letters."""
+
+Tagged = list[tuple[str, str]]
+
+
+def sentences() -> list[Tagged]:
+    """Returns sentences of words with BIO tags of persons, places and teams, no two alike."""
+    draw = random.Random(SEED)
+    found: dict[str, Tagged] = {}
+    while len(found) < SENTENCES:
+        tagged: Tagged = []
+        for word in draw.choice(PATTERNS).split():
+            tagged += _entity(draw, word[1:-1]) if word.startswith("{") else [(word, "O")]
+        if draw.random() < OPENED:
+            tagged = [*((word, "O") for word in f"{draw.choice(OPENINGS)} ,".split()), *tagged]
+        found.setdefault(" ".join(word for word, _ in tagged), tagged)
+    return list(found.values())
+
+
+def _entity(draw: random.Random, kind: str) -> Tagged:
+    if kind == "person":
+        first, last = draw.choice(FIRST_NAMES), draw.choice(LAST_NAMES)
+        name = draw.choice((first, last, f"{first} {last}", f"{first} {last}"))
+    else:
+        name = draw.choice((*TOWNS, *BOTH_NAMES) if kind == "place" else TEAMS)
+    return [(word, f"{'I' if index else 'B'}-{kind}") for index, word in enumerate(name.split())]
+
+
+def conll(tagged: Sequence[Tagged]) -> Iterator[str]:
+    """Yields the lines of a CoNLL file: a word, a tab and its tag, an empty line after each sentence."""
+    for sentence in tagged:
+        yield from (f"{word}\t{tag}" for word, tag in sentence)
+        yield ""
+
+
+def word_vocabulary(tagged: Sequence[Tagged]) -> list[str]:
+    """Returns WordPiece tokens for the sentences, without every third word of a name."""
+    common = {word.lower() for sentence in tagged for word, tag in sentence if tag == "O"}
+    names = sorted({word.lower() for sentence in tagged for word, tag in sentence if tag != "O"} - common)
+    known = [name for index, name in enumerate(names) if index % ENTITIES_HELD_BACK]
+    words = sorted(word for word in {*common, *known} if len(word) > 1)
+    characters = string.ascii_lowercase + string.digits
+    pieces = [f"##{character}" for character in characters]
+    return [*SPECIAL_TOKENS, *string.punctuation, *characters, *pieces, *words]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.files import write_text
-from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName
+from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, PER_TYPE_METRICS, TAGGING_METRICS, MetricName
 from progressive_tf.plan.schema import Plan
 
 REFERENCE = Path(__file__).with_name("plan.md")
@@ -45,6 +45,14 @@ MEANINGS: dict[str, dict[str, str]] = {
         "config": "Fields of transformers' BertConfig; with `weights: null` only.",
         "vocabulary": "A vocabulary asset or file; with `weights: null` only.",
     },
+    "BertTagger": {
+        "builder": "",
+        "weights": "An asset's name, a folder, a hub id (`owner/name`), or null for random weights.",
+        "max_length": "Longest window in tokens, [CLS] and [SEP] included; longer sentences become several.",
+        "dropout": "Share of features that the head drops in training.",
+        "config": "Fields of transformers' BertConfig; with `weights: null` only.",
+        "vocabulary": "A vocabulary asset or file; with `weights: null` only.",
+    },
     "Mlp": {
         "builder": "",
         "weights": "Random, always.",
@@ -66,10 +74,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "settings": "Whatever the function reads.",
     },
     "Data": {
-        "source": "An asset's name, a .csv, .tsv, .jsonl or .parquet file, or a folder of images by class.",
+        "source": "An asset's name, a .csv, .tsv, .jsonl, .parquet, .conll or .txt file, or a folder of images.",
         "text": "The column of the text.",
         "image": "The column of images' paths, which start from the table's folder.",
         "label": "The column of the label.",
+        "tokens": "In JSON lines of tagged sentences: the list of words.",
+        "tags": "In JSON lines of tagged sentences: the list of their tags, BIO or BIOES.",
         "features": "See `data.features`; null: every column of a table but `label`, `task` and `split.group`.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
@@ -93,6 +103,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "Quality": {
         "empty_text": "Texts of nothing but spaces and control characters.",
+        "broken_tags": "Tags that are not valid BIO or BIOES; those that stay are read as `conlleval` reads them.",
         "duplicates": "Rows whose text and label repeat an earlier row's; case, spaces and punctuation do not count.",
         "conflicting_labels": "Rows whose text also stands there with another label.",
         "label_noise": "Labels that a linear model over frozen embeddings finds unlikely (cleanlab).",
@@ -132,6 +143,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "image_size": "Height and width that images are brought to, in pixels; stages may differ.",
         "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
+        "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
     },
     "Retention": {
@@ -420,13 +432,17 @@ def _yaml(value: Any) -> str:
 def _metrics() -> str:
     rows = [
         f"| `{metric.name}` | {'more' if metric.maximize else 'less'} | {_metric_range(metric)} |"
-        for metric in METRICS.values()
+        for metric in (*METRICS.values(), *TAGGING_METRICS.values())
     ]
     per_class = ", ".join(f"`{kind}/<label>`" for kind in PER_CLASS_METRICS)
+    per_type = ", ".join(f"`{kind}/<type>`" for kind in PER_TYPE_METRICS)
     lines = [
         "## Metrics",
         "",
-        f"What a rule's `metric` may be. {per_class} are those of one class: more is better, 0 to 1.",
+        f"What a rule's `metric` may be. {per_class} are those of one class: more is better, 0 to 1. Task",
+        f"token-classification has those that begin with entity or token, and {per_type}, and no others. An entity",
+        "counts if its first word, last word and type are right. `token_accuracy` is that of all words, most of which",
+        "are O; `token_f1_without_o` leaves out what is O and was meant to be.",
         "",
         "| metric | better is | range |",
         "|---|---|---|",

@@ -54,9 +54,13 @@ class InputStore:
         self._starts = np.full(rows, NOT_KEPT, np.int64)
         self._values = np.empty((0, *encoder.position_shape), encoder.kept_type)
 
+    def missing(self, indices: np.ndarray) -> np.ndarray:
+        """Returns those of the rows that are not there yet, each once."""
+        return np.unique(indices[self._lengths[indices] == 0])
+
     def add(self, indices: np.ndarray, advance: Callable[[int], None] = lambda rows: None) -> None:
         """Encodes those of the rows that are not there yet; `advance` is told of every batch of rows done."""
-        missing = np.unique(indices[self._lengths[indices] == 0])
+        missing = self.missing(indices)
         parts = [self._values]
         used = len(self._values)
         at_once = self._encoder.rows_at_once

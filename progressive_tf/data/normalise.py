@@ -22,13 +22,16 @@ from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.data.sentences import kinds_in, rarest_kinds
 from progressive_tf.data.store import (
     ARRAYS_FILE,
     COLUMN_PREFIX,
     DESCRIPTION_FILE,
     IMAGE_FIELD,
     ROWS_FILE,
+    TAGS_FIELD,
     TEXT_FIELD,
+    TOKENS_FIELD,
     VECTOR_FIELD,
 )
 from progressive_tf.errors import InputError
@@ -72,6 +75,10 @@ class _Rows:
     labels: dict[str, int] = field(default_factory=dict)
     hashes: list[np.ndarray] = field(default_factory=list)
     thumbnails: list[np.ndarray] = field(default_factory=list)
+    kinds: list[tuple[str, ...]] = field(default_factory=list)
+    words: array[int] = field(default_factory=lambda: array("i"))
+    answers: array[int] = field(default_factory=lambda: array("Q"))
+    broken: array[int] = field(default_factory=lambda: array("b"))
     remarks: list[Remark] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     kind: ColumnKind = "text"
@@ -250,6 +257,12 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
         kept.thumbnails.append(batch.images.thumbnails)
     elif len(batch.inputs):
         kept.keys.extend(map(fold_number if isinstance(batch.inputs, list) else _vector_number, batch.inputs))
+    if batch.sentences is not None:
+        tags = batch.sentences.tags
+        kept.kinds.extend(map(kinds_in, tags))
+        kept.words.extend(map(len, tags))
+        kept.answers.extend(_number(" ".join(each).encode()) for each in tags)
+        kept.broken.extend(batch.sentences.broken)
     kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
     kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
@@ -258,7 +271,11 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
 
 
 def _vector_number(vector: np.ndarray) -> int:
-    return int.from_bytes(hashlib.blake2b(vector.tobytes(), digest_size=8).digest(), "little")
+    return _number(vector.tobytes())
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def _table(batch: Batch) -> Any:
@@ -272,11 +289,24 @@ def _table(batch: Batch) -> Any:
         fields = {VECTOR_FIELD: pyarrow.FixedSizeListArray.from_arrays(flat, batch.inputs.shape[1])}
     if batch.images is not None:
         fields[IMAGE_FIELD] = pyarrow.array(batch.images.encoded, pyarrow.large_binary())
+    if batch.sentences is not None:
+        fields[TOKENS_FIELD] = pyarrow.array(batch.sentences.tokens, pyarrow.large_list(pyarrow.string()))
+        fields[TAGS_FIELD] = pyarrow.array(batch.sentences.tags, pyarrow.large_list(pyarrow.string()))
     fields |= {COLUMN_PREFIX + name: column for name, column in batch.columns.items()}
     return pyarrow.record_batch(list(fields.values()), names=list(fields))
 
 
 def _write_arrays(kept: _Rows, folder: Path) -> None:
+    of_sentences: dict[str, np.ndarray] = {}
+    if kept.kinds:
+        kept.labels.clear()
+        rarest = rarest_kinds(kept.kinds)
+        kept.codes = array("i", (kept.labels.setdefault(label, len(kept.labels)) for label in rarest))
+        of_sentences = {
+            "words": np.frombuffer(kept.words, np.int32),
+            "answers": np.frombuffer(kept.answers, np.uint64),
+            "broken": np.frombuffer(kept.broken, np.int8).astype(bool),
+        }
     order = sorted(kept.labels)
     ranks = np.empty(len(order), np.int32)
     for rank, label in enumerate(order):
@@ -289,7 +319,15 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
             keys=keys_of_alike(keys, *map(np.concatenate, (kept.hashes, kept.thumbnails))) if kept.hashes else keys,
             rows=np.frombuffer(kept.numbers, np.int64),
             parts=np.frombuffer(kept.parts, np.int8),
+            **of_sentences,
         )
     remarks = [asdict(remark) for remark in kept.remarks]
-    description = {"labels": order, "kind": kept.kind, "columns": sorted(kept.columns), "remarks": remarks}
+    kinds = sorted({kind for each in kept.kinds for kind in each})
+    description = {
+        "labels": order,
+        "kinds": kinds,
+        "kind": kept.kind,
+        "columns": sorted(kept.columns),
+        "remarks": remarks,
+    }
     write_json(folder / DESCRIPTION_FILE, description)

@@ -12,6 +12,7 @@ from progressive_tf.data.folding import is_empty
 from progressive_tf.data.label_noise import MOST_ROWS, Embeddings, suspected_label_noise
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import label_counts
+from progressive_tf.data.tags import OUTSIDE
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Quality
 
@@ -97,7 +98,10 @@ def examine(
         if found.any():
             findings.append(_about_rows(source, kept[found], kind, action, place))
             kept = kept[~found] if action == "drop" else kept
-    if quality.label_noise is not None and embeddings is not None and len(kept):
+    if quality.label_noise is not None and source.tagged is not None:
+        message = "label noise was not looked for: it is found in labels of whole rows, and these are tags of words"
+        findings.append(Finding("label_noise", "warn", 0, (), (), message))
+    elif quality.label_noise is not None and embeddings is not None and len(kept):
         noise = suspected_label_noise(source.label_codes[kept], kept, embeddings, seed)
         action = quality.label_noise
         if noise.skipped:
@@ -121,15 +125,15 @@ def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    if source.kind != "texts":
+    if source.kind not in ("texts", "sentences"):
         return np.zeros(len(rows), bool)
     return np.fromiter(map(is_empty, source.texts(rows)), bool, len(rows))
 
 
 def _conflicting(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
     _, text = np.unique(source.keys[rows], return_inverse=True)
-    codes = source.label_codes[rows]
-    lowest, highest = np.full(int(text.max()) + 1, len(source.labels)), np.full(int(text.max()) + 1, -1)
+    _, codes = np.unique(source.answers[rows], return_inverse=True)
+    lowest, highest = np.full(int(text.max()) + 1, len(rows)), np.full(int(text.max()) + 1, -1)
     np.minimum.at(lowest, text, codes)
     np.maximum.at(highest, text, codes)
     found = (lowest < highest)[text]
@@ -138,7 +142,7 @@ def _conflicting(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) 
 
 
 def _repeated(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
-    pairs = np.stack([source.keys[rows], source.label_codes[rows].astype(np.uint64)], axis=1)
+    pairs = np.stack([source.keys[rows], source.answers[rows].astype(np.uint64)], axis=1)
     _, first = np.unique(pairs, axis=0, return_index=True)
     found = np.ones(len(rows), bool)
     found[first] = False
@@ -146,21 +150,34 @@ def _repeated(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> 
     return found
 
 
+def _broken(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return np.zeros(len(rows), bool) if source.tagged is None else source.tagged.broken[rows]
+
+
 # Leaks come first: a plan that fails on them must not depend on what else is dropped. Conflicts come before
 # duplicates, so that all rows of a conflict are counted.
 _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndarray]], ...] = (
     ("leakage", _leaked),
     ("empty_text", _empty),
+    ("broken_tags", _broken),
     ("conflicting_labels", _conflicting),
     ("duplicates", _repeated),
 )
 _FILES_SAY = {"unreadable_images": "that cannot be read as an image with a class", "odd_images": "with something odd"}
-_INPUTS = {"texts": "text", "vectors": "numbers", "images": "image", "columns": "row of values"}
+_INPUTS = {
+    "texts": "text",
+    "vectors": "numbers",
+    "images": "image",
+    "columns": "row of values",
+    "sentences": "sentence",
+}
+_OF_SENTENCES = {"label": "tags", "other": "other tags"}
 _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
-    "conflicting_labels": "whose {input} also has another label",
-    "duplicates": "that repeat an earlier row's {input} and label",
+    "broken_tags": "whose tags are not a valid sequence",
+    "conflicting_labels": "whose {input} also has {other}",
+    "duplicates": "that repeat an earlier row's {input} and {label}",
     "label_noise": "whose label looks wrong",
 }
 
@@ -193,7 +210,8 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
         text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…" for text in source.descriptions(shown)
     ]
     examples = tuple(f"{label}: {text}" for label, text in zip(labels, texts, strict=True))
-    says = _SAYS[kind].format(input=_INPUTS[source.kind])
+    names = {"label": "label", "other": "another label"} if source.tagged is None else _OF_SENTENCES
+    says = _SAYS[kind].format(input=_INPUTS[source.kind], **names)
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {says}"
     if action == "fail":
         where = ", ".join(f"{number:,}" for number in numbers) + (", …" if len(rows) > SHOWN else "")
@@ -201,7 +219,8 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
             f"{place}.{kind}: {source.name} has {count} (row {where}; first: {examples[0]!r}); correct the source, or "
             f"set {place}.{kind} to drop or warn"
         )
-    return Finding(kind, action, len(rows), numbers, examples, f"{count}{'; dropped' if action == 'drop' else ''}")
+    done = "; dropped" if action == "drop" else "; repaired" if kind == "broken_tags" else ""
+    return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}")
 
 
 def _refuse_useless(
@@ -212,6 +231,12 @@ def _refuse_useless(
     if len(kept) < 2:
         left = "no row is" if not len(kept) else "one row is"
         raise InputError(f"{source.name}: {left} left of {len(rows):,} to train on{because}; give more rows")
+    if source.tagged is not None:
+        if all(source.labels[code] == OUTSIDE for code in np.unique(source.label_codes[kept])):
+            raise InputError(
+                f"{source.name}: none of {len(kept):,} sentences to train on has an entity{because}; give more rows"
+            )
+        return
     if len(np.unique(source.label_codes[kept])) < fewest_classes:
         label = source.labels[source.label_codes[kept[0]]]
         raise InputError(

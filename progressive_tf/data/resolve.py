@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.assets.catalogue import catalogue
 from progressive_tf.assets.entry import Asset, Reading
 from progressive_tf.data.normalise import InputFile
-from progressive_tf.data.readers import BINARY_SUFFIXES, READERS
+from progressive_tf.data.readers import BINARY_SUFFIXES, READERS, SENTENCE_READERS
 from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
 from progressive_tf.data.readers.delimited import delimited_reader
 from progressive_tf.data.readers.image_files import images_reader, images_sha256, list_folder, part_folders
@@ -20,6 +21,9 @@ from progressive_tf.data.readers.parquet import read_parquet
 from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
 from progressive_tf.errors import InputError, unknown_name
+
+Reads = Literal["rows", "table", "images", "sentences"]
+"""What rows of a source are to be: texts, columns, images, words with tags; any but images may be vectors."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,27 @@ class Resolved:
     files: tuple[InputFile, ...]
 
 
-def resolve(name_or_path: str, base: Path, place: str, as_images: bool = False) -> Resolved:
+def resolve(name_or_path: str, base: Path, place: str, reads: Reads = "rows") -> Resolved:
     """Returns the files behind an asset's name or a path.
 
     Args:
         name_or_path: as written in the plan.
         base: the folder that relative paths start from.
         place: where it stands in the plan; errors begin with it.
-        as_images: whether rows are images; they are texts or vectors otherwise.
+        reads: what rows are to be.
 
     Raises:
         InputError: no asset and no file of a known kind has this name.
     """
     if is_asset(name_or_path):
-        return _asset(find(name_or_path), place, as_images)
+        return _asset(find(name_or_path), place, reads)
     path = base / name_or_path
     try:
         path = base / Path(name_or_path).expanduser()
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        readers = _IMAGE_READERS if as_images else _ASSET_READERS
-        names = [name for name, asset in catalogue().items() if asset.reading and asset.format in readers]
-        hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in READERS else ""
+        names = [name for name, asset in catalogue().items() if _is_read(asset, reads)]
+        hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in _readers(reads) else ""
         raise InputError(f"{place}: there is no file {path}{hint}") from None
     except (
         OSError,
@@ -60,32 +63,48 @@ def resolve(name_or_path: str, base: Path, place: str, as_images: bool = False) 
     ) as error:  # a name too long, a zero byte, an unknown ~user
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{place}: {path} cannot be read: {reason}") from None
-    return _file(path, place, as_images)
+    return _file(path, place, reads)
 
 
-def _file(path: Path, place: str, as_images: bool) -> Resolved:
+def _file(path: Path, place: str, reads: Reads) -> Resolved:
     if path.is_dir():
-        if not as_images:
+        if reads != "images":
             raise InputError(
-                f"{place}: {path} is a folder; name a file ({', '.join(READERS)}), or set task: image-classification"
+                f"{place}: {path} is a folder; name a file ({', '.join(_readers(reads))}), or set task: "
+                f"image-classification"
             )
         parts = part_folders(path) or {"": -1}
         files = [_image_folder(path / part, f"{path.name}/{part}".rstrip("/"), code) for part, code in parts.items()]
         return Resolved(path.name, tuple(sorted(files, key=lambda file: file.part)))
     suffix = path.suffix.lower()
-    if suffix not in READERS:
-        raise InputError(f"{place}: {path.name}: {unknown_name('file suffix', suffix, READERS)}")
+    readers = _readers(reads)
+    if suffix not in readers:
+        raise InputError(f"{place}: {path.name}: {_wrong_suffix(suffix, reads)}")
     try:
         with path.open("rb"):
             pass
     except OSError as error:
         raise InputError(f"{place}: {path} cannot be read: {error.strerror}") from error
-    listing = READERS[suffix]
-    file = InputFile(path, path.name, listing, suffix, binary=suffix in BINARY_SUFFIXES)
-    if as_images:
+    listing = readers[suffix]
+    kept = f"sentences in {suffix}" if reads == "sentences" else suffix
+    file = InputFile(path, path.name, listing, kept, binary=suffix in BINARY_SUFFIXES)
+    if reads == "images":
         sha256 = partial(images_sha256, listing=listing)
         file = replace(file, reader=images_reader(listing), format=f"images in {suffix}", sha256=sha256)
     return Resolved(path.name, (file,))
+
+
+def _readers(reads: Reads) -> dict[str, Reader]:
+    return SENTENCE_READERS if reads == "sentences" else READERS
+
+
+def _wrong_suffix(suffix: str, reads: Reads) -> str:
+    elsewhere = (
+        ""
+        if suffix not in {**READERS, **SENTENCE_READERS}
+        else ("; task token-classification reads it" if reads != "sentences" else "; other tasks read it")
+    )
+    return unknown_name("file suffix", suffix, _readers(reads)) + elsewhere
 
 
 def _image_folder(path: Path, name: str, part: int) -> InputFile:
@@ -93,11 +112,14 @@ def _image_folder(path: Path, name: str, part: int) -> InputFile:
     return InputFile(path, name, images_reader(list_folder), "image folder", part, sha256=sha256)
 
 
-def _asset(asset: Asset, place: str, as_images: bool) -> Resolved:
-    readers = _IMAGE_READERS if as_images else _ASSET_READERS
+def _is_read(asset: Asset, reads: Reads) -> bool:
+    return asset.reading is not None and asset.format in _ASSET_READERS[reads]
+
+
+def _asset(asset: Asset, place: str, reads: Reads) -> Resolved:
+    readers = _ASSET_READERS[reads]
     if asset.reading is None or asset.format not in readers:
-        expected = "labelled images" if as_images else "labelled rows"
-        raise InputError(f"{place}: {asset.name} is {asset.title}; expected {expected}")
+        raise InputError(f"{place}: {asset.name} is {asset.title}; expected {_EXPECTED[reads]}")
     reader = readers[asset.format](asset.reading)
     folder = locate(asset.name)
     files = tuple(
@@ -105,7 +127,7 @@ def _asset(asset: Asset, place: str, as_images: bool) -> Resolved:
             folder / file,
             f"{asset.name}/{file}",
             reader,
-            f"{asset.name}/{asset.format}{' as images' if as_images else ''}",
+            f"{asset.name}/{asset.format}{' as images' if reads == 'images' else ''}",
             _PARTS[part],
             binary=asset.format in _BINARY_FORMATS,
         )
@@ -134,7 +156,13 @@ def _pixel_rows(reading: Reading, as_images: bool = False) -> Reader:
 
 _BINARY_FORMATS = frozenset({"mnist-csv", "sklearn-digits", "image-parquet"})
 _PARTS = {"all": -1, "train": TRAIN, "validation": VALIDATION, "test": TEST}
-_ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
+_EXPECTED: dict[Reads, str] = {
+    "rows": "labelled rows",
+    "table": "labelled rows",
+    "images": "labelled images",
+    "sentences": "tagged sentences",
+}
+_ROW_READERS: dict[str, Callable[[Reading], Reader]] = {
     "csv": lambda reading: delimited_reader(",", _renamed(reading)),
     "csv-split": lambda reading: delimited_reader(",", _renamed(reading)),
     "orange-tab": lambda reading: orange_tab_reader(_renamed(reading)),
@@ -145,4 +173,10 @@ _ASSET_READERS: dict[str, Callable[[Reading], Reader]] = {
 _IMAGE_READERS: dict[str, Callable[[Reading], Reader]] = {
     **{name: partial(_pixel_rows, as_images=True) for name in ("mnist-csv", "sklearn-digits")},
     "image-parquet": lambda reading: images_reader(read_parquet),
+}
+_ASSET_READERS: dict[Reads, dict[str, Callable[[Reading], Reader]]] = {
+    "rows": _ROW_READERS,
+    "table": _ROW_READERS,
+    "images": _IMAGE_READERS,
+    "sentences": {"conll": lambda _: SENTENCE_READERS[".conll"]},
 }

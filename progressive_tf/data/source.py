@@ -1,4 +1,4 @@
-"""A source of labelled texts, vectors, images or rows of a table, whatever file or asset it comes from."""
+"""A source of labelled texts, vectors, images, rows of a table or sentences, whatever file or asset it comes from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from progressive_tf.data.images import Remark
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.query import matching_rows
-from progressive_tf.data.resolve import resolve
+from progressive_tf.data.resolve import Reads, resolve
+from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, InputKind, Store
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
@@ -26,14 +27,14 @@ NUMBERS_SHOWN = 8  # of a vector, where a person reads it
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled texts, vectors, images or rows of a table, which stay on disk until asked for.
+    """Labelled texts, vectors, images, rows of a table or sentences, which stay on disk until asked for.
 
     Rows are addressed by index, from 0.
 
     Attributes:
         name: the asset's name, or the file's without its folder.
         sha256: of the content.
-        labels: the classes, sorted, or in the plan's order.
+        labels: the classes, sorted, or in the plan's order. A sentence's is its rarest type of entity, or "O".
         label_codes: int32 [rows], positions in `labels`.
         keys: uint64 [rows], equal for equal vectors, for texts that differ in case, spaces and punctuation only, for
             images that look the same, and for rows of a table whose features are equal.
@@ -45,6 +46,7 @@ class Source:
         store: what the rows hold, and further columns, on disk.
         remarks: on its files.
         features: the columns that are read from a table; see `read_tables`.
+        tagged: what is known of its rows beside, where they are tagged sentences.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Source:
     store: Store = field(repr=False)
     remarks: tuple[Remark, ...] = ()
     features: TableColumns | None = None
+    tagged: TaggedRows | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,13 +82,20 @@ class Source:
         """Numbers in a vector; None for all else."""
         return self.store.width
 
+    @property
+    def answers(self) -> np.ndarray:
+        """Integers [rows], equal where all that is to be learnt of two rows is equal."""
+        return self.label_codes if self.tagged is None else self.tagged.answers
+
     def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | list[list[str]] | np.ndarray:
         """Returns what the rows at `indices` hold, in that order.
 
-        Texts, files of images, float32 [rows, width], or the cells of a table's features, as text.
+        Texts, files of images, float32 [rows, width], the cells of a table's features, as text, or words of sentences.
         """
         if self.kind == "columns":
             return self.cells(indices)
+        if self.kind == "sentences":
+            return self.store.tokens(indices)
         if self.kind == "images":
             return self.store.images(indices)
         return self.store.texts(indices) if self.kind == "texts" else self.store.vectors(indices)
@@ -93,7 +103,7 @@ class Source:
     def descriptions(self, indices: Iterable[int]) -> list[str]:
         """Returns what a person can read of each row.
 
-        The text, the image's path, the vector's first numbers, or a table's features with their names.
+        The text, the words, the image's path, the vector's first numbers, or a table's features with their names.
         """
         if self.kind == "columns":
             names = self.features.names if self.features is not None else ()
@@ -113,6 +123,10 @@ class Source:
         """Returns the cells of a table's features in the rows at `indices`, in that order, as text."""
         names = self.features.names if self.features is not None else ()
         return [[cell_text(value) or MISSING for value in row] for row in self.store.cells(names, indices)]
+
+    def tags(self, indices: Iterable[int]) -> list[list[str]]:
+        """Returns the BIO tags of the sentences at `indices`, in that order."""
+        return self.store.tags(indices)
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Returns columns of all rows, read from disk now.
@@ -153,28 +167,27 @@ def read_source(
     cache: Path,
     place: str = "data.source",
     progress: Callable[[int], None] | None = None,
-    as_images: bool = False,
-    as_table: bool = False,
+    reads: Reads = "rows",
 ) -> Source:
     """Returns the source called `name_or_path`; what was read once is kept under `cache` and mapped into memory.
 
     Args:
-        name_or_path: an asset's name, or a path of a .csv, .tsv, .jsonl or .parquet file, or of a folder of images.
+        name_or_path: an asset's name, or a path of a .csv, .tsv, .jsonl, .parquet, .conll or .txt file, or of a folder
+            of images.
         data: names the columns, and the labels if only some are allowed.
         base: the folder that relative paths start from.
         cache: folder of the caches; safe to delete.
         place: where the source is named in the plan; messages about the name begin with it.
         progress: called now and then with the number of rows read so far; not at all if the cache has them.
-        as_images: whether rows are images.
-        as_table: whether rows are made of columns, if they are not vectors; `read_tables` then says of which.
+        reads: what rows are to be; `read_tables` says later of which columns those of a table are made.
 
     Raises:
         InputError: there is no such source, or its content is wrong; rows are named.
     """
-    resolved = resolve(name_or_path, base, place, as_images)
-    column = None if as_table else data.image if as_images else data.text
-    content = content_hash(resolved.files, column, data.label)
-    folder = normalise(resolved.files, content, column, data.label, cache, progress)
+    resolved = resolve(name_or_path, base, place, reads)
+    column, label = _COLUMNS[reads](data)
+    content = content_hash(resolved.files, column, label)
+    folder = normalise(resolved.files, content, column, label, cache, progress)
     try:
         description = read_json(folder / DESCRIPTION_FILE)
     except DamagedRecordError:
@@ -190,10 +203,17 @@ def read_source(
             rows=arrays["rows"],
             published=parts if (parts >= 0).all() else None,
             text_name=column,
-            label_name=data.label,
+            label_name=label,
             store=Store(folder, description["kind"], tuple(description["columns"])),
             remarks=tuple(Remark(**remark) for remark in description["remarks"]),
+            tagged=TaggedRows(tuple(description["kinds"]), arrays["words"], arrays["answers"], arrays["broken"])
+            if reads == "sentences"
+            else None,
         )
+    if source.tagged is not None:
+        if not source.tagged.kinds:
+            raise InputError(f"{source.name}: every tag is O; a tagger needs sentences with entities")
+        return source
     if data.labels is not None:
         return _with_labels(source, data.labels)
     if len(source.labels) < 2:
@@ -201,6 +221,14 @@ def read_source(
             f"{source.name}: every row is labelled {source.labels[0]!r}; a classifier needs at least two classes"
         )
     return source
+
+
+_COLUMNS: dict[Reads, Callable[[Data], tuple[str | None, str]]] = {
+    "rows": lambda data: (data.text, data.label),
+    "table": lambda data: (None, data.label),
+    "images": lambda data: (data.image, data.label),
+    "sentences": lambda data: (data.tokens, data.tags),
+}
 
 
 def _with_labels(source: Source, labels: tuple[str, ...]) -> Source:

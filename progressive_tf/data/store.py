@@ -18,20 +18,22 @@ import pyarrow.compute
 from progressive_tf.data.readers.batch import ColumnKind
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 
-InputKind = Literal["texts", "vectors", "images", "columns"]
+InputKind = Literal["texts", "vectors", "images", "columns", "sentences"]
 ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
 TEXT_FIELD = "text"
 VECTOR_FIELD = "vector"
 IMAGE_FIELD = "image"
+TOKENS_FIELD = "tokens"
+TAGS_FIELD = "tags"
 COLUMN_PREFIX = "column/"
 _MANY = 512  # rows in one call from which on pages are given back; giving back costs a walk over the mapping
 
 
 @dataclass(frozen=True)
 class Store:
-    """The texts, vectors or images, if there are any, and further columns, of a source.
+    """The texts, vectors, images or sentences, if there are any, and further columns, of a source.
 
     They are read from a folder that `normalise` wrote.
 
@@ -71,7 +73,12 @@ class Store:
     def inputs(self) -> InputKind:
         """What its rows are."""
         fields = self._batches[0].schema.names
-        kinds: dict[str, InputKind] = {IMAGE_FIELD: "images", VECTOR_FIELD: "vectors", TEXT_FIELD: "texts"}
+        kinds: dict[str, InputKind] = {
+            TOKENS_FIELD: "sentences",
+            IMAGE_FIELD: "images",
+            VECTOR_FIELD: "vectors",
+            TEXT_FIELD: "texts",
+        }
         return next((kind for field, kind in kinds.items() if field in fields), "columns")
 
     @property
@@ -80,12 +87,20 @@ class Store:
         return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if self.inputs == "vectors" else None
 
     def texts(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts, or the images' paths, of the rows at `indices`, in that order."""
+        """Returns the texts, the images' paths or the joined words of the rows at `indices`, in that order."""
         return self._values(TEXT_FIELD, indices)
 
     def images(self, indices: Iterable[int]) -> list[bytes]:
         """Returns the encoded images of the rows at `indices`, in that order."""
         return self._values(IMAGE_FIELD, indices)
+
+    def tokens(self, indices: Iterable[int]) -> list[list[str]]:
+        """Returns the words of the sentences at `indices`, in that order."""
+        return self._values(TOKENS_FIELD, indices)
+
+    def tags(self, indices: Iterable[int]) -> list[list[str]]:
+        """Returns the BIO tags of the sentences at `indices`, in that order."""
+        return self._values(TAGS_FIELD, indices)
 
     def _values(self, field: str, indices: Iterable[int]) -> list[Any]:
         order, parts = self._taken(field, indices)

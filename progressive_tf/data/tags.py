@@ -52,6 +52,11 @@ def tag_names(kinds: Iterable[str]) -> tuple[str, ...]:
     return (OUTSIDE, *(f"{prefix}-{kind}" for kind in sorted(set(kinds)) for prefix in _PREFIXES["BIO"]))
 
 
+def kinds_of(tags: Iterable[str]) -> tuple[str, ...]:
+    """Returns the kinds of spans that `tag_names` made tags for."""
+    return tuple(tag[2:] for tag in tags if tag.startswith("B-"))
+
+
 def is_tag(tag: str) -> bool:
     """Returns whether something is a tag of BIO or BIOES, in whatever place."""
     return _parts(tag) is not None

@@ -5,7 +5,8 @@ all answers are right, or two models answer alike, every draw is the same and th
 Metrics of right and wrong answers are therefore drawn from the rows plus pseudo-observations: for one model one right
 and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that only the first gets right and two that
 only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
-to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md.
+to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. Of tagged sentences, sentences are what is
+drawn, and pseudo-observations are sentences; see `tagged_metrics`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from progressive_tf.evaluation.metrics import (
     measure,
 )
 from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.tagged_metrics import TOKEN_FEATURES, pseudo_sentences, sentence_features, tagged_metric
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
 from progressive_tf.seeds import derive_seed
 
 RESAMPLES = 10_000
@@ -56,7 +59,7 @@ class Resampled:
 
 
 def resample_metrics(
-    predictions: Predictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    predictions: AnyPredictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Resampled]:
     """Bootstraps metrics of one model.
 
@@ -77,7 +80,7 @@ def resample_metrics(
 
 
 def resample_drop(
-    candidate: Predictions, baseline: Predictions, name: str, resamples: int = RESAMPLES, seed: int = 0
+    candidate: AnyPredictions, baseline: AnyPredictions, name: str, resamples: int = RESAMPLES, seed: int = 0
 ) -> Resampled:
     """Bootstraps how much a metric falls from baseline to candidate, drawing the same rows for both.
 
@@ -157,8 +160,46 @@ def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     return np.column_stack(sums) / counts[:, None], counts
 
 
-def _resample(models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
+def _resample(models: Sequence[AnyPredictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
     """Returns float64 [resamples, names] for each model, the rows of a resample being the same for all models."""
+    tagged = [model for model in models if isinstance(model, TaggedPredictions)]
+    if tagged:
+        return _resample_sentences(tagged, names, resamples, derive_seed(seed, "bootstrap", "sentences"))
+    return _resample_rows([model for model in models if isinstance(model, Predictions)], names, resamples, seed)
+
+
+def _resample_sentences(
+    models: Sequence[TaggedPredictions], names: Sequence[str], resamples: int, seed: int
+) -> list[Floats]:
+    """Returns the same for sentences: one draw for all metrics, smoothed for each with its own pseudo-observations."""
+    features = np.hstack([sentence_features(model) for model in models])
+    distinct, counts = np.unique(features, axis=0, return_counts=True)
+    kinds, width = models[0].kinds, features.shape[1] // len(models)
+    rows = np.block([[distinct, np.zeros((len(distinct), 2))], [np.zeros((2, features.shape[1])), np.eye(2)]])
+    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
+    sums = np.vstack(list(draw_sums(rows, counts, resamples, seed)))
+    found = []
+    for index, model in enumerate(models):
+        own = sums[:, index * width : (index + 1) * width]
+        # The first model is right in the first kind of pseudo-observation, the second in the other.
+        right, wrong = sums[:, -2 + index, np.newaxis], sums[:, -1 - index, np.newaxis]
+        columns = []
+        for name in names:
+            right_one, wrong_one = pseudo_sentences(model, name)
+            added = right * right_one + wrong * wrong_one
+            if name.endswith("_macro"):  # over the types that a draw has
+                added[:, :-TOKEN_FEATURES] *= np.repeat(_present(own, len(kinds)), 3, axis=1)
+            columns.append(tagged_metric(own + added, kinds, name))
+        found.append(np.column_stack(columns))
+    return found
+
+
+def _present(sums: Floats, kinds: int) -> npt.NDArray[np.bool_]:
+    entities = sums[:, :-TOKEN_FEATURES].reshape(len(sums), kinds, 3)
+    return entities.any(axis=-1)
+
+
+def _resample_rows(models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
     columns: list[dict[str, Floats]] = [{} for _ in models]
     of_answers = [name for name in names if name not in CALIBRATION_METRICS]
     of_calibration = [name for name in names if name in CALIBRATION_METRICS]
@@ -250,7 +291,7 @@ def _spread(kind: str, plain: ClassSums) -> Floats:
     return weights / weights.sum()
 
 
-def _defined(predictions: Predictions, name: str) -> float:
+def _defined(predictions: AnyPredictions, name: str) -> float:
     value = measure(predictions, name)
     if value is None:
         raise ValueError(f"{name} is undefined on these {len(predictions)} rows; ask measure() first")

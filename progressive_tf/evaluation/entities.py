@@ -90,8 +90,21 @@ def count_tags(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]
     for sentence, (true_tags, tags) in enumerate(zip(truth, predicted, strict=True)):
         if len(tags) != len(true_tags):
             raise ValueError(f"predicted[{sentence}]: {len(tags)} tags; expected as many as in truth, {len(true_tags)}")
+    return count_codes(_codes(truth, kinds), _codes(predicted, kinds), lengths, kinds)
+
+
+def count_codes(
+    true_codes: npt.NDArray[Any], codes: npt.NDArray[Any], lengths: npt.NDArray[Any], kinds: Sequence[str]
+) -> TagCounts:
+    """Compares predicted with true tags that are given as numbers: 0 is O, 2i + 1 is B and 2i + 2 I of type i.
+
+    Args:
+        true_codes: int [words of all sentences].
+        codes: the predicted ones.
+        lengths: int [sentences], words of each.
+        kinds: all types there are.
+    """
     sentence_of = np.repeat(np.arange(len(lengths)), lengths)
-    true_codes, codes = _codes(truth, kinds), _codes(predicted, kinds)
     true_entities, entities = _entities(true_codes, sentence_of), _entities(codes, sentence_of)
     found = _only(true_entities, _is_among(true_entities, entities, len(codes)))
     right, true_inside, inside = true_codes == codes, true_codes > 0, codes > 0

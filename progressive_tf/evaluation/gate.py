@@ -11,7 +11,7 @@ from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_d
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
 from progressive_tf.evaluation.metrics import has_label, measure, support
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
 from progressive_tf.plan.schema import GateRule
 
 EVERY_PREVIOUS = "every-previous"
@@ -29,8 +29,8 @@ class _Comparison:
 
 def judge(
     rules: Sequence[GateRule],
-    candidate: Mapping[str, Predictions],
-    baseline: Mapping[str, Predictions] | None,
+    candidate: Mapping[str, AnyPredictions],
+    baseline: Mapping[str, AnyPredictions] | None,
     previous_slices: Sequence[str],
     seed: int,
     resamples: int = RESAMPLES,
@@ -86,8 +86,8 @@ def _slices(rule: GateRule, baseline: object | None, previous_slices: Sequence[s
 def _compare(
     rule: GateRule,
     name: str,
-    candidate: Mapping[str, Predictions],
-    baseline: Mapping[str, Predictions] | None,
+    candidate: Mapping[str, AnyPredictions],
+    baseline: Mapping[str, AnyPredictions] | None,
     seed: int,
     resamples: int,
 ) -> _Comparison:
@@ -100,7 +100,7 @@ def _compare(
     models = [("the candidate", candidate)]
     if is_drop and baseline is not None:
         models.append(("the released version", baseline))
-    found: list[Predictions] = []
+    found: list[AnyPredictions] = []
     for who, answers in models:
         if name not in answers:
             return _without_evidence(result, "hold", f"{who} has no predictions for slice {name!r}")
@@ -129,7 +129,7 @@ def _compare(
     return _Comparison(result, evidence)
 
 
-def _weigh(rule: GateRule, found: Sequence[Predictions], resamples: int, seed: int) -> Evidence:
+def _weigh(rule: GateRule, found: Sequence[AnyPredictions], resamples: int, seed: int) -> Evidence:
     if rule.drop_at_most is None:
         resampled = resample_metrics(found[0], [rule.metric], resamples, seed)[rule.metric]
         return weigh(resampled, _threshold(rule), at_least=rule.at_least is not None, confidence=rule.confidence)
@@ -175,7 +175,7 @@ def _without_evidence(result: RuleResult, outcome: Outcome, reason: str) -> _Com
     return _Comparison(replace(result, outcome=outcome, reason=reason))
 
 
-def _same_rows(name: str, found: Sequence[Predictions]) -> None:
+def _same_rows(name: str, found: Sequence[AnyPredictions]) -> None:
     first = found[0]
     for other in found[1:]:
         if other.labels != first.labels or other.truth.tolist() != first.truth.tolist():
@@ -185,9 +185,10 @@ def _same_rows(name: str, found: Sequence[Predictions]) -> None:
             )
 
 
-def _why_undefined(metric: str, who: str, predictions: Predictions) -> str | None:
+def _why_undefined(metric: str, who: str, predictions: AnyPredictions) -> str | None:
     if not has_label(predictions, metric):
-        return f"{metric}: no such label; known are {', '.join(predictions.labels)}"
+        kind, known = ("type", predictions.kinds) if isinstance(predictions, TaggedPredictions) else ("label", None)
+        return f"{metric}: no such {kind}; known are {', '.join(known or predictions.labels)}"
     if len(predictions) == 0:
         return f"{who} has no rows here"
     if not predictions.knowable.all():

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_metrics
-from progressive_tf.evaluation.metrics import measure, metric_list, support
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.metrics import measure, metrics_of, support
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions
 from progressive_tf.plan.metric_names import find_metric
 
 
@@ -33,7 +33,7 @@ def bounds(resampled: Resampled, confidence: float) -> tuple[float, float]:
 
 
 def intervals(
-    predictions: Predictions, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+    predictions: AnyPredictions, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, dict[str, float | int | None]]:
     """Measures everything on a slice, with two-sided bootstrap intervals.
 
@@ -47,7 +47,7 @@ def intervals(
         For each metric, per-class ones included, `value`, `low`, `high` (None where undefined) and `n`, the number of
         rows it rests on.
     """
-    values = {name: measure(predictions, name) for name in metric_list(predictions.labels)}
+    values = {name: measure(predictions, name) for name in metrics_of(predictions)}
     defined = [name for name, value in values.items() if value is not None]
     drawn = resample_metrics(predictions, defined, resamples, seed) if defined else {}
     table: dict[str, dict[str, float | int | None]] = {}

@@ -17,7 +17,9 @@ import numpy.typing as npt
 from progressive_tf.errors import unknown_name
 from progressive_tf.evaluation.calibration import BINS, bin_of
 from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, find_metric
+from progressive_tf.evaluation.tagged_metrics import has_type, tagged_measure, tagged_metric_list, tagged_support
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, find_metric, is_of_tagging
 
 Floats = npt.NDArray[np.float64]
 # A probability of exactly 0 for the true class would make the mean infinite; one such row costs 16.1 instead.
@@ -57,12 +59,19 @@ class ClassSums:
         return ClassSums(self.true + added, self.predicted + added, self.right + right_answers[..., None] * spread)
 
 
+def metrics_of(predictions: AnyPredictions) -> list[str]:
+    """Returns the names of all metrics of these predictions."""
+    if isinstance(predictions, TaggedPredictions):
+        return tagged_metric_list(predictions.kinds)
+    return metric_list(predictions.labels)
+
+
 def metric_list(labels: Sequence[str]) -> list[str]:
     """Returns the names of all metrics of a task with these labels, per-class ones last."""
     return [*METRICS, *(f"{kind}/{label}" for kind in PER_CLASS_METRICS for label in labels)]
 
 
-def measure(predictions: Predictions, name: str) -> float | None:
+def measure(predictions: AnyPredictions, name: str) -> float | None:
     """Returns the value of a metric, or None where it is undefined.
 
     It is where there are no rows or no such label, and where a row's class is one that the model has no output for.
@@ -74,8 +83,10 @@ def measure(predictions: Predictions, name: str) -> float | None:
     Raises:
         ValueError: a name that no metric has.
     """
-    if find_metric(name) is None:
-        raise ValueError(unknown_name("metric", name, metric_list(predictions.labels)))
+    if find_metric(name) is None or is_of_tagging(name) != isinstance(predictions, TaggedPredictions):
+        raise ValueError(unknown_name("metric", name, metrics_of(predictions)))
+    if isinstance(predictions, TaggedPredictions):
+        return tagged_measure(predictions, name)
     if len(predictions) == 0 or not has_label(predictions, name) or not predictions.knowable.all():
         return None
     if name in CALIBRATION_METRICS:
@@ -87,11 +98,13 @@ def measure(predictions: Predictions, name: str) -> float | None:
     return None if np.isnan(value) else value
 
 
-def support(predictions: Predictions, name: str) -> int:
+def support(predictions: AnyPredictions, name: str) -> int:
     """Returns the number of rows a metric rests on.
 
     That is every row, but for a class those that have it (recall), are predicted as it (precision), or either (F1).
     """
+    if isinstance(predictions, TaggedPredictions):
+        return tagged_support(predictions, name)
     kind, _, label = name.partition("/")
     if not has_label(predictions, name):
         return 0
@@ -103,8 +116,10 @@ def support(predictions: Predictions, name: str) -> int:
     return int(rows.sum())
 
 
-def has_label(predictions: Predictions, name: str) -> bool:
+def has_label(predictions: AnyPredictions, name: str) -> bool:
     """Returns whether the label in a per-class metric's name exists; True for every other metric."""
+    if isinstance(predictions, TaggedPredictions):
+        return has_type(predictions, name)
     _, _, label = name.partition("/")
     return not label or label in predictions.labels
 

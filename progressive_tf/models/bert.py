@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from transformers import BertConfig, TFBertModel
 from transformers.activations_tf import ACT2FN
 
-from progressive_tf.assets import is_asset, locate
+from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.errors import InputError
 from progressive_tf.models.bert_settings import check_names, check_values
 from progressive_tf.models.block_model import BlockModel, State
@@ -122,6 +123,47 @@ def build(request: Request) -> BlockModel:
     Raises:
         InputError: weights that are missing, damaged or not BERT's; says which and what was found.
     """
+    model, seed = request.model, request.seed
+    encoder = read_encoder(request)
+    config = encoder.config
+    head = ClassificationHead(
+        classes=len(request.labels),
+        width=config.hidden_size,
+        dropout=model.dropout,
+        seed=derive_seed(seed, "initialisation", "head"),
+        pooler=encoder.pooler if request.pooling == "pooler" else None,
+    )
+    preprocess = TextPreprocessing(encoder.vocabulary, encoder.lower_case, model.max_length)
+    return BlockModel(preprocess, encoder.blocks, head, request.labels, encoder.settings)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A BERT encoder as blocks, and what belongs to it.
+
+    Attributes:
+        blocks: the embeddings, then each layer.
+        config: transformers' BertConfig.
+        pooler: BERT's own layer over [CLS].
+        vocabulary: WordPiece tokens in the order of their ids.
+        lower_case: whether the vocabulary is uncased.
+        settings: what the blocks compute beside their weights, as JSON text.
+    """
+
+    blocks: list[Block]
+    config: BertConfig
+    pooler: tf.keras.layers.Layer
+    vocabulary: list[str]
+    lower_case: bool
+    settings: str
+
+
+def read_encoder(request: Request) -> Encoder:
+    """Returns the encoder of a model section, at its weights or at random ones.
+
+    Raises:
+        InputError: weights that are missing, damaged or not BERT's; says which and what was found.
+    """
     model, seed, folder = request.model, request.seed, request.folder
     tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))
     if model.weights is None:
@@ -137,17 +179,9 @@ def build(request: Request) -> BlockModel:
         EmbeddingsBlock(encoder.bert.embeddings),
         *(EncoderBlock(layer, index) for index, layer in enumerate(encoder.bert.encoder.layer)),
     ]
-    head = ClassificationHead(
-        classes=len(request.labels),
-        width=config.hidden_size,
-        dropout=model.dropout,
-        seed=derive_seed(seed, "initialisation", "head"),
-        pooler=encoder.bert.pooler if request.pooling == "pooler" else None,
-    )
-    preprocess = TextPreprocessing(vocabulary, lower_case, model.max_length)
     # Where the weights were loaded from is a path of this machine.
     settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
-    return BlockModel(preprocess, blocks, head, request.labels, settings)
+    return Encoder(blocks, config, encoder.bert.pooler, vocabulary, lower_case, settings)
 
 
 def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], bool]:
@@ -228,7 +262,9 @@ def _check_config(folder: Path, place: str) -> None:
     except (ValueError, AttributeError) as error:
         raise InputError(f"{place}: config.json is not a model's configuration: {_first_line(error)}") from None
     if kind != "bert":
-        raise InputError(f"{place}: the builder bert needs a BERT encoder, config.json says model_type {kind!r}")
+        raise InputError(
+            f"{place}: the builders bert and bert-tagger need a BERT encoder, config.json says model_type {kind!r}"
+        )
 
 
 def _local_vocabulary(folder: Path) -> tuple[list[str], bool]:
@@ -241,7 +277,7 @@ def _local_vocabulary(folder: Path) -> tuple[list[str], bool]:
 
 def _vocabulary_file(vocabulary: str, folder: Path) -> Path:
     if is_asset(vocabulary):
-        return locate(vocabulary) / "vocab.txt"
+        return locate(vocabulary) / find(vocabulary).files[0].name
     return folder / vocabulary
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
+from progressive_tf.models.tagging_head import TaggingHead
 
 State = dict[str, tf.Tensor]
 IMPOSSIBLE = -1e9  # a logit whose softmax is zero
@@ -39,8 +40,9 @@ class BlockModel(tf.keras.Model):
     Args:
         preprocess: raw inputs [batch] → state; runs inside an exported graph.
         blocks: first to last; their names must differ.
-        head: layer with `call(state, training) -> logits float32 [batch, classes]`.
-        labels: class names in the order of the logits.
+        head: layer with `call(state, training) -> logits float32 [batch, classes]`; a tagger's gives logits of tags at
+            every position, [batch, length, tags].
+        labels: class names, or tags, in the order of the logits.
         settings: what the blocks compute beside their weights (activation, number of heads, …), as JSON text.
     """
 
@@ -107,6 +109,11 @@ class BlockModel(tf.keras.Model):
         """Returns the state after the last block without the positions that blocks have put in front."""
         added = self.added_positions(len(self.blocks))
         return {key: value[:, added:] for key, value in state.items()} if added else state
+
+    @property
+    def tags_words(self) -> bool:
+        """Whether its classes are tags of words."""
+        return isinstance(self.head, TaggingHead)
 
     @property
     def width(self) -> int:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from progressive_tf.models import bert, mlp, resnet
+from progressive_tf.models import bert, bert_tagger, mlp, resnet
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.request import Request
 
 Builder = Callable[[Request], BlockModel]
-BUILDERS: dict[str, Builder] = {"bert": bert.build, "mlp": mlp.build, "resnet50": resnet.build}
+BUILDERS: dict[str, Builder] = {
+    "bert": bert.build,
+    "bert-tagger": bert_tagger.build,
+    "mlp": mlp.build,
+    "resnet50": resnet.build,
+}
 
 
 def build(request: Request) -> BlockModel:

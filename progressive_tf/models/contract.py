@@ -15,6 +15,7 @@ from progressive_tf.models.block_model import BlockModel, State, read_weights
 from progressive_tf.models.class_growth import set_classes
 from progressive_tf.models.image_preprocessing import ImagePreprocessing
 from progressive_tf.models.request import Request
+from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 
 LABELS = ("first", "second", "third")
@@ -46,7 +47,7 @@ def check_builder(build: Callable[[Request], BlockModel], request: Request) -> l
 
     Args:
         build: the builder.
-        request: what it is asked for; its labels are those of `LABELS`.
+        request: what it is asked for; its labels are those of `LABELS`, or as many tags.
     """
     tf.keras.backend.experimental.enable_tf_random_generator()  # as in training: dropout draws from it
     network = build(request)
@@ -72,6 +73,8 @@ def raw_inputs(network: BlockModel) -> Any:
     generator = np.random.default_rng(0)
     if isinstance(network.preprocess, TextPreprocessing):
         return list(TEXTS)
+    if isinstance(network.preprocess, SentencePreprocessing):
+        return [text.split() for text in TEXTS]
     if isinstance(network.preprocess, ImagePreprocessing):
         sides = generator.integers(9, 60, [len(TEXTS), 2])
         pixels = [generator.integers(0, 256, [*side, 3]).astype(np.uint8) for side in sides]
@@ -145,8 +148,11 @@ def _states(subject: _Subject) -> None:
         if tuple(state["mask"].shape) != expected[:2]:
             raise BrokenError(f"block {block.name} gives a mask {tuple(state['mask'].shape)}; expected {expected[:2]}")
     logits = network.run_head(state)
-    if tuple(logits.shape) != (len(subject.raw), len(LABELS)):
-        raise BrokenError(f"the head gives {tuple(logits.shape)}; expected {(len(subject.raw), len(LABELS))}")
+    positions = (length,) if network.tags_words else ()
+    if tuple(logits.shape) != (len(subject.raw), *positions, len(LABELS)):
+        raise BrokenError(
+            f"the head gives {tuple(logits.shape)}; expected {(len(subject.raw), *positions, len(LABELS))}"
+        )
 
 
 def _cutting(subject: _Subject) -> None:
@@ -165,7 +171,8 @@ def _independence(subject: _Subject) -> None:
     together = subject.network(subject.state()).numpy()
     for index in range(len(subject.raw)):
         alone = subject.network(subject.state([index])).numpy()[0]
-        if not np.allclose(alone, together[index], atol=TOLERANCE):
+        same = together[index, : len(alone)] if subject.network.tags_words else together[index]
+        if not np.allclose(alone, same, atol=TOLERANCE):
             raise BrokenError(
                 "in inference an example's logits depend on the other examples of its batch, or on how far it is "
                 "padded; use `training` for what only training does, and the mask"
@@ -200,7 +207,13 @@ def _gradients(subject: _Subject) -> None:
     trained = [weight for weight in network.named_weights() if weight.variable.trainable]
     with tf.GradientTape() as tape:
         logits = network(state, training=True)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(np.arange(len(subject.raw)) % 3, logits))
+        if network.tags_words:
+            lengths = tf.cast(tf.reduce_sum(state["mask"], axis=1), tf.int32)
+            tags = tf.zeros(tf.shape(logits)[:2], tf.int32)
+            loss = -tf.reduce_mean(network.head.crf.log_likelihood(logits, tags, lengths))
+        else:
+            classes = np.arange(len(subject.raw)) % len(LABELS)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
     gradients = tape.gradient(loss, [weight.variable for weight in trained])
     missing = [weight.name for weight, gradient in zip(trained, gradients, strict=True) if gradient is None]
     if missing:
@@ -219,6 +232,8 @@ def _frozen(subject: _Subject) -> None:
 
 def _growth(subject: _Subject) -> None:
     network = subject.build(subject.request)
+    if network.tags_words:
+        return  # the tags of a plan are the same in every stage
     before = network(subject.state()).numpy()
     set_classes(network, [*LABELS, "fourth"], [], subject.request.seed)
     after = network(subject.state()).numpy()

@@ -28,6 +28,8 @@ class CRF(tf.keras.layers.Layer):
 
     Args:
         tags: names of the tags in the order of the logits, "O" first, then "B-x" and "I-x" in any order.
+        learns: whether there are transitions to learn. Without, the tags of a sentence are independent of one another
+            but for being valid BIO, and the layer has no weight.
 
     Attributes:
         transitions: float32 [tags, tags], the only weight: what the tag of the row gives to the tag of the column that
@@ -37,7 +39,7 @@ class CRF(tf.keras.layers.Layer):
         ValueError: the first tag is not "O".
     """
 
-    def __init__(self, tags: Sequence[str]) -> None:
+    def __init__(self, tags: Sequence[str], learns: bool = True) -> None:
         super().__init__(name="crf", dtype="float32")
         if tags[:1] not in (["O"], ("O",)):
             raise ValueError(f"tags: expected 'O' first, because padding is tagged with the first; got {tags[:1]!r}")
@@ -45,9 +47,13 @@ class CRF(tf.keras.layers.Layer):
         follows = np.array([[before in (f"B-{tag[2:]}", tag) for tag in tags] for before in tags])
         self._allowed = follows | ~is_inside
         self._first_scores = np.where(is_inside, FORBIDDEN, 0).astype(np.float32)
-        self.transitions = self.add_weight("transitions", [len(tags), len(tags)], initializer="zeros")
+        shape = [len(tags), len(tags)]
+        self.learns = learns
+        self.transitions = self.add_weight("transitions", shape, initializer="zeros") if learns else tf.zeros(shape)
 
-    def log_likelihood(self, logits: tf.Tensor, tags: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    def log_likelihood(
+        self, logits: tf.Tensor, tags: tf.Tensor, lengths: tf.Tensor, before: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Returns the logarithm of the probability of tag sequences.
 
         Args:
@@ -55,23 +61,26 @@ class CRF(tf.keras.layers.Layer):
             tags: int32 [batch, length], valid BIO; any tags where a sentence has ended. Tags that break BIO have a
                 log-likelihood of about −1e30.
             lengths: int32 [batch], words of each sentence, 0 … length.
+            before: int32 [batch], the tag of the word before the first where this is not a sentence's first part, and
+                −1 where it is; the probability is then given that tag. None: all are whole sentences.
 
         Returns:
             float32 [batch], 0 for a sentence without words.
         """
-        scores = self._scores(logits)
+        scores = self._scores(logits, before)
         padded = tf.pad(tags, [[0, 0], [0, tf.shape(scores)[1] - tf.shape(tags)[1]]])
         return crf_log_likelihood(scores, padded, lengths, self._transition_scores())[0]
 
-    def decode(self, logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+    def decode(self, logits: tf.Tensor, lengths: tf.Tensor, before: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the most likely tag sequences (Viterbi), int32 [batch, length]; 0, O, where a sentence has ended.
 
         Args:
             logits: float [batch, length, tags].
             lengths: int32 [batch], words of each sentence, 0 … length.
+            before: as for `log_likelihood`.
         """
         length = tf.shape(logits)[1]
-        best, _ = crf_decode(self._scores(logits), self._transition_scores(), lengths)
+        best, _ = crf_decode(self._scores(logits, before), self._transition_scores(), lengths)
         return best[:, :length] * tf.sequence_mask(lengths, length, tf.int32)
 
     def marginals(self, logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -110,11 +119,15 @@ class CRF(tf.keras.layers.Layer):
         probabilities = tf.nn.softmax(forward + backward) * tf.cast(inside, tf.float32)
         return tf.transpose(probabilities, [1, 0, 2])[:, :length]
 
-    def _scores(self, logits: tf.Tensor) -> tf.Tensor:
+    def _scores(self, logits: tf.Tensor, before: tf.Tensor | None = None) -> tf.Tensor:
         """Returns float32 logits with I forbidden at the first position; padded to two, as scans need a step."""
         missing = tf.maximum(2 - tf.shape(logits)[1], 0)
         padded = tf.pad(tf.cast(logits, tf.float32), [[0, 0], [0, missing], [0, 0]])
-        return tf.concat([padded[:, :1] + self._first_scores, padded[:, 1:]], axis=1)
+        first = self._first_scores[tf.newaxis]
+        if before is not None:
+            steps = tf.gather(self._transition_scores(), tf.maximum(before, 0))
+            first = tf.where((before >= 0)[:, tf.newaxis], steps, first)
+        return tf.concat([padded[:, :1] + first[:, tf.newaxis], padded[:, 1:]], axis=1)
 
     def _transition_scores(self) -> tf.Tensor:
         return tf.where(self._allowed, self.transitions, FORBIDDEN)

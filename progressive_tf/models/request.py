@@ -22,6 +22,7 @@ class Request:
         pooling: "mean" over positions, or "pooler" for BERT's own layer over [CLS].
         input_width: numbers in a row of the data; None for texts, images and tables.
         image_size: height and width of images in pixels.
+        crf: whether a tagger learns which tags follow one another.
         statistics: of a table's columns, for `TablePreprocessing`; None where the data is no table.
     """
 
@@ -32,4 +33,5 @@ class Request:
     pooling: str = "mean"
     input_width: int | None = None
     image_size: int = 224
+    crf: bool = False
     statistics: ColumnStatistics | None = None

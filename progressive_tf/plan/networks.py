@@ -42,6 +42,18 @@ class Bert(Strict):
         return self
 
 
+class BertTagger(Bert):
+    """A BERT encoder that gives every word of a sentence a tag.
+
+    `weights`, `config` and `vocabulary` are as for builder bert. A word's tag is read at its first piece. A sentence of
+    more than `max_length` pieces is cut between words into windows, whose answers are joined again.
+    """
+
+    task: ClassVar[str] = "token-classification"
+
+    builder: Literal["bert-tagger"]  # type: ignore[assignment]
+
+
 class Mlp(Strict):
     """A multilayer perceptron for rows of numbers: `layers` dense layers of `units` with ReLU, from random weights."""
 
@@ -99,6 +111,7 @@ def builder_tag(model: Any) -> str | None:
 
 Network = Annotated[
     Annotated[Bert, Tag("bert")]
+    | Annotated[BertTagger, Tag("bert-tagger")]
     | Annotated[Mlp, Tag("mlp")]
     | Annotated[ResNet50, Tag("resnet50")]
     | Annotated[OwnBuilder, Tag(OWN_TAG)],

@@ -24,10 +24,11 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, MetricName, find_metric
-from progressive_tf.plan.networks import Bert, Mlp, Network, ResNet50, Text
+from progressive_tf.plan.metric_names import MetricName, find_metric, is_of_tagging, metric_patterns
+from progressive_tf.plan.networks import Bert, BertTagger, Mlp, Network, ResNet50, Text
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.plan.tagging import problem_with_tagging
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
@@ -37,6 +38,7 @@ SAME_IN_EVERY_STAGE = {
     "pooling": "one head is carried through all of them",
     "precision": "one network is carried through all of them",
     "distribute": "one network is carried through all of them",
+    "crf": "one network is carried through all of them",
 }
 STANDING_SLICES = ("current", "every-previous", "all")
 
@@ -64,6 +66,7 @@ class Quality(Strict):
     """What happens to each kind of finding: warn, drop the rows, fail; null turns the check off."""
 
     empty_text: Action | None = "drop"
+    broken_tags: Action | None = "warn"
     duplicates: Action | None = "drop"
     conflicting_labels: Action | None = "warn"
     label_noise: Action | None = "warn"
@@ -84,6 +87,8 @@ class Data(Strict):
     text: Text = "text"
     image: Text = "image"
     label: Text = "label"
+    tokens: Text = "tokens"
+    tags: Text = "tags"
     features: TableColumns | None = None
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
@@ -151,8 +156,7 @@ class GateRule(Strict):
     @classmethod
     def _metric_is_known(cls, name: str) -> str:
         if find_metric(name) is None:
-            per_class = [f"{kind}/<label>" for kind in PER_CLASS_METRICS]
-            raise ValueError(unknown_name("metric", name, [*METRICS, *per_class]))
+            raise ValueError(unknown_name("metric", name, [*metric_patterns(False), *metric_patterns(True)]))
         return name
 
     @model_validator(mode="after")
@@ -206,6 +210,7 @@ class Stage(Strict):
     image_size: int = Field(default=224, ge=8, le=1024)
     augmentation: Augmentation | None = None
     readapt: bool = False
+    crf: bool = False
 
     @model_validator(mode="after")
     def _methods_fit_together(self) -> Stage:
@@ -229,7 +234,7 @@ class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: Literal["text-classification", "image-classification", "tabular-classification"]
+    task: Literal["text-classification", "token-classification", "image-classification", "tabular-classification"]
     scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
         "data-incremental"
     )
@@ -275,6 +280,25 @@ class Plan(Strict):
                 for key in ("image_size", "augmentation"):
                     if getattr(stage, key) != Stage.model_fields[key].default:
                         raise ValueError(f"stages[{index}].{key}: is for images; task {self.task} reads none; drop it")
+        return self
+
+    @model_validator(mode="after")
+    def _tagging_is_for_words(self) -> Plan:
+        tagging = self.task == BertTagger.task
+        for index, stage in enumerate(self.stages):
+            for position, rule in enumerate(stage.gate):
+                if is_of_tagging(rule.metric) != tagging:
+                    place = f"stages[{index}].gate[{position}].metric"
+                    known = ", ".join(metric_patterns(tagging))
+                    raise ValueError(f"{place}: {rule.metric} is no metric of task {self.task}; known: {known}")
+            if stage.crf and not tagging:
+                raise ValueError(f"crf: is for task {BertTagger.task}; task {self.task} has one label a row; drop it")
+        if tagging:
+            problem = problem_with_tagging(self)
+            if problem is not None:
+                raise ValueError(problem)
+        elif (self.data.tokens, self.data.tags) != ("tokens", "tags"):
+            raise ValueError(f"data.tokens, data.tags: are for task {BertTagger.task}; task {self.task} reads none")
         return self
 
     @model_validator(mode="after")

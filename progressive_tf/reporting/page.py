@@ -67,6 +67,8 @@ def render(run: RunRecord) -> str:
         facts=_facts(run),
         summary=wording.summary(run),
         stages=stages,
+        metric=run.metric,
+        metric_words=wording.metric_words(run.metric),
         told=told,
         remembering=[stage for stage in stages if stage.record.metrics and stage.record.metrics.retention],
         matrix_figures=matrix_figures(run.matrix) if run.matrix else {},

@@ -12,8 +12,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from progressive_tf.errors import InputError
+from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.reporting.predictions import Predictions, read_predictions
 from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text
+from progressive_tf.reporting.tagged import TaggedSentences, is_tagged, read_tagged
 
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
 
@@ -189,6 +191,7 @@ class StageRecord:
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     metrics: StageMetrics | None = None
     predictions: Predictions | None = None
+    tagged: TaggedSentences | None = None
     decision: Decision | None = None
     forced: Forced | None = None
 
@@ -221,6 +224,11 @@ class RunRecord:
     matrix: Matrix | None = None
     bounds: Bounds | None = None
     events: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def metric(self) -> str:
+        """The metric that stages are told apart by at a glance: that of the R matrix."""
+        return matrix_metric(str(self.plan.get("task", "")))
 
 
 def read_run(run: Path) -> RunRecord:
@@ -277,6 +285,7 @@ def _read_stages(run: Path, plan: Mapping[str, Any]) -> tuple[StageRecord, ...]:
 
 
 def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
+    predictions = folder / "predictions.parquet"
     return StageRecord(
         number=number,
         name=name,
@@ -285,7 +294,8 @@ def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
         quality=read_record(folder / "quality.json", Quality),
         history=read_history(folder / "history.csv"),
         metrics=read_record(folder / "metrics.json", StageMetrics),
-        predictions=read_predictions(folder / "predictions.parquet"),
+        predictions=None if is_tagged(predictions) else read_predictions(predictions),
+        tagged=read_tagged(predictions),
         decision=read_record(folder / "decision.json", Decision),
         forced=read_record(folder / "forced.json", Forced),
     )

@@ -13,12 +13,13 @@ STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
 
 
 def stage_table(records: RunRecord) -> Table:
-    """Returns one row per stage: examples, weights, seconds, test and validation accuracy, decision, version."""
+    """Returns one row per stage: examples, weights, seconds, test and validation metric, decision, version."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("stage", overflow="fold")
     for heading in ("examples", "trainable\n/total", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("test\naccuracy", "validation\naccuracy"):
+    metric = wording.metric_words(records.metric)
+    for heading in (f"test\n{metric}", f"validation\n{metric}"):
         table.add_column(heading, justify="right", min_width=INTERVAL_WIDTH)
     table.add_column("decision", no_wrap=True)
     table.add_column("version", justify="right", no_wrap=True)
@@ -30,8 +31,8 @@ def stage_table(records: RunRecord) -> Table:
             wording.count(stage.data.train if stage.data else None),
             f"{wording.short_count(weights.trainable)}/{wording.short_count(weights.total)}",
             wording.number(wording.total_seconds(stage), 1),
-            _accuracy(stage.test.get("accuracy")),
-            _accuracy(metrics.validation.get("accuracy") if metrics else None),
+            _value(stage.test.get(records.metric)),
+            _value(metrics.validation.get(records.metric) if metrics else None),
             # On two lines, `hold, forced` leaves a terminal of 80 columns room for the version.
             Text(wording.decided_words(stage).replace(", ", ",\n"), style=STYLES.get(wording.decided(stage), "dim")),
             wording.count(stage.version),
@@ -56,6 +57,6 @@ def bounds_line(bounds: Bounds) -> str:
     return f"bounds: {values}{wording.number(bounds.joint.acc)} (ACC): {wording.position_words(bounds)}"
 
 
-def _accuracy(measure: Measure | None) -> Text:
+def _value(measure: Measure | None) -> Text:
     bounds = wording.interval(measure)
     return Text(f"{wording.number(measure.value if measure else None)}{' ' + bounds if bounds else ''}")

@@ -26,6 +26,7 @@ from progressive_tf.reporting.predictions import (
     most_confused_pairs,
 )
 from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
+from progressive_tf.reporting.tagged import WrongSentence, most_confident_sentences, right_sentences
 
 WRONG_ROWS = 20
 CONFUSED_PAIRS = 10
@@ -46,6 +47,7 @@ class StageView:
     per_class: Mapping[str, Mapping[str, Measure]]
     confused_pairs: list[tuple[str, str, int]]
     wrong: list[WrongRow]
+    wrong_sentences: list[WrongSentence]
     test_rows: int
     right_rows: int
 
@@ -90,10 +92,14 @@ def class_curves_view(run: RunRecord) -> Markup | None:
 
 
 def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
-    """Returns precision, recall and F1 by class from metrics named `precision/<label>` and so on."""
+    """Returns precision, recall and F1 by class, or by type of entity.
+
+    Args:
+        measures: those named `precision/<label>`, `entity_precision/<type>` and so on.
+    """
     classes: dict[str, dict[str, Measure]] = {}
     for name, measure in measures.items():
-        kind, separator, label = name.partition("/")
+        kind, separator, label = name.removeprefix("entity_").partition("/")
         if separator and kind in PER_CLASS:
             classes.setdefault(label, {})[kind] = measure
     return classes
@@ -142,6 +148,11 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         wrong = most_confident_errors(predictions, rows, WRONG_ROWS)
         if len(predictions.labels) > MOST_NUMBERED_CLASSES:
             pairs = most_confused_pairs(predictions, rows, CONFUSED_PAIRS)
+    right, wrong_sentences = int(np.trace(counts)), []
+    if stage.tagged is not None:
+        rows = stage.tagged.test_rows(stage.slice)
+        right = right_sentences(stage.tagged, rows)
+        wrong_sentences = most_confident_sentences(stage.tagged, rows, WRONG_ROWS)
     return StageView(
         record=stage,
         decided=wording.decided(stage),
@@ -155,8 +166,9 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         per_class=per_class(stage.test),
         confused_pairs=pairs,
         wrong=wrong,
+        wrong_sentences=wrong_sentences,
         test_rows=len(rows),
-        right_rows=int(np.trace(counts)),
+        right_rows=right,
     )
 
 

@@ -88,7 +88,8 @@ def position_words(bounds: Bounds) -> str:
 def metric_words(name: str) -> str:
     """Returns a metric's name as one would say it: `log loss`, `f1 of negative`."""
     kind, separator, label = name.partition("/")
-    return f"{kind} of {label}" if separator else kind.replace("_", " ")
+    words = kind.replace("_", " ").replace(" f1", " F1").replace("without o", "without O")
+    return f"{words} of {label}" if separator else words
 
 
 def rule_words(rule: Mapping[str, Any], slice_name: str | None) -> str:

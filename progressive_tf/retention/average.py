@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.evaluation.metrics import measure
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
 
 STEPS = 10
 EQUAL = 1e-9  # of shares that differ by rounding alone
@@ -23,8 +23,8 @@ class Tried:
 
     Attributes:
         coefficient: the stage's own share, in [0, 1].
-        accuracy: on the stage's own rows.
-        log_loss: on the same.
+        accuracy: on the stage's own rows; F1 of entities where they are tagged sentences.
+        log_loss: on the same; 0 where they are tagged sentences.
         drops: accuracy lost on the rows of each earlier stage, by name.
     """
 
@@ -62,8 +62,14 @@ def choose(tried: Sequence[Tried], drop_at_most: float) -> Tried:
     return max(within, key=lambda each: (each.accuracy, -each.log_loss))
 
 
+def quality(predictions: AnyPredictions) -> float:
+    """Returns the accuracy of rows, or F1 of the entities of tagged sentences; 0 where it is undefined."""
+    tagged = isinstance(predictions, TaggedPredictions)
+    return float(measure(predictions, "entity_f1" if tagged else "accuracy") or 0.0)
+
+
 def judged(
-    coefficient: float, own: Predictions, earlier: Mapping[str, Predictions], before: Mapping[str, float]
+    coefficient: float, own: AnyPredictions, earlier: Mapping[str, AnyPredictions], before: Mapping[str, float]
 ) -> Tried:
     """Returns what a mixture does on validation rows.
 
@@ -73,9 +79,9 @@ def judged(
         earlier: those on the rows of each earlier stage.
         before: the accuracy there before the stage.
     """
-    drops = {name: before[name] - float(measure(each, "accuracy") or 0.0) for name, each in earlier.items()}
-    accuracy, log_loss = (float(measure(own, name) or 0.0) for name in ("accuracy", "log_loss"))
-    return Tried(coefficient, accuracy, log_loss, drops)
+    drops = {name: before[name] - quality(each) for name, each in earlier.items()}
+    log_loss = 0.0 if isinstance(own, TaggedPredictions) else float(measure(own, "log_loss") or 0.0)
+    return Tried(coefficient, quality(own), log_loss, drops)
 
 
 def mean(members: Iterable[Arrays]) -> Arrays:

@@ -13,10 +13,11 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.metric_names import matrix_metric
+from progressive_tf.plan.networks import BertTagger
 from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import GateRule, Plan, Quality
 from progressive_tf.training.display import Display
-from progressive_tf.training.evaluation_step import MATRIX_METRIC
 from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.predictions_file import load_predictions
 from progressive_tf.training.release_loop import run_plan
@@ -26,8 +27,12 @@ from progressive_tf.training.stage_record import StageRecord
 
 BOUNDS_FILE = "bounds.json"
 JOINT = "joint"
-NO_GATE = (GateRule(metric=MATRIX_METRIC, at_least=0.0, min_samples=1),)
 NO_CHECKS = Quality.model_validate(dict.fromkeys(Quality.model_fields))
+
+
+def no_gate(plan: Plan) -> tuple[GateRule, ...]:
+    """Returns a gate that every stage of a plan passes."""
+    return (GateRule(metric=matrix_metric(plan.task), at_least=0.0, min_samples=1),)
 
 
 def check_bounds(plan: Plan) -> None:
@@ -91,14 +96,17 @@ def position_between(naive: float, plan: float, joint: float) -> float | None:
 
 
 def _naive(loaded: LoadedPlan) -> LoadedPlan:
-    stages = tuple(stage.model_copy(update={"retention": Retention(), "gate": NO_GATE}) for stage in loaded.plan.stages)
+    stages = tuple(
+        stage.model_copy(update={"retention": Retention(), "gate": no_gate(loaded.plan)})
+        for stage in loaded.plan.stages
+    )
     return _with_plan(loaded, loaded.plan.model_copy(update={"stages": stages}))
 
 
 def _joint(loaded: LoadedPlan) -> LoadedPlan:
     plan = loaded.plan
     optimizer = plan.stages[-1].optimizer.model_copy(update={"carry_state": False})
-    update = {"name": JOINT, "retention": Retention(), "gate": NO_GATE, "optimizer": optimizer}
+    update = {"name": JOINT, "retention": Retention(), "gate": no_gate(loaded.plan), "optimizer": optimizer}
     stage = plan.stages[-1].model_copy(update=update)
     data = plan.data.model_copy(update={"quality": NO_CHECKS})  # its rows are those that the stages have kept
     return _with_plan(loaded, plan.model_copy(update={"stages": (stage,), "data": data}))
@@ -137,10 +145,11 @@ def _from_matrix(run: Path) -> dict[str, Any]:
 
 def _from_predictions(stage: Path, data: PlanData) -> dict[str, Any]:
     """Returns the same for a network that has seen everything at once, and thus forgot nothing."""
-    scored = load_predictions(stage / "predictions.parquet", data.labels).predictions
+    scored = load_predictions(stage / "predictions.parquet", data.labels, data.classes.tags).predictions
+    metric = matrix_metric(BertTagger.task if data.classes.tags else "")
 
     def acc(part: str) -> float | None:
-        values = [measure(scored[part, name], MATRIX_METRIC) for name in data.slice_of if (part, name) in scored]
+        values = [measure(scored[part, name], metric) for name in data.slice_of if (part, name) in scored]
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else None
 

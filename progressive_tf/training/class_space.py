@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from progressive_tf.data.source import Source
+from progressive_tf.data.tags import tag_names
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.schema import Plan
 
@@ -40,10 +41,12 @@ class ClassSpace:
 
     Attributes:
         labels: in the order of the network's outputs.
-        known: how many of them the network has outputs for in each stage.
+        known: how many outputs the network has in each stage.
         codes: source → int32 [rows], indices into `labels`; −1 for a class that no stage has.
         grow: whether later stages may have more classes.
         label_tasks: the task of each label; empty unless the plan is task-incremental.
+        tags: what the network gives each word, where sentences are tagged; `labels` are then those of whole sentences,
+            by which they are counted and split.
         task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
     """
 
@@ -52,6 +55,7 @@ class ClassSpace:
     codes: Mapping[str, np.ndarray]
     grow: bool = False
     label_tasks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -74,6 +78,8 @@ def class_space(
     Raises:
         InputError: data that contradicts the scenario; says which rows.
     """
+    if sources[plan.data.source].tagged is not None:
+        return _tagged(plan, sources, places, len(used))
     return _SCENARIOS[plan.scenario](plan, sources, places, used)
 
 
@@ -83,6 +89,26 @@ def _data_incremental(
     labels = sources[plan.data.source].labels
     codes = {name: _codes_within(source, labels, places[name], plan.scenario) for name, source in sources.items()}
     return ClassSpace(labels, (len(labels),) * len(used), codes)
+
+
+def _tagged(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], stages: int) -> ClassSpace:
+    """Returns the tags of the types of entities that the plan's own source has, whichever stage meets them first."""
+    kinds = {name: source.tagged.kinds for name, source in sources.items() if source.tagged is not None}
+    own = kinds[plan.data.source]
+    for name, found in kinds.items():
+        unknown = [kind for kind in found if kind not in own]
+        if unknown:
+            raise InputError(
+                f"{places[name]}: {sources[name].name} has entities of a type that data.source does not have: "
+                f"{unknown_name('type', unknown[0], own)}; take them out, or tag some in {plan.data.source}"
+            )
+    tags = tag_names(own)
+    labels = tuple(sorted({label for source in sources.values() for label in source.labels}))
+    codes = {
+        name: _positions(np.array(source.labels, object), labels)[source.label_codes]
+        for name, source in sources.items()
+    }
+    return ClassSpace(labels, (len(tags),) * stages, codes, tags=tags)
 
 
 def _domain_incremental(
@@ -138,6 +164,7 @@ def _task_incremental(
         {name: _positions(each, labels) for name, each in names.items()},
         True,
         tuple(label_tasks[label] for label in labels),
+        (),
         {name: _positions(each, order) for name, each in tasks.items()},
     )
 

@@ -10,7 +10,9 @@ import numpy as np
 from progressive_tf.evaluation.intervals import intervals
 from progressive_tf.evaluation.measures import measures
 from progressive_tf.evaluation.metrics import measure
+from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import write_json
+from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.mixture import answers
 from progressive_tf.training.predictions_file import (
@@ -22,8 +24,6 @@ from progressive_tf.training.predictions_file import (
 )
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
-
-MATRIX_METRIC = "accuracy"
 
 
 def untrained_file(session: Session) -> Path:
@@ -46,7 +46,7 @@ def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> 
         wanted["validation", stage.name] = (session.data.stage_sources[stage.index], rows[1])
     if missing_keys(path, wanted):
         save_predictions(path, answers(session, stage, wanted, loaded), session.data)
-    return load_predictions(path, session.data.labels)
+    return load_predictions(path, session.data.labels, session.data.classes.tags)
 
 
 def stage_metrics(session: Session, stage: StageRecord, scored: Scored) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _recency(session: Session, stage: StageRecord, scored: Scored) -> dict[str, 
     if known == before:
         return {}
     slices = dict.fromkeys(session.data.slice_of[: stage.index + 1])
-    parts = [scored.predictions["gate", name] for name in slices]
+    parts = [part for name in slices if isinstance(part := scored.predictions["gate", name], Predictions)]
     rows = [part.take(part.knowable) for part in parts]
     predicted = np.concatenate([part.predicted for part in rows])
     true = np.concatenate([part.truth for part in rows])
@@ -89,13 +89,14 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
 
     Columns are the trained stages: row i, column j is the metric on stage j's slice after stage i; row 0 is untrained.
     """
+    metric = matrix_metric(session.plan.task)
     scored = [score(session, None), *(score(session, stage) for stage in trained)]
     columns = session.data.slice_of[: len(trained)]
 
     def cells(part: str) -> list[list[float | None]]:
         return [
             [
-                measure(row.predictions[part, name], MATRIX_METRIC) if (part, name) in row.predictions else None
+                measure(row.predictions[part, name], metric) if (part, name) in row.predictions else None
                 for name in columns
             ]
             for row in scored
@@ -106,7 +107,7 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
     write_json(
         session.run.path / "matrix.json",
         {
-            "metric": MATRIX_METRIC,
+            "metric": metric,
             "stages": [stage.name for stage in trained],
             "gate": gate,
             "test": test,

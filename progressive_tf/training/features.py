@@ -12,10 +12,14 @@ import tensorflow as tf
 
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
 from progressive_tf.data.inputs import InputStore
+from progressive_tf.data.ragged import ranges
 from progressive_tf.data.source import Source
+from progressive_tf.data.windows import WindowStore
+from progressive_tf.evaluation.tagged_predictions import TaggedPredictions
 from progressive_tf.models.augmentation import Augment
-from progressive_tf.models.block_model import BlockModel, NamedWeight
+from progressive_tf.models.block_model import BlockModel, NamedWeight, State
 from progressive_tf.models.classification_head import mean_pooling
+from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
 from progressive_tf.plan.methods import Augmentation, Cache
 from progressive_tf.training.augmented_examples import AugmentedExamples
 from progressive_tf.training.class_space import ClassSpace
@@ -26,6 +30,15 @@ from progressive_tf.training.prefix.identity import prefix_sha256, storing_pays
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 from progressive_tf.training.prefix.store import PrefixStore
 from progressive_tf.training.prefix.summary import PrefixUse
+from progressive_tf.training.tagging import (
+    NO_WORD,
+    TAGS,
+    Decoder,
+    tag_codes,
+    tags_width,
+    window_tags,
+    words_of,
+)
 
 BAR_FROM_ROWS = 500
 BAR_FROM_BYTES = 2_000_000_000
@@ -71,6 +84,7 @@ class Features:
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
         self._known: dict[int, tf.Variable] = {}
+        self._decoders: dict[tuple[int, ...], Decoder] = {}
         self._functions: dict[tuple[str, int, tuple[int, ...], tuple[str, ...], str], Callable[..., tf.Tensor]] = {}
 
     def check_storage(self, depth: int, cache: Cache) -> None:
@@ -96,6 +110,8 @@ class Features:
             InputError: outputs are to be stored, and the folder cannot be made or written.
         """
         inputs = self._inputs_of(source, rows)
+        if isinstance(inputs, WindowStore):
+            return self._windows(source, inputs, rows, depth, cache, epochs)
         prefix = self._prefix(source, inputs, rows, depth, cache, epochs) if depth else None
         examples = Examples(inputs, rows, self._classes.codes[source][rows], prefix)
         if not self.network.tasks:
@@ -103,6 +119,47 @@ class Features:
         # A row of a task that the network does not know yet is answered as one of the last that it knows.
         last = len(self.network.tasks) - 1
         return examples.with_extra("task", np.minimum(self._classes.task_codes[source][rows], last))
+
+    def _windows(
+        self, source: str, inputs: WindowStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
+    ) -> Examples:
+        """Returns the windows of sentences, in their order, each with the tags of its words."""
+        windows = inputs.windows(rows)
+        prefix = self._prefix(source, inputs, windows.numbers, depth, cache, epochs) if depth else None
+        codes = tag_codes(self._sources[source].tags(rows), self._classes.tags)
+        width = tags_width(self.network.preprocess.max_length, inputs.bucket_width)
+        labels = self._classes.codes[source][rows][windows.sentences]
+        return Examples(inputs, windows.numbers, labels, prefix, window_tags(windows, codes, width))
+
+    def tagged(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TaggedPredictions:
+        """Returns the tags of sentences at the network's present weights, beside the true ones.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it.
+            depth: how many leading blocks are frozen.
+            cache: how their outputs are kept.
+        """
+        examples = self.examples(source, rows, depth, cache)
+        network, first, tags = self.network, examples.first_block, self._classes.tags
+        true = self._sources[source].tags(rows)
+        lengths = np.array([len(each) for each in true], np.int32)
+
+        def words(state: State) -> tf.Tensor:
+            logits, _, counts = words_of(state, network(state, first_block=first))
+            return tf.RaggedTensor.from_tensor(logits, counts).flat_values
+
+        counts = (examples.extras[TAGS] != NO_WORD).sum(axis=1)
+        ends = np.cumsum(counts)
+        logits = np.zeros((int(lengths.sum()), len(tags)), np.float32)
+        for positions, found in self._outputs("predicting", examples, words):
+            places = ranges((ends - counts)[positions], counts[positions])
+            logits[places] = found.numpy()[: len(places)]
+        weights = self._remembered(network.named_weights())
+        if weights not in self._decoders:
+            self._decoders[weights] = Decoder(network.head.crf, len(tags))
+        predicted, confidence = self._decoders[weights](logits, lengths)
+        return TaggedPredictions(tags, lengths, tag_codes(true, tags), predicted, confidence)
 
     def augmented(self, source: str, rows: np.ndarray, depth: int, settings: Augmentation) -> AugmentedExamples:
         """Returns images of a source as inputs of the block after the first `depth`, changed at random in each epoch.
@@ -182,9 +239,14 @@ class Features:
             self._inputs = {other: store for other, store in self._inputs.items() if other[0] != source}
             # What computes outputs of frozen blocks holds on to the inputs that it began with.
             self._prefixes = {other: prefix for other, prefix in self._prefixes.items() if other.source != source}
-            self._inputs[key] = InputStore(len(table.rows), table.inputs, self.network.preprocess)
+            encoder = self.network.preprocess
+            self._inputs[key] = (
+                WindowStore(table.tagged.words, table.inputs, encoder)
+                if isinstance(encoder, SentencePreprocessing) and table.tagged is not None
+                else InputStore(len(table.rows), table.inputs, encoder)
+            )
         inputs = self._inputs[key]
-        missing = int(np.count_nonzero(inputs.lengths(np.unique(rows)) == 0))
+        missing = len(inputs.missing(rows))
         if missing >= self.network.preprocess.bar_from:
             with self._display.task(f"encoding {source}", missing) as advance:
                 inputs.add(rows, advance)
@@ -261,6 +323,18 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
+        found = [(own, each.numpy()[: len(own)]) for own, each in self._outputs(kind, examples, function)]
+        positions, outputs = (np.concatenate(column) for column in zip(*found, strict=True))
+        result = np.empty((len(examples.rows), *outputs.shape[1:]), np.float32)
+        result[positions] = outputs
+        return result
+
+    def _outputs(
+        self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]
+    ) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+        """Yields positions into the examples and what a function of their states gives, with more behind it."""
+        if not len(examples.rows):
+            return
         read = self.network.preprocess.settings
         key = (
             kind,
@@ -274,15 +348,11 @@ class Features:
         run = self._functions[key]
         batches = fixed_batches(examples.lengths, examples.bucket_width)
         filled = [np.concatenate([part, np.repeat(part[:1], FIXED_BATCH_SIZE - len(part))]) for part, _ in batches]
-        outputs: list[np.ndarray] = []
         with self._bar(kind, len(examples.rows), self._bar_from(examples)) as advance:
             states = examples.states(filled, [length for _, length in batches])
             for (positions, _), state in zip(batches, states, strict=True):
-                outputs.append(run(state).numpy()[: len(positions)])
+                yield positions, run(state)
                 advance(len(positions))
-        result = np.empty((len(examples.rows), *outputs[0].shape[1:]), np.float32)
-        result[np.concatenate([positions for positions, _ in batches])] = np.concatenate(outputs)
-        return result
 
     def _bar_from(self, examples: Examples) -> int:
         left = len(self.network.blocks) - examples.first_block

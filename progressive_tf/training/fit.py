@@ -33,7 +33,7 @@ from progressive_tf.training.display import Display
 from progressive_tf.training.examples import AnyExamples, DrawBatches, drawn_dataset, evaluation_dataset
 from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.losses import make_loss
-from progressive_tf.training.objectives import Classification
+from progressive_tf.training.objectives import Classification, Objective, Tagging
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.schedules import follows_progress
 from progressive_tf.training.stage_model import Penalty, StageModel
@@ -216,7 +216,7 @@ def _fit_phase(
         for steering in (early_stopping, plateau):
             if steering is not None:
                 steering.begin_phase()
-    objective = ContrastiveObjective(phase.contrastive) if phase.contrastive else Classification(make_loss(stage.loss))
+    objective = _objective(fit, phase)
     model = StageModel(
         fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties, stage.precision
     )
@@ -266,6 +266,13 @@ def _fit_phase(
             callbacks=[callback for callback in callbacks if callback is not None],
             verbose=0,
         )
+
+
+def _objective(fit: _StageFit, phase: Phase) -> Objective:
+    if phase.contrastive is not None:
+        return ContrastiveObjective(phase.contrastive)
+    loss = make_loss(fit.stage.loss)
+    return Tagging(loss) if fit.network.tags_words else Classification(loss)
 
 
 def draw_batches(phase: Phase, stage: Stage, examples: AnyExamples) -> DrawBatches:

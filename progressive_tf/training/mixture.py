@@ -12,12 +12,12 @@ import numpy as np
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.errors import InputError
-from progressive_tf.evaluation.metrics import measure
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import assign_weights, read_weights
+from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.plan.retention_methods import EnsembleAverage, Mixture, SoupAverage
-from progressive_tf.retention.average import Tried, between, candidates, choose, judged, mean
+from progressive_tf.retention.average import Tried, between, candidates, choose, judged, mean, quality
 from progressive_tf.training.backup import Arrays
 from progressive_tf.training.predictions_file import Scored, Wanted, predict_rows
 from progressive_tf.training.session import Session
@@ -181,10 +181,11 @@ def mixed(others: Scored, own: Scored, share: float) -> Scored:
             key: Predictions(
                 each.labels,
                 each.truth,
-                (1 - share) * others.predictions[key].probabilities + share * each.probabilities,
+                (1 - share) * before.probabilities + share * each.probabilities,
                 each.known,
             )
             for key, each in own.predictions.items()
+            if isinstance(each, Predictions) and isinstance(before := others.predictions[key], Predictions)
         },
         own.rows,
     )
@@ -239,7 +240,7 @@ def _mean_answers(parts: list[Scored]) -> Scored:
 
 
 def _accuracies(scored: Scored) -> dict[str, float]:
-    return {name: float(measure(each, "accuracy") or 0.0) for (_, name), each in scored.predictions.items()}
+    return {name: quality(each) for (_, name), each in scored.predictions.items()}
 
 
 def _tried(mixing: Mixing, share: float, scored: Scored, before: dict[str, float]) -> Tried:
@@ -269,7 +270,7 @@ def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) 
     others = f"the mean of {', '.join(names)}" if names else "what it started from"
     mixing.session.display.line(
         f"{stage.name}: {settings.kind} of {found.coefficient:.2g} of its own and {1 - found.coefficient:.2g} of "
-        f"{others}: validation accuracy {found.accuracy:.4f}"
+        f"{others}: validation {matrix_metric(mixing.session.plan.task).replace('_', ' ')} {found.accuracy:.4f}"
         + (f", at most {max(found.worst_drop, 0.0):.4f} lost on an earlier stage's" if found.drops else "")
     )
     if chosen and found.worst_drop > settings.drop_at_most:

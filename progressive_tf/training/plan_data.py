@@ -9,19 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.resolve import Reads
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.networks import Bert, Mlp, ResNet50
+from progressive_tf.plan.networks import Bert, BertTagger, Mlp, ResNet50
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
 from progressive_tf.training.display import Display
 from progressive_tf.training.wrong_labels import WrongLabels, choose_wrong_labels, with_wrong_labels
+
+READS: dict[str, Reads] = {
+    Bert.task: "rows",
+    BertTagger.task: "sentences",
+    Mlp.task: "table",
+    ResNet50.task: "images",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class PlanData:
         own = next(iter(stages))
         return replace(
             self,
-            classes=replace(self.classes, known=(len(self.labels),)),
+            classes=replace(self.classes, known=(len(self.outputs),)),
             stages=(stages.pop(own),),
             stage_sources=(own,),
             slice_of=self.slice_of[-1:],
@@ -117,6 +125,11 @@ class PlanData:
     def labels(self) -> tuple[str, ...]:
         """Every class, in the order of the network's outputs."""
         return self.classes.labels
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The network's labels: every class, or the tags of words."""
+        return self.classes.tags or self.labels
 
     @property
     def codes(self) -> Mapping[str, np.ndarray]:
@@ -188,8 +201,7 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
                 cache=cache,
                 place=place,
                 progress=progress,
-                as_images=plan.task == ResNet50.task,
-                as_table=plan.task == Mlp.task,
+                reads=READS[plan.task],
             )
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
@@ -239,7 +251,8 @@ def _wrong_labels(
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
     first = next(iter(sources.values()))
-    reads = {Bert.task: "texts", Mlp.task: first.kind, ResNet50.task: "images"}[plan.task]
+    kinds = {Bert.task: "texts", BertTagger.task: "sentences", Mlp.task: first.kind, ResNet50.task: "images"}
+    reads = kinds[plan.task]
     width = first.width
     if reads == "vectors" and plan.data.features is not None:
         raise InputError(f"data.features: {first.name} holds vectors, which have no columns; drop it")

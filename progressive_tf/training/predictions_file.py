@@ -14,10 +14,12 @@ import pyarrow.parquet as pq
 from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
 from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions, join_tagged
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
 from progressive_tf.training.features import Features
 from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.tagged_file import load_tagged, save_tagged
 
 Wanted = dict[tuple[str, str], tuple[str, np.ndarray]]
 KEYS = ("part", "slice", "source")
@@ -38,7 +40,7 @@ CHUNK_ROWS = 20_000
 class Scored:
     """Predictions by (part, slice), with the source and rows they are for."""
 
-    predictions: Mapping[tuple[str, str], Predictions]
+    predictions: Mapping[tuple[str, str], AnyPredictions]
     rows: Mapping[tuple[str, str], tuple[str, np.ndarray]]
 
 
@@ -54,9 +56,15 @@ def wanted_rows(data: PlanData) -> Wanted:
 
 def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int, cache: Cache) -> Scored:
     """Scores rows at the network's present weights; a row wanted twice is computed once."""
-    predictions: dict[tuple[str, str], Predictions] = {}
+    predictions: dict[tuple[str, str], AnyPredictions] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
+        if data.classes.tags:
+            tagged = features.tagged(source, rows, depth, cache)
+            for key, (name, needed) in wanted.items():
+                if name == source:
+                    predictions[key] = tagged.take(np.searchsorted(rows, needed))
+            continue
         known = len(features.network.labels)
         probabilities = np.zeros((len(rows), len(data.labels)))
         probabilities[:, :known] = features.probabilities(features.examples(source, rows, depth, cache))
@@ -70,25 +78,38 @@ def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int,
 
 def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
     """Writes one row per (part, slice, example), whole or not at all; the texts of one chunk are held at a time."""
-    known = next((predictions.known for predictions in scored.predictions.values()), None)
+    if data.classes.tags:
+        save_tagged(path, scored.predictions, scored.rows, data)
+        return
+    classified = {key: each for key, each in scored.predictions.items() if isinstance(each, Predictions)}
+    known = next((predictions.known for predictions in classified.values()), None)
     facts = {"labels": data.labels, "known": len(data.labels) if known is None else known}
     pictured = any(data.sources[source].kind == "images" for source, _ in scored.rows.values())
     columns = SCHEMA.append(IMAGE) if pictured else SCHEMA
     schema = columns.with_metadata({name: json.dumps(value) for name, value in facts.items()})
     repeated = [*KEYS, "label", "predicted"]
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=repeated) as writer:
-        for key in scored.predictions:
-            for first in range(0, len(scored.rows[key][1]), CHUNK_ROWS):
-                writer.write_table(_chunk(schema, key, slice(first, first + CHUNK_ROWS), scored, data))
+        for key, predictions in classified.items():
+            for first in range(0, len(predictions), CHUNK_ROWS):
+                places = slice(first, first + CHUNK_ROWS)
+                writer.write_table(_chunk(schema, key, places, predictions, scored.rows[key], data))
 
 
-def load_predictions(path: Path, labels: tuple[str, ...]) -> Scored:
+def load_predictions(path: Path, labels: tuple[str, ...], tags: tuple[str, ...] = ()) -> Scored:
     """Returns what `save_predictions` wrote.
 
     Args:
         path: the file.
         labels: the plan's classes now; there may be more, or others behind those that the model knew.
+        tags: the plan's tags, where it tags sentences.
     """
+    if tags:
+        groups = _groups(_read(path, [*KEYS, "index"]))
+        tagged = load_tagged(path, tags)
+        return Scored(
+            {key: tagged.take(places) for key, (_, places, _) in groups.items()},
+            {key: (source, rows) for key, (source, _, rows) in groups.items()},
+        )
     table = _read(path, [*KEYS, "index", "label"])
     saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
     position = {label: index for index, label in enumerate(labels)}
@@ -113,7 +134,7 @@ def missing_keys(path: Path, wanted: Wanted) -> bool:
 
 def gate_view(
     scored: Scored, current: str, previous: Iterable[str], named: Iterable[str], labels: tuple[str, ...]
-) -> dict[str, Predictions]:
+) -> dict[str, AnyPredictions]:
     """Returns gate predictions under the names that rules use: `current`, `all`, and each slice's own.
 
     Args:
@@ -131,7 +152,7 @@ def gate_view(
     return view
 
 
-def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> Predictions:
+def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> AnyPredictions:
     """Returns each row of the slices once, where it stands first."""
     seen: dict[str, np.ndarray] = {}
     parts = []
@@ -145,17 +166,28 @@ def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> Predict
         parts.append(part if len(fresh) == len(part) else part.take(fresh))
     if len(parts) == 1:
         return parts[0]
+    tagged = [part for part in parts if isinstance(part, TaggedPredictions)]
+    if tagged:
+        return join_tagged(tagged)
+    classified = [part for part in parts if isinstance(part, Predictions)]
     return Predictions(
         labels,
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.probabilities for part in parts]),
-        parts[0].known,
+        np.concatenate([part.truth for part in classified]),
+        np.concatenate([part.probabilities for part in classified]),
+        classified[0].known,
     )
 
 
-def _chunk(schema: pa.Schema, key: tuple[str, str], places: slice, scored: Scored, data: PlanData) -> pa.Table:
-    source, rows = scored.rows[key]
-    rows, table, predictions = rows[places], data.sources[source], scored.predictions[key]
+def _chunk(
+    schema: pa.Schema,
+    key: tuple[str, str],
+    places: slice,
+    predictions: Predictions,
+    of: tuple[str, np.ndarray],
+    data: PlanData,
+) -> pa.Table:
+    source, every_row = of
+    rows, table = every_row[places], data.sources[source]
     labels = pa.array(data.labels, pa.string())
     starts = np.arange(len(rows) + 1, dtype=np.int32) * len(data.labels)
     columns = {
@@ -170,13 +202,14 @@ def _chunk(schema: pa.Schema, key: tuple[str, str], places: slice, scored: Score
         ),
     }
     if IMAGE.name in schema.names:
-        columns[IMAGE.name] = pa.array(_small_images(key, places, scored, table), IMAGE.type)
+        columns[IMAGE.name] = pa.array(_small_images(key, places, predictions, every_row, table), IMAGE.type)
     return pa.table(columns, schema=schema)
 
 
-def _small_images(key: tuple[str, str], places: slice, scored: Scored, source: Source) -> list[bytes | None]:
+def _small_images(
+    key: tuple[str, str], places: slice, predictions: Predictions, rows: np.ndarray, source: Source
+) -> list[bytes | None]:
     """Returns small PNG files of the images that are most confidently wrong, of the test part; None for the others."""
-    predictions, (_, rows) = scored.predictions[key], scored.rows[key]
     wrong = np.flatnonzero(~predictions.right) if key[0] == "test" else np.empty(0, np.int64)
     worst = wrong[np.argsort(-predictions.confidence[wrong], kind="stable")[:MOST_SHOWN]]
     small: list[bytes | None] = [None] * len(rows)

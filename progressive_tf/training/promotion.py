@@ -13,6 +13,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import judge
 from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
@@ -28,8 +29,10 @@ from progressive_tf.training.mixture import ensemble_of
 from progressive_tf.training.predictions_file import Scored, gate_view
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import export_saved_model, misfit, predict_exported
+from progressive_tf.training.served_tagger import tag_exported
 from progressive_tf.training.session import Session, build_network, open_session
 from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.tagging import tag_codes
 
 
 def decide(session: Session, stage: StageRecord, scored: Scored) -> GateResult:
@@ -123,7 +126,7 @@ def _judge(
         previous.append(current)
     named = [*session.plan.data.slices, *session.plan.data.validation_sets]
 
-    def view(scored: Scored) -> dict[str, Predictions]:
+    def view(scored: Scored) -> dict[str, AnyPredictions]:
         return gate_view(scored, current, previous, named, data.labels)
 
     return judge(
@@ -147,10 +150,14 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
     if reason is not None:
         return f"it {reason}, so the two cannot be compared"
     session.display.line(f"comparing with version {stable}, which another run released")
-    theirs: dict[tuple[str, str], Predictions] = {}
+    theirs: dict[tuple[str, str], AnyPredictions] = {}
     for key, predictions in scored.predictions.items():
         if key[0] == "gate":
             source, rows = scored.rows[key]
+            if isinstance(predictions, TaggedPredictions):
+                tags = tag_exported(version.folder, session.data.sources[source].store.tokens(rows))
+                theirs[key] = replace(predictions, predicted=tag_codes(tags, predictions.labels))
+                continue
             known = len(session.network.labels)
             probabilities = np.zeros((len(rows), len(predictions.labels)))
             probabilities[:, :known] = predict_exported(

@@ -14,7 +14,9 @@ import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.metrics import measure as evaluated
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.callbacks.continual_evaluation import lowest
 from progressive_tf.training.callbacks.epoch_record import backup_file
@@ -252,17 +254,19 @@ def _train(
                 return of(source, wanted)
             return session.features.augmented(source, wanted, frozen_depth, settings.augmentation)
 
+        def trained(source: str, wanted: np.ndarray) -> TrainingExamples:
+            if session.network.tags_words:
+                return of(source, wanted)  # whose labels are the words' tags
+            return shown(source, wanted).with_labels(session.data.trained_codes(stage.index, source, wanted))
+
         further = session.data.further.items()
         with clock.measure("prefix"):
             kept = np.concatenate(rows) if settings.augmentation is None else rows[1]
             session.features.examples(name, kept, frozen_depth, settings.cache, epochs)
             beside = [shown(part.source, part.rows) for part in retained.replayed]
-            beside += [
-                shown(source, each.train).with_labels(session.data.trained_codes(stage.index, source, each.train))
-                for source, each in further
-            ]
+            beside += [trained(source, each.train) for source, each in further]
             validation = [of(name, rows[1]), *(of(source, each.validation) for source, each in further)]
-            own = shown(name, rows[0]).with_labels(session.data.trained_codes(stage.index, name, rows[0]))
+            own = trained(name, rows[0])
         train = retained.joined(own, beside)
         return train, JoinedExamples(tuple(validation)) if further else validation[0]
 
@@ -307,13 +311,18 @@ def _accuracy_of_earlier(
     if not earlier:
         return None
     cache = session.plan.stages[stage.index].cache
-    examples = {
-        record.name: session.features.examples(
-            session.data.stage_sources[record.index], rows[1][:MOST_MEASURED], depth, cache
-        )
+    wanted = {
+        record.name: (session.data.stage_sources[record.index], rows[1][:MOST_MEASURED])
         for record, rows in earlier
         if rows is not None
     }
+    if session.network.tags_words:
+        metric = matrix_metric(session.plan.task)
+        return lambda: {
+            name: evaluated(session.features.tagged(source, rows, depth, cache), metric) or 0.0
+            for name, (source, rows) in wanted.items()
+        }
+    examples = {name: session.features.examples(source, rows, depth, cache) for name, (source, rows) in wanted.items()}
 
     def measure() -> dict[str, float]:
         return {

@@ -15,6 +15,8 @@ from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
+from progressive_tf.training.served_tagger import TOKENS, ServedTagger
 
 DEFAULT = "serving_default"
 
@@ -91,7 +93,7 @@ def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
 
 
 def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
-    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`.
+    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`; a tagger's gives spans.
 
     A network with tasks also takes each input's `task`, string [batch].
 
@@ -100,7 +102,7 @@ def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple
         folder: an empty one.
         others: earlier networks of an ensemble, each with its share.
     """
-    served = Served(network, others)
+    served = ServedTagger(network) if network.tags_words else Served(network, others)
     try:
         tf.saved_model.save(served, str(folder), signatures={DEFAULT: served.serve, **served.alternatives})
     except tf.errors.OpError as error:
@@ -138,7 +140,11 @@ def misfit(folder: Path, preprocess: Preprocessing, has_tasks: bool) -> str | No
         preprocess: the network's, which says what it reads.
         has_tasks: whether each row has a task.
     """
-    inputs = tf.saved_model.load(str(folder)).signatures[DEFAULT].structured_input_signature[1]
+    signatures = tf.saved_model.load(str(folder)).signatures
+    if isinstance(preprocess, SentencePreprocessing) or TOKENS in signatures:
+        same = isinstance(preprocess, SentencePreprocessing) and TOKENS in signatures
+        return None if same else "tags words, or this plan's network does; only one of the two does"
+    inputs = signatures[DEFAULT].structured_input_signature[1]
     spec = next(each for name, each in inputs.items() if name != "task")
     raw, columns = preprocess.raw, _columns(folder)
     if (spec.name, spec.shape[1:], columns) != (raw.name, raw.shape[1:], preprocess.columns):

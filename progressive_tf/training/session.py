@@ -260,12 +260,13 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
     first = plan.stages[0]
     request = Request(
         model=plan.model,
-        labels=data.labels[:known],
+        labels=data.outputs[:known],
         seed=plan.seed,
         folder=loaded.folder,
         pooling=first.pooling,
         input_width=data.input_width,
         image_size=first.image_size,
+        crf=first.crf,
         statistics=statistics,
     )
     network = build(request)
@@ -276,7 +277,7 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
 def prepare_for_stage(network: BlockModel, plan: Plan, data: PlanData, index: int) -> None:
     """Gives a network the classes of a stage, and the size of its images."""
     known = data.classes.known[index]
-    set_classes(network, data.labels[:known], data.classes.label_tasks[:known], plan.seed)
+    set_classes(network, data.outputs[:known], data.classes.label_tasks[:known], plan.seed)
     network.preprocess.resize(plan.stages[index].image_size)
 
 

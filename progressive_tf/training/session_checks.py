@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.plan.schema import Plan
 from progressive_tf.training.display import Display
@@ -13,13 +14,15 @@ from progressive_tf.training.run_folder import RunFolder
 
 
 def check_rule_labels(plan: Plan, data: PlanData) -> None:
-    """Raises InputError where a gate rule is about a label that the data has not."""
+    """Raises InputError where a gate rule is about a label, or a type of entity, that the data has not."""
     for index, stage in enumerate(plan.stages):
         for position, rule in enumerate(stage.gate):
             _, separator, label = rule.metric.partition("/")
-            if separator and label not in data.labels:
+            known = kinds_of(data.classes.tags) or data.labels
+            if separator and label not in known:
                 place = f"stages[{index}].gate[{position}].metric"
-                raise InputError(f"{place}: {rule.metric}: {unknown_name('label', label, data.labels)}")
+                kind = "type" if data.classes.tags else "label"
+                raise InputError(f"{place}: {rule.metric}: {unknown_name(kind, label, known)}")
 
 
 def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:

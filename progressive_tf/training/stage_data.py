@@ -37,7 +37,9 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
             rows.train,
             plan.data.quality,
             evaluation_keys=data.evaluation_keys,
-            embeddings=lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache),
+            embeddings=None
+            if data.classes.tags
+            else lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache),
             seed=derive_seed(plan.seed, "label-noise", stage.name),
             expected=_classes_in(source, rows) if data.classes.grow else None,
         )

@@ -50,7 +50,7 @@ class StageModel(tf.keras.Model):
         self.penalties = tuple(penalties)
         self.precision = precision
         self.loss_mean = tf.keras.metrics.Mean(name="loss")
-        self.accuracy = tf.keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self.accuracy = objective.accuracy()
         self.compile(optimizer=stage_optimizer.leading, jit_compile=hardware.uses_xla())
 
     @property
@@ -93,9 +93,9 @@ class StageModel(tf.keras.Model):
         return self._measure(self.objective.loss(labels, outputs), labels, outputs)
 
     def _measure(self, loss: tf.Tensor, labels: tf.Tensor, outputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        self.loss_mean.update_state(loss, sample_weight=tf.shape(labels)[0])
+        self.loss_mean.update_state(loss, sample_weight=self.objective.weight(labels, outputs))
         if self.objective.measures_accuracy:
-            self.accuracy.update_state(labels, outputs)
+            self.objective.measure(self.accuracy, labels, outputs)
         return {metric.name: metric.result() for metric in self.metrics}
 
 

@@ -67,8 +67,10 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     """
     number, manifest = version.number, version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
-    if served != data.labels[: len(served)] or (served != data.labels and not data.classes.grow):
-        raise InputError(f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.labels)}")
+    if served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
+        raise InputError(
+            f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.outputs)}"
+        )
     set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
     try:
         restore_additions(network, (manifest or {}).get("additions", []))

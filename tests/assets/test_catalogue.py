@@ -26,6 +26,8 @@ NAMES = [
         "sample-table",
         "sample-vocabulary",
         "sample-shapes",
+        "sample-entities",
+        "sample-entities-vocabulary",
     ),
 ]
 
@@ -65,6 +67,8 @@ def test_an_unknown_name_lists_the_nearest_first() -> None:
 def test_the_hashes_of_the_samples_are_current() -> None:
     assert damages(find("sample-reviews"), samples_folder()) == []
     assert damages(find("sample-table"), samples_folder()) == []
+    assert damages(find("sample-entities"), samples_folder()) == []
+    assert damages(find("sample-entities-vocabulary"), samples_folder()) == []
     assert damages(find("sample-vocabulary"), samples_folder()) == []
 
 

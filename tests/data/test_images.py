@@ -27,7 +27,7 @@ WHOLE = {kind: pictures.encoded(PIXELS, kind) for kind in ("PNG", "JPEG", "GIF",
 
 
 def read(name: str, folder: Path, **changes: Any) -> Source:
-    return read_source(name, Data(source=name, **changes), base=folder, cache=folder / "cache", as_images=True)
+    return read_source(name, Data(source=name, **changes), base=folder, cache=folder / "cache", reads="images")
 
 
 def examined(source: Source, **quality: Any) -> QualityReport:

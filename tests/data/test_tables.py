@@ -48,7 +48,7 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
 def read(folder: Path, name: str, *further: str, **changes: Any) -> Source:
     data = Data(source=name, **changes)
     sources = {
-        each: read_source(each, data, base=folder, cache=folder / "cache", as_table=True) for each in (name, *further)
+        each: read_source(each, data, base=folder, cache=folder / "cache", reads="table") for each in (name, *further)
     }
     return read_tables(sources, data)[name]
 
@@ -204,7 +204,7 @@ def test_names_of_arguments() -> None:
 
 
 def test_pixel_rows_stay_vectors(tmp_path: Path) -> None:
-    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", as_table=True)
+    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", reads="table")
     assert source.kind == "vectors"
     assert source.width == 64
     assert np.asarray(source.inputs([0])).shape == (1, 64)

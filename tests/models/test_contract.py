@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from progressive_tf.models import bert, mlp, resnet
+from progressive_tf.models import bert, bert_tagger, mlp, resnet
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.models.classification_head import ClassificationHead
@@ -20,12 +20,14 @@ from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.vector_preprocessing import VectorPreprocessing
-from progressive_tf.plan.networks import Bert, Mlp, OwnBuilder, ResNet50
+from progressive_tf.plan.networks import Bert, BertTagger, Mlp, OwnBuilder, ResNet50
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
+TINY_TAGGER = BertTagger(builder="bert-tagger", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
 CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
     "bert": (bert.build, TINY_BERT),
+    "bert-tagger": (bert_tagger.build, TINY_TAGGER),
     "mlp": (mlp.build, Mlp(builder="mlp", units=6, dropout=0.2)),
     "resnet50": (resnet.build, ResNet50(builder="resnet50", weights=None, dense=8, dropout=0.2)),
     "one's own": (build_own, OwnBuilder(builder="small_convnet:build", settings={"widths": [4, 8, 8]})),

@@ -66,7 +66,7 @@ def change(path: str, value: object) -> dict:
         ("defaults.tune", {"trials": 3}, r"defaults.tune: is not available in this release"),
         ("defaults.precision", "float8", r"should be 'float32', 'mixed_float16' or 'mixed_bfloat16'"),
         ("defaults.optimizer", {"name": "adam", "momentum": 0.5}, r"momentum is a setting of sgd, not of adam"),
-        ("model.builder", "t5", r"model: builder 't5' is not available; this release has bert, mlp, resnet50"),
+        ("model.builder", "t5", r"model: builder 't5' is not available; this release has bert, bert-tagger, mlp"),
         ("defaults.image_size", 64, r"stages\[0\].image_size: is for images; task text-classification reads none"),
         ("defaults.augmentation", {"flip": True}, r"stages\[0\].augmentation: is for images"),
         ("data.features", {"numbers": ["a"]}, r"data.features: names columns of a table; task text-classification"),

@@ -40,7 +40,11 @@ class Source:
         return [f'{self.name}, "row" {index}\n' for index in indices]
 
 
-DATA: Any = SimpleNamespace(labels=LABELS, sources={"main": Source("main", 50), "other": Source("other", 50)})
+DATA: Any = SimpleNamespace(
+    labels=LABELS,
+    classes=SimpleNamespace(tags=()),
+    sources={"main": Source("main", 50), "other": Source("other", 50)},
+)
 
 
 def probabilities_of(source: str, rows: np.ndarray) -> np.ndarray:

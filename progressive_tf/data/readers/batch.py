@@ -12,6 +12,7 @@ import pyarrow
 
 from progressive_tf.data.images import Images, Remark
 from progressive_tf.data.problems import Problems
+from progressive_tf.data.sentences import Sentences
 from progressive_tf.errors import InputError, unknown_name
 
 BATCH_ROWS = 4096
@@ -34,6 +35,7 @@ class Batch:
         kind: how `columns` are to be read: "text" (types are inferred), "json" (one object a row), "native".
         keys: for kind "json", the names of the further columns.
         images: what the rows are, where they are images.
+        sentences: what the rows are, where they are tagged sentences; `inputs` are then their words joined by spaces.
         remarks: on files that these rows stand for, or that were left out beside them.
     """
 
@@ -45,6 +47,7 @@ class Batch:
     kind: ColumnKind
     keys: frozenset[str] = frozenset()
     images: Images | None = None
+    sentences: Sentences | None = None
     remarks: tuple[Remark, ...] = ()
 
     @property

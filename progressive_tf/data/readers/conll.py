@@ -23,7 +23,7 @@ _Line = tuple[int, bytes]
 _Sentence = tuple[int, int, list[str], list[str]]
 
 
-def read_conll(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+def read_conll(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the sentences of a CoNLL file; see `Reader`. Inputs are lists of tokens, labels are lists of tags.
 
     A line is a token, up to three columns that are not read, and the tag, separated by spaces or tabs. Document marks,

@@ -12,7 +12,7 @@ from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.data.readers.json_lines import read_json_lines
 
 
-def read_token_lines(path: Path, text: str, label: str, problems: Problems) -> Iterator[Batch]:
+def read_token_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the sentences of a JSON lines file; see `Reader`. Inputs are lists of tokens, labels are lists of tags.
 
     Args:
@@ -26,7 +26,7 @@ def read_token_lines(path: Path, text: str, label: str, problems: Problems) -> I
         yield batch.only(whole)
 
 
-def _is_whole(batch: Batch, position: int, text: str, label: str, problems: Problems) -> bool:
+def _is_whole(batch: Batch, position: int, text: str | None, label: str, problems: Problems) -> bool:
     row, line = batch.rows[position], batch.lines[position]
     tokens, tags = batch.inputs[position], batch.labels[position]
     for column, values in ((text, tokens), (label, tags)):

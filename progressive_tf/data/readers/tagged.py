@@ -1,0 +1,66 @@
+"""Tagged sentences of any file as valid BIO, with what was broken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.readers.batch import Batch, Reader
+from progressive_tf.data.sentences import Sentences
+from progressive_tf.data.tags import OUTSIDE, Scheme, find_breaks, is_tag, scheme_of, to_bio
+
+ADVICE = "write O, or B-, I-, E- or S- and a type of entity"
+
+
+@dataclass(frozen=True)
+class TaggedReader:
+    """Yields sentences whose inputs are their words joined by spaces; see `Reader`.
+
+    A file with a tag that begins with E- or S- is BIOES, any other BIO. Tags that break the scheme are repaired as the
+    CoNLL shared tasks' `conlleval` reads them.
+
+    Attributes:
+        reader: yields lists of tokens and lists of tags.
+    """
+
+    reader: Reader
+
+    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+        """Reads `path` twice: the scheme is the whole file's."""
+        unread = Problems(problems.file)
+        batches = self.reader(path, text, label, unread)
+        scheme = scheme_of(tag for batch in batches for tag in chain.from_iterable(batch.labels))
+        for batch in self.reader(path, text, label, problems):
+            fine = [position for position in range(len(batch.rows)) if _has_tags(batch, position, problems)]
+            yield _in_bio(batch.only(fine), scheme)
+
+
+def _has_tags(batch: Batch, position: int, problems: Problems) -> bool:
+    for tag in batch.labels[position]:
+        if not is_tag(tag) or tag[2:] == OUTSIDE:
+            row, line = batch.rows[position], batch.lines[position]
+            problems.add("no tag of BIO or BIOES", row, line, shorten(tag), advice=ADVICE)
+            return False
+    return True
+
+
+def _in_bio(batch: Batch, scheme: Scheme) -> Batch:
+    sentences = Sentences(
+        tokens=batch.inputs,  # type: ignore[arg-type]
+        tags=[to_bio(tags) for tags in batch.labels],
+        broken=[bool(find_breaks(tags, scheme)) for tags in batch.labels],
+    )
+    texts = [" ".join(tokens) for tokens in sentences.tokens]
+    return Batch(
+        rows=batch.rows,
+        lines=batch.lines,
+        inputs=texts,
+        labels=[OUTSIDE] * len(texts),  # settled when every row of the source is known
+        columns=batch.columns,
+        kind=batch.kind,
+        keys=batch.keys,
+        sentences=sentences,
+    )

@@ -1,0 +1,109 @@
+"""What a plan for tagging words cannot ask for, each with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from progressive_tf.plan.networks import OwnBuilder
+from progressive_tf.plan.retention_methods import EnsembleAverage
+
+if TYPE_CHECKING:
+    from progressive_tf.plan.schema import Plan, Stage
+
+TASK = "token-classification"
+SCENARIOS = ("data-incremental", "domain-incremental")
+
+
+def problem_with_tagging(plan: Plan) -> str | None:
+    """Returns the first thing that such a plan asks for and cannot have, or None."""
+    return next(_problems(plan), None)
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    if isinstance(plan.model, OwnBuilder):
+        yield (
+            f"model.builder: {plan.model.builder}: a builder of one's own gives classes of whole rows; task {TASK} "
+            f"needs bert-tagger"
+        )
+    if plan.scenario not in SCENARIOS:
+        yield (
+            f"scenario: {plan.scenario}: new types of entities would change what O means in the sentences of earlier "
+            f"stages; task {TASK} has {' and '.join(SCENARIOS)}"
+        )
+    if plan.data.labels is not None:
+        yield f"data.labels: the types of entities are those of the tags in data.source; drop it for task {TASK}"
+    if plan.data.label != "label":
+        yield f"data.label: names the column of labels; task {TASK} reads data.tags; drop it"
+    for index, stage in enumerate(plan.stages):
+        for says in _STAGE_CHECKS:
+            problem = says(stage)
+            if problem:
+                yield f"stages[{index}].{problem}"
+
+
+def _data(stage: Stage) -> str:
+    if stage.data.classes is not None:
+        return "data.classes: a sentence has tags of several types; select sentences with data.where"
+    if stage.data.wrong_labels is not None:
+        return "data.wrong_labels: exchanges labels of whole rows, and these are tags of words; drop it"
+    return ""
+
+
+def _objective(stage: Stage) -> str:
+    if stage.objective is None:
+        return ""
+    return f"objective: {stage.objective.name} pairs whole texts by their class, and words have tags; drop it"
+
+
+def _loss(stage: Stage) -> str:
+    if not stage.crf or stage.loss.name == "cross-entropy":
+        return ""
+    return (
+        f"loss: {stage.loss.name} changes the loss of each word, and a CRF has one of whole sentences; drop it, or set "
+        f"crf: false"
+    )
+
+
+def _distill(stage: Stage) -> str:
+    if stage.retention.distill is None:
+        return ""
+    return (
+        "retention.distill: an exported tagger answers with spans, not with a probability for each tag; use lwf, which "
+        "follows the model that the stage starts from"
+    )
+
+
+def _lwf(stage: Stage) -> str:
+    if stage.retention.lwf is None or not stage.crf:
+        return ""
+    return (
+        "retention.lwf: compares the outputs for each word, and with a CRF these are no probabilities without the "
+        "words around; use replay or ewc, or set crf: false"
+    )
+
+
+def _ewc(stage: Stage) -> str:
+    ewc = stage.retention.ewc
+    if ewc is None:
+        return ""
+    if ewc.fisher == "exact":
+        return (
+            "retention.ewc.fisher: exact sums over all sequences of tags of a sentence; set sampled (empirical with a "
+            "CRF), or use replay"
+        )
+    if ewc.fisher == "sampled" and stage.crf:
+        return "retention.ewc.fisher: sampled draws each word's tag alone, and a CRF ties them; set empirical"
+    return ""
+
+
+def _ensemble(stage: Stage) -> str:
+    if not isinstance(stage.retention.average, EnsembleAverage):
+        return ""
+    return (
+        "retention.average: an ensemble adds up probabilities of rows, and a tagger answers with the likeliest valid "
+        "sequence; use wise-ft or soup"
+    )
+
+
+_STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (_data, _objective, _loss, _distill, _lwf, _ewc, _ensemble)

@@ -1,0 +1,89 @@
+"""What one model said about the words of evaluation sentences, saved a row for each sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.files import atomic_path
+from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.tagging import tag_codes
+
+KEYS = ("part", "slice", "source")
+STRINGS = pa.list_(pa.string())
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in KEYS]
+    + [(name, pa.int64()) for name in ("index", "row")]
+    + [("text", pa.string()), ("tokens", STRINGS), ("tags", STRINGS), ("predicted", STRINGS)]
+    + [("confidence", pa.list_(pa.float32()))]
+)
+CHUNK_ROWS = 20_000
+
+
+def save_tagged(
+    path: Path,
+    predictions: Mapping[tuple[str, str], AnyPredictions],
+    rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
+    data: PlanData,
+) -> None:
+    """Writes one row per (part, slice, sentence), whole or not at all.
+
+    Args:
+        path: the file.
+        predictions: by (part, slice).
+        rows: the source and the rows that these are for.
+        data: every row of the plan.
+    """
+    schema = SCHEMA.with_metadata({"tags": json.dumps(data.classes.tags)})
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=list(KEYS)) as writer:
+        for key, tagged in predictions.items():
+            for first in range(0, len(rows[key][1]), CHUNK_ROWS):
+                if isinstance(tagged, TaggedPredictions):
+                    places = np.arange(first, min(first + CHUNK_ROWS, len(tagged)))
+                    writer.write_table(_chunk(schema, key, places, tagged, rows[key], data))
+
+
+def load_tagged(path: Path, tags: tuple[str, ...]) -> TaggedPredictions:
+    """Returns what `save_tagged` wrote, all rows of the file.
+
+    Args:
+        path: the file.
+        tags: of the plan.
+    """
+    table = pq.read_table(path, columns=["tags", "predicted", "confidence"])
+    truth, predicted = (table.column(name).to_pylist() for name in ("tags", "predicted"))
+    confidence = table.column("confidence").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    lengths = np.array([len(each) for each in truth], np.int32)
+    return TaggedPredictions(
+        tags, lengths, tag_codes(truth, tags), tag_codes(predicted, tags), confidence.astype(np.float32)
+    )
+
+
+def _chunk(
+    schema: pa.Schema,
+    key: tuple[str, str],
+    places: np.ndarray,
+    tagged: TaggedPredictions,
+    of: tuple[str, np.ndarray],
+    data: PlanData,
+) -> pa.Table:
+    name, all_rows = of
+    rows, source, tagged = all_rows[places], data.sources[name], tagged.take(places)
+    ends = np.concatenate([[0], np.cumsum(tagged.lengths)]).astype(np.int32)
+    columns = {
+        **{column: pa.repeat(value, len(rows)) for column, value in zip(KEYS, (*key, name), strict=True)},
+        "index": pa.array(rows, pa.int64()),
+        "row": pa.array(source.rows[rows], pa.int64()),
+        "text": pa.array(source.descriptions(rows), pa.string()),
+        "tokens": pa.array(source.inputs(rows), STRINGS),
+        "tags": pa.array(tagged.sentences(tagged.truth), STRINGS),
+        "predicted": pa.array(tagged.sentences(tagged.predicted), STRINGS),
+        "confidence": pa.ListArray.from_arrays(pa.array(ends), pa.array(tagged.confidence)),
+    }
+    return pa.table(columns, schema=schema)
