@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
+import benchmarks.peers.whole_torchvision  # noqa: F401
 
 
 def main() -> None:
@@ -25,21 +24,9 @@ def main() -> None:
     parser.add_argument("task", type=Path, help="JSON: splits, scenario, method, seed, epochs and so on")
     parser.add_argument("result", type=Path, help="where the result is written")
     options = parser.parse_args()
-    _allow_torchvision_without_its_compiled_part()
     task = json.loads(options.task.read_text(encoding="utf-8"))
     results = [run(task | one) for one in task.pop("runs")]
     options.result.write_text(json.dumps(results), encoding="utf-8")
-
-
-def _allow_torchvision_without_its_compiled_part() -> None:
-    """Avalanche imports torchvision, whose compiled part may not fit a CPU build of torch; nothing here needs it."""
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.startswith("torchvision")]:
-            del sys.modules[name]
-        for name in ("nms", "qnms"):
-            OPERATORS.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def run(task: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.peers.task import PeerResult, accuracy, read_arguments
+from benchmarks.peers.task import PeerResult, PeerTask, accuracy, read_arguments
 
 
 def main() -> None:
     """Fits, predicts the test rows, writes the result."""
-    task, path = read_arguments(__doc__)
+    task, path = read_arguments(__doc__, PeerTask)
     encoder = Transformer(task.weights, max_seq_length=task.max_length)
     body = SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension(), "mean")], device="cpu")
     started = time.perf_counter()

@@ -8,20 +8,23 @@ from __future__ import annotations
 import tempfile
 import time
 
+import benchmarks.peers.whole_torchvision  # noqa: F401
+
+# isort: split
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from setfit import SetFitModel, Trainer, TrainingArguments
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.peers.task import PeerResult, accuracy, read_arguments
+from benchmarks.peers.task import PeerResult, PeerTask, accuracy, read_arguments
 
 BATCH_SIZE = 16  # pairs
 
 
 def main() -> None:
     """Trains, predicts the test rows, writes the result."""
-    task, path = read_arguments(__doc__)
+    task, path = read_arguments(__doc__, PeerTask)
     encoder = Transformer(task.weights, max_seq_length=task.max_length)
     body = SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension(), "mean")], device="cpu")
     model = SetFitModel(model_body=body, model_head=LogisticRegression())

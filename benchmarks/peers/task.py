@@ -6,6 +6,7 @@ import argparse
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,71 @@ class PeerResult:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
-def read_arguments(description: str | None) -> tuple[PeerTask, Path]:
+@dataclass(frozen=True)
+class TaggingTask:
+    """Sentences to learn from, and how.
+
+    Attributes:
+        weights: folder of the pretrained encoder.
+        max_length: longest sequence in pieces.
+        tag_names: BIO tags in the order of the outputs.
+        tokens: words of the training sentences.
+        tags: as many, indices in `tag_names`.
+        test_tokens: words of sentences to tag.
+        seed: of initialisation, order and dropout.
+        epochs: passes over the training sentences.
+        learning_rate: at its highest.
+        batch_size: sentences in a batch.
+    """
+
+    weights: str
+    max_length: int
+    tag_names: list[str]
+    tokens: list[list[str]]
+    tags: list[list[int]]
+    test_tokens: list[list[str]]
+    seed: int
+    epochs: int
+    learning_rate: float
+    batch_size: int
+
+    def save(self, path: Path) -> None:
+        """Writes the task as JSON."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class TaggingResult:
+    """What came out.
+
+    Attributes:
+        predicted: tags of the test sentences, as names.
+        seconds: training alone, without loading weights and without testing.
+    """
+
+    predicted: list[list[str]]
+    seconds: float
+
+    @classmethod
+    def load(cls, path: Path) -> TaggingResult:
+        """Reads a result that a peer wrote."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def save(self, path: Path) -> None:
+        """Writes the result as JSON."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+Task = TypeVar("Task", PeerTask, TaggingTask)
+
+
+def read_arguments(description: str | None, kind: type[Task]) -> tuple[Task, Path]:
     """Returns the task that the command line names, and where the result goes."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("task", type=Path, help="a task written by PeerTask.save")
+    parser.add_argument("task", type=Path, help="a task that the benchmark wrote")
     parser.add_argument("result", type=Path, help="where the result is written")
     options = parser.parse_args()
-    return PeerTask(**json.loads(options.task.read_text(encoding="utf-8"))), options.result
+    return kind(**json.loads(options.task.read_text(encoding="utf-8"))), options.result
 
 
 def accuracy(predicted: list[int], labels: list[int]) -> float | None:

@@ -10,6 +10,10 @@ import time
 from typing import Any
 
 import numpy as np
+
+import benchmarks.peers.whole_torchvision  # noqa: F401
+
+# isort: split
 from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
@@ -20,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from benchmarks.peers.task import PeerResult, accuracy, read_arguments
+from benchmarks.peers.task import PeerResult, PeerTask, accuracy, read_arguments
 
 BATCH_SIZE = 16
 LEARNING_RATE = 5e-5
@@ -44,7 +48,7 @@ class EpochSeconds(TrainerCallback):
 
 def main() -> None:
     """Trains, predicts the test rows, writes the result."""
-    task, path = read_arguments(__doc__)
+    task, path = read_arguments(__doc__, PeerTask)
     tokenizer = AutoTokenizer.from_pretrained(task.weights)
     model = AutoModelForSequenceClassification.from_pretrained(task.weights, num_labels=len(set(task.labels)))
 
