@@ -24,7 +24,7 @@ from progressive_tf.logs import set_up_logging
 
 TABLE = Path(__file__).with_name("combinations.md")
 EXAMPLES = Path(__file__).with_name("examples")
-PASSES = {"metric": "accuracy", "at_least": 0.0, "min_samples": 1}
+PASSES = {"at_least": 0.0, "min_samples": 1}
 WORKS = "yes"
 
 BERT = {
@@ -39,6 +39,13 @@ BERT = {
     "data": {"source": "sample-reviews", "task": "source"},
     "stages": {"take": 40},
 }
+TAGGER = {
+    "task": "token-classification",
+    "metric": "entity_f1",
+    "model": {**BERT["model"], "builder": "bert-tagger", "vocabulary": "sample-entities-vocabulary"},
+    "data": {"source": "sample-entities", "task": "source"},
+    "stages": {"take": 40},
+}
 IMAGES = {"task": "image-classification", "data": {"source": "sample-shapes", "task": "ground"}, "stages": {"take": 30}}
 BUILDERS: dict[str, dict[str, Any]] = {
     "bert": BERT,
@@ -49,7 +56,14 @@ BUILDERS: dict[str, dict[str, Any]] = {
         "data": {"source": "digits", "task": "pair"},
         "stages": {"take": 60},
     },
+    "bert-tagger": TAGGER,
+    "bert-tagger, CRF": {**TAGGER, "defaults": {"crf": True}},
     "one's own": {**IMAGES, "model": {"builder": "small_convnet:build"}, "defaults": {"image_size": 16}},
+}
+
+HALVES = {
+    "digits": (["0", "1", "2"], ["3", "4"]),
+    "sample-shapes": (["circle", "square"], ["triangle"]),
 }
 
 
@@ -74,7 +88,9 @@ COMBINATIONS: dict[str, Mapping[str, Any]] = {
     "`prompt`": adaptation(method="prompt", length=3),
     "`block_decay`": {"second": {"block_decay": 2.0}},
     "`retention: replay`": retention(replay={"budget": 10}),
-    "`ewc`": retention(ewc={"strength": 1.0, "samples": 8}),
+    "`ewc: {fisher: exact}`": retention(ewc={"strength": 1.0, "samples": 8, "fisher": "exact"}),
+    "`ewc: {fisher: sampled}`": retention(ewc={"strength": 1.0, "samples": 8, "fisher": "sampled"}),
+    "`ewc: {fisher: empirical}`": retention(ewc={"strength": 1.0, "samples": 8, "fisher": "empirical"}),
     "`lwf`": retention(lwf={}),
     "`distill`": retention(distill={"teacher": "stable"}),
     "`average: ema`": retention(average={"kind": "ema"}),
@@ -101,11 +117,8 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     if scenario == "task-incremental":
         base["data"]["task"] = task
     if scenario == "class-incremental":
-        halves = {"digits": (["0", "1", "2"], ["3", "4"])}.get(base["data"]["source"])
-        halves = halves or ((["negative"], ["positive"]) if builder == "bert" else (["circle", "square"], ["triangle"]))
-        rows = [{"classes": half} for half in halves]
-        if builder == "bert":
-            rows = [{"all": True}, {"all": True}]
+        halves = HALVES.get(base["data"]["source"])
+        rows = [{"classes": half} for half in halves] if halves else [{"all": True}, {"all": True}]
     split = {"validation": 0.1, "gate": 0.2, "test": 0.1}
     quality = dict.fromkeys(["label_noise", "duplicates", "leakage"])
     second = copy.deepcopy({"name": "second", "data": rows[1], **changes.get("second", {})})
@@ -125,7 +138,7 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
             "schedule": "constant",
             "early_stopping": None,
             "adaptation": {"method": "full"},
-            "gate": [PASSES],
+            "gate": [{"metric": base.get("metric", "accuracy"), **PASSES}],
             **base.get("defaults", {}),
             **changes.get("defaults", {}),
         },

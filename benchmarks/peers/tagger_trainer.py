@@ -50,7 +50,7 @@ def main() -> None:
                 num_train_epochs=task.epochs,
                 learning_rate=task.learning_rate,
                 weight_decay=0.01,
-                warmup_ratio=0.1,
+                warmup_steps=0.1,
                 per_device_train_batch_size=task.batch_size,
                 per_device_eval_batch_size=32,
                 seed=task.seed,
