@@ -102,6 +102,12 @@ class Mixture(Strict):
     coefficient: float | None = Field(default=None, ge=0, le=1)
     drop_at_most: float = Field(default=0.02, ge=0, le=1)
 
+    @model_validator(mode="after")
+    def _drops_choose_the_coefficient(self) -> Mixture:
+        if self.coefficient is not None and self.drop_at_most != type(self).model_fields["drop_at_most"].default:
+            raise ValueError("drop_at_most: is for choosing the coefficient, and one is given; drop either")
+        return self
+
 
 class WiseFtAverage(Mixture):
     """Weights between those that the stage started from and its own (Wortsman et al. 2022b)."""

@@ -188,6 +188,7 @@ def test_a_soup_of_stages_that_did_not_start_from_one_another_is_refused(tmp_pat
     [
         ({"stages": ["later"]}, "retention.average.stages: unknown earlier stage"),
         ({"coefficient": 1.5}, "coefficient"),
+        ({"coefficient": 0.5, "drop_at_most": 0.1}, "drop_at_most: is for choosing the coefficient"),
         ({"decay": 0.9}, "decay"),
     ],
 )

@@ -194,7 +194,7 @@ def test_outputs_that_are_longer_than_their_tokens_keep_their_length(
         }
 
     monkeypatch.setattr(network, "run_blocks", longer)
-    monkeypatch.setattr(network, "added_positions", lambda depth: 2)
+    monkeypatch.setattr(network, "positions", lambda depth, length: length + 2)
     for prefix in (prefixes.outputs(tmp_path), prefixes.outputs(None), prefixes.outputs(tmp_path)):
         prefix.add(np.array([4, 9]), LIMIT)
         state = prefix.state(np.array([9, 4]), 16)

@@ -290,15 +290,15 @@ def test_a_plan_that_starts_from_a_version_reads_as_it_does(place: Place, run: P
     moved.loc[::3, "colour"] = "green"
     shutil.copytree(place.folder / "registry", tmp_path / "registry")
     new = make_place(tmp_path, moved)
-    finished = new.run(table_plan({"name": "later", "data": {"take": 40}}, start=2))
-    assert statistics(finished.run, "later") == statistics(run, "two")
+    finished = new.run(table_plan({"name": "later", "data": {"take": 40}}, start=3))
+    assert statistics(finished.run, "later") == statistics(run, "three")
     session = opened(new, finished.run)
     session.load(None)
     served = read_weights(session.network.named_weights())
-    assert all(np.array_equal(value, served[name]) for name, value in weights(place, run, "two").items())
+    assert all(np.array_equal(value, served[name]) for name, value in weights(place, run, "three").items())
 
     with pytest.raises(InputError, match=r"stages\[0\].readapt: column 'colour' has 'green', which the first stage's"):
-        new.run(table_plan({"name": "later", "data": {"take": 40}, "readapt": True}, start=2), fresh=True)
+        new.run(table_plan({"name": "later", "data": {"take": 40}, "readapt": True}, start=3), fresh=True)
 
 
 def test_a_version_that_reads_other_columns_is_refused(place: Place, run: Path) -> None:
