@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -196,7 +197,7 @@ def _dataset(
 ) -> tf.data.Dataset:
     parts = tf.distribute.get_strategy().num_replicas_in_sync
 
-    def generate() -> object:
+    def generate() -> Iterator[tuple[State, np.ndarray]]:
         shown, batches = pass_through()
         for positions, state in zip(batches, shown.states(batches), strict=True):
             yield _divisible(state, examples.labels[positions], parts)
@@ -204,7 +205,19 @@ def _dataset(
     signature = (examples.state_spec, tf.TensorSpec([None], tf.int32))
     options = tf.data.Options()
     options.autotune.enabled = False  # nothing here is to be tuned, and its thread delays the end of each epoch
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4).with_options(options)
+    # TensorFlow holds on to the function it is given until the process ends, and with it would to all examples.
+    reference = weakref.ref(generate)
+    dataset = tf.data.Dataset.from_generator(lambda: _called(reference), output_signature=signature)
+    dataset = dataset.prefetch(4).with_options(options)
+    dataset.generate = generate
+    return dataset
+
+
+def _called(reference: weakref.ref[Callable[[], Iterator[Any]]]) -> Iterator[Any]:
+    generate = reference()
+    if generate is None:
+        raise ValueError("a dataset is iterated that nothing refers to any more")
+    return generate()
 
 
 def _divisible(state: State, labels: np.ndarray, parts: int) -> tuple[State, np.ndarray]:
