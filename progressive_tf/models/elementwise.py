@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import tensorflow as tf
+from tensorflow.python.framework.ops import gradient_registry
 
 
 @tf.custom_gradient
@@ -52,3 +54,20 @@ def _normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: fl
 
     normalized: tf.Tensor = normalize(inputs, gamma, beta)
     return normalized
+
+
+@contextmanager
+def gradients_released() -> Iterator[None]:
+    """Lets go, at its end, of the graphs that were traced inside; they cannot be differentiated after it.
+
+    `tf.custom_gradient` registers a gradient for every use in a graph, and TensorFlow keeps it, with the graph and all
+    that was captured there, until the process ends; there is no public way to take it back.
+    """
+    kept = gradient_registry._registry
+    before = set(kept)
+    try:
+        yield
+    finally:
+        for name in set(kept) - before:
+            if name.startswith("CustomGradient-"):
+                del kept[name]

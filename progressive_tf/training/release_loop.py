@@ -15,6 +15,7 @@ import numpy as np
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.metrics import measure as evaluated
+from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.training.augmented_examples import TrainingExamples
@@ -120,7 +121,7 @@ def run_plan(
             hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
             display.line(f"hardware: {hardware.line}")
             check_batch_sizes(loaded.plan, hardware)
-            with hardware.scope():
+            with hardware.scope(), gradients_released():
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
                 return _run_stages(session)
