@@ -1,0 +1,143 @@
+"""Metrics of tagged sentences: against seqeval, their bootstrap, and the gate that decides by them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from seqeval.metrics.v1 import precision_recall_fscore_support  # the one with mode="strict"
+from seqeval.scheme import IOB2
+
+from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
+from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.metrics import measure, metrics_of, support
+from progressive_tf.evaluation.tagged_metrics import pseudo_sentences, sentence_features, tagged_metric
+from progressive_tf.evaluation.tagged_predictions import TaggedPredictions, join_tagged
+from progressive_tf.plan.schema import GateRule
+
+KINDS = ("person", "place", "team")
+TAGS = ("O", *(f"{prefix}-{kind}" for kind in KINDS for prefix in "BI"))
+
+
+def random_tags(words: int, generator: np.random.Generator) -> list[int]:
+    """Returns valid BIO: an entity begins at every third word or so, and lasts two words or so."""
+    codes: list[int] = []
+    for _ in range(words):
+        goes_on = bool(codes) and codes[-1] > 0 and generator.random() < 0.5
+        begin = 2 * int(generator.integers(3)) + 1 if generator.random() < 0.3 else 0
+        codes.append(codes[-1] + codes[-1] % 2 if goes_on else begin)
+    return codes
+
+
+def tagged(sentences: int, seed: int, wrong: float = 0.3) -> TaggedPredictions:
+    """Returns sentences that depend on their number alone, tagged wrongly so often."""
+    data, generator = np.random.default_rng(sentences), np.random.default_rng(seed)
+    lengths = data.integers(1, 9, sentences).astype(np.int32)
+    truth = [random_tags(length, data) for length in lengths]
+    found = [random_tags(len(each), generator) if generator.random() < wrong else each for each in truth]
+    flat, predicted = (np.array([code for each in rows for code in each], np.int32) for rows in (truth, found))
+    return TaggedPredictions(TAGS, lengths, flat, predicted, np.ones(len(flat), np.float32))
+
+
+@given(st.integers(1, 12), st.integers(0, 100))
+@settings(max_examples=60, deadline=None)
+def test_entity_metrics_are_those_of_seqeval(sentences: int, seed: int) -> None:
+    predictions = tagged(sentences, seed, wrong=0.5)
+    truth, predicted = (predictions.sentences(codes) for codes in (predictions.truth, predictions.predicted))
+    names = {"entity_precision": ("micro", 0), "entity_recall": ("micro", 1), "entity_f1": ("micro", 2)}
+    for name, (average, place) in {**names, "entity_f1_macro": ("macro", 2)}.items():
+        expected = precision_recall_fscore_support(truth, predicted, average=average, scheme=IOB2, zero_division=0)
+        found = measure(predictions, name)
+        assert (expected[place] == 0) if found is None else (found == pytest.approx(expected[place]))
+
+
+def test_token_metrics_count_words() -> None:
+    truth, predicted = [0, 1, 2, 0, 3], [0, 1, 0, 5, 3]
+    predictions = TaggedPredictions(
+        TAGS,
+        np.array([3, 2], np.int32),
+        np.array(truth, np.int32),
+        np.array(predicted, np.int32),
+        np.ones(5, np.float32),
+    )
+    assert measure(predictions, "token_accuracy") == 3 / 5
+    assert measure(predictions, "token_f1_without_o") == pytest.approx(2 * 2 / (3 + 3))
+    assert measure(predictions, "entity_f1") == pytest.approx(2 * 1 / (2 + 3))
+    assert (measure(predictions, "entity_f1/person"), measure(predictions, "entity_f1/place")) == (0.0, 1.0)
+    assert support(predictions, "token_accuracy") == 2
+    assert [support(predictions, f"entity_f1/{kind}") for kind in KINDS] == [1, 1, 1]
+    assert support(predictions, "entity_recall/team") == 0
+    assert measure(predictions, "entity_recall/team") is None
+    assert predictions.right.tolist() == [False, False]
+
+
+def test_metrics_of_classes_are_not_those_of_tags() -> None:
+    with pytest.raises(ValueError, match="unknown metric 'accuracy'"):
+        measure(tagged(5, 1), "accuracy")
+
+
+def test_sentences_that_are_joined_or_taken_keep_their_words() -> None:
+    predictions = tagged(9, 1)
+    order = np.array([4, 0, 8, 4])
+    taken = predictions.take(order)
+    whole = predictions.sentences(predictions.predicted)
+    assert taken.sentences(taken.predicted) == [whole[row] for row in order]
+    parts = join_tagged([predictions.take(np.arange(4)), predictions.take(np.arange(9) >= 4)])
+    assert np.array_equal(parts.truth, predictions.truth)
+    assert measure(parts, "entity_f1") == measure(predictions, "entity_f1")
+
+
+@pytest.mark.parametrize("name", metrics_of(tagged(200, 1)))
+def test_resampled_values_lie_around_the_value(name: str) -> None:
+    predictions = tagged(200, 1)
+    found = resample_metrics(predictions, [name], 2_000, seed=0)[name]
+    value = measure(predictions, name)
+    assert found.value == value
+    low, high = np.quantile(found.samples, [0.025, 0.975])
+    assert low < value < high
+    assert found.samples.mean() == pytest.approx(value, abs=0.02)  # the pseudo-observations pull towards one half
+
+
+def test_the_spread_is_that_of_drawing_sentences() -> None:
+    predictions = tagged(150, 1)
+    generator = np.random.default_rng(0)
+    drawn = [measure(predictions.take(generator.integers(150, size=150)), "entity_f1") or 0.0 for _ in range(1_500)]
+    found = resample_metrics(predictions, ["entity_f1"], 1_500, seed=0)["entity_f1"].samples
+    assert found.std() == pytest.approx(np.std(drawn), rel=0.1)
+
+
+@pytest.mark.parametrize("name", metrics_of(tagged(200, 1)))
+def test_pseudo_sentences_are_all_right_or_all_wrong(name: str) -> None:
+    right, wrong = pseudo_sentences(tagged(50, 1), name)
+    if not name.endswith("_macro"):  # whose mean has the types that a pseudo-sentence is made for
+        assert float(tagged_metric(right, KINDS, name)) == pytest.approx(1)
+        assert float(tagged_metric(wrong, KINDS, name)) == 0
+    assert (wrong <= right).all()
+
+
+def test_a_model_does_not_differ_from_itself_and_order_does_not_matter() -> None:
+    new, old = tagged(80, 1), tagged(80, 2)
+    same = resample_drop(new, new, "entity_f1", 400, seed=1)
+    assert same.value == 0
+    assert np.median(same.samples) == pytest.approx(0, abs=0.01)
+    one, other = (resample_drop(*pair, "entity_f1", 4_000, seed=1) for pair in ((new, old), (old, new)))
+    assert one.value == pytest.approx(-other.value)
+    assert one.samples.mean() == pytest.approx(-other.samples.mean(), abs=0.01)
+    assert one.samples.std() == pytest.approx(other.samples.std(), rel=0.1)
+
+
+def test_the_gate_decides_by_entities() -> None:
+    better, worse = tagged(300, 1, wrong=0.05), tagged(300, 2, wrong=0.6)
+    rules = (
+        GateRule(metric="entity_f1", slice="current", at_least=0.7, confidence=0.95),
+        GateRule(metric="entity_f1", slice="every-previous", drop_at_most=0.05, confidence=0.95),
+    )
+    assert sentence_features(better).shape == (300, 3 * len(KINDS) + 5)
+    for candidate, baseline, verdict in ((better, worse, "promote"), (worse, better, "reject")):
+        assert decided(rules, candidate, baseline) == verdict
+
+
+def decided(rules: tuple[GateRule, ...], candidate: TaggedPredictions, baseline: TaggedPredictions) -> str:
+    view = [{"current": each, "earlier": each} for each in (candidate, baseline)]
+    return judge(rules, *view, ["earlier"], seed=0).decision
