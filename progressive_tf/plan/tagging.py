@@ -69,32 +69,24 @@ def _distill(stage: Stage) -> str:
     if stage.retention.distill is None:
         return ""
     return (
-        "retention.distill: an exported tagger answers with spans, not with a probability for each tag; use lwf, which "
-        "follows the model that the stage starts from"
+        "retention.distill: an exported tagger answers with spans, not with a probability for each tag; use replay or "
+        "ewc"
     )
 
 
 def _lwf(stage: Stage) -> str:
-    if stage.retention.lwf is None or not stage.crf:
+    if stage.retention.lwf is None:
         return ""
-    return (
-        "retention.lwf: compares the outputs for each word, and with a CRF these are no probabilities without the "
-        "words around; use replay or ewc, or set crf: false"
-    )
+    return "retention.lwf: compares probabilities of classes of whole rows, and words have tags; use replay or ewc"
 
 
 def _ewc(stage: Stage) -> str:
-    ewc = stage.retention.ewc
-    if ewc is None:
+    if stage.retention.ewc is None or stage.retention.ewc.fisher == "empirical":
         return ""
-    if ewc.fisher == "exact":
-        return (
-            "retention.ewc.fisher: exact sums over all sequences of tags of a sentence; set sampled (empirical with a "
-            "CRF), or use replay"
-        )
-    if ewc.fisher == "sampled" and stage.crf:
-        return "retention.ewc.fisher: sampled draws each word's tag alone, and a CRF ties them; set empirical"
-    return ""
+    return (
+        f"retention.ewc.fisher: {stage.retention.ewc.fisher} is over classes of whole rows, and a sentence has as many "
+        f"as there are sequences of tags; set empirical"
+    )
 
 
 def _ensemble(stage: Stage) -> str:

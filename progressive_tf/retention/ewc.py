@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -103,6 +103,7 @@ def fisher_information(
     first_block: int,
     kind: str,
     seed: int,
+    log_likelihood: Callable[[State], tf.Tensor] | None = None,
 ) -> Arrays:
     """Returns the diagonal Fisher information of weights, float32 by name.
 
@@ -118,6 +119,8 @@ def fisher_information(
         first_block: the block that the states are the input of.
         kind: as above.
         seed: draws classes.
+        log_likelihood: state → that of what is true of each example, float32 [batch], where this is not one class; for
+            kind `empirical` alone.
     """
     variables = [weight.variable for weight in weights]
     sums = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
@@ -131,8 +134,11 @@ def fisher_information(
         state, label, share = one
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            chosen = log_probabilities({name: each[tf.newaxis] for name, each in state.items()})[0]
-            score = tf.reduce_sum(chosen * tf.one_hot(label, classes))
+            alone = {name: each[tf.newaxis] for name, each in state.items()}
+            if log_likelihood is None:
+                score = tf.reduce_sum(log_probabilities(alone)[0] * tf.one_hot(label, classes))
+            else:
+                score = log_likelihood(alone)[0]
         gradients = tape.gradient(score, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [share * tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
@@ -141,7 +147,11 @@ def fisher_information(
         autograph=False,
     )
     def add(state: State, labels: tf.Tensor, shares: tf.Tensor) -> None:
-        found = tf.vectorized_map(squares, (state, labels, shares))
+        examples = (state, labels, shares)
+        if log_likelihood is None:
+            found = tf.vectorized_map(squares, examples)
+        else:  # a CRF has loops, which cannot be vectorized
+            found = tf.map_fn(squares, examples, fn_output_signature=[tf.float32] * len(variables))
         for total, each in zip(sums, found, strict=True):
             total.assign_add(tf.reduce_sum(each, axis=0))
 

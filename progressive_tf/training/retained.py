@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import fixed_batches
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import read_json, write_json
-from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
+from progressive_tf.models.block_model import BlockModel, NamedWeight, State, read_weights
+from progressive_tf.plan.methods import CrossEntropy
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.distill import KEY as DISTILL
@@ -28,6 +30,8 @@ from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.backup import Arrays, load_arrays, save_arrays
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.joined_examples import JoinedExamples
+from progressive_tf.training.losses import make_loss
+from progressive_tf.training.objectives import Tagging
 from progressive_tf.training.replay_buffer import SourceRows, choose_buffer, read_buffer
 from progressive_tf.training.saved_model import misfit, predict_exported
 from progressive_tf.training.session import Session
@@ -221,7 +225,8 @@ class _Preparation:
         rows = np.sort(np.random.default_rng(seed).choice(trained, count, replace=False))
         name = data.stage_sources[record.index]
         examples = session.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
-        examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
+        if not session.network.tags_words:
+            examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
         importance = fisher_information(
             session.network,
             weights,
@@ -230,8 +235,15 @@ class _Preparation:
             examples.first_block,
             settings.fisher,
             seed,
+            self._log_likelihood_of_tags(examples.first_block) if session.network.tags_words else None,
         )
         return importance, read_weights(weights)
+
+    def _log_likelihood_of_tags(self, first_block: int) -> Callable[[State], tf.Tensor]:
+        network, objective = self.session.network, Tagging(make_loss(CrossEntropy(name="cross-entropy")))
+        return lambda state: (
+            -objective.judged(network, state, objective.outputs(network, state, first_block, training=False))[:, 0]
+        )
 
     def _kept(
         self, name: str, compute: Callable[[], tuple[np.ndarray, dict[str, Any]]]

@@ -1,0 +1,303 @@
+"""Plans over tagged sentences: stages, their records, resume, methods, the report and what is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tiny
+from fitting import Killed
+from releasing import Place, read, stage_folder
+
+from progressive_tf.data.sentences import kinds_in
+from progressive_tf.models.block_model import read_weights
+from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.registry.store import Registry
+from progressive_tf.reporting.page import write_report
+from progressive_tf.training.callbacks.epoch_record import EpochRecord
+from progressive_tf.training.display import Display
+from progressive_tf.training.predictions_file import load_predictions
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.served_tagger import split_words, tag_exported
+from progressive_tf.training.session import Session, open_session
+
+MAX_LENGTH = 8  # most sentences become two windows or three
+PASSES = {"metric": "entity_f1", "at_least": 0.0, "min_samples": 1}
+NAMES = ("thinga", "thingb", "thingc thingd")
+STAGES = (
+    {"name": "one", "data": {"take": 30}},
+    {"name": "two", "data": {"take": 60}},
+    {"name": "three", "data": {"all": True}, "adaptation": {"method": "top-blocks", "blocks": 1}},
+)
+
+
+def write_sentences(folder: Path, count: int, seed: int = 0) -> None:
+    """Writes sentences in which a name stands after "good" or, as another type, after "bad"."""
+    generator = np.random.default_rng(seed)
+    lines: list[str] = []
+    for _ in range(count):
+        for _ in range(generator.integers(1, 4)):
+            lines += [f"{word} O" for word in generator.choice(["fine", "poor", "<b>", "."], generator.integers(1, 4))]
+            leader, kind = [("good", "person"), ("bad", "place")][generator.integers(2)]
+            first, *rest = str(generator.choice(NAMES)).split()
+            lines += [f"{leader} O", f"{first} B-{kind}", *(f"{word} I-{kind}" for word in rest)]
+        lines.append("")
+    (folder / "words.conll").write_text("\n".join(lines), encoding="utf-8")
+
+
+def tagging_plan(*stages: dict[str, Any], crf: bool = True, **changes: Any) -> dict[str, Any]:
+    plan = {
+        "name": "names",
+        "task": "token-classification",
+        "seed": 3,
+        "model": {
+            "builder": "bert-tagger",
+            "weights": None,
+            "vocabulary": "vocab.txt",
+            "max_length": MAX_LENGTH,
+            "config": tiny.CONFIG,
+        },
+        "data": {
+            "source": "words.conll",
+            "split": {"validation": 20, "gate": 40, "test": 30},
+            "quality": {"label_noise": None, "duplicates": None, "leakage": None, "conflicting_labels": None},
+        },
+        "defaults": {
+            "crf": crf,
+            "epochs": 2,
+            "batch_size": 8,
+            "optimizer": {"name": "adam", "learning_rate": 0.02},
+            "schedule": "constant",
+            "adaptation": {"method": "full"},
+            "gate": [PASSES],
+        },
+        "stages": list(stages),
+    }
+    return plan | changes
+
+
+def make_place(folder: Path) -> Place:
+    write_sentences(folder, 190)
+    return Place(folder)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
+    return make_place(tmp_path_factory.mktemp("sentences"))
+
+
+@pytest.fixture(scope="module")
+def run(place: Place) -> Path:
+    stages = [{**stage, "epochs": 6} for stage in STAGES]
+    finished = place.run(tagging_plan(*stages))
+    assert finished.promoted
+    return finished.run
+
+
+def opened(place: Place, run: Path, stage: str) -> Session:
+    """Returns a run's session at a stage's weights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        plan = RunFolder(run).plan()
+        session = open_session(
+            LoadedPlan(plan, place.folder, plan), RunFolder(run), place.folder / "registry", Display()
+        )
+        session.load(next(record for record in session.stages if record.name == stage))
+        return session
+
+
+def weights(place: Place, run: Path, stage: str) -> dict[str, np.ndarray]:
+    return read_weights(opened(place, run, stage).network.named_weights())
+
+
+def predictions(run: Path, stage: str) -> pd.DataFrame:
+    return pd.read_parquet(stage_folder(run, stage) / "predictions.parquet")
+
+
+def test_the_records_are_those_of_entities(run: Path) -> None:
+    assert read(run / "matrix.json")["metric"] == "entity_f1"
+    (rule,) = read(stage_folder(run, "three") / "decision.json")["rules"]
+    assert rule["rule"]["metric"] == "entity_f1"
+    assert rule["estimate"] > 0.8, "names are told by the word before"
+    rows = predictions(run, "three")
+    assert all(
+        len(row.tokens) == len(row.tags) == len(row.predicted) == len(row.confidence) for row in rows.itertuples()
+    )
+    assert rows["confidence"].explode().astype(float).between(0, 1).all()
+
+
+def test_long_sentences_are_tagged_to_their_end(place: Place, run: Path) -> None:
+    rows = predictions(run, "three")
+    longest = rows.loc[rows["tokens"].map(len).idxmax()]
+    assert len(longest.tokens) > MAX_LENGTH
+    assert any(tag != "O" for tag in longest.predicted[MAX_LENGTH:])
+    said = (place.folder / "words.conll").read_text(encoding="utf-8").split("\n\n")
+    words = [line.split() for line in said[longest.row - 1].splitlines()]
+    assert [word for word, _ in words] == list(longest.tokens)
+    assert [tag for _, tag in words] == list(longest.tags)
+
+
+def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
+    session = opened(place, run, "three")
+    loaded = load_predictions(
+        stage_folder(run, "three") / "predictions.parquet", session.data.labels, session.data.classes.tags
+    )
+    stage = session.plan.stages[-1]
+    for key, (source, rows) in loaded.rows.items():
+        now = session.features.tagged(source, rows, 0, stage.cache)
+        assert np.array_equal(now.truth, loaded.predictions[key].truth)
+        assert np.array_equal(now.predicted, loaded.predictions[key].predicted)  # type: ignore[union-attr]
+        assert np.allclose(now.confidence, loaded.predictions[key].confidence, atol=2e-3)  # type: ignore[union-attr,arg-type]
+
+
+def test_a_version_answers_as_the_stage_did(place: Place, run: Path) -> None:
+    rows = predictions(run, "three")
+    version = Registry(place.folder / "registry").model("names").version(3).folder
+    assert tag_exported(version, [list(each) for each in rows["tokens"]]) == [list(each) for each in rows["predicted"]]
+
+
+TEXTS = [
+    "  fine good thinga .",
+    "bad\tthingc thingd\u2003poor\ngood thingb",
+    "",
+    " \n ",
+    "é😀 good thingb, bad thinga",
+    "fine " * 30 + "good thingc thingd",
+]
+
+
+def answers(place: Place, inputs: list[Any], signature: str = "serving_default") -> list[list[tuple[Any, ...]]]:
+    model = tf.saved_model.load(str(Registry(place.folder / "registry").model("names").version(3).folder))
+    name = "text" if signature == "serving_default" else signature
+    found = {key: value.numpy() for key, value in model.signatures[signature](**{name: tf.constant(inputs)}).items()}
+    return [
+        list(
+            zip(
+                *(found[key][row, : found["count"][row]].tolist() for key in ("start", "end", "kind", "score")),
+                strict=True,
+            )
+        )
+        for row in range(len(inputs))
+    ]
+
+
+def test_spans_are_places_in_the_text(place: Place, run: Path) -> None:
+    found = answers(place, TEXTS)
+    spans = [
+        [(text[start:end], kind.decode()) for start, end, kind, _ in row]
+        for text, row in zip(TEXTS, found, strict=True)
+    ]
+    assert spans[0] == [("thinga", "person")]
+    assert [place for place, _ in spans[1]] == ["thingc thingd", "thingb"]
+    assert spans[2:4] == [[], []]
+    assert ("thingc thingd", "person") in spans[5]
+    assert all(0 < score <= 1 for row in found for *_, score in row)
+
+
+def test_a_text_is_answered_alike_alone_as_words_and_among_others(place: Place, run: Path) -> None:
+    together = answers(place, TEXTS)
+    for text, expected in zip(TEXTS, together, strict=True):
+        (alone,) = answers(place, [text])
+        assert [each[:3] for each in alone] == [each[:3] for each in expected]
+        assert [each[3] for each in alone] == pytest.approx([each[3] for each in expected], abs=1e-5)
+        if words := text.split():
+            (of_words,) = answers(place, [words], "tokens")
+            assert [" ".join(words[start:end]) for start, end, *_ in of_words] == [
+                " ".join(text[start:end].split()) for start, end, *_ in expected
+            ]
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "a\u00a0b\u3000c", "\u200ba \x85 b", "x"])
+def test_words_are_those_of_split(text: str) -> None:
+    words, begins, ends = (each.to_list()[0] for each in split_words(tf.constant([text])))
+    assert [word.decode() for word in words] == text.split()
+    assert [text[begin:end] for begin, end in zip(begins, ends, strict=True)] == text.split()
+
+
+def test_the_report_shows_wrong_spans_in_their_sentences(run: Path) -> None:
+    first = predictions(run, "one")
+    wrong = first[[kinds_in(row.tags) != kinds_in(row.predicted) for row in first.itertuples()]]
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "<mark" in page
+    assert "Entity" in page
+    assert "<b> " not in page, "words of the data are escaped"
+    assert len(first) > len(wrong)
+
+
+class TestResume:
+    def test_a_killed_stage_ends_with_the_same_weights(
+        self, place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = make_place(tmp_path)
+        plan = RunFolder(run).plan().model_dump(mode="json", exclude_defaults=True)
+        epoch_end = EpochRecord.on_epoch_end
+
+        def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
+            epoch_end(record, epoch, logs)
+            if epoch == 3:
+                raise Killed
+
+        monkeypatch.setattr(EpochRecord, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            other.run(plan)
+        monkeypatch.undo()
+        again = other.run(plan).run
+        mine, theirs = weights(place, run, "three"), weights(other, again, "three")
+        assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "replay": {"retention": {"replay": {"budget": 10}}},
+    "ewc": {"retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}}},
+    "ema": {"retention": {"average": {"kind": "ema"}}},
+    "wise-ft": {"retention": {"average": {"kind": "wise-ft"}}},
+    "soup": {"retention": {"average": {"kind": "soup"}}},
+    "lora": {"adaptation": {"method": "lora", "rank": 2}},
+    "tokens": {"batch_size": {"tokens": 64}},
+    "continual": {"continual_evaluation": 2},
+    "other sentences": {"data": {"source": "others.conll", "all": True}},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_work_on_words(tmp_path: Path, method: str) -> None:
+    place = make_place(tmp_path)
+    words = (tmp_path / "words.conll").read_text(encoding="utf-8").split("\n\n")
+    (tmp_path / "others.conll").write_text("\n\n".join(words[:120]), encoding="utf-8")
+    second = {"name": "two", "data": {"take": 50}} | METHODS[method]
+    finished = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, second))
+    assert finished.promoted
+    assert np.isfinite(pd.read_csv(stage_folder(finished.run, "two") / "history.csv")["loss"]).all()
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_weights_that_mattered_move_less(tmp_path: Path, crf: bool) -> None:
+    moved = []
+    for strength in (1e-9, 1e4):
+        folder = tmp_path / f"{strength}"
+        folder.mkdir()
+        place = make_place(folder)
+        ewc = {"strength": strength, "samples": 8, "fisher": "empirical"}
+        second = {"name": "two", "data": {"take": 50}, "retention": {"ewc": ewc}}
+        run = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, second, crf=crf)).run
+        start, end = weights(place, run, "one"), weights(place, run, "two")
+        moved.append(sum(float(np.square(end[name] - start[name]).sum()) for name in start))
+    assert moved[1] < 0.5 * moved[0]
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_kept_outputs_change_no_weight(tmp_path: Path, crf: bool) -> None:
+    place = make_place(tmp_path)
+    trained = []
+    for storage in ("disk", "off"):
+        stage = {"name": "only", "data": {"take": 50}, "adaptation": {"method": "head"}, "cache": {"storage": storage}}
+        trained.append(weights(place, place.run(tagging_plan(stage, crf=crf)).run, "only"))
+    assert all(np.array_equal(trained[0][name], trained[1][name]) for name in trained[0])
+
+
+def test_the_shipped_plan_is_one_of_tags() -> None:
+    assert load_plan("offline-entities").plan.task == "token-classification"
