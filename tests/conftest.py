@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,18 @@ from progressive_tf.logs import quiet_tensorflow
 from progressive_tf.models.request import Request
 
 quiet_tensorflow()  # before anything imports TensorFlow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _graphs_released() -> Iterator[None]:
+    """Lets go of what a module's tests traced outside of runs, which would add up to gigabytes."""
+    elementwise = sys.modules.get("progressive_tf.models.elementwise")
+    if elementwise is None:  # without TensorFlow
+        yield
+        return
+    with elementwise.gradients_released():
+        yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
