@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from hypothesis import settings
 
 from progressive_tf.logs import quiet_tensorflow
 from progressive_tf.models.request import Request
 
 quiet_tensorflow()  # before anything imports TensorFlow
+settings.register_profile("no deadline", deadline=None)  # no test asserts a time
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="module", autouse=True)

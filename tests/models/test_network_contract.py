@@ -25,6 +25,7 @@ from progressive_tf.plan.networks import Bert, BertTagger, Mlp, OwnBuilder, ResN
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
 TINY_TAGGER = BertTagger(builder="bert-tagger", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
+TAGS = ("O", "B-x", "I-x")
 CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
     "bert": (bert.build, TINY_BERT),
     "bert-tagger": (bert_tagger.build, TINY_TAGGER),
@@ -35,7 +36,8 @@ CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
 
 
 def request(model: Any, folder: Path) -> Request:
-    return Request(model, LABELS, seed=3, folder=folder, input_width=5, image_size=32)
+    labels = TAGS if isinstance(model, BertTagger) else LABELS
+    return Request(model, labels, seed=3, folder=folder, input_width=5, image_size=32)
 
 
 def test_every_builder_of_the_catalogue_is_checked_here() -> None:
