@@ -85,6 +85,9 @@ def main() -> None:
         seconds = time.perf_counter() - started
         predicted: list[int] = []
         if task.test_texts:
+            trainer.args.train_sampling_strategy = (
+                "random"  # by length, predictions come in another order than the rows
+            )
             predictions = trainer.predict(tokens(task.test_texts, task.test_labels)).predictions
             predicted = np.argmax(predictions, axis=1).tolist()
     PeerResult(accuracy(predicted, task.test_labels), seconds, clock.seconds).save(path)
