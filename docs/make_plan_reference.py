@@ -144,6 +144,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
+        "tune": "Sweeps the stage before it trains; see `tune`.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
     },
     "Retention": {
@@ -195,6 +196,24 @@ MEANINGS: dict[str, dict[str, str]] = {
         "coefficient": "The stage's own share; null: chosen on validation rows.",
         "drop_at_most": "The most accuracy that a chosen share may lose on an earlier stage's validation rows.",
         "stages": "Earlier stages; null: all that the stage builds on.",
+    },
+    "Tune": {
+        "space": "Key of the stage → its values. Without it, rate, batch size and adaptation around the plan's.",
+        "trials": "At most so many.",
+        "oracle": "What proposes values, of Keras Tuner; hyperband gives most trials few epochs.",
+        "seeds": "A trial is the mean of so many trainings.",
+        "metric": "What is best, any that a gate knows; null for the metric of the R matrix.",
+        "drop_at_most": "How much of it a trial may lose on the validation rows of each earlier stage.",
+        "warm_start": "Begin with the plan's own values, and the best of the sweep of the stage before.",
+        "seed": "The oracle's; null derives it from the plan's.",
+    },
+    "Parameter": {
+        "float": "Lowest and highest number.",
+        "int": "Lowest and highest whole number.",
+        "choice": "A list of values: numbers, words, or whole sections.",
+        "log": "Search a range on a logarithmic scale.",
+        "step": "How far apart the values of a range are; null for any.",
+        "when": "Another key that is a choice → the value or values of it for which this key is searched.",
     },
     "Optimizer": {
         "name": "lamb and lazyadam come from TensorFlow Addons.",
@@ -354,17 +373,20 @@ def find_sections(models: Mapping[str, Any], section: Section) -> Iterator[Secti
     yield section
     for key, field in models[section.model]["properties"].items():
         below = f"{section.path}.{key}".lstrip(".")
-        for inner, is_list in _references(field):
-            yield from find_sections(models, Section(below + ("[]" if is_list else ""), inner))
+        for inner, suffix in _references(field):
+            yield from find_sections(models, Section(below + suffix, inner))
 
 
-def _references(field: Any, is_list: bool = False) -> Iterator[tuple[str, bool]]:
+def _references(field: Any, suffix: str = "") -> Iterator[tuple[str, str]]:
+    """Yields each section below a key, with what its path has after the key."""
     if "$ref" in field:
-        yield field["$ref"].rpartition("/")[2], is_list
+        yield field["$ref"].rpartition("/")[2], suffix
     for option in [*field.get("anyOf", []), *field.get("oneOf", [])]:
-        yield from _references(option, is_list)
+        yield from _references(option, suffix)
     if isinstance(field.get("items"), dict):
-        yield from _references(field["items"], True)
+        yield from _references(field["items"], "[]")
+    if isinstance(field.get("additionalProperties"), dict):
+        yield from _references(field["additionalProperties"], ".<key>")
 
 
 def _section(models: Mapping[str, Any], section: Section) -> str:
@@ -394,6 +416,8 @@ def _type(field: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(dict.fromkeys(_type(option) for option in field["anyOf"]))
     if field["type"] == "array":
+        if "prefixItems" in field:
+            return f"list of {len(field['prefixItems'])} {_plural(field['prefixItems'][0])}"
         least = field.get("minItems")
         return f"list of {_plural(field['items'])}" + (f", {least} or more" if least else "")
     if field["type"] == "object":
@@ -404,7 +428,9 @@ def _type(field: Mapping[str, Any]) -> str:
 
 
 def _plural(items: Mapping[str, Any]) -> str:
-    return "mappings" if "$ref" in items else f"{TYPES[items['type']]}s"
+    if "$ref" in items:
+        return "mappings"
+    return f"{TYPES[items['type']]}s" if "type" in items else "values"
 
 
 def _range(field: Mapping[str, Any]) -> str:

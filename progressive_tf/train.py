@@ -87,10 +87,13 @@ def train(
     from progressive_tf.training.bounds import check_bounds, measure_bounds
     from progressive_tf.training.display import Display
     from progressive_tf.training.release_loop import run_plan
+    from progressive_tf.tuning.tune_plan import sweep_for_train
 
     if bounds:
         check_bounds(loaded.plan)
-    finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display())
+    finished = run_plan(
+        loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display(), sweep=sweep_for_train
+    )
     if bounds:
         measure_bounds(loaded, finished.run, registry, Display())
     report = write_report(finished.run)

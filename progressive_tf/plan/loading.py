@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,8 +15,9 @@ from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_json
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
 from progressive_tf.plan.problems import describe
-from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.plan.reading import parse_scalar, read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples
 
 DEFAULT_PLAN = "movie-reviews"
 PLAN_SUFFIXES = (".yaml", ".yml")
@@ -108,11 +109,94 @@ def validate(raw: dict[str, Any], place: str) -> Plan:
     if isinstance(raw.get("stages"), list):
         resolved["stages"] = [merge_stage(defaults, stage) for stage in raw["stages"]]
     try:
-        return Plan.model_validate(resolved)
+        plan = Plan.model_validate(resolved)
     except ValidationError as error:
         problems = describe(error, resolved, raw)
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
         raise InputError(f"{place}: {listed}") from None
+    for index, stage in enumerate(plan.stages):
+        if stage.tune is not None and stage.tune.space is not None:
+            check_space(plan, index, stage.tune.space, f"{place}: stages[{index}].tune.space")
+    return plan
+
+
+def with_change(plan: Plan, index: int, change: Mapping[str, Any]) -> Plan:
+    """Returns a plan with a change to one stage, merged as an override is.
+
+    Args:
+        plan: the plan.
+        index: of the stage, from 0.
+        change: in the stage's own structure.
+
+    Raises:
+        InputError: the plan does not allow it.
+    """
+    raw = plan.model_dump(mode="json")
+    stage = raw["stages"][index]
+    raw["stages"][index] = merge_stage(stage, {"name": stage["name"], **change})
+    try:
+        return Plan.model_validate(raw)
+    except ValidationError as error:
+        raise InputError("; ".join(describe(error, raw, raw))) from None
+
+
+def sweep_settings(plan: Plan, index: int, flags: Mapping[str, Any]) -> Tune:
+    """Returns how a stage is swept: its `tune` section, with what a command line adds.
+
+    Args:
+        plan: the plan.
+        index: of the stage, from 0.
+        flags: keys of the section.
+
+    Raises:
+        InputError: a value or a key of the search space that the plan cannot have.
+    """
+    own = plan.stages[index].tune
+    asked = (own.model_dump(mode="json") if own is not None else {}) | dict(flags)
+    settings = with_change(with_change(plan, index, {"tune": None}), index, {"tune": asked}).stages[index].tune
+    if settings is None:
+        raise InputError(f"stages[{index}].tune: says nothing")
+    if settings.space is not None:
+        check_space(plan, index, settings.space, f"stages[{index}].tune.space")
+    return settings
+
+
+def check_space(plan: Plan, index: int, space: Mapping[str, Parameter], place: str) -> None:
+    """Refuses a search space with a key or a value that the plan cannot have.
+
+    Args:
+        plan: the plan.
+        index: of the stage, from 0.
+        space: the values of each key of the stage that a sweep may try.
+        place: where it is written, for error messages.
+
+    Raises:
+        InputError: names the key.
+    """
+    untuned = with_change(plan, index, {"tune": None})
+    for key, values in samples(space):
+        try:
+            with_change(untuned, index, change_of(values))
+        except InputError as error:
+            raise InputError(f"{place}.{key}: {values[key]!r}: {error}") from None
+
+
+def read_mapping(text: str, place: str) -> dict[str, Any]:
+    """Returns the mapping in a YAML file, or written out on the command line.
+
+    Args:
+        text: a path, or YAML that begins with a brace.
+        place: the flag, for error messages.
+
+    Raises:
+        InputError: no such file, or no mapping.
+    """
+    if not text.lstrip().startswith("{"):
+        return read_yaml_mapping(Path(text))
+    value = parse_scalar(text, place)
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: expected a mapping or a file; got {text!r:.80}")
+    return value
 
 
 def _find(name_or_file: str) -> tuple[Path, Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from progressive_tf.errors import InputError, unknown_name
@@ -57,7 +57,7 @@ def apply_override(raw: dict[str, Any], override: Mapping[str, Any], place: str)
     if isinstance(stage_changes, Mapping):
         stages = _checked_stages(merged.get("stages"))
         for key, change in stage_changes.items():
-            index = _stage_index(stages, str(key), place)
+            index = stage_index([stage.get("name") for stage in stages], str(key), place)
             if not isinstance(change, Mapping):
                 raise InputError(f"{place}: stages.{key}: should be a mapping of stage keys; got {change!r:.80}")
             stages[index] = merge_stage(stages[index], {"name": stages[index].get("name"), **change})
@@ -93,11 +93,20 @@ def _checked_stages(stages: Any) -> list[dict[str, Any]]:
     return list(stages or [])
 
 
-def _stage_index(stages: list[dict[str, Any]], key: str, place: str) -> int:
-    names = [stage.get("name") for stage in stages]
+def stage_index(names: Sequence[Any], key: str, place: str) -> int:
+    """Returns the index, from 0, of a stage given by its name or its number, from 1.
+
+    Args:
+        names: of all stages, in order.
+        key: the name or number.
+        place: where it was written, for error messages.
+
+    Raises:
+        InputError: there is no such stage.
+    """
     if key in names:
-        return names.index(key)
-    if key.isdigit() and 1 <= int(key) <= len(stages):
+        return list(names).index(key)
+    if key.isdigit() and 1 <= int(key) <= len(names):
         return int(key) - 1
-    known = [str(name) for name in names if name] + [str(number) for number in range(1, len(stages) + 1)]
+    known = [str(name) for name in names if name] + [str(number) for number in range(1, len(names) + 1)]
     raise InputError(f"{place}: {unknown_name('stage', key, known)}")

@@ -27,6 +27,7 @@ from progressive_tf.plan.methods import (
 from progressive_tf.plan.metric_names import MetricName, find_metric, is_of_tagging, metric_patterns
 from progressive_tf.plan.networks import Bert, BertTagger, Mlp, Network, ResNet50, Text
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
+from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.plan.tagging import problem_with_tagging
 
@@ -211,6 +212,7 @@ class Stage(Strict):
     augmentation: Augmentation | None = None
     readapt: bool = False
     crf: bool = False
+    tune: Tune | None = None
 
     @model_validator(mode="after")
     def _methods_fit_together(self) -> Stage:
@@ -227,6 +229,8 @@ class Stage(Strict):
                 f"optimizer.carry_state: retention.average {self.retention.average.kind} begins anew in each stage; "
                 f"drop one of the two"
             )
+        if self.tune is not None and isinstance(self.retention.average, EnsembleAverage):
+            raise ValueError("tune: a trial measures one network, and an ensemble has several; drop one of the two")
         return self
 
 
@@ -291,6 +295,12 @@ class Plan(Strict):
                     place = f"stages[{index}].gate[{position}].metric"
                     known = ", ".join(metric_patterns(tagging))
                     raise ValueError(f"{place}: {rule.metric} is no metric of task {self.task}; known: {known}")
+            metric = stage.tune.metric if stage.tune is not None else None
+            if metric is not None and is_of_tagging(metric) != tagging:
+                known = ", ".join(metric_patterns(tagging))
+                raise ValueError(
+                    f"stages[{index}].tune.metric: {metric} is no metric of task {self.task}; known: {known}"
+                )
             if stage.crf and not tagging:
                 raise ValueError(f"crf: is for task {BertTagger.task}; task {self.task} has one label a row; drop it")
         if tagging:

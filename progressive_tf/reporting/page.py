@@ -12,7 +12,16 @@ from markupsafe import Markup
 from progressive_tf import files
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import RunRecord, read_run
-from progressive_tf.reporting.views import PER_CLASS, bounds_view, class_curves_view, matrix_figures, stage_views
+from progressive_tf.reporting.sweeps import short_key, shown_value
+from progressive_tf.reporting.views import (
+    PER_CLASS,
+    bounds_view,
+    class_curves_view,
+    matrix_figures,
+    rate_views,
+    stage_views,
+    sweep_views,
+)
 
 PAGE = "report.html"
 KEY_PACKAGES = ("progressive-tf", "tensorflow", "tensorflow-text", "transformers", "numpy", "pandas", "scikit-learn")
@@ -55,6 +64,7 @@ def render(run: RunRecord) -> str:
         short_count=wording.short_count,
         interval=wording.interval,
         duration=wording.duration,
+        value=shown_value,
         moment=wording.moment,
     )
     stages = stage_views(run)
@@ -75,7 +85,10 @@ def render(run: RunRecord) -> str:
         measures=wording.MEASURES,
         bounds_figure=bounds_view(run),
         class_curves=class_curves_view(run),
+        sweeps=sweep_views(run),
+        rate_tests=rate_views(run),
         position_words=wording.position_words,
+        short_key=short_key,
         per_class_names=PER_CLASS,
         packages=_packages(run),
         parts=_parts(run),

@@ -18,6 +18,8 @@ from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
 from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, accuracy_matrix, confusion_matrix
+from progressive_tf.reporting.figures.rates import rate_figure
+from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
 from progressive_tf.reporting.predictions import (
     Predictions,
     WrongRow,
@@ -26,6 +28,7 @@ from progressive_tf.reporting.predictions import (
     most_confused_pairs,
 )
 from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
+from progressive_tf.reporting.sweeps import RateTest, SweepRecord, Trial, in_order, read_rate_tests, read_sweeps
 from progressive_tf.reporting.tagged import WrongSentence, most_confident_sentences, right_sentences
 
 WRONG_ROWS = 20
@@ -89,6 +92,39 @@ def class_curves_view(run: RunRecord) -> Markup | None:
     rows = [per_class(stage.metrics.test.get(measured[-1].name, {})) for stage in measured if stage.metrics]
     scores = {label: [row.get(label, {}).get("f1", Measure()).value for row in rows] for label in rows[-1]}
     return class_curves("class-curves", [stage.name for stage in measured], scores) if scores else None
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """A sweep with its figures."""
+
+    record: SweepRecord
+    progress: Markup
+    parameters: Markup
+    parallel: Markup
+    trials: tuple[Trial, ...]
+
+
+def sweep_views(run: RunRecord) -> list[SweepView]:
+    """Returns the finished sweeps of a run, in the order of its stages."""
+    return [
+        SweepView(
+            sweep,
+            progress_figure(f"sweep-{number}-progress", sweep),
+            parameters_figure(f"sweep-{number}-parameters", sweep),
+            parallel_figure(f"sweep-{number}-parallel", sweep),
+            tuple(in_order(sweep)),
+        )
+        for number, sweep in enumerate(read_sweeps(run.path))
+    ]
+
+
+def rate_views(run: RunRecord) -> list[tuple[RateTest, Markup]]:
+    """Returns the learning-rate range tests of a run, each with its figure."""
+    return [
+        (test, rate_figure(f"rates-{number}", test.rates, test.losses, test.smoothed, test.suggested, test.plans))
+        for number, test in enumerate(read_rate_tests(run.path))
+    ]
 
 
 def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:

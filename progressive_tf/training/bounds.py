@@ -57,7 +57,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         display: where progress is shown.
     """
     folder = RunFolder(run)
-    planned = folder.plan().stages  # a smaller --stages only looks
+    planned = folder.with_tuned_stages(folder.plan()).stages  # a smaller --stages only looks
     stages = [StageRecord(i, each.name, folder.stage(i, each.name)) for i, each in enumerate(planned)]
     trained = [stage for stage in stages if stage.decision is not None]
     names = [stage.name for stage in trained]
@@ -97,7 +97,7 @@ def position_between(naive: float, plan: float, joint: float) -> float | None:
 
 def _naive(loaded: LoadedPlan) -> LoadedPlan:
     stages = tuple(
-        stage.model_copy(update={"retention": Retention(), "gate": no_gate(loaded.plan)})
+        stage.model_copy(update={"retention": Retention(), "gate": no_gate(loaded.plan), "tune": None})
         for stage in loaded.plan.stages
     )
     return _with_plan(loaded, loaded.plan.model_copy(update={"stages": stages}))
@@ -106,7 +106,13 @@ def _naive(loaded: LoadedPlan) -> LoadedPlan:
 def _joint(loaded: LoadedPlan) -> LoadedPlan:
     plan = loaded.plan
     optimizer = plan.stages[-1].optimizer.model_copy(update={"carry_state": False})
-    update = {"name": JOINT, "retention": Retention(), "gate": no_gate(loaded.plan), "optimizer": optimizer}
+    update = {
+        "name": JOINT,
+        "retention": Retention(),
+        "gate": no_gate(loaded.plan),
+        "optimizer": optimizer,
+        "tune": None,
+    }
     stage = plan.stages[-1].model_copy(update=update)
     data = plan.data.model_copy(update={"quality": NO_CHECKS})  # its rows are those that the stages have kept
     return _with_plan(loaded, plan.model_copy(update={"stages": (stage,), "data": data}))

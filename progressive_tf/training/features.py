@@ -78,7 +78,7 @@ class Features:
         self.network = network
         self._sources = sources
         self._classes = classes
-        self._display = display
+        self.display = display
         self._folder = CacheFolder(folder)
         self._inputs: dict[tuple[str, str], InputStore] = {}
         self._stores: dict[str, PrefixStore] = {}
@@ -248,7 +248,7 @@ class Features:
         inputs = self._inputs[key]
         missing = len(inputs.missing(rows))
         if missing >= self.network.preprocess.bar_from:
-            with self._display.task(f"encoding {source}", missing) as advance:
+            with self.display.task(f"encoding {source}", missing) as advance:
                 inputs.add(rows, advance)
         elif missing:
             inputs.add(rows)
@@ -282,7 +282,7 @@ class Features:
                 size=prefix.estimated_bytes(rows),
                 found=int(len(rows) - np.isin(rows, missing).sum()),
             )
-            self._display.line(use.stored() if storable else use.not_stored(self._reason(cache)))
+            self.display.line(use.stored() if storable else use.not_stored(self._reason(cache)))
         if storable and len(missing):
             with self._bar(f"frozen blocks 1–{depth} on {source}", len(missing), BAR_FROM_ROWS) as advance:
                 prefix.add(missing, limit, advance)
@@ -317,7 +317,7 @@ class Features:
         if total < least:
             yield lambda done: None
             return
-        with self._display.task(description, total) as advance:
+        with self.display.task(description, total) as advance:
             yield advance
 
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:

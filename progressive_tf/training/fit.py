@@ -77,6 +77,8 @@ def fit_stage(
     carried_optimizer: Sequence[np.ndarray] | None = None,
     penalties: Sequence[Penalty] = (),
     measure_earlier: Callable[[], dict[str, float]] | None = None,
+    pause_after: int | None = None,
+    observers: Sequence[tf.keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Trains the moved weights of the network in place and leaves the best ones in it.
 
@@ -91,6 +93,8 @@ def fit_stage(
         carried_optimizer: the optimizer state to start from, where the plan carries it over.
         penalties: terms added to the loss.
         measure_earlier: gives the accuracy on each earlier stage, where the stage asks to see it while it trains.
+        pause_after: stop after so many epochs as if interrupted there; None to train to the end.
+        observers: callbacks that come before the stage's own.
 
     Raises:
         NonFiniteLossError: the loss is no longer a number.
@@ -98,7 +102,8 @@ def fit_stage(
     """
     fit = _StageFit(network, stage, moved, seed, folder, penalties, carried_optimizer, display)
     for number in range(fit.first_phase, len(fit.phases) + 1):
-        _fit_phase(fit, number, examples, display, measure_earlier)
+        if pause_after is None or len(fit.history) < pause_after:
+            _fit_phase(fit, number, examples, display, measure_earlier, pause_after, observers)
     epochs, best_epoch = len(fit.history), len(fit.history)
     if fit.early_stopping is not None:
         fit.early_stopping.restore_best()
@@ -194,6 +199,8 @@ def _fit_phase(
     examples: ExamplesAt,
     display: Display,
     measure_earlier: Callable[[], dict[str, float]] | None,
+    pause_after: int | None,
+    observers: Sequence[tf.keras.callbacks.Callback],
 ) -> None:
     """Trains one phase, numbered from 1, from where the history ends."""
     stage, phase = fit.stage, fit.phases[number - 1]
@@ -248,6 +255,7 @@ def _fit_phase(
     title = f"{stage.name}, {phase.name}" if phase.name else stage.name
     with display.fit(title, fit.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
         callbacks: list[tf.keras.callbacks.Callback | None] = [
+            *observers,
             averages,
             NonFiniteLoss(stage.name, backup_file(fit.folder), rescue),
             schedule,
@@ -262,7 +270,7 @@ def _fit_phase(
             drawn_dataset(train, draw, lambda epoch: derive_seed(fit.seed, "shuffle", stage.name, epoch), first_epoch),
             validation_data=None if phase.contrastive else evaluation_dataset(validation),
             initial_epoch=first_epoch,
-            epochs=last_epoch,
+            epochs=last_epoch if pause_after is None else min(last_epoch, pause_after),
             callbacks=[callback for callback in callbacks if callback is not None],
             verbose=0,
         )

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
-from progressive_tf.evaluation.metrics import measure as evaluated
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.metric_names import matrix_metric
-from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.callbacks.continual_evaluation import lowest
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
+from progressive_tf.training.clock import Clock
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.examples import AnyExamples, Examples
-from progressive_tf.training.fit import Fitted, fit_stage
+from progressive_tf.training.fit import Fitted
 from progressive_tf.training.hardware import check_batch_sizes, prepare
-from progressive_tf.training.joined_examples import JoinedExamples
 from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
-from progressive_tf.training.retained import Retained, prepare_retention
+from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.retention_checks import check_teacher, warnings_about
 from progressive_tf.training.retention_costs import retention_flops
 from progressive_tf.training.run_folder import locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
-
-HISTORY_MEASURES = ("loss", "accuracy")
-MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
+from progressive_tf.training.stage_training import summary, train_stage
+from progressive_tf.training.tuned import SweepStage, tune_stage
 
 
 @dataclass(frozen=True)
@@ -57,32 +47,6 @@ class Finished:
     promoted: bool
 
 
-class Clock:
-    """Seconds spent on each kind of work; what is measured inside something else counts for itself alone."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._started = time.perf_counter()
-        self._inside = 0.0
-
-    @contextmanager
-    def measure(self, kind: str) -> Iterator[None]:
-        """Adds the time of the block to `kind`."""
-        outside, self._inside = self._inside, 0.0
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            elapsed = time.perf_counter() - started
-            self.seconds[kind] = self.seconds.get(kind, 0.0) + elapsed - self._inside
-            self._inside = outside + elapsed
-
-    def to_json(self) -> dict[str, float]:
-        """Returns the seconds by kind, and in total since the clock was made."""
-        total = {"total": time.perf_counter() - self._started}
-        return {kind: round(value, 3) for kind, value in (self.seconds | total).items()}
-
-
 def run_plan(
     loaded: LoadedPlan,
     out: Path,
@@ -91,6 +55,7 @@ def run_plan(
     display: Display,
     releases: bool = True,
     data: PlanData | None = None,
+    sweep: SweepStage | None = None,
 ) -> Finished:
     """Runs the stages of a plan, continuing the newest run that fits.
 
@@ -102,6 +67,7 @@ def run_plan(
         display: where progress is shown.
         releases: whether promoted stages become versions; the registry is only read otherwise.
         data: the rows to run on instead of those that the plan selects.
+        sweep: sweeps a stage that asks for it.
 
     Raises:
         InputError: anything wrong with plan, data or weights.
@@ -124,7 +90,7 @@ def run_plan(
             with hardware.scope(), gradients_released():
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
-                return _run_stages(session)
+                return _run_stages(session, sweep)
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
@@ -136,7 +102,7 @@ def run_plan(
             ) from None
 
 
-def _run_stages(session: Session) -> Finished:
+def _run_stages(session: Session, sweep: SweepStage | None) -> Finished:
     clock = Clock()
     run, plan, display = session.run, session.plan, session.display
     run.log("started", stages=[stage.name for stage in plan.stages])
@@ -148,7 +114,7 @@ def _run_stages(session: Session) -> Finished:
     for stage in session.stages:
         decision = stage.decision
         if decision is None:
-            decision, seconds = _run_stage(session, stage)
+            decision, seconds = _run_stage(session, stage, sweep)
             work = {kind: work.get(kind, 0.0) + seconds.get(kind, 0.0) for kind in {*work, *seconds}}
         _remove_backup(stage)
         trained.append(stage)
@@ -171,8 +137,12 @@ def _remove_backup(stage: StageRecord) -> None:
     shutil.rmtree(backup_file(stage.folder).parent, ignore_errors=True)
 
 
-def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], dict[str, float]]:
+def _run_stage(
+    session: Session, stage: StageRecord, sweep: SweepStage | None
+) -> tuple[dict[str, Any], dict[str, float]]:
     clock = Clock()
+    with clock.measure("sweep"):
+        tune_stage(session, stage, sweep)
     parent = session.parent(stage)
     with clock.measure("retention"):  # what is wrong with it is said before the stage counts as begun
         mixing = find_mixing(session, stage, parent)
@@ -193,7 +163,10 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
         session.load(parent)
     phases = session.adapt(stage.index)
     moved = phases[-1]
-    training = _train(session, stage, parent, phases, rows, retained, mixing, base_sha256, carried, clock)
+    session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
+    fitted = train_stage(session, stage, parent, phases, rows, retained, carried, clock)
+    _keep(session, stage, fitted, moved, rows, mixing, base_sha256, clock)
+    training = summary(fitted)
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
@@ -230,62 +203,17 @@ def _run_stage(session: Session, stage: StageRecord) -> tuple[dict[str, Any], di
     return decision, clock.seconds
 
 
-def _train(
+def _keep(
     session: Session,
     stage: StageRecord,
-    parent: StageRecord | None,
-    moved: list[MovedWeights],
+    fitted: Fitted,
+    moved: MovedWeights,
     rows: Rows,
-    retained: Retained,
     mixing: Mixing | None,
     base_sha256: str,
-    carried: list[np.ndarray] | None,
     clock: Clock,
-) -> dict[str, Any]:
-    plan, settings = session.plan, session.plan.stages[stage.index]
-    name = session.data.stage_sources[stage.index]
-    session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
-
-    def examples(frozen_depth: int, epochs: int | None) -> tuple[AnyExamples, AnyExamples]:
-        def of(source: str, wanted: np.ndarray) -> Examples:
-            return session.features.examples(source, wanted, frozen_depth, settings.cache)
-
-        def shown(source: str, wanted: np.ndarray) -> TrainingExamples:
-            if settings.augmentation is None:
-                return of(source, wanted)
-            return session.features.augmented(source, wanted, frozen_depth, settings.augmentation)
-
-        def trained(source: str, wanted: np.ndarray) -> TrainingExamples:
-            if session.network.tags_words:
-                return of(source, wanted)  # whose labels are the words' tags
-            return shown(source, wanted).with_labels(session.data.trained_codes(stage.index, source, wanted))
-
-        further = session.data.further.items()
-        with clock.measure("prefix"):
-            kept = np.concatenate(rows) if settings.augmentation is None else rows[1]
-            session.features.examples(name, kept, frozen_depth, settings.cache, epochs)
-            beside = [shown(part.source, part.rows) for part in retained.replayed]
-            beside += [trained(source, each.train) for source, each in further]
-            validation = [of(name, rows[1]), *(of(source, each.validation) for source, each in further)]
-            own = trained(name, rows[0])
-        train = retained.joined(own, beside)
-        return train, JoinedExamples(tuple(validation)) if further else validation[0]
-
-    with clock.measure("fit"):
-        fitted = fit_stage(
-            session.network,
-            settings,
-            moved,
-            examples,
-            plan.seed,
-            stage.folder,
-            session.display,
-            carried,
-            retained.penalties(settings, session.network),
-            _accuracy_of_earlier(session, stage, parent, moved[-1].frozen_depth)
-            if settings.continual_evaluation is not None
-            else None,
-        )
+) -> None:
+    """Saves what a stage ends with: its weights, mixed with those before it where the plan says so."""
     best = fitted.history[fitted.best_epoch - 1]
     session.display.line(
         f"{stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
@@ -293,57 +221,14 @@ def _train(
     )
     if stage.is_trained:
         session.load(stage)
-        return _summary(fitted)
+        return
     keep_optimizer(session, stage, fitted.optimizer, fitted.optimized)
-    changed = moved[-1]
     if mixing is not None:
         with clock.measure("retention"):
-            changed = mix(mixing, changed, rows[1])
-    save_checkpoint(stage.folder, session.network, changed, base_sha256)
-    return _summary(fitted)
-
-
-def _accuracy_of_earlier(
-    session: Session, stage: StageRecord, parent: StageRecord | None, depth: int
-) -> Callable[[], dict[str, float]] | None:
-    """Returns what measures the network, at its present weights, on validation rows of the released stages before."""
-    before = session.stages[: parent.index + 1] if parent is not None else []
-    earlier = [(record, record.rows()) for record in before if session.is_released(record)]
-    if not earlier:
-        return None
-    cache = session.plan.stages[stage.index].cache
-    wanted = {
-        record.name: (session.data.stage_sources[record.index], rows[1][:MOST_MEASURED])
-        for record, rows in earlier
-        if rows is not None
-    }
-    if session.network.tags_words:
-        metric = matrix_metric(session.plan.task)
-        return lambda: {
-            name: evaluated(session.features.tagged(source, rows, depth, cache), metric) or 0.0
-            for name, (source, rows) in wanted.items()
-        }
-    examples = {name: session.features.examples(source, rows, depth, cache) for name, (source, rows) in wanted.items()}
-
-    def measure() -> dict[str, float]:
-        return {
-            name: float((session.features.probabilities(each).argmax(axis=1) == each.labels).mean())
-            for name, each in examples.items()
-        }
-
-    return measure
+            moved = mix(mixing, moved, rows[1])
+    save_checkpoint(stage.folder, session.network, moved, base_sha256)
 
 
 def _mixture(stage: StageRecord) -> dict[str, dict[str, Any]]:
     facts = mixture_facts(stage)
     return {} if facts is None else {"average": facts}
-
-
-def _summary(fitted: Fitted) -> dict[str, Any]:
-    best = fitted.history[fitted.best_epoch - 1]
-    return {
-        "train": {measure: best[measure] for measure in HISTORY_MEASURES},
-        "epochs": fitted.epochs,
-        "best_epoch": fitted.best_epoch,
-        "rates": fitted.rates,
-    }

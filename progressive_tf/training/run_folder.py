@@ -13,10 +13,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.files import write_text
-from progressive_tf.plan.loading import LoadedPlan, validate
+from progressive_tf.files import read_json, write_text
+from progressive_tf.plan.loading import LoadedPlan, validate, with_change
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
+
+TUNED_FILE = "tuned.json"
 
 
 class RunFolder:
@@ -43,6 +45,18 @@ class RunFolder:
         """Returns how many stages of a plan have begun here."""
         folders = [self.stage(index, stage.name) for index, stage in enumerate(plan.stages)]
         return sum((folder / "data.json").exists() for folder in folders)
+
+    def with_tuned_stages(self, plan: Plan) -> Plan:
+        """Returns a plan with what sweeps have chosen for those of its stages that have begun here."""
+        for index, stage in enumerate(plan.stages):
+            folder = self.stage(index, stage.name)
+            if stage.tune is not None and (folder / "data.json").exists() and (folder / TUNED_FILE).exists():
+                plan = with_change(plan, index, read_json(folder / TUNED_FILE))
+        return plan
+
+    def sweep(self, index: int, name: str) -> Path:
+        """Returns the folder of a stage's sweep; `index` counts from 0."""
+        return self.path / "sweeps" / f"{index + 1:02d}-{name}"
 
     def log(self, event: str, **details: Any) -> None:
         """Appends one line to events.jsonl, in a single write."""

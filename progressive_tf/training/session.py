@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,16 @@ class Session:
     display: Display
     start_depth: int = 0
     releases: bool = True
+
+    @contextmanager
+    def shown_by(self, display: Display) -> Iterator[None]:
+        """Shows progress and remarks elsewhere while the block runs."""
+        before = self.display
+        self.display = self.features.display = display
+        try:
+            yield
+        finally:
+            self.display = self.features.display = before
 
     @property
     def stages(self) -> list[StageRecord]:
@@ -194,7 +206,8 @@ def open_session(
         InputError: anything wrong with data, weights, or what stages ask of them.
         ProgressiveError: the run began from other weights or other data than those found now.
     """
-    plan = loaded.plan
+    plan = run.with_tuned_stages(loaded.plan)
+    loaded = replace(loaded, plan=plan)
     data = data or read_plan_data(loaded, CACHE_FOLDER, display)
     check_rule_labels(plan, data)
     hardware = hardware or prepare()

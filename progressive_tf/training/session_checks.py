@@ -17,12 +17,16 @@ def check_rule_labels(plan: Plan, data: PlanData) -> None:
     """Raises InputError where a gate rule is about a label, or a type of entity, that the data has not."""
     for index, stage in enumerate(plan.stages):
         for position, rule in enumerate(stage.gate):
-            _, separator, label = rule.metric.partition("/")
-            known = kinds_of(data.classes.tags) or data.labels
-            if separator and label not in known:
-                place = f"stages[{index}].gate[{position}].metric"
-                kind = "type" if data.classes.tags else "label"
-                raise InputError(f"{place}: {rule.metric}: {unknown_name(kind, label, known)}")
+            check_metric_label(rule.metric, data, f"stages[{index}].gate[{position}].metric")
+
+
+def check_metric_label(metric: str, data: PlanData, place: str) -> None:
+    """Raises InputError where a metric is about a label, or a type of entity, that the data has not."""
+    _, separator, label = metric.partition("/")
+    known = kinds_of(data.classes.tags) or data.labels
+    if separator and label not in known:
+        kind = "type" if data.classes.tags else "label"
+        raise InputError(f"{place}: {metric}: {unknown_name(kind, label, known)}")
 
 
 def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from progressive_tf.data.quality import examine
+from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import StageRows
 from progressive_tf.errors import InputError
@@ -27,6 +27,33 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     settled = stage.rows()
     if settled is not None:
         return settled
+    report, validation = find_rows(session, stage, frozen_depth)
+    statistics = session.network.preprocess.statistics
+    if statistics is not None:
+        stage.save_statistics(statistics.to_json())
+    stage.save_rows(
+        session.data, report.kept, validation, report, parent.name if parent else None, session.environment_now
+    )
+    grow = session.data.classes.grow
+    counts = "; ".join(
+        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not grow)}"
+        for part, labels in stage.data()["labels"].items()
+    )
+    session.display.line(f"{stage.name}: {counts}")
+    return report.kept, validation
+
+
+def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[QualityReport, np.ndarray]:
+    """Returns what was found in a stage's training rows, with those that are kept, and its validation rows.
+
+    Args:
+        session: the run; its network is at the weights that the stage starts from.
+        stage: the stage.
+        frozen_depth: how many leading blocks it leaves as they are.
+
+    Raises:
+        InputError: a finding whose action is `fail`, no validation row, or evaluation rows that were trained on.
+    """
     data, plan = session.data, session.plan
     name = data.stage_sources[stage.index]
     source, rows = data.sources[name], data.stages[stage.index]
@@ -56,16 +83,7 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         raise InputError(
             f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
         )
-    statistics = session.network.preprocess.statistics
-    if statistics is not None:
-        stage.save_statistics(statistics.to_json())
-    stage.save_rows(data, report.kept, validation, report, parent.name if parent else None, session.environment_now)
-    counts = "; ".join(
-        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not data.classes.grow)}"
-        for part, labels in stage.data()["labels"].items()
-    )
-    session.display.line(f"{stage.name}: {counts}")
-    return report.kept, validation
+    return report, validation
 
 
 def _classes_in(source: Source, rows: StageRows) -> set[str]:

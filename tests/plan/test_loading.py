@@ -63,7 +63,7 @@ def change(path: str, value: object) -> dict:
             {"si": {}},
             r"retention.si: unknown key 'si'; known: average, distill, ewc, lwf, replay",
         ),
-        ("defaults.tune", {"trials": 3}, r"defaults.tune: is not available in this release"),
+        ("defaults.release", {"steps": [0.1]}, r"defaults.release: is not available in this release"),
         ("defaults.precision", "float8", r"should be 'float32', 'mixed_float16' or 'mixed_bfloat16'"),
         ("defaults.optimizer", {"name": "adam", "momentum": 0.5}, r"momentum is a setting of sgd, not of adam"),
         ("model.builder", "t5", r"model: builder 't5' is not available; this release has bert, bert-tagger, mlp"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -76,6 +79,29 @@ def draw(name: str, description: str, paint: Callable[[Figure], None], height: f
         width: inches.
     """
     stream = io.StringIO()
+    with _painted(paint, height, width) as figure:
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)
+    return _inline(stream.getvalue(), name, description)
+
+
+def paint_png(path: Path, paint: Callable[[Figure], None], height: float, width: float = WIDTH) -> None:
+    """Writes a figure as a PNG file on white paper.
+
+    Args:
+        path: of the file, whatever its suffix.
+        paint: draws on an empty figure.
+        height: inches.
+        width: inches.
+    """
+    with _painted(paint, height, width) as figure:
+        figure.set_facecolor(COLOURS["paper"])
+        figure.set_dpi(160)
+        FigureCanvasAgg(figure).print_png(str(path))
+
+
+@contextmanager
+def _painted(paint: Callable[[Figure], None], height: float, width: float) -> Iterator[Figure]:
     with matplotlib.rc_context(), warnings.catch_warnings():
         # The reader's browser draws the text with its own fonts; what matplotlib's font lacks does not matter.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
@@ -83,9 +109,7 @@ def draw(name: str, description: str, paint: Callable[[Figure], None], height: f
         matplotlib.rcParams.update(_STYLE)
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(h_pad=0.07))
         paint(figure)
-        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(stream, metadata=metadata)
-    return _inline(stream.getvalue(), name, description)
+        yield figure
 
 
 def shorten(text: str, length: int = 18) -> str:

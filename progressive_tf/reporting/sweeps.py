@@ -1,0 +1,166 @@
+"""A sweep as its folder keeps it, and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.table import Table
+
+from progressive_tf.files import read_json
+from progressive_tf.plan.metric_names import find_metric
+
+MOST_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial, as its result.json says."""
+
+    trial: str
+    origin: str
+    values: Mapping[str, Any]
+    status: str
+    metric: float | None
+    drops: Mapping[str, float]
+    epochs: int
+    seconds: float
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """A finished sweep.
+
+    Attributes:
+        stage: the stage's name.
+        metric: what was measured on its validation rows.
+        oracle: what proposed values.
+        space: by key, as the plan has it.
+        own: the plan's own values of these keys; None where it has none.
+        best: number of the trial that won.
+        trials: in order.
+        drop_at_most: what a trial may lose on an earlier stage.
+    """
+
+    stage: str
+    metric: str
+    oracle: str
+    space: Mapping[str, Any]
+    own: Mapping[str, Any]
+    best: str
+    trials: tuple[Trial, ...] = field(default=())
+    drop_at_most: float = 0.0
+
+    @property
+    def lower_is_better(self) -> bool:
+        """The metric's direction."""
+        metric = find_metric(self.metric)
+        return metric is not None and not metric.maximize
+
+    def values(self, trial: Trial) -> dict[str, Any]:
+        """Returns what a trial had at every key of the space, the plan's own values included."""
+        return {key: trial.values.get(key, self.own.get(key)) for key in self.space}
+
+
+def read_sweep(folder: Path) -> SweepRecord | None:
+    """Returns a finished sweep, or None where the folder has none."""
+    path = folder / "sweep.json"
+    settings = read_json(path) if path.exists() else {}
+    if "best" not in settings:
+        return None
+    known = set(Trial.__dataclass_fields__)
+    found = [read_json(each) for each in sorted(folder.glob("trial_*/result.json"))]
+    return SweepRecord(
+        stage=settings["stage"]["name"],
+        metric=settings["metric"],
+        oracle=settings["oracle"],
+        space=settings["space"],
+        own=settings["own"],
+        best=settings["best"]["trial"],
+        trials=tuple(Trial(**{key: value for key, value in each.items() if key in known}) for each in found),
+        drop_at_most=settings["drop_at_most"],
+    )
+
+
+@dataclass(frozen=True)
+class RateTest:
+    """A learning-rate range test: the curve, what it suggests, and what the plan has."""
+
+    stage: str
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    suggested: float
+    plans: float
+
+
+def read_rate_tests(run: Path) -> list[RateTest]:
+    """Returns the range tests of a run, in the order of its stages."""
+    found = []
+    for path in sorted((run / "sweeps").glob("*/rate/rate.json")):
+        facts, curve = read_json(path), pd.read_csv(path.with_name("curve.csv"))
+        rates, losses, smoothed = (tuple(curve[name].tolist()) for name in ("rate", "loss", "smoothed"))
+        stage = path.parent.parent.name.partition("-")[2]
+        found.append(RateTest(stage, rates, losses, smoothed, facts["rate"], facts["plans"]))
+    return [test for test in found if ".before-" not in test.stage]
+
+
+def read_sweeps(run: Path) -> list[SweepRecord]:
+    """Returns the finished sweeps of a run, in the order of its stages."""
+    folders = sorted(path for path in (run / "sweeps").glob("*") if ".before-" not in path.name)
+    return [record for record in map(read_sweep, folders) if record is not None]
+
+
+def in_order(record: SweepRecord) -> list[Trial]:
+    """Returns the trials, the best first; those that are not feasible, and crashed ones, come last."""
+
+    def place(trial: Trial) -> tuple[bool, bool, float]:
+        value = trial.metric or 0.0
+        return trial.trial != record.best, trial.status != "feasible", value if record.lower_is_better else -value
+
+    return sorted(record.trials, key=place)
+
+
+def sweep_table(record: SweepRecord) -> Table:
+    """Returns the best trials as a table for the terminal."""
+    counts = {status: sum(each.status == status for each in record.trials) for status in ("infeasible", "crashed")}
+    others = "".join(f", {count} {status}" for status, count in counts.items() if count)
+    table = Table(title=f"sweep of {record.stage}: {len(record.trials)} trials{others}", title_justify="left")
+    table.add_column("trial")
+    table.add_column("origin")
+    for key in record.space:
+        table.add_column(short_key(key, record.space), justify="right", overflow="fold")
+    table.add_column(f"validation {record.metric}", justify="right")
+    table.add_column("worst drop", justify="right")
+    table.add_column("seconds", justify="right")
+    for trial in in_order(record)[:MOST_SHOWN]:
+        drop = max(trial.drops.values(), default=None)
+        table.add_row(
+            trial.trial,
+            trial.origin,
+            *(shown_value(value) for value in record.values(trial).values()),
+            (trial.reason or "crashed")[:40] if trial.metric is None else f"{trial.metric:.4f}",
+            "" if drop is None else f"{drop:+.4f}" + ("" if trial.status == "feasible" else " infeasible"),
+            f"{trial.seconds:.1f}",
+            style="bold" if trial.trial == record.best else None,
+        )
+    return table
+
+
+def short_key(key: str, keys: Iterable[str]) -> str:
+    """Returns the last part of a key where that is one of a kind, and otherwise all of it."""
+    last = key.rpartition(".")[2]
+    return key if sum(other.rpartition(".")[2] == last for other in keys) > 1 else last
+
+
+def shown_value(value: Any) -> str:
+    """Returns a value as a table shows it."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value)

@@ -1,0 +1,121 @@
+"""`python -m progressive_tf.tune`: sweeps one stage of a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from progressive_tf.commands import Verbose, run_command
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+EPILOG = """
+Examples: `python -m progressive_tf.tune --plan offline --stage full --trials 10` searches around the plan's own values;
+`--space space.yaml` searches `{optimizer.learning_rate: {float: [1e-5, 1e-2], log: true}, adaptation.blocks: {int:
+[0, 6]}}`; `--find-rate` runs a learning-rate range test instead.
+
+What it finds stands in best.yaml: `python -m progressive_tf.train --plan offline --override best.yaml` trains with it.
+
+Exit codes: 0 done; 1 no trial is feasible, or anything else; 2 the plan, the space, the data or a flag is wrong; 3 a
+stage before was not released; 130 interrupted (the same command continues).
+"""
+
+
+@app.command(epilog=EPILOG)
+def tune(
+    stage: Annotated[str, typer.Option(metavar="K|NAME", help="The stage, by number or name.")],
+    plan: Annotated[
+        str, typer.Option(metavar="FILE|NAME", help="A plan file, or the name of a shipped plan.")
+    ] = "movie-reviews",
+    trials: Annotated[int | None, typer.Option(metavar="T", help="At most so many; 20 by default.")] = None,
+    oracle: Annotated[
+        str | None, typer.Option(metavar="NAME", help="random, bayesian (by default), hyperband or grid.")
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|YAML", help="Search space; by default `tune.space`, else around the plan's values."),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What is best on the stage's validation rows.")
+    ] = None,
+    drop_at_most: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="How much of it a trial may lose on an earlier stage; 0.02 by default."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="A trial is the mean of N trainings.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="S", help="The oracle's; derived from the plan's by default.")
+    ] = None,
+    find_rate: Annotated[
+        bool, typer.Option("--find-rate", help="Raise the learning rate from step to step, plot the loss, suggest one.")
+    ] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=V", help="Change a key of the plan: stages.beta.epochs=3. Repeatable."),
+    ] = None,
+    override: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A YAML file with changes, in the plan's own structure.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where runs are kept; runs/PLAN by default.")] = None,
+    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Put an earlier sweep of the stage aside.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Search the settings of one stage with Keras Tuner, subject to what earlier stages may lose.
+
+    Stages before it are run first, or continued; every trial starts from the weights that they left. Trials are
+    compared on the stage's validation rows; gate and test rows are not read. The same command continues a sweep that
+    was stopped, and more `--trials` make it longer. Several processes share one by Keras Tuner's environment variables.
+    """
+    from progressive_tf.plan.loading import load_plan, read_mapping, sweep_settings
+    from progressive_tf.plan.merging import stage_index
+
+    loaded = load_plan(plan, setting or (), override)
+    index = stage_index([each.name for each in loaded.whole.stages], stage, "--stage")
+    flags: dict[str, Any] = {
+        "space": None if space is None else read_mapping(space, "--space"),
+        "trials": trials,
+        "oracle": oracle,
+        "metric": metric,
+        "drop_at_most": drop_at_most,
+        "seeds": seeds,
+        "seed": seed,
+    }
+    settings = sweep_settings(loaded.whole, index, {key: value for key, value in flags.items() if value is not None})
+    place = out or Path("runs") / loaded.plan.name
+
+    from progressive_tf.logs import set_up_logging
+
+    set_up_logging(verbose)
+
+    from rich.console import Console
+
+    from progressive_tf.training.display import Display
+
+    console = Console(soft_wrap=True)
+    if find_rate:
+        from progressive_tf.tuning.rate_finder import find_rate_of_stage
+
+        found = find_rate_of_stage(loaded, index, place, registry, Display())
+        console.print(found.line, highlight=False)
+        console.print(f"plot: {found.plot}\noverride: {found.override}", highlight=False)
+        return
+
+    from progressive_tf.reporting.page import write_report
+    from progressive_tf.reporting.sweeps import read_sweep, sweep_table
+    from progressive_tf.tuning.tune_plan import tune_plan
+
+    sweep = tune_plan(loaded, index, settings, place, registry, fresh, Display())
+    if sweep is None:
+        return
+    for record in (read_sweep(sweep.folder),):
+        if record is not None:
+            console.print(sweep_table(record))
+    console.print(f"override: {sweep.override}", highlight=False)
+    console.print(f"report: {write_report(sweep.folder.parents[1])}", highlight=False)
+
+
+if __name__ == "__main__":
+    run_command(app)

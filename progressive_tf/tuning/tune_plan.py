@@ -1,0 +1,162 @@
+"""From a plan and a stage to a finished sweep: the stages before it are run first."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.models.elementwise import gradients_released
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.sweep import Tune
+from progressive_tf.training.display import Display
+from progressive_tf.training.hardware import check_batch_sizes, prepare
+from progressive_tf.training.release_loop import run_plan
+from progressive_tf.training.run_folder import RunFolder, locked, open_run
+from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.tuning.sweep import SETTINGS, Sweep, sweep_stage
+from progressive_tf.tuning.tuner import role
+
+T = TypeVar("T")
+
+
+class HeldError(ProgressiveError):
+    """A stage before the one that is to be swept was not released."""
+
+    exit_code = 3
+
+
+def tune_plan(
+    loaded: LoadedPlan, index: int, settings: Tune, out: Path, registry: Path, fresh: bool, display: Display
+) -> Sweep | None:
+    """Sweeps a stage of the newest run that fits a plan, after running what comes before it.
+
+    Args:
+        loaded: the plan.
+        index: of the stage, from 0.
+        settings: what is searched, and how.
+        out: the folder of the plan's runs.
+        registry: the registry's folder.
+        fresh: put an earlier sweep of the stage aside.
+        display: where progress is shown.
+
+    Returns:
+        The sweep; None in a process that only runs trials of it.
+
+    Raises:
+        InputError: anything wrong with plan, data, space or weights.
+        HeldError: a stage before it was not released.
+        KeyboardInterrupt: with a message that says how to resume.
+    """
+    return at_stage(
+        loaded, index, out, registry, display, lambda session, stage: sweep_stage(session, stage, settings, fresh)
+    )
+
+
+def at_stage(
+    loaded: LoadedPlan,
+    index: int,
+    out: Path,
+    registry: Path,
+    display: Display,
+    work: Callable[[Session, StageRecord], T],
+) -> T:
+    """Returns what `work` does with the session of a run whose stages before one are finished.
+
+    Raises:
+        HeldError: one of them was not released.
+        KeyboardInterrupt: with a message that says how to resume.
+    """
+    loaded = _cut(loaded, index + 1)
+    if role() == "worker":
+        run = _run_of_chief(loaded, index, out, display)
+        return _in_session(loaded, run, index, registry, display, work)
+    if index:
+        _run_before(loaded, index, out, registry, display)
+    with locked(out):
+        run, _ = open_run(out, loaded, fresh=False)
+        return _in_session(loaded, run, index, registry, display, work)
+
+
+def _cut(loaded: LoadedPlan, stages: int) -> LoadedPlan:
+    return replace(loaded, plan=loaded.whole.model_copy(update={"stages": loaded.whole.stages[:stages]}))
+
+
+def _run_before(loaded: LoadedPlan, index: int, out: Path, registry: Path, display: Display) -> None:
+    finished = run_plan(_cut(loaded, index), out, registry, False, display, sweep=sweep_for_train)
+    if not finished.promoted and loaded.plan.on_hold == "stop":
+        raise HeldError(
+            f"a stage before {loaded.plan.stages[index].name} was not released (on_hold: stop), so it does not start; "
+            f"see {finished.run}"
+        )
+
+
+def _run_of_chief(loaded: LoadedPlan, index: int, out: Path, display: Display) -> RunFolder:
+    """Waits until the chief has begun the sweep, and returns its run."""
+    said = False
+    while True:
+        runs = [RunFolder(path) for path in sorted(out.glob(f"*-{loaded.identity}"))]
+        for run in reversed(runs[-1:]):
+            if (run.sweep(index, loaded.plan.stages[index].name) / SETTINGS).exists():
+                return run
+        if not said:
+            display.line(f"waiting for the chief to begin the sweep in {out}")
+            said = True
+        time.sleep(1.0)
+
+
+def _in_session(
+    loaded: LoadedPlan,
+    run: RunFolder,
+    index: int,
+    registry: Path,
+    display: Display,
+    work: Callable[[Session, StageRecord], T],
+) -> T:
+    hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
+    check_batch_sizes(loaded.plan, hardware)
+    with _said_how_to_resume(run), hardware.scope(), gradients_released():
+        session = open_session(loaded, run, registry, display, hardware)
+        stage = session.stages[index]
+        if stage.rows() is not None:
+            display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")
+        return work(session, stage)
+
+
+@contextlib.contextmanager
+def _said_how_to_resume(run: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.log("interrupted")
+        raise KeyboardInterrupt(
+            f"interrupted; every finished trial and epoch is saved in {run.path}. The same command continues there"
+        ) from None
+
+
+def sweep_for_train(session: Session, stage: StageRecord) -> dict[str, object]:
+    """Sweeps a stage as its plan says, for the release loop; returns the change that did best.
+
+    Raises:
+        InputError: this process is a worker or a chief, of which `tune` has several.
+    """
+    settings = session.plan.stages[stage.index].tune
+    if settings is None or role() is not None:
+        raise InputError(
+            "several processes sweep together with `python -m progressive_tf.tune`; `train` takes what it found by "
+            "--override"
+        )
+    session.display.line(f"{stage.name}: sweeping first, {settings.trials} trials")
+    found = sweep_stage(session, stage, settings)
+    if found is None:
+        raise ProgressiveError("a sweep ended without a result")
+    session.display.line(
+        f"{stage.name}: trial {found.best.trial} ({found.best.origin}) is best: {found.metric.name} "
+        f"{found.best.metric:.4f}; {found.override}"
+    )
+    return dict(found.change)
