@@ -173,10 +173,9 @@ def check_space(plan: Plan, index: int, space: Mapping[str, Parameter], place: s
     Raises:
         InputError: names the key.
     """
-    untuned = with_change(plan, index, {"tune": None})
     for key, values in samples(space):
         try:
-            with_change(untuned, index, change_of(values))
+            with_change(plan, index, {**change_of(values), "tune": {"trials": 1, "space": None}})
         except InputError as error:
             raise InputError(f"{place}.{key}: {values[key]!r}: {error}") from None
 

@@ -200,23 +200,26 @@ def change_of(values: Mapping[str, Any]) -> dict[str, Any]:
     return change
 
 
-def with_kinds(change: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a change that also names the method or kind of each section that it changes.
+def override_of(change: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a change in a form that means the same on top of a plan file, whatever is written there and in defaults.
 
-    A plan may have written a section as one word, or have left its kind to the defaults.
+    A section whose method or kind stays also names it, for the file may have left it to the defaults; one whose kind
+    changes is given whole, for the file may have settings of the former kind.
 
     Args:
         change: to a stage.
-        stage: the resolved stage after the change.
+        before: the resolved stage without the change.
+        after: the resolved stage with it.
     """
     complete: dict[str, Any] = {}
     for key, value in change.items():
-        section = stage.get(key)
-        if isinstance(value, Mapping) and isinstance(section, Mapping):
-            kinds = {kind: section[kind] for kind in KIND_KEYS if kind in section}
-            complete[key] = kinds | with_kinds(value, section)
-        else:
+        old, new = before.get(key), after.get(key)
+        if not (isinstance(value, Mapping) and isinstance(new, Mapping)):
             complete[key] = value
+        elif not isinstance(old, Mapping) or any(old.get(kind) != new.get(kind) for kind in KIND_KEYS):
+            complete[key] = dict(new)
+        else:
+            complete[key] = {kind: new[kind] for kind in KIND_KEYS if kind in new} | override_of(value, old, new)
     return complete
 
 
@@ -232,7 +235,7 @@ def samples(space: Mapping[str, Parameter]) -> Iterator[tuple[str, dict[str, Any
     """Yields, for each key and each value that a plan has to take there, the values to try it with."""
     for key, parameter in space.items():
         for value in parameter.extremes:
-            yield key, {**_conditions(key, space), key: value}
+            yield key, _with_dependents({**_conditions(key, space), key: value}, space)
 
 
 def _conditions(key: str, space: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -241,6 +244,14 @@ def _conditions(key: str, space: Mapping[str, Parameter]) -> dict[str, Any]:
     for parent, allowed in space[key].when.items():
         values |= _conditions(parent, space) | {parent: allowed[0]}
     return values
+
+
+def _with_dependents(values: dict[str, Any], space: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Returns the values with the first one of each key that is searched only beside them: a method may need it."""
+    missing = [key for key in active(space, values) if space[key].when and key not in values]
+    if not missing:
+        return values
+    return _with_dependents({**values, **{key: space[key].extremes[0] for key in missing}}, space)
 
 
 def active(space: Mapping[str, Parameter], values: Mapping[str, Any]) -> Sequence[str]:

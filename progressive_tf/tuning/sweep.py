@@ -19,7 +19,7 @@ from progressive_tf.plan.loading import check_space, with_change
 from progressive_tf.plan.metric_names import MetricName, find_metric, matrix_metric
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, value_at, with_kinds
+from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, value_at, override_of
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.session import Session
@@ -286,7 +286,7 @@ def _finish(attempts: Trials, settings: Tune, metric: MetricName, plan: Plan) ->
         )
     name, stage = attempts.stage.name, plan.stages[index]
     tried = with_change(plan, index, change_of(best.values)).stages[index].model_dump(mode="json")
-    change = with_kinds(change_of(best.values), tried)
+    change = override_of(change_of(best.values), stage.model_dump(mode="json"), tried)
     header = (
         f"# Best of {len(results)} trials of stage {name} ({settings.oracle}): trial {best.trial} ({best.origin}),\n"
         f"# validation {metric.name} {best.metric:.4f}"
