@@ -143,7 +143,7 @@ def why_new(run: RunFolder) -> list[str]:
     if earlier.name != now["name"]:
         return []
     before = earlier.model_dump(mode="json")
-    return [line for key in ("model", "data", "seed") for line in _changed(before[key], now[key], key)]
+    return [line for key in ("model", "data", "seed") for line in changed_keys(before[key], now[key], key)]
 
 
 def differences(earlier: Plan, now: Plan, begun: int) -> list[str]:
@@ -158,7 +158,7 @@ def differences(earlier: Plan, now: Plan, begun: int) -> list[str]:
         place = f"stages[{index}]"
         for stage in (before["stages"][index], after["stages"][index]):
             stage["cache"] = {"dtype": stage["cache"]["dtype"]}  # how outputs are kept changes no bit
-        lines += _changed(before["stages"][index], after["stages"][index], place)
+        lines += changed_keys(before["stages"][index], after["stages"][index], place)
     return lines
 
 
@@ -168,8 +168,9 @@ def _grown(earlier: Plan, loaded: LoadedPlan) -> Plan:
     return whole.model_copy(update={"stages": whole.stages[: max(len(now.stages), len(earlier.stages))]})
 
 
-def _changed(before: Any, after: Any, place: str) -> list[str]:
+def changed_keys(before: Any, after: Any, place: str) -> list[str]:
+    """Returns one line per key in which two JSON-like values differ; `place` is where they stand."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [*before, *(key for key in after if key not in before)]
-        return [line for key in keys for line in _changed(before.get(key), after.get(key), f"{place}.{key}")]
+        return [line for key in keys for line in changed_keys(before.get(key), after.get(key), f"{place}.{key}")]
     return [] if before == after else [f"{place}: was {before!r}, now {after!r}"]

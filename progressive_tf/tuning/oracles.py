@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle, GridSearchOracle, HyperbandOracle, RandomSearchOracle
+from sklearn.exceptions import ConvergenceWarning
 
 from progressive_tf.files import write_json
 from progressive_tf.seeds import derive_seed
@@ -70,7 +72,9 @@ class _Bayesian(_Sweeping, BayesianOptimizationOracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         # Not part of Keras Tuner's saved state: a sweep that was stopped goes on as it would have.
         self._random_state = np.random.RandomState(derive_seed(self.seed, "bayesian", trial_id))
-        return super().populate_space(trial_id)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # of a model of a few points
+            return super().populate_space(trial_id)
 
 
 class _Hyperband(_Sweeping, HyperbandOracle):

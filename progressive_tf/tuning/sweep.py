@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,15 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.files import atomic_path, read_json, sha256_json, write_json, write_text
+from progressive_tf.files import atomic_path, read_json, write_json, write_text
 from progressive_tf.plan.loading import check_space, with_change
 from progressive_tf.plan.metric_names import MetricName, find_metric, matrix_metric
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, value_at, override_of
+from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, override_of, value_at
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.callbacks.epoch_record import backup_file
+from progressive_tf.training.run_folder import changed_keys
 from progressive_tf.training.session import Session
 from progressive_tf.training.session_checks import check_metric_label
 from progressive_tf.training.stage_data import Rows, find_rows
@@ -172,11 +174,7 @@ def _wait_for(path: Path, session: Session) -> None:
 
 
 def _refuse_changes(began: Mapping[str, Any], asked: Mapping[str, Any], folder: Path) -> None:
-    lines = [
-        f"{key}: was {_short(began.get(key))}, now {_short(value)}"
-        for key, value in asked.items()
-        if sha256_json(began.get(key)) != sha256_json(value)
-    ]
+    lines = [line for key, value in _plain(asked).items() for line in changed_keys(began.get(key), value, key)]
     if lines:
         listed = "".join(f"\n  {line}" for line in lines)
         raise InputError(
@@ -185,9 +183,9 @@ def _refuse_changes(began: Mapping[str, Any], asked: Mapping[str, Any], folder: 
         )
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:199]}…"
+def _plain(value: Any) -> Any:
+    """Returns what comes back when a value is written as JSON and read again."""
+    return json.loads(json.dumps(value))
 
 
 def _keep_rows(folder: Path, rows: Rows) -> None:

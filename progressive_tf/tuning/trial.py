@@ -209,14 +209,14 @@ def metric_before(session: Session, parent: StageRecord | None, metric: MetricNa
 def _counted_start(folder: Path) -> Iterator[None]:
     """Refuses a trial that has ended its process several times at the same place, perhaps for want of memory."""
     path = folder / "starts.json"
-    epochs = sum(1 for file in folder.glob("seed_*/history.csv") for _ in file.open()) if folder.exists() else 0
-    known = read_json(path) if path.exists() else {"starts": 0, "lines": epochs}
-    starts = known["starts"] + 1 if known["lines"] == epochs else 1
+    lines = sum(file.read_text().count("\n") for file in folder.glob("seed_*/history.csv"))
+    known = read_json(path) if path.exists() else {"starts": 0, "lines": lines}
+    starts = known["starts"] + 1 if known["lines"] == lines else 1
     if starts > MOST_STARTS:
         raise ProgressiveError(
             f"its process ended {MOST_STARTS} times at the same epoch without a word, as it does when memory runs out"
         )
-    write_json(path, {"starts": starts, "lines": epochs})
+    write_json(path, {"starts": starts, "lines": lines})
     try:
         yield
     except KeyboardInterrupt:
