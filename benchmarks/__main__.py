@@ -23,6 +23,8 @@ BENCHMARKS = {
     "images-cache": ["benchmarks.images", "cache"],
     "images-transfer": ["benchmarks.images", "transfer"],
     "schedules-digits": ["benchmarks.remembering", "schedules-digits", "--seeds", "1", "2", "3", "4", "5"],
+    "sweeps-head": ["benchmarks.sweeps", "head"],
+    "sweeps-stage": ["benchmarks.sweeps", "stage"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 

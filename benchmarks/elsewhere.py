@@ -24,7 +24,24 @@ def train_in(folder: Path, arguments: Sequence[str], environment: Mapping[str, s
     Raises:
         RuntimeError: the run failed; with the end of what it printed.
     """
-    command = [sys.executable, "-m", "progressive_tf.train", *arguments]
+    run_in(folder, "progressive_tf.train", arguments, environment)
+
+
+def run_in(
+    folder: Path, module: str, arguments: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Runs a command with a folder as the current one, and returns what it printed.
+
+    Args:
+        folder: where relative paths among the arguments start from.
+        module: the command's.
+        arguments: of the command.
+        environment: variables to set.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it printed.
+    """
+    command = [sys.executable, "-m", module, *arguments]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -35,6 +52,7 @@ def train_in(folder: Path, arguments: Sequence[str], environment: Mapping[str, s
     )
     if done.returncode not in DONE:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    return done.stdout
 
 
 def _paths() -> dict[str, str]:
