@@ -1,8 +1,8 @@
 """What a sweep costs beside stock Keras and stock Keras Tuner, and what it gains.
 
 `head`: 20 trials of a linear probe, 10 epochs each, on 500 movie reviews, by `progressive_tf.tune` from an empty cache;
-one such training in stock Keras with the encoder frozen, padded to 128; and stock Keras Tuner with the same space and the
-same seed of the oracle, so that both try the same rates. Whole processes are timed, imports and reading included.
+one such training in stock Keras with the encoder frozen, padded to 128; and stock Keras Tuner with the same space and
+the same seed of the oracle, so that both try the same rates. Whole processes are timed, imports and reading included.
 
 `stage`: 30 Bayesian trials for the last stage of `movie-reviews`; then the stage with the plan's own settings and with
 those that won, for three seeds, on validation and test rows. The sweep itself sees seed 7 and validation rows alone.
