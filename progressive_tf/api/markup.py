@@ -60,7 +60,7 @@ def side_by_side(parts: Iterable[str]) -> Markup:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Markup:
-    """Returns a table; cells are escaped unless they are Markup, and stand to the right where they begin with a digit.
+    """Returns a table; cells are escaped unless they are Markup; a column of figures stands to the right.
 
     Args:
         headings: of the columns.
@@ -68,9 +68,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: st
         caption: a line above it.
     """
     above = Markup("<caption>{}</caption>").format(caption) if caption else Markup("")
-    head = Markup("").join(Markup("<th>{}</th>").format(heading) for heading in headings)
-    body = Markup("").join(Markup("<tr>{}</tr>").format(Markup("").join(map(_cell, row))) for row in rows)
-    return Markup("<table>{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(above, head, body)
+    listed = [list(row) for row in rows]
+    right = [all(map(_is_figure, column)) for column in zip(*listed, strict=True)] or [False] * len(headings)
+    head = _row("th", headings, right)
+    body = Markup("").join(_row("td", row, right) for row in listed)
+    return Markup("<table>{}<thead>{}</thead><tbody>{}</tbody></table>").format(above, head, body)
 
 
 def heading(text: str, note: str = "") -> Markup:
@@ -114,10 +116,19 @@ def page_frame(page: str, height: int) -> str:
     return f'<iframe srcdoc="{escape(page)}" width="100%" height="{height}" style="border: 1px solid #d5dbe3"></iframe>'
 
 
-def _cell(value: object) -> Markup:
-    shown = escape(value)
-    right = bool(re.match(r"[+−-]?\d|–$", str(value))) and not isinstance(value, Markup)
-    return Markup('<td class="n">{}</td>' if right else "<td>{}</td>").format(shown)
+def _is_figure(value: object) -> bool:
+    words = Markup(str(value)).striptags()
+    return re.fullmatch(r"–|[+−]?[\d.,]+( ?[a-zA-Z%]{1,3}| \[.*\])?", words) is not None or words.startswith(
+        ("[", "< 0")
+    )
+
+
+def _row(tag: str, cells: Sequence[object], right: Sequence[bool]) -> Markup:
+    shown = (
+        Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), Markup(' class="n"') if figures else "", cell)
+        for cell, figures in zip(cells, right, strict=True)
+    )
+    return Markup("<tr>{}</tr>").format(Markup("").join(shown))
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
+from pydantic import BaseModel
 
 from progressive_tf.api import markup
 from progressive_tf.api.named import Stages
@@ -121,13 +122,18 @@ def _stage_cells(stage: Stage) -> list[object]:
     rules = [rule_words(rule.model_dump(mode="json"), rule.slice) for rule in stage.gate]
     return [
         stage.name,
-        _settings(stage.data.model_dump(mode="json", exclude_defaults=True)) or "all",
-        _settings(stage.adaptation.model_dump(mode="json", exclude_defaults=True), first="method"),
+        _settings(_without_defaults(stage.data)),
+        _settings(_without_defaults(stage.adaptation), first="method"),
         stage.epochs,
         f"{stage.optimizer.name}, rate {stage.optimizer.learning_rate:g}",
-        _settings(stage.retention.model_dump(mode="json", exclude_defaults=True)) or "–",
+        _settings(_without_defaults(stage.retention)) or "–",
         Markup("<br>").join(rules),
     ]
+
+
+def _without_defaults(settings: BaseModel) -> dict[str, Any]:
+    named = {key: getattr(settings, key) for key in ("method",) if hasattr(settings, key)}
+    return named | settings.model_dump(mode="json", exclude_defaults=True)
 
 
 def _settings(values: dict[str, Any], first: str = "") -> str:

@@ -190,7 +190,7 @@ class Stage:
         head = markup.heading(self.name, self.state)
         decision = self.decision
         curves = markup.figure(self._view.curves, CAPTIONS["curves"]) if self._view.curves else Markup("")
-        return markup.framed(head + curves + (decision.markup() if decision else Markup("")))
+        return markup.framed(head + markup.side_by_side([curves, decision.markup() if decision else Markup("")]))
 
 
 def table_headings(metric: str) -> tuple[str, ...]:
