@@ -1,13 +1,14 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
 
-.PHONY: help setup gpu-setup gpu-check train test lint bench bench-peers clean
+.PHONY: help setup gpu-setup gpu-check train test lint bench bench-peers notebooks clean
 
 help:
 	@echo "make setup         create .venv with the locked packages"
 	@echo "make train         set up, then run the three stages of the default plan"
 	@echo "make test          set up, then lint, types, import contracts and tests"
 	@echo "make lint          set up, then lint, types and import contracts"
+	@echo "make notebooks     set up, then run every notebook and print how long it took"
 	@echo "make bench         set up, then the benchmarks behind the README's figures"
 	@echo "make bench-peers   set up, then SetFit, PyTorch and Avalanche beside this package (two hours; .venv-peers, 1.7 GB)"
 	@echo "make gpu-setup     the same as setup, with CUDA's packages (several GB)"
@@ -47,6 +48,9 @@ bench-peers: setup
 	@$(PY) -m benchmarks.few_labels
 	@$(PY) -m benchmarks.against_trainer
 	@$(PY) -m benchmarks.against_avalanche
+
+notebooks: setup
+	@$(PY) scripts/notebooks.py
 
 clean:
 	rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache

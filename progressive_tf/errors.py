@@ -11,6 +11,10 @@ class ProgressiveError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """Returns what IPython and notebooks show in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InputError(ProgressiveError):
     """What the user gave (plan, data, weights, flags) is wrong; the message says where and what to do."""

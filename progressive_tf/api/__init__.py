@@ -1,0 +1,1 @@
+"""The package from Python and in notebooks: plans, runs and registries as values that show themselves."""

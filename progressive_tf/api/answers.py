@@ -1,0 +1,210 @@
+"""Raw inputs of any kind → what an exported version answers, as a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  the tokenizer's operations
+
+from progressive_tf.data.cells import cell_text
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.training.saved_model import DEFAULT
+from progressive_tf.training.served_tagger import TOKENS
+
+PIXELS = "pixels"
+SPAN_COLUMNS = ["input", "kind", "words", "start", "end", "score"]
+
+Rows = Sequence[Any] | np.ndarray
+
+
+class ServedModel:
+    """A version, loaded.
+
+    Args:
+        folder: the version's.
+        manifest: content of its manifest.json.
+    """
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self._model = tf.saved_model.load(str(folder))  # the signatures do not keep its variables alive
+        self._signatures: Mapping[str, Any] = self._model.signatures
+        inputs = self._signatures[DEFAULT].structured_input_signature[1]
+        self._has_tasks = "task" in inputs
+        self._spec = next(spec for name, spec in inputs.items() if name != "task")
+        self._labels = list(manifest["labels"])
+        learnt = manifest.get("preprocessing")
+        self._columns = ColumnStatistics.from_json(learnt).columns.names if learnt else ()
+
+    def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
+        """Returns a row for each input, or for each span that a tagger finds.
+
+        Raises:
+            InputError: inputs that the model does not read, or tasks it does not have.
+        """
+        if TOKENS in self._signatures:
+            if task is not None:
+                raise InputError("task: this version has no tasks; leave it out")
+            return self._spans(inputs, batch_size)
+        name, rows, tensor = self._read(inputs)
+        tasks = self._tasks(task, len(rows))
+        parts = []
+        for begin in range(0, len(rows), batch_size):
+            chunk = slice(begin, begin + batch_size)
+            given = {self._spec.name if name == DEFAULT else name: tensor(rows[chunk])}
+            if tasks is not None:
+                given["task"] = tf.constant(tasks[chunk])
+            try:
+                parts.append(self._signatures[name](**given))
+            except tf.errors.InvalidArgumentError as error:
+                said = " ".join(error.message.partition("[[{{")[0].split())
+                raise InputError(f"inputs[{begin}] to [{begin + len(rows[chunk]) - 1}]: refused: {said:.400}") from None
+        return self._frame(parts)
+
+    def _frame(self, parts: Sequence[Mapping[str, tf.Tensor]]) -> pd.DataFrame:
+        labels = [label.decode() for part in parts for label in part["label"].numpy()]
+        empty = np.zeros([0, len(self._labels)])
+        probabilities = np.concatenate([empty, *(part["probabilities"].numpy() for part in parts)])
+        columns = {f"probability/{label}": probabilities[:, index] for index, label in enumerate(self._labels)}
+        return pd.DataFrame({"label": pd.Series(labels, dtype=object), **columns})
+
+    def _tasks(self, task: str | Sequence[str] | None, rows: int) -> list[str] | None:
+        if not self._has_tasks:
+            if task is not None:
+                raise InputError("task: this version has no tasks; leave it out")
+            return None
+        known = list(dict.fromkeys(label.partition("/")[0] for label in self._labels))
+        if task is None:
+            raise InputError(f"task: this version has tasks; name that of each input, one of {', '.join(known)}")
+        tasks = [task] * rows if isinstance(task, str) else list(task)
+        if len(tasks) != rows:
+            raise InputError(f"task: {len(tasks)} given for {rows} inputs; give one for each, or one for all")
+        for name in tasks:
+            if name not in known:
+                raise InputError(unknown_name("task", name, known))
+        return tasks
+
+    def _read(self, inputs: Any) -> tuple[str, Rows, Callable[[Rows], tf.Tensor]]:
+        """Returns the signature that reads such inputs, the inputs one by one, and what makes a tensor of some."""
+        spec = self._spec
+        if self._columns:
+            cells = list(_cells(inputs, self._columns))
+            return DEFAULT, cells, lambda rows: tf.constant(rows, tf.string, [len(rows), len(self._columns)])
+        if spec.dtype != tf.string:
+            return DEFAULT, _numbers(inputs, spec), lambda rows: tf.constant(rows, spec.dtype)
+        if spec.name == "image":
+            if isinstance(inputs, np.ndarray) and inputs.dtype != object:
+                return PIXELS, _pixels(inputs, PIXELS in self._signatures), lambda rows: tf.constant(rows, tf.uint8)
+            return DEFAULT, _files(inputs), lambda rows: tf.constant(rows, tf.string)
+        return DEFAULT, _texts(inputs), lambda rows: tf.constant(rows, tf.string)
+
+    def _spans(self, inputs: Any, batch_size: int) -> pd.DataFrame:
+        given = [inputs] if isinstance(inputs, str) else _listed(inputs, "texts, or lists of words")
+        of_words = bool(given) and not isinstance(given[0], str)
+        rows = [_words(each, index) for index, each in enumerate(given)] if of_words else _texts(given)
+        found: list[tuple[Any, ...]] = []
+        for begin in range(0, len(rows), batch_size):
+            batch = rows[begin : begin + batch_size]
+            if of_words:
+                longest = max(map(len, batch))
+                padded = [[*words, *[""] * (longest - len(words))] for words in batch]
+                answer = self._signatures[TOKENS](tokens=tf.constant(padded, tf.string, [len(batch), longest]))
+            else:
+                answer = self._signatures[DEFAULT](text=tf.constant(batch, tf.string))
+            spans = {name: answer[name].numpy() for name in ("start", "end", "kind", "score", "count")}
+            for index, row in enumerate(batch):
+                for place in range(spans["count"][index]):
+                    start, end = int(spans["start"][index, place]), int(spans["end"][index, place])
+                    words = " ".join(row[start:end]) if of_words else row[start:end]
+                    kind, score = spans["kind"][index, place].decode(), float(spans["score"][index, place])
+                    found.append((begin + index, kind, words, start, end, score))
+        return pd.DataFrame(found, columns=SPAN_COLUMNS)
+
+
+def _listed(inputs: Any, expected: str) -> list[Any]:
+    if isinstance(inputs, Mapping | bytes) or not hasattr(inputs, "__iter__"):
+        raise InputError(f"inputs: this version reads {expected}; got {type(inputs).__name__}")
+    return list(inputs)
+
+
+def _texts(inputs: Any) -> list[str]:
+    texts = [inputs] if isinstance(inputs, str) else _listed(inputs, "texts: a string, or several")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"inputs[{index}]: this version reads texts; got {type(text).__name__} {text!r:.60}")
+    return texts
+
+
+def _words(words: Any, index: int) -> list[str]:
+    listed = None if isinstance(words, str) or not hasattr(words, "__iter__") else list(words)
+    if listed is None or not all(isinstance(word, str) and word for word in listed):
+        raise InputError(f"inputs[{index}]: a list of words expected, none of them empty; got {words!r:.60}")
+    return listed
+
+
+def _files(inputs: Any) -> list[bytes]:
+    single = isinstance(inputs, str | bytes | os.PathLike)
+    expected = "images: paths, the bytes of files, or uint8 [batch, height, width, 3]"
+    return [_file(each, index) for index, each in enumerate([inputs] if single else _listed(inputs, expected))]
+
+
+def _file(given: Any, index: int) -> bytes:
+    if isinstance(given, bytes):
+        return given
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"inputs[{index}]: the path or the bytes of an image expected; got {type(given).__name__}")
+    try:
+        return Path(given).read_bytes()
+    except OSError as error:
+        raise InputError(f"inputs[{index}]: {os.fspath(given)}: cannot be read: {error.strerror}") from None
+
+
+def _pixels(inputs: np.ndarray, readable: bool) -> np.ndarray:
+    if not readable:
+        raise InputError("inputs: a version with tasks reads the files of images, not pixels; give paths or bytes")
+    if inputs.dtype != np.uint8 or inputs.ndim != 4 or inputs.shape[-1] != 3:
+        found = f"{inputs.dtype} {list(inputs.shape)}"
+        raise InputError(f"inputs: pixels are uint8 [batch, height, width, 3], from 0 to 255; got {found}")
+    return inputs
+
+
+def _numbers(inputs: Any, spec: tf.TensorSpec) -> np.ndarray:
+    expected = f"rows of {spec.shape[-1]} numbers"
+    try:
+        numbers = np.asarray(inputs, dtype=spec.dtype.as_numpy_dtype)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"inputs: this version reads {expected}; {error}") from None
+    if numbers.ndim == 1 and numbers.size:
+        numbers = numbers[np.newaxis]
+    if numbers.size and (numbers.ndim != 2 or numbers.shape[1] != spec.shape[-1]):
+        raise InputError(f"inputs: this version reads {expected}; got an array of shape {list(numbers.shape)}")
+    return numbers
+
+
+def _cells(inputs: Any, columns: Sequence[str]) -> Iterator[list[str]]:
+    rows: Any = inputs
+    if isinstance(inputs, pd.DataFrame):
+        missing = [name for name in columns if name not in inputs.columns]
+        if missing:
+            raise InputError(f"inputs: no column {missing[0]!r}; this version reads {', '.join(columns)}")
+        rows = inputs[list(columns)].to_dict("records")
+    elif isinstance(inputs, Mapping):
+        rows = [inputs]
+    for index, row in enumerate(_listed(rows, f"rows with the columns {', '.join(columns)}")):
+        if not isinstance(row, Mapping):
+            raise InputError(f"inputs[{index}]: a mapping from column to cell expected; got {type(row).__name__}")
+        cells = []
+        for name in columns:
+            if name not in row:
+                raise InputError(f"inputs[{index}]: no column {name!r}; this version reads {', '.join(columns)}")
+            text = cell_text(row[name].item() if isinstance(row[name], np.generic) else row[name])
+            if text is None:
+                raise InputError(f"inputs[{index}].{name}: one value expected; got {type(row[name]).__name__}")
+            cells.append(text)
+        yield cells

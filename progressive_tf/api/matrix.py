@@ -1,0 +1,88 @@
+"""The R matrix of a run, as a table and as a picture."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from progressive_tf.api import markup
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.reporting import wording
+from progressive_tf.reporting.records import Matrix as MatrixRecord
+from progressive_tf.reporting.views import matrix_figures
+
+PARTS = ("gate", "test")
+
+
+class Matrix:
+    """R[i, j]: the metric on stage j's rows after stage i; row 0 is the model before any stage.
+
+    Args:
+        record: content of the run's matrix.json.
+
+    Attributes:
+        metric: what the cells are.
+        acc: mean of the last row; None, as the next three, where a cell it needs does not exist.
+        bwt: how earlier stages' rows changed since they were trained on; below zero, something was lost.
+        fwt: what earlier stages gave to later rows before training on them.
+        forgetting: mean fall from the best that earlier stages' rows ever had.
+    """
+
+    def __init__(self, record: MatrixRecord) -> None:
+        self._record = record
+        self.metric = record.metric
+        self.acc, self.bwt, self.fwt, self.forgetting = record.acc, record.bwt, record.fwt, record.forgetting
+
+    def frame(self, part: str = "gate") -> pd.DataFrame:
+        """Returns the cells: a row for the untrained model and after each stage, a column for each stage's rows.
+
+        Args:
+            part: "gate", the rows that decide, or "test", those that are only reported.
+
+        Raises:
+            InputError: there is no such part.
+        """
+        if part not in PARTS:
+            raise InputError(unknown_name("part of the R matrix", part, PARTS))
+        cells = self._record.gate if part == "gate" else self._record.test
+        stages = list(self._record.stages)
+        rows = ["untrained", *(f"after {stage}" for stage in stages)][: len(cells)]
+        frame = pd.DataFrame([list(row) for row in cells], index=pd.Index(rows), columns=pd.Index(stages), dtype=float)
+        return frame.rename_axis(f"{self.metric} on {part} rows of", axis="columns")
+
+    def measures(self) -> pd.DataFrame:
+        """Returns ACC, BWT, FWT and forgetting, on gate and on test rows."""
+        names = {key: title for key, (title, _) in wording.MEASURES.items()}
+        columns = {
+            "gate": {title: getattr(self, key) for key, title in names.items()},
+            "test": {title: self._record.test_measures.get(key) for key, title in names.items()},
+        }
+        return pd.DataFrame(columns, index=pd.Index(list(names.values())), dtype=float)
+
+    @property
+    def figures(self) -> markup.Figures:
+        """The matrix on gate and on test rows, as heat maps."""
+        caption = "A row after each stage, a column for each stage's rows; darker is higher, hatched does not exist."
+        drawn = matrix_figures(self._record)
+        return markup.Figures({part: markup.Figure(svg, f"On {part} rows. {caption}") for part, svg in drawn.items()})
+
+    def __repr__(self) -> str:
+        return f"{self.frame().to_string(float_format='{:.3f}'.format)}\n{self._measures_line()}"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                title,
+                wording.number(getattr(self, key)) if key == "acc" else wording.signed(getattr(self, key)),
+                Markup('<span class="bounds">{}</span>').format(meaning),
+            )
+            for key, (title, meaning) in wording.MEASURES.items()
+        ]
+        drawn = markup.side_by_side(markup.figure(each.svg, each.caption) for each in self.figures.values())
+        return markup.framed(drawn + markup.table(("on gate rows", "", "what it says"), rows))
+
+    def _measures_line(self) -> str:
+        return (
+            f"ACC {wording.number(self.acc)}  BWT {wording.signed(self.bwt)}  FWT {wording.signed(self.fwt)}  "
+            f"forgetting {wording.signed(self.forgetting)}"
+        )

@@ -1,0 +1,230 @@
+"""One stage of a run: what it learnt, what it measured, and what its gate decided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from progressive_tf.api import markup
+from progressive_tf.reporting import wording
+from progressive_tf.reporting.records import Decision as DecisionRecord
+from progressive_tf.reporting.records import Measure, RuleOutcome, StageRecord
+from progressive_tf.reporting.views import StageView
+
+CAPTIONS = {
+    "curves": "Loss, accuracy and learning rate; the weights of the green epoch were kept.",
+    "gate": "Each rule's estimate and interval; the upright line is the threshold, the green side meets it.",
+    "confusion": "Test rows; colour is the share of each true label.",
+    "reliability": "Test rows; a calibrated model is right as often as it is confident.",
+}
+
+
+class Decision:
+    """What the gate decided on a stage, and the rules it rests on.
+
+    Args:
+        stage: the stage's name.
+        record: content of its decision.json.
+        figure: its rules as a picture, where one has an estimate.
+
+    Attributes:
+        outcome: "promote", "hold" or "reject".
+        reason: one sentence.
+        version: the version that the stage became, or None.
+        baseline: what it was compared with, or None.
+    """
+
+    def __init__(self, stage: str, record: DecisionRecord, figure: Markup | None = None) -> None:
+        self._stage, self._record, self._figure = stage, record, figure
+        self.outcome = record.decision
+        self.reason = record.reason or ""
+        self.version = record.version
+        self.baseline = record.baseline
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the gate released the stage."""
+        return self._record.promoted
+
+    @property
+    def rules(self) -> pd.DataFrame:
+        """A row for each comparison: estimate, one-sided bounds, threshold, rows, p value, power, outcome, reason."""
+        rows = [
+            {
+                "rule": wording.rule_words(rule.rule, rule.slice),
+                "slice": rule.slice,
+                "estimate": rule.estimate,
+                "low": rule.low,
+                "high": rule.high,
+                "threshold": rule.threshold,
+                "n": rule.n,
+                "p": rule.p,
+                "power": rule.power,
+                "outcome": rule.outcome,
+                "reason": rule.reason,
+            }
+            for rule in self._record.rules
+        ]
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return f"{self.outcome}: {self.reason}"
+
+    def _repr_html_(self) -> str:
+        return markup.framed(self.markup())
+
+    def markup(self) -> Markup:
+        """Returns the decision without a frame around it."""
+        version = f"version {self.version}" if self.version is not None else "no version"
+        compared = f"compared with {self.baseline}" if self.baseline else "no baseline"
+        head = markup.heading(f"Gate of {self._stage}", f"{version}; {compared}")
+        said = Markup("{} {}").format(markup.badge(self.outcome), self.reason)
+        headings = ("rule", "outcome", "estimate", "bounds", "threshold", "rows", "p", "power")
+        table = markup.table(headings, map(_rule_cells, self._record.rules))
+        drawn = markup.figure(self._figure, CAPTIONS["gate"]) if self._figure else Markup("")
+        return head + markup.paragraph(said) + table + drawn
+
+
+class Stage:
+    """One stage of a run.
+
+    Args:
+        view: its records and figures.
+        folder: where its records stand.
+    """
+
+    def __init__(self, view: StageView, folder: Path) -> None:
+        self._view = view
+        self.folder = folder
+
+    @property
+    def record(self) -> StageRecord:
+        """Everything on disk about the stage."""
+        return self._view.record
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.record.name
+
+    @property
+    def state(self) -> str:
+        """`promote`, `hold` or `reject`; `unfinished` or `not begun` before that; `hold, forced` where overruled."""
+        return wording.decided_words(self.record)
+
+    @property
+    def decision(self) -> Decision | None:
+        """What the gate decided; None before it did."""
+        record = self.record.decision
+        return None if record is None else Decision(self.name, record, self._view.gate)
+
+    @property
+    def version(self) -> int | None:
+        """The version that the stage became, by the gate or by force."""
+        return self.record.version
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row for each epoch: loss and metrics on training and validation rows, learning rate, seconds."""
+        frame = pd.DataFrame({name: list(values) for name, values in self.record.history.items()})
+        return frame.astype({"epoch": int}).set_index("epoch") if "epoch" in frame else frame
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row for each metric on gate, test and validation rows: value, 95 % interval, rows."""
+        metrics = self.record.metrics
+        columns = ["part", "slice", "metric", "value", "low", "high", "n"]
+        if metrics is None:
+            return pd.DataFrame(columns=columns)
+        parts = {"gate": metrics.gate, "test": metrics.test, "validation": {self.name: metrics.validation}}
+        rows = [
+            (part, place, name, measure.value, measure.low, measure.high, measure.n)
+            for part, slices in parts.items()
+            for place, measures in slices.items()
+            for name, measure in measures.items()
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """The stage's predictions on gate, test and validation rows; empty before there are any."""
+        path = self.folder / "predictions.parquet"
+        return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+
+    @property
+    def figures(self) -> markup.Figures:
+        """Learning curves, gate, confusion matrix and reliability, those of them that are recorded."""
+        drawn = {
+            "curves": self._view.curves,
+            "gate": self._view.gate,
+            "confusion": self._view.confusion,
+            "reliability": self._view.reliability,
+        }
+        return markup.Figures(
+            {name: markup.Figure(svg, CAPTIONS[name]) for name, svg in drawn.items() if svg is not None}
+        )
+
+    def cells(self, metric: str) -> list[object]:
+        """Returns the stage's row in a run's table; `metric` is the run's."""
+        metrics = self.record.metrics
+        weights = metrics.weights if metrics else None
+        trained = f"{wording.short_count(weights.trainable)} / {wording.short_count(weights.total)}" if weights else "–"
+        return [
+            self.name,
+            markup.badge(wording.decided(self.record), self.state),
+            _measure(self.record.test.get(metric)),
+            _measure(metrics.validation.get(metric) if metrics else None),
+            wording.count(self.version),
+            wording.count(self.record.data.train if self.record.data else None),
+            trained,
+            wording.count(metrics.epochs if metrics else None),
+            wording.duration(wording.total_seconds(self.record)),
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Stage {self.name}: {self.state}>"
+
+    def _repr_html_(self) -> str:
+        head = markup.heading(self.name, self.state)
+        decision = self.decision
+        curves = markup.figure(self._view.curves, CAPTIONS["curves"]) if self._view.curves else Markup("")
+        return markup.framed(head + markup.side_by_side([curves, decision.markup() if decision else Markup("")]))
+
+
+def table_headings(metric: str) -> tuple[str, ...]:
+    """Returns the headings above `Stage.cells`."""
+    words = wording.metric_words(metric)
+    return (
+        "stage",
+        "decision",
+        f"test {words}",
+        f"validation {words}",
+        "version",
+        "examples",
+        "weights moved / all",
+        "epochs",
+        "time",
+    )
+
+
+def _measure(measure: Measure | None) -> Markup | str:
+    if measure is None or measure.value is None:
+        return wording.NOT_RECORDED
+    shown = Markup('<b>{}</b> <span class="bounds">{}</span>')
+    return shown.format(wording.number(measure.value), wording.interval(measure))
+
+
+def _rule_cells(rule: RuleOutcome) -> list[object]:
+    words = Markup('{}<br><span class="bounds">{}</span>')
+    return [
+        words.format(wording.rule_words(rule.rule, rule.slice), rule.reason or ""),
+        markup.badge(rule.outcome),
+        wording.number(rule.estimate),
+        wording.interval(Measure(low=rule.low, high=rule.high)) or wording.NOT_RECORDED,
+        wording.number(rule.threshold),
+        wording.count(rule.n),
+        wording.p_value(rule.p),
+        wording.number(rule.power, 2),
+    ]
