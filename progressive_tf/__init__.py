@@ -10,16 +10,23 @@ if TYPE_CHECKING:
     from progressive_tf.api.registry import Registry
     from progressive_tf.api.run import Run
     from progressive_tf.api.running import run
+    from progressive_tf.api.sweep import Sweep
 
 # TFBert and Addons need Keras 2 as tf.keras; this must be set before anything imports TensorFlow.
 os.environ["TF_USE_LEGACY_KERAS"] = "0"
 
 __version__ = version("progressive-tf")
 
-__all__ = ["Plan", "Registry", "Run", "__version__", "run"]
+__all__ = ["Plan", "Registry", "Run", "Sweep", "__version__", "run"]
 
 # Imported on first use, so that commands stay quick and `import progressive_tf` needs no pandas.
-_HOMES = {"Plan": "plan", "Registry": "registry", "Run": "run", "run": "running"}
+_HOMES = {
+    "Plan": "plan",
+    "Registry": "registry",
+    "Run": "run",
+    "Sweep": "sweep",
+    "run": "running",
+}
 
 
 def __getattr__(name: str) -> Any:

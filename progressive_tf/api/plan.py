@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -18,6 +18,9 @@ from progressive_tf.api.quiet import quiet
 from progressive_tf.plan.loading import DEFAULT_PLAN, LoadedPlan, load_plan, plan_summary, shipped_plans
 from progressive_tf.plan.schema import Stage
 from progressive_tf.reporting.wording import rule_words
+
+if TYPE_CHECKING:
+    from progressive_tf.api.sweep import FoundRate, Sweep
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,79 @@ class Plan:
                 for row in blocks.rows
             ]
         return pd.DataFrame(rows).set_index(["stage", "block"])
+
+    def tune(
+        self,
+        stage: str | int,
+        trials: int | None = None,
+        oracle: str | None = None,
+        space: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        drop_at_most: float | None = None,
+        seeds: int | None = None,
+        seed: int | None = None,
+        out: str | os.PathLike[str] | None = None,
+        registry: str | os.PathLike[str] = "registry",
+        fresh: bool = False,
+    ) -> Sweep:
+        """Sweeps a stage, as `python -m progressive_tf.tune` does; the arguments are its flags.
+
+        Stages before it are run first, or continued. A sweep that was stopped is continued.
+
+        Args:
+            stage: its name, or its number from 1.
+            trials: at most so many; 20 by default.
+            oracle: random, bayesian (by default), hyperband or grid.
+            space: key of the stage → its values, as in a plan; by default around the plan's own.
+            metric: what is best on the stage's validation rows; that of the R matrix by default.
+            drop_at_most: how much of it a trial may lose on an earlier stage; 0.02 by default.
+            seeds: a trial is the mean of so many trainings.
+            seed: the oracle's, from 1.
+            out: where runs are kept; runs/<plan> by default.
+            registry: where versions are kept, by plan.
+            fresh: put an earlier sweep of the stage aside.
+
+        Raises:
+            InputError: the plan, the space, the data or the weights are wrong; the message says where.
+            ProgressiveError: no trial is feasible, or a stage before was not released.
+            KeyboardInterrupt: interrupted; the same call continues.
+        """
+        from progressive_tf.api.sweep import tune_stage
+
+        flags = {
+            "space": None if space is None else dict(space),
+            "trials": trials,
+            "oracle": oracle,
+            "metric": metric,
+            "drop_at_most": drop_at_most,
+            "seeds": seeds,
+            "seed": seed,
+        }
+        return tune_stage(self.loaded, stage, flags, self._place(out), Path(registry), fresh)
+
+    def find_rate(
+        self,
+        stage: str | int,
+        out: str | os.PathLike[str] | None = None,
+        registry: str | os.PathLike[str] = "registry",
+    ) -> FoundRate:
+        """Runs a learning-rate range test, as `python -m progressive_tf.tune --find-rate` does.
+
+        Args:
+            stage: its name, or its number from 1.
+            out: where runs are kept; runs/<plan> by default.
+            registry: where versions are kept, by plan.
+
+        Raises:
+            InputError: the plan, the data or the weights are wrong; the message says where.
+            ProgressiveError: no rate lowers the loss, or a stage before was not released.
+        """
+        from progressive_tf.api.sweep import find_stage_rate
+
+        return find_stage_rate(self.loaded, stage, self._place(out), Path(registry))
+
+    def _place(self, out: str | os.PathLike[str] | None) -> Path:
+        return Path("runs") / self.name if out is None else Path(out)
 
     def __repr__(self) -> str:
         return f"Plan({self.name}: {', '.join(self.stages.names)})"

@@ -98,15 +98,18 @@ class RateTest:
     plans: float
 
 
+def read_rate_test(folder: Path) -> RateTest:
+    """Returns the range test in a folder, sweeps/<stage>/rate."""
+    facts, curve = read_json(folder / "rate.json"), pd.read_csv(folder / "curve.csv")
+    rates, losses, smoothed = (tuple(curve[name].tolist()) for name in ("rate", "loss", "smoothed"))
+    stage = folder.parent.name.partition("-")[2]
+    return RateTest(stage, rates, losses, smoothed, facts["rate"], facts["plans"])
+
+
 def read_rate_tests(run: Path) -> list[RateTest]:
     """Returns the range tests of a run, in the order of its stages."""
-    found = []
-    for path in sorted((run / "sweeps").glob("*/rate/rate.json")):
-        facts, curve = read_json(path), pd.read_csv(path.with_name("curve.csv"))
-        rates, losses, smoothed = (tuple(curve[name].tolist()) for name in ("rate", "loss", "smoothed"))
-        stage = path.parent.parent.name.partition("-")[2]
-        found.append(RateTest(stage, rates, losses, smoothed, facts["rate"], facts["plans"]))
-    return [test for test in found if ".before-" not in test.stage]
+    folders = sorted(path.parent for path in (run / "sweeps").glob("*/rate/rate.json"))
+    return [read_rate_test(folder) for folder in folders if ".before-" not in folder.parent.name]
 
 
 def read_sweeps(run: Path) -> list[SweepRecord]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from progressive_tf.training.display import Display, FitDisplay
@@ -15,31 +14,41 @@ class SweepDisplay(Display):
     """Shows trials and leaves out what a single training would say.
 
     Args:
-        console: where to.
+        outer: what shows the rest of the run.
         stage: the stage's name.
         trials: how many there are at most.
         done: how many an earlier process has finished.
     """
 
-    def __init__(self, console: Console, stage: str, trials: int, done: int) -> None:
-        super().__init__(console)
+    def __init__(self, outer: Display, stage: str, trials: int, done: int) -> None:
+        super().__init__(outer.console)
+        self._outer = outer
         self._stage = stage
+        self._trials = trials
+        self._done = done
+        self._advance: Callable[[int], None] = lambda more: None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        if console.is_terminal:
+        if self.console.is_terminal:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._progress = Progress(*columns, console=console, transient=True)
+            self._progress = Progress(*columns, console=self.console, transient=True)
             self._task = self._progress.add_task(f"sweep of {stage}", total=trials, completed=done)
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Shows the bar while the block runs."""
-        with self._progress or contextlib.nullcontext():
+        if self._progress is not None:
+            with self._progress:
+                yield
+            return
+        with self._outer.task(f"sweep of {self._stage}, trials", self._trials) as self._advance:
+            self._advance(self._done)
             yield
 
     def say(self, text: str) -> None:
         """Prints a line about a finished trial, and counts it."""
         super().line(text)
+        self._advance(1)
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=1, description=f"sweep of {self._stage}")
 
@@ -47,6 +56,10 @@ class SweepDisplay(Display):
         """Says what the present trial does."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=text)
+
+    def remark(self, text: str) -> None:
+        """Prints a line that is about no trial."""
+        super().line(text)
 
     def line(self, text: str) -> None:
         """Leaves out a remark about one of many trainings."""

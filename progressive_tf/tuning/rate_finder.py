@@ -129,7 +129,7 @@ def _losses(session: Session, stage: StageRecord, rates: np.ndarray) -> list[flo
     session.load(parent)
     test, rows = RangeTest(rates), (report.kept, validation)
     phases = session.adapt(stage.index)
-    display = SweepDisplay(session.display.console, f"{stage.name}'s rates", 1, 0)
+    display = SweepDisplay(session.display, f"{stage.name}'s rates", 1, 0)
     try:
         with display.shown(), session.shown_by(display):
             train_stage(session, stage, parent, phases, rows, retained, None, Clock(), observers=[test])

@@ -246,12 +246,12 @@ def _search(
         [hypermodel.encoded(own | values) for _, values in first],
     )
     done = read_results(attempts.folder)
-    display = SweepDisplay(session.display.console, stage.name, settings.trials, len(done))
+    display = SweepDisplay(session.display, stage.name, settings.trials, len(done))
     tuner = StageTuner(
         oracle, hypermodel, attempts, first, settings.oracle, lambda result: display.say(result_line(result, attempts))
     )
     if done:
-        display.say(f"sweep of {stage.name}: {len(done)} of {settings.trials} trials are done")
+        display.remark(f"sweep of {stage.name}: {len(done)} of {settings.trials} trials are done")
     with display.shown(), session.shown_by(display):
         tuner.search()
 
