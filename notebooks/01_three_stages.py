@@ -139,13 +139,15 @@ Registry("registry")
 # %%
 finished.registry.stable().predict(
     [
-        "a quiet, moving film with a superb cast",
+        "a gorgeous, witty, seductive movie",
         "two hours i will not get back",
-        "not dull at all",
+        "the plot is a mess, but the cast is a delight",
     ]
 )
 
 # %% [markdown]
+# It is right about as often as the table above says, so expect it to be wrong on some sentences of yours.
+#
 # The files of a version need none of this package: TensorFlow loads them, or TensorFlow Serving
 # (docs/guides/registry-and-serving.md). To take a release back, `python -m progressive_tf.release rollback` moves
 # `stable` to the version before.

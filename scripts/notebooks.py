@@ -61,7 +61,13 @@ def execute(path: Path, folder: Path, seconds: float = CELL_SECONDS) -> nbformat
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=seconds, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook,
+        timeout=seconds,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=[
+            "--log-level=ERROR"
+        ],  # a warning about unencrypted connections, which do not leave the machine
     )
     return client.execute()
 

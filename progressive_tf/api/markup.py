@@ -56,7 +56,9 @@ def figure(svg: str, caption: str = "") -> Markup:
 
 def side_by_side(parts: Iterable[str]) -> Markup:
     """Returns parts next to one another where there is room."""
-    return Markup('<div class="side">{}</div>').format(Markup("").join(map(Markup, parts)))
+    return Markup('<div class="side">{}</div>').format(
+        Markup("").join(Markup("<div>{}</div>").format(Markup(part)) for part in parts)
+    )
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> Markup:

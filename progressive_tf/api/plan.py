@@ -226,4 +226,4 @@ def _settings(values: dict[str, Any], first: str = "") -> str:
 def _listed(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return {True: "", False: "off"}[value] if isinstance(value, bool) else str(value)

@@ -12,12 +12,14 @@ from progressive_tf.logs import quiet_tensorflow
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences warnings and TensorFlow's log while the block runs; TensorFlow is to be imported inside it."""
+    """Imports TensorFlow, and silences warnings and TensorFlow's log while the block runs."""
     quiet_tensorflow()
-    log = logging.getLogger("tensorflow")
-    level = log.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import tensorflow  # noqa: F401  it sets its log's level when it is imported
+
+        log = logging.getLogger("tensorflow")
+        level = log.level
         log.setLevel(logging.ERROR)
         try:
             yield
