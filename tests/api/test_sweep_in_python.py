@@ -45,8 +45,8 @@ def test_a_sweep_is_a_table_figures_and_an_override(sweep: Sweep, plan: Plan, mo
 
 
 @pytest.mark.slow
-def test_a_sweep_is_opened_again_from_its_folder(sweep: Sweep, tmp_path: Path) -> None:
-    assert Sweep.open(sweep.path).best == sweep.best
+def test_a_sweep_is_opened_again_from_its_folder(sweep: Sweep, plan: Plan, tmp_path: Path) -> None:
+    assert Sweep.open(plan.loaded.folder / sweep.path).best == sweep.best
     with pytest.raises(InputError, match="no finished sweep"):
         Sweep.open(tmp_path)
 
