@@ -232,6 +232,17 @@ class Features:
             prefix.forget()
         self._folder.in_use.clear()
 
+    def forget_other_weights(self) -> None:
+        """Forgets graphs and variables of weights that the network no longer has, such as what a method had added.
+
+        A sweep's trial begins with it: each adds variables of its own.
+        """
+        present = set(self._remembered(self.network.named_weights()))
+        self._functions = {key: each for key, each in self._functions.items() if present.issuperset(key[2])}
+        self._decoders = {key: each for key, each in self._decoders.items() if present.issuperset(key)}
+        self._prefixes = {key: each for key, each in self._prefixes.items() if present.issuperset(key.variables)}
+        self._known = {key: each for key, each in self._known.items() if key in present}
+
     def _inputs_of(self, source: str, rows: np.ndarray) -> InputStore:
         key = source, self.network.preprocess.settings
         if key not in self._inputs:

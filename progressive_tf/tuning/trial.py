@@ -16,6 +16,7 @@ import numpy as np
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
+from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.schema import Plan
@@ -86,7 +87,7 @@ class Trials:
         folder, started = self.trial_folder(name), time.perf_counter()
         try:
             with _counted_start(folder):
-                measured = [self._trained(folder, seed, values, pause_after, continues) for seed in range(self.seeds)]
+                measured = [self._released(folder, seed, values, pause_after, continues) for seed in range(self.seeds)]
         except Exception as error:
             result = TrialResult(
                 name,
@@ -142,6 +143,11 @@ class Trials:
         """Returns the folder of a trial, as Keras Tuner names it."""
         return self.folder / f"trial_{name}"
 
+    def _released(self, *trial: Any) -> _Measured:
+        """Trains one seed of a trial, and keeps none of its graphs."""
+        with gradients_released():
+            return self._trained(*trial)
+
     def _trained(
         self, folder: Path, number: int, values: Mapping[str, Any], pause_after: int | None, continues: str | None
     ) -> _Measured:
@@ -152,6 +158,7 @@ class Trials:
             shutil.copytree(self.trial_folder(continues) / stage.folder.name, stage.folder, dirs_exist_ok=True)
         mixing = find_mixing(session, stage, self.parent)
         session.load(self.parent)
+        session.features.forget_other_weights()
         inherited = {weight.name for weight in session.network.named_weights()}
         phases = session.adapt(stage.index)
         carried = carried_optimizer(session, stage, self.parent, phases, inherited)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -286,6 +287,22 @@ def test_retention_can_be_searched(place: SweepPlace) -> None:
     space = {"retention.replay.fraction": {"choice": [0.1, 0.3]}, "retention.ewc": {"choice": [None, {"samples": 10}]}}
     found = place.sweep(plan, trials=3, oracle="random", space=space)
     assert [each.status for each in found.results] == ["feasible"] * 3
+
+
+@pytest.mark.parametrize("method", ["full", "head", "lora"])
+def test_trials_add_up_to_no_memory(place: SweepPlace, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    alive: list[int] = []
+
+    def run(trials: trial_module.Trials, *args: Any, original: Callable[..., Any] = trial_module.Trials.run) -> Any:
+        result = original(trials, *args)
+        gc.collect()
+        alive.append(sum(type(each).__name__ in ("FuncGraph", "ConcreteFunction") for each in gc.get_objects()))
+        return result
+
+    monkeypatch.setattr(trial_module.Trials, "run", run)
+    space = {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}
+    place.sweep(two_stages(adaptation={"method": method}), trials=5, oracle="random", space=space, drop_at_most=1.0)
+    assert alive[4] == alive[2]
 
 
 class Tuned:
