@@ -11,7 +11,6 @@
 #     name: python3
 # ---
 
-
 # %% [markdown]
 # # Forgetting, and what helps against it
 #
@@ -72,10 +71,7 @@ forgetful.matrix
 
 # %% [markdown]
 # Read a column downwards: a stage's digits are known on the diagonal and gone one row later. Cells are hatched
-# where a stage's digits were not among the network's classes yet. In the figure below, each line is a class.
-
-# %%
-forgetful.figures["classes"]
+# where a stage's digits were not among the network's classes yet.
 
 # %% [markdown]
 # ## Replay
@@ -130,6 +126,9 @@ measures = pd.DataFrame({name: each.matrix.measures()["gate"] for name, each in 
 measures.sort_values("ACC").style.format(precision=3).bar(subset="ACC", color="#9cc4e4", vmin=0, vmax=1)
 
 # %% [markdown]
+# Alone, holding on to weights or to outputs ends where nothing does; a hundred rows of the past make the
+# difference. (Not a law: on other data, and where stages bring rows and not classes, the order is another.)
+#
 # ACC is the mean over all stages' rows at the end, and forgetting the mean fall from the best they ever had. FWT
 # has no value: nothing can be known of a class before it comes.
 

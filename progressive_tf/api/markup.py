@@ -10,6 +10,10 @@ from importlib import resources
 
 from markupsafe import Markup, escape
 
+from progressive_tf.errors import InputError, unknown_name
+
+# 0.5, 1,000, −0.1, 12.3k, 4.5 s, 770 / 22.6M, 0.786 [0.759–0.809], or a dash
+_FIGURE = re.compile(r"–|[+−]?[\d.,]+( ?[a-zA-Z%]{1,3})?( / [\d.,]+[a-zA-Z]?| \[.*\])?")
 BADGES = {"promote": "✓", "pass": "✓", "hold": "‖", "reject": "✕"}
 
 
@@ -33,7 +37,14 @@ class Figure:
 
 
 class Figures(dict[str, Figure]):
-    """Figures by name; a notebook shows all of them side by side."""
+    """Figures by name; a notebook shows all of them side by side.
+
+    Raises:
+        InputError: there is no figure of the name that is asked for: nothing is recorded that it could show.
+    """
+
+    def __missing__(self, name: str) -> Figure:
+        raise InputError(f"{unknown_name('figure', name, self)}; what is not recorded yet has none")
 
     def _repr_html_(self) -> str:
         return framed(side_by_side(figure(each.svg, each.caption) for each in self.values()))

@@ -19,7 +19,9 @@ from progressive_tf.training.release_loop import run_plan
 from progressive_tf.training.run_folder import RunFolder, locked, open_run
 from progressive_tf.training.session import Session, open_session
 from progressive_tf.training.stage_record import StageRecord
-from progressive_tf.tuning.sweep import SETTINGS, Sweep, sweep_stage
+from progressive_tf.tuning.beginning import SETTINGS
+from progressive_tf.tuning.outcome import Sweep
+from progressive_tf.tuning.sweep import sweep_stage
 from progressive_tf.tuning.tuner import role
 
 T = TypeVar("T")

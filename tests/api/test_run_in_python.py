@@ -69,6 +69,8 @@ def test_everything_shows_itself_with_colours(finished: Run, home: Path) -> None
         assert repr(each)
     assert set(opened.stages[0].figures) == {"curves", "gate", "confusion", "reliability"}
     assert {"gate matrix", "test matrix", "classes"} <= set(opened.figures)
+    with pytest.raises(InputError, match="unknown figure 'class'; did you mean 'classes'"):
+        opened.figures["class"]
 
 
 def test_the_report_is_there_and_can_be_shown(finished: Run, home: Path) -> None:

@@ -15,10 +15,11 @@ from sweeping import SPACE, SweepPlace, two_stages
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.training.features import Features
+from progressive_tf.tuning import beginning
 from progressive_tf.tuning import sweep as sweep_module
 from progressive_tf.tuning import trial as trial_module
+from progressive_tf.tuning.outcome import Sweep
 from progressive_tf.tuning.result import TrialResult
-from progressive_tf.tuning.sweep import Sweep
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +98,7 @@ def test_gate_and_test_rows_are_not_read(place: SweepPlace, monkeypatch: pytest.
     place.run(plan, stages=1)
     forbidden: dict[int, np.ndarray] = {}
 
-    def note(session: Any, *others: Any, begin: Callable[..., Any] = sweep_module._begin) -> Any:
+    def note(session: Any, *others: Any, begin: Callable[..., Any] = sweep_module.begin_sweep) -> Any:
         for name, parts in session.data.parts.items():
             forbidden[id(session.data.sources[name])] = np.concatenate([parts.gate, parts.test])
             forbidden[hash(name)] = forbidden[id(session.data.sources[name])]
@@ -114,7 +115,7 @@ def test_gate_and_test_rows_are_not_read(place: SweepPlace, monkeypatch: pytest.
         return original(features, name, rows, *others, **named)
 
     original = Features.examples
-    monkeypatch.setattr(sweep_module, "_begin", note)
+    monkeypatch.setattr(sweep_module, "begin_sweep", note)
     monkeypatch.setattr(Source, "inputs", inputs)
     monkeypatch.setattr(Features, "examples", examples)
     found = place.sweep(plan, trials=2, oracle="random", space=SPACE)
@@ -162,7 +163,7 @@ def test_a_trial_that_forgets_too_much_never_wins(place: SweepPlace, monkeypatch
         return {"one": 3.0}
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep_module, "metric_before", far_above)
+        patch.setattr(beginning, "metric_before", far_above)
         with pytest.raises(ProgressiveError, match=r"none of 2 trials is feasible .*raise tune.drop_at_most"):
             place.sweep(two_stages(), trials=2, oracle="random", space=SPACE)
     found = place.sweep(two_stages(), trials=2, oracle="random", space=SPACE, fresh=True)
