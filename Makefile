@@ -1,7 +1,7 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
 
-.PHONY: help setup gpu-setup gpu-check train test lint bench bench-peers notebooks clean
+.PHONY: help setup gpu-setup gpu-check train test lint docs bench bench-peers notebooks clean
 
 help:
 	@echo "make setup         create .venv with the locked packages"
@@ -9,6 +9,7 @@ help:
 	@echo "make test          set up, then lint, types, import contracts and tests"
 	@echo "make lint          set up, then lint, types and import contracts"
 	@echo "make notebooks     set up, then run every notebook and print how long it took"
+	@echo "make docs          set up, then the documentation as pages in site/; a broken link is an error"
 	@echo "make bench         set up, then the benchmarks behind the README's figures"
 	@echo "make bench-peers   set up, then SetFit, PyTorch and Avalanche beside this package (two hours; .venv-peers, 1.7 GB)"
 	@echo "make gpu-setup     the same as setup, with CUDA's packages (several GB)"
@@ -40,6 +41,10 @@ lint: setup
 test: lint
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
 bench: setup
 	@$(PY) -m benchmarks
 
@@ -53,5 +58,5 @@ notebooks: setup
 	@$(PY) scripts/notebooks.py
 
 clean:
-	rm -rf .venv .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache
+	rm -rf .venv .venv-peers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

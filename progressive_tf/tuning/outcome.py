@@ -50,7 +50,7 @@ def result_line(result: TrialResult, attempts: Trials) -> str:
     start = f"trial {result.trial} ({result.origin}): {values}"
     if result.metric is None:
         return f"{start}: crashed: {result.reason}"
-    drop = f", loses {result.worst_drop:.4f} on an earlier stage" if result.worst_drop is not None else ""
+    drop = f", earlier stages {-result.worst_drop:+.4f} at worst" if result.worst_drop is not None else ""
     verdict = "" if result.status == "feasible" else f", more than drop_at_most {attempts.drop_at_most:g}: infeasible"
     name = attempts.metric.name.replace("_", " ")
     return f"{start}: validation {name} {result.metric:.4f}{drop}{verdict}  {result.seconds:.1f} s"
