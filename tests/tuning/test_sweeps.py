@@ -200,18 +200,18 @@ def test_without_a_warm_start_the_oracle_begins(place: SweepPlace) -> None:
 
 
 @pytest.mark.usefixtures("_determinism")
-@pytest.mark.parametrize("oracle", ["random", "bayesian", "hyperband"])
+@pytest.mark.parametrize("oracle", ["bayesian", "hyperband"])
 def test_a_sweep_that_was_stopped_ends_as_it_would_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oracle: str
 ) -> None:
     plan = two_stages(adaptation={"method": "full"})
-    settings = {"trials": 9, "oracle": oracle, "space": {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}}
+    settings = {"trials": 6, "oracle": oracle, "space": {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}}
     folders = [tmp_path / "alone", tmp_path / "stopped"]
     for folder in folders:
         folder.mkdir()
     alone = SweepPlace(folders[0]).sweep(plan, **settings)
     stopped = SweepPlace(folders[1])
-    for after in (2, 5):
+    for after in (1, 3):
         with monkeypatch.context() as patch:
             patch.setattr(trial_module, "train_stage", _stopping(after))
             with pytest.raises(KeyboardInterrupt, match="The same command continues"):
@@ -290,7 +290,7 @@ def test_retention_can_be_searched(place: SweepPlace) -> None:
     assert [each.status for each in found.results] == ["feasible"] * 3
 
 
-@pytest.mark.parametrize("method", ["full", "head", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora"])
 def test_trials_add_up_to_no_memory(place: SweepPlace, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     alive: list[int] = []
 
@@ -302,8 +302,8 @@ def test_trials_add_up_to_no_memory(place: SweepPlace, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(trial_module.Trials, "run", run)
     space = {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}
-    place.sweep(two_stages(adaptation={"method": method}), trials=5, oracle="random", space=space, drop_at_most=1.0)
-    assert alive[4] == alive[2]
+    place.sweep(two_stages(adaptation={"method": method}), trials=4, oracle="random", space=space, drop_at_most=1.0)
+    assert alive[3] == alive[1]
 
 
 class Tuned:
