@@ -12,8 +12,8 @@ from markupsafe import Markup, escape
 
 from progressive_tf.errors import InputError, unknown_name
 
-# 0.5, 1,000, −0.1, 12.3k, 4.5 s, 770 / 22.6M, 0.786 [0.759–0.809], or a dash
-_FIGURE = re.compile(r"–|[+−]?[\d.,]+( ?[a-zA-Z%]{1,3})?( / [\d.,]+[a-zA-Z]?| \[.*\])?")
+# 0.5, 1,000, −0.1, 12.3k, 4.5 s, 1 min 05 s, 770 / 22.6M, 0.786 [0.759–0.809], or a dash
+_FIGURE = re.compile(r"–|[+−]?[\d.,]+( ?[a-zA-Z%]{1,3}( \d\d [a-z]+)?)?( / [\d.,]+[a-zA-Z]?| \[.*\])?")
 BADGES = {"promote": "✓", "pass": "✓", "hold": "‖", "reject": "✕"}
 
 
@@ -131,9 +131,7 @@ def page_frame(page: str, height: int) -> str:
 
 def _is_figure(value: object) -> bool:
     words = Markup(str(value)).striptags()
-    return re.fullmatch(r"–|[+−]?[\d.,]+( ?[a-zA-Z%]{1,3}| \[.*\])?", words) is not None or words.startswith(
-        ("[", "< 0")
-    )
+    return _FIGURE.fullmatch(words) is not None or words.startswith(("[", "< 0"))
 
 
 def _row(tag: str, cells: Sequence[object], right: Sequence[bool]) -> Markup:

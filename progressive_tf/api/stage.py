@@ -75,16 +75,16 @@ class Decision:
     def _repr_html_(self) -> str:
         return markup.framed(self.markup())
 
-    def markup(self) -> Markup:
-        """Returns the decision without a frame around it."""
+    def markup(self, beside: str = "") -> Markup:
+        """Returns the decision without a frame around it, and something else beside its picture."""
         version = f"version {self.version}" if self.version is not None else "no version"
         compared = f"compared with {self.baseline}" if self.baseline else "no baseline"
         head = markup.heading(f"Gate of {self._stage}", f"{version}; {compared}")
         said = Markup("{} {}").format(markup.badge(self.outcome), self.reason)
         headings = ("rule", "outcome", "estimate", "bounds", "threshold", "rows", "p", "power")
         table = markup.table(headings, map(_rule_cells, self._record.rules))
-        drawn = markup.figure(self._figure, CAPTIONS["gate"]) if self._figure else Markup("")
-        return head + markup.paragraph(said) + table + drawn
+        drawn = markup.figure(self._figure, CAPTIONS["gate"]) if self._figure else ""
+        return head + markup.paragraph(said) + table + markup.side_by_side(part for part in (beside, drawn) if part)
 
 
 class Stage:
@@ -190,7 +190,7 @@ class Stage:
         head = markup.heading(self.name, self.state)
         decision = self.decision
         curves = markup.figure(self._view.curves, CAPTIONS["curves"]) if self._view.curves else Markup("")
-        return markup.framed(head + markup.side_by_side([curves, decision.markup() if decision else Markup("")]))
+        return markup.framed(decision.markup(beside=curves) if decision else head + curves)
 
 
 def table_headings(metric: str) -> tuple[str, ...]:
