@@ -62,7 +62,7 @@ def test_no_rows_have_no_probabilities(features: Features) -> None:
 
 
 def said(features: Features) -> str:
-    return features._display.console.file.getvalue()  # type: ignore[attr-defined]
+    return features.display.console.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])

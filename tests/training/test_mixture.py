@@ -147,6 +147,8 @@ def test_every_adaptation_can_be_mixed(tmp_path: Path, kind: str) -> None:
         {"method": "gradual", "blocks_per_phase": 3},
         {"method": "head"},
     ]
+    if kind == "ensemble":  # whose every stage asks all those before it
+        adaptations = adaptations[::2]
     stages = [
         {"name": f"{each['method']}-{index}", "data": {"take": 40 + 4 * index}, "adaptation": each}
         for index, each in enumerate(adaptations)

@@ -76,7 +76,7 @@ def test_bars_are_drawn_a_few_times_a_second(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_a_sweep_prints_to_the_console_is_seen(display: NotebookDisplay, seen: list[tuple[str, str]]) -> None:
-    sweep = SweepDisplay(display.console, "beta", trials=3, done=0)
+    sweep = SweepDisplay(display, "beta", trials=3, done=0)
     with sweep.shown():
         sweep.say("trial 1: 0.75")
     assert seen[-1][1] == "trial 1: 0.75\n"
