@@ -110,9 +110,9 @@ def tune(
     sweep = tune_plan(loaded, index, settings, place, registry, fresh, Display())
     if sweep is None:
         return
-    for record in (read_sweep(sweep.folder),):
-        if record is not None:
-            console.print(sweep_table(record))
+    record = read_sweep(sweep.folder)
+    if record is not None:
+        console.print(sweep_table(record))
     console.print(f"override: {sweep.override}", highlight=False)
     console.print(f"report: {write_report(sweep.folder.parents[1])}", highlight=False)
 

@@ -64,7 +64,13 @@ def versions_table(records: Iterable[Mapping[str, Any]]) -> Table:
 def version_details(model: ModelVersions, version: Version) -> Table:
     """Returns the facts of one version: where it comes from, its hashes, metrics and lineage."""
     manifest = version.manifest() or {}
-    table = Table(title=Text(f"{version.model} version {version.number}"), show_header=False, title_justify="left")
+    table = Table(
+        title=Text(f"{version.model} version {version.number}"),
+        show_header=False,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     rows: dict[str, Any] = {
         "aliases": ", ".join(version.aliases) or "none",
         "released": f"{_moment(version.created)} UTC",
@@ -88,9 +94,9 @@ _HASHES = ("weights_sha256", "plan_sha256", "data_sha256", "code_sha256")
 
 
 def decision_table(decision: Mapping[str, Any]) -> Table:
-    """Returns the rules of a decision, a row each."""
+    """Returns the rules of a decision, a row each; a rule's reason has its estimate, interval and threshold."""
     reason = f": {decision['reason']}" if decision.get("reason") else ""
-    table = _table("metric", "slice", "estimate", "interval", "threshold", "n", "outcome", "reason")
+    table = _table("metric", "slice", "n", "outcome", "reason")
     table.title = Text(f"decision: {decision.get('decision', 'not recorded')}{reason}")
     table.title_justify = "left"
     for rule in decision.get("rules") or []:
@@ -100,9 +106,6 @@ def decision_table(decision: Mapping[str, Any]) -> Table:
                 (
                     str(rule.get("rule", {}).get("metric", "")),
                     str(rule.get("slice", "")),
-                    _figure(rule.get("estimate")),
-                    f"{_figure(rule.get('low'))} … {_figure(rule.get('high'))}",
-                    _figure(rule.get("threshold")),
                     _figure(rule.get("n")),
                     str(rule.get("outcome", "")),
                     str(rule.get("reason") or ""),
@@ -155,7 +158,7 @@ def _figure(value: Any) -> str:
 
 
 def _table(*columns: str) -> Table:
-    table = Table()
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

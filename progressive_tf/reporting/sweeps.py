@@ -132,7 +132,8 @@ def sweep_table(record: SweepRecord) -> Table:
     """Returns the best trials as a table for the terminal."""
     counts = {status: sum(each.status == status for each in record.trials) for status in ("infeasible", "crashed")}
     others = "".join(f", {count} {status}" for status, count in counts.items() if count)
-    table = Table(title=f"sweep of {record.stage}: {len(record.trials)} trials{others}", title_justify="left")
+    title = f"sweep of {record.stage}: {len(record.trials)} trials{others}"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("trial")
     table.add_column("origin")
     for key in record.space:

@@ -10,6 +10,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_the_guide_has_the_example_as_it_is() -> None:
     example = (DOCS / "examples" / "small_convnet.py").read_text(encoding="utf-8")
     guide = (DOCS / "guides" / "your-own-builder.md").read_text(encoding="utf-8")
-    assert f"```python\n{example}```" in guide
+    assert f'```python title="small_convnet.py"\n{example}```' in guide
     code = [line for line in example.splitlines() if line.strip()]
     assert len(code) <= 45
