@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,15 +18,27 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from progressive_tf.registry import ModelVersions, Registry, Version
+    from progressive_tf.registry.traffic import Traffic
 
 app = typer.Typer(
-    help="List, show, promote, roll back and verify the released versions.", no_args_is_help=True, add_completion=False
+    help="List, show, promote, try on some callers, roll back and verify the released versions.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 RegistryFolder = Annotated[Path, typer.Option("--registry", metavar="DIR", help="The registry's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; it stands in the journal.")]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, which is its plan's name.")]
 DEFAULT_REGISTRY = Path("registry")
+
+
+class Alias(str, Enum):
+    """What can be taken back."""
+
+    STABLE = "stable"
+    CANARY = "canary"
+    SHADOW = "shadow"
 
 
 @app.command("list")
@@ -120,14 +133,81 @@ def promote(
 
 
 @app.command()
-def rollback(
+def canary(
     name: ModelName,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; it stands in the journal.")] = None,
+    number: Annotated[int, typer.Argument(metavar="N", help="The version to try.")],
+    percent: Annotated[float, typer.Option(metavar="P", help="Of the callers.")],
+    reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
     verbose: Verbose = False,
 ) -> None:
-    """Take stable back to previous; previous becomes what was stable before that. No version is deleted."""
-    model = _open(registry).existing_model(name)
+    """Send part of the callers to a version; the same callers for as long as it lasts."""
+    started = _traffic(registry, name).start_canary(number, percent, reason)
+    _print(f"{name}: version {started.version} answers {started.percent:g} % of the callers")
+
+
+@app.command()
+def widen(
+    name: ModelName,
+    percent: Annotated[
+        float | None, typer.Option(metavar="P", help="Of the callers; 100 makes it stable. Not needed after a pause.")
+    ] = None,
+    reason: Reason = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Send more callers to the canary; those who were sent to it stay."""
+    traffic = _traffic(registry, name)
+    now = traffic.widen(percent, reason)
+    if now is None:
+        _print(f"{name}: the canary is stable now: version {traffic.model.aliases()['stable']}")
+    else:
+        _print(f"{name}: version {now.version} answers {now.percent:g} % of the callers")
+
+
+@app.command()
+def pause(
+    name: ModelName, reason: Reason = None, registry: RegistryFolder = DEFAULT_REGISTRY, verbose: Verbose = False
+) -> None:
+    """Send nobody to the canary until it is widened again."""
+    now = _traffic(registry, name).pause(reason)
+    _print(f"{name}: version {now.version} is paused at {now.percent:g} %; everybody is answered by stable")
+
+
+@app.command()
+def shadow(
+    name: ModelName,
+    number: Annotated[int, typer.Argument(metavar="N", help="The version to watch.")],
+    reason: Reason = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Let a version answer every request in the background, and no caller."""
+    _traffic(registry, name).start_shadow(number, reason)
+    _print(f"{name}: version {number} answers in the background")
+
+
+@app.command()
+def rollback(
+    name: ModelName,
+    alias: Annotated[
+        Alias | None, typer.Option("--alias", help="What to take back; by default the canary if there is one.")
+    ] = None,
+    reason: Reason = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Take back the canary, or else stable: to previous, which becomes what was stable before that.
+
+    No version is deleted.
+    """
+    traffic = _traffic(registry, name)
+    model = traffic.model
+    if alias is None:
+        alias = Alias.CANARY if "canary" in model.aliases() else Alias.STABLE
+    if alias is not Alias.STABLE:
+        _print(f"{name}: version {traffic.withdraw(alias.value, reason).number} is no {alias.value} any more")
+        return
     withdrawn = model.aliases().get("stable")
     version = model.rollback(reason)
     previous = model.aliases().get("previous")
@@ -156,6 +236,12 @@ def _open(folder: Path) -> Registry:
     from progressive_tf.registry import Registry
 
     return Registry(folder)
+
+
+def _traffic(registry: Path, name: str) -> Traffic:
+    from progressive_tf.registry.traffic import Traffic
+
+    return Traffic(_settled(_open(registry).existing_model(name)))
 
 
 def _settled(model: ModelVersions) -> ModelVersions:

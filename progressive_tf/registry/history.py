@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from progressive_tf.registry.journal import ABANDONED, ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
+from progressive_tf.registry.journal import ABANDONED, ALIAS, COMMIT, INTENT, PAUSE, PREPARED, ROLLBACK, WIDEN, Entry
 
 STABLE, PREVIOUS, CANARY, SHADOW = "stable", "previous", "canary", "shadow"
 MOVABLE_ALIASES = (STABLE, CANARY, SHADOW)
@@ -62,19 +62,66 @@ def stable_history(entries: Iterable[Entry]) -> tuple[int, ...]:
     """
     stack: list[int] = []
     for entry in entries:
-        if entry.event == ROLLBACK:
+        if entry.event == ROLLBACK and entry.alias == STABLE:
             stack.pop()
         elif entry.event == ALIAS and entry.alias == STABLE and entry.version is not None:
             stack.append(entry.version)
     return tuple(stack)
 
 
-def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:
-    """Returns where each alias points; an alias that was never set is left out."""
-    entries = tuple(entries)
-    stack = stable_history(entries)
-    aliases = dict(zip((STABLE, PREVIOUS), reversed(stack), strict=False))
+@dataclass(frozen=True)
+class Rollout:
+    """A canary under way.
+
+    Args:
+        version: what it tries.
+        percent: of the callers that it answers, in (0, 100).
+        paused: True where nobody is sent to it for now; widening goes on from its percent.
+        since: when it began; ISO 8601, UTC.
+    """
+
+    version: int
+    percent: float
+    paused: bool
+    since: str
+
+
+def rollout(entries: Iterable[Entry]) -> Rollout | None:
+    """Returns the canary under way, or None: it ends by becoming stable or by being rolled back."""
+    current: Rollout | None = None
     for entry in entries:
-        if entry.event == ALIAS and entry.alias in (CANARY, SHADOW) and entry.version is not None:
-            aliases[entry.alias] = entry.version
+        if entry.alias == CANARY:
+            if entry.event == ALIAS:
+                current = Rollout(int(entry.version or 0), float(entry.percent or 0), False, entry.time)
+            elif entry.event == WIDEN and current is not None:
+                current = replace(current, percent=float(entry.percent or 0), paused=False)
+            elif entry.event == PAUSE and current is not None:
+                current = replace(current, paused=True)
+            elif entry.event == ROLLBACK:
+                current = None
+        elif entry.event == ALIAS and entry.alias == STABLE and current and entry.version == current.version:
+            current = None
+    return current
+
+
+def shadow(entries: Iterable[Entry]) -> int | None:
+    """Returns the version that answers in the background, or None: it ends by getting callers or being rolled back."""
+    current: int | None = None
+    for entry in entries:
+        if entry.alias == SHADOW and entry.event in (ALIAS, ROLLBACK):
+            current = entry.version if entry.event == ALIAS else None
+        elif entry.event == ALIAS and entry.version == current:
+            current = None
+    return current
+
+
+def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:
+    """Returns where each alias points; an alias that was never set, or has ended, is left out."""
+    entries = tuple(entries)
+    aliases = dict(zip((STABLE, PREVIOUS), reversed(stable_history(entries)), strict=False))
+    canary, background = rollout(entries), shadow(entries)
+    if canary is not None:
+        aliases[CANARY] = canary.version
+    if background is not None:
+        aliases[SHADOW] = background
     return aliases

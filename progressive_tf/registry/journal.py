@@ -18,10 +18,11 @@ from pathlib import Path
 from progressive_tf.registry.errors import RegistryError, RegistryUnwritableError
 
 JOURNAL_NAME = "journal.sqlite"
-FORMAT = 1
+FORMAT = 2
 BUSY_SECONDS = 30.0
 
-INTENT, PREPARED, COMMIT, ABANDONED, ALIAS, ROLLBACK = "intent", "prepared", "commit", "abandoned", "alias", "rollback"
+INTENT, PREPARED, COMMIT, ABANDONED = "intent", "prepared", "commit", "abandoned"
+ALIAS, WIDEN, PAUSE, ROLLBACK = "alias", "widen", "pause", "rollback"
 
 _SCHEMA = (
     """
@@ -38,7 +39,8 @@ _SCHEMA = (
         manifest_sha256 TEXT,
         alias TEXT,
         forced INTEGER NOT NULL,
-        reason TEXT
+        reason TEXT,
+        percent REAL
     )
     """,
     "CREATE TRIGGER never_changed BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, 'entries never change'); END",
@@ -47,14 +49,18 @@ _SCHEMA = (
 )
 
 
+_SINCE_FORMAT_2 = ("ALTER TABLE entries ADD COLUMN percent REAL", "PRAGMA user_version = 2")
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of the journal.
 
     Args:
-        event: intent, prepared (complete in its temporary folder), commit, abandoned, alias (one moves) or rollback.
+        event: intent, prepared (complete in its temporary folder), commit, abandoned, alias (one moves), widen or pause
+            (of a canary), or rollback.
         token: what the entries of one publication share.
-        version: the number it is about; for a rollback the version that `stable` returns to.
+        version: the number it is about; for a rollback of `stable` the version that it returns to.
         run: the run's id, with an intent.
         stage: the stage's name, with an intent.
         weights_sha256: hash of the stage's weights, with an intent.
@@ -62,6 +68,7 @@ class Entry:
         alias: the alias that moves, or that the intent will move.
         forced: True where a person overruled the gate.
         reason: why, in a person's words or, for abandoned, in the registry's.
+        percent: of the callers, for a canary: in (0, 100].
         time: ISO 8601, UTC; given by the journal.
         who: user name; given by the journal.
         id: position in the journal, from 1; given by the journal.
@@ -77,6 +84,7 @@ class Entry:
     alias: str | None = None
     forced: bool = False
     reason: str | None = None
+    percent: float | None = None
     time: str = ""
     who: str = ""
     id: int = 0
@@ -95,10 +103,12 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
     if not path.exists():
         return ()
     with _connection(path) as connection:
-        if _format(connection, path) == 0:
+        written_in = _format(connection, path)
+        if written_in == 0:
             return ()
-        rows = connection.execute(f"SELECT {', '.join(_COLUMNS)} FROM entries ORDER BY id").fetchall()
-    entries = (Entry(**dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+        columns = [name for name in _COLUMNS if written_in > 1 or name != "percent"]
+        rows = connection.execute(f"SELECT {', '.join(columns)} FROM entries ORDER BY id").fetchall()
+    entries = (Entry(**dict(zip(columns, row, strict=True))) for row in rows)
     return tuple(replace(entry, forced=bool(entry.forced)) for entry in entries)
 
 
@@ -112,9 +122,8 @@ def append_entries(path: Path, entries: Sequence[Entry]) -> None:
     who = _user_name()
     with _connection(path, create=True) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        if _format(connection, path) == 0:
-            for statement in _SCHEMA:
-                connection.execute(statement)
+        for statement in {0: _SCHEMA, 1: _SINCE_FORMAT_2}.get(_format(connection, path), ()):
+            connection.execute(statement)
         places = ", ".join("?" * len(_WRITTEN))
         for entry in entries:
             values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": who}

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.registry.folder import Damage
-from progressive_tf.registry.journal import ROLLBACK, Entry
+from progressive_tf.registry.journal import ALIAS, ROLLBACK, Entry
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
@@ -140,10 +140,13 @@ def _moment(time: str) -> str:
 
 def _event(entry: Entry) -> str:
     forced = " (forced)" if entry.forced else ""
+    share = "" if entry.percent is None else f" to {entry.percent:g} %"
     if entry.event == ROLLBACK:
         return f"{entry.alias} rolled back{forced}"
-    if entry.alias is not None and entry.run is None:
-        return f"{entry.alias} moved{forced}"
+    if entry.event == ALIAS:
+        return f"{entry.alias} moved{forced}{share}"
+    if entry.alias is not None and entry.token is None:
+        return f"{entry.alias} {entry.event}{share}"
     if entry.run is not None:
         return f"{entry.event} {entry.run}/{entry.stage}{forced}"
     return entry.event + forced

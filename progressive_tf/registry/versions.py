@@ -128,6 +128,7 @@ class ModelVersions:
         staged: StagedVersion,
         *,
         alias: str | None = STABLE,
+        percent: float | None = None,
         when_stable_in: Collection[int | None] | None = None,
         forced: Forced | None = None,
     ) -> Version:
@@ -139,6 +140,7 @@ class ModelVersions:
         Args:
             staged: the stage and how to export it.
             alias: the alias to move (stable, canary, shadow), or None to move none.
+            percent: of the callers, for a canary.
             when_stable_in: the versions the candidate was compared with (None in it: no version). If `stable` has
                 come to point elsewhere, and not to a version of the same run, nothing is published. None: not checked.
             forced: why the gate was overruled, if it was.
@@ -167,6 +169,7 @@ class ModelVersions:
                 alias=alias,
                 forced=forced is not None,
                 reason=None if forced is None else forced.reason,
+                percent=percent,
             )
             self.files.append(intent)
             number = self.files.next_number()
@@ -196,7 +199,7 @@ class ModelVersions:
         with self.files.writing(self.wait_seconds):
             version = self.version(number)
             if self.aliases().get(STABLE) != number:
-                self._refuse_damaged(version)
+                self.refuse_damaged(version)
                 self.files.append(Entry(journal.ALIAS, version=number, alias=STABLE, forced=True, reason=forced.reason))
             return self.version(number)
 
@@ -221,7 +224,7 @@ class ModelVersions:
                 stands = "nothing is stable" if stable is None else f"version {stable} is stable, none was before it"
                 raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
             version = self.version(aliases[PREVIOUS])
-            self._refuse_damaged(version)
+            self.refuse_damaged(version)
             self.files.append(Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason))
             return self.version(version.number)
 
@@ -270,12 +273,17 @@ class ModelVersions:
             "with; resume its run to compare them, or overrule it: release promote RUN/STAGE --force --reason"
         )
 
-    def _refuse_damaged(self, version: Version) -> None:
+    def refuse_damaged(self, version: Version) -> None:
+        """Refuses a version whose files are not as they were when it was released.
+
+        Raises:
+            RegistryError: names the first difference.
+        """
         damage = find_damage(version.folder, version.number, version.manifest_sha256)
         if damage:
             first = f"{damage[0].file or 'its folder'} {damage[0].problem}"
             raise RegistryError(
-                f"{self.name} version {version.number} is damaged ({first}); stable stays where it is. Restore the "
+                f"{self.name} version {version.number} is damaged ({first}); no alias moves. Restore the "
                 "version's folder from a backup"
             )
 

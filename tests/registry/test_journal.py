@@ -55,10 +55,10 @@ def test_entries_cannot_be_rewritten(tmp_path: Path, statement: str) -> None:
 
 def test_a_journal_of_a_newer_release_is_refused_and_left_alone(model: ModelVersions) -> None:
     model.publish(staged("pilot"))
-    change(model.files.journal, "PRAGMA user_version = 2")
+    change(model.files.journal, "PRAGMA user_version = 3")
     before = model.files.journal.read_bytes()
     for action in (model.versions, model.rollback, model.settle, lambda: model.publish(staged("beta"))):
-        with pytest.raises(RegistryError, match=r"newer release .journal format 2, this one knows up to 1.; update"):
+        with pytest.raises(RegistryError, match=r"newer release .journal format 3, this one knows up to 2.; update"):
             action()
     assert model.files.journal.read_bytes() == before
 
@@ -79,7 +79,7 @@ def test_a_damaged_journal_is_a_clear_error(tmp_path: Path, content: bytes) -> N
 def test_a_database_of_something_else_is_no_journal(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     change(path, "CREATE TABLE other (id INTEGER)")
-    change(path, "PRAGMA user_version = 1")
+    change(path, "PRAGMA user_version = 2")
     with pytest.raises(RegistryError, match=r"damaged or not a journal .no such table"):
         read_entries(path)
 

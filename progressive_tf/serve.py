@@ -1,0 +1,106 @@
+"""`python -m progressive_tf.serve`: answers requests with the versions that a registry's aliases point to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from progressive_tf.commands import Verbose, run_command
+from progressive_tf.errors import InputError
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+TOKEN_VARIABLE = "PROGRESSIVE_TF_TOKEN"
+
+EPILOG = """
+Example: `curl -d '{"instances": ["a quiet, moving film"]}' localhost:8501/v1/models/movie-reviews:predict`
+
+The interface is TensorFlow Serving's REST; /docs lists all routes, /metrics is for Prometheus. Aliases that
+`progressive_tf.release` moves take effect within a second. Ctrl-C or SIGTERM ends it after the requests under way.
+"""
+
+
+@app.command(epilog=EPILOG)
+def serve(
+    model: Annotated[str, typer.Option(metavar="NAME", help="The model's name, which is its plan's name.")],
+    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
+    host: Annotated[str, typer.Option(metavar="H", help="Where it listens; this machine alone by default.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(metavar="P", min=0, max=65535, help="0 takes a free one.")] = 8501,
+    max_batch: Annotated[int, typer.Option(min=1, max=1024, help="Instances of a batch at most.")] = 32,
+    max_wait_ms: Annotated[
+        float, typer.Option(min=0, max=1000, help="How long an instance waits for others while a thread is free.")
+    ] = 0.0,
+    max_queue: Annotated[int, typer.Option(min=1, help="Instances that may wait; more are answered 429.")] = 1024,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Batches that are computed at once.")] = 1,
+    max_body: Annotated[int, typer.Option(metavar="BYTES", min=1, help="Of a request; more is 413.")] = 4 * 2**20,
+    max_instances: Annotated[int, typer.Option(min=1, help="Of a request; more is 413.")] = 256,
+    max_text: Annotated[int, typer.Option(metavar="BYTES", min=1, help="Of one text; more is 413.")] = 2**16,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Of one image; more is 413.")] = 2**24,
+    max_seconds: Annotated[float, typer.Option(min=0.001, help="Of a request; 408 or 504 afterwards.")] = 30.0,
+    max_requests: Annotated[int, typer.Option(min=1, help="Under way at once; more are answered 503.")] = 256,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=f"Holds the bearer token of callers; {TOKEN_VARIABLE} may hold it instead."),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Serve a model's stable version over REST, its canary to part of the callers."""
+    from progressive_tf.registry import Registry
+
+    versions = Registry(registry).existing_model(model)
+    token = _token(token_file)
+
+    from progressive_tf.logs import set_up_logging
+
+    set_up_logging(verbose)
+
+    import uvicorn
+
+    from progressive_tf.serving.app import make_app
+    from progressive_tf.serving.batching import BatchSettings
+    from progressive_tf.serving.limits import Limits
+    from progressive_tf.serving.metrics import Metrics
+    from progressive_tf.serving.served_model import ServedModel
+
+    limits = Limits(
+        body_bytes=max_body,
+        instances=max_instances,
+        text_bytes=max_text,
+        image_pixels=max_pixels,
+        request_seconds=max_seconds,
+        concurrent_requests=max_requests,
+        queued_instances=max_queue,
+    )
+    metrics = Metrics()
+    served = ServedModel(versions, limits, BatchSettings(max_batch, max_wait_ms, threads), metrics)
+    uvicorn.run(make_app(served, limits, metrics, token), host=host, port=port, access_log=verbose)
+
+
+def _token(file: Path | None) -> str | None:
+    """Returns the token in a file or in the environment.
+
+    Raises:
+        InputError: the file cannot be read, or has none.
+    """
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--token-file {file}: cannot be read: {error}") from None
+    if not token:
+        raise InputError(f"--token-file {file}: a token expected; the file is empty")
+    return token
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""The body of a prediction request → instances, and answers → the body of a reply, as TensorFlow Serving's REST has it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.limits import Limits
+
+DEFAULT = "serving_default"
+ROWS, COLUMNS = "instances", "inputs"
+_SHORTEST_BUCKET = 16
+
+Instance = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a signature, for one instance.
+
+    Args:
+        dtype: of its values; object for strings.
+        shape: without the batch; None for a length that is free.
+    """
+
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        kind = "string" if self.dtype == object else str(self.dtype)
+        return f"{kind} {['any' if size is None else size for size in self.shape]}" if self.shape else kind
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prediction request, read.
+
+    Args:
+        form: `instances` or `inputs`, which the reply follows.
+        signature: its name.
+        instances: the values of each input, by name.
+    """
+
+    form: str
+    signature: str
+    instances: list[Instance]
+
+
+def read_body(body: bytes) -> dict[str, Any]:
+    """Returns the JSON object in a body.
+
+    Raises:
+        Refusal: 400, it is none.
+    """
+    try:
+        found = json.loads(body.decode("utf-8"), parse_constant=lambda name: _refuse(f"{name} is no number in JSON"))
+    except UnicodeDecodeError as error:
+        _refuse(f"the body is not UTF-8 (byte {error.start})")
+    except RecursionError:
+        _refuse("the body is nested too deeply")
+    except ValueError as error:
+        _refuse(f"the body is not JSON: {error}")
+    if not isinstance(found, dict):
+        _refuse(f"a JSON object expected; got {type(found).__name__}")
+    return found
+
+
+def caller_key(found: Mapping[str, Any]) -> str | None:
+    """Returns who asks, if the body says so.
+
+    Raises:
+        Refusal: 400, the key is no string.
+    """
+    key = found.get("key")
+    if key is not None and not isinstance(key, str):
+        _refuse(f"key: a string expected; got {type(key).__name__}")
+    return key
+
+
+def read_request(
+    found: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits
+) -> Request:
+    """Returns what a body asks for.
+
+    Args:
+        found: the JSON object.
+        signatures: the inputs of each signature, by name.
+        limits: of what it may hold.
+
+    Raises:
+        Refusal: 400 or 413, with the place that is wrong.
+    """
+    unknown = sorted(set(found) - {ROWS, COLUMNS, "signature_name", "key"})
+    if unknown:
+        _refuse(f"unknown key {unknown[0]!r}; known: {ROWS} or {COLUMNS}, signature_name, key")
+    if (ROWS in found) == (COLUMNS in found):
+        _refuse(f'exactly one of "{ROWS}" and "{COLUMNS}" expected; got {"both" if ROWS in found else "neither"}')
+    name = found.get("signature_name", DEFAULT)
+    if not isinstance(name, str) or name not in signatures:
+        _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
+    specs = signatures[name]
+    if ROWS in found:
+        rows = _rows(found[ROWS], specs)
+    else:
+        rows = _columns(found[COLUMNS], specs)
+    if len(rows) > limits.instances:
+        raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
+    instances = [
+        {each: _value(values[each], spec, f"instance {place}, {each}", limits) for each, spec in specs.items()}
+        for place, values in enumerate(rows)
+    ]
+    return Request(ROWS if ROWS in found else COLUMNS, name, instances)
+
+
+def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
+    """Returns what instances of one batch share: the signature, shapes, and the magnitude of their texts' length."""
+    shapes = tuple((name, value.shape) for name, value in sorted(instance.items()))
+    longest = max((len(text) for value in instance.values() if value.dtype == object for text in value.flat), default=0)
+    return signature, shapes, math.ceil(math.log2(max(longest, _SHORTEST_BUCKET)))
+
+
+def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the answers in the form of the request: a list of rows, or each output as a column.
+
+    Args:
+        form: `instances` or `inputs`.
+        answers: the outputs of each instance, by name, as JSON-like values.
+    """
+    names = list(answers[0]) if answers else []
+    if form == ROWS:
+        return {"predictions": [next(iter(each.values())) if len(names) == 1 else dict(each) for each in answers]}
+    columns = {name: [each[name] for each in answers] for name in names}
+    return {"outputs": next(iter(columns.values())) if len(names) == 1 else columns}
+
+
+def _rows(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
+    if not isinstance(given, list):
+        _refuse(f"{ROWS}: a list expected; got {type(given).__name__}")
+    rows = []
+    for place, row in enumerate(given):
+        if len(specs) == 1 and not _is_named(row):
+            row = {next(iter(specs)): row}
+        rows.append(_named(row, specs, f"{ROWS}[{place}]"))
+    return rows
+
+
+def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
+    if len(specs) == 1 and not _is_named(given):
+        given = {next(iter(specs)): given}
+    columns = _named(given, specs, COLUMNS)
+    for name, column in columns.items():
+        if not isinstance(column, list):
+            _refuse(f"{COLUMNS}.{name}: a list expected; got {type(column).__name__}")
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        _refuse(f"{COLUMNS}: as many values in each expected; got {lengths}")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) != {"b64"}
+
+
+def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        _refuse(f"{place}: an object with {', '.join(specs)} expected; got {type(row).__name__}")
+    missing, unknown = [name for name in specs if name not in row], [name for name in row if name not in specs]
+    if missing or unknown:
+        wrong = f"missing {missing[0]!r}" if missing else f"unknown {unknown[0]!r:.80}"
+        _refuse(f"{place}: {wrong}; expected {', '.join(specs)}")
+    return row
+
+
+def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:
+    if spec.dtype == object:
+        flat, shape = _strings(given, place, limits)
+        value = np.empty(len(flat), object)
+        value[:] = flat
+        value = value.reshape(shape)
+    else:
+        value = _numbers(given, spec, place)
+    if len(value.shape) != len(spec.shape) or any(
+        wanted is not None and wanted != size for wanted, size in zip(spec.shape, value.shape, strict=True)
+    ):
+        _refuse(f"{place}: {spec} expected; got shape {list(value.shape)}")
+    if place.endswith(", image"):
+        _check_image(value.item(), place, limits)
+    return value
+
+
+def _strings(given: Any, place: str, limits: Limits) -> tuple[list[bytes], tuple[int, ...]]:
+    if isinstance(given, list):
+        parts = [_strings(each, place, limits) for each in given]
+        if len({shape for _, shape in parts}) > 1:
+            _refuse(f"{place}: lists of one length expected")
+        inner = parts[0][1] if parts else ()
+        return [text for texts, _ in parts for text in texts], (len(parts), *inner)
+    if isinstance(given, dict) and set(given) == {"b64"} and isinstance(given["b64"], str):
+        try:
+            return [base64.b64decode(given["b64"], validate=True)], ()
+        except (binascii.Error, ValueError) as error:
+            _refuse(f"{place}: not base64: {error}")
+    if not isinstance(given, str):
+        _refuse(f'{place}: a string, or {{"b64": …}}, expected; got {type(given).__name__}')
+    try:
+        text = given.encode("utf-8")
+    except UnicodeEncodeError:
+        _refuse(f"{place}: half of a surrogate pair is no character")
+    if len(text) > limits.text_bytes:
+        raise Refusal(413, f"{place}: {len(text)} bytes of text; at most {limits.text_bytes}")
+    return [text], ()
+
+
+def _numbers(given: Any, spec: InputSpec, place: str) -> np.ndarray:
+    try:
+        value = np.array(given)
+    except (ValueError, OverflowError):
+        _refuse(f"{place}: {spec} expected; got lists of several lengths")
+    if value.size and value.dtype.kind not in "iuf":
+        _refuse(f"{place}: {spec} expected; got something that is no number")
+    if spec.dtype.kind in "iu":
+        ends = np.iinfo(spec.dtype)
+        if value.size and (value.dtype.kind == "f" or value.min() < ends.min or value.max() > ends.max):
+            _refuse(f"{place}: whole numbers from {ends.min} to {ends.max} expected")
+        return value.astype(spec.dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        value = value.astype(spec.dtype)
+    if not np.isfinite(value).all():
+        _refuse(f"{place}: a number is too large for {spec.dtype}")
+    return value
+
+
+def _check_image(file: bytes, place: str, limits: Limits) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(file)) as image:
+                width, height = image.size
+    except Image.DecompressionBombError:
+        width = height = limits.image_pixels
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        _refuse(f"{place}: no JPEG, PNG, GIF or BMP file")
+    if width * height > limits.image_pixels:
+        raise Refusal(413, f"{place}: {width} × {height} pixels; at most {limits.image_pixels} altogether")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise Refusal(400, message)

@@ -1,0 +1,28 @@
+"""What a request may be at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Each has a status of its own when it is exceeded.
+
+    Args:
+        body_bytes: of a request; 413.
+        instances: of a request; 413.
+        text_bytes: of one text or cell, as UTF-8; 413.
+        image_pixels: width times height of one image; 413.
+        request_seconds: from the first byte to the reply; 408 while the body is read, 504 afterwards.
+        concurrent_requests: being read or answered; 503.
+        queued_instances: waiting for a batch; 429.
+    """
+
+    body_bytes: int = 4 * 2**20
+    instances: int = 256
+    text_bytes: int = 2**16
+    image_pixels: int = 2**24
+    request_seconds: float = 30.0
+    concurrent_requests: int = 256
+    queued_instances: int = 1024

@@ -1,0 +1,144 @@
+"""A version in memory: verified, loaded, warm, and able to answer batches."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_text  # noqa: F401  the tokenizer's operations
+from google.protobuf.json_format import MessageToDict
+from PIL import Image
+
+from progressive_tf.registry.errors import RegistryError
+from progressive_tf.registry.folder import MODEL_NAME, find_damage
+from progressive_tf.registry.version import Version
+from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
+
+_WARM_UP_BYTES = (8, 64, 512)
+_COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
+
+
+class LoadedVersion:
+    """A version that can answer.
+
+    Args:
+        version: a registry's.
+
+    Raises:
+        RegistryError: its files are not those that were released, or TensorFlow cannot load them.
+    """
+
+    def __init__(self, version: Version) -> None:
+        damage = find_damage(version.folder, version.number, version.manifest_sha256)
+        if damage:
+            first = f"{damage[0].file or 'its folder'} {damage[0].problem}"
+            raise RegistryError(f"{version.model} version {version.number} is damaged ({first})")
+        try:
+            self._model = tf.saved_model.load(str(version.folder))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise RegistryError(f"{version.model} version {version.number} does not load: {error}") from error
+        self.version = version
+        self.labels = tuple((version.manifest() or {}).get("labels", ()))
+        self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
+            name: _inputs(signature) for name, signature in self._model.signatures.items()
+        }
+
+    @property
+    def number(self) -> int:
+        """The version's number."""
+        return self.version.number
+
+    def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
+        """Returns the outputs of each instance as JSON-like values; one that the network refuses spoils no other.
+
+        Args:
+            bucket: what `bucket_of` gives for all of them.
+            instances: at least one.
+        """
+        assert isinstance(bucket, tuple)
+        signature = self._model.signatures[bucket[0]]
+        try:
+            given = {
+                name: tf.constant(np.stack([each[name] for each in instances]), spec.dtype)
+                for name, spec in signature.structured_input_signature[1].items()
+            }
+            outputs = {name: value.numpy() for name, value in signature(**given).items()}
+        except tf.errors.InvalidArgumentError as error:
+            if len(instances) > 1:
+                return [answer for each in instances for answer in self.answer(bucket, [each])]
+            return [Refusal(400, "the model refuses it: " + " ".join(error.message.partition("[[{{")[0].split())[:400])]
+        return [_one_of(outputs, place) for place in range(len(instances))]
+
+    def warm_up(self, most: int) -> None:
+        """Answers made-up instances of several lengths and batch sizes, so that the first caller does not wait.
+
+        Args:
+            most: instances of the largest batch.
+        """
+        for name, specs in self.signatures.items():
+            for length in _WARM_UP_BYTES:
+                example = {each: self._example(each, spec, length) for each, spec in specs.items()}
+                for size in sorted({1, most}):
+                    self.answer(bucket_of(name, example), [example] * size)
+
+    def metadata(self) -> dict[str, Any]:
+        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them."""
+        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+        saved = SavedModel.FromString((self.version.folder / MODEL_NAME).read_bytes())
+        signatures = {
+            name: MessageToDict(signature, preserving_proto_field_name=True)
+            for name, signature in saved.meta_graphs[0].signature_def.items()
+            if name in self.signatures
+        }
+        return {
+            "model_spec": {"name": self.version.model, "signature_name": "", "version": str(self.number)},
+            "metadata": {"signature_def": {"signature_def": signatures}},
+        }
+
+    def _example(self, name: str, spec: InputSpec, length: int) -> np.ndarray:
+        shape = tuple(length // 8 if size is None else size for size in spec.shape)
+        if spec.dtype != object:
+            return np.zeros(shape, spec.dtype)
+        text = b"word " * (length // 5 + 1)
+        if name == "image":
+            stream = io.BytesIO()
+            Image.new("RGB", (64, 64)).save(stream, "PNG")
+            text = stream.getvalue()
+        elif name == "task":
+            text = self.labels[0].partition("/")[0].encode()
+        value = np.empty(shape, object)
+        value[...] = text
+        return value
+
+
+def _inputs(signature: Any) -> dict[str, InputSpec]:
+    return {
+        name: InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]))
+        for name, spec in signature.structured_input_signature[1].items()
+    }
+
+
+def _one_of(outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
+    """Returns one instance's part; what a tagger filled up to the length of others in the batch is cut off."""
+    found = {name: _plain(value[place]) for name, value in outputs.items()}
+    if _COUNT in found:
+        found |= {name: found[name][: found[_COUNT]] for name in _SPANS if name in found}
+        while found.get(_TAGS) and not found[_TAGS][-1]:
+            found[_TAGS].pop()
+    return found
+
+
+def _plain(value: Any) -> Any:
+    found = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+    return _decoded(found)
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(each) for each in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -1,0 +1,49 @@
+"""What the server counts, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """Counters, gauges and histograms of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        which = ["model", "version", "alias"]
+        self.requests = Counter(
+            "progressive_tf_requests", "Prediction requests by status.", [*which, "status"], registry=self.registry
+        )
+        self.latency = Histogram(
+            "progressive_tf_request_seconds",
+            "Seconds from the first byte to the reply.",
+            which,
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.batch_size = Histogram(
+            "progressive_tf_batch_size",
+            "Instances of a batch.",
+            ["model", "version"],
+            buckets=_SIZES,
+            registry=self.registry,
+        )
+        self.queued = Gauge(
+            "progressive_tf_queued_instances", "Instances that wait for a batch.", registry=self.registry
+        )
+        self.canary_percent = Gauge(
+            "progressive_tf_canary_percent",
+            "Percent of the callers that the canary answers; 0 without one, or while it is paused.",
+            ["model"],
+            registry=self.registry,
+        )
+        self.alias = Gauge(
+            "progressive_tf_alias_version", "The version that an alias is served by.", which[::2], registry=self.registry
+        )
+
+    def text(self) -> bytes:
+        """Returns all of them as `/metrics` gives them."""
+        return generate_latest(self.registry)

@@ -1,0 +1,39 @@
+"""Which version answers a caller."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from progressive_tf.registry.history import CANARY, STABLE
+
+
+@dataclass(frozen=True)
+class Split:
+    """How callers are divided between stable and canary.
+
+    Args:
+        stable: the version that answers everybody else.
+        canary: the version that is tried, if any.
+        percent: of the callers that the canary answers; 0 while it is paused.
+    """
+
+    stable: int
+    canary: int | None = None
+    percent: float = 0.0
+
+    def alias_for(self, key: str) -> str:
+        """Returns `stable` or `canary` for a caller's key.
+
+        The same key is always answered alike, and who is on the canary at 5 % stays there at 20 %. Another canary
+        begins with other callers.
+        """
+        if self.canary is None:
+            return STABLE
+        return CANARY if position(key, self.canary) * 100 < self.percent else STABLE
+
+
+def position(key: str, version: int) -> float:
+    """Returns where a key stands among all, uniform in [0, 1): the first 64 bits of a SHA-256 as a fraction."""
+    digest = hashlib.sha256(f"{version}\0{key}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

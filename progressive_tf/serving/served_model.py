@@ -1,0 +1,237 @@
+"""The versions of a model that are in memory, kept to what the registry's journal says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from progressive_tf.errors import ProgressiveError
+from progressive_tf.registry import history
+from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.serving.batching import Batcher, BatchSettings
+from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.limits import Limits
+from progressive_tf.serving.loaded import LoadedVersion
+from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.routing import Split
+
+LOOK_SECONDS = 0.25
+RETRY_SECONDS = 30.0
+
+log = logging.getLogger("progressive_tf.serving")
+
+
+@dataclass
+class Answering:
+    """A version in memory with the batches it is computing.
+
+    Args:
+        loaded: the version.
+        batcher: its own, so that no batch mixes versions.
+        in_flight: requests that it is answering.
+    """
+
+    loaded: LoadedVersion
+    batcher: Batcher
+    in_flight: int = 0
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[Answering]:
+        """Keeps it in memory for the time of a request."""
+        self.in_flight += 1
+        try:
+            yield self
+        finally:
+            self.in_flight -= 1
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is served at one moment; replaced as a whole.
+
+    Args:
+        by_number: versions in memory.
+        aliases: the version each alias is served by, which may be an earlier one than the registry's while that loads.
+        split: between stable and canary; None while nothing is stable.
+        problems: why something that the registry asks for is not served.
+    """
+
+    by_number: Mapping[int, Answering] = field(default_factory=dict)
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    split: Split | None = None
+    problems: tuple[str, ...] = ()
+
+
+class ServedModel:
+    """Loads what aliases point to, switches once it is warm, and lets go of what no alias needs.
+
+    Args:
+        model: its versions in the registry.
+        limits: of the queue.
+        batching: how instances are put together.
+        metrics: are told of batches, aliases and the canary.
+    """
+
+    def __init__(self, model: ModelVersions, limits: Limits, batching: BatchSettings, metrics: Metrics) -> None:
+        self.model = model
+        self.standing = Standing()
+        self._limits = limits
+        self._batching = batching
+        self._metrics = metrics
+        self._computing = ThreadPoolExecutor(batching.threads, "batch")
+        self._loading = ThreadPoolExecutor(1, "load")
+        self._entries: tuple[Entry, ...] = ()
+        self._wanted = asyncio.Event()
+        self._failed: dict[int, str] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def follow(self) -> None:
+        """Keeps what is served to what the journal says, until it is cancelled."""
+        await asyncio.gather(self._watch(), self._load_what_is_missing())
+
+    async def _watch(self) -> None:
+        """Reads the journal whenever it changes, and serves at once what is in memory of what it asks for."""
+        seen: Any = None
+        loop = asyncio.get_running_loop()
+        while True:
+            now = self._journal_state()
+            if now != seen:
+                try:
+                    self._entries = await loop.run_in_executor(None, self.model.entries)
+                except ProgressiveError as error:
+                    log.error("the journal cannot be read; what is served stays: %s", error)
+                    self._replace(problems=(str(error),))
+                else:
+                    seen = now
+                    self._failed.clear()
+                    self._switch()
+                    self._wanted.set()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _load_what_is_missing(self) -> None:
+        """Loads one version after the other, stable first; what failed is tried again after a while."""
+        loop = asyncio.get_running_loop()
+        while True:
+            number = self._most_wanted()
+            if number is None:
+                self._wanted.clear()
+                with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), RETRY_SECONDS)
+                    continue
+                self._failed.clear()
+                continue
+            try:
+                loaded = await loop.run_in_executor(self._loading, self._load, number)
+            except Exception as error:
+                self._failed[number] = str(error)
+                log.error("version %d is not served: %s", number, error)
+            else:
+                observe = self._metrics.batch_size.labels(self.model.name, number).observe
+                room = self._limits.queued_instances
+                batcher = Batcher(loaded.answer, self._batching, self._computing, room, observe)
+                self._replace(by_number={**self.standing.by_number, number: Answering(loaded, batcher)})
+                log.info("version %d is loaded and warm", number)
+            self._switch()
+
+    def _most_wanted(self) -> int | None:
+        """Returns the version to load next, or None."""
+        aliases = history.current_aliases(self._entries)
+        order = [aliases[alias] for alias in (STABLE, CANARY, *aliases) if alias in aliases]
+        missing = (number for number in order if number not in self.standing.by_number and number not in self._failed)
+        return next(missing, None)
+
+    async def close(self) -> None:
+        """Lets go of everything; call it when no request is under way."""
+        await asyncio.gather(*(each.batcher.close() for each in self.standing.by_number.values()), *self._retiring)
+        self._computing.shutdown()
+        self._loading.shutdown()
+
+    def _load(self, number: int) -> LoadedVersion:
+        loaded = LoadedVersion(self.model.version(number))
+        loaded.warm_up(self._batching.most)
+        return loaded
+
+    def _switch(self) -> None:
+        """Serves each alias by the version it points to, or as before while that is not in memory."""
+        wanted = history.current_aliases(self._entries)
+        ready = self.standing.by_number
+        aliases = {alias: number for alias, number in wanted.items() if number in ready}
+        stable = aliases.get(STABLE, self.standing.aliases.get(STABLE))
+        if stable is not None:
+            aliases[STABLE] = stable
+        rollout = history.rollout(self._entries)
+        split = None
+        if stable is not None:
+            split = Split(stable)
+            if rollout is not None and rollout.version in ready and not rollout.paused:
+                split = Split(stable, rollout.version, rollout.percent)
+        problems = tuple(
+            f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
+        )
+        kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
+        for number in set(ready) - set(kept):
+            task = asyncio.ensure_future(self._retire(ready[number]))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        self._replace(by_number=kept, aliases=aliases, split=split, problems=problems)
+        self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
+        self._metrics.alias.clear()
+        for alias, number in aliases.items():
+            self._metrics.alias.labels(self.model.name, alias).set(number)
+
+    def _replace(self, **changes: Any) -> None:
+        standing = self.standing
+        self.standing = Standing(
+            **{name: changes.get(name, getattr(standing, name)) for name in standing.__dataclass_fields__}
+        )
+
+    async def _retire(self, answering: Answering) -> None:
+        while answering.in_flight:
+            await asyncio.sleep(LOOK_SECONDS)
+        await answering.batcher.close()
+        log.info("version %d is no longer in memory", answering.loaded.number)
+
+    def _journal_state(self) -> tuple[int, int] | None:
+        """Returns what changes when the journal does."""
+        try:
+            found = os.stat(self.model.files.journal)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def answering_for(served: ServedModel, version: str | None, label: str | None, key: str) -> tuple[Answering, str]:
+    """Returns who answers a request, and under which alias ("" for a version that was named).
+
+    Args:
+        served: the model.
+        version: a number that the path names, or None.
+        label: an alias that the path names, or None.
+        key: the caller's.
+
+    Raises:
+        Refusal: 404, it is not served; 503, nothing is.
+    """
+    standing, name = served.standing, served.model.name
+    if standing.split is None:
+        raise Refusal(503, f"no version of {name} is served yet", {"Retry-After": "2"})
+    if version is not None:
+        number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else -1
+        if number not in standing.by_number:
+            raise Refusal(404, f"Servable not found for request: Specific({name}, {version[:20]})")
+        return standing.by_number[number], ""
+    if label is not None:
+        if label not in standing.aliases:
+            raise Refusal(404, f"Servable not found for request: Label({name}, {label[:40]})")
+        return standing.by_number[standing.aliases[label]], label
+    alias = standing.split.alias_for(key)
+    number = standing.split.stable if alias == STABLE else int(standing.split.canary or 0)
+    return standing.by_number[number], alias

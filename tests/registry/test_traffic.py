@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from registry_fakes import staged
+
+from progressive_tf.errors import InputError
+from progressive_tf.registry import ModelVersions, RegistryError
+from progressive_tf.registry.traffic import Traffic
+
+
+@pytest.fixture
+def traffic(model: ModelVersions) -> Traffic:
+    """Versions 1 and 2; stable points to 1, no alias to 2 and 3."""
+    model.publish(staged("pilot"))
+    model.publish(staged("beta"), alias=None)
+    model.publish(staged("full"), alias=None)
+    return Traffic(model)
+
+
+def test_a_canary_is_widened_until_it_is_stable(traffic: Traffic) -> None:
+    begun = traffic.start_canary(2, 5, "the gate passed")
+    assert (begun.version, begun.percent, begun.paused) == (2, 5, False)
+    assert traffic.model.aliases() == {"stable": 1, "canary": 2}
+    widened = traffic.widen(20)
+    assert widened is not None
+    assert (widened.percent, widened.since) == (20, begun.since)
+    assert traffic.widen(100, "enough") is None
+    assert traffic.model.aliases() == {"stable": 2, "previous": 1}
+    assert [entry.event for entry in traffic.model.entries()[-4:]] == ["alias", "widen", "widen", "alias"]
+    assert traffic.model.entries()[-1].reason == "enough"
+
+
+def test_a_paused_canary_has_nobody_and_goes_on_where_it_was(traffic: Traffic) -> None:
+    traffic.start_canary(2, 5)
+    assert traffic.pause("too slow").paused
+    with pytest.raises(InputError, match="paused already"):
+        traffic.pause()
+    again = traffic.widen()
+    assert again is not None
+    assert (again.percent, again.paused) == (5, False)
+
+
+@pytest.mark.parametrize("alias", ["canary", "shadow"])
+def test_what_is_withdrawn_leaves_stable_where_it_is(traffic: Traffic, alias: str) -> None:
+    if alias == "canary":
+        traffic.start_canary(2, 5)
+    else:
+        traffic.start_shadow(2)
+    assert traffic.model.aliases() == {"stable": 1, alias: 2}
+    assert traffic.withdraw(alias, "worse").number == 2
+    assert traffic.model.aliases() == {"stable": 1}
+    with pytest.raises(InputError, match=f"has no {alias} to take back"):
+        traffic.withdraw(alias)
+    assert json.loads((traffic.model.files.path / "aliases.json").read_text()) == {"stable": 1}
+
+
+def test_a_shadow_ends_when_it_gets_callers(traffic: Traffic) -> None:
+    traffic.start_shadow(2)
+    traffic.start_shadow(3)
+    traffic.start_canary(3, 10)
+    assert traffic.model.aliases() == {"stable": 1, "canary": 3}
+
+
+def test_a_rollback_of_stable_leaves_the_canary(traffic: Traffic) -> None:
+    traffic.start_canary(2, 50)
+    traffic.widen(100)
+    traffic.start_canary(3, 5)
+    traffic.model.rollback("complaints")
+    assert traffic.model.aliases() == {"stable": 1, "canary": 3}
+
+
+@pytest.mark.parametrize("percent", [0, -1, 100, 101, float("nan")])
+def test_a_canary_begins_with_a_part_of_the_callers(traffic: Traffic, percent: float) -> None:
+    with pytest.raises(InputError, match="a percentage above 0 and below 100 expected"):
+        traffic.start_canary(2, percent)
+    assert traffic.rollout() is None
+
+
+def test_what_makes_no_sense_is_refused_and_writes_nothing(traffic: Traffic) -> None:
+    before = traffic.model.entries()
+    for act, said in (
+        (lambda: traffic.start_canary(1, 5), "version 1 is stable"),
+        (lambda: traffic.start_canary(9, 5), "unknown version"),
+        (lambda: traffic.start_shadow(1), "version 1 is stable"),
+        (lambda: traffic.widen(20), "has no canary"),
+        (traffic.pause, "has no canary"),
+        (lambda: traffic.withdraw("stable"), "has no stable to take back"),
+    ):
+        with pytest.raises(InputError, match=said):
+            act()
+    assert traffic.model.entries() == before
+    traffic.start_canary(2, 5)
+    begun = traffic.model.entries()
+    for act, said in (
+        (lambda: traffic.start_canary(3, 5), "version 2 is the canary, at 5 %"),
+        (lambda: traffic.start_shadow(2), "version 2 is the canary"),
+        (traffic.widen, "say how far"),
+        (lambda: traffic.widen(5), "at 5 % already"),
+        (lambda: traffic.widen(4), "at 5 % already"),
+        (lambda: traffic.widen(101), "above 0 and up to 100"),
+    ):
+        with pytest.raises(InputError, match=said):
+            act()
+    assert traffic.model.entries() == begun
+
+
+def test_without_a_stable_version_there_is_nothing_to_share(model: ModelVersions) -> None:
+    model.publish(staged("pilot"), alias=None)
+    with pytest.raises(InputError, match="nothing is stable yet"):
+        Traffic(model).start_canary(1, 5)
+
+
+def test_a_damaged_version_gets_no_callers(traffic: Traffic) -> None:
+    graph = traffic.model.version(2).folder / "saved_model.pb"
+    graph.chmod(0o600)
+    graph.write_bytes(b"other")
+    with pytest.raises(RegistryError, match=r"version 2 is damaged .saved_model.pb changed.; no alias moves"):
+        traffic.start_canary(2, 5)
+
+
+def test_a_stage_can_be_published_as_a_canary(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta"), alias="canary", percent=1)
+    rollout = Traffic(model).rollout()
+    assert rollout is not None
+    assert (rollout.version, rollout.percent) == (2, 1)
+
+
+def test_a_journal_of_the_release_before_is_read_and_grows(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta"), alias=None)
+    as_format_1(model.files.journal)
+    assert model.aliases() == {"stable": 1}
+    Traffic(model).start_canary(2, 5)
+    assert model.aliases() == {"stable": 1, "canary": 2}
+    assert [entry.percent for entry in model.entries()] == [None] * 7 + [5]
+
+
+def as_format_1(path: Path) -> None:
+    """Takes away what format 2 added."""
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE entries DROP COLUMN percent")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
