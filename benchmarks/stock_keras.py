@@ -27,11 +27,13 @@ BUCKET_WIDTH = 8
 class Classifier(tf.keras.Model):
     """An encoder, the mean over its tokens, dropout and a dense layer."""
 
-    def __init__(self, weights: str, trained_layers: int) -> None:
+    def __init__(
+        self, weights: str, trained_layers: int, dropout: float = 0.1, kernel: object = "glorot_uniform"
+    ) -> None:
         super().__init__()
         self.encoder = TFBertModel.from_pretrained(weights)
-        self.dropout = tf.keras.layers.Dropout(0.1)
-        self.dense = tf.keras.layers.Dense(2)
+        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.dense = tf.keras.layers.Dense(2, kernel_initializer=kernel)
         self.is_frozen = trained_layers == 0
         self.encoder.trainable = not self.is_frozen
         if not self.is_frozen:
