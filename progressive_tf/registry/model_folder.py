@@ -128,7 +128,11 @@ class ModelFolder:
             forced=intent.forced,
             reason=intent.reason,
         )
-        moves = [] if intent.alias is None else [replace(commit, event=journal.ALIAS, alias=intent.alias, percent=intent.percent)]
+        moves = (
+            []
+            if intent.alias is None
+            else [replace(commit, event=journal.ALIAS, alias=intent.alias, percent=intent.percent)]
+        )
         self.append(commit, *moves)
 
     def _settle(self) -> None:

@@ -215,7 +215,9 @@ class _Requests:
         """
         if self._under_way >= self._limits.concurrent_requests:
             raise Refusal(
-                503, f"{self._under_way} requests are under way, as many as may be; try again later", {"Retry-After": "1"}
+                503,
+                f"{self._under_way} requests are under way, as many as may be; try again later",
+                {"Retry-After": "1"},
             )
         self._under_way += 1
         try:

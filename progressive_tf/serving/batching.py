@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
@@ -139,10 +140,8 @@ class Batcher:
             left = items[0].since + self._settings.wait_ms / 1000 - time.monotonic()
             if left > 0 and len(items) < self._settings.most:
                 self._arrived.clear()
-                try:
+                with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(self._arrived.wait(), left)
-                except (asyncio.TimeoutError, TimeoutError):
-                    pass
                 continue
             taken = [items.popleft() for _ in range(min(len(items), self._settings.most))]
             if not items:

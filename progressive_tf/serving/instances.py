@@ -1,4 +1,4 @@
-"""The body of a prediction request → instances, and answers → the body of a reply, as TensorFlow Serving's REST has it."""
+"""The body of a request → instances, and answers → the body of a reply, as TensorFlow Serving's REST has them."""
 
 from __future__ import annotations
 
@@ -110,10 +110,7 @@ def read_request(
     if not isinstance(name, str) or name not in signatures:
         _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
     specs = signatures[name]
-    if ROWS in found:
-        rows = _rows(found[ROWS], specs)
-    else:
-        rows = _columns(found[COLUMNS], specs)
+    rows = _rows(found[ROWS], specs) if ROWS in found else _columns(found[COLUMNS], specs)
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [

@@ -41,7 +41,10 @@ class Metrics:
             registry=self.registry,
         )
         self.alias = Gauge(
-            "progressive_tf_alias_version", "The version that an alias is served by.", which[::2], registry=self.registry
+            "progressive_tf_alias_version",
+            "The version that an alias is served by.",
+            which[::2],
+            registry=self.registry,
         )
 
     def text(self) -> bytes:
