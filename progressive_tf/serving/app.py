@@ -114,8 +114,12 @@ def make_app(served: ServedModel, limits: Limits, metrics: Metrics, token: str |
         """Answers by the version that an alias points to."""
         return await predict(request, model, label=label)
 
-    @app.api_route("/v1/models/{model}/versions/{version}/labels/{rest:path}", methods=["GET", "POST"])
-    @app.api_route("/v1/models/{model}/labels/{label}/versions/{rest:path}", methods=["GET", "POST"])
+    @app.api_route(
+        "/v1/models/{model}/versions/{version}/labels/{rest:path}", methods=["GET", "POST"], include_in_schema=False
+    )
+    @app.api_route(
+        "/v1/models/{model}/labels/{label}/versions/{rest:path}", methods=["GET", "POST"], include_in_schema=False
+    )
     async def both(request: Request) -> JSONResponse:
         """Refuses a version together with a label."""
         raise Refusal(400, "a version and a label: name one of the two")

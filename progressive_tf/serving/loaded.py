@@ -70,7 +70,8 @@ class LoadedVersion:
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for each in instances for answer in self.answer(bucket, [each])]
-            return [Refusal(400, "the model refuses it: " + " ".join(error.message.partition("[[{{")[0].split())[:400])]
+            said = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
+            return [Refusal(400, f"the model refuses it: {' '.join(said.split()):.400}")]
         return [_one_of(outputs, place) for place in range(len(instances))]
 
     def warm_up(self, most: int) -> None:

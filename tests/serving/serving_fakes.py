@@ -1,0 +1,64 @@
+"""Released versions so small that a test can load dozens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from progressive_tf.registry import ModelVersions, StagedVersion
+
+MODEL = "reviews"
+
+
+def exported(number: int) -> Callable[[Path], None]:
+    """Returns what exports a model whose first probability is a hundredth of a number for every text."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                share = tf.fill([tf.shape(text)[0]], number / 100)
+                known = tf.debugging.Assert(tf.reduce_all(text != "refused"), ["a text that is refused"])
+                with tf.control_dependencies([known]):
+                    probabilities = tf.stack([share, 1 - share], axis=1)
+                return {"probabilities": probabilities, "label": tf.strings.join(["says ", text])}
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+def release(model: ModelVersions, number: int, alias: str | None = "stable", **changes: Any) -> None:
+    """Publishes a version; the first is number 1."""
+    model.publish(
+        StagedVersion(
+            model=MODEL,
+            run="run",
+            stage=f"stage-{number}",
+            weights_sha256=str(number),
+            parent=None,
+            labels=("negative", "positive"),
+            plan_sha256="plan",
+            data_sha256="data",
+            code_sha256="code",
+            environment={},
+            metrics={},
+            decision={"decision": "promote"},
+            export=exported(number),
+        ),
+        alias=alias,
+        **changes,
+    )
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Waits until something is so; fails after a time that no test needs."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from serving_fakes import MODEL, release, wait_until
+
+from progressive_tf.registry import ModelVersions
+from progressive_tf.registry.traffic import Traffic
+
+pytestmark = pytest.mark.slow
+
+PREDICT = f"/v1/models/{MODEL}:predict"
+Start = Callable[..., TestClient]
+
+
+def aliases(client: TestClient) -> dict[str, int]:
+    found: dict[str, int] = client.get("/readyz").json()["aliases"]
+    return found
+
+
+def versions_in_memory(client: TestClient) -> set[str]:
+    return {each["version"] for each in client.get(f"/v1/models/{MODEL}").json()["model_version_status"]}
+
+
+def test_an_answer_has_version_probabilities_and_an_id_for_each_instance(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    found = client.post(PREDICT, json={"instances": ["a", "b"]})
+    assert found.status_code == 200
+    body = found.json()
+    assert body["version"] == "1"
+    assert [each["label"] for each in body["predictions"]] == ["says a", "says b"]
+    assert body["predictions"][0]["probabilities"] == pytest.approx([0.01, 0.99])
+    assert len(set(body["prediction_ids"])) == 2
+    columns = client.post(PREDICT, json={"inputs": {"text": ["a", "b"]}}).json()
+    assert columns["outputs"]["label"] == ["says a", "says b"]
+
+
+def test_the_paths_are_those_of_tensorflow_serving(model: ModelVersions, start: Start) -> None:
+    Traffic(model).start_canary(2, 50)
+    client = start(model)
+    wait_until(lambda: aliases(client) == {"stable": 1, "canary": 2})
+    base = f"/v1/models/{MODEL}"
+    assert [each["version"] for each in client.get(base).json()["model_version_status"]] == ["2", "1"]
+    state = {"version": "2", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
+    assert client.get(f"{base}/versions/2").json() == {"model_version_status": [state]}
+    assert client.get(f"{base}/labels/canary").json() == {"model_version_status": [state]}
+    metadata = client.get(f"{base}/metadata").json()
+    assert metadata["model_spec"] == {"name": MODEL, "signature_name": "", "version": "1"}
+    signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert signature["inputs"]["text"]["dtype"] == "DT_STRING"
+    for path, version in (("versions/2", "2"), ("labels/canary", "2"), ("labels/stable", "1")):
+        assert client.post(f"{base}/{path}:predict", json={"instances": ["a"]}).json()["version"] == version
+        assert client.get(f"{base}/{path}/metadata").json()["model_spec"]["version"] == version
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/v1/models/other", 404, "Could not find any versions of model other"),
+        ("POST", "/v1/models/other:predict", 404, "Could not find any versions of model other"),
+        ("GET", f"/v1/models/{MODEL}/versions/9", 404, f"Specific({MODEL}, 9)"),
+        ("GET", f"/v1/models/{MODEL}/versions/x", 404, f"Specific({MODEL}, x)"),
+        ("POST", f"/v1/models/{MODEL}/versions/{'9' * 400}:predict", 404, "Servable not found"),
+        ("GET", f"/v1/models/{MODEL}/labels/canary", 404, f"Label({MODEL}, canary)"),
+        ("POST", f"/v1/models/{MODEL}/versions/1/labels/stable:predict", 400, "name one of the two"),
+        ("POST", f"/v1/models/{MODEL}/labels/stable/versions/1:predict", 400, "name one of the two"),
+        ("DELETE", PREDICT, 405, "Method Not Allowed"),
+        ("GET", "/v1/models/..%2f..%2fetc", 404, ""),
+        ("GET", "/nothing", 404, "Not Found"),
+    ],
+)
+def test_what_is_not_there_is_an_error_in_the_interfaces_form(
+    model: ModelVersions, start: Start, method: str, path: str, status: int, said: str
+) -> None:
+    client = start(model)
+    found = client.request(method, path, json={"instances": ["a"]} if method == "POST" else None)
+    assert found.status_code == status
+    assert list(found.json()) == ["error"]
+    assert said in found.json()["error"]
+
+
+def test_limits_have_a_status_and_a_message_each(model: ModelVersions, start: Start) -> None:
+    client = start(model, body_bytes=200, instances=2, text_bytes=50)
+    for body, status, said in (
+        ({"instances": ["a" * 300]}, 413, "a body of more than 200 bytes"),
+        ({"instances": ["a", "b", "c"]}, 413, "3 instances; at most 2"),
+        ({"instances": ["a" * 60]}, 413, "60 bytes of text; at most 50"),
+        ({"instances": ["refused"]}, 400, "the model refuses it: assertion failed: [a text that is refused]"),
+    ):
+        found = client.post(PREDICT, json=body)
+        assert (found.status_code, said in found.json()["error"]) == (status, True), found.text
+    chunks = client.post(PREDICT, content=iter([b"x" * 150, b"x" * 150]))
+    assert chunks.status_code == 413
+    assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 200
+
+
+def test_a_token_is_asked_for(model: ModelVersions, start: Start) -> None:
+    client = start(model, token="secret")
+    body = {"instances": ["a"]}
+    for header in (
+        {},
+        {"Authorization": "Bearer other"},
+        {"Authorization": "Basic secret"},
+        {"Authorization": "Bearer é"},
+    ):
+        encoded = {name: value.encode() for name, value in header.items()}
+        found = client.post(PREDICT, json=body, headers=encoded)
+        assert found.status_code == 401
+        assert found.headers["www-authenticate"] == "Bearer"
+    assert client.post(PREDICT, json=body, headers={"Authorization": "Bearer secret"}).status_code == 200
+
+
+def test_callers_keep_their_version_while_the_canary_widens(model: ModelVersions, start: Start) -> None:
+    client, traffic = start(model), Traffic(model)
+    keys = [f"caller {number}" for number in range(60)]
+
+    def versions(**by: Any) -> dict[str, str]:
+        found = {}
+        for key in keys:
+            headers = {"x-caller-key": key} if by.get("header") else {}
+            body = {"instances": ["a"]} if by.get("header") else {"instances": ["a"], "key": key}
+            found[key] = client.post(PREDICT, json=body, headers=headers).json()["version"]
+        return found
+
+    assert set(versions().values()) == {"1"}
+    seen: list[set[str]] = []
+    traffic.start_canary(2, 20)
+    wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 20)
+    first = versions()
+    assert versions() == versions(header=True) == first
+    seen.append({key for key, version in first.items() if version == "2"})
+    traffic.widen(60)
+    wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 60)
+    seen.append({key for key, version in versions().items() if version == "2"})
+    assert set() < seen[0] < seen[1] < set(keys)
+    traffic.pause()
+    wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 0)
+    assert set(versions().values()) == {"1"}
+    traffic.widen(100)
+    wait_until(lambda: aliases(client)["stable"] == 2)
+    assert set(versions().values()) == {"2"}
+
+
+def test_no_request_fails_or_mixes_versions_while_aliases_move(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    wrong: list[Any] = []
+    answered: set[str] = set()
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            found = client.post(PREDICT, json={"instances": ["a", "a much longer text than the first one " * 5]})
+            body = found.json()
+            if found.status_code != 200 or any(
+                each["probabilities"][0] != pytest.approx(int(body["version"]) / 100) for each in body["predictions"]
+            ):
+                wrong.append(body)
+            answered.add(body.get("version", ""))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(3, 7):
+        release(model, number)
+        wait_until(lambda number=number: aliases(client)["stable"] == number)
+    model.rollback("back")
+    wait_until(lambda: aliases(client)["stable"] == 5)
+    wait_until(lambda: "5" in answered)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert {"3", "4", "5", "6"} <= answered
+    needed = {str(number) for number in model.aliases().values()}
+    wait_until(lambda: versions_in_memory(client) == needed)
+
+
+def test_a_version_that_is_damaged_leaves_the_one_before_it_serving(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    Traffic(model).start_canary(2, 50)
+    wait_until(lambda: "canary" in aliases(client))
+    release(model, 3, alias=None)
+    variables = model.version(3).folder / "saved_model.pb"
+    variables.chmod(0o600)
+    content = bytearray(variables.read_bytes())
+    content[len(content) // 2] ^= 1
+    from progressive_tf.registry.journal import Entry
+
+    model.files.append(Entry("alias", version=3, alias="stable"))
+    variables.write_bytes(content)
+    wait_until(lambda: bool(client.get("/readyz").json()["problems"]))
+    said = client.get("/readyz").json()
+    assert said["ready"] is True
+    assert re.search(r"version 3: reviews version 3 is damaged .saved_model.pb changed.", said["problems"][0])
+    assert client.post(PREDICT, json={"instances": ["a"], "key": "k"}).json()["version"] in {"1", "2"}
+    assert aliases(client)["stable"] == 1
+
+
+def test_a_journal_that_cannot_be_read_leaves_everything_serving(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    journal = model.files.journal
+    kept = journal.read_bytes()
+    journal.write_bytes(b"no journal")
+    wait_until(lambda: bool(client.get("/readyz").json()["problems"]))
+    assert client.post(PREDICT, json={"instances": ["a"]}).json()["version"] == "1"
+    journal.write_bytes(kept)
+    wait_until(lambda: not client.get("/readyz").json()["problems"])
+
+
+def test_requests_are_counted_by_version_alias_and_status(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    client.post(PREDICT, json={"instances": ["a"]})
+    client.post(PREDICT, json={"instances": [1]})
+    text = client.get("/metrics").text
+    label = f'alias="stable",model="{MODEL}"'
+    assert f'progressive_tf_requests_total{{{label},status="200",version="1"}} 1.0' in text
+    assert f'progressive_tf_requests_total{{{label},status="400",version="1"}} 1.0' in text
+    assert f'progressive_tf_request_seconds_count{{{label},version="1"}} 2.0' in text
+    assert "progressive_tf_batch_size_bucket" in text
+    assert f'progressive_tf_canary_percent{{model="{MODEL}"}} 0.0' in text
+    assert f'progressive_tf_alias_version{{alias="stable",model="{MODEL}"}} 1.0' in text
+
+
+def test_the_document_of_the_interface_is_there(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    assert "/v1/models/{model}:predict" in client.get("/openapi.json").json()["paths"]
+    assert client.get("/docs").status_code == 200
+    assert client.get("/healthz").json() == {"status": "alive"}

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from progressive_tf.serving.batching import Batcher, BatchSettings
+from progressive_tf.serving.errors import Refusal
+
+
+class Network:
+    """Doubles numbers; holds back its first batch until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Hashable, list[int]]] = []
+        self.go_on = threading.Event()
+        self.began = threading.Event()
+
+    def answer(self, bucket: Hashable, instances: Sequence[int]) -> list[Any]:
+        self.batches.append((bucket, list(instances)))
+        self.began.set()
+        self.go_on.wait(10)
+        return [ValueError("odd one out") if value < 0 else 2 * value for value in instances]
+
+
+async def with_batcher(network: Network, use: Any, room: int = 100, **settings: Any) -> Any:
+    with ThreadPoolExecutor(1) as executor:
+        batcher = Batcher(network.answer, BatchSettings(**settings), executor, room)
+        try:
+            return await use(batcher)
+        finally:
+            network.go_on.set()
+            await batcher.close()
+
+
+async def first_under_way(batcher: Batcher, network: Network) -> asyncio.Future[list[int]]:
+    first = asyncio.ensure_future(batcher.answers([("short", 1)]))
+    while not network.began.is_set():
+        await asyncio.sleep(0.001)
+    return first
+
+
+def test_what_comes_while_the_network_is_busy_is_answered_together_by_bucket() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> list[Any]:
+        first = await first_under_way(batcher, network)
+        asked = [[("short", 2), ("long", 3)], [("short", 4)], [("long", 5)], [("short", 6)]]
+        others = [asyncio.ensure_future(batcher.answers(each)) for each in asked]
+        await asyncio.sleep(0.01)
+        assert batcher.queued == 5
+        network.go_on.set()
+        return [await each for each in (first, *others)]
+
+    assert asyncio.run(with_batcher(network, use, most=2)) == [[2], [4, 6], [8], [10], [12]]
+    assert network.batches == [("short", [1]), ("short", [2, 4]), ("long", [3, 5]), ("short", [6])]
+
+
+def test_an_instance_waits_for_others_as_long_as_it_is_told() -> None:
+    network = Network()
+    network.go_on.set()
+
+    async def use(batcher: Batcher) -> None:
+        one = asyncio.ensure_future(batcher.answers([("short", 1)]))
+        await asyncio.sleep(0.02)
+        assert network.batches == []
+        await asyncio.gather(one, batcher.answers([("short", 2)]))
+
+    asyncio.run(with_batcher(network, use, most=2, wait_ms=60_000))
+    assert network.batches == [("short", [1, 2])]
+
+
+def test_a_full_queue_refuses_at_once_and_keeps_what_it_has() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> list[int]:
+        first = await first_under_way(batcher, network)
+        waiting = asyncio.ensure_future(batcher.answers([("short", 2), ("short", 3)]))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Refusal, match=r"2 instances are waiting and 2 more find no room .at most 3.") as refused:
+            await batcher.answers([("short", 4), ("short", 5)])
+        assert refused.value.status == 429
+        network.go_on.set()
+        return [*await first, *await waiting]
+
+    assert asyncio.run(with_batcher(network, use, room=3)) == [2, 4, 6]
+
+
+def test_one_that_fails_spoils_no_other() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> Any:
+        first = await first_under_way(batcher, network)
+        bad, good = (asyncio.ensure_future(batcher.answers([("short", value)])) for value in (-1, 3))
+        await asyncio.sleep(0.01)
+        network.go_on.set()
+        with pytest.raises(ValueError, match="odd one out"):
+            await bad
+        return await first, await good
+
+    assert asyncio.run(with_batcher(network, use)) == ([2], [6])
+    assert network.batches[1] == ("short", [-1, 3])
+
+
+def test_who_has_gone_is_not_computed() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> None:
+        first = await first_under_way(batcher, network)
+        gone = asyncio.ensure_future(batcher.answers([("long", 2)]))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        network.go_on.set()
+        await first
+        assert await batcher.answers([("short", 3)]) == [6]
+
+    asyncio.run(with_batcher(network, use))
+    assert network.batches == [("short", [1]), ("short", [3])]
