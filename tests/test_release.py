@@ -289,6 +289,37 @@ def test_places_that_are_no_stage_are_refused(
     assert release(capsys, "promote")[0] == 2
 
 
+def test_an_operator_tries_a_version_on_part_of_the_callers(
+    model: ModelVersions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta"), alias=None)
+    for arguments, said in (
+        (["shadow", MODEL, 2], "reviews: version 2 answers in the background\n"),
+        (["canary", MODEL, 2, "--percent", 5, "--reason", "begun"], "reviews: version 2 answers 5 % of the callers\n"),
+        (["widen", MODEL, "--percent", 20], "reviews: version 2 answers 20 % of the callers\n"),
+        (["pause", MODEL], "reviews: version 2 is paused at 20 %; everybody is answered by stable\n"),
+        (["widen", MODEL], "reviews: version 2 answers 20 % of the callers\n"),
+        (["rollback", MODEL, "--reason", "slow"], "reviews: version 2 is no canary any more\n"),
+        (["canary", MODEL, 2, "--percent", 50], "reviews: version 2 answers 50 % of the callers\n"),
+        (["widen", MODEL, "--percent", 100], "reviews: the canary is stable now: version 2\n"),
+        (["rollback", MODEL], "reviews: stable 2 → 1, previous none\n"),
+    ):
+        assert release(capsys, *arguments) == (0, said, "")
+    history = release(capsys, "show", MODEL)[1]
+    for said in ("canary moved to 5 %", "canary widen to 20 %", "canary pause", "canary rolled back"):
+        assert said in history
+    for arguments, refused in (
+        (["canary", MODEL, 2], "--percent"),
+        (["canary", MODEL, 2, "--percent", 100], "above 0 and below 100"),
+        (["rollback", MODEL, "--alias", "canary"], "has no canary to take back"),
+        (["rollback", MODEL, "--alias", "other"], "--alias"),
+    ):
+        code, _, err = release(capsys, *arguments)
+        assert code == 2
+        assert refused in err
+
+
 def test_help_needs_no_tensorflow() -> None:
     script = (
         "import sys\n"
@@ -302,4 +333,4 @@ def test_help_needs_no_tensorflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(name in done.stdout for name in ("list", "show", "promote", "rollback", "verify"))
+    assert all(name in done.stdout for name in ("list", "show", "promote", "canary", "rollback", "verify"))

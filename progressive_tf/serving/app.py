@@ -89,7 +89,7 @@ def make_app(served: ServedModel, limits: Limits, metrics: Metrics, token: str |
             status = 500
             try:
                 with answering.held():
-                    body = await _answer(answering, found, limits, began)
+                    body = await _answer(served, answering, found, limits, began)
                 status = 200
             except Refusal as refusal:
                 status = refusal.status
@@ -191,7 +191,9 @@ def make_app(served: ServedModel, limits: Limits, metrics: Metrics, token: str |
     return app
 
 
-async def _answer(answering: Answering, found: dict[str, Any], limits: Limits, began: float) -> dict[str, Any]:
+async def _answer(
+    served: ServedModel, answering: Answering, found: dict[str, Any], limits: Limits, began: float
+) -> dict[str, Any]:
     asked = read_request(found, answering.loaded.signatures, limits)
     instances = [(bucket_of(asked.signature, each), each) for each in asked.instances]
     left = limits.request_seconds - (time.monotonic() - began)
@@ -199,6 +201,7 @@ async def _answer(answering: Answering, found: dict[str, Any], limits: Limits, b
         answers = await asyncio.wait_for(answering.batcher.answers(instances), max(left, 0.0))
     except (asyncio.TimeoutError, TimeoutError):
         raise Refusal(504, f"no answer within {limits.request_seconds:g} s; try again later") from None
+    served.shadow(instances, answers)
     ids = [uuid.uuid4().hex for _ in answers]
     return {**reply(asked.form, answers), "version": str(answering.loaded.number), "prediction_ids": ids}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -29,6 +30,19 @@ class Metrics:
             "Instances of a batch.",
             ["model", "version"],
             buckets=_SIZES,
+            registry=self.registry,
+        )
+        self.shadowed = Counter(
+            "progressive_tf_shadow_instances",
+            "Instances that the shadow was given: it says the same label, another one, fails, or had no time.",
+            ["model", "version", "outcome"],
+            registry=self.registry,
+        )
+        self.shadow_difference = Histogram(
+            "progressive_tf_shadow_difference",
+            "Largest difference between a probability of the shadow and of the version that answered.",
+            ["model", "version"],
+            buckets=_DIFFERENCES,
             registry=self.registry,
         )
         self.queued = Gauge(

@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry import history
-from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.serving.batching import Batcher, BatchSettings
 from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
@@ -25,6 +26,8 @@ from progressive_tf.serving.routing import Split
 
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 30.0
+
+_SAID = ("label", "tags", "kind", "start", "end")
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -36,11 +39,13 @@ class Answering:
     Args:
         loaded: the version.
         batcher: its own, so that no batch mixes versions.
+        background: the same for what no caller waits for, in a thread of its own.
         in_flight: requests that it is answering.
     """
 
     loaded: LoadedVersion
     batcher: Batcher
+    background: Batcher
     in_flight: int = 0
 
     @contextlib.contextmanager
@@ -51,6 +56,10 @@ class Answering:
             yield self
         finally:
             self.in_flight -= 1
+
+    async def close(self) -> None:
+        """Ends its workers."""
+        await asyncio.gather(self.batcher.close(), self.background.close())
 
 
 @dataclass(frozen=True)
@@ -87,11 +96,12 @@ class ServedModel:
         self._batching = batching
         self._metrics = metrics
         self._computing = ThreadPoolExecutor(batching.threads, "batch")
+        self._shadowing = ThreadPoolExecutor(1, "shadow")
         self._loading = ThreadPoolExecutor(1, "load")
         self._entries: tuple[Entry, ...] = ()
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def follow(self) -> None:
         """Keeps what is served to what the journal says, until it is cancelled."""
@@ -137,7 +147,8 @@ class ServedModel:
                 observe = self._metrics.batch_size.labels(self.model.name, number).observe
                 room = self._limits.queued_instances
                 batcher = Batcher(loaded.answer, self._batching, self._computing, room, observe)
-                self._replace(by_number={**self.standing.by_number, number: Answering(loaded, batcher)})
+                background = Batcher(loaded.answer, replace(self._batching, threads=1), self._shadowing, room, observe)
+                self._replace(by_number={**self.standing.by_number, number: Answering(loaded, batcher, background)})
                 log.info("version %d is loaded and warm", number)
             self._switch()
 
@@ -150,9 +161,54 @@ class ServedModel:
 
     async def close(self) -> None:
         """Lets go of everything; call it when no request is under way."""
-        await asyncio.gather(*(each.batcher.close() for each in self.standing.by_number.values()), *self._retiring)
-        self._computing.shutdown()
-        self._loading.shutdown()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(each.close() for each in self.standing.by_number.values()))
+        for executor in (self._computing, self._shadowing, self._loading):
+            executor.shutdown()
+
+    def shadow(self, instances: Sequence[tuple[Hashable, Instance]], answers: Sequence[Mapping[str, Any]]) -> None:
+        """Gives the shadow, if there is one, what a caller was answered, and counts where it says something else.
+
+        Args:
+            instances: each with its bucket.
+            answers: what the caller got.
+        """
+        number = self.standing.aliases.get(SHADOW)
+        if number is not None:
+            self._begin(self._compare(self.standing.by_number[number], instances, answers))
+
+    async def _compare(
+        self,
+        shadow: Answering,
+        instances: Sequence[tuple[Hashable, Instance]],
+        answers: Sequence[Mapping[str, Any]],
+    ) -> None:
+        which = (self.model.name, shadow.loaded.number)
+        try:
+            with shadow.held():
+                theirs = await shadow.background.answers(instances)
+        except Refusal as refusal:
+            outcome = "no time" if refusal.status == 429 else "failed"
+            self._metrics.shadowed.labels(*which, outcome).inc(len(instances))
+            return
+        except Exception:
+            log.exception("the shadow, version %d, failed", shadow.loaded.number)
+            self._metrics.shadowed.labels(*which, "failed").inc(len(instances))
+            return
+        for ours, other in zip(answers, theirs, strict=True):
+            said = [{name: value for name, value in each.items() if name in _SAID} for each in (ours, other)]
+            self._metrics.shadowed.labels(*which, "same" if said[0] == said[1] else "other").inc()
+            ours_of, theirs_of = ours.get("probabilities") or [], other.get("probabilities") or []
+            if ours_of and len(ours_of) == len(theirs_of):
+                apart = max(abs(left - right) for left, right in zip(ours_of, theirs_of, strict=True))
+                self._metrics.shadow_difference.labels(*which).observe(apart)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _load(self, number: int) -> LoadedVersion:
         loaded = LoadedVersion(self.model.version(number))
@@ -178,9 +234,7 @@ class ServedModel:
         )
         kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
         for number in set(ready) - set(kept):
-            task = asyncio.ensure_future(self._retire(ready[number]))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._begin(self._retire(ready[number]))
         self._replace(by_number=kept, aliases=aliases, split=split, problems=problems)
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
@@ -196,7 +250,7 @@ class ServedModel:
     async def _retire(self, answering: Answering) -> None:
         while answering.in_flight:
             await asyncio.sleep(LOOK_SECONDS)
-        await answering.batcher.close()
+        await answering.close()
         log.info("version %d is no longer in memory", answering.loaded.number)
 
     def _journal_state(self) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ from progressive_tf.plan.schema import Stage
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
 IN_TEXT = [command for page in pages() for command in commands_in_text(page)]
-COMMANDS = ("train", "tune", "release", "report", "compare", "assets", "models")
+COMMANDS = ("train", "tune", "release", "serve", "report", "compare", "assets", "models")
 PLACEHOLDERS = ("P", "PLAN")
 
 
@@ -210,4 +210,5 @@ PROGRAMS: dict[str, Callable[[list[str]], Any]] = {
     "wait": accept,
     "pre-commit": accept,
     "tensorflow_model_server": accept,
+    "curl": accept,
 }

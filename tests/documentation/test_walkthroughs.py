@@ -13,6 +13,7 @@ from pages import ROOT, Snippet, blocks
 PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
+    "docs/guides/serving.md",
     "docs/guides/sweeps.md",
     "docs/guides/python.md",
     "docs/guides/tables.md",
@@ -22,6 +23,8 @@ PAGES = [
 ]
 NOT_TYPED = {
     "tensorflow_model_server": "another program",
+    "progressive_tf.serve": "tests/serving/test_serve_command.py starts it",
+    "curl": "needs the server",
     "KERASTUNER_TUNER_ID": "tests/tuning/test_workers.py runs a chief and workers",
 }
 # In place of the download, the network of the plan `offline`, and rules that its few weights can pass.

@@ -146,6 +146,46 @@ def test_callers_keep_their_version_while_the_canary_widens(model: ModelVersions
     assert set(versions().values()) == {"2"}
 
 
+def test_a_shadow_answers_everything_and_no_caller(model: ModelVersions, start: Start) -> None:
+    client = start(model)
+    Traffic(model).start_shadow(2)
+    wait_until(lambda: "shadow" in aliases(client))
+    for _ in range(5):
+        assert client.post(PREDICT, json={"instances": ["a", "b"]}).json()["version"] == "1"
+    line = f'progressive_tf_shadow_instances_total{{model="{MODEL}",outcome="same",version="2"}} 10.0'
+    wait_until(lambda: line in client.get("/metrics").text)
+    assert f'progressive_tf_shadow_difference_count{{model="{MODEL}",version="2"}} 10.0' in client.get("/metrics").text
+
+
+def test_a_shadow_that_is_slow_or_says_something_else_slows_no_caller(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving.loaded import LoadedVersion
+
+    answer = LoadedVersion.answer
+    go_on = threading.Event()
+
+    def slow(self: LoadedVersion, *arguments: Any) -> Any:
+        found = answer(self, *arguments)
+        if self.number == 2 and self.version.aliases == ("shadow",):
+            go_on.wait(60)
+            return [each | {"label": "other"} for each in found]
+        return found
+
+    monkeypatch.setattr(LoadedVersion, "answer", slow)
+    go_on.set()
+    Traffic(model).start_shadow(2)
+    client = start(model, queued_instances=3)
+    wait_until(lambda: "shadow" in aliases(client))
+    go_on.clear()
+    for _ in range(10):
+        assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 200
+    counted = 'progressive_tf_shadow_instances_total{{model="{}",outcome="{}",version="2"}}'
+    assert counted.format(MODEL, "no time") in client.get("/metrics").text
+    go_on.set()
+    wait_until(lambda: counted.format(MODEL, "other") in client.get("/metrics").text)
+
+
 def test_no_request_fails_or_mixes_versions_while_aliases_move(model: ModelVersions, start: Start) -> None:
     client = start(model)
     wrong: list[Any] = []
