@@ -116,8 +116,9 @@ class ServedModel:
             if now != seen:
                 try:
                     self._entries = await loop.run_in_executor(None, self.model.entries)
-                except ProgressiveError as error:
-                    log.error("the journal cannot be read; what is served stays: %s", error)
+                except (ProgressiveError, OSError) as error:
+                    if self.standing.problems != (str(error),):
+                        log.error("the journal cannot be read; what is served stays: %s", error)
                     self._replace(problems=(str(error),))
                 else:
                     seen = now

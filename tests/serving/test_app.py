@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from serving_fakes import MODEL, release, wait_until
 
-from progressive_tf.registry import ModelVersions
+from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
 
 pytestmark = pytest.mark.slow
@@ -229,8 +229,6 @@ def test_a_version_that_is_damaged_leaves_the_one_before_it_serving(model: Model
     variables.chmod(0o600)
     content = bytearray(variables.read_bytes())
     content[len(content) // 2] ^= 1
-    from progressive_tf.registry.journal import Entry
-
     model.files.append(Entry("alias", version=3, alias="stable"))
     variables.write_bytes(content)
     wait_until(lambda: bool(client.get("/readyz").json()["problems"]))
