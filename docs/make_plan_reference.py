@@ -145,6 +145,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "tune": "Sweeps the stage before it trains; see `tune`.",
+        "release": "See `stages[].release`; null: a promoted stage becomes stable.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
     },
     "Retention": {
@@ -196,6 +197,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "coefficient": "The stage's own share; null: chosen on validation rows.",
         "drop_at_most": "The most accuracy that a chosen share may lose on an earlier stage's validation rows.",
         "stages": "Earlier stages; null: all that the stage builds on.",
+    },
+    "ReleaseSchedule": {
+        "steps": "Percentages of the callers; the gate sets the first, `release widen` the next, and 100 is stable.",
+        "min_samples": "Answers of the canary at a step before it goes to the next by itself or by `release widen`.",
+        "max_minutes": "After so long at a step with fewer answers, the canary waits for a person; null: no limit.",
     },
     "Tune": {
         "space": "Key of the stage → its values. Without it, rate, batch size and adaptation around the plan's.",

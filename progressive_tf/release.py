@@ -136,7 +136,10 @@ def promote(
 def canary(
     name: ModelName,
     number: Annotated[int, typer.Argument(metavar="N", help="The version to try.")],
-    percent: Annotated[float, typer.Option(metavar="P", help="Of the callers.")],
+    percent: Annotated[
+        float | None,
+        typer.Option(metavar="P", help="Of the callers; by default the first of its plan's release.steps."),
+    ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
     verbose: Verbose = False,
@@ -150,15 +153,23 @@ def canary(
 def widen(
     name: ModelName,
     percent: Annotated[
-        float | None, typer.Option(metavar="P", help="Of the callers; 100 makes it stable. Not needed after a pause.")
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Of the callers; 100 makes it stable. By default where it was before a pause, or else the next of its "
+            "plan's release.steps, if it has given enough answers.",
+        ),
     ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    store: Annotated[
+        Path, typer.Option(metavar="DIR", help="The server's store, which counts the canary's answers.")
+    ] = Path("serving"),
     verbose: Verbose = False,
 ) -> None:
     """Send more callers to the canary; those who were sent to it stay."""
     traffic = _traffic(registry, name)
-    now = traffic.widen(percent, reason)
+    now = traffic.widen(percent, reason, _answers_of_canary(traffic, store))
     if now is None:
         _print(f"{name}: the canary is stable now: version {traffic.model.aliases()['stable']}")
     else:
@@ -203,15 +214,13 @@ def rollback(
     """
     traffic = _traffic(registry, name)
     model = traffic.model
-    if alias is None:
-        alias = Alias.CANARY if "canary" in model.aliases() else Alias.STABLE
-    if alias is not Alias.STABLE:
-        _print(f"{name}: version {traffic.withdraw(alias.value, reason).number} is no {alias.value} any more")
+    before = model.aliases()
+    taken_back = traffic.roll_back(None if alias is None else alias.value, reason)
+    if taken_back != Alias.STABLE.value:
+        _print(f"{name}: version {before[taken_back]} is no {taken_back} any more")
         return
-    withdrawn = model.aliases().get("stable")
-    version = model.rollback(reason)
-    previous = model.aliases().get("previous")
-    _print(f"{name}: stable {withdrawn} → {version.number}, previous {'none' if previous is None else previous}")
+    now = model.aliases()
+    _print(f"{name}: stable {before['stable']} → {now['stable']}, previous {now.get('previous', 'none')}")
 
 
 @app.command()
@@ -242,6 +251,20 @@ def _traffic(registry: Path, name: str) -> Traffic:
     from progressive_tf.registry.traffic import Traffic
 
     return Traffic(_settled(_open(registry).existing_model(name)))
+
+
+def _answers_of_canary(traffic: Traffic, folder: Path) -> int:
+    """Returns how many answers the canary has given at its present step; 0 where no server has kept any."""
+    from progressive_tf.serving.store import Store, store_path
+
+    path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
+    if rollout is None or not path.is_file():
+        return 0
+    store = Store(path)
+    try:
+        return store.answers(rollout.version, rollout.step)
+    finally:
+        store.close()
 
 
 def _settled(model: ModelVersions) -> ModelVersions:

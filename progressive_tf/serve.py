@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +15,7 @@ from progressive_tf.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 TOKEN_VARIABLE = "PROGRESSIVE_TF_TOKEN"
+RELEASE_TOKEN_VARIABLE = "PROGRESSIVE_TF_RELEASE_TOKEN"
 
 EPILOG = """
 Example: `curl -d '{"instances": ["a quiet, moving film"]}' localhost:8501/v1/models/movie-reviews:predict`
@@ -46,13 +49,37 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help=f"Holds the bearer token of callers; {TOKEN_VARIABLE} may hold it instead."),
     ] = None,
+    release_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help=f"Holds the bearer token of operators, or {RELEASE_TOKEN_VARIABLE} does; without one nobody can move "
+            "an alias over HTTP.",
+        ),
+    ] = None,
+    store: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where predictions and feedback are kept, by model.")
+    ] = Path("serving"),
+    keep_days: Annotated[float, typer.Option(metavar="D", min=0.001, help="How long they are kept.")] = 30.0,
+    log_inputs: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Of the requests, whose inputs are kept too.")
+    ] = 0.0,
+    redact: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Gets an instance's inputs by name before they are kept; returns what may be, or None.",
+        ),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Serve a model's stable version over REST, its canary to part of the callers."""
     from progressive_tf.registry import Registry
 
     versions = Registry(registry).existing_model(model)
-    token = _token(token_file)
+    predict_token = _token("--token-file", token_file, TOKEN_VARIABLE)
+    release_token = _token("--release-token-file", release_token_file, RELEASE_TOKEN_VARIABLE)
+    hook = None if redact is None else _function(redact)
 
     from progressive_tf.logs import set_up_logging
 
@@ -62,9 +89,12 @@ def serve(
 
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
+    from progressive_tf.serving.incoming import Tokens
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
+    from progressive_tf.serving.request_log import LogSettings, RequestLog
     from progressive_tf.serving.served_model import ServedModel
+    from progressive_tf.serving.store import Store, store_path
 
     limits = Limits(
         body_bytes=max_body,
@@ -76,25 +106,44 @@ def serve(
         queued_instances=max_queue,
     )
     metrics = Metrics()
-    served = ServedModel(versions, limits, BatchSettings(max_batch, max_wait_ms, threads), metrics)
-    uvicorn.run(make_app(served, limits, metrics, token), host=host, port=port, access_log=verbose)
+    request_log = RequestLog(Store(store_path(store, model)), LogSettings(log_inputs, keep_days, hook), metrics)
+    batching = BatchSettings(max_batch, max_wait_ms, threads)
+    served = ServedModel(versions, limits, batching, metrics, request_log)
+    application = make_app(served, limits, metrics, request_log, Tokens(predict_token, release_token))
+    uvicorn.run(application, host=host, port=port, access_log=verbose)
 
 
-def _token(file: Path | None) -> str | None:
+def _token(flag: str, file: Path | None, variable: str) -> str | None:
     """Returns the token in a file or in the environment.
 
     Raises:
         InputError: the file cannot be read, or has none.
     """
     if file is None:
-        return os.environ.get(TOKEN_VARIABLE) or None
+        return os.environ.get(variable) or None
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--token-file {file}: cannot be read: {error}") from None
+        raise InputError(f"{flag} {file}: cannot be read: {error}") from None
     if not token:
-        raise InputError(f"--token-file {file}: a token expected; the file is empty")
+        raise InputError(f"{flag} {file}: a token expected; the file is empty")
     return token
+
+
+def _function(place: str) -> Callable[..., Any]:
+    """Returns the function at MODULE:FUNCTION.
+
+    Raises:
+        InputError: there is none.
+    """
+    module, _, name = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"--redact {place}: MODULE:FUNCTION expected, importable from here: {error}") from None
+    if not callable(found):
+        raise InputError(f"--redact {place}: a function expected; got {type(found).__name__}")
+    return found
 
 
 def main() -> None:

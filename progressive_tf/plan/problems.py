@@ -11,7 +11,7 @@ from progressive_tf.errors import unknown_name
 from progressive_tf.plan.networks import builder_tag
 from progressive_tf.plan.schema import Plan
 
-LATER_KEYS = {"release", "stream"}
+LATER_KEYS = {"stream"}
 KEYS_WITH_MORE_TO_COME = {"task"}
 
 

@@ -26,6 +26,7 @@ from progressive_tf.plan.methods import (
 )
 from progressive_tf.plan.metric_names import MetricName, find_metric, is_of_tagging, metric_patterns
 from progressive_tf.plan.networks import Bert, BertTagger, Mlp, Network, ResNet50, Text
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import TableColumns
@@ -213,6 +214,7 @@ class Stage(Strict):
     readapt: bool = False
     crf: bool = False
     tune: Tune | None = None
+    release: ReleaseSchedule | None = None
 
     @model_validator(mode="after")
     def _methods_fit_together(self) -> Stage:

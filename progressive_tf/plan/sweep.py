@@ -21,6 +21,7 @@ NOT_SWEPT = {
     "name": "it names the stage",
     "data": "trials are compared on the same rows",
     "gate": "a gate judges what a sweep has chosen",
+    "release": "it says what becomes of the stage afterwards",
     "tune": "it is the sweep's own",
 }
 

@@ -1,6 +1,12 @@
 """Versions of released models: immutable folders, a journal that says what happened, aliases that can move."""
 
-from progressive_tf.registry.errors import RegistryBusyError, RegistryError, RegistryUnwritableError, StableMovedError
+from progressive_tf.registry.errors import (
+    CanaryTakenError,
+    RegistryBusyError,
+    RegistryError,
+    RegistryUnwritableError,
+    StableMovedError,
+)
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.staged import Forced, StagedVersion
@@ -9,6 +15,7 @@ from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
 __all__ = [
+    "CanaryTakenError",
     "Damage",
     "Entry",
     "Forced",

@@ -24,6 +24,10 @@ class StableMovedError(RegistryError):
     """`stable` points to a version that the candidate was never compared with."""
 
 
+class CanaryTakenError(RegistryError):
+    """Another run's version is the canary, and there is one at a time."""
+
+
 def from_os_error(error: OSError, place: Path) -> RegistryError:
     """Returns the registry's words for an error of the operating system.
 

@@ -78,6 +78,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),
         "metrics": dict(staged.metrics),
         "decision": dict(staged.decision),
+        "release": None if staged.release is None else dict(staged.release),
         "forced": None if forced is None else {"reason": forced.reason},
         "environment": dict(staged.environment),
         "files": {name: sha256_file(folder / name) for name in files},

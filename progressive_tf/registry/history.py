@@ -77,13 +77,15 @@ class Rollout:
         version: what it tries.
         percent: of the callers that it answers, in (0, 100).
         paused: True where nobody is sent to it for now; widening goes on from its percent.
-        since: when it began; ISO 8601, UTC.
+        since: when it came to this percentage; ISO 8601, UTC.
+        step: position in the journal of what brought it there; what the server counts belongs to it.
     """
 
     version: int
     percent: float
     paused: bool
     since: str
+    step: int
 
 
 def rollout(entries: Iterable[Entry]) -> Rollout | None:
@@ -92,9 +94,10 @@ def rollout(entries: Iterable[Entry]) -> Rollout | None:
     for entry in entries:
         if entry.alias == CANARY:
             if entry.event == ALIAS:
-                current = Rollout(int(entry.version or 0), float(entry.percent or 0), False, entry.time)
+                current = Rollout(int(entry.version or 0), float(entry.percent or 0), False, entry.time, entry.id)
             elif entry.event == WIDEN and current is not None:
-                current = replace(current, percent=float(entry.percent or 0), paused=False)
+                percent = float(entry.percent or 0)
+                current = replace(current, percent=percent, paused=False, since=entry.time, step=entry.id)
             elif entry.event == PAUSE and current is not None:
                 current = replace(current, paused=True)
             elif entry.event == ROLLBACK:

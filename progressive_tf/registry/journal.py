@@ -70,7 +70,7 @@ class Entry:
         reason: why, in a person's words or, for abandoned, in the registry's.
         percent: of the callers, for a canary: in (0, 100].
         time: ISO 8601, UTC; given by the journal.
-        who: user name; given by the journal.
+        who: user name; given by the journal where it is empty.
         id: position in the journal, from 1; given by the journal.
     """
 
@@ -126,7 +126,7 @@ def append_entries(path: Path, entries: Sequence[Entry]) -> None:
             connection.execute(statement)
         places = ", ".join("?" * len(_WRITTEN))
         for entry in entries:
-            values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": who}
+            values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": entry.who or who}
             connection.execute(
                 f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({places})", [values[name] for name in _WRITTEN]
             )

@@ -28,6 +28,7 @@ class StagedVersion:
         export: writes a SavedModel into the folder it is given, which exists and is empty.
         additions: what adaptation methods have added to the network, as plain JSON; needed to train it on.
         preprocessing: what its preprocessing has learnt from data, as plain JSON; None where that is nothing.
+        release: the steps in which it is to reach its callers, as the plan has them; None for all at once.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -46,6 +47,7 @@ class StagedVersion:
     export: Callable[[Path], None]
     additions: Sequence[Mapping[str, Any]] = ()
     preprocessing: Mapping[str, Any] | None = None
+    release: Mapping[str, Any] | None = None
     ensemble: bool = False
 
 

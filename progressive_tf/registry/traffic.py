@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
 from progressive_tf.errors import InputError
 from progressive_tf.registry import history, journal
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE, Rollout
@@ -12,26 +17,59 @@ from progressive_tf.registry.versions import ModelVersions
 WHOLE = 100.0
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """The steps in which a version's plan wants it to reach its callers.
+
+    Args:
+        steps: percentages that rise and end with 100.
+        min_samples: answers at a step before the next.
+        max_minutes: after so long at a step with fewer answers a person decides; None for no limit.
+    """
+
+    steps: tuple[float, ...]
+    min_samples: int
+    max_minutes: float | None
+
+    @classmethod
+    def of(cls, release: Mapping[str, Any]) -> Schedule:
+        """Returns what a manifest has under `release`."""
+        return cls(tuple(map(float, release["steps"])), int(release["min_samples"]), release["max_minutes"])
+
+    def after(self, percent: float) -> float:
+        """Returns the step after a percentage."""
+        return next((step for step in self.steps if step > percent), WHOLE)
+
+
 class Traffic:
     """What an operator does with the versions of a model; each act is one entry of the journal, or none at all.
 
     Args:
         model: its versions.
+        who: acts, for the journal; empty for the user of this process.
     """
 
-    def __init__(self, model: ModelVersions) -> None:
+    def __init__(self, model: ModelVersions, who: str = "") -> None:
         self.model = model
+        self.who = who
 
     def rollout(self) -> Rollout | None:
         """Returns the canary under way, or None."""
         return history.rollout(self.model.entries())
 
-    def start_canary(self, number: int, percent: float, reason: str | None = None) -> Rollout:
+    def schedule(self) -> Schedule | None:
+        """Returns the steps that the plan of the canary under way asks for; None without any, or without a canary."""
+        running = self.rollout()
+        manifest = None if running is None else self.model.version(running.version).manifest()
+        release = (manifest or {}).get("release")
+        return None if release is None else Schedule.of(release)
+
+    def start_canary(self, number: int, percent: float | None = None, reason: str | None = None) -> Rollout:
         """Sends part of the callers to a version; the same callers while it lasts.
 
         Args:
             number: the version's.
-            percent: of the callers, in (0, 100).
+            percent: of the callers, in (0, 100); None for the first step of the version's plan.
             reason: stands in the journal.
 
         Raises:
@@ -39,9 +77,11 @@ class Traffic:
                 percentage is none.
             RegistryError: the version is damaged.
         """
-        _check_percent(percent)
         with self.model.files.writing(self.model.wait_seconds):
             version = self._candidate(number, CANARY)
+            if percent is None:
+                percent = self._first_step(version)
+            _check_percent(percent)
             running = self.rollout()
             if running is not None:
                 raise InputError(
@@ -51,26 +91,28 @@ class Traffic:
             self._append(Entry(journal.ALIAS, version=version.number, alias=CANARY, percent=percent, reason=reason))
         return self._running()
 
-    def widen(self, percent: float | None = None, reason: str | None = None) -> Rollout | None:
+    def widen(
+        self, percent: float | None = None, reason: str | None = None, answers: int | None = None
+    ) -> Rollout | None:
         """Sends more callers to the canary; with 100 it becomes stable. A paused one goes on.
 
         Args:
-            percent: of the callers; None for what a paused canary had.
+            percent: of the callers; None for what a paused canary had, and else for the next step of its plan.
             reason: stands in the journal.
+            answers: that the canary gave at its present step, as its server counted them; a step of the plan is taken
+                only with enough of them.
 
         Returns:
             The canary as it is now; None where it became stable.
 
         Raises:
-            InputError: there is no canary, or it has that many already.
+            InputError: there is no canary, it has that many callers already, or has given too few answers.
             RegistryError: the version is damaged.
         """
         with self.model.files.writing(self.model.wait_seconds):
             running = self._running()
             if percent is None:
-                if not running.paused:
-                    raise InputError("widen: say how far, --percent P; a percentage can be left out after a pause")
-                percent = running.percent
+                percent = running.percent if running.paused else self._next_step(running, answers or 0)
             _check_percent(percent, may_be_whole=True)
             if percent < running.percent or (percent == running.percent and not running.paused):
                 raise InputError(
@@ -132,6 +174,27 @@ class Traffic:
             self._append(Entry(journal.ROLLBACK, version=number, alias=alias, reason=reason))
         return self.model.version(number)
 
+    def roll_back(self, alias: str | None = None, reason: str | None = None) -> str:
+        """Takes back what an alias points to: a canary or a shadow ends, stable goes to previous.
+
+        Args:
+            alias: canary, shadow or stable; None for the canary if there is one, and else stable.
+            reason: stands in the journal.
+
+        Returns:
+            The alias that was taken back.
+
+        Raises:
+            InputError: there is nothing to take back, or to go back to.
+            RegistryError: the version to go back to is damaged.
+        """
+        alias = alias or (STABLE if self.rollout() is None else CANARY)
+        if alias == STABLE:
+            self.model.rollback(reason, self.who)
+        else:
+            self.withdraw(alias, reason)
+        return alias
+
     def _candidate(self, number: int, alias: str) -> Version:
         version = self.model.version(number)
         stable = self.model.aliases().get(STABLE)
@@ -148,8 +211,40 @@ class Traffic:
             raise InputError(f"{self.model.name} has no canary; begin one with `release canary {self.model.name} N`")
         return running
 
+    def _first_step(self, version: Version) -> float:
+        release = (version.manifest() or {}).get("release")
+        if release is None:
+            raise InputError(
+                f"{self.model.name}: the plan of version {version.number} has no release.steps; say how many callers, "
+                "--percent P"
+            )
+        return Schedule.of(release).steps[0]
+
+    def _next_step(self, running: Rollout, answers: int) -> float:
+        schedule = self.schedule()
+        if schedule is None:
+            raise InputError(
+                f"{self.model.name}: the plan of version {running.version} has no release.steps; say how far, "
+                "--percent P"
+            )
+        if answers < schedule.min_samples:
+            minutes = _minutes_since(running.since)
+            is_over = schedule.max_minutes is not None and minutes > schedule.max_minutes
+            raise InputError(
+                f"{self.model.name}: version {running.version} has given {answers} of the {schedule.min_samples} "
+                f"answers that its plan asks for at {running.percent:g} %"
+                + (f", after {minutes:.0f} of {schedule.max_minutes:g} minutes" if is_over else "")
+                + "; wait, say how far with --percent P, or roll it back"
+            )
+        return schedule.after(running.percent)
+
     def _append(self, *entries: Entry) -> None:
-        self.model.files.append(*entries)
+        self.model.files.append(*(replace(entry, who=self.who) for entry in entries))
+
+
+def _minutes_since(moment: str) -> float:
+    """Returns the minutes since a moment of the journal; 0 where the clock has been set back behind it."""
+    return max((datetime.now(timezone.utc) - datetime.fromisoformat(moment)).total_seconds() / 60, 0.0)
 
 
 def _check_percent(percent: float, may_be_whole: bool = False) -> None:

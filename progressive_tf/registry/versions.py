@@ -10,13 +10,14 @@ from pathlib import Path
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.registry import history, journal
 from progressive_tf.registry.errors import (
+    CanaryTakenError,
     RegistryBusyError,
     RegistryError,
     RegistryUnwritableError,
     StableMovedError,
 )
 from progressive_tf.registry.folder import Damage, build_folder, find_damage, read_manifest, remove_folder
-from progressive_tf.registry.history import PREVIOUS, STABLE, Publication
+from progressive_tf.registry.history import CANARY, PREVIOUS, STABLE, Publication
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.lock import WAIT_SECONDS
 from progressive_tf.registry.model_folder import ModelFolder
@@ -139,7 +140,8 @@ class ModelVersions:
 
         Args:
             staged: the stage and how to export it.
-            alias: the alias to move (stable, canary, shadow), or None to move none.
+            alias: the alias to move (stable, canary, shadow), or None to move none. A canary of the same run gives way
+                to a new one.
             percent: of the callers, for a canary.
             when_stable_in: the versions the candidate was compared with (None in it: no version). If `stable` has
                 come to point elsewhere, and not to a version of the same run, nothing is published. None: not checked.
@@ -150,6 +152,7 @@ class ModelVersions:
                 failed or the disk is full; nothing half-written stays. What `export` raises beside OSError is
                 passed on.
             StableMovedError: see `when_stable_in`.
+            CanaryTakenError: it is to be the canary, and another run's version is.
         """
         if staged.model != self.name:
             raise RegistryError(f"stage {staged.stage!r} belongs to model {staged.model!r}, not to {self.name!r}")
@@ -160,6 +163,8 @@ class ModelVersions:
                 return self._same_stage(earlier, staged)
             self._check_parent(staged)
             self._check_stable(staged, when_stable_in)
+            if alias == CANARY:
+                self._check_canary(staged)
             intent = Entry(
                 journal.INTENT,
                 token=secrets.token_hex(8),
@@ -203,10 +208,14 @@ class ModelVersions:
                 self.files.append(Entry(journal.ALIAS, version=number, alias=STABLE, forced=True, reason=forced.reason))
             return self.version(number)
 
-    def rollback(self, reason: str | None = None) -> Version:
+    def rollback(self, reason: str | None = None, who: str = "") -> Version:
         """Takes `stable` back to `previous`; `previous` becomes what was stable before that, if anything was.
 
         What was withdrawn is not returned to by another rollback (see history.stable_history). Versions stay.
+
+        Args:
+            reason: stands in the journal.
+            who: acts, for the journal; empty for the user of this process.
 
         Returns:
             The version that is stable now.
@@ -225,7 +234,8 @@ class ModelVersions:
                 raise InputError(f"{self.name} has no previous version to roll back to: {stands}")
             version = self.version(aliases[PREVIOUS])
             self.refuse_damaged(version)
-            self.files.append(Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason))
+            entry = Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason, who=who)
+            self.files.append(entry)
             return self.version(version.number)
 
     def settle(self) -> bool:
@@ -272,6 +282,13 @@ class ModelVersions:
             f"stable of {self.name} now points to {stands}, which stage {staged.stage!r} was not compared "
             "with; resume its run to compare them, or overrule it: release promote RUN/STAGE --force --reason"
         )
+
+    def _check_canary(self, staged: StagedVersion) -> None:
+        running = history.rollout(self.entries())
+        if running is not None and self.version(running.version).run != staged.run:
+            raise CanaryTakenError(
+                f"version {running.version} of {self.name}, of another run, is the canary at {running.percent:g} %"
+            )
 
     def refuse_damaged(self, version: Version) -> None:
         """Refuses a version whose files are not as they were when it was released.

@@ -45,6 +45,18 @@ class Metrics:
             buckets=_DIFFERENCES,
             registry=self.registry,
         )
+        self.feedback = Counter(
+            "progressive_tf_feedback",
+            "Feedback by what it has: label, correct or rating. The version is empty where its prediction is unknown.",
+            ["model", "version", "kind"],
+            registry=self.registry,
+        )
+        self.not_kept = Counter(
+            "progressive_tf_not_kept",
+            "What found no room while the store could not be written, and inputs that the redaction hook failed on.",
+            ["kind"],
+            registry=self.registry,
+        )
         self.queued = Gauge(
             "progressive_tf_queued_instances", "Instances that wait for a batch.", registry=self.registry
         )

@@ -16,11 +16,13 @@ class Split:
         stable: the version that answers everybody else.
         canary: the version that is tried, if any.
         percent: of the callers that the canary answers; 0 while it is paused.
+        step: of the rollout, see `registry.history.Rollout`; 0 without a canary.
     """
 
     stable: int
     canary: int | None = None
     percent: float = 0.0
+    step: int = 0
 
     def alias_for(self, key: str) -> str:
         """Returns `stable` or `canary` for a caller's key.

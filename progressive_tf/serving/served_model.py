@@ -22,6 +22,7 @@ from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
 
 LOOK_SECONDS = 0.25
@@ -87,14 +88,23 @@ class ServedModel:
         limits: of the queue.
         batching: how instances are put together.
         metrics: are told of batches, aliases and the canary.
+        request_log: keeps what the shadow says.
     """
 
-    def __init__(self, model: ModelVersions, limits: Limits, batching: BatchSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        model: ModelVersions,
+        limits: Limits,
+        batching: BatchSettings,
+        metrics: Metrics,
+        request_log: RequestLog,
+    ) -> None:
         self.model = model
         self.standing = Standing()
         self._limits = limits
         self._batching = batching
         self._metrics = metrics
+        self._request_log = request_log
         self._computing = ThreadPoolExecutor(batching.threads, "batch")
         self._shadowing = ThreadPoolExecutor(1, "shadow")
         self._loading = ThreadPoolExecutor(1, "load")
@@ -169,22 +179,29 @@ class ServedModel:
         for executor in (self._computing, self._shadowing, self._loading):
             executor.shutdown()
 
-    def shadow(self, instances: Sequence[tuple[Hashable, Instance]], answers: Sequence[Mapping[str, Any]]) -> None:
-        """Gives the shadow, if there is one, what a caller was answered, and counts where it says something else.
+    def shadow(
+        self,
+        instances: Sequence[tuple[Hashable, Instance]],
+        answers: Sequence[Mapping[str, Any]],
+        ids: Sequence[str],
+    ) -> None:
+        """Gives the shadow, if there is one, what a caller was answered, and notes where it says something else.
 
         Args:
             instances: each with its bucket.
             answers: what the caller got.
+            ids: of the predictions.
         """
         number = self.standing.aliases.get(SHADOW)
         if number is not None:
-            self._begin(self._compare(self.standing.by_number[number], instances, answers))
+            self._begin(self._compare(self.standing.by_number[number], instances, answers, ids))
 
     async def _compare(
         self,
         shadow: Answering,
         instances: Sequence[tuple[Hashable, Instance]],
         answers: Sequence[Mapping[str, Any]],
+        ids: Sequence[str],
     ) -> None:
         which = (self.model.name, shadow.loaded.number)
         try:
@@ -198,13 +215,13 @@ class ServedModel:
             log.exception("the shadow, version %d, failed", shadow.loaded.number)
             self._metrics.shadowed.labels(*which, "failed").inc(len(instances))
             return
-        for ours, other in zip(answers, theirs, strict=True):
+        for prediction, ours, other in zip(ids, answers, theirs, strict=True):
             said = [{name: value for name, value in each.items() if name in _SAID} for each in (ours, other)]
             self._metrics.shadowed.labels(*which, "same" if said[0] == said[1] else "other").inc()
-            ours_of, theirs_of = ours.get("probabilities") or [], other.get("probabilities") or []
-            if ours_of and len(ours_of) == len(theirs_of):
-                apart = max(abs(left - right) for left, right in zip(ours_of, theirs_of, strict=True))
+            apart = _difference(ours.get("probabilities") or [], other.get("probabilities") or [])
+            if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)
+            self._request_log.add_shadow(prediction, shadow.loaded.number, other, apart)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -229,7 +246,7 @@ class ServedModel:
         if stable is not None:
             split = Split(stable)
             if rollout is not None and rollout.version in ready and not rollout.paused:
-                split = Split(stable, rollout.version, rollout.percent)
+                split = Split(stable, rollout.version, rollout.percent, rollout.step)
         problems = tuple(
             f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
         )
@@ -261,6 +278,13 @@ class ServedModel:
         except OSError:
             return None
         return found.st_mtime_ns, found.st_size
+
+
+def _difference(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Returns the largest between two probabilities of one class; None where the classes differ."""
+    if not ours or len(ours) != len(theirs):
+        return None
+    return max(abs(left - right) for left, right in zip(ours, theirs, strict=True))
 
 
 def answering_for(served: ServedModel, version: str | None, label: str | None, key: str) -> tuple[Answering, str]:

@@ -17,8 +17,9 @@ from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedP
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.registry.errors import StableMovedError
+from progressive_tf.registry.errors import CanaryTakenError, StableMovedError
 from progressive_tf.registry.folder import find_damage
+from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.seeds import derive_seed
@@ -55,24 +56,33 @@ def baseline_name(session: Session, stage: StageRecord) -> str | None:
 
 
 def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
-    """Makes a promoted stage a version; returns it, and in words what became of `stable`.
+    """Makes a promoted stage a version; returns it, and in words what became of its callers.
 
-    `stable` moves unless it points to another run's version against which this stage does not pass the plan's rules;
-    rules over earlier slices then cover the stage's own slice too, since that version may have been better there.
+    It becomes stable, or with `release` in the plan the canary, unless stable is another run's version against which
+    this stage does not pass the plan's rules; rules over earlier slices then cover the stage's own slice too, since
+    that version may have been better there.
     """
+    schedule = session.plan.stages[stage.index].release
+    staged = _staged(session, stage, decision)
     while True:
-        stable = session.versions.aliases().get("stable")
-        alias: str | None = "stable"
-        said = "stable points to it"
+        stable = session.versions.aliases().get(STABLE)
+        refusal = None
         if stable is not None and _is_unseen(session, stage, stable):
             refusal = _refused_by_stable(session, stage, scored, stable)
-            if refusal is not None:
-                alias, said = None, f"stable stays at version {stable}: {refusal}"
         try:
-            version = session.versions.publish(_staged(session, stage, decision), alias=alias, when_stable_in={stable})
+            if refusal is not None:
+                version = session.versions.publish(staged, alias=None, when_stable_in={stable})
+                return version, f"stable stays at version {stable}: {refusal}"
+            if schedule is None or stable is None:
+                return session.versions.publish(staged, when_stable_in={stable}), "stable points to it"
+            percent = schedule.steps[0]
+            version = session.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
+            return version, f"it is the canary for {percent:g} % of the callers, beside stable version {stable}"
         except StableMovedError:
             continue
-        return version, said
+        except CanaryTakenError as error:
+            version = session.versions.publish(staged, alias=None)
+            return version, f"no alias points to it: {error}"
 
 
 def note_forced(session: Session, stage: StageRecord) -> None:
@@ -184,6 +194,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
     merge_additions(session.network, everything=True)
     statistics = session.network.preprocess.statistics
     others = _others(session, stage)
+    schedule = session.plan.stages[stage.index].release
     return StagedVersion(
         model=session.plan.name,
         run=session.run.name,
@@ -200,6 +211,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         metrics={name: value["value"] for name, value in tested.items()},
         decision=decision,
         export=lambda folder: export_saved_model(session.network, folder, others),
+        release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),
     )
 

@@ -24,22 +24,30 @@ def model(tmp_path: Path) -> ModelVersions:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., TestClient]]:
+def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """Starts servers, with limits and settings by name, and waits until stable is served."""
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
+    from progressive_tf.serving.incoming import Tokens
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
+    from progressive_tf.serving.request_log import LogSettings, RequestLog
     from progressive_tf.serving.served_model import ServedModel
+    from progressive_tf.serving.store import Store
 
     with ExitStack() as stack:
 
         def run(
-            model: ModelVersions, batching: BatchSettings | None = None, token: str | None = None, **limits: Any
+            model: ModelVersions,
+            batching: BatchSettings | None = None,
+            tokens: Tokens | None = None,
+            logging: LogSettings | None = None,
+            **limits: Any,
         ) -> TestClient:
             metrics, limited = Metrics(), Limits(**limits)
-            served = ServedModel(model, limited, batching or BatchSettings(most=4), metrics)
-            client = stack.enter_context(TestClient(make_app(served, limited, metrics, token)))
+            request_log = RequestLog(Store(tmp_path / "served.sqlite"), logging or LogSettings(), metrics)
+            served = ServedModel(model, limited, batching or BatchSettings(most=4), metrics, request_log)
+            client = stack.enter_context(TestClient(make_app(served, limited, metrics, request_log, tokens)))
             wait_until(lambda: client.get("/readyz").status_code == 200)
             return client
 

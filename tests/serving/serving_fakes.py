@@ -10,6 +10,7 @@ from typing import Any
 from progressive_tf.registry import ModelVersions, StagedVersion
 
 MODEL = "reviews"
+RELEASE = {"steps": [40, 70, 100], "min_samples": 5, "max_minutes": None}
 
 
 def exported(number: int) -> Callable[[Path], None]:
@@ -33,7 +34,13 @@ def exported(number: int) -> Callable[[Path], None]:
     return export
 
 
-def release(model: ModelVersions, number: int, alias: str | None = "stable", **changes: Any) -> None:
+def release(
+    model: ModelVersions,
+    number: int,
+    alias: str | None = "stable",
+    plan_release: dict[str, Any] | None = None,
+    **changes: Any,
+) -> None:
     """Publishes a version; the first is number 1."""
     model.publish(
         StagedVersion(
@@ -49,6 +56,7 @@ def release(model: ModelVersions, number: int, alias: str | None = "stable", **c
             environment={},
             metrics={},
             decision={"decision": "promote"},
+            release=plan_release,
             export=exported(number),
         ),
         alias=alias,

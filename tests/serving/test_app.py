@@ -11,6 +11,7 @@ from serving_fakes import MODEL, release, wait_until
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving.incoming import Tokens
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +101,7 @@ def test_limits_have_a_status_and_a_message_each(model: ModelVersions, start: St
 
 
 def test_a_token_is_asked_for(model: ModelVersions, start: Start) -> None:
-    client = start(model, token="secret")
+    client = start(model, tokens=Tokens(predict="secret"))
     body = {"instances": ["a"]}
     for header in (
         {},

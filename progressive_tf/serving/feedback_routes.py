@@ -1,0 +1,117 @@
+"""`POST /v1/feedback`: what users say about predictions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from progressive_tf.errors import unknown_name
+from progressive_tf.serving import fields
+from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.incoming import Incoming, Tokens
+from progressive_tf.serving.instances import read_body
+from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.request_log import RequestLog
+from progressive_tf.serving.served_model import ServedModel
+from progressive_tf.serving.store import Feedback, StoreError
+
+_KEYS = ("prediction_id", "label", "correct", "rating", "comment")
+_SAYS = ("label", "correct", "rating")
+_ID = re.compile(r"[0-9a-f]{32}")
+_LONGEST_COMMENT, _MOST_TAGS = 2000, 4096
+_DOCUMENT = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "description": "One of label, correct and rating.",
+                    "required": ["prediction_id"],
+                    "properties": {
+                        "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
+                        "label": {"description": "The right class; for a tagger a list, the right tag of each word."},
+                        "correct": {"type": "boolean"},
+                        "rating": {"type": "integer", "minimum": 1, "maximum": 5},
+                        "comment": {"type": "string", "maxLength": _LONGEST_COMMENT},
+                    },
+                    "additionalProperties": False,
+                }
+            }
+        },
+    }
+}
+
+
+def feedback_routes(
+    served: ServedModel, incoming: Incoming, tokens: Tokens, request_log: RequestLog, metrics: Metrics
+) -> APIRouter:
+    """Returns the route.
+
+    Args:
+        served: the model, whose labels are known.
+        incoming: reads bodies.
+        tokens: of callers.
+        request_log: keeps what comes.
+        metrics: count it.
+    """
+    routes = APIRouter()
+
+    @routes.post("/v1/feedback", openapi_extra=_DOCUMENT)
+    async def feedback(request: Request) -> JSONResponse:
+        """Keeps what a user says about a prediction; the same again changes nothing."""
+        tokens.check_predict(request)
+        async with incoming.one():
+            said = _read(read_body(await incoming.body(request)), _known_labels(served))
+            try:
+                version = await request_log.add_feedback(said)
+            except StoreError as error:
+                raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
+        kind = next(name for name in _SAYS if getattr(said, name) is not None)
+        metrics.feedback.labels(served.model.name, "" if version is None else version, kind).inc()
+        body = {"prediction_id": said.prediction, "joined": version is not None}
+        if version is not None:
+            return JSONResponse(body | {"version": str(version)})
+        return JSONResponse(body | {"message": "no prediction with this id is known, or no longer"}, 202)
+
+    return routes
+
+
+def _known_labels(served: ServedModel) -> set[str]:
+    """Returns every class of the versions in memory, with and without the name of its task."""
+    labels = {label for each in served.standing.by_number.values() for label in each.loaded.labels}
+    if any("task" in each for one in served.standing.by_number.values() for each in one.loaded.signatures.values()):
+        labels |= {label.partition("/")[2] for label in labels if "/" in label}
+    return labels
+
+
+def _read(found: dict[str, Any], labels: set[str]) -> Feedback:
+    fields.refuse_unknown(found, _KEYS)
+    prediction = found.get("prediction_id")
+    if not isinstance(prediction, str) or not _ID.fullmatch(prediction):
+        raise Refusal(400, "prediction_id: 32 hexadecimal digits expected, as the prediction's reply has them")
+    given = [name for name in _SAYS if found.get(name) is not None]
+    if len(given) != 1:
+        raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
+    return Feedback(
+        prediction,
+        _label(found.get("label"), labels),
+        fields.truth(found, "correct"),
+        fields.whole_number(found, "rating", 1, 5),
+        fields.text(found, "comment", _LONGEST_COMMENT),
+    )
+
+
+def _label(value: Any, labels: set[str]) -> Any:
+    if value is None:
+        return None
+    each = value if isinstance(value, list) else [value]
+    if len(each) > _MOST_TAGS or not all(isinstance(label, str) for label in each):
+        raise Refusal(400, "label: a class, or for a tagger a list with the tag of each word, expected")
+    for label in each:
+        if labels and label not in labels:
+            raise Refusal(400, unknown_name("label", label[:80], labels))
+    return value

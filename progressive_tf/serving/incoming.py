@@ -1,0 +1,126 @@
+"""What every route asks of a request: its body, its token, the model's name."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.limits import Limits
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What has to be sent as a bearer token.
+
+    Args:
+        predict: for predictions and feedback; None for no check.
+        release: for canary, widen, pause, shadow and rollback; None where these are off.
+    """
+
+    predict: str | None = None
+    release: str | None = None
+
+    def check_predict(self, request: Request) -> None:
+        """Refuses a request without the token of callers.
+
+        Raises:
+            Refusal: 401.
+        """
+        if self.predict is not None:
+            _check(request, self.predict)
+
+    def check_release(self, request: Request) -> None:
+        """Refuses a request without the token of operators.
+
+        Raises:
+            Refusal: 403, releasing over HTTP is off; 401.
+        """
+        if self.release is None:
+            raise Refusal(
+                403, "releasing over HTTP is off; start the server with --release-token-file, or use the command line"
+            )
+        _check(request, self.release)
+
+
+class Incoming:
+    """Requests under way, and their bodies.
+
+    Args:
+        limits: of a request.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._under_way = 0
+
+    @contextlib.asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Counts a request while it is under way.
+
+        Raises:
+            Refusal: 503, there are too many.
+        """
+        if self._under_way >= self._limits.concurrent_requests:
+            raise Refusal(
+                503,
+                f"{self._under_way} requests are under way, as many as may be; try again later",
+                {"Retry-After": "1"},
+            )
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    async def body(self, request: Request) -> bytes:
+        """Returns a request's body.
+
+        Raises:
+            Refusal: 413, it is too large; 408, it does not come; 400, it ended early.
+        """
+        most, seconds = self._limits.body_bytes, self._limits.request_seconds
+        too_large = Refusal(413, f"a body of more than {most} bytes", {"Connection": "close"})
+        announced = request.headers.get("content-length", "0")
+        if announced.isascii() and announced.isdigit() and int(announced[:20]) > most:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+
+        async def read() -> None:
+            nonlocal size
+            async for part in request.stream():
+                size += len(part)
+                if size > most:
+                    raise too_large
+                parts.append(part)
+
+        try:
+            await asyncio.wait_for(read(), seconds)
+        except (asyncio.TimeoutError, TimeoutError):
+            raise Refusal(408, f"the body did not come within {seconds:g} s", {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise Refusal(400, "the connection ended before the body did") from None
+        return b"".join(parts)
+
+
+def check_name(given: str, name: str) -> None:
+    """Refuses another model's name.
+
+    Raises:
+        Refusal: 404.
+    """
+    if given != name:
+        raise Refusal(404, f"Could not find any versions of model {given:.80}; this server has {name}")
+
+
+def _check(request: Request, token: str) -> None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Refusal(401, "a bearer token is expected, and this is none of ours", {"WWW-Authenticate": "Bearer"})

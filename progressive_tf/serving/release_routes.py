@@ -1,0 +1,142 @@
+"""What an operator does over HTTP: the same acts as `python -m progressive_tf.release`, with a token of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.registry import RegistryBusyError
+from progressive_tf.registry.history import CANARY, SHADOW, STABLE
+from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving import fields
+from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.incoming import Incoming, Tokens, check_name
+from progressive_tf.serving.instances import read_body
+from progressive_tf.serving.request_log import RequestLog
+from progressive_tf.serving.served_model import ServedModel
+
+_LONGEST_TEXT = 500
+_HIGHEST_VERSION = 10**9
+
+_FIELDS: dict[str, dict[str, Any]] = {
+    "version": {"type": "integer", "minimum": 1},
+    "percent": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
+    "alias": {"type": "string", "enum": [STABLE, CANARY, SHADOW]},
+    "reason": {"type": "string", "maxLength": _LONGEST_TEXT},
+    "who": {"type": "string", "maxLength": _LONGEST_TEXT, "description": "Stands in the journal with the reason."},
+}
+
+
+def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, request_log: RequestLog) -> APIRouter:
+    """Returns the routes.
+
+    Args:
+        served: the model.
+        incoming: reads bodies.
+        tokens: of operators; without one each route is 403.
+        request_log: counts the canary's answers.
+    """
+    routes = APIRouter()
+
+    async def act(
+        request: Request, model: str, keys: tuple[str, ...], work: Callable[[Traffic, dict[str, Any]], Any]
+    ) -> dict[str, Any]:
+        """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
+        tokens.check_release(request)
+        check_name(model, served.model.name)
+        async with incoming.one():
+            body = await incoming.body(request)
+            found = read_body(body) if body.strip() else {}
+            fields.refuse_unknown(found, (*keys, "reason", "who"))
+            who = f"{fields.text(found, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
+            asked = {
+                "version": fields.whole_number(found, "version", 1, _HIGHEST_VERSION),
+                "percent": fields.number(found, "percent"),
+                "alias": _alias(found),
+                "reason": fields.text(found, "reason", _LONGEST_TEXT),
+                "answers": await _answers(served, request_log),
+            }
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
+            except InputError as error:
+                raise Refusal(400, str(error)) from None
+            except RegistryBusyError as error:
+                raise Refusal(503, str(error), {"Retry-After": "5"}) from None
+            except ProgressiveError as error:
+                raise Refusal(409, str(error)) from None
+        return await asyncio.get_running_loop().run_in_executor(None, standing)
+
+    def standing() -> dict[str, Any]:
+        rollout = Traffic(served.model).rollout()
+        canary = None if rollout is None else {"percent": rollout.percent, "paused": rollout.paused}
+        return {"aliases": served.model.aliases(), "canary": canary}
+
+    @routes.post("/v1/models/{model}/release:canary", openapi_extra=_document("version", "percent"))
+    async def canary(request: Request, model: str) -> dict[str, Any]:
+        """Sends part of the callers to a version; without a percentage, the first step of its plan."""
+
+        def work(traffic: Traffic, asked: dict[str, Any]) -> None:
+            traffic.start_canary(_version(asked), asked["percent"], asked["reason"])
+
+        return await act(request, model, ("version", "percent"), work)
+
+    @routes.post("/v1/models/{model}/release:widen", openapi_extra=_document("percent"))
+    async def widen(request: Request, model: str) -> dict[str, Any]:
+        """Sends more callers to the canary; without a percentage, after a pause or by the steps of its plan."""
+
+        def work(traffic: Traffic, asked: dict[str, Any]) -> None:
+            traffic.widen(asked["percent"], asked["reason"], asked["answers"])
+
+        return await act(request, model, ("percent",), work)
+
+    @routes.post("/v1/models/{model}/release:pause", openapi_extra=_document())
+    async def pause(request: Request, model: str) -> dict[str, Any]:
+        """Sends nobody to the canary until it is widened again."""
+        return await act(request, model, (), lambda traffic, asked: traffic.pause(asked["reason"]))
+
+    @routes.post("/v1/models/{model}/release:shadow", openapi_extra=_document("version"))
+    async def shadow(request: Request, model: str) -> dict[str, Any]:
+        """Lets a version answer every request in the background."""
+        return await act(
+            request,
+            model,
+            ("version",),
+            lambda traffic, asked: traffic.start_shadow(_version(asked), asked["reason"]),
+        )
+
+    @routes.post("/v1/models/{model}/release:rollback", openapi_extra=_document("alias"))
+    async def rollback(request: Request, model: str) -> dict[str, Any]:
+        """Takes the canary back if there is one, and else stable; `alias` says which."""
+        return await act(
+            request, model, ("alias",), lambda traffic, asked: traffic.roll_back(asked["alias"], asked["reason"])
+        )
+
+    return routes
+
+
+async def _answers(served: ServedModel, request_log: RequestLog) -> int:
+    rollout = Traffic(served.model).rollout()
+    return 0 if rollout is None else await request_log.answers(rollout.version, rollout.step)
+
+
+def _version(asked: dict[str, Any]) -> int:
+    if asked["version"] is None:
+        raise InputError("version: the number of the version expected")
+    return int(asked["version"])
+
+
+def _alias(found: dict[str, Any]) -> str | None:
+    alias = found.get("alias")
+    if alias not in (None, STABLE, CANARY, SHADOW):
+        raise Refusal(400, f"alias: {STABLE}, {CANARY} or {SHADOW} expected; got {alias!r:.80}")
+    return alias
+
+
+def _document(*names: str) -> dict[str, Any]:
+    properties = {name: _FIELDS[name] for name in (*names, "reason", "who")}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}

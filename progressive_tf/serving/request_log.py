@@ -1,0 +1,211 @@
+"""Keeps what is answered without making a caller wait, and feedback before its sender is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.serving.instances import Instance
+from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
+
+FLUSH_SECONDS = 0.25
+PRUNE_SECONDS = 600.0
+MOST_WAITING = 10_000
+_DAY = 86_400.0
+
+Redact = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+log = logging.getLogger("progressive_tf.serving")
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    """What is kept, and for how long.
+
+    Args:
+        inputs: share of the requests whose inputs are kept, in [0, 1].
+        days: how long anything is kept; > 0.
+        redact: gets the inputs of an instance by name, as JSON-like values, and a comment under `comment`; returns
+            what may be kept, or None for nothing.
+    """
+
+    inputs: float = 0.0
+    days: float = 30.0
+    redact: Redact | None = None
+
+
+class RequestLog:
+    """Requests, shadows and feedback on their way into a store.
+
+    It belongs to the event loop in which it is used; all writing is done in one thread of its own.
+
+    Args:
+        store: where they are kept.
+        settings: what is kept.
+        metrics: are told what found no room.
+    """
+
+    def __init__(self, store: Store, settings: LogSettings, metrics: Metrics) -> None:
+        self.clock = SteadyClock()
+        self._store = store
+        self._settings = settings
+        self._metrics = metrics
+        self._writer = ThreadPoolExecutor(1, "store")
+        self._requests: list[ServedRequest] = []
+        self._shadows: list[Shadowed] = []
+        self._is_failing = False
+
+    def add_request(
+        self,
+        version: int,
+        alias: str,
+        step: int,
+        status: int,
+        seconds: float,
+        answers: Sequence[tuple[str, Instance, Mapping[str, Any]]] = (),
+    ) -> None:
+        """Notes a request; it is on the disk a moment later.
+
+        Args:
+            version: what answered it.
+            alias: under which alias.
+            step: of the canary.
+            status: of HTTP.
+            seconds: that it took.
+            answers: id, instance and outputs of each.
+        """
+        if self._has_no_room(len(self._requests), "request"):
+            return
+        is_sampled = bool(answers) and random.random() < self._settings.inputs
+        kept = [
+            Answered(
+                each, label_of(outputs), outputs.get("probabilities"), self._redacted(instance) if is_sampled else None
+            )
+            for each, instance, outputs in answers
+        ]
+        self._requests.append(ServedRequest(self.clock.now(), version, alias, step, status, seconds, kept))
+
+    def add_shadow(self, prediction: str, version: int, outputs: Mapping[str, Any], difference: float | None) -> None:
+        """Notes what a shadow says to an instance.
+
+        Args:
+            prediction: the id that the caller got.
+            version: the shadow's.
+            outputs: its answer.
+            difference: see `Shadowed`.
+        """
+        if not self._has_no_room(len(self._shadows), "shadow"):
+            said = label_of(outputs), outputs.get("probabilities")
+            self._shadows.append(Shadowed(self.clock.now(), prediction, version, *said, difference))
+
+    async def add_feedback(self, feedback: Feedback) -> int | None:
+        """Keeps feedback; on the disk when this returns.
+
+        Returns:
+            The version that it is about, or None where no such prediction is known.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        comment = feedback.comment
+        if comment is not None and self._settings.redact is not None:
+            kept = self._apply_redact({"comment": comment}) or {}
+            feedback = Feedback(
+                feedback.prediction, feedback.label, feedback.correct, feedback.rating, kept.get("comment")
+            )
+        await self.flush()
+        return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
+
+    async def answers(self, version: int, step: int) -> int:
+        """Returns how many instances a version has answered at a step of its rollout."""
+        await self.flush()
+        return await self._in_writer(self._store.answers, version, step)
+
+    async def keep(self) -> None:
+        """Writes what has come every quarter of a second, and removes what is old, until it is cancelled."""
+        pruned_at = -PRUNE_SECONDS
+        while True:
+            await self.flush()
+            if self.clock.now() - pruned_at >= PRUNE_SECONDS:
+                pruned_at = self.clock.now()
+                try:
+                    await self._in_writer(self._store.prune, pruned_at - self._settings.days * _DAY)
+                except StoreError as error:
+                    self._failed(error)
+            await asyncio.sleep(FLUSH_SECONDS)
+
+    async def flush(self) -> None:
+        """Writes what has come; what cannot be written waits, up to a limit."""
+        requests, shadows = self._requests, self._shadows
+        if not requests and not shadows:
+            return
+        self._requests, self._shadows = [], []
+        try:
+            await self._in_writer(self._store.add, requests, shadows)
+        except StoreError as error:
+            self._requests, self._shadows = requests + self._requests, shadows + self._shadows
+            self._failed(error)
+        else:
+            self._is_failing = False
+
+    async def close(self) -> None:
+        """Writes what is left and closes the store."""
+        await self.flush()
+        await self._in_writer(self._store.close)
+        self._writer.shutdown()
+
+    async def _in_writer(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+
+    def _has_no_room(self, waiting: int, kind: str) -> bool:
+        if waiting < MOST_WAITING:
+            return False
+        self._metrics.not_kept.labels(kind).inc()
+        return True
+
+    def _failed(self, error: StoreError) -> None:
+        if not self._is_failing:
+            log.error("what is answered cannot be kept for now: %s", error)
+        self._is_failing = True
+
+    def _redacted(self, instance: Instance) -> Mapping[str, Any] | None:
+        values = {name: _plain(value.tolist()) for name, value in instance.items()}
+        return values if self._settings.redact is None else self._apply_redact(values)
+
+    def _apply_redact(self, values: dict[str, Any]) -> Mapping[str, Any] | None:
+        """Returns what the hook lets through; nothing where it fails, which must not fail the request."""
+        assert self._settings.redact is not None
+        try:
+            kept = self._settings.redact(values)
+            json.dumps(kept)
+            return kept
+        except Exception:
+            log.exception("the redaction hook failed; what it was given is not kept")
+            self._metrics.not_kept.labels("input").inc()
+            return None
+
+
+def label_of(outputs: Mapping[str, Any]) -> Any:
+    """Returns what an answer says: its label, or the tags of a tagger."""
+    return outputs["label"] if "label" in outputs else outputs.get("tags", outputs.get("kind"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return {"b64": base64.b64encode(value).decode("ascii")}
+    return value if not isinstance(value, np.generic) else value.item()

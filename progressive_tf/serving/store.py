@@ -1,0 +1,344 @@
+"""What a server has answered and what it was told about it: an SQLite file that survives the server.
+
+Unlike the registry's journal it is written many times a second while others read it, so it has a write-ahead log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from progressive_tf.errors import ProgressiveError
+
+STORE_NAME = "served.sqlite"
+FORMAT = 1
+BUSY_SECONDS = 10.0
+
+_SCHEMA = (
+    """
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        version INTEGER NOT NULL,
+        alias TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        status INTEGER NOT NULL,
+        seconds REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX requests_by_time ON requests (time)",
+    "CREATE INDEX requests_by_step ON requests (version, step)",
+    """
+    CREATE TABLE predictions (
+        id TEXT PRIMARY KEY,
+        request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
+        label TEXT NOT NULL,
+        probabilities TEXT NOT NULL,
+        input TEXT
+    )
+    """,
+    "CREATE INDEX predictions_by_request ON predictions (request)",
+    """
+    CREATE TABLE shadows (
+        id INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        prediction TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        probabilities TEXT NOT NULL,
+        difference REAL
+    )
+    """,
+    """
+    CREATE TABLE feedback (
+        id INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        prediction TEXT NOT NULL,
+        label TEXT,
+        correct INTEGER,
+        rating INTEGER,
+        comment TEXT
+    )
+    """,
+    "CREATE INDEX feedback_by_prediction ON feedback (prediction)",
+    f"PRAGMA user_version = {FORMAT}",
+)
+_SAME_FEEDBACK = """
+    SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
+    FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
+"""
+
+
+class StoreError(ProgressiveError):
+    """What a server has answered cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One instance and its answer.
+
+    Args:
+        id: what the caller was given for feedback.
+        label: what was said, as JSON: a class, or tags.
+        probabilities: of the classes, or None.
+        input: the instance as JSON-like values; None where it is not kept.
+    """
+
+    id: str
+    label: Any
+    probabilities: Sequence[float] | None
+    input: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ServedRequest:
+    """One prediction request.
+
+    Args:
+        time: when it was answered; seconds since 1970.
+        version: what answered it.
+        alias: under which alias, "" where the path named the version.
+        step: of the canary at that time, see `registry.history.Rollout`; 0 without one.
+        status: of HTTP.
+        seconds: from the first byte to the reply.
+        answers: one for each instance; none where the request was refused.
+    """
+
+    time: float
+    version: int
+    alias: str
+    step: int
+    status: int
+    seconds: float
+    answers: Sequence[Answered] = ()
+
+
+@dataclass(frozen=True)
+class Shadowed:
+    """What the shadow says to an instance.
+
+    Args:
+        time: when; seconds since 1970.
+        prediction: the id that the caller got.
+        version: the shadow's.
+        label: as in `Answered`.
+        probabilities: as in `Answered`.
+        difference: the largest between two probabilities of one class, in [0, 1]; None where the classes differ.
+    """
+
+    time: float
+    prediction: str
+    version: int
+    label: Any
+    probabilities: Sequence[float] | None
+    difference: float | None
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a user says about a prediction: its right label, whether it was right, or how good it was.
+
+    Args:
+        prediction: its id.
+        label: the right class, or the right tags.
+        correct: whether the answer was right.
+        rating: from 1, bad, to 5, good.
+        comment: in the user's words.
+    """
+
+    prediction: str
+    label: Any = None
+    correct: bool | None = None
+    rating: int | None = None
+    comment: str | None = None
+
+
+class Store:
+    """The file of one model; used from one thread at a time.
+
+    Args:
+        path: the file; created with its folder.
+
+    Raises:
+        StoreError: it is damaged, cannot be written, or comes from a newer release.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: cannot be made ({error}); choose another --store") from error
+        with self._in_words():
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            with self._writing() as connection:
+                found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+                if found > FORMAT:
+                    raise StoreError(
+                        f"{path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
+                        "update progressive-tf"
+                    )
+                for statement in _SCHEMA if found == 0 else ():
+                    connection.execute(statement)
+
+    def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
+        """Keeps requests and what a shadow said, all or none; on the disk when this returns.
+
+        Raises:
+            StoreError: the disk is full, or the file cannot be written.
+        """
+        with self._writing() as connection:
+            for request in requests:
+                row = (request.time, request.version, request.alias, request.step, request.status, request.seconds)
+                number = connection.execute(
+                    "INSERT INTO requests (time, version, alias, step, status, seconds) VALUES (?, ?, ?, ?, ?, ?)", row
+                ).lastrowid
+                connection.executemany(
+                    "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
+                    [
+                        (
+                            each.id,
+                            number,
+                            _json(each.label),
+                            _json(each.probabilities),
+                            None if each.input is None else _json(each.input),
+                        )
+                        for each in request.answers
+                    ],
+                )
+            connection.executemany(
+                "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        each.time,
+                        each.prediction,
+                        each.version,
+                        _json(each.label),
+                        _json(each.probabilities),
+                        each.difference,
+                    )
+                    for each in shadows
+                ],
+            )
+
+    def add_feedback(self, feedback: Feedback, time: float) -> int | None:
+        """Keeps feedback, on the disk when this returns; the same again changes nothing, other feedback comes after it.
+
+        Args:
+            feedback: what was said.
+            time: when; seconds since 1970.
+
+        Returns:
+            The version that it is about; None where no prediction with its id is known, or not yet.
+
+        Raises:
+            StoreError: the disk is full, or the file cannot be written.
+        """
+        values = {
+            "prediction": feedback.prediction,
+            "label": None if feedback.label is None else _json(feedback.label),
+            "correct": feedback.correct,
+            "rating": feedback.rating,
+            "comment": feedback.comment,
+        }
+        with self._writing() as connection:
+            newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
+            if newest is None or not newest[0]:
+                connection.execute(
+                    "INSERT INTO feedback (time, prediction, label, correct, rating, comment) "
+                    "VALUES (:time, :prediction, :label, :correct, :rating, :comment)",
+                    values | {"time": time},
+                )
+            found = connection.execute(
+                "SELECT version FROM predictions JOIN requests ON request = requests.id WHERE predictions.id = ?",
+                [feedback.prediction],
+            ).fetchone()
+        return None if found is None else int(found[0])
+
+    def answers(self, version: int, step: int) -> int:
+        """Returns how many instances a version has answered at a step of its rollout."""
+        with self._in_words():
+            found = self._connection.execute(
+                "SELECT count(*) FROM predictions JOIN requests ON request = requests.id "
+                "WHERE version = ? AND step = ? AND alias = 'canary'",
+                [version, step],
+            ).fetchone()
+        return int(found[0])
+
+    def prune(self, before: float) -> int:
+        """Removes what was kept before a time, feedback included.
+
+        Returns:
+            How many rows.
+        """
+        with self._writing() as connection:
+            return sum(
+                connection.execute(f"DELETE FROM {table} WHERE time < ?", [before]).rowcount
+                for table in ("requests", "shadows", "feedback")
+            )
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._in_words():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                # A full disk has ended the transaction already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {_advice(str(error))}") from error
+
+
+def _advice(message: str) -> str:
+    if "full" in message:
+        return f"no space left on its disk ({message}); free some space"
+    if "locked" in message or "busy" in message:
+        return f"locked by another program for more than {BUSY_SECONDS:.0f} s ({message}); close it"
+    if "readonly" in message or "unable to open" in message:
+        return f"cannot be written ({message}); check its owner and permissions, or choose another --store"
+    return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def store_path(folder: Path, model: str) -> Path:
+    """Returns where the store of a model is, below `--store`."""
+    return folder / model / STORE_NAME
+
+
+class SteadyClock:
+    """Seconds since 1970 as the machine's clock had them at the start, so that a clock that is set moves nothing."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Returns the seconds."""
+        return self._offset + time.monotonic()

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from serving_fakes import MODEL, wait_until
+
+from progressive_tf.registry import ModelVersions
+from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving import request_log
+from progressive_tf.serving.incoming import Tokens
+from progressive_tf.serving.request_log import LogSettings
+from progressive_tf.serving.store import Store, StoreError
+
+pytestmark = pytest.mark.slow
+
+PREDICT = f"/v1/models/{MODEL}:predict"
+Start = Callable[..., TestClient]
+
+
+def kept(folder: Path, query: str) -> list[Any]:
+    with sqlite3.connect(folder / "served.sqlite") as connection:
+        return connection.execute(query).fetchall()
+
+
+def predict(client: TestClient, *texts: str, **body: Any) -> list[str]:
+    found: list[str] = client.post(PREDICT, json={"instances": texts or ["a"], **body}).json()["prediction_ids"]
+    return found
+
+
+def test_feedback_is_joined_to_its_prediction(model: ModelVersions, start: Start, tmp_path: Path) -> None:
+    client = start(model)
+    first, second = predict(client, "a", "b")
+    for prediction, said in ((first, {"label": "positive", "comment": " so good "}), (second, {"rating": 2})):
+        found = client.post("/v1/feedback", json={"prediction_id": prediction, **said})
+        assert (found.status_code, found.json()) == (
+            200,
+            {"prediction_id": prediction, "joined": True, "version": "1"},
+        )
+        assert client.post("/v1/feedback", json={"prediction_id": prediction, **said}).json() == found.json()
+    joined = (
+        "SELECT predictions.label, feedback.label, rating, comment FROM feedback "
+        "JOIN predictions ON prediction = predictions.id"
+    )
+    assert kept(tmp_path, joined) == [
+        ('"says a"', '"positive"', None, "so good"),
+        ('"says b"', None, 2, None),
+    ]
+    assert (
+        f'progressive_tf_feedback_total{{kind="label",model="{MODEL}",version="1"}} 2.0' in client.get("/metrics").text
+    )
+
+
+def test_feedback_on_an_unknown_prediction_is_kept_and_said(model: ModelVersions, start: Start, tmp_path: Path) -> None:
+    client = start(model)
+    found = client.post("/v1/feedback", json={"prediction_id": "f" * 32, "correct": False})
+    assert found.status_code == 202
+    assert found.json()["joined"] is False
+    assert kept(tmp_path, "SELECT prediction, correct FROM feedback") == [("f" * 32, 0)]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"correct": True}, "prediction_id: 32 hexadecimal digits expected"),
+        ({"prediction_id": "../etc/passwd", "correct": True}, "prediction_id: 32 hexadecimal digits expected"),
+        ({"prediction_id": "0" * 32}, "exactly one of label, correct, rating expected; got none"),
+        ({"prediction_id": "0" * 32, "correct": True, "rating": 1}, "got correct, rating"),
+        ({"prediction_id": "0" * 32, "correct": 1}, "correct: true or false expected; got 1"),
+        ({"prediction_id": "0" * 32, "rating": 6}, "rating: a whole number from 1 to 5 expected; got 6"),
+        ({"prediction_id": "0" * 32, "rating": True}, "rating: a whole number"),
+        ({"prediction_id": "0" * 32, "label": "positiv"}, "unknown label 'positiv'; did you mean 'positive'?"),
+        ({"prediction_id": "0" * 32, "label": {"a": 1}}, "label: a class, or for a tagger a list"),
+        ({"prediction_id": "0" * 32, "rating": 1, "comment": "x" * 2001}, "comment: a text of at most 2000"),
+        ({"prediction_id": "0" * 32, "rating": 1, "comment": 5}, "comment: a text of at most 2000"),
+        ({"prediction_id": "0" * 32, "rating": 1, "more": 5}, "unknown key 'more'"),
+        ([], "a JSON object expected; got list"),
+    ],
+)
+def test_wrong_feedback_is_refused_with_what_was_expected(
+    model: ModelVersions, start: Start, tmp_path: Path, body: Any, said: str
+) -> None:
+    found = start(model).post("/v1/feedback", json=body)
+    assert found.status_code == 400
+    assert said in found.json()["error"]
+    assert kept(tmp_path, "SELECT * FROM feedback") == []
+
+
+def test_feedback_asks_for_the_callers_token(model: ModelVersions, start: Start) -> None:
+    client = start(model, tokens=Tokens(predict="secret"))
+    body = {"prediction_id": "0" * 32, "correct": True}
+    assert client.post("/v1/feedback", json=body).status_code == 401
+    assert client.post("/v1/feedback", json=body, headers={"Authorization": "Bearer secret"}).status_code == 202
+
+
+def test_feedback_that_cannot_be_kept_is_not_confirmed_and_predictions_go_on(
+    model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(model)
+
+    def fail(*arguments: Any) -> None:
+        raise StoreError("served.sqlite: no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "add", fail)
+        broken.setattr(Store, "add_feedback", fail)
+        broken.setattr(request_log, "MOST_WAITING", 3)
+        ids = [predict(client)[0] for _ in range(5)]
+        found = client.post("/v1/feedback", json={"prediction_id": ids[0], "correct": True})
+        assert found.status_code == 503
+        assert "no space left; send it again" in found.json()["error"]
+    assert 'progressive_tf_not_kept_total{kind="request"} 2.0' in client.get("/metrics").text
+    assert client.post("/v1/feedback", json={"prediction_id": ids[0], "correct": True}).json()["joined"] is True
+    assert len(kept(tmp_path, "SELECT * FROM predictions")) == 3
+
+
+def test_inputs_are_kept_only_when_asked_and_as_the_hook_lets_them(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    def redact(values: dict[str, Any]) -> dict[str, Any] | None:
+        if "fail" in values.get("text", ""):
+            raise ValueError
+        if "secret" in values.get("text", ""):
+            return None
+        return {name: value.replace("Ann", "…") for name, value in values.items()}
+
+    client = start(model)
+    predict(client, "nobody asked")
+    wait_until(lambda: len(kept(tmp_path, "SELECT * FROM predictions")) == 1)
+    assert kept(tmp_path, "SELECT input FROM predictions") == [(None,)]
+    client = start(model, logging=LogSettings(inputs=1.0, redact=redact))
+    ids = predict(client, "by Ann", "a secret", "fail")
+    client.post("/v1/feedback", json={"prediction_id": ids[0], "correct": True, "comment": "Ann is right"})
+    inputs = kept(tmp_path, "SELECT input FROM predictions ORDER BY rowid")
+    assert [each and json.loads(each) for (each,) in inputs] == [None, {"text": "by …"}, None, None]
+    assert kept(tmp_path, "SELECT comment FROM feedback") == [("… is right",)]
+
+
+def test_requests_are_kept_with_their_status_and_the_step_of_the_rollout(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    client = start(model)
+    client.post(PREDICT, json={"instances": ["refused"]})
+    rollout = Traffic(model).start_canary(2, 99)
+    wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 99)
+    for number in range(20):
+        predict(client, key=f"caller {number}")
+    wait_until(lambda: len(kept(tmp_path, "SELECT * FROM requests")) == 21)
+    assert kept(tmp_path, "SELECT version, alias, step, status FROM requests WHERE status != 200") == [
+        (1, "stable", 0, 400)
+    ]
+    assert ("canary", 2, rollout.step) in kept(tmp_path, "SELECT DISTINCT alias, version, step FROM requests")
+
+
+def test_what_the_shadow_says_is_kept_beside_what_the_caller_got(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    client = start(model)
+    Traffic(model).start_shadow(2)
+    wait_until(lambda: "shadow" in client.get("/readyz").json()["aliases"])
+    ids = predict(client, "a", "b")
+    query = "SELECT predictions.id, version, difference FROM shadows JOIN predictions ON prediction = predictions.id"
+    wait_until(lambda: len(kept(tmp_path, query)) == 2)
+    assert sorted(kept(tmp_path, query)) == sorted((each, 2, pytest.approx(0.01)) for each in ids)
+
+
+def test_what_is_older_than_asked_is_removed_while_it_runs(
+    model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_log, "PRUNE_SECONDS", 0.0)
+    client = start(model, logging=LogSettings(days=0.5 / 86_400))
+    (prediction,) = predict(client)
+    client.post("/v1/feedback", json={"prediction_id": prediction, "correct": True})
+    assert kept(tmp_path, "SELECT count(*) FROM feedback") == [(1,)]
+    wait_until(lambda: kept(tmp_path, "SELECT count(*) FROM feedback") == [(0,)])
+    wait_until(lambda: kept(tmp_path, "SELECT count(*) FROM predictions") == [(0,)])

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
+
+ID = "0" * 32
+
+
+def request(
+    number: int, time: float = 100.0, step: int = 7, alias: str = "canary", input: str | None = None
+) -> ServedRequest:
+    kept = None if input is None else {"text": input}
+    answered = Answered(f"{number:032x}", "positive", [0.2, 0.8], kept)
+    return ServedRequest(time, version=2, alias=alias, step=step, status=200, seconds=0.01, answers=[answered])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "model" / "served.sqlite")
+
+
+def rows(store: Store, table: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(store.path) as connection:
+        return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+
+
+def test_what_is_added_is_there_for_another_process(store: Store) -> None:
+    store.add([request(1, input="a film"), request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
+    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01) for n in (1, 2)]
+    assert rows(store, "predictions") == [
+        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}'),
+        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None),
+    ]
+    assert rows(store, "shadows") == [(1, 101.0, ID, 3, '"negative"', "[0.6,0.4]", 0.4)]
+
+
+def test_answers_are_counted_by_step_and_only_the_canarys(store: Store) -> None:
+    store.add([request(1), request(2), request(3, step=8), request(4, alias="stable")])
+    assert (store.answers(2, 7), store.answers(2, 8), store.answers(1, 7)) == (2, 1, 0)
+
+
+def test_the_same_feedback_is_kept_once_and_other_feedback_comes_after_it(store: Store) -> None:
+    store.add([request(0)])
+    right, wrong = Feedback(ID, correct=True, comment="yes"), Feedback(ID, label="negative")
+    assert [store.add_feedback(each, 5.0) for each in (right, right, wrong, wrong, right)] == [2] * 5
+    assert [row[3:] for row in rows(store, "feedback")] == [
+        (None, 1, None, "yes"),
+        ('"negative"', None, None, None),
+        (None, 1, None, "yes"),
+    ]
+
+
+def test_feedback_before_its_prediction_is_joined_once_that_comes(store: Store) -> None:
+    assert store.add_feedback(Feedback(ID, rating=5), 5.0) is None
+    store.add([request(0)])
+    assert store.add_feedback(Feedback(ID, rating=5), 6.0) == 2
+    assert len(rows(store, "feedback")) == 1
+
+
+def test_pruning_removes_what_is_old_with_everything_that_belongs_to_it(store: Store) -> None:
+    store.add([request(1, 10.0, input="old"), request(2, 30.0)], [Shadowed(10.0, ID, 3, "negative", None, None)])
+    store.add_feedback(Feedback(f"{1:032x}", correct=True), 11.0)
+    store.add_feedback(Feedback(f"{2:032x}", correct=True), 31.0)
+    assert store.prune(20.0) == 3
+    assert [row[0] for row in rows(store, "predictions")] == [f"{2:032x}"]
+    assert [row[1] for row in rows(store, "feedback")] == [31.0]
+    assert rows(store, "shadows") == []
+
+
+def test_a_failure_keeps_nothing_of_what_was_to_be_added(store: Store) -> None:
+    store.add([request(1)])
+    with pytest.raises(StoreError, match=r"served\.sqlite"):
+        store.add([request(2), request(1)])
+    assert len(rows(store, "requests")) == 1
+    store.add([request(2)])
+
+
+def test_a_full_disk_is_said_and_survived(store: Store) -> None:
+    store.add([request(0)])
+    connection = store._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreError, match="no space left on its disk"):
+        store.add([request(number, input="x" * 1000) for number in range(1, 200)])
+    assert len(rows(store, "requests")) == 1
+    connection.execute("PRAGMA max_page_count = 100000")
+    assert store.add_feedback(Feedback(ID, correct=True), 1.0) == 2
+
+
+def test_a_file_of_a_newer_release_and_no_file_of_ours_are_refused(tmp_path: Path) -> None:
+    newer = tmp_path / "newer.sqlite"
+    with sqlite3.connect(newer) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match=r"newer release \(format 99"):
+        Store(newer)
+    strange = tmp_path / "strange.sqlite"
+    strange.write_bytes(b"no database at all" * 100)
+    with pytest.raises(StoreError, match="damaged, or not a file of the server's"):
+        Store(strange)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose another --store"):
+        Store(tmp_path / "file" / "served.sqlite")
+
+
+def test_feedback_is_on_the_disk_when_its_sender_is_told(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from progressive_tf.serving.store import Feedback, Store\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        f"store.add_feedback(Feedback({ID!r}, correct=True), 1.0)\n"
+        "store._connection.execute('BEGIN IMMEDIATE')\n"
+        "store._connection.execute('DELETE FROM feedback')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = tmp_path / "served.sqlite"
+    done = subprocess.run([sys.executable, "-c", script, path], check=False, env=os.environ)
+    assert done.returncode == -signal.SIGKILL
+    assert len(rows(Store(path), "feedback")) == 1
