@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
 from registry_fakes import staged
 
 from progressive_tf.errors import InputError
-from progressive_tf.registry import ModelVersions, RegistryError
+from progressive_tf.registry import ModelVersions, RegistryError, journal
 from progressive_tf.registry.traffic import Traffic
 
 
@@ -148,3 +149,74 @@ def as_format_1(path: Path) -> None:
     connection.execute("PRAGMA user_version = 1")
     connection.commit()
     connection.close()
+
+
+STEPS = {"steps": [5.0, 25.0, 100.0], "min_samples": 200, "max_minutes": 30.0}
+
+
+@pytest.fixture
+def scheduled(model: ModelVersions) -> Traffic:
+    """Version 2's plan has steps; stable points to 1."""
+    model.publish(staged("pilot"))
+    model.publish(staged("beta", release=STEPS), alias=None)
+    return Traffic(model, who="ann")
+
+
+def test_the_steps_of_a_plan_are_taken_with_enough_answers(scheduled: Traffic) -> None:
+    assert scheduled.schedule() is None
+    assert scheduled.start_canary(2).percent == 5
+    with pytest.raises(InputError, match=r"has given 199 of the 200 answers that its plan asks for at 5 %; wait, say"):
+        scheduled.widen(answers=199)
+    widened = scheduled.widen(answers=200)
+    assert widened is not None
+    assert widened.percent == 25
+    with pytest.raises(InputError, match="has given 0 of the 200"):
+        scheduled.widen()
+    assert scheduled.widen(answers=1000) is None
+    assert scheduled.model.aliases() == {"stable": 2, "previous": 1}
+    assert {entry.who for entry in scheduled.model.entries()[-4:]} == {"ann"}
+
+
+def test_an_operator_may_leave_the_steps(scheduled: Traffic) -> None:
+    scheduled.start_canary(2, 10)
+    assert scheduled.widen(12) is not None
+    widened = scheduled.widen(answers=200)
+    assert widened is not None
+    assert widened.percent == 25
+
+
+@pytest.mark.parametrize(("hours", "said"), [(-2, r"at 5 %, after 120 of 30 minutes; wait"), (2, "at 5 %; wait")])
+def test_time_over_is_said_and_a_clock_that_was_set_back_is_not_taken_for_it(
+    scheduled: Traffic, monkeypatch: pytest.MonkeyPatch, hours: int, said: str
+) -> None:
+    class Moved(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Moved:
+            return super().now(tz) + timedelta(hours=hours)  # type: ignore[return-value]
+
+    with monkeypatch.context() as moved:
+        moved.setattr(journal, "datetime", Moved)
+        scheduled.start_canary(2)
+    with pytest.raises(InputError, match=said):
+        scheduled.widen(answers=1)
+
+
+def test_what_stands_in_the_journal_is_in_order_whatever_the_clock_says(
+    scheduled: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class YearsAgo(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> YearsAgo:
+            return super().now(tz) - timedelta(days=1000)  # type: ignore[return-value]
+
+    scheduled.start_canary(2)
+    monkeypatch.setattr(journal, "datetime", YearsAgo)
+    scheduled.widen(50)
+    rollout = scheduled.rollout()
+    assert rollout is not None
+    assert rollout.percent == 50
+    scheduled.widen(100)
+    assert scheduled.model.aliases() == {"stable": 2, "previous": 1}
+    assert scheduled.model.publish(staged("full")).number == 3
+    assert scheduled.model.rollback().number == 2
+    assert scheduled.model.verify() == ()
