@@ -224,6 +224,32 @@ def rollback(
 
 
 @app.command()
+def export(
+    name: ModelName,
+    number: Annotated[int, typer.Argument(metavar="N", help="The version.")],
+    to: Annotated[Path, typer.Option(metavar="DIR", help="A folder that is new or empty.")],
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Where DIR will be copied to, as KServe names it, e.g. s3://bucket/reviews-3; a place of its own for "
+            "each version.",
+        ),
+    ] = None,
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    verbose: Verbose = False,
+) -> None:
+    """Write a version for TensorFlow Serving and KServe, with warm-up requests and both servers' configs."""
+    model = _settled(_open(registry).existing_model(name))
+    model.version(number)
+    set_up_logging(verbose)
+    from progressive_tf.serving.export import export_version
+
+    for path in export_version(model, number, to, storage):
+        _print(str(path))
+
+
+@app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One model; all by default.")] = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from progressive_tf.files import write_text
@@ -32,19 +32,21 @@ def write_views(folder: Path, model: str, aliases: Mapping[str, int]) -> None:
         write_text(folder / name, texts[name])
 
 
-def serving_config(model: str, aliases: Mapping[str, int]) -> str:
-    """Returns a TensorFlow Serving model config that serves the aliases' versions and nothing else.
+def serving_config(model: str, aliases: Mapping[str, int], others: Iterable[int] = ()) -> str:
+    """Returns a TensorFlow Serving model config that serves the aliases' versions and no others than those named.
 
     Without one TensorFlow Serving serves the highest number, released or withdrawn. The message is ModelServerConfig
     of tensorflow_serving/config/model_server_config.proto, in protobuf's text format.
 
     Args:
         model: the model's name; its folder is expected at /models/<model> in the server's container.
-        aliases: version number by alias; an empty mapping serves nothing.
+        aliases: version number by alias.
+        others: further versions; nothing is served without any and without aliases.
     """
-    if not aliases:
+    numbers = sorted({*aliases.values(), *others})
+    if not numbers:
         return "model_config_list {\n}\n"
-    versions = "".join(f"        versions: {number}\n" for number in sorted(set(aliases.values())))
+    versions = "".join(f"        versions: {number}\n" for number in numbers)
     labels = "".join(
         f'    version_labels {{\n      key: "{alias}"\n      value: {number}\n    }}\n'
         for alias, number in aliases.items()

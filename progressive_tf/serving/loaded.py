@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -10,15 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
-from PIL import Image
 
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.version import Version
 from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
 
-_WARM_UP_BYTES = (8, 64, 512)
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 
 
@@ -80,11 +78,9 @@ class LoadedVersion:
         Args:
             most: instances of the largest batch.
         """
-        for name, specs in self.signatures.items():
-            for length in _WARM_UP_BYTES:
-                example = {each: self._example(each, spec, length) for each, spec in specs.items()}
-                for size in sorted({1, most}):
-                    self.answer(bucket_of(name, example), [example] * size)
+        for signature, example in examples(self.signatures, self.labels):
+            for size in sorted({1, most}):
+                self.answer(bucket_of(signature, example), [example] * size)
 
     def metadata(self) -> dict[str, Any]:
         """Returns the signatures as TensorFlow Serving's GetModelMetadata has them."""
@@ -100,21 +96,6 @@ class LoadedVersion:
             "model_spec": {"name": self.version.model, "signature_name": "", "version": str(self.number)},
             "metadata": {"signature_def": {"signature_def": signatures}},
         }
-
-    def _example(self, name: str, spec: InputSpec, length: int) -> np.ndarray:
-        shape = tuple(length // 8 if size is None else size for size in spec.shape)
-        if spec.dtype != object:
-            return np.zeros(shape, spec.dtype)
-        text = b"word " * (length // 5 + 1)
-        if name == "image":
-            stream = io.BytesIO()
-            Image.new("RGB", (64, 64)).save(stream, "PNG")
-            text = stream.getvalue()
-        elif name == "task":
-            text = self.labels[0].partition("/")[0].encode()
-        value = np.empty(shape, object)
-        value[...] = text
-        return value
 
 
 def _inputs(signature: Any) -> dict[str, InputSpec]:
