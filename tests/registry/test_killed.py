@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,7 @@ def test_a_prepared_version_that_was_damaged_is_removed_and_its_number_stays_unu
     assert model.publish(staged("beta", parent=1)).number == 3
 
 
-def run_publishers(root: Path, stages: list[str]) -> list[str]:
+def start_publishers(root: Path, stages: list[str]) -> list[subprocess.Popen[str]]:
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
@@ -132,13 +133,16 @@ def run_publishers(root: Path, stages: list[str]) -> list[str]:
         "print(Registry(Path(sys.argv[1])).model(MODEL).publish(staged(sys.argv[2], export=slowly)).number)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    publishers = [
+    return [
         subprocess.Popen(
             [sys.executable, "-c", script, root, stage], stdout=subprocess.PIPE, text=True, env=environment
         )
         for stage in stages
     ]
-    return [publisher.communicate()[0].strip() for publisher in publishers]
+
+
+def run_publishers(root: Path, stages: list[str]) -> list[str]:
+    return [publisher.communicate()[0].strip() for publisher in start_publishers(root, stages)]
 
 
 def test_stages_published_at_once_get_numbers_of_their_own(tmp_path: Path) -> None:
@@ -151,3 +155,20 @@ def test_stages_published_at_once_get_numbers_of_their_own(tmp_path: Path) -> No
 def test_one_stage_published_by_several_processes_at_once_is_one_version(tmp_path: Path) -> None:
     assert run_publishers(tmp_path, ["a", "a", "a"]) == ["1", "1", "1"]
     assert len(Registry(tmp_path).model(MODEL).versions()) == 1
+
+
+def test_two_promoters_killed_at_once_leave_what_a_restart_completes(tmp_path: Path) -> None:
+    for attempt, seconds in enumerate((0.3, 0.45, 0.6, 0.75)):
+        root = tmp_path / str(attempt)
+        promoters = start_publishers(root, ["a", "b"])
+        time.sleep(seconds)
+        for promoter in promoters:
+            promoter.kill()
+        for promoter in promoters:
+            promoter.communicate()
+        assert sorted(run_publishers(root, ["a", "b"])) == ["1", "2"]
+        model = Registry(root).model(MODEL)
+        assert not model.settle()
+        assert model.verify() == ()
+        assert model.aliases() == {"stable": 2, "previous": 1}
+        assert leftovers(model) == []

@@ -1,0 +1,121 @@
+"""Two minutes of load while versions come, go and share callers: not one failed or mixed answer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from serving_fakes import MODEL, release
+from serving_process import Server, running
+
+from progressive_tf.registry import ModelVersions
+from progressive_tf.registry.traffic import Traffic
+
+pytestmark = pytest.mark.slow
+
+SECONDS, CALLERS, PAUSE = 120.0, 8, 2.0
+
+
+@dataclass
+class Heard:
+    """What callers were answered, by version, and what was wrong."""
+
+    versions: Counter[int] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+
+def ask_until(end: float, port: int, caller: str, heard: Heard) -> None:
+    """Asks again and again, one, two or three texts of several lengths, over one connection."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        for turn in itertools.count():
+            if time.monotonic() > end or heard.wrong:
+                break
+            texts = ["word " * (1 + (turn * place) % 40) for place in range(1, 2 + turn % 3)]
+            body = json.dumps({"instances": texts, "key": f"{caller} {turn % 50}"})
+            try:
+                connection.request("POST", f"/v1/models/{MODEL}:predict", body)
+                answer = connection.getresponse()
+                hear(heard, answer.status, json.loads(answer.read()), texts)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                heard.wrong.append(repr(error))
+
+
+def hear(heard: Heard, status: int, found: Any, texts: list[str]) -> None:
+    """Notes the version of an answer, and whether anything in it is not that version's."""
+    if status != 200:
+        heard.wrong.append(f"{status} {found}")
+        return
+    version = int(found["version"])
+    heard.versions[version] += 1
+    for text, each in zip(texts, found["predictions"], strict=True):
+        if each["label"] != f"says {text}" or abs(each["probabilities"][0] - version / 100) > 1e-6:
+            heard.wrong.append(f"version {version}: {each}")
+
+
+def moves(model: ModelVersions) -> Iterator[None]:
+    """Moves aliases, one move at a time: new versions, canaries, shadows, rollbacks."""
+    traffic = Traffic(model)
+    for number in itertools.count(3, 3):
+        release(model, number)
+        yield
+        release(model, number + 1, alias=None)
+        traffic.start_canary(number + 1, 30, "a new one")
+        yield
+        traffic.widen(60)
+        yield
+        release(model, number + 2, alias=None)
+        traffic.start_shadow(number + 2)
+        yield
+        if number % 2:
+            traffic.widen(100)
+            yield
+            model.rollback("back")
+        else:
+            traffic.pause()
+            yield
+            traffic.withdraw("canary", "enough")
+        yield
+
+
+def test_no_answer_fails_or_mixes_versions_under_load(model: ModelVersions) -> None:
+    with running(model, "--max-batch", "8") as server:
+        end = time.monotonic() + SECONDS
+        heard = [Heard() for _ in range(CALLERS)]
+        threads = [
+            threading.Thread(target=ask_until, args=(end, server.port, f"caller {index}", each))
+            for index, each in enumerate(heard)
+        ]
+        for thread in threads:
+            thread.start()
+        made = 0
+        for _ in moves(model):
+            made += 1
+            time.sleep(PAUSE)
+            if time.monotonic() > end - PAUSE:
+                break
+        for thread in threads:
+            thread.join()
+        assert [wrong for each in heard for wrong in each.wrong] == []
+        versions = sum((each.versions for each in heard), Counter())
+        assert made > SECONDS / PAUSE / 3
+        assert len(versions) > made / 4
+        assert_served(server, model)
+
+
+def assert_served(server: Server, model: ModelVersions) -> None:
+    """The server has come to what the journal says, and let go of everything else."""
+    time.sleep(1)
+    ready = server.ask("/readyz")
+    assert ready["problems"] == []
+    assert ready["aliases"] == model.aliases()
+    in_memory = server.ask(f"/v1/models/{MODEL}")["model_version_status"]
+    assert {int(each["version"]) for each in in_memory} == set(model.aliases().values())
