@@ -10,14 +10,24 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import anyio
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.feedback_routes import feedback_routes
 from progressive_tf.serving.incoming import Incoming, Tokens, check_name
-from progressive_tf.serving.instances import Instance, bucket_of, caller_key, read_body, read_request, reply
+from progressive_tf.serving.instances import (
+    Instance,
+    bucket_of,
+    caller_key,
+    length_of,
+    read_body,
+    read_request,
+    reply,
+)
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.release_routes import release_routes
@@ -91,7 +101,7 @@ def make_app(
         began = time.monotonic()
         check_name(model, name)
         tokens.check_predict(request)
-        async with incoming.one():
+        with incoming.one():
             found = read_body(await incoming.body(request))
             given = caller_key(found) or request.headers.get(KEY_HEADER)
             key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
@@ -226,11 +236,12 @@ async def _answer(
     served: ServedModel, answering: Answering, found: dict[str, Any], limits: Limits, began: float
 ) -> _Answers:
     asked = read_request(found, answering.loaded.signatures, limits)
-    instances = [(bucket_of(asked.signature, each), each) for each in asked.instances]
+    instances = [Asked(bucket_of(asked.signature, each), length_of(each), each) for each in asked.instances]
     left = limits.request_seconds - (time.monotonic() - began)
     try:
-        outputs = await asyncio.wait_for(answering.batcher.answers(instances), max(left, 0.0))
-    except (asyncio.TimeoutError, TimeoutError):
+        with anyio.fail_after(max(left, 0.0)):
+            outputs = await answering.batcher.answers(instances)
+    except TimeoutError:
         raise Refusal(504, f"no answer within {limits.request_seconds:g} s; try again later") from None
     ids = [uuid.uuid4().hex for _ in outputs]
     served.shadow(instances, outputs, ids)

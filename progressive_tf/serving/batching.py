@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -32,15 +31,30 @@ class BatchSettings:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An instance that somebody wants an answer for.
+
+    Args:
+        bucket: instances of one batch share it.
+        length: what its cost grows with; >= 1. In a batch none is more than twice as long as another.
+        instance: is handed on as it is.
+    """
+
+    bucket: Hashable
+    length: int
+    instance: Any
+
+
 @dataclass
 class _Waiting:
-    instance: Any
+    asked: Asked
     since: float
     answer: asyncio.Future[Any] = field(compare=False)
 
 
 class Batcher:
-    """Collects instances by bucket, and answers a bucket's oldest ones at once.
+    """Collects instances, and answers the oldest together with others of its bucket that are about as long.
 
     It belongs to the event loop in which it is used.
 
@@ -65,17 +79,18 @@ class Batcher:
         self._executor = executor
         self._room = room
         self._observe = observe
-        self._waiting: OrderedDict[Hashable, deque[_Waiting]] = OrderedDict()
-        self._arrived = asyncio.Event()
-        self._workers = [asyncio.ensure_future(self._work()) for _ in range(settings.threads)]
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[Hashable, list[_Waiting]] = {}
+        self._free = settings.threads
+        self._next_look: asyncio.Handle | None = None
 
     @property
     def queued(self) -> int:
         """How many instances wait for a batch."""
         return sum(map(len, self._waiting.values()))
 
-    async def answers(self, instances: Sequence[tuple[Hashable, Any]]) -> list[Any]:
-        """Returns an answer for each instance, which comes with its bucket.
+    async def answers(self, instances: Sequence[Asked]) -> list[Any]:
+        """Returns an answer for each instance.
 
         Raises:
             Refusal: 429, they do not all find room.
@@ -88,70 +103,77 @@ class Batcher:
                 "try again later",
                 {"Retry-After": "1"},
             )
-        loop = asyncio.get_running_loop()
         items = []
-        for bucket, instance in instances:
-            item = _Waiting(instance, time.monotonic(), loop.create_future())
-            self._waiting.setdefault(bucket, deque()).append(item)
+        for asked in instances:
+            item = _Waiting(asked, time.monotonic(), self._loop.create_future())
+            self._waiting.setdefault(asked.bucket, []).append(item)
             items.append(item)
-        self._arrived.set()
+        # Not at once: what else came in the same moment goes into the same batch.
+        self._look(self._loop.call_soon(self._start_batches))
         try:
-            return list(await asyncio.gather(*(item.answer for item in items)))
+            return [await item.answer for item in items]
         finally:
             for item in items:
-                item.answer.cancel()
+                if not item.answer.cancel() and not item.answer.cancelled():
+                    item.answer.exception()  # asked for, or asyncio reports it as forgotten
 
-    async def close(self) -> None:
-        """Ends the workers; call it when nobody waits any more."""
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-
-    async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            bucket, items = await self._next()
-            self._observe(len(items))
-            try:
-                answers = await loop.run_in_executor(
-                    self._executor, self._answer, bucket, [item.instance for item in items]
-                )
-            except Exception as error:
-                for item in items:
-                    if not item.answer.done():
-                        item.answer.set_exception(error)
-                continue
-            for item, answer in zip(items, answers, strict=True):
-                if not item.answer.done():
-                    if isinstance(answer, Exception):
-                        item.answer.set_exception(answer)
-                    else:
-                        item.answer.set_result(answer)
-
-    async def _next(self) -> tuple[Hashable, list[_Waiting]]:
-        """Waits for instances; returns those of the bucket whose first one has waited longest."""
-        while True:
+    def _start_batches(self) -> None:
+        """Starts a batch on each free thread, as long as there is one to start."""
+        while self._free:
             self._drop_cancelled()
             if not self._waiting:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
+                return
             bucket, items = min(self._waiting.items(), key=lambda pair: pair[1][0].since)
+            batch = _alike(items, self._settings.most)
             left = items[0].since + self._settings.wait_ms / 1000 - time.monotonic()
-            if left > 0 and len(items) < self._settings.most:
-                self._arrived.clear()
-                with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(self._arrived.wait(), left)
-                continue
-            taken = [items.popleft() for _ in range(min(len(items), self._settings.most))]
-            if not items:
-                del self._waiting[bucket]
-            return bucket, taken
+            if left > 0 and len(batch) < self._settings.most:
+                self._look(self._loop.call_later(left, self._start_batches))
+                return
+            taken = set(map(id, batch))
+            self._waiting[bucket] = [item for item in items if id(item) not in taken]
+            self._free -= 1
+            self._observe(len(batch))
+            self._executor.submit(self._compute, bucket, batch)
+
+    def _look(self, handle: asyncio.Handle) -> None:
+        """Keeps only the newest reason to look for batches."""
+        if self._next_look is not None:
+            self._next_look.cancel()
+        self._next_look = handle
+
+    def _compute(self, bucket: Hashable, items: list[_Waiting]) -> None:
+        """Answers a batch; runs in a thread."""
+        try:
+            answers = self._answer(bucket, [item.asked.instance for item in items])
+        except Exception as error:
+            answers = [error] * len(items)
+        self._loop.call_soon_threadsafe(self._deliver, items, answers)
+
+    def _deliver(self, items: list[_Waiting], answers: Sequence[Any]) -> None:
+        for item, answer in zip(items, answers, strict=True):
+            if not item.answer.done():
+                if isinstance(answer, Exception):
+                    item.answer.set_exception(answer)
+                else:
+                    item.answer.set_result(answer)
+        self._free += 1
+        self._start_batches()
 
     def _drop_cancelled(self) -> None:
-        """Forgets instances whose caller has gone."""
-        for bucket, items in list(self._waiting.items()):
-            while items and items[0].answer.done():
-                items.popleft()
-            if not items:
-                del self._waiting[bucket]
+        """Forgets instances whose caller has gone, and buckets without any."""
+        waiting = {
+            bucket: [item for item in items if not item.answer.done()] for bucket, items in self._waiting.items()
+        }
+        self._waiting = {bucket: items for bucket, items in waiting.items() if items}
+
+
+def _alike(items: Sequence[_Waiting], most: int) -> list[_Waiting]:
+    """Returns the oldest and those nearest to it in length, so that little of a batch is padding."""
+    oldest = shortest = longest = items[0].asked.length
+    batch: list[_Waiting] = []
+    for item in sorted(items, key=lambda item: abs(math.log(item.asked.length / oldest))):
+        shortest, longest = min(shortest, item.asked.length), max(longest, item.asked.length)
+        if len(batch) == most or longest > 2 * shortest:
+            break
+        batch.append(item)
+    return batch

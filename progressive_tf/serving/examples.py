@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from progressive_tf.serving.instances import InputSpec, Instance
+from progressive_tf.serving.instances import IMAGE, InputSpec, Instance
 
 _TEXT_BYTES = (8, 64, 512)
 
@@ -32,7 +32,7 @@ def _value(name: str, spec: InputSpec, length: int, labels: Sequence[str]) -> np
     if spec.dtype != object:
         return np.zeros(shape, spec.dtype)
     text = b"word " * (length // 5 + 1)
-    if name == "image":
+    if name == IMAGE:
         stream = io.BytesIO()
         Image.new("RGB", (64, 64)).save(stream, "PNG")
         text = stream.getvalue()

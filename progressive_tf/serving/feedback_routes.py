@@ -64,7 +64,7 @@ def feedback_routes(
     async def feedback(request: Request) -> JSONResponse:
         """Keeps what a user says about a prediction; the same again changes nothing."""
         tokens.check_predict(request)
-        async with incoming.one():
+        with incoming.one():
             said = _read(read_body(await incoming.body(request)), _known_labels(served))
             try:
                 version = await request_log.add_feedback(said)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import anyio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
@@ -60,8 +60,8 @@ class Incoming:
         self._limits = limits
         self._under_way = 0
 
-    @contextlib.asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
         """Counts a request while it is under way.
 
         Raises:
@@ -93,17 +93,14 @@ class Incoming:
         parts: list[bytes] = []
         size = 0
 
-        async def read() -> None:
-            nonlocal size
-            async for part in request.stream():
-                size += len(part)
-                if size > most:
-                    raise too_large
-                parts.append(part)
-
         try:
-            await asyncio.wait_for(read(), seconds)
-        except (asyncio.TimeoutError, TimeoutError):
+            with anyio.fail_after(seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > most:
+                        raise too_large
+                    parts.append(part)
+        except TimeoutError:
             raise Refusal(408, f"the body did not come within {seconds:g} s", {"Connection": "close"}) from None
         except ClientDisconnect:
             raise Refusal(400, "the connection ended before the body did") from None

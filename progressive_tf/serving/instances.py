@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import json
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +18,9 @@ from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.limits import Limits
 
 DEFAULT = "serving_default"
+IMAGE = "image"
 ROWS, COLUMNS = "instances", "inputs"
-_SHORTEST_BUCKET = 16
+_SHORTEST = 16
 
 Instance = dict[str, np.ndarray]
 
@@ -121,10 +121,17 @@ def read_request(
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
-    """Returns what instances of one batch share: the signature, shapes, and the magnitude of their texts' length."""
-    shapes = tuple((name, value.shape) for name, value in sorted(instance.items()))
-    longest = max((len(text) for value in instance.values() if value.dtype == object for text in value.flat), default=0)
-    return signature, shapes, math.ceil(math.log2(max(longest, _SHORTEST_BUCKET)))
+    """Returns what instances of one batch share: the signature and shapes."""
+    return signature, tuple((name, value.shape) for name, value in sorted(instance.items()))
+
+
+def length_of(instance: Instance) -> int:
+    """Returns the bytes of an instance's longest text, at least 16: nothing is gained by telling shorter ones apart.
+
+    The file of an image may be as long as it likes: all are brought to one size.
+    """
+    texts = (value for name, value in instance.items() if value.dtype == object and name != IMAGE)
+    return max([_SHORTEST, *(len(text) for value in texts for text in value.flat)])
 
 
 def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -191,7 +198,7 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarra
         wanted is not None and wanted != size for wanted, size in zip(spec.shape, value.shape, strict=True)
     ):
         _refuse(f"{place}: {spec} expected; got shape {list(value.shape)}")
-    if place.endswith(", image"):
+    if place.endswith(f", {IMAGE}"):
         _check_image(value.item(), place, limits)
     return value
 

@@ -48,7 +48,7 @@ def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, requ
         """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
         tokens.check_release(request)
         check_name(model, served.model.name)
-        async with incoming.one():
+        with incoming.one():
             body = await incoming.body(request)
             found = read_body(body) if body.strip() else {}
             fields.refuse_unknown(found, (*keys, "reason", "who"))

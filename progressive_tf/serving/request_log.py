@@ -18,7 +18,7 @@ from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
 
-FLUSH_SECONDS = 0.25
+FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 MOST_WAITING = 10_000
 _DAY = 86_400.0
@@ -132,7 +132,7 @@ class RequestLog:
         return await self._in_writer(self._store.answers, version, step)
 
     async def keep(self) -> None:
-        """Writes what has come every quarter of a second, and removes what is old, until it is cancelled."""
+        """Writes what has come every second, and removes what is old, until it is cancelled."""
         pruned_at = -PRUNE_SECONDS
         while True:
             await self.flush()

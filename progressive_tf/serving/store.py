@@ -198,25 +198,31 @@ class Store:
         Raises:
             StoreError: the disk is full, or the file cannot be written.
         """
+        requests = list(requests)
         with self._writing() as connection:
-            for request in requests:
-                row = (request.time, request.version, request.alias, request.step, request.status, request.seconds)
-                number = connection.execute(
-                    "INSERT INTO requests (time, version, alias, step, status, seconds) VALUES (?, ?, ?, ?, ?, ?)", row
-                ).lastrowid
-                connection.executemany(
-                    "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
-                    [
-                        (
-                            each.id,
-                            number,
-                            _json(each.label),
-                            _json(each.probabilities),
-                            None if each.input is None else _json(each.input),
-                        )
-                        for each in request.answers
-                    ],
-                )
+            last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
+            numbered = list(enumerate(requests, last + 1))
+            connection.executemany(
+                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (number, each.time, each.version, each.alias, each.step, each.status, each.seconds)
+                    for number, each in numbered
+                ],
+            )
+            connection.executemany(
+                "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
+                [
+                    (
+                        each.id,
+                        number,
+                        _json(each.label),
+                        _json(each.probabilities),
+                        None if each.input is None else _json(each.input),
+                    )
+                    for number, request in numbered
+                    for each in request.answers
+                ],
+            )
             connection.executemany(
                 "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
                 "VALUES (?, ?, ?, ?, ?, ?)",

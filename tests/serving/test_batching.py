@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.batching import Batcher, BatchSettings
+from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
 from progressive_tf.serving.errors import Refusal
 
 
@@ -27,6 +27,10 @@ class Network:
         return [ValueError("odd one out") if value < 0 else 2 * value for value in instances]
 
 
+def ask(bucket: str, instance: int, length: int = 16) -> Asked:
+    return Asked(bucket, length, instance)
+
+
 async def with_batcher(network: Network, use: Any, room: int = 100, **settings: Any) -> Any:
     with ThreadPoolExecutor(1) as executor:
         batcher = Batcher(network.answer, BatchSettings(**settings), executor, room)
@@ -34,11 +38,10 @@ async def with_batcher(network: Network, use: Any, room: int = 100, **settings: 
             return await use(batcher)
         finally:
             network.go_on.set()
-            await batcher.close()
 
 
 async def first_under_way(batcher: Batcher, network: Network) -> asyncio.Future[list[int]]:
-    first = asyncio.ensure_future(batcher.answers([("short", 1)]))
+    first = asyncio.ensure_future(batcher.answers([ask("short", 1)]))
     while not network.began.is_set():
         await asyncio.sleep(0.001)
     return first
@@ -49,7 +52,7 @@ def test_what_comes_while_the_network_is_busy_is_answered_together_by_bucket() -
 
     async def use(batcher: Batcher) -> list[Any]:
         first = await first_under_way(batcher, network)
-        asked = [[("short", 2), ("long", 3)], [("short", 4)], [("long", 5)], [("short", 6)]]
+        asked = [[ask("short", 2), ask("long", 3)], [ask("short", 4)], [ask("long", 5)], [ask("short", 6)]]
         others = [asyncio.ensure_future(batcher.answers(each)) for each in asked]
         await asyncio.sleep(0.01)
         assert batcher.queued == 5
@@ -60,15 +63,30 @@ def test_what_comes_while_the_network_is_busy_is_answered_together_by_bucket() -
     assert network.batches == [("short", [1]), ("short", [2, 4]), ("long", [3, 5]), ("short", [6])]
 
 
+def test_a_batch_holds_what_is_about_as_long_as_its_oldest() -> None:
+    network = Network()
+    lengths = [100, 20, 60, 51, 190, 130, 101]
+
+    async def use(batcher: Batcher) -> None:
+        first = await first_under_way(batcher, network)
+        others = [asyncio.ensure_future(batcher.answers([ask("text", length, length)])) for length in lengths]
+        await asyncio.sleep(0.01)
+        network.go_on.set()
+        await asyncio.gather(first, *others)
+
+    asyncio.run(with_batcher(network, use, most=4))
+    assert [batch for _, batch in network.batches] == [[1], [100, 101, 130], [20], [60, 51], [190]]
+
+
 def test_an_instance_waits_for_others_as_long_as_it_is_told() -> None:
     network = Network()
     network.go_on.set()
 
     async def use(batcher: Batcher) -> None:
-        one = asyncio.ensure_future(batcher.answers([("short", 1)]))
+        one = asyncio.ensure_future(batcher.answers([ask("short", 1)]))
         await asyncio.sleep(0.02)
         assert network.batches == []
-        await asyncio.gather(one, batcher.answers([("short", 2)]))
+        await asyncio.gather(one, batcher.answers([ask("short", 2)]))
 
     asyncio.run(with_batcher(network, use, most=2, wait_ms=60_000))
     assert network.batches == [("short", [1, 2])]
@@ -79,10 +97,10 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_has() -> None:
 
     async def use(batcher: Batcher) -> list[int]:
         first = await first_under_way(batcher, network)
-        waiting = asyncio.ensure_future(batcher.answers([("short", 2), ("short", 3)]))
+        waiting = asyncio.ensure_future(batcher.answers([ask("short", 2), ask("short", 3)]))
         await asyncio.sleep(0.01)
         with pytest.raises(Refusal, match=r"2 instances are waiting and 2 more find no room .at most 3.") as refused:
-            await batcher.answers([("short", 4), ("short", 5)])
+            await batcher.answers([ask("short", 4), ask("short", 5)])
         assert refused.value.status == 429
         network.go_on.set()
         return [*await first, *await waiting]
@@ -95,7 +113,7 @@ def test_one_that_fails_spoils_no_other() -> None:
 
     async def use(batcher: Batcher) -> Any:
         first = await first_under_way(batcher, network)
-        bad, good = (asyncio.ensure_future(batcher.answers([("short", value)])) for value in (-1, 3))
+        bad, good = (asyncio.ensure_future(batcher.answers([ask("short", value)])) for value in (-1, 3))
         await asyncio.sleep(0.01)
         network.go_on.set()
         with pytest.raises(ValueError, match="odd one out"):
@@ -111,13 +129,13 @@ def test_who_has_gone_is_not_computed() -> None:
 
     async def use(batcher: Batcher) -> None:
         first = await first_under_way(batcher, network)
-        gone = asyncio.ensure_future(batcher.answers([("long", 2)]))
+        gone = asyncio.ensure_future(batcher.answers([ask("long", 2)]))
         await asyncio.sleep(0.01)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
         network.go_on.set()
         await first
-        assert await batcher.answers([("short", 3)]) == [6]
+        assert await batcher.answers([ask("short", 3)]) == [6]
 
     asyncio.run(with_batcher(network, use))
     assert network.batches == [("short", [1]), ("short", [3])]

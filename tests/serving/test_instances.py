@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.instances import InputSpec, bucket_of, caller_key, read_body, read_request, reply
+from progressive_tf.serving.instances import InputSpec, bucket_of, caller_key, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Limits
 
 TEXT = InputSpec(np.dtype(object), ())
@@ -152,12 +152,18 @@ def test_a_key_is_a_string() -> None:
         caller_key({"key": 7})
 
 
-def test_instances_of_one_batch_have_texts_of_like_length_and_the_same_shape() -> None:
-    short, same, long = (asked(instances=["a" * length]).instances[0] for length in (1, 16, 200))
-    assert bucket_of("serving_default", short) == bucket_of("serving_default", same)
-    assert bucket_of("serving_default", short) != bucket_of("serving_default", long)
+def test_instances_of_one_batch_have_the_same_shape_and_signature() -> None:
+    one, other = (asked(instances=["a" * length]).instances[0] for length in (1, 200))
+    assert bucket_of("serving_default", one) == bucket_of("serving_default", other)
     two, three = (asked(instances=[["a"] * size], signature_name="tokens").instances[0] for size in (2, 3))
     assert bucket_of("tokens", two) != bucket_of("tokens", three)
+    assert bucket_of("serving_default", one) != bucket_of("other", one)
+
+
+def test_an_instance_is_as_long_as_its_longest_text_and_an_image_has_no_length() -> None:
+    assert [length_of(asked(instances=["é" * length]).instances[0]) for length in (1, 8, 100)] == [16, 16, 200]
+    assert length_of(asked(instances=[["a" * 20, "a" * 30]], signature_name="tokens").instances[0]) == 30
+    assert length_of({"image": np.array(b"x" * 5000, object)}) == 16
 
 
 def test_the_reply_has_the_form_of_the_request() -> None:
