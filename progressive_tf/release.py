@@ -71,7 +71,14 @@ def show(
     """Show a version: manifest, lineage, the decision with its rules, and history."""
     from dataclasses import asdict
 
-    from progressive_tf.registry.tables import decision_table, history_table, version_details, version_record
+    from progressive_tf.registry.tables import (
+        decision_table,
+        history_table,
+        rollout_text,
+        version_details,
+        version_record,
+    )
+    from progressive_tf.registry.traffic import Traffic
 
     model = _settled(_open(registry).existing_model(name))
     version = _default_version(model) if number is None else model.version(number)
@@ -80,11 +87,16 @@ def show(
         entry for entry in model.entries() if number is None or entry.token == version.token or entry.version == number
     ]
     manifest = version.manifest()
+    traffic = Traffic(model)
+    rollout = traffic.rollout()
     if as_json:
         details = {"manifest": manifest, "lineage": model.lineage(version.number)}
+        details["rollout"] = None if rollout is None else asdict(rollout)
         _print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
         return
     _print(version_details(model, version))
+    if rollout is not None:
+        _print(rollout_text(rollout, traffic.schedule()))
     if manifest is not None:
         _print(decision_table(manifest.get("decision", {})))
     _print(history_table(entries))

@@ -9,7 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.registry.folder import Damage
+from progressive_tf.registry.history import Rollout
 from progressive_tf.registry.journal import ALIAS, ROLLBACK, Entry
+from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
@@ -91,6 +93,19 @@ def version_details(model: ModelVersions, version: Version) -> Table:
 
 
 _HASHES = ("weights_sha256", "plan_sha256", "data_sha256", "code_sha256")
+
+
+def rollout_text(rollout: Rollout | None, schedule: Schedule | None) -> str:
+    """Returns in one line how far a canary has come, and what its plan wants next; "" without a canary."""
+    if rollout is None:
+        return ""
+    share = f"{rollout.percent:g} % of the callers since {_moment(rollout.since)} UTC"
+    line = f"canary: version {rollout.version}, {share}{', paused' if rollout.paused else ''}"
+    if schedule is None:
+        return line
+    after = f"{schedule.after(rollout.percent):g} % after {schedule.min_samples} answers"
+    limit = "" if schedule.max_minutes is None else f", within {schedule.max_minutes:g} minutes"
+    return f"{line}; next {after}{limit}"
 
 
 def decision_table(decision: Mapping[str, Any]) -> Table:
