@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import types
@@ -11,7 +12,9 @@ import pytest
 
 from progressive_tf.commands import run_command
 from progressive_tf.registry import ModelVersions, Registry, StagedVersion
+from progressive_tf.registry.traffic import Traffic
 from progressive_tf.release import app
+from progressive_tf.serving.store import Answered, ServedRequest, Store, store_path
 
 MODEL = "reviews"
 HELD = {
@@ -318,6 +321,50 @@ def test_an_operator_tries_a_version_on_part_of_the_callers(
         code, _, err = release(capsys, *arguments)
         assert code == 2
         assert refused in err
+
+
+def test_the_steps_of_a_plan_need_the_answers_that_the_server_counted(
+    model: ModelVersions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.publish(staged("pilot"))
+    steps = {"steps": [5, 25, 100], "min_samples": 2, "max_minutes": 60}
+    model.publish(staged("beta", release=steps), alias=None)
+    assert release(capsys, "canary", MODEL, 2)[1] == "reviews: version 2 answers 5 % of the callers\n"
+    shown = release(capsys, "show", MODEL)[1]
+    assert re.search(r"canary: version 2, 5 % of the callers since .* UTC; next 25 % after 2 answers, within 60", shown)
+    code, _, err = release(capsys, "widen", MODEL, "--store", tmp_path / "store")
+    assert code == 2
+    assert "version 2 has given 0 of the 2 answers" in err
+    assert not (tmp_path / "store").exists()
+    rollout = Traffic(model).rollout()
+    assert rollout is not None
+    store = Store(store_path(tmp_path / "store", MODEL))
+    answers = [Answered(f"{number:032x}", "positive", None) for number in range(2)]
+    store.add([ServedRequest(0.0, 2, "canary", rollout.step, 200, 0.1, answers)])
+    store.close()
+    said = release(capsys, "widen", MODEL, "--store", tmp_path / "store")
+    assert said == (0, "reviews: version 2 answers 25 % of the callers\n", "")
+    as_json = json.loads(release(capsys, "show", MODEL, "--json")[1])
+    assert as_json["rollout"]["percent"] == 25
+
+
+def test_what_cannot_be_exported_is_refused(
+    model: ModelVersions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.publish(staged("pilot"))
+    (tmp_path / "file").write_text("mine")
+    for number, to, said in (
+        (9, "new", "unknown version of reviews '9'"),
+        (1, "file", "a folder that is new or empty"),
+    ):
+        code, _, err = release(capsys, "export", MODEL, number, "--to", tmp_path / to)
+        assert code == 2
+        assert said in err
+    # The versions of these tests hold a few bytes, which TensorFlow does not take for a model.
+    code, _, err = release(capsys, "export", MODEL, 1, "--to", tmp_path / "new")
+    assert code == 1
+    assert "reviews version 1 does not load" in err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith((".", "new"))) == []
 
 
 def test_help_needs_no_tensorflow() -> None:
