@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
+import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -33,6 +36,8 @@ from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.release_routes import release_routes
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import Answering, ServedModel, answering_for
+
+log = logging.getLogger("progressive_tf.serving")
 
 KEY_HEADER = "x-caller-key"
 REQUEST_HEADER = "x-request-id"
@@ -75,6 +80,8 @@ def make_app(
     @contextlib.asynccontextmanager
     async def following(app: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(served.follow()), asyncio.ensure_future(request_log.keep())]
+        for task in tasks:
+            task.add_done_callback(_stop_without)
         yield
         for task in tasks:
             task.cancel()
@@ -94,6 +101,10 @@ def make_app(
     @app.exception_handler(HTTPException)
     async def not_found(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"error": f"{request.method} {request.url.path:.200}: {error.detail}"}, error.status_code)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "the server failed on this request; its log says why"}, 500)
 
     async def predict(
         request: Request, model: str, version: str | None = None, label: str | None = None
@@ -219,6 +230,13 @@ def make_app(
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return app
+
+
+def _stop_without(task: asyncio.Task[None]) -> None:
+    """Ends the server gracefully where a task failed that it cannot go without, for a supervisor to start it again."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("the server stops, since a part of it failed", exc_info=task.exception())
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,19 @@ class LogSettings:
         inputs: share of the requests whose inputs are kept, in [0, 1].
         days: how long anything is kept; > 0.
         redact: gets the inputs of an instance by name, as JSON-like values, and a comment under `comment`; returns
-            what may be kept, or None for nothing.
+            what may be kept, or None for nothing. It runs in the thread that writes, and no caller waits for it.
     """
 
     inputs: float = 0.0
     days: float = 30.0
     redact: Redact | None = None
+
+
+@dataclass(frozen=True)
+class _Noted:
+    request: ServedRequest
+    answers: Sequence[tuple[str, Instance, Mapping[str, Any]]]
+    keeps_inputs: bool
 
 
 class RequestLog:
@@ -61,7 +68,7 @@ class RequestLog:
         self._settings = settings
         self._metrics = metrics
         self._writer = ThreadPoolExecutor(1, "store")
-        self._requests: list[ServedRequest] = []
+        self._requests: list[_Noted] = []
         self._shadows: list[Shadowed] = []
         self._is_failing = False
 
@@ -86,14 +93,9 @@ class RequestLog:
         """
         if self._has_no_room(len(self._requests), "request"):
             return
-        is_sampled = bool(answers) and random.random() < self._settings.inputs
-        kept = [
-            Answered(
-                each, label_of(outputs), outputs.get("probabilities"), self._redacted(instance) if is_sampled else None
-            )
-            for each, instance, outputs in answers
-        ]
-        self._requests.append(ServedRequest(self.clock.now(), version, alias, step, status, seconds, kept))
+        request = ServedRequest(self.clock.now(), version, alias, step, status, seconds)
+        keeps_inputs = random.random() < self._settings.inputs
+        self._requests.append(_Noted(request, answers, keeps_inputs))
 
     def add_shadow(self, prediction: str, version: int, outputs: Mapping[str, Any], difference: float | None) -> None:
         """Notes what a shadow says to an instance.
@@ -119,10 +121,8 @@ class RequestLog:
         """
         comment = feedback.comment
         if comment is not None and self._settings.redact is not None:
-            kept = self._apply_redact({"comment": comment}) or {}
-            feedback = Feedback(
-                feedback.prediction, feedback.label, feedback.correct, feedback.rating, kept.get("comment")
-            )
+            kept = await self._in_writer(self._apply_redact, {"comment": comment}) or {}
+            feedback = replace(feedback, comment=kept.get("comment"))
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
@@ -151,7 +151,7 @@ class RequestLog:
             return
         self._requests, self._shadows = [], []
         try:
-            await self._in_writer(self._store.add, requests, shadows)
+            await self._in_writer(self._write, requests, shadows)
         except StoreError as error:
             self._requests, self._shadows = requests + self._requests, shadows + self._shadows
             self._failed(error)
@@ -166,6 +166,21 @@ class RequestLog:
 
     async def _in_writer(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+
+    def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed]) -> None:
+        self._store.add([self._served(each) for each in noted], shadows)
+
+    def _served(self, noted: _Noted) -> ServedRequest:
+        kept = [
+            Answered(
+                each,
+                label_of(outputs),
+                outputs.get("probabilities"),
+                self._redacted(instance) if noted.keeps_inputs else None,
+            )
+            for each, instance, outputs in noted.answers
+        ]
+        return replace(noted.request, answers=kept)
 
     def _has_no_room(self, waiting: int, kind: str) -> bool:
         if waiting < MOST_WAITING:

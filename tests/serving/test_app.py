@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from serving_fakes import MODEL, release, wait_until
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.incoming import Tokens
+from progressive_tf.serving.metrics import Metrics
 
 pytestmark = pytest.mark.slow
 
@@ -240,12 +243,20 @@ def test_a_version_that_is_damaged_leaves_the_one_before_it_serving(model: Model
     assert aliases(client)["stable"] == 1
 
 
-def test_a_journal_that_cannot_be_read_leaves_everything_serving(model: ModelVersions, start: Start) -> None:
+@pytest.mark.parametrize("problem", ["not a journal", "newer release"])
+def test_a_journal_that_cannot_be_read_leaves_everything_serving(
+    model: ModelVersions, start: Start, problem: str
+) -> None:
     client = start(model)
     journal = model.files.journal
     kept = journal.read_bytes()
-    journal.write_bytes(b"no journal")
+    if problem == "newer release":
+        with closing(sqlite3.connect(journal)) as connection:
+            connection.execute("PRAGMA user_version = 99")
+    else:
+        journal.write_bytes(b"no journal")
     wait_until(lambda: bool(client.get("/readyz").json()["problems"]))
+    assert problem in client.get("/readyz").json()["problems"][0]
     assert client.post(PREDICT, json={"instances": ["a"]}).json()["version"] == "1"
     journal.write_bytes(kept)
     wait_until(lambda: not client.get("/readyz").json()["problems"])
@@ -263,6 +274,18 @@ def test_requests_are_counted_by_version_alias_and_status(model: ModelVersions, 
     assert "progressive_tf_batch_size_bucket" in text
     assert f'progressive_tf_canary_percent{{model="{MODEL}"}} 0.0' in text
     assert f'progressive_tf_alias_version{{alias="stable",model="{MODEL}"}} 1.0' in text
+
+
+def test_an_error_of_ours_has_the_interfaces_form_and_tells_nothing(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Metrics) -> bytes:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(Metrics, "text", fail)
+    found = TestClient(start(model).app, raise_server_exceptions=False).get("/metrics")
+    assert found.status_code == 500
+    assert found.json() == {"error": "the server failed on this request; its log says why"}
 
 
 def test_the_document_of_the_interface_is_there(model: ModelVersions, start: Start) -> None:

@@ -23,6 +23,7 @@ from progressive_tf.registry.traffic import Traffic
 pytestmark = pytest.mark.slow
 
 SECONDS, CALLERS, PAUSE = 120.0, 8, 2.0
+FEW, GROWTH_MB = 5, 100
 
 
 @dataclass
@@ -96,10 +97,11 @@ def test_no_answer_fails_or_mixes_versions_under_load(model: ModelVersions) -> N
         ]
         for thread in threads:
             thread.start()
-        made = 0
+        made, memory = 0, 0.0
         for _ in moves(model):
             made += 1
             time.sleep(PAUSE)
+            memory = memory or (server.memory_mb() if made == FEW else 0.0)
             if time.monotonic() > end - PAUSE:
                 break
         for thread in threads:
@@ -108,6 +110,7 @@ def test_no_answer_fails_or_mixes_versions_under_load(model: ModelVersions) -> N
         versions = sum((each.versions for each in heard), Counter())
         assert made > SECONDS / PAUSE / 3
         assert len(versions) > made / 4
+        assert server.memory_mb() - memory < GROWTH_MB
         assert_served(server, model)
 
 
