@@ -155,7 +155,7 @@ def show(found: dict[tuple[str, int], list[Load]], texts: int, rounds: int, seco
                 ratio(tails, [each.milliseconds(99) for each in peers]),
                 str(sum(load.failed for load in loads)),
             )
-    Console(width=120).print(table)
+    Console(width=150).print(table)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
