@@ -202,6 +202,13 @@ MEANINGS: dict[str, dict[str, str]] = {
         "steps": "Percentages of the callers; the gate sets the first, `release widen` the next, and 100 is stable.",
         "min_samples": "Answers of the canary at a step before it goes to the next by itself or by `release widen`.",
         "max_minutes": "After so long at a step with fewer answers, the canary waits for a person; null: no limit.",
+        "min_judged": "Answers of the canary at a step that users have judged, before the next.",
+        "automatic": "Whether the server takes the steps by itself, and the canary back; false: `release widen` does.",
+        "alpha": "Probability that a canary as good as stable is ever taken back, over all metrics and looks.",
+        "max_error_rate": "A canary that surely fails on a larger share of its requests is taken back.",
+        "max_slowdown": "A request is slow if it takes this many times stable's 95th percentile before the step.",
+        "max_disagreement": "Of the canary's answers, where stable says something else; null: stable is not asked.",
+        "max_drift": "How much more or less often the canary may say a label than stable; null: no limit.",
     },
     "Tune": {
         "space": "Key of the stage → its values. Without it, rate, batch size and adaptation around the plan's.",

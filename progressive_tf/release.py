@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from progressive_tf.registry import ModelVersions, Registry, Version
     from progressive_tf.registry.traffic import Traffic
+    from progressive_tf.serving.step_counts import VersionCounts
 
 app = typer.Typer(
     help="List, show, promote, try on some callers, roll back and verify the released versions.",
@@ -181,7 +182,8 @@ def widen(
 ) -> None:
     """Send more callers to the canary; those who were sent to it stay."""
     traffic = _traffic(registry, name)
-    now = traffic.widen(percent, reason, _answers_of_canary(traffic, store))
+    counts = _canary_counts(traffic, store)
+    now = traffic.widen(percent, reason, counts.answers, counts.judged)
     if now is None:
         _print(f"{name}: the canary is stable now: version {traffic.model.aliases()['stable']}")
     else:
@@ -291,16 +293,17 @@ def _traffic(registry: Path, name: str) -> Traffic:
     return Traffic(_settled(_open(registry).existing_model(name)))
 
 
-def _answers_of_canary(traffic: Traffic, folder: Path) -> int:
-    """Returns how many answers the canary has given at its present step; 0 where no server has kept any."""
+def _canary_counts(traffic: Traffic, folder: Path) -> VersionCounts:
+    """Returns what the canary has done at its present step; nothing where no server has kept anything."""
+    from progressive_tf.serving.step_counts import VersionCounts
     from progressive_tf.serving.store import Store, store_path
 
     path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
     if rollout is None or not path.is_file():
-        return 0
+        return VersionCounts()
     store = Store(path)
     try:
-        return store.answers(rollout.version, rollout.step)
+        return store.step_counts(rollout.step).canary
     finally:
         store.close()
 

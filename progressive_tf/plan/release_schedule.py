@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from progressive_tf.plan.methods import Strict, tuple_from_list
 
 Percent = Annotated[float, Field(gt=0, le=100)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ReleaseSchedule(Strict):
@@ -20,7 +21,14 @@ class ReleaseSchedule(Strict):
 
     steps: Annotated[tuple[Percent, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] = (1, 5, 25, 50, 100)
     min_samples: int = Field(default=200, ge=1)
+    min_judged: int = Field(default=0, ge=0)
     max_minutes: Annotated[float, Field(gt=0)] | None = None
+    automatic: bool = True
+    alpha: Share = 0.05
+    max_error_rate: Share = 0.05
+    max_slowdown: Annotated[float, Field(ge=1)] = 2.0
+    max_disagreement: Share | None = None
+    max_drift: Share | None = None
 
     @field_validator("steps")
     @classmethod

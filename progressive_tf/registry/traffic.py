@@ -25,16 +25,31 @@ class Schedule:
         steps: percentages that rise and end with 100.
         min_samples: answers at a step before the next.
         max_minutes: after so long at a step with fewer answers a person decides; None for no limit.
+        min_judged: answers at a step that users have judged, before the next.
+        automatic: whether a server takes the steps, or the canary back, by itself.
+        alpha: the probability that a canary as good as stable is ever taken back, in (0, 1).
+        max_error_rate: a canary that surely fails more often is taken back, in (0, 1).
+        max_slowdown: a request is slow that takes more than this many times stable's 95th percentile; >= 1.
+        max_disagreement: share of the canary's answers where stable says something else, in (0, 1); None for no limit.
+        max_drift: how much more or less often it may say a label than stable, in (0, 1); None for no limit.
     """
 
     steps: tuple[float, ...]
     min_samples: int
-    max_minutes: float | None
+    max_minutes: float | None = None
+    min_judged: int = 0
+    automatic: bool = True
+    alpha: float = 0.05
+    max_error_rate: float = 0.05
+    max_slowdown: float = 2.0
+    max_disagreement: float | None = None
+    max_drift: float | None = None
 
     @classmethod
     def of(cls, release: Mapping[str, Any]) -> Schedule:
-        """Returns what a manifest has under `release`."""
-        return cls(tuple(map(float, release["steps"])), int(release["min_samples"]), release["max_minutes"])
+        """Returns what a manifest has under `release`; one that another release wrote may have other keys."""
+        known = {name: release[name] for name in cls.__dataclass_fields__ if name in release}
+        return cls(**known | {"steps": tuple(map(float, release["steps"]))})
 
     def after(self, percent: float) -> float:
         """Returns the step after a percentage."""
@@ -92,7 +107,12 @@ class Traffic:
         return self._running()
 
     def widen(
-        self, percent: float | None = None, reason: str | None = None, answers: int | None = None
+        self,
+        percent: float | None = None,
+        reason: str | None = None,
+        answers: int = 0,
+        judged: int = 0,
+        at_step: int | None = None,
     ) -> Rollout | None:
         """Sends more callers to the canary; with 100 it becomes stable. A paused one goes on.
 
@@ -101,18 +121,21 @@ class Traffic:
             reason: stands in the journal.
             answers: that the canary gave at its present step, as its server counted them; a step of the plan is taken
                 only with enough of them.
+            judged: of these, how many users have judged; likewise.
+            at_step: only if the canary is at this step still, see `Rollout`.
 
         Returns:
             The canary as it is now; None where it became stable.
 
         Raises:
-            InputError: there is no canary, it has that many callers already, or has given too few answers.
+            InputError: there is no canary, it has that many callers already, has given too few answers, or is at
+                another step.
             RegistryError: the version is damaged.
         """
         with self.model.files.writing(self.model.wait_seconds):
-            running = self._running()
+            running = self._running(at_step)
             if percent is None:
-                percent = running.percent if running.paused else self._next_step(running, answers or 0)
+                percent = running.percent if running.paused else self._next_step(running, answers, judged)
             _check_percent(percent, may_be_whole=True)
             if percent < running.percent or (percent == running.percent and not running.paused):
                 raise InputError(
@@ -154,20 +177,23 @@ class Traffic:
             self._append(Entry(journal.ALIAS, version=number, alias=SHADOW, reason=reason))
         return version
 
-    def withdraw(self, alias: str, reason: str | None = None) -> Version:
+    def withdraw(self, alias: str, reason: str | None = None, at_step: int | None = None) -> Version:
         """Takes a canary or a shadow back; `stable` stays.
 
         Args:
             alias: canary or shadow.
             reason: stands in the journal.
+            at_step: only if the canary is at this step still, see `Rollout`.
 
         Returns:
             The version that was withdrawn.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or the canary is at another step.
         """
         with self.model.files.writing(self.model.wait_seconds):
+            if at_step is not None:
+                self._running(at_step)
             number = self.model.aliases().get(alias)
             if number is None or alias not in (CANARY, SHADOW):
                 raise InputError(f"{self.model.name} has no {alias} to take back")
@@ -205,10 +231,12 @@ class Traffic:
         self.model.refuse_damaged(version)
         return version
 
-    def _running(self) -> Rollout:
+    def _running(self, at_step: int | None = None) -> Rollout:
         running = self.rollout()
         if running is None:
             raise InputError(f"{self.model.name} has no canary; begin one with `release canary {self.model.name} N`")
+        if at_step not in (None, running.step):
+            raise InputError(f"{self.model.name}: the canary has been moved in the meantime, to {running.percent:g} %")
         return running
 
     def _first_step(self, version: Version) -> float:
@@ -220,29 +248,33 @@ class Traffic:
             )
         return Schedule.of(release).steps[0]
 
-    def _next_step(self, running: Rollout, answers: int) -> float:
+    def _next_step(self, running: Rollout, answers: int, judged: int) -> float:
         schedule = self.schedule()
         if schedule is None:
             raise InputError(
                 f"{self.model.name}: the plan of version {running.version} has no release.steps; say how far, "
                 "--percent P"
             )
-        if answers < schedule.min_samples:
-            minutes = _minutes_since(running.since)
-            is_over = schedule.max_minutes is not None and minutes > schedule.max_minutes
-            raise InputError(
-                f"{self.model.name}: version {running.version} has given {answers} of the {schedule.min_samples} "
-                f"answers that its plan asks for at {running.percent:g} %"
-                + (f", after {minutes:.0f} of {schedule.max_minutes:g} minutes" if is_over else "")
-                + "; wait, say how far with --percent P, or roll it back"
-            )
+        for count, needed, what in (
+            (answers, schedule.min_samples, "answers"),
+            (judged, schedule.min_judged, "judged answers"),
+        ):
+            if count < needed:
+                minutes = minutes_since(running.since)
+                is_over = schedule.max_minutes is not None and minutes > schedule.max_minutes
+                raise InputError(
+                    f"{self.model.name}: version {running.version} has given {count} of the {needed} {what} that its "
+                    f"plan asks for at {running.percent:g} %"
+                    + (f", after {minutes:.0f} of {schedule.max_minutes:g} minutes" if is_over else "")
+                    + "; wait, say how far with --percent P, or roll it back"
+                )
         return schedule.after(running.percent)
 
     def _append(self, *entries: Entry) -> None:
         self.model.files.append(*(replace(entry, who=self.who) for entry in entries))
 
 
-def _minutes_since(moment: str) -> float:
+def minutes_since(moment: str) -> float:
     """Returns the minutes since a moment of the journal; 0 where the clock has been set back behind it."""
     return max((datetime.now(timezone.utc) - datetime.fromisoformat(moment)).total_seconds() / 60, 0.0)
 

@@ -10,7 +10,7 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import anyio
@@ -19,6 +19,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from progressive_tf.serving.batching import Asked
+from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.feedback_routes import feedback_routes
 from progressive_tf.serving.incoming import Incoming, Tokens, check_name
@@ -76,10 +77,12 @@ def make_app(
     """
     name = served.model.name
     tokens = tokens or Tokens()
+    watch = CanaryWatch(served, request_log, metrics)
 
     @contextlib.asynccontextmanager
     async def following(app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.ensure_future(served.follow()), asyncio.ensure_future(request_log.keep())]
+        work = (served.follow(), request_log.keep(), watch.follow())
+        tasks = [asyncio.ensure_future(each) for each in work]
         for task in tasks:
             task.add_done_callback(_stop_without)
         yield
@@ -206,6 +209,16 @@ def make_app(
         check_name(model, name)
         return {"model_version_status": [state(answering_for(served, None, label, "")[0])]}
 
+    @app.get("/v1/models/{model}/canary")
+    async def canary(model: str) -> dict[str, Any]:
+        """Says how far the canary has come, and what each metric says of it."""
+        check_name(model, name)
+        split, latest = served.standing.split, watch.latest
+        if split is None or split.canary is None:
+            return {"version": None}
+        body = {"version": str(split.canary), "percent": split.percent}
+        return body if latest is None else body | asdict(latest)
+
     @app.get("/healthz")
     async def healthy() -> dict[str, str]:
         """Answers while the process lives."""
@@ -262,5 +275,5 @@ async def _answer(
     except TimeoutError:
         raise Refusal(504, f"no answer within {limits.request_seconds:g} s; try again later") from None
     ids = [uuid.uuid4().hex for _ in outputs]
-    served.shadow(instances, outputs, ids)
+    served.shadow(answering.loaded.number, instances, outputs, ids)
     return _Answers(asked.form, ids, asked.instances, outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -80,15 +81,18 @@ def feedback_routes(
     return routes
 
 
-def _known_labels(served: ServedModel) -> set[str]:
-    """Returns every class of the versions in memory, with and without the name of its task."""
-    labels = {label for each in served.standing.by_number.values() for label in each.loaded.labels}
-    if any("task" in each for one in served.standing.by_number.values() for each in one.loaded.signatures.values()):
-        labels |= {label.partition("/")[2] for label in labels if "/" in label}
-    return labels
+def _known_labels(served: ServedModel) -> dict[str, str]:
+    """Returns what answers say for every class of the versions in memory; a task's class with and without its name."""
+    answering = served.standing.by_number.values()
+    has_tasks = any("task" in inputs for each in answering for inputs in each.loaded.signatures.values())
+    labels = {label for each in answering for label in each.loaded.labels}
+    if not has_tasks:
+        return {label: label for label in labels}
+    said = {label: label.partition("/")[2] or label for label in labels}
+    return said | {label: label for label in said.values()}
 
 
-def _read(found: dict[str, Any], labels: set[str]) -> Feedback:
+def _read(found: dict[str, Any], labels: Mapping[str, str]) -> Feedback:
     fields.refuse_unknown(found, _KEYS)
     prediction = found.get("prediction_id")
     if not isinstance(prediction, str) or not _ID.fullmatch(prediction):
@@ -105,7 +109,7 @@ def _read(found: dict[str, Any], labels: set[str]) -> Feedback:
     )
 
 
-def _label(value: Any, labels: set[str]) -> Any:
+def _label(value: Any, labels: Mapping[str, str]) -> Any:
     if value is None:
         return None
     each = value if isinstance(value, list) else [value]
@@ -114,4 +118,4 @@ def _label(value: Any, labels: set[str]) -> Any:
     for label in each:
         if labels and label not in labels:
             raise Refusal(400, unknown_name("label", label[:80], labels))
-    return value
+    return labels.get(value, value) if isinstance(value, str) else value

@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
+from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
@@ -40,7 +41,10 @@ class LoadedVersion:
         except (OSError, ValueError, tf.errors.OpError) as error:
             raise RegistryError(f"{version.model} version {version.number} does not load: {error}") from error
         self.version = version
-        self.labels = tuple((version.manifest() or {}).get("labels", ()))
+        manifest = version.manifest() or {}
+        self.labels = tuple(manifest.get("labels", ()))
+        release = manifest.get("release")
+        self.schedule = None if release is None else Schedule.of(release)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature) for name, signature in self._model.signatures.items()
         }

@@ -66,6 +66,12 @@ class Metrics:
             ["model"],
             registry=self.registry,
         )
+        self.canary_decision = Gauge(
+            "progressive_tf_canary_decision",
+            "1 for what the evidence says of the canary: widen, wait, hold or rollback; 0 for the others.",
+            ["model", "version", "outcome"],
+            registry=self.registry,
+        )
         self.alias = Gauge(
             "progressive_tf_alias_version",
             "The version that an alias is served by.",

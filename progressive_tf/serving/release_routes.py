@@ -18,6 +18,7 @@ from progressive_tf.serving.incoming import Incoming, Tokens, check_name
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
+from progressive_tf.serving.step_counts import VersionCounts
 
 _LONGEST_TEXT = 500
 _HIGHEST_VERSION = 10**9
@@ -58,7 +59,7 @@ def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, requ
                 "percent": fields.number(found, "percent"),
                 "alias": _alias(found),
                 "reason": fields.text(found, "reason", _LONGEST_TEXT),
-                "answers": await _answers(served, request_log),
+                "counts": await _canary_counts(served, request_log),
             }
             try:
                 await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
@@ -89,7 +90,7 @@ def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, requ
         """Sends more callers to the canary; without a percentage, after a pause or by the steps of its plan."""
 
         def work(traffic: Traffic, asked: dict[str, Any]) -> None:
-            traffic.widen(asked["percent"], asked["reason"], asked["answers"])
+            traffic.widen(asked["percent"], asked["reason"], asked["counts"].answers, asked["counts"].judged)
 
         return await act(request, model, ("percent",), work)
 
@@ -118,9 +119,9 @@ def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, requ
     return routes
 
 
-async def _answers(served: ServedModel, request_log: RequestLog) -> int:
+async def _canary_counts(served: ServedModel, request_log: RequestLog) -> VersionCounts:
     rollout = Traffic(served.model).rollout()
-    return 0 if rollout is None else await request_log.answers(rollout.version, rollout.step)
+    return VersionCounts() if rollout is None else (await request_log.step_counts(rollout.step)).canary
 
 
 def _version(asked: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
 
 FLUSH_SECONDS = 1.0
@@ -126,10 +127,14 @@ class RequestLog:
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
-    async def answers(self, version: int, step: int) -> int:
-        """Returns how many instances a version has answered at a step of its rollout."""
+    async def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
+        """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
         await self.flush()
-        return await self._in_writer(self._store.answers, version, step)
+        return await self._in_writer(self._store.step_counts, step, slow_beyond)
+
+    async def seconds_before(self, step: int, most: int) -> list[float]:
+        """Returns how long stable's newest answers before a step took, see `Store.seconds_before`."""
+        return await self._in_writer(self._store.seconds_before, step, most)
 
     async def keep(self) -> None:
         """Writes what has come every second, and removes what is old, until it is cancelled."""

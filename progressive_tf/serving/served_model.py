@@ -67,12 +67,14 @@ class Standing:
         by_number: versions in memory.
         aliases: the version each alias is served by, which may be an earlier one than the registry's while that loads.
         split: between stable and canary; None while nothing is stable.
+        asks_stable_too: whether stable says in the background what it would have answered instead of the canary.
         problems: why something that the registry asks for is not served.
     """
 
     by_number: Mapping[int, Answering] = field(default_factory=dict)
     aliases: Mapping[str, int] = field(default_factory=dict)
     split: Split | None = None
+    asks_stable_too: bool = False
     problems: tuple[str, ...] = ()
 
 
@@ -108,6 +110,11 @@ class ServedModel:
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The journal as it was read last."""
+        return self._entries
 
     async def follow(self) -> None:
         """Keeps what is served to what the journal says, until it is cancelled."""
@@ -176,20 +183,28 @@ class ServedModel:
 
     def shadow(
         self,
+        by: int,
         instances: Sequence[Asked],
         answers: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
     ) -> None:
-        """Gives the shadow, if there is one, what a caller was answered, and notes where it says something else.
+        """Gives others what a caller was answered, and notes where they say something else.
+
+        The shadow is asked, if there is one; and stable about the canary's answers, where its plan limits how often the
+        two may disagree.
 
         Args:
+            by: the version that answered.
             instances: what was asked.
             answers: what the caller got.
             ids: of the predictions.
         """
-        number = self.standing.aliases.get(SHADOW)
-        if number is not None:
-            self._begin(self._compare(self.standing.by_number[number], instances, answers, ids))
+        standing = self.standing
+        others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()
+        if standing.split is not None and by == standing.split.canary and standing.asks_stable_too:
+            others.add(standing.split.stable)
+        for number in others - {by}:
+            self._begin(self._compare(standing.by_number[number], instances, answers, ids))
 
     async def _compare(
         self,
@@ -238,18 +253,20 @@ class ServedModel:
         if stable is not None:
             aliases[STABLE] = stable
         rollout = history.rollout(self._entries)
-        split = None
+        split, schedule = None, None
         if stable is not None:
             split = Split(stable)
             if rollout is not None and rollout.version in ready and not rollout.paused:
                 split = Split(stable, rollout.version, rollout.percent, rollout.step)
+                schedule = ready[rollout.version].loaded.schedule
         problems = tuple(
             f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
         )
         kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
         for number in set(ready) - set(kept):
             self._begin(self._retire(ready[number]))
-        self._replace(by_number=kept, aliases=aliases, split=split, problems=problems)
+        asks_stable_too = schedule is not None and schedule.max_disagreement is not None
+        self._replace(by_number=kept, aliases=aliases, split=split, asks_stable_too=asks_stable_too, problems=problems)
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
         for alias, number in aliases.items():
@@ -296,7 +313,7 @@ def _difference(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
 
 
 def answering_for(served: ServedModel, version: str | None, label: str | None, key: str) -> tuple[Answering, str]:
-    """Returns who answers a request, and under which alias ("" for a version that was named).
+    """Returns who answers a request, and under which alias; "" where the path names who, so that no split is counted.
 
     Args:
         served: the model.
@@ -318,7 +335,7 @@ def answering_for(served: ServedModel, version: str | None, label: str | None, k
     if label is not None:
         if label not in standing.aliases:
             raise Refusal(404, f"Servable not found for request: Label({name}, {label[:40]})")
-        return standing.by_number[standing.aliases[label]], label
+        return standing.by_number[standing.aliases[label]], ""
     alias = standing.split.alias_for(key)
     number = standing.split.stable if alias == STABLE else int(standing.split.canary or 0)
     return standing.by_number[number], alias

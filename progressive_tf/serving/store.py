@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
+from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 STORE_NAME = "served.sqlite"
 FORMAT = 1
@@ -33,7 +35,7 @@ _SCHEMA = (
     )
     """,
     "CREATE INDEX requests_by_time ON requests (time)",
-    "CREATE INDEX requests_by_step ON requests (version, step)",
+    "CREATE INDEX requests_by_step ON requests (step, alias)",
     """
     CREATE TABLE predictions (
         id TEXT PRIMARY KEY,
@@ -55,6 +57,7 @@ _SCHEMA = (
         difference REAL
     )
     """,
+    "CREATE INDEX shadows_by_prediction ON shadows (prediction)",
     """
     CREATE TABLE feedback (
         id INTEGER PRIMARY KEY,
@@ -69,6 +72,29 @@ _SCHEMA = (
     "CREATE INDEX feedback_by_prediction ON feedback (prediction)",
     f"PRAGMA user_version = {FORMAT}",
 )
+_COUNTED = """
+    SELECT alias, count(*), sum(status >= 500), ifnull(sum(status = 200 AND seconds > :slow_beyond), 0)
+    FROM requests WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias
+"""
+_LABELS = """
+    SELECT alias, label, count(*) FROM predictions JOIN requests ON request = requests.id
+    WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, label
+"""
+# The newest feedback counts; a rating says nothing of right or wrong.
+_JUDGED = """
+    SELECT alias, count(*), sum(ifnull(feedback.correct, feedback.label = predictions.label))
+    FROM predictions JOIN requests ON request = requests.id
+    JOIN feedback ON feedback.id = (
+        SELECT max(id) FROM feedback
+        WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
+    )
+    WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias
+"""
+_COMPARED = """
+    SELECT count(*), ifnull(sum(shadows.label != predictions.label), 0)
+    FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
+    WHERE step = :step AND alias = 'canary' AND shadows.version != requests.version
+"""
 _SAME_FEEDBACK = """
     SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
     FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
@@ -103,7 +129,7 @@ class ServedRequest:
     Args:
         time: when it was answered; seconds since 1970.
         version: what answered it.
-        alias: under which alias, "" where the path named the version.
+        alias: under which alias, "" where the path named the version or the alias.
         step: of the canary at that time, see `registry.history.Rollout`; 0 without one.
         status: of HTTP.
         seconds: from the first byte to the reply.
@@ -273,15 +299,41 @@ class Store:
             ).fetchone()
         return None if found is None else int(found[0])
 
-    def answers(self, version: int, step: int) -> int:
-        """Returns how many instances a version has answered at a step of its rollout."""
+    def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
+        """Returns what canary and stable did at a step of a rollout, for callers whose path named neither.
+
+        Args:
+            step: see `registry.history.Rollout`.
+            slow_beyond: seconds, from which a request is slow; None where that is not known.
+        """
+        values = {"step": step, "slow_beyond": slow_beyond}
+        with self._in_words():
+            counted = {row[0]: row[1:] for row in self._connection.execute(_COUNTED, values)}
+            judged = {row[0]: row[1:] for row in self._connection.execute(_JUDGED, values)}
+            labels: dict[str, dict[str, int]] = {}
+            for alias, label, count in self._connection.execute(_LABELS, values):
+                labels.setdefault(alias, {})[label] = count
+            compared, other = self._connection.execute(_COMPARED, values).fetchone()
+        canary, stable = (
+            VersionCounts(*(*counted.get(alias, (0, 0, 0)), *judged.get(alias, (0, 0)), labels.get(alias, {})))
+            for alias in (CANARY, STABLE)
+        )
+        return StepCounts(canary, stable, compared, other)
+
+    def seconds_before(self, step: int, most: int) -> list[float]:
+        """Returns how long stable's newest answers before a step took, the newest first.
+
+        Args:
+            step: see `registry.history.Rollout`.
+            most: so many of them.
+        """
         with self._in_words():
             found = self._connection.execute(
-                "SELECT count(*) FROM predictions JOIN requests ON request = requests.id "
-                "WHERE version = ? AND step = ? AND alias = 'canary'",
-                [version, step],
-            ).fetchone()
-        return int(found[0])
+                "SELECT seconds FROM requests WHERE step < ? AND alias = 'stable' AND status = 200 "
+                "ORDER BY id DESC LIMIT ?",
+                [step, most],
+            )
+            return [float(seconds) for (seconds,) in found]
 
     def prune(self, before: float) -> int:
         """Removes what was kept before a time, feedback included.

@@ -34,11 +34,45 @@ def exported(number: int) -> Callable[[Path], None]:
     return export
 
 
+def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
+    """Returns what exports a model that finds "positive" or "negative" in a text, but for a share of the texts.
+
+    Args:
+        wrong: share of the texts to which it says the other label.
+        failing: share of the texts with one of the words on which it fails; it answers when it is warmed up.
+    """
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        def share(text: Any, salt: str) -> Any:
+            return tf.cast(tf.strings.to_hash_bucket_fast(text + salt, 10_000), tf.float32) / 10_000
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                is_positive = tf.strings.regex_full_match(text, ".*positive.*")
+                says_positive = tf.math.logical_xor(is_positive, share(text, "wrong") < wrong)
+                is_asked = tf.strings.regex_full_match(text, ".*(posi|nega)tive.*")
+                fails = tf.reduce_any(is_asked & (share(text, "failing") < failing))
+                # A file that is missing is no fault of the request: the server answers 500.
+                nothing = tf.cond(fails, lambda: tf.io.read_file("no such file"), lambda: tf.constant(""))
+                probabilities = tf.stack([tf.where(says_positive, 0.2, 0.8), tf.where(says_positive, 0.8, 0.2)], axis=1)
+                with tf.control_dependencies([nothing]):
+                    return {"probabilities": probabilities, "label": tf.where(says_positive, "positive", "negative")}
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
 def release(
     model: ModelVersions,
     number: int,
     alias: str | None = "stable",
     plan_release: dict[str, Any] | None = None,
+    export: Callable[[Path], None] | None = None,
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
@@ -57,7 +91,7 @@ def release(
             metrics={},
             decision={"decision": "promote"},
             release=plan_release,
-            export=exported(number),
+            export=export or exported(number),
         ),
         alias=alias,
         **changes,

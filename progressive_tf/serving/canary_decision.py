@@ -1,0 +1,163 @@
+"""What the evidence says of a canary: widen it, wait, leave it to a person, or take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
+from progressive_tf.registry.traffic import Schedule
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+
+OUTCOMES = WIDEN, WAIT, HOLD, ROLLBACK = "widen", "wait", "hold", "rollback"
+# The difference that is found soonest, and how many answers of each version a difference needs at least.
+TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one metric says of a canary.
+
+    Args:
+        metric: its name.
+        says: the evidence in words.
+        is_harm: True where the canary is surely worse than it may be.
+    """
+
+    metric: str
+    says: str
+    is_harm: bool
+
+
+@dataclass(frozen=True)
+class CanaryDecision:
+    """What to do, and why.
+
+    Args:
+        outcome: widen, wait, hold (a person decides) or rollback.
+        reason: the evidence in words.
+        findings: of each metric.
+    """
+
+    outcome: str
+    reason: str
+    findings: tuple[Finding, ...]
+
+
+def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> CanaryDecision:
+    """Returns what to do with a canary; it may be asked after every request.
+
+    Each metric that is looked at gets an equal part of the schedule's alpha, so that a canary as good as stable is ever
+    taken back with at most that probability, over all metrics and looks (Bonferroni, of tests that are valid at any
+    time).
+
+    Args:
+        steps: counts of each step of the rollout, the present one last.
+        minutes: since it came to the present step; >= 0.
+        schedule: of its plan.
+    """
+    metrics = [_error_rate, _failures, _latency, _accuracy]
+    metrics += [_disagreement] if schedule.max_disagreement is not None else []
+    metrics += [_prediction_drift] if schedule.max_drift is not None else []
+    findings = tuple(metric(steps, schedule, schedule.alpha / len(metrics)) for metric in metrics)
+    harm = next((finding.says for finding in findings if finding.is_harm), None)
+    if harm is not None:
+        return CanaryDecision(ROLLBACK, harm, findings)
+    present = steps[-1].canary if steps else VersionCounts()
+    missing = [
+        f"{count} of {needed} {what}"
+        for count, needed, what in (
+            (present.answers, schedule.min_samples, "answers"),
+            (present.judged, schedule.min_judged, "judged answers"),
+        )
+        if count < needed
+    ]
+    if not missing:
+        return CanaryDecision(WIDEN, f"{present.answers} answers, and no sign that it is worse than stable", findings)
+    reason = " and ".join(missing)
+    if schedule.max_minutes is not None and minutes > schedule.max_minutes:
+        reason += f" after {minutes:.0f} of {schedule.max_minutes:g} minutes; a person decides"
+        return CanaryDecision(HOLD, reason, findings)
+    return CanaryDecision(WAIT, reason, findings)
+
+
+def _error_rate(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+    # Of the present step alone, so that a long good past does not hide what begins to fail now.
+    present = steps[-1].canary if steps else VersionCounts()
+    says, is_harm = _beyond(present.failures, present.requests, schedule.max_error_rate, alpha / len(schedule.steps))
+    return Finding("error rate", f"it fails on {says} of its requests", is_harm)
+
+
+def _failures(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+    evidence = _evidence([(step.canary.failures, step.stable.failures, step) for step in steps])
+    return Finding("failures", *_more_often("fails", evidence, alpha))
+
+
+def _latency(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+    evidence = _evidence([(step.canary.slow, step.stable.slow, step) for step in steps])
+    return Finding("latency", *_more_often("is slow", evidence, alpha))
+
+
+def _accuracy(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+    shares = [Shares(step.canary.right, step.canary.judged, step.stable.right, step.stable.judged) for step in steps]
+    found = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
+    says = f"its accuracy differs from stable's by {found.estimate:+.3f}, from {found.low:+.3f} to {found.high:+.3f}"
+    return Finding("accuracy", says, found.high < 0)
+
+
+def _disagreement(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+    assert schedule.max_disagreement is not None
+    compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
+    says, is_harm = _beyond(other, compared, schedule.max_disagreement, alpha)
+    return Finding("disagreement", f"stable says something else to {says} of its instances", is_harm)
+
+
+def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+    assert schedule.max_drift is not None
+    labels = sorted({label for step in steps for each in (step.canary, step.stable) for label in each.labels})
+    found = {}
+    for label in labels:
+        shares = [
+            Shares(
+                step.canary.labels.get(label, 0),
+                step.canary.answers,
+                step.stable.labels.get(label, 0),
+                step.stable.answers,
+            )
+            for step in steps
+        ]
+        found[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
+    if not found:
+        return Finding("prediction drift", "no answers to compare", False)
+    # The part of an interval that is nearest to 0 is how far apart the shares surely are.
+    surely = {label: max(each.low, -each.high, 0.0) for label, each in found.items()}
+    label = max(labels, key=lambda name: (surely[name], abs(found[name].estimate)))
+    says = (
+        f"it says {label} more often than stable by {found[label].estimate:+.3f}, from {found[label].low:+.3f} to "
+        f"{found[label].high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
+    )
+    return Finding("prediction drift", says, surely[label] > schedule.max_drift)
+
+
+def _beyond(events: int, total: int, limit: float, alpha: float) -> tuple[str, bool]:
+    """Returns a rate in words beside its limit, and whether it is surely higher."""
+    if events <= limit * total:
+        return f"{events / total if total else 0:.1%} (at most {limit:.1%} is allowed)", False
+    found = rate(events, total, alpha)
+    return f"{found.estimate:.1%}, surely {found.low:.1%} (at most {limit:.1%} is allowed)", found.low > limit
+
+
+def _evidence(counts: Sequence[tuple[int, int, StepCounts]]) -> float:
+    """Returns the evidence of events of canary and stable, over the steps in which both have requests."""
+    return evidence_of_more_events(
+        Events(canary, canary + stable, step.canary.requests / (step.canary.requests + step.stable.requests))
+        for canary, stable, step in counts
+        if step.canary.requests and step.stable.requests
+    )
+
+
+def _more_often(does: str, evidence: float, alpha: float) -> tuple[str, bool]:
+    enough = 1 / alpha
+    return f"it {does} more often than stable: a likelihood ratio of {evidence:.2g}; {enough:.0f} is enough", (
+        evidence >= enough
+    )

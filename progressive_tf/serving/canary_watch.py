@@ -1,0 +1,112 @@
+"""Decides by itself what becomes of a canary whose plan has a schedule."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import numpy as np
+
+from progressive_tf.errors import ProgressiveError
+from progressive_tf.registry import history
+from progressive_tf.registry.history import CANARY, Rollout
+from progressive_tf.registry.journal import ALIAS, WIDEN
+from progressive_tf.registry.traffic import Schedule, Traffic, minutes_since
+from progressive_tf.serving import canary_decision
+from progressive_tf.serving.canary_decision import CanaryDecision, decide
+from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.request_log import RequestLog
+from progressive_tf.serving.served_model import ServedModel
+from progressive_tf.serving.step_counts import StepCounts
+
+LOOK_SECONDS = 1.0
+# Of the time at most this share goes into counting, which takes longer the more a step has.
+MOST_OF_THE_TIME = 0.05
+# A request is slow that takes longer than the schedule's multiple of this quantile of so many answers of stable.
+QUANTILE, MOST_BEFORE, FEWEST_BEFORE = 0.95, 1000, 100
+
+log = logging.getLogger("progressive_tf.serving")
+
+
+class CanaryWatch:
+    """Looks at the evidence about the canary every second, and widens it or takes it back.
+
+    Args:
+        served: the model.
+        request_log: counts what both versions did.
+        metrics: are told what was found.
+    """
+
+    def __init__(self, served: ServedModel, request_log: RequestLog, metrics: Metrics) -> None:
+        self.latest: CanaryDecision | None = None
+        self._served = served
+        self._request_log = request_log
+        self._metrics = metrics
+        self._slow_beyond: dict[int, float | None] = {}
+        self._said = ""
+
+    async def follow(self) -> None:
+        """Decides, until it is cancelled; what cannot be read or written now is tried again."""
+        while True:
+            began = time.monotonic()
+            try:
+                await self._look()
+            except (ProgressiveError, OSError) as error:
+                self._say(str(error), str(error), logging.ERROR)
+            took = time.monotonic() - began
+            await asyncio.sleep(max(LOOK_SECONDS, took / MOST_OF_THE_TIME))
+
+    async def _look(self) -> None:
+        split = self._served.standing.split
+        if split is None or split.canary is None:
+            self.latest = None
+            self._metrics.canary_decision.clear()
+            return
+        schedule = self._served.standing.by_number[split.canary].loaded.schedule
+        if schedule is None:
+            self.latest = None
+            return
+        entries = self._served.entries
+        rollout = history.rollout(entries)
+        if rollout is None or rollout.paused or rollout.step != split.step:
+            return
+        began = max(entry.id for entry in entries if entry.event == ALIAS and entry.alias == CANARY)
+        steps = [entry.id for entry in entries if entry.alias == CANARY and entry.event in (ALIAS, WIDEN)]
+        counts = [await self._counts(step, schedule) for step in steps if step >= began]
+        self.latest = decide(counts, minutes_since(rollout.since), schedule)
+        self._count(rollout, self.latest)
+        if schedule.automatic:
+            await asyncio.get_running_loop().run_in_executor(None, self._act, rollout, schedule, self.latest)
+
+    async def _counts(self, step: int, schedule: Schedule) -> StepCounts:
+        if step not in self._slow_beyond:
+            before = await self._request_log.seconds_before(step, MOST_BEFORE)
+            is_known = len(before) >= FEWEST_BEFORE
+            self._slow_beyond[step] = float(np.quantile(before, QUANTILE)) * schedule.max_slowdown if is_known else None
+        return await self._request_log.step_counts(step, self._slow_beyond[step])
+
+    def _act(self, rollout: Rollout, schedule: Schedule, decision: CanaryDecision) -> None:
+        """Does what was decided, unless somebody else has moved the canary in the meantime."""
+        traffic = Traffic(self._served.model, "the server")
+        if decision.outcome == canary_decision.WIDEN:
+            percent = schedule.after(rollout.percent)
+            traffic.widen(percent, decision.reason, at_step=rollout.step)
+            log.info("version %d now answers %g %% of the callers: %s", rollout.version, percent, decision.reason)
+        elif decision.outcome == canary_decision.ROLLBACK:
+            traffic.withdraw(CANARY, decision.reason, at_step=rollout.step)
+            log.warning("version %d is taken back: %s", rollout.version, decision.reason)
+        elif decision.outcome == canary_decision.HOLD:
+            message = f"version {rollout.version} holds at {rollout.percent:g} %: {decision.reason}"
+            self._say(f"hold {rollout.step}", message)
+
+    def _count(self, rollout: Rollout, decision: CanaryDecision) -> None:
+        which = (self._served.model.name, rollout.version)
+        for outcome in canary_decision.OUTCOMES:
+            self._metrics.canary_decision.labels(*which, outcome).set(outcome == decision.outcome)
+
+    def _say(self, which: str, message: str, level: int = logging.WARNING) -> None:
+        """Logs what lasts once, not at every look."""
+        if self._said != which:
+            log.log(level, "%s", message)
+        self._said = which

@@ -1,0 +1,159 @@
+"""A canary on a live server that is widened, or taken back, by nobody but the server."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import sys
+import time
+import urllib.error
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from serving_fakes import MODEL, classifier, release, wait_until
+from serving_process import Server, running
+
+from progressive_tf.registry import ModelVersions, Registry
+from progressive_tf.registry.traffic import Traffic
+
+pytestmark = pytest.mark.slow
+
+STEPS = {"steps": [5, 25, 50, 100], "min_samples": 20, "max_minutes": 60}
+LONGEST = 60.0
+
+
+@pytest.fixture
+def stable(tmp_path: Path) -> ModelVersions:
+    """Version 1 is stable, and wrong about a tenth of the texts."""
+    found = Registry(tmp_path / "registry").model(MODEL)
+    release(found, 1, export=classifier(wrong=0.1))
+    return found
+
+
+def call_until(server: Server, is_over: Callable[[], bool]) -> Counter[tuple[str, str]]:
+    """Asks as one caller after the other, and judges every answer, until something is so.
+
+    Returns:
+        How often each caller met each version, or the status of an answer that failed.
+    """
+    met: Counter[tuple[str, str]] = Counter()
+    end = time.monotonic() + LONGEST
+    for turn in itertools.count():
+        if turn % 20 == 0 and is_over():
+            return met
+        assert time.monotonic() < end, server.said.read_text()[-2000:]
+        caller, label = f"caller {turn % 400}", ("negative", "positive")[turn % 2]
+        try:
+            answer = server.ask(f"/v1/models/{MODEL}:predict", {"instances": [f"{label} {turn}"], "key": caller})
+        except urllib.error.HTTPError as error:
+            met[caller, str(error.code)] += 1
+            continue
+        met[caller, answer["version"]] += 1
+        server.ask("/v1/feedback", {"prediction_id": answer["prediction_ids"][0], "label": label})
+    raise AssertionError
+
+
+def events(model: ModelVersions) -> list[tuple[str, str | None, int | None, float | None]]:
+    """Returns what the server wrote in the journal."""
+    entries = [entry for entry in model.entries() if entry.who == "the server"]
+    return [(entry.event, entry.alias, entry.version, entry.percent) for entry in entries]
+
+
+def test_a_good_canary_reaches_everybody(stable: ModelVersions) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.1))
+    with running(stable) as server:
+        Traffic(stable, "ann").start_canary(2)
+        call_until(server, lambda: stable.aliases()["stable"] == 2)
+    widened = [("widen", "canary", 2, percent) for percent in (25.0, 50.0, 100.0)]
+    assert events(stable) == [*widened, ("alias", "stable", 2, None)]
+    last = stable.entries()[-1]
+    assert last.reason is not None
+    assert "no sign that it is worse than stable" in last.reason
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"), [({"wrong": 0.6}, "its accuracy differs"), ({"wrong": 0.1, "failing": 0.5}, "it fails")]
+)
+def test_a_worse_one_is_taken_back(
+    stable: ModelVersions, harm: dict[str, float], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schedule = STEPS | {"steps": [20, 50, 100], "min_samples": 5_000}
+    release(stable, 2, alias=None, plan_release=schedule, export=classifier(**harm))
+    with running(stable) as server:
+        Traffic(stable, "ann").start_canary(2)
+        met = call_until(server, lambda: "canary" not in stable.aliases())
+        assert events(stable) == [("rollback", "canary", 2, None)]
+        assert str(stable.entries()[-1].reason).startswith(reason)
+        wait_until(lambda: server.ask(f"/v1/models/{MODEL}/canary") == {"version": None})
+        after = Counter(server.ask(f"/v1/models/{MODEL}:predict", {"instances": ["a"]})["version"] for _ in range(20))
+    assert after == {"1": 20}
+    assert {version for _, version in met} <= {"1", "2", "500"}
+    saw = {caller for caller, version in met if version != "1"}
+    with capsys.disabled():
+        sys.stdout.write(f"\n{harm}: taken back after {met.total()} requests; {len(saw)} callers of 400 saw it\n")
+    assert 0 < len(saw) <= 0.3 * 400
+
+
+def ask(client: TestClient, count: int) -> None:
+    """Asks as so many callers."""
+    for turn in range(count):
+        client.post(f"/v1/models/{MODEL}:predict", json={"instances": [f"positive {turn}"], "key": str(turn)})
+
+
+def canary(client: TestClient) -> Any:
+    """Returns what the server says of it."""
+    return client.get(f"/v1/models/{MODEL}/canary").json()
+
+
+def test_where_the_plan_says_so_a_person_decides(stable: ModelVersions, start: Callable[..., TestClient]) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS | {"automatic": False}, export=classifier(wrong=0.9))
+    client = start(stable)
+    Traffic(stable).start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    ask(client, 60)
+    wait_until(lambda: canary(client).get("outcome") == "widen")
+    names = [each["metric"] for each in canary(client)["findings"]]
+    assert names == ["error rate", "failures", "latency", "accuracy"]
+    assert f'progressive_tf_canary_decision{{model="{MODEL}",outcome="widen",version="2"}} 1.0' in (
+        client.get("/metrics").text
+    )
+    time.sleep(1.5)
+    assert Traffic(stable).rollout() is not None
+    assert events(stable) == []
+
+
+def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
+    stable: ModelVersions, start: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    schedule = STEPS | {"max_disagreement": 0.2, "min_samples": 5_000}
+    release(stable, 2, alias=None, plan_release=schedule, export=classifier(wrong=0.9))
+    client = start(stable)
+    Traffic(stable).start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    ask(client, 100)
+    wait_until(lambda: "canary" not in stable.aliases())
+    assert str(stable.entries()[-1].reason).startswith("stable says something else to ")
+    with sqlite3.connect(tmp_path / "served.sqlite") as connection:
+        compared, answered = (
+            connection.execute(f"SELECT count(*) FROM {source}").fetchone()[0]
+            for source in ("shadows WHERE version = 1", "requests WHERE version = 2")
+        )
+    assert compared == answered > 30
+
+
+def test_a_label_in_the_path_is_no_part_of_the_split(
+    stable: ModelVersions, start: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.1))
+    client = start(stable)
+    Traffic(stable).start_canary(2)
+    wait_until(lambda: canary(client)["version"] == "2")
+    for _ in range(30):
+        client.post(f"/v1/models/{MODEL}/labels/canary:predict", json={"instances": ["positive"]})
+    wait_until(lambda: canary(client).get("reason") == "0 of 20 answers")
+    time.sleep(1.5)
+    assert canary(client)["percent"] == 5

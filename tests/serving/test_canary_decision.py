@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
+from progressive_tf.registry.traffic import Schedule
+from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, decide
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+
+SCHEDULE = Schedule((5, 50, 100), min_samples=200, max_minutes=60)
+
+
+def step(canary: VersionCounts | None = None, stable: VersionCounts | None = None, **changes: int) -> StepCounts:
+    return StepCounts(canary or VersionCounts(requests=100), stable or VersionCounts(requests=1000), **changes)
+
+
+def answered(count: int, **changes: int) -> StepCounts:
+    return step(VersionCounts(requests=100, labels={"a": count}, **changes))
+
+
+def outcome(*steps: StepCounts, minutes: float = 0.0, **changes: float) -> tuple[str, str]:
+    found = decide(steps, minutes, replace(SCHEDULE, **changes))
+    return found.outcome, found.reason
+
+
+@pytest.mark.parametrize(
+    ("answers", "minutes", "expected", "reason"),
+    [
+        (0, 0.0, WAIT, "0 of 200 answers"),
+        (199, 60.0, WAIT, "199 of 200 answers"),
+        (199, 61.0, HOLD, "199 of 200 answers after 61 of 60 minutes; a person decides"),
+        (200, 61.0, WIDEN, "200 answers, and no sign that it is worse than stable"),
+    ],
+)
+def test_without_a_sign_of_harm_it_waits_for_answers_and_never_passes_without(
+    answers: int, minutes: float, expected: str, reason: str
+) -> None:
+    assert outcome(answered(answers), minutes=minutes) == (expected, reason)
+    assert outcome(answered(10_000), answered(answers), minutes=minutes) == (expected, reason)
+
+
+def test_it_waits_for_judged_answers_where_the_plan_asks_for_them() -> None:
+    assert outcome(answered(200, judged=9, right=9), min_judged=10) == (WAIT, "9 of 10 judged answers")
+    assert outcome(answered(20, judged=9, right=9), min_judged=10) == (
+        WAIT,
+        "20 of 200 answers and 9 of 10 judged answers",
+    )
+    assert outcome(answered(200, judged=10, right=10), min_judged=10)[0] == WIDEN
+
+
+def test_nothing_known_waits() -> None:
+    assert outcome() == (WAIT, "0 of 200 answers")
+
+
+ALL_FAIL = step(VersionCounts(requests=10, failures=10), VersionCounts(requests=90, failures=90))
+FAILS_MORE = step(VersionCounts(requests=1000, failures=20), VersionCounts(requests=1000, failures=1))
+SLOW = step(VersionCounts(requests=100, slow=50), VersionCounts(requests=900, slow=45))
+WRONG = step(VersionCounts(500, judged=500, right=300), VersionCounts(500, judged=500, right=400))
+DISAGREES = step(compared=200, other=100)
+DRIFTS = step(VersionCounts(500, labels={"a": 400, "b": 100}), VersionCounts(500, labels={"a": 200, "b": 300}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "metric", "limits"),
+    [
+        (ALL_FAIL, "error rate", {}),
+        (FAILS_MORE, "failures", {}),
+        (SLOW, "latency", {}),
+        (WRONG, "accuracy", {}),
+        (DISAGREES, "disagreement", {"max_disagreement": 0.2}),
+        (DRIFTS, "prediction drift", {"max_drift": 0.2}),
+    ],
+)
+def test_what_is_surely_worse_is_taken_back_whatever_else_is_so(
+    harm: StepCounts, metric: str, limits: dict[str, float]
+) -> None:
+    schedule = replace(SCHEDULE, **limits)
+    for before, minutes in ((answered(0), 0.0), (answered(10_000), 0.0), (answered(0), 1000.0)):
+        found = decide([before, harm], minutes, schedule)
+        assert found.outcome == ROLLBACK
+        assert [finding.metric for finding in found.findings if finding.is_harm] == [metric]
+        assert found.reason == next(finding.says for finding in found.findings if finding.is_harm)
+
+
+def test_without_a_limit_disagreement_and_drift_are_not_looked_at() -> None:
+    for harm in (DISAGREES, DRIFTS):
+        found = decide([harm], 0.0, SCHEDULE)
+        assert found.outcome != ROLLBACK
+        assert [finding.metric for finding in found.findings] == ["error rate", "failures", "latency", "accuracy"]
+
+
+def test_every_further_metric_takes_its_part_of_alpha() -> None:
+    # Enough for a quarter of alpha, too little for a sixth.
+    close = step(VersionCounts(requests=100, failures=4), VersionCounts(requests=100))
+    alpha = 5 / evidence_of_more_events([Events(4, 4, 0.5)])
+    assert outcome(close, alpha=alpha)[0] == ROLLBACK
+    assert outcome(close, alpha=alpha, max_disagreement=0.5, max_drift=0.5)[0] == WAIT
+
+
+def test_a_failure_here_and_there_is_no_sign() -> None:
+    seldom = VersionCounts(1000, failures=10, judged=500, right=400)
+    assert outcome(step(VersionCounts(100, failures=1, labels={"a": 200}), seldom))[0] == WIDEN
+    assert outcome(step(VersionCounts(500, judged=500, right=395, labels={"a": 200}), seldom))[0] == WIDEN
+
+
+def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every_request() -> None:
+    generator = np.random.default_rng(5)
+    taken_back = 0
+    for _ in range(100):
+        is_canary = generator.random(1500) < 0.3
+        failed, slow, right = (generator.random(1500) < share for share in (0.01, 0.05, 0.8))
+        columns = [(who, who & failed, who & slow, who, who & right) for who in (is_canary, ~is_canary)]
+        counts = [np.cumsum(each, axis=1).T.tolist() for each in columns]
+        looks = zip(*([VersionCounts(*row) for row in each] for each in counts), strict=True)
+        taken_back += any(decide([StepCounts(*look)], 0.0, SCHEDULE).outcome == ROLLBACK for look in looks)
+    assert taken_back <= 5
