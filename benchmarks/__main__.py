@@ -9,6 +9,7 @@ BENCHMARKS = {
     "accuracy": ["benchmarks.against_logistic_regression", "--plan", "movie-reviews"],
     "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
     "gate": ["benchmarks.gate_simulation"],
+    "canary": ["benchmarks.canary_simulation"],
     "memory": ["benchmarks.stream_million_rows"],
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],

@@ -120,6 +120,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "source": "Another source than `data.source`.",
         "where": "Only rows that meet this pandas query over the source's columns; it also cuts the stage's slice.",
         "classes": "Only rows of these classes; they also cut the stage's slice.",
+        "split": "Sizes of the evaluation parts of the stage's own source; null: as in `data.split`.",
         "wrong_labels": "Share of the training rows that get a wrong label; null: none.",
     },
     "Stage": {

@@ -125,7 +125,14 @@ class StageData(Strict):
     source: Text | None = None
     where: Text | None = None
     classes: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
+    split: Split | None = None
     wrong_labels: Share | None = None
+
+    @model_validator(mode="after")
+    def _splits_a_source_of_its_own(self) -> StageData:
+        if self.split is not None and self.source is None:
+            raise ValueError("split: is for a stage's own source; name one, or change data.split")
+        return self
 
     @model_validator(mode="after")
     def _says_which_rows(self) -> StageData:

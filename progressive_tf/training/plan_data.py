@@ -17,7 +17,7 @@ from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.networks import Bert, BertTagger, Mlp, ResNet50
-from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
@@ -206,7 +206,8 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)
-    parts = {name: fixed_parts(sources[name], data.split) for name in dict.fromkeys([data.source, *stage_sources])}
+    splits = _splits(plan)
+    parts = {name: fixed_parts(sources[name], *splits[name]) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)
     slices, slice_of = _stage_slices(plan, stage_sources, sources, parts)
     used = [
@@ -231,6 +232,25 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
         slice_of,
         wrong_labels=_wrong_labels(plan, sources, stages),
     )
+
+
+def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
+    """Returns how each source is split, and where that stands in the plan; the plan's own source first.
+
+    Raises:
+        InputError: two stages split one source differently.
+    """
+    splits = {plan.data.source: (plan.data.split, "data.split")}
+    asked = {plan.data.source: "data.split"}
+    for index, stage in enumerate(plan.stages):
+        name, place = stage.data.source or plan.data.source, f"stages[{index}].data.split"
+        found = (plan.data.split, "data.split") if stage.data.split is None else (stage.data.split, place)
+        if splits.setdefault(name, found)[0] != found[0]:
+            raise InputError(
+                f"{place}: {name} is split otherwise by {asked[name]}; a source has one split, so give both the same"
+            )
+        asked.setdefault(name, place)
+    return splits
 
 
 def _wrong_labels(

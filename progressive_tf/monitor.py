@@ -1,0 +1,211 @@
+"""`python -m progressive_tf.monitor`: live metrics, drift, and the next stage."""
+
+from __future__ import annotations
+
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from progressive_tf.commands import Verbose, run_command
+from progressive_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from progressive_tf.monitoring.live_rows import LiveRows
+    from progressive_tf.monitoring.look import Look
+    from progressive_tf.registry import ModelVersions, Version
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+EPILOG = """
+Examples: `monitor offline` looks at one model; `monitor offline --propose next.yaml` writes its next stage from
+feedback, and `train --plan next.yaml` runs it; `monitor offline --propose next.yaml --if-due --due-labels 500` suits
+cron.
+"""
+
+
+class Reference(str, Enum):
+    """What live rows are compared with."""
+
+    AUTO = "auto"
+    RUN = "run"
+    LIVE = "live"
+
+
+@app.command(epilog=EPILOG)
+def monitor(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One model; by default every one that a server has answered.")
+    ] = None,
+    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Where servers keep what they answer, by model.")] = (
+        Path("serving")
+    ),
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept, by plan.")] = Path("runs"),
+    days: Annotated[float, typer.Option(metavar="D", min=0.001, help="How many of the last days are tested.")] = 7.0,
+    reference: Annotated[
+        Reference,
+        typer.Option(
+            help="Compare with the gate rows of the stable version's run, or with live rows before these days; auto "
+            "takes the run if it is there."
+        ),
+    ] = Reference.AUTO,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="Of what is called drift, at most this share is none, on average.")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Of samples and folds.")] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page that is written.")] = Path("monitor.html"),
+    propose: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the plan with a next stage, made of feedback, and its rows beside it."
+        ),
+    ] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="NAME|FILE", help="For --propose; by default the shipped plan of that name."),
+    ] = None,
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="Propose only if a trigger below is met; says why not otherwise.")
+    ] = False,
+    due_labels: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Due with so many new labels since the newest version.")
+    ] = 200,
+    due_days: Annotated[
+        float | None, typer.Option(metavar="D", min=0.001, help="Due so many days after the newest version.")
+    ] = None,
+    due_rise: Annotated[
+        bool, typer.Option("--due-rise/--no-due-rise", help="Due when the share of a class rises.")
+    ] = True,
+    verbose: Verbose = False,
+) -> None:
+    """Look at what served models are asked and say: metrics by week, drift, and the next stage."""
+    from progressive_tf.logs import set_up_logging
+
+    set_up_logging(verbose)
+    if propose is None and (if_due or plan is not None):
+        raise InputError("--if-due and --plan: for --propose FILE, which is missing")
+    if propose is not None and name is None:
+        raise InputError("--propose: name the model whose next stage it is")
+
+    from rich.console import Console
+
+    from progressive_tf.files import write_text
+    from progressive_tf.monitoring.page import render
+    from progressive_tf.registry import Registry
+
+    opened = Registry(registry)
+    models = opened.models() if name is None else (opened.existing_model(name),)
+    now = time.time()
+    looks = []
+    console = Console(soft_wrap=True, highlight=False)
+    for model in models:
+        live = _live(model, store, is_named=name is not None)
+        if live is None:
+            continue
+        if propose is not None:
+            _propose(model, live, propose, plan, now, (due_labels, due_days, due_rise) if if_due else None)
+            return
+        looks.append(_look(model, live, runs, reference, now, days, alpha, seed))
+        _print_look(console, looks[-1])
+    if not looks:
+        raise InputError(f"--store {store}: no server has kept anything of a model in {registry} there")
+    write_text(out, render(looks, now))
+    console.print(f"page: {out}")
+
+
+def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
+    from progressive_tf.monitoring.live_rows import read_live_rows
+    from progressive_tf.monitoring.look import refuse_no_answers
+    from progressive_tf.serving.store import store_path
+
+    path = store_path(store, model.name)
+    if not is_named and not path.is_file():
+        return None
+    live = read_live_rows(path)
+    refuse_no_answers(live, path)
+    return live
+
+
+def _look(
+    model: ModelVersions,
+    live: LiveRows,
+    runs: Path,
+    reference: Reference,
+    now: float,
+    days: float,
+    alpha: float,
+    seed: int,
+) -> Look:
+    from progressive_tf.monitoring.look import look_at, reference_of
+
+    found = None
+    if reference != Reference.LIVE:
+        stable = model.aliases().get("stable")
+        found = None if stable is None else reference_of(model.version(stable), runs, live)
+        if found is None and reference == Reference.RUN:
+            raise InputError(
+                f"--runs {runs}: the run of {model.name}'s stable version is not there; or --reference live"
+            )
+    return look_at(model.name, live, found, now, days, alpha, seed)
+
+
+def _print_look(console: object, look: Look) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table("about", "compared", "measure", "value", "adjusted p", "found", box=None, title_justify="left")
+    table.title = f"{look.model}: {look.live}, beside {look.reference or 'nothing yet'}"
+    for test in look.tests:
+        value, adjusted = ("–" if each is None else f"{each:.3f}" for each in (test.value, test.adjusted))
+        outcome = test.note if test.value is None else "drift" if test.is_drift else "quiet"
+        table.add_row(test.about, test.name, test.statistic, value, adjusted, outcome)
+    console.print(table)
+
+
+def _propose(
+    model: ModelVersions,
+    live: LiveRows,
+    target: Path,
+    plan: str | None,
+    now: float,
+    triggers: tuple[int | None, float | None, bool] | None,
+) -> None:
+    from progressive_tf.monitoring.due import is_due
+    from progressive_tf.monitoring.proposal import propose
+    from progressive_tf.plan.loading import load_plan, shipped_plans
+    from progressive_tf.training.session import CACHE_FOLDER
+
+    newest: Version = max(model.versions(), key=lambda version: version.number)
+    if triggers is not None:
+        due = is_due(live, newest.created, now, *triggers)
+        typer.echo(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
+        if not due.is_due:
+            return
+    if plan is None and target.is_file():
+        plan = str(target)
+    loaded = load_plan(plan or model.name)
+    if loaded.plan.name != model.name:
+        raise InputError(f"--plan {plan}: the plan of {model.name} expected; this one is called {loaded.plan.name}")
+    shipped = shipped_plans()
+    file = shipped.get(plan or model.name) or Path(plan or "")
+    proposal = propose(file, loaded, live, target, CACHE_FOLDER)
+    typer.echo(
+        f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
+        f"{proposal.data_file}"
+    )
+    for why, count in proposal.put_aside.items():
+        typer.echo(f"  {count} {why}")
+    typer.echo(f"python -m progressive_tf.train --plan {proposal.plan_file}")
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command(app)
+
+
+if __name__ == "__main__":
+    main()

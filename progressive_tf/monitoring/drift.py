@@ -1,0 +1,172 @@
+"""Whether rows still come from where they came from: a test for each column, and the false discovery rate of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2, chi2_contingency, false_discovery_control, ks_2samp, mannwhitneyu
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+FEWEST = 30
+FOLDS = 5
+CALIBRATION_BINS = 5
+
+
+@dataclass(frozen=True)
+class DriftTest:
+    """What one test says.
+
+    Args:
+        about: inputs, predictions or calibration.
+        name: of what was compared.
+        statistic: name of the measure in `value`.
+        value: how far apart the two are; None where there are too few rows.
+        p_value: of no difference, in [0, 1]; None likewise.
+        rows: of the reference and of the live data.
+        adjusted: the p-value after Benjamini and Hochberg, over all tests of a page.
+        is_drift: whether that is below alpha.
+        note: further measures, or why there is no value.
+    """
+
+    about: str
+    name: str
+    statistic: str
+    value: float | None
+    p_value: float | None
+    rows: tuple[int, int]
+    adjusted: float | None = None
+    is_drift: bool = False
+    note: str = ""
+
+
+def population_stability_index(reference: np.ndarray, live: np.ndarray) -> float:
+    """Returns Σ (q − p) ln(q / p) over categories, with half a row more in each so that none is empty.
+
+    Source: Yurdakul, "Statistical properties of population stability index", 2018. Below 0.1 is often called stable,
+    above 0.25 a shift.
+
+    Args:
+        reference: counts, float or int [categories].
+        live: the same categories' counts.
+    """
+    p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (reference, live))
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def category_drift(about: str, name: str, reference: Sequence[str], live: Sequence[str]) -> DriftTest:
+    """Returns Pearson's χ² test of two lists of categories; the value is PSI, Jensen–Shannon's distance is beside."""
+    rows = len(reference), len(live)
+    if min(rows) < FEWEST:
+        return _too_few(about, name, "PSI", rows)
+    names, codes = np.unique([*reference, *live], return_inverse=True)
+    counts = np.stack([np.bincount(part, minlength=len(names)) for part in np.split(codes, [rows[0]])])
+    p_value = float(chi2_contingency(counts, correction=False).pvalue) if len(names) > 1 else 1.0
+    distance = float(jensenshannon(*counts, base=2))
+    psi = population_stability_index(*counts)
+    return DriftTest(about, name, "PSI", psi, p_value, rows, note=f"Jensen–Shannon distance {distance:.3f}, χ²")
+
+
+def number_drift(about: str, name: str, reference: np.ndarray, live: np.ndarray) -> DriftTest:
+    """Returns Kolmogorov and Smirnov's test of two samples of numbers; the value is the largest difference of the two
+    distribution functions, in [0, 1].
+    """
+    reference, live = (np.asarray(each, np.float64)[np.isfinite(each)] for each in (reference, live))
+    rows = len(reference), len(live)
+    if min(rows) < FEWEST:
+        return _too_few(about, name, "KS", rows)
+    found = ks_2samp(reference, live)
+    medians = f"median {np.median(reference):.3g} → {np.median(live):.3g}"
+    return DriftTest(about, name, "KS", float(found.statistic), float(found.pvalue), rows, note=medians)
+
+
+def classifier_drift(name: str, reference: np.ndarray, live: np.ndarray, seed: int) -> DriftTest:
+    """Returns how well a classifier tells live embeddings from the reference's: 0.5 is not at all, 1 always.
+
+    A logistic regression is scored on folds that it was not fitted on; p is that of Mann and Whitney's test of these
+    scores, one-sided (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
+
+    Args:
+        name: of what was embedded.
+        reference: float [rows, width].
+        live: float [rows, width].
+        seed: of the folds.
+    """
+    rows = len(reference), len(live)
+    if min(rows) < FEWEST:
+        return _too_few("inputs", name, "AUC", rows)
+    is_live = np.repeat([0, 1], rows)
+    # Balanced, or the scores of folds with a row more of one side would differ by that alone.
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    scores = cross_val_predict(
+        classifier, np.concatenate([reference, live]), is_live, cv=folds, method="decision_function"
+    )
+    found = mannwhitneyu(scores[is_live == 1], scores[is_live == 0], alternative="greater")
+    auc = float(found.statistic) / (rows[0] * rows[1])
+    return DriftTest("inputs", name, "AUC", auc, float(found.pvalue), rows, note="cross-validated")
+
+
+def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.ndarray, np.ndarray]) -> DriftTest:
+    """Returns whether answers of like confidence are still right as often.
+
+    Confidences are cut at quintiles of both together; within each bin the shares of right answers are compared, and the
+    squares of their standardised differences, which are normal, add up to χ² with as many degrees of freedom as bins.
+    The value is the mean difference of the shares, weighted by the live rows.
+
+    Args:
+        reference: confidence, float [rows] in [0, 1], and whether the answer was right, bool [rows].
+        live: the same.
+    """
+    rows = len(reference[0]), len(live[0])
+    if min(rows) < FEWEST:
+        return _too_few("calibration", "right at the same confidence", "difference", rows)
+    cuts = np.quantile(np.concatenate([reference[0], live[0]]), np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
+    places = [np.searchsorted(np.unique(cuts), each[0], side="right") for each in (reference, live)]
+    total = difference = 0.0
+    bins = compared = 0
+    for place in range(CALIBRATION_BINS):
+        parts = [each[1][where == place] for each, where in zip((reference, live), places, strict=True)]
+        if min(map(len, parts)) < 5:
+            continue
+        pooled = (sum(part.sum() for part in parts) + 1) / (sum(map(len, parts)) + 2)
+        apart = float(parts[1].mean() - parts[0].mean())
+        total += apart**2 / (pooled * (1 - pooled) * sum(1 / len(part) for part in parts))
+        difference += apart * len(parts[1])
+        compared += len(parts[1])
+        bins += 1
+    if not bins:
+        return replace(_too_few("calibration", "right at the same confidence", "difference", rows), note="no overlap")
+    return DriftTest(
+        "calibration",
+        "right at the same confidence",
+        "difference",
+        difference / compared,
+        float(chi2.sf(total, bins)),
+        rows,
+        note=f"{bins} bins of confidence",
+    )
+
+
+def judged_together(tests: Sequence[DriftTest], alpha: float) -> list[DriftTest]:
+    """Returns the tests with p-values adjusted so that at most a share alpha of those called drift is none, on average.
+
+    Source: Benjamini and Hochberg 1995, "Controlling the false discovery rate".
+    """
+    places = [place for place, test in enumerate(tests) if test.p_value is not None]
+    judged = list(tests)
+    if places:
+        adjusted = false_discovery_control([tests[place].p_value for place in places])
+        for place, value in zip(places, adjusted, strict=True):
+            judged[place] = replace(tests[place], adjusted=float(value), is_drift=bool(value < alpha))
+    return judged
+
+
+def _too_few(about: str, name: str, statistic: str, rows: tuple[int, int]) -> DriftTest:
+    note = f"{rows[0]} and {rows[1]} rows; {FEWEST} of each are needed"
+    return DriftTest(about, name, statistic, None, None, rows, note=note)

@@ -1,0 +1,133 @@
+"""Whether it is time for the next stage: enough new labels, enough days, or a class that comes more often."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import numpy as np
+from scipy.stats import beta
+
+from progressive_tf.monitoring.live_rows import LiveRows
+
+# Rows that say how often a class usually comes, and the trailing window in which it may come more often.
+BASELINE, WINDOW = 500, 200
+# False alerts are this many rows apart on average, or more, over all classes together.
+ROWS_BETWEEN_FALSE_ALERTS = 100_000
+# The rises that are looked for: so much of the way from the usual share to 1.
+SURE, HIGHEST = 0.99, 0.99
+RISES = (0.4, 0.7)
+
+
+@dataclass(frozen=True)
+class Rise:
+    """A class that comes more often than before.
+
+    Args:
+        label: the class.
+        row: at which it was noticed, from 0.
+        usual: its share of the first rows.
+        now: its share of the trailing window.
+    """
+
+    label: str
+    row: int
+    usual: float
+    now: float
+
+
+@dataclass(frozen=True)
+class Due:
+    """Whether the next stage is due, and why or why not, a sentence each.
+
+    Args:
+        is_due: True if any of the triggers is met.
+        reasons: of each trigger.
+    """
+
+    is_due: bool
+    reasons: tuple[str, ...]
+
+
+def is_due(live: LiveRows, since: str, now: float, labels: int | None, days: float | None, rises: bool) -> Due:
+    """Returns whether the next stage is due since a version was released.
+
+    Args:
+        live: what was answered.
+        since: when the newest version was released; ISO 8601.
+        now: seconds since 1970.
+        labels: so many new ones suffice, >= 1; None for not looking.
+        days: so many suffice, > 0; None for not looking.
+        rises: whether to look for a class that comes more often.
+    """
+    released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()
+    if now < released:
+        return Due(False, (f"the clock says a time before the newest version was released ({since}); wait, or set it",))
+    found: list[tuple[bool, str]] = []
+    if labels is not None:
+        told = live.answers["told_at"] >= released
+        new = int((told & live.answers["right"].notna()).sum())
+        found.append((new >= labels, f"{new} of {labels} new labels"))
+    if days is not None:
+        passed = (now - released) / 86_400
+        found.append((passed >= days, f"{passed:.1f} of {days:g} days"))
+    if rises:
+        said = [str(each) for each in live.between(released, math.inf).answers["label"]]
+        found.append(_rise_in_words(said))
+    return Due(any(met for met, _ in found), tuple(reason for _, reason in found))
+
+
+def first_rise(labels: Sequence[str]) -> Rise | None:
+    """Returns the first rise of a class's share over a trailing window, or None.
+
+    The first rows say how often each class usually comes, at most: the upper end of a 99 % interval (Clopper and
+    Pearson 1934) is taken. From then on the Shiryaev–Roberts statistic adds up, over every row of the window at which a
+    rise may have begun, the likelihood ratio of the rows since then; averaged over rises of two sizes. While nothing
+    changes its mean is at most the number of rows looked at, so that the time to a false alert is on average at least
+    the threshold (Shin, Ramdas and Rinaldo 2022, "E-detectors", https://arxiv.org/abs/2203.03532); the threshold is
+    100,000 rows times the number of classes.
+
+    Args:
+        labels: in the order of time.
+    """
+    names = sorted(set(labels))
+    if len(labels) <= BASELINE or len(names) < 2:
+        return None
+    codes = np.searchsorted(names, labels)
+    found = [rise for code, name in enumerate(names) if (rise := _rise_of(codes == code, name, len(names))) is not None]
+    return min(found, key=lambda rise: rise.row, default=None)
+
+
+def _rise_of(is_class: np.ndarray, name: str, classes: int) -> Rise | None:
+    count = int(is_class[:BASELINE].sum())
+    at_most = float(beta.ppf(SURE, count + 1, BASELINE - count)) if count < BASELINE else 1.0
+    if at_most > HIGHEST:
+        return None  # it can hardly come more often
+    raised = [at_most + (1 - at_most) * rise for rise in RISES]
+    # Of a row of the class and of another row, for each size of rise.
+    ratios = [(share / at_most, (1 - share) / (1 - at_most)) for share in raised]
+    later = is_class[BASELINE:]
+    # Statistics of each possible beginning, the newest first.
+    begun = np.zeros((len(RISES), WINDOW))
+    for row, own in enumerate(later):
+        begun[:, 1:] = begun[:, :-1]
+        begun[:, 0] = 1.0
+        begun *= np.array([[of_class if own else of_other] for of_class, of_other in ratios])
+        if begun.sum() / len(RISES) >= ROWS_BETWEEN_FALSE_ALERTS * classes:
+            window = later[max(0, row + 1 - WINDOW) : row + 1]
+            return Rise(name, BASELINE + row, count / BASELINE, float(window.mean()))
+    return None
+
+
+def _rise_in_words(said: Sequence[str]) -> tuple[bool, str]:
+    if len(said) <= BASELINE:
+        return False, f"{len(said)} answers since the newest version; whether a class rises takes {BASELINE + 1}"
+    rise = first_rise(said)
+    if rise is None:
+        return False, f"no class comes more often than in the first {BASELINE} answers"
+    return True, (
+        f"{rise.label} comes more often since about answer {rise.row + 1}: {rise.now:.0%} of the last {WINDOW}, "
+        f"usually {rise.usual:.0%}"
+    )

@@ -1,0 +1,161 @@
+"""Drift of inputs: texts by embedding, length and unknown words, images by pixels, a table column by column."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from progressive_tf.monitoring.drift import FEWEST, DriftTest, category_drift, classifier_drift, number_drift
+
+EMBEDDING_WIDTH = 50
+# Rows of each side for the classifier, whose fit takes longer than all else.
+MOST_EMBEDDED = 2000
+PIXELS = ("brightness", "contrast", "redness", "sharpness")
+_WORD = re.compile(r"\w+", re.UNICODE)
+
+
+def input_drift(
+    reference: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]], seed: int
+) -> list[DriftTest]:
+    """Returns the tests of every input that both sides have.
+
+    Args:
+        reference: inputs by name, JSON-like, as a server keeps them.
+        live: the same.
+        seed: of samples and folds.
+    """
+    tests: list[DriftTest] = []
+    names = [name for name in (live[0] if live else {}) if all(name in each for each in (*reference, *live))]
+    for name in names:
+        tests += _tests_of(name, [each[name] for each in reference], [each[name] for each in live], seed)
+    return tests
+
+
+def _tests_of(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
+    every = reference + live
+    if all(isinstance(value, bool | int | float) for value in every):
+        return [number_drift("inputs", name, np.array(reference, float), np.array(live, float))]
+    if all(isinstance(value, str) for value in every):
+        is_text = np.mean([" " in value.strip() for value in every]) > 0.5
+        if is_text:
+            return text_drift(name, reference, live, seed)
+        return [category_drift("inputs", name, reference, live)]
+    if all(_is_words(value) for value in every):
+        before, now = ([" ".join(words) for words in side] for side in (reference, live))
+        return text_drift(name, before, now, seed)
+    pixels = [[pixel_statistics(value) for value in side] for side in (reference, live)]
+    return pixel_drift(name, *([each for each in side if each is not None] for side in pixels))
+
+
+def text_drift(name: str, reference: Sequence[str], live: Sequence[str], seed: int) -> list[DriftTest]:
+    """Returns the tests of texts: an embedding classifier, the number of words, and the share of unknown words.
+
+    The embedding is latent semantic analysis of words (TF–IDF, cut to 50 dimensions), fitted on both sides together and
+    without knowing which row is which. The reference is divided into halves by chance: a word of one half is unknown
+    that the other does not have, and live rows are compared with one of the two.
+    """
+    lengths, unknown = [], []
+    words = [[_WORD.findall(text.lower()) for text in side] for side in (reference, live)]
+    generator = np.random.default_rng(seed)
+    drawn = [generator.integers(0, 2, len(side)) for side in words]
+    halves = [
+        {word for half, text in zip(drawn[0], words[0], strict=True) if half == own for word in text} for own in (0, 1)
+    ]
+    for half_of, texts in zip(drawn, words, strict=True):
+        lengths.append(np.array([len(text) for text in texts], float))
+        unknown.append(
+            np.array(
+                [
+                    np.mean([word not in halves[1 - half] for word in text]) if text else 0.0
+                    for half, text in zip(half_of, texts, strict=True)
+                ]
+            )
+        )
+    sampled = [_sample(side, seed) for side in (reference, live)]
+    tests = [
+        number_drift("inputs", f"{name}: words", *lengths),
+        number_drift("inputs", f"{name}: share of unknown words", *unknown),
+    ]
+    if min(map(len, sampled)) >= FEWEST:
+        before, now = _embedded(sampled, seed)
+        tests.append(classifier_drift(f"{name}: embedding", before, now, seed))
+    return tests
+
+
+def pixel_drift(
+    name: str, reference: Sequence[Mapping[str, float]], live: Sequence[Mapping[str, float]]
+) -> list[DriftTest]:
+    """Returns a test of each statistic of `pixel_statistics`."""
+    return [
+        number_drift(
+            "inputs",
+            f"{name}: {statistic}",
+            *(np.array([each[statistic] for each in side], float) for side in (reference, live)),
+        )
+        for statistic in PIXELS
+    ]
+
+
+def pixel_statistics(value: Any) -> dict[str, float] | None:
+    """Returns mean, standard deviation, share of red and mean gradient of an image, pixels in [0, 1].
+
+    Args:
+        value: `{"b64": …}` of a file, or nested lists [height, width] or [height, width, channels] in 0 … 255.
+
+    Returns:
+        None for what is no image.
+    """
+    pixels = _pixels(value)
+    if pixels is None or not pixels.size:
+        return None
+    grey = pixels.mean(axis=2)
+    steps = [np.abs(np.diff(grey, axis=axis)).mean() for axis in (0, 1) if grey.shape[axis] > 1]
+    total = float(pixels.sum())
+    return {
+        "brightness": float(pixels.mean()),
+        "contrast": float(grey.std()),
+        "redness": float(pixels[:, :, 0].sum()) / total if total else 1 / pixels.shape[2],
+        "sharpness": float(np.mean(steps)) if steps else 0.0,
+    }
+
+
+def _pixels(value: Any) -> np.ndarray | None:
+    """Returns float64 [height, width, channels] in [0, 1], or None."""
+    try:
+        if isinstance(value, Mapping):
+            with Image.open(io.BytesIO(base64.b64decode(value["b64"]))) as image:
+                return np.asarray(image.convert("RGB"), np.float64) / 255
+        pixels = np.asarray(value, np.float64)
+    except (ValueError, TypeError, KeyError, OSError, UnidentifiedImageError):
+        return None
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, np.newaxis]
+    if pixels.ndim != 3:
+        return None
+    return pixels / 255 if pixels.max(initial=0) > 1 else pixels
+
+
+def _embedded(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray]:
+    weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", min_df=2).fit_transform([*sides[0], *sides[1]])
+    width = min(EMBEDDING_WIDTH, weights.shape[1] - 1)
+    embedded = TruncatedSVD(width, random_state=seed).fit_transform(weights) if width > 0 else weights.toarray()
+    return np.split(embedded, [len(sides[0])])
+
+
+def _sample(rows: Sequence[str], seed: int) -> list[str]:
+    if len(rows) <= MOST_EMBEDDED:
+        return list(rows)
+    chosen = np.random.default_rng(seed).choice(len(rows), MOST_EMBEDDED, replace=False)
+    return [rows[place] for place in np.sort(chosen)]
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)

@@ -1,0 +1,102 @@
+"""Live metrics by week and slice: how much was asked, how fast, how often it failed, and how often it was right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from progressive_tf.monitoring.live_rows import LiveRows, confidence
+
+ALL = "all"
+# Slices by what was said, at most so many, the most frequent ones.
+MOST_LABELS = 10
+
+
+@dataclass(frozen=True)
+class LiveMetrics:
+    """One slice in one week.
+
+    Args:
+        week: its Monday, UTC, ISO 8601.
+        slice: all, `version N`, or `says LABEL`.
+        requests: in it; None for slices of answers.
+        failed: share of the requests with a status from 500 on; None likewise, or without any.
+        p95_seconds: 95th percentile of what answered requests took; None likewise.
+        answers: instances that were answered.
+        confidence: mean probability of what was said; None without probabilities.
+        judged: answers that users have called right or wrong.
+        accuracy: share of these that are right; None without any.
+        low: lower end of its 95 % interval (Wilson 1927).
+        high: upper end.
+    """
+
+    week: str
+    slice: str
+    requests: int | None
+    failed: float | None
+    p95_seconds: float | None
+    answers: int
+    confidence: float | None
+    judged: int
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+def live_metrics(rows: LiveRows) -> list[LiveMetrics]:
+    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices."""
+    said = rows.answers["label"].map(str)
+    common = said.value_counts().index[:MOST_LABELS]
+    weeks = [_mondays(each["time"]) for each in (rows.requests, rows.answers)]
+    found = []
+    for week in sorted(set(weeks[0]), reverse=True):
+        asked, answered = rows.requests[weeks[0] == week], rows.answers[weeks[1] == week]
+        for name, requests, answers in _slices(asked, answered, said, list(common)):
+            found.append(_metrics(week, name, requests, answers))
+    return found
+
+
+def _slices(
+    requests: pd.DataFrame, answers: pd.DataFrame, said: pd.Series, labels: list[str]
+) -> Iterator[tuple[str, pd.DataFrame | None, pd.DataFrame]]:
+    yield ALL, requests, answers
+    for version in sorted(set(requests["version"])):
+        yield f"version {version}", requests[requests["version"] == version], answers[answers["version"] == version]
+    for label in labels:
+        yield f"says {label}", None, answers[said[answers.index] == label]
+
+
+def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.DataFrame) -> LiveMetrics:
+    failed = p95 = accuracy = low = high = None
+    if requests is not None and len(requests):
+        failed = float((requests["status"] >= 500).mean())
+        seconds = requests.loc[requests["status"] == 200, "seconds"]
+        p95 = float(seconds.quantile(0.95)) if len(seconds) else None
+    right = answers["right"].dropna().astype(bool)
+    if len(right):
+        interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+        accuracy, low, high = float(right.mean()), float(interval.low), float(interval.high)
+    stated = confidence(answers)
+    stated = stated[np.isfinite(stated)]
+    return LiveMetrics(
+        week,
+        name,
+        None if requests is None else len(requests),
+        failed,
+        p95,
+        len(answers),
+        float(stated.mean()) if len(stated) else None,
+        len(right),
+        accuracy,
+        low,
+        high,
+    )
+
+
+def _mondays(times: pd.Series) -> pd.Series:
+    moments = pd.to_datetime(times, unit="s", utc=True)
+    return (moments.dt.normalize() - pd.to_timedelta(moments.dt.weekday, unit="D")).dt.strftime("%Y-%m-%d")

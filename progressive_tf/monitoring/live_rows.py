@@ -1,0 +1,100 @@
+"""What a server has answered and was told about it, as rows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from progressive_tf.errors import InputError
+from progressive_tf.serving.store import FORMAT
+
+_REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
+# Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
+_ANSWERS = """
+    SELECT predictions.id, requests.time, requests.version, requests.alias, predictions.label,
+           predictions.probabilities, predictions.input, feedback.label AS told, feedback.correct,
+           feedback.time AS told_at
+    FROM predictions JOIN requests ON request = requests.id
+    LEFT JOIN feedback ON feedback.id = (
+        SELECT max(id) FROM feedback
+        WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
+    )
+    WHERE requests.time >= ? AND requests.time < ? ORDER BY requests.id, predictions.rowid
+"""
+
+
+@dataclass(frozen=True)
+class LiveRows:
+    """What was asked and answered during some time.
+
+    Args:
+        requests: a row each: time (seconds since 1970), version, alias, status, seconds.
+        answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, or None), input
+            (by name, or None where it is not kept), told (the right label, or None), right (True, False, or None where
+            no user has judged it), told_at (seconds since 1970).
+    """
+
+    requests: pd.DataFrame
+    answers: pd.DataFrame
+
+    def between(self, since: float, until: float) -> LiveRows:
+        """Returns what was answered from a time on, before another."""
+        return LiveRows(
+            *(each[(each["time"] >= since) & (each["time"] < until)] for each in (self.requests, self.answers))
+        )
+
+
+def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) -> LiveRows:
+    """Returns what a store has kept; it may be read while a server writes it.
+
+    Args:
+        path: the store's file, see `serving.store.store_path`.
+        since: seconds since 1970.
+        until: the same; before it.
+
+    Raises:
+        InputError: there is no store, or it cannot be read.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"{path}: there is no store; name the --store of the server, which keeps what it answers there"
+        )
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if found > FORMAT:
+                raise InputError(f"{path} was written by a newer release (format {found}); update progressive-tf")
+            requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
+            answers = pd.read_sql_query(_ANSWERS, connection, params=[since, until])
+    except (sqlite3.Error, pd.errors.DatabaseError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
+    for name in ("label", "probabilities", "input", "told"):
+        answers[name] = pd.Series([_value(each) for each in answers[name]], answers.index, dtype=object)
+    answers["right"] = pd.Series(
+        [_is_right(*row) for row in answers[["label", "told", "correct"]].itertuples(index=False)],
+        answers.index,
+        dtype=object,
+    )
+    return LiveRows(requests, answers.drop(columns="correct"))
+
+
+def confidence(answers: pd.DataFrame) -> np.ndarray:
+    """Returns the probability of the label that was said, float64 [rows]; NaN where there are no probabilities."""
+    return np.array([max(each) if each else np.nan for each in answers["probabilities"]], np.float64)
+
+
+def _value(text: Any) -> Any:
+    return json.loads(text) if isinstance(text, str) else None
+
+
+def _is_right(said: Any, told: Any, correct: float | None) -> bool | None:
+    if told is not None:
+        return bool(told == said)
+    return None if correct is None or np.isnan(correct) else bool(correct)

@@ -1,0 +1,106 @@
+"""A look at one model: its live metrics, and whether what it gets and says has drifted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.errors import InputError
+from progressive_tf.monitoring.drift import DriftTest, calibration_drift, category_drift, judged_together, number_drift
+from progressive_tf.monitoring.input_drift import input_drift
+from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
+from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
+from progressive_tf.registry.version import Version
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found.
+
+    Args:
+        model: its name.
+        metrics: by week and slice.
+        tests: of drift, judged together.
+        reference: what the live rows were compared with, in words; None where there is nothing.
+        live: which rows these are, in words.
+        alpha: the false discovery rate.
+    """
+
+    model: str
+    metrics: Sequence[LiveMetrics]
+    tests: Sequence[DriftTest]
+    reference: str | None
+    live: str
+    alpha: float
+
+    @property
+    def drifted(self) -> list[DriftTest]:
+        """The tests that found drift."""
+        return [test for test in self.tests if test.is_drift]
+
+
+def look_at(
+    model: str, live: LiveRows, reference: Rows | None, now: float, days: float, alpha: float, seed: int
+) -> Look:
+    """Returns what the rows of the last days say beside a reference.
+
+    Args:
+        model: its name.
+        live: everything that was kept.
+        reference: what to compare with; None for the live rows before these days.
+        now: seconds since 1970.
+        days: so many, > 0.
+        alpha: the false discovery rate, in (0, 1).
+        seed: of samples and folds.
+    """
+    since = now - days * DAY
+    window = rows_of_live(live.between(since, float("inf")), f"the last {days:g} days")
+    if reference is None:
+        earlier = live.between(0.0, since)
+        if len(earlier.answers):
+            reference = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
+    tests = [] if reference is None else judged_together(drift_tests(reference, window, seed), alpha)
+    name = None if reference is None else reference.name
+    return Look(model, live_metrics(live), tests, name, f"{len(window.said):,} answers of {window.name}", alpha)
+
+
+def drift_tests(reference: Rows, live: Rows, seed: int) -> list[DriftTest]:
+    """Returns the tests of inputs, predictions and calibration."""
+    stated = [each.confidence[np.isfinite(each.confidence)] for each in (reference, live)]
+    return [
+        *input_drift(reference.inputs, live.inputs, seed),
+        category_drift("predictions", "labels", reference.said, live.said),
+        number_drift("predictions", "confidence", *stated),
+        calibration_drift(reference.judged, live.judged),
+    ]
+
+
+def reference_of(version: Version, runs: Path, live: LiveRows) -> Rows | None:
+    """Returns what the stage of a version said about its gate rows; None where its run is not there.
+
+    Args:
+        version: a released one.
+        runs: the folder of all runs, by plan.
+        live: what was asked, which says under which name texts come.
+    """
+    folders = sorted((runs / version.model / version.run / "stages").glob(f"*-{version.stage}"))
+    kept: dict[str, Any] = next((each for each in live.answers["input"] if each is not None), {})
+    text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")
+    return rows_of_stage(folders[0], text_name) if folders else None
+
+
+def refuse_no_answers(live: LiveRows, path: Path) -> None:
+    """Refuses a store without an answer.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not len(live.requests):
+        raise InputError(f"{path}: no request has been kept yet; serve the model first")

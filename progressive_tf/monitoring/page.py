@@ -1,0 +1,92 @@
+"""The page about live models: one self-contained HTML file that runs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from itertools import groupby
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from progressive_tf.monitoring.live_metrics import ALL, LiveMetrics
+from progressive_tf.monitoring.look import Look
+from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
+
+# Fewer weeks than this are read faster in the table.
+FEWEST_WEEKS = 2
+
+
+def render(looks: Sequence[Look], now: float) -> str:
+    """Returns the page as HTML; the same looks give the same bytes.
+
+    Args:
+        looks: of each model.
+        now: when they were taken; seconds since 1970.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [
+                jinja2.PackageLoader("progressive_tf.monitoring", "."),
+                jinja2.PackageLoader("progressive_tf.reporting", "."),
+            ]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=_percent, number=_number, p_value=_p_value)
+    moment = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%d %H:%M")
+    return environment.get_template("monitor.html").render(
+        moment=moment,
+        looks=[
+            {
+                "look": look,
+                "weeks": [(week, list(rows)) for week, rows in groupby(look.metrics, lambda each: each.week)],
+                "figure": accuracy_figure(f"m{place}", look.metrics),
+            }
+            for place, look in enumerate(looks)
+        ],
+    )
+
+
+def accuracy_figure(name: str, metrics: Sequence[LiveMetrics]) -> Markup | None:
+    """Returns the live accuracy of each week with its interval; None with too few weeks that were judged.
+
+    Args:
+        name: prefix of the figure's ids.
+        metrics: the newest week first.
+    """
+    weeks = [each for each in reversed(metrics) if each.slice == ALL and each.accuracy is not None]
+    if len(weeks) < FEWEST_WEEKS:
+        return None
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = list(range(len(weeks)))
+        values = [each.accuracy or 0.0 for each in weeks]
+        low = [value - (each.low or 0.0) for each, value in zip(weeks, values, strict=True)]
+        high = [(each.high or 0.0) - value for each, value in zip(weeks, values, strict=True)]
+        axes.errorbar(places, values, yerr=[low, high], color=colour("blue"), marker="o", capsize=3)
+        axes.set_xticks(places, [each.week[5:] for each in weeks])
+        axes.set_title("Live accuracy by week, 95 % interval")
+        clear_frame(axes)
+
+    last = weeks[-1]
+    return draw(name, f"Live accuracy of {len(weeks)} weeks, {last.accuracy:.3f} in the last", paint, 2.4)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _p_value(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

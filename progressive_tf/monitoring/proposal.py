@@ -1,0 +1,253 @@
+"""The next stage, made of what users have said: its rows, its size, how it is trained, and its gate."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from progressive_tf.data.quality import examine
+from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.splits import fixed_parts
+from progressive_tf.errors import InputError
+from progressive_tf.files import write_text
+from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
+from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
+from progressive_tf.training.plan_data import READS, read_plan_data
+
+FEWEST_ROWS = 40
+SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
+# Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
+FEW, MANY = 200, 2_000
+SMALLEST_REPLAY = 200
+CHOSEN = "chosen"
+_QUALITY = Quality(
+    empty_text="drop",
+    duplicates="drop",
+    conflicting_labels="drop",
+    leakage="drop",
+    label_noise=None,
+    class_imbalance=None,
+    too_few_per_class=None,
+)
+_FINDINGS = {
+    "leakage": "stand in an evaluation part",
+    "empty_text": "are empty",
+    "duplicates": "stand twice",
+    "conflicting_labels": "were given two labels",
+}
+_TASKS = ("text-classification", "tabular-classification")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What was written.
+
+    Args:
+        plan_file: the plan with its new stage.
+        data_file: the rows.
+        stage: its name.
+        train: rows chosen for training.
+        rows: in the file, evaluation parts included.
+        put_aside: why rows were not used → how many.
+    """
+
+    plan_file: Path
+    data_file: Path
+    stage: str
+    train: int
+    rows: int
+    put_aside: Mapping[str, int]
+
+
+def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path) -> Proposal:
+    """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
+
+    Evaluation parts are drawn from all new rows by chance. Of the others those are chosen for training that the model
+    was wrong about, the most confident first, and as many of those it was right about, the least certain first, so that
+    what it knows is not left out.
+
+    Args:
+        plan_file: the plan's file.
+        loaded: the same, checked.
+        live: answers with their feedback.
+        target: where the copy is written; may be the plan's own file.
+        cache: the folder of all caches.
+
+    Raises:
+        InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
+    """
+    plan = loaded.whole
+    _refuse_unsupported(plan_file, loaded, target)
+    name, data_file = _free_name(plan, target)
+    rows, put_aside = _told_rows(plan, live.answers)
+    with tempfile.TemporaryDirectory() as scratch:
+        candidates = Path(scratch) / "candidates.jsonl"
+        kept = _checked(loaded, rows, candidates, cache, put_aside) if rows else []
+        if len(kept) < FEWEST_ROWS:
+            raise InputError(
+                f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
+                + "".join(f"; {count} {why}" for why, count in put_aside.items())
+            )
+        kept.sort(key=lambda row: _difficulty(row, plan.data.label), reverse=True)
+        chosen, gate_rows = _chosen(plan, kept, candidates, cache)
+    stage = _stage(plan, name, data_file.name, int(chosen.sum()), gate_rows)
+    raw = read_yaml_mapping(plan_file)
+    raw["stages"] = [*raw["stages"], stage]
+    validate(raw, str(target))
+    write_text(data_file, _lines(kept))
+    write_text(target, f"# Stage {name} was proposed from feedback on released versions.\n{to_yaml(raw)}")
+    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside))
+
+
+def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
+    plan = loaded.whole
+    if plan.task not in _TASKS:
+        raise InputError(f"--propose: {' and '.join(_TASKS)} are supported; the plan's task is {plan.task}")
+    if plan.scenario == "task-incremental":
+        raise InputError("--propose: the scenario task-incremental is not supported; write its stage by hand")
+    if target.suffix not in PLAN_SUFFIXES:
+        raise InputError(f"--propose {target}: a .yaml file expected")
+    if target.exists() and target.resolve() != plan_file.resolve():
+        raise InputError(f"--propose {target}: this file exists; choose another, or the plan's own")
+    if plan_file not in shipped_plans().values() and target.resolve().parent != loaded.folder.resolve():
+        raise InputError(
+            f"--propose {target}: paths in {plan_file.name} start from its folder; write the copy into {loaded.folder}"
+        )
+
+
+def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
+    """Returns the name of the new stage and the file of its rows, which neither the plan nor the folder has yet."""
+    taken = {stage.name for stage in plan.stages}
+    for number in itertools.count(1):
+        name, data_file = f"feedback-{number}", target.parent / f"{plan.name}-feedback-{number}.jsonl"
+        if name not in taken and not data_file.exists():
+            return name, data_file
+    raise AssertionError
+
+
+def _told_rows(plan: Plan, answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Returns a row for each answer whose right label and input are known, and why others have none.
+
+    Where there are two classes, "wrong" says which is right.
+    """
+    rows: list[dict[str, Any]] = []
+    put_aside: Counter[str] = Counter()
+    judged = answers[[right is not None for right in answers["right"]]]
+    known = sorted({*plan.data.labels} if plan.data.labels else {str(each) for each in answers["label"]})
+    columns = (judged[name] for name in ("id", "label", "told", "right", "input"))
+    for prediction, said, told, is_right, given, stated in zip(*columns, confidence(judged), strict=True):
+        label = told if told is not None else said if is_right else None
+        if label is None and len(known) == 2:
+            label = next(other for other in known if other != said)
+        if label is None:
+            put_aside["are wrong, and nobody said what is right"] += 1
+        elif given is None:
+            put_aside["have no input; serve with --log-inputs"] += 1
+        else:
+            values = {plan.data.text: next(iter(given.values()))} if len(given) == 1 else dict(given)
+            sure = None if np.isnan(stated) else round(float(stated), 6)
+            rows.append({**values, plan.data.label: label, "said": said, "confidence": sure, "id": prediction})
+    return rows, put_aside
+
+
+def _checked(
+    loaded: LoadedPlan, rows: list[dict[str, Any]], candidates: Path, cache: Path, put_aside: Counter[str]
+) -> list[dict[str, Any]]:
+    """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
+    data = read_plan_data(loaded, cache)
+    source = _read(loaded.whole, rows, candidates, cache)
+    whole = np.arange(len(source))
+    checked = examine(source, whole, _QUALITY, evaluation_keys=data.evaluation_keys, embeddings=None, seed=0)
+    for finding in checked.findings:
+        put_aside[_FINDINGS[finding.kind]] += finding.count
+    trained = [
+        data.sources[name].keys[np.concatenate([stage.train, stage.validation])]
+        for name, stage in zip(data.stage_sources, data.stages, strict=True)
+    ]
+    known = np.isin(source.keys[checked.kept], np.concatenate(trained))
+    if known.any():
+        put_aside["stand in an earlier stage"] += int(known.sum())
+    return [rows[place] for place in checked.kept[~known]]
+
+
+def _chosen(plan: Plan, rows: list[dict[str, Any]], candidates: Path, cache: Path) -> tuple[np.ndarray, int]:
+    """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
+
+    Args:
+        plan: the plan.
+        rows: the hardest first.
+        candidates: a file for them.
+        cache: the folder of all caches.
+
+    Returns:
+        Whether each row is chosen for training, bool [rows], and the number of the gate's rows.
+    """
+    source = _read(plan, rows, candidates, cache)
+    parts = fixed_parts(source, SPLIT)
+    pool = np.sort(parts.pool)
+    is_wrong = np.array([row["said"] != row[plan.data.label] for row in rows])
+    wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
+    chosen = np.zeros(len(rows), bool)
+    chosen[wrong] = True
+    chosen[right[: max(len(wrong), FEWEST_ROWS - len(wrong))]] = True
+    is_pool = np.isin(np.arange(len(rows)), pool)
+    for row, use in zip(rows, chosen | ~is_pool, strict=True):
+        row[CHOSEN] = int(use)
+    return chosen, len(parts.gate)
+
+
+def _stage(plan: Plan, name: str, file: str, train: int, gate_rows: int) -> dict[str, Any]:
+    """Returns the stage as it stands in a plan."""
+    last = plan.stages[-1]
+    stage: dict[str, Any] = {
+        "name": name,
+        "data": {
+            "source": file,
+            "where": f"{CHOSEN} == 1",
+            "split": SPLIT.model_dump(include={"validation", "gate", "test"}),
+        },
+        "gate": [_rule(rule, gate_rows) for rule in last.gate],
+    }
+    if train < FEW:
+        stage["adaptation"] = {"method": "head"}
+    elif train < MANY:
+        stage["adaptation"] = {"method": "top-blocks", "blocks": 1}
+    if last.retention is None:
+        stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * train)}}
+    return stage
+
+
+def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
+    """Returns a rule of the gate; one about the stage's own slice asks for no more rows than it has."""
+    found = rule.model_dump(mode="json", exclude_none=True)
+    if rule.slice == "current":
+        found["min_samples"] = min(rule.min_samples, gate_rows)
+    return found
+
+
+def _difficulty(row: Mapping[str, Any], label: str) -> tuple[bool, float]:
+    is_wrong = row["said"] != row[label]
+    sure = row["confidence"] or 0.0
+    return is_wrong, sure if is_wrong else -sure
+
+
+def _read(plan: Plan, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
+    write_text(candidates, _lines(rows))
+    return read_source(
+        str(candidates), plan.data, base=candidates.parent, cache=cache, place="--propose", reads=READS[plan.task]
+    )
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import norm
+
+from progressive_tf.monitoring.drift import (
+    DriftTest,
+    calibration_drift,
+    category_drift,
+    classifier_drift,
+    judged_together,
+    number_drift,
+    population_stability_index,
+)
+from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics
+
+GENERATOR = np.random.default_rng(0)
+FILMS = [
+    f"a {mood} film about {thing} number {n % 7}"
+    for n in range(60)
+    for mood in ("dull", "superb")
+    for thing in ("love",)
+]
+CODE = [f"def function_{n}(value): return value * {n} + offset" for n in range(120)]
+
+
+def noise(count: int) -> np.ndarray:
+    return GENERATOR.normal(size=count)
+
+
+def picture(level: int) -> dict[str, str]:
+    stream = io.BytesIO()
+    pixels = np.clip(GENERATOR.normal(level, 20, size=(8, 8, 3)), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(stream, "PNG")
+    return {"b64": base64.b64encode(stream.getvalue()).decode()}
+
+
+def confident(count: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    stated = GENERATOR.uniform(0.5, 1.0, count)
+    return stated, GENERATOR.random(count) < stated + offset
+
+
+NUMBERS = noise(300)
+STATED = confident(400, 0.0)
+CASES = {
+    "categories": (
+        category_drift("predictions", "labels", ["a", "b"] * 100, ["a", "b"] * 100),
+        category_drift("predictions", "labels", ["a", "b"] * 100, ["c"] * 200),
+    ),
+    "numbers": (number_drift("inputs", "x", NUMBERS, NUMBERS), number_drift("inputs", "x", NUMBERS, NUMBERS + 20)),
+    "calibration": (calibration_drift(STATED, STATED), calibration_drift(STATED, (STATED[0], ~STATED[1]))),
+    "embedding": (
+        classifier_drift("x", NUMBERS.reshape(100, 3), NUMBERS.reshape(100, 3), 0),
+        classifier_drift("x", NUMBERS.reshape(100, 3), NUMBERS.reshape(100, 3) + 20, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_identical_data_is_quiet_and_disjoint_data_loud(kind: str) -> None:
+    quiet, loud = (judged_together([test], 0.01)[0] for test in CASES[kind])
+    assert not quiet.is_drift
+    assert loud.is_drift
+    assert loud.p_value is not None
+    assert loud.p_value < 1e-6
+    assert abs(quiet.value or 0.0) < abs(loud.value or 0.0)
+
+
+@pytest.mark.parametrize(
+    ("same", "other", "names"),
+    [
+        (
+            [{"text": text} for text in FILMS],
+            [{"text": text} for text in CODE],
+            ["text: words", "text: share of unknown words", "text: embedding"],
+        ),
+        ([{"image": picture(60)} for _ in range(80)], [{"image": picture(200)} for _ in range(80)], []),
+        (
+            [{"x": float(n), "city": "Bonn"} for n in range(60)],
+            [{"x": 99.0 + n, "city": "Ulm"} for n in range(60)],
+            ["x", "city"],
+        ),
+        ([{"tokens": text.split()} for text in FILMS], [{"tokens": text.split()} for text in CODE], []),
+    ],
+    ids=["texts", "images", "table", "sentences"],
+)
+def test_inputs_of_every_kind(same: list[dict[str, object]], other: list[dict[str, object]], names: list[str]) -> None:
+    quiet, loud = (judged_together(input_drift(same, live, 0), 0.01) for live in (same, other))
+    assert not any(test.is_drift for test in quiet)
+    assert any(test.is_drift for test in loud)
+    if names:
+        assert [test.name for test in loud] == names
+
+
+def test_rows_of_the_same_kind_drawn_anew_are_seldom_called_drift() -> None:
+    tests = [number_drift("inputs", "x", noise(100), noise(100)) for _ in range(200)]
+    tests += [
+        category_drift("predictions", "labels", *np.array(["a", "b", "c"])[GENERATOR.integers(0, 3, (2, 150))])
+        for _ in range(200)
+    ]
+    tests += [calibration_drift(confident(200, 0.0), confident(200, 0.0)) for _ in range(200)]
+    for part in (tests[:200], tests[200:400], tests[400:]):
+        share = np.mean([test.p_value < 0.05 for test in part if test.p_value is not None])
+        assert share < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+    assert sum(test.is_drift for test in judged_together(tests, 0.01)) <= 1
+
+
+def test_psi_by_hand() -> None:
+    p, q = np.array([10.5, 30.5]) / 41, np.array([20.5, 20.5]) / 41
+    assert population_stability_index(np.array([10, 30]), np.array([20, 20])) == pytest.approx(
+        ((q - p) * np.log(q / p)).sum()
+    )
+
+
+def test_calibration_by_hand_with_one_confidence() -> None:
+    before = np.full(50, 0.8), np.arange(50) < 40
+    after = np.full(100, 0.8), np.arange(100) < 60
+    pooled = 101 / 152
+    z = 0.2 / np.sqrt(pooled * (1 - pooled) * (1 / 50 + 1 / 100))
+    found = calibration_drift(before, after)
+    assert found.value == pytest.approx(-0.2)
+    assert found.p_value == pytest.approx(2 * norm.sf(z))
+
+
+def test_the_false_discovery_rate_by_hand() -> None:
+    tests = [DriftTest("inputs", str(p), "KS", 0.1, p, (50, 50)) for p in (0.01, 0.04, 0.03)]
+    judged = judged_together([*tests, number_drift("inputs", "few", NUMBERS[:3], NUMBERS)], 0.035)
+    assert [test.adjusted for test in judged] == [pytest.approx(0.03), pytest.approx(0.04), pytest.approx(0.04), None]
+    assert [test.is_drift for test in judged] == [True, False, False, False]
+    assert judged[-1].note == "3 and 300 rows; 30 of each are needed"
+
+
+def test_statistics_of_a_picture_by_hand() -> None:
+    pixels = [[[255, 0, 0], [255, 0, 0]], [[0, 0, 0], [0, 0, 0]]]
+    found = pixel_statistics(pixels)
+    assert found is not None
+    assert found == pytest.approx({"brightness": 1 / 6, "contrast": 1 / 6, "redness": 1.0, "sharpness": 1 / 6})
+    assert tuple(found) == PIXELS
+    assert pixel_statistics({"b64": "no image"}) is None
+    assert pixel_statistics("text") is None

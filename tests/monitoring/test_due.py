@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from progressive_tf.monitoring.due import BASELINE, first_rise, is_due
+from progressive_tf.monitoring.live_rows import LiveRows
+
+RELEASED = "2026-01-01T00:00:00+00:00"
+BEGAN = datetime.fromisoformat(RELEASED).astimezone(timezone.utc).timestamp()
+DAY = 86_400.0
+
+
+def rows(labels: list[str], told_at: float = float("nan"), right: bool | None = None) -> LiveRows:
+    count = len(labels)
+    answers = pd.DataFrame({"time": BEGAN + np.arange(count), "label": labels, "told_at": [told_at] * count})
+    answers["right"] = pd.Series([right] * count, dtype=object)
+    return LiveRows(answers[["time"]], answers)
+
+
+def replayed(count: int, share: float, seed: int) -> list[str]:
+    draws = np.random.default_rng(seed).random(count)
+    return ["negative" if draw < share else "positive" for draw in draws]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_burst_is_noticed_within_200_rows(share: float, seed: int) -> None:
+    usual = replayed(3000, share, seed)
+    rise = first_rise(usual + replayed(200, share + 0.4, seed + 100))
+    assert rise is not None
+    assert rise.label == "negative"
+    assert 3000 <= rise.row < 3200
+    assert rise.now > rise.usual
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.8])
+def test_stationary_rows_give_at_most_one_alert_in_ten_thousand(share: float) -> None:
+    alerts = sum(first_rise(replayed(10_000 + BASELINE, share, seed)) is not None for seed in range(8))
+    assert alerts <= 1
+
+
+def test_too_few_rows_and_one_class_say_nothing() -> None:
+    assert first_rise(["negative"] * BASELINE) is None
+    assert first_rise(["positive"] * (BASELINE + 300)) is None
+    due = is_due(rows(["a", "b"]), RELEASED, BEGAN + DAY, 2, 3.0, True)
+    assert due.is_due is False
+    assert due.reasons == (
+        "0 of 2 new labels",
+        "1.0 of 3 days",
+        f"2 answers since the newest version; whether a class rises takes {BASELINE + 1}",
+    )
+
+
+def test_each_trigger_alone_is_enough() -> None:
+    told = rows(["a", "b"], told_at=BEGAN + 5, right=True)
+    assert is_due(told, RELEASED, BEGAN + DAY, 2, None, False).is_due
+    assert not is_due(told, RELEASED, BEGAN + DAY, 3, None, False).is_due
+    assert is_due(told, RELEASED, BEGAN + 3 * DAY, None, 3.0, False).is_due
+    burst = rows(replayed(1000, 0.3, 0) + ["negative"] * 100)
+    found = is_due(burst, RELEASED, BEGAN + DAY, 10, None, True)
+    assert found.is_due
+    assert found.reasons[1].startswith("negative comes more often since about answer 10")
+
+
+def test_labels_from_before_the_newest_version_are_not_new() -> None:
+    assert not is_due(rows(["a"], told_at=BEGAN - 1, right=True), RELEASED, BEGAN + DAY, 1, None, False).is_due
+
+
+def test_a_clock_that_was_set_back_waits_and_says_so() -> None:
+    found = is_due(rows(["a"]), RELEASED, BEGAN - 60, 1, 0.001, True)
+    assert not found.is_due
+    assert found.reasons[0].startswith("the clock says a time before the newest version was released (2026-01-01")

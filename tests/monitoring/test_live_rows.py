@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serving_store import keep
+
+from progressive_tf.errors import InputError
+from progressive_tf.monitoring.live_metrics import live_metrics
+from progressive_tf.monitoring.live_rows import LiveRows, confidence, read_live_rows
+from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
+
+# A Monday, 2026-01-05, and a day and a week in seconds.
+MONDAY, DAY = 1_767_571_200.0, 86_400.0
+NAMES = ("good film", "bad film", "no film", "what film")
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> LiveRows:
+    rows = [(text, label, 0.9) for text, label in zip(NAMES, ("yes", "no", "no", "yes"), strict=True)]
+    keep(tmp_path, "films", rows, began=MONDAY, told=["yes", "yes", None, "no"])
+    keep(tmp_path, "films", rows[:2], began=MONDAY + 7 * DAY, version=2)
+    return read_live_rows(store_path(tmp_path, "films"))
+
+
+def test_feedback_is_joined_and_what_nobody_judged_is_unknown(live: LiveRows) -> None:
+    assert list(live.answers["right"]) == [True, False, None, False, None, None]
+    assert list(live.answers["told"][:4]) == ["yes", "yes", None, "no"]
+    assert live.answers["input"][0] == {"text": "good film"}
+    assert confidence(live.answers) == pytest.approx(np.full(6, 0.9))
+
+
+def test_the_newest_judgement_counts_and_a_rating_is_none(tmp_path: Path) -> None:
+    keep(tmp_path, "films", [("a film", "yes", 0.8)] * 3, began=MONDAY)
+    store = Store(store_path(tmp_path, "films"))
+    ids = list(read_live_rows(store.path).answers["id"])
+    for place, each in enumerate(
+        [Feedback(ids[0], correct=False), Feedback(ids[0], label="yes"), Feedback(ids[0], rating=1)]
+    ):
+        store.add_feedback(each, MONDAY + place)
+    store.add_feedback(Feedback(ids[1], rating=5), MONDAY)
+    store.add_feedback(Feedback(ids[2], correct=True), MONDAY)
+    store.close()
+    assert list(read_live_rows(store.path).answers["right"]) == [True, None, True]
+
+
+def test_metrics_by_week_and_slice(live: LiveRows) -> None:
+    found = {(each.week, each.slice): each for each in live_metrics(live)}
+    assert list(found) == [
+        *(("2026-01-12", name) for name in ("all", "version 2", "says yes", "says no")),
+        *(("2026-01-05", name) for name in ("all", "version 1", "says yes", "says no")),
+    ]
+    week = found["2026-01-05", "all"]
+    assert (week.requests, week.failed, week.answers, week.judged) == (4, 0.0, 4, 3)
+    assert week.accuracy == pytest.approx(1 / 3)
+    # Wilson's interval of 1 in 3 by hand: (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
+    z, n = 1.959964, 3
+    middle, radius = 1 / 3 + z**2 / (2 * n), z * np.sqrt(2 / 9 / n + z**2 / (4 * n**2))
+    assert (week.low, week.high) == pytest.approx(
+        ((middle - radius) / (1 + z**2 / n), (middle + radius) / (1 + z**2 / n)), abs=1e-5
+    )
+    assert found["2026-01-12", "all"].accuracy is None
+    assert found["2026-01-05", "says no"].requests is None
+
+
+def test_a_failed_request_counts_as_one(tmp_path: Path) -> None:
+    store = Store(store_path(tmp_path, "films"))
+    answered = Answered("0" * 32, "yes", None, None)
+    store.add(
+        [ServedRequest(MONDAY, 1, "stable", 0, 500, 1.0), ServedRequest(MONDAY, 1, "stable", 0, 200, 0.5, [answered])]
+    )
+    store.close()
+    found = live_metrics(read_live_rows(store.path))[0]
+    assert (found.requests, found.failed, found.p95_seconds, found.confidence) == (2, 0.5, 0.5, None)
+
+
+def test_a_store_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no store; name the --store"):
+        read_live_rows(tmp_path / "none")
+    (tmp_path / "text").write_text("text that is no database, and long enough to be read as one")
+    with pytest.raises(InputError, match="is it the store of a server"):
+        read_live_rows(tmp_path / "text")
