@@ -10,6 +10,7 @@ BENCHMARKS = {
     "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
     "gate": ["benchmarks.gate_simulation"],
     "canary": ["benchmarks.canary_simulation"],
+    "class-rise": ["benchmarks.class_rise"],
     "memory": ["benchmarks.stream_million_rows"],
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],

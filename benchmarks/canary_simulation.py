@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.seeds import derive_seed
 from progressive_tf.serving.canary_decision import ROLLBACK, decide
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
 
 ACCURACY, FAILING, SLOW = 0.8, 0.01, 0.05
 SHARES = (0.05, 0.5)
@@ -75,16 +75,66 @@ def counts(case: Case, generator: np.random.Generator) -> Iterator[StepCounts]:
         is_canary = (generator.random(CALLERS) < case.share)[callers]
         accuracy = generator.beta(8, 2, CALLERS)[callers]
     else:
+        callers = np.arange(size)
         is_canary, accuracy = generator.random(size) < case.share, np.full(size, ACCURACY)
     begun = np.arange(size) >= case.jump
     failed = generator.random(size) < np.where(is_canary & begun, case.failing, FAILING)
     slow = ~failed & (generator.random(size) < SLOW)
-    right = ~failed & (generator.random(size) < np.where(is_canary, accuracy - case.drop, accuracy))
-    columns = [(who, who & failed, who & slow, who & ~failed, who & right) for who in (is_canary, ~is_canary)]
-    looks = np.arange(case.every - 1, size, case.every)
-    both = [np.cumsum(each, axis=1)[:, looks].T.tolist() for each in columns]
-    for canary, stable in zip(*both, strict=True):
-        yield StepCounts(VersionCounts(*canary), VersionCounts(*stable))
+    judged = ~failed
+    right = judged & (generator.random(size) < np.where(is_canary, accuracy - case.drop, accuracy))
+    both = [
+        [
+            np.cumsum(column)
+            for column in (
+                who,
+                who & failed,
+                _first(callers, who),
+                _first(callers, who & failed),
+                _first(callers, who & slow),
+                who & judged,
+                who & right,
+                _first(callers, who & judged),
+                *_squares(callers, who & judged, who & right),
+            )
+        ]
+        for who in (is_canary, ~is_canary)
+    ]
+    for look in range(case.every - 1, size, case.every):
+        canary, stable = (_version_counts([int(column[look]) for column in each]) for each in both)
+        yield StepCounts(canary, stable)
+
+
+def _version_counts(found: Sequence[int]) -> VersionCounts:
+    requests, failures, callers, failed, slow, judged, right, judging, *squares = found
+    variance = variance_between_callers(judging, judged, right, (squares[0], squares[1], squares[2]))
+    return VersionCounts(requests, failures, callers, failed, slow, judged, right, variance)
+
+
+def _first(callers: np.ndarray, is_event: np.ndarray) -> np.ndarray:
+    """Returns where a caller has its first event, bool [requests]."""
+    found = np.zeros(len(callers), bool)
+    places = np.flatnonzero(is_event)
+    found[places[np.unique(callers[places], return_index=True)[1]]] = True
+    return found
+
+
+def _squares(callers: np.ndarray, judged: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
+    """Returns by how much each request raises the sums over callers of r², r n and n², int64 [requests] each."""
+    judged_before, right_before = (_before(callers, each) for each in (judged, right))
+    n, r = judged_before + judged, right_before + right
+    return [r**2 - right_before**2, r * n - right_before * judged_before, n**2 - judged_before**2]
+
+
+def _before(callers: np.ndarray, is_event: np.ndarray) -> np.ndarray:
+    """Returns how many events its caller had before each request, int64 [requests]."""
+    order = np.argsort(callers, kind="stable")
+    events, own = is_event[order].astype(np.int64), callers[order]
+    before = np.cumsum(events) - events
+    starts = np.flatnonzero(np.diff(own, prepend=-1))
+    before -= np.repeat(before[starts], np.diff(np.append(starts, len(own))))
+    found = np.empty(len(callers), np.int64)
+    found[order] = before
+    return found
 
 
 def requests_until_rollback(case: Case, seed: int, number: int) -> int | None:

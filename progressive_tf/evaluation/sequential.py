@@ -42,12 +42,15 @@ class Shares:
         canary_total: of the canary.
         stable: answers of stable that have it.
         stable_total: of stable.
+        variance: of the difference of the two shares, where answers depend on each other; at least that of independent
+            ones is taken.
     """
 
     canary: int
     canary_total: int
     stable: int
     stable_total: int
+    variance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ def share_difference(steps: Iterable[Shares], alpha: float, typical: float, at_l
     for step in steps:
         if min(step.canary_total, step.stable_total) < at_least:
             continue
-        variance = _variance(step.canary, step.canary_total) + _variance(step.stable, step.stable_total)
+        independent = _variance(step.canary, step.canary_total) + _variance(step.stable, step.stable_total)
+        variance = max(independent, step.variance)
         weight += 1 / variance
         weighted += (step.canary / step.canary_total - step.stable / step.stable_total) / variance
     if not weight:

@@ -21,6 +21,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
+from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
 from progressive_tf.training.plan_data import READS, read_plan_data
@@ -155,7 +156,8 @@ def _told_rows(plan: Plan, answers: pd.DataFrame) -> tuple[list[dict[str, Any]],
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
         else:
-            values = {plan.data.text: next(iter(given.values()))} if len(given) == 1 else dict(given)
+            is_text = plan.task == _TASKS[0]
+            values = {plan.data.text: next(iter(given.values()))} if is_text else dict(given)
             sure = None if np.isnan(stated) else round(float(stated), 6)
             rows.append({**values, plan.data.label: label, "said": said, "confidence": sure, "id": prediction})
     return rows, put_aside
@@ -223,7 +225,7 @@ def _stage(plan: Plan, name: str, file: str, train: int, gate_rows: int) -> dict
         stage["adaptation"] = {"method": "head"}
     elif train < MANY:
         stage["adaptation"] = {"method": "top-blocks", "blocks": 1}
-    if last.retention is None:
+    if not last.retention.methods and not isinstance(last.batch_size, TokenBudget):
         stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * train)}}
     return stage
 

@@ -36,6 +36,7 @@ from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.release_routes import release_routes
 from progressive_tf.serving.request_log import RequestLog
+from progressive_tf.serving.routing import caller_number
 from progressive_tf.serving.served_model import Answering, ServedModel, answering_for
 
 log = logging.getLogger("progressive_tf.serving")
@@ -134,7 +135,9 @@ def make_app(
                 seconds = time.monotonic() - began
                 metrics.requests.labels(name, *version_and_alias, status).inc()
                 metrics.latency.labels(name, *version_and_alias).observe(seconds)
-                request_log.add_request(*version_and_alias, step, status, seconds, answers.instances())
+                request_log.add_request(
+                    *version_and_alias, step, status, seconds, answers.instances(), caller_number(key)
+                )
         return JSONResponse(
             {
                 **reply(answers.form, answers.outputs),

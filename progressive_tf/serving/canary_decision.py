@@ -89,17 +89,26 @@ def _error_rate(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -
 
 
 def _failures(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
-    evidence = _evidence([(step.canary.failures, step.stable.failures, step) for step in steps])
-    return Finding("failures", *_more_often("fails", evidence, alpha))
+    evidence = _evidence([(step.canary.failed_callers, step.stable.failed_callers, step) for step in steps])
+    return Finding("failures", *_more_often("fails for", evidence, alpha))
 
 
 def _latency(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
-    evidence = _evidence([(step.canary.slow, step.stable.slow, step) for step in steps])
-    return Finding("latency", *_more_often("is slow", evidence, alpha))
+    evidence = _evidence([(step.canary.slow_callers, step.stable.slow_callers, step) for step in steps])
+    return Finding("latency", *_more_often("is slow for", evidence, alpha))
 
 
 def _accuracy(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
-    shares = [Shares(step.canary.right, step.canary.judged, step.stable.right, step.stable.judged) for step in steps]
+    shares = [
+        Shares(
+            step.canary.right,
+            step.canary.judged,
+            step.stable.right,
+            step.stable.judged,
+            step.canary.right_variance + step.stable.right_variance,
+        )
+        for step in steps
+    ]
     found = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
     says = f"its accuracy differs from stable's by {found.estimate:+.3f}, from {found.low:+.3f} to {found.high:+.3f}"
     return Finding("accuracy", says, found.high < 0)
@@ -148,16 +157,15 @@ def _beyond(events: int, total: int, limit: float, alpha: float) -> tuple[str, b
 
 
 def _evidence(counts: Sequence[tuple[int, int, StepCounts]]) -> float:
-    """Returns the evidence of events of canary and stable, over the steps in which both have requests."""
+    """Returns the evidence of callers of canary and stable, over the steps in which both have some."""
     return evidence_of_more_events(
-        Events(canary, canary + stable, step.canary.requests / (step.canary.requests + step.stable.requests))
+        Events(canary, canary + stable, step.canary.callers / (step.canary.callers + step.stable.callers))
         for canary, stable, step in counts
-        if step.canary.requests and step.stable.requests
+        if step.canary.callers and step.stable.callers
     )
 
 
 def _more_often(does: str, evidence: float, alpha: float) -> tuple[str, bool]:
     enough = 1 / alpha
-    return f"it {does} more often than stable: a likelihood ratio of {evidence:.2g}; {enough:.0f} is enough", (
-        evidence >= enough
-    )
+    says = f"it {does} more callers than stable, by a likelihood ratio of {evidence:.2g} ({enough:.0f} is enough)"
+    return says, evidence >= enough

@@ -81,6 +81,7 @@ class RequestLog:
         status: int,
         seconds: float,
         answers: Sequence[tuple[str, Instance, Mapping[str, Any]]] = (),
+        caller: int = 0,
     ) -> None:
         """Notes a request; it is on the disk a moment later.
 
@@ -91,10 +92,11 @@ class RequestLog:
             status: of HTTP.
             seconds: that it took.
             answers: id, instance and outputs of each.
+            caller: see `routing.caller_number`.
         """
         if self._has_no_room(len(self._requests), "request"):
             return
-        request = ServedRequest(self.clock.now(), version, alias, step, status, seconds)
+        request = ServedRequest(self.clock.now(), version, alias, step, status, seconds, caller=caller)
         keeps_inputs = random.random() < self._settings.inputs
         self._requests.append(_Noted(request, answers, keeps_inputs))
 

@@ -35,6 +35,11 @@ class Split:
         return CANARY if position(key, self.canary) * 100 < self.percent else STABLE
 
 
+def caller_number(key: str) -> int:
+    """Returns a number that stands for a caller's key: the first 48 bits of a SHA-256."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:6], "big")
+
+
 def position(key: str, version: int) -> float:
     """Returns where a key stands among all, uniform in [0, 1): the first 64 bits of a SHA-256 as a fraction."""
     digest = hashlib.sha256(f"{version}\0{key}".encode("utf-8", "surrogatepass")).digest()

@@ -16,7 +16,7 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.history import CANARY, STABLE
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
 
 STORE_NAME = "served.sqlite"
 FORMAT = 1
@@ -31,7 +31,8 @@ _SCHEMA = (
         alias TEXT NOT NULL,
         step INTEGER NOT NULL,
         status INTEGER NOT NULL,
-        seconds REAL NOT NULL
+        seconds REAL NOT NULL,
+        caller INTEGER NOT NULL
     )
     """,
     "CREATE INDEX requests_by_time ON requests (time)",
@@ -73,8 +74,11 @@ _SCHEMA = (
     f"PRAGMA user_version = {FORMAT}",
 )
 _COUNTED = """
-    SELECT alias, count(*), sum(status >= 500), ifnull(sum(status = 200 AND seconds > :slow_beyond), 0)
-    FROM requests WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias
+    SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
+        SELECT alias, count(*) AS requests, sum(status >= 500) AS failures,
+               sum(status = 200 AND seconds > :slow_beyond) AS slow
+        FROM requests WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, caller
+    ) GROUP BY alias
 """
 _LABELS = """
     SELECT alias, label, count(*) FROM predictions JOIN requests ON request = requests.id
@@ -82,13 +86,16 @@ _LABELS = """
 """
 # The newest feedback counts; a rating says nothing of right or wrong.
 _JUDGED = """
-    SELECT alias, count(*), sum(ifnull(feedback.correct, feedback.label = predictions.label))
-    FROM predictions JOIN requests ON request = requests.id
-    JOIN feedback ON feedback.id = (
-        SELECT max(id) FROM feedback
-        WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
-    )
-    WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias
+    SELECT alias, count(*), sum(judged), sum(is_right), sum(is_right * is_right), sum(is_right * judged),
+           sum(judged * judged) FROM (
+        SELECT alias, count(*) AS judged, sum(ifnull(feedback.correct, feedback.label = predictions.label)) AS is_right
+        FROM predictions JOIN requests ON request = requests.id
+        JOIN feedback ON feedback.id = (
+            SELECT max(id) FROM feedback
+            WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
+        )
+        WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, caller
+    ) GROUP BY alias
 """
 _COMPARED = """
     SELECT count(*), ifnull(sum(shadows.label != predictions.label), 0)
@@ -134,6 +141,7 @@ class ServedRequest:
         status: of HTTP.
         seconds: from the first byte to the reply.
         answers: one for each instance; none where the request was refused.
+        caller: stands for who asked; the same number for the same key.
     """
 
     time: float
@@ -143,6 +151,7 @@ class ServedRequest:
     status: int
     seconds: float
     answers: Sequence[Answered] = ()
+    caller: int = 0
 
 
 @dataclass(frozen=True)
@@ -229,9 +238,9 @@ class Store:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
-                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (number, each.time, each.version, each.alias, each.step, each.status, each.seconds)
+                    (number, each.time, each.version, each.alias, each.step, each.status, each.seconds, each.caller)
                     for number, each in numbered
                 ],
             )
@@ -315,7 +324,7 @@ class Store:
                 labels.setdefault(alias, {})[label] = count
             compared, other = self._connection.execute(_COMPARED, values).fetchone()
         canary, stable = (
-            VersionCounts(*(*counted.get(alias, (0, 0, 0)), *judged.get(alias, (0, 0)), labels.get(alias, {})))
+            _version_counts(counted.get(alias, (0,) * 5), judged.get(alias, (0,) * 6), labels.get(alias, {}))
             for alias in (CANARY, STABLE)
         )
         return StepCounts(canary, stable, compared, other)
@@ -380,6 +389,13 @@ def _advice(message: str) -> str:
     if "readonly" in message or "unable to open" in message:
         return f"cannot be written ({message}); check its owner and permissions, or choose another --store"
     return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
+
+
+def _version_counts(counted: Sequence[int], judged: Sequence[int], labels: Mapping[str, int]) -> VersionCounts:
+    callers, answers, right, *squares = judged
+    variance = variance_between_callers(callers, answers, right, (squares[0], squares[1], squares[2]))
+    requests, failures, asking, failed, slow = counted
+    return VersionCounts(requests, failures, asking, failed, slow, answers, right, variance, labels)
 
 
 def _json(value: Any) -> str:

@@ -22,7 +22,7 @@ from progressive_tf.plan.schema import Stage
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
 IN_TEXT = [command for page in pages() for command in commands_in_text(page)]
-COMMANDS = ("train", "tune", "release", "serve", "report", "compare", "assets", "models")
+COMMANDS = ("train", "tune", "release", "serve", "monitor", "report", "compare", "assets", "models")
 PLACEHOLDERS = ("P", "PLAN")
 
 
@@ -132,6 +132,8 @@ def check_command(line: str) -> None:
 def check_python(words: list[str]) -> None:
     if words[1].startswith("scripts/"):
         assert (ROOT / words[1]).is_file()
+    elif words[1] in {block.title for block in BLOCKS}:
+        assert words[1].endswith(".py")
     elif words[1] == "-c":
         compile(words[2], "-c", "exec")
     else:
@@ -182,7 +184,7 @@ def flags_of_all_commands() -> set[str]:
     for name in COMMANDS:
         command = command_of(f"progressive_tf.{name}")
         for each in [command, *getattr(command, "commands", {}).values()]:
-            flags.update(flag for parameter in each.params for flag in parameter.opts)
+            flags.update(flag for parameter in each.params for flag in (*parameter.opts, *parameter.secondary_opts))
     return flags | {"--help"}
 
 

@@ -21,6 +21,7 @@ PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
     "docs/guides/serving.md",
+    "docs/guides/monitoring.md",
     "docs/guides/sweeps.md",
     "docs/guides/python.md",
     "docs/guides/tables.md",
@@ -67,7 +68,8 @@ def test_a_page_can_be_followed(page: str, desk: Path) -> None:
                     elif line.startswith("curl"):
                         server.ask(block, line)
                     else:
-                        follow(block, ["bash", "-c", line.replace("<run>", newest_run(desk))], desk)
+                        typed = line.replace("<run>", newest_run(desk)).replace(f"localhost:{PORT}", server.address)
+                        follow(block, ["bash", "-c", typed], desk)
             elif block.language == "python":
                 follow(block, [sys.executable, "-c", block.text], desk)
 
@@ -81,6 +83,11 @@ class Server:
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = str(found.getsockname()[1])
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"localhost:{self.port}"
 
     def start(self, command: str) -> None:
         """Starts it, and waits until it answers."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,17 @@ from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 SCHEDULE = Schedule((5, 50, 100), min_samples=200, max_minutes=60)
 
 
+def asked(requests: int, *, failures: int = 0, slow: int = 0, **changes: Any) -> VersionCounts:
+    """Returns the counts of a version that every caller asked once."""
+    return VersionCounts(requests, failures, requests, failures, slow, **changes)
+
+
 def step(canary: VersionCounts | None = None, stable: VersionCounts | None = None, **changes: int) -> StepCounts:
-    return StepCounts(canary or VersionCounts(requests=100), stable or VersionCounts(requests=1000), **changes)
+    return StepCounts(canary or asked(100), stable or asked(1000), **changes)
 
 
 def answered(count: int, **changes: int) -> StepCounts:
-    return step(VersionCounts(requests=100, labels={"a": count}, **changes))
+    return step(asked(100, labels={"a": count}, **changes))
 
 
 def outcome(*steps: StepCounts, minutes: float = 0.0, **changes: float) -> tuple[str, str]:
@@ -55,12 +61,12 @@ def test_nothing_known_waits() -> None:
     assert outcome() == (WAIT, "0 of 200 answers")
 
 
-ALL_FAIL = step(VersionCounts(requests=10, failures=10), VersionCounts(requests=90, failures=90))
-FAILS_MORE = step(VersionCounts(requests=1000, failures=20), VersionCounts(requests=1000, failures=1))
-SLOW = step(VersionCounts(requests=100, slow=50), VersionCounts(requests=900, slow=45))
-WRONG = step(VersionCounts(500, judged=500, right=300), VersionCounts(500, judged=500, right=400))
+ALL_FAIL = step(asked(10, failures=10), asked(90, failures=90))
+FAILS_MORE = step(asked(1000, failures=20), asked(1000, failures=1))
+SLOW = step(asked(100, slow=50), asked(900, slow=45))
+WRONG = step(asked(500, judged=500, right=300), asked(500, judged=500, right=400))
 DISAGREES = step(compared=200, other=100)
-DRIFTS = step(VersionCounts(500, labels={"a": 400, "b": 100}), VersionCounts(500, labels={"a": 200, "b": 300}))
+DRIFTS = step(asked(500, labels={"a": 400, "b": 100}), asked(500, labels={"a": 200, "b": 300}))
 
 
 @pytest.mark.parametrize(
@@ -94,16 +100,28 @@ def test_without_a_limit_disagreement_and_drift_are_not_looked_at() -> None:
 
 def test_every_further_metric_takes_its_part_of_alpha() -> None:
     # Enough for a quarter of alpha, too little for a sixth.
-    close = step(VersionCounts(requests=100, failures=4), VersionCounts(requests=100))
+    close = step(asked(100, failures=4), asked(100))
     alpha = 5 / evidence_of_more_events([Events(4, 4, 0.5)])
     assert outcome(close, alpha=alpha)[0] == ROLLBACK
     assert outcome(close, alpha=alpha, max_disagreement=0.5, max_drift=0.5)[0] == WAIT
 
 
 def test_a_failure_here_and_there_is_no_sign() -> None:
-    seldom = VersionCounts(1000, failures=10, judged=500, right=400)
-    assert outcome(step(VersionCounts(100, failures=1, labels={"a": 200}), seldom))[0] == WIDEN
-    assert outcome(step(VersionCounts(500, judged=500, right=395, labels={"a": 200}), seldom))[0] == WIDEN
+    seldom = asked(1000, failures=10, judged=500, right=400)
+    assert outcome(step(asked(100, failures=1, labels={"a": 200}), seldom))[0] == WIDEN
+    assert outcome(step(asked(500, judged=500, right=395, labels={"a": 200}), seldom))[0] == WIDEN
+
+
+def test_answers_of_few_callers_say_less_than_as_many_of_many() -> None:
+    stable = asked(500, judged=500, right=400)
+    many = step(asked(500, judged=500, right=300, right_variance=0.0005), stable)
+    few = step(asked(500, judged=500, right=300, right_variance=0.02), stable)
+    assert outcome(many)[0] == ROLLBACK
+    assert outcome(few)[0] == WAIT
+
+
+def test_one_caller_who_always_fails_is_no_sign() -> None:
+    assert outcome(step(VersionCounts(2000, 90, 100, 1), VersionCounts(2000, 0, 100, 0)))[0] == WAIT
 
 
 def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every_request() -> None:
@@ -112,7 +130,9 @@ def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every
     for _ in range(100):
         is_canary = generator.random(1500) < 0.3
         failed, slow, right = (generator.random(1500) < share for share in (0.01, 0.05, 0.8))
-        columns = [(who, who & failed, who & slow, who, who & right) for who in (is_canary, ~is_canary)]
+        columns = [
+            (who, who & failed, who, who & failed, who & slow, who, who & right) for who in (is_canary, ~is_canary)
+        ]
         counts = [np.cumsum(each, axis=1).T.tolist() for each in columns]
         looks = zip(*([VersionCounts(*row) for row in each] for each in counts), strict=True)
         taken_back += any(decide([StepCounts(*look)], 0.0, SCHEDULE).outcome == ROLLBACK for look in looks)

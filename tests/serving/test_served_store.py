@@ -5,10 +5,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
 
 ID = "0" * 32
@@ -34,7 +36,7 @@ def rows(store: Store, table: str) -> list[tuple[object, ...]]:
 
 def test_what_is_added_is_there_for_another_process(store: Store) -> None:
     store.add([request(1, input="a film"), request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
-    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01) for n in (1, 2)]
+    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0) for n in (1, 2)]
     assert rows(store, "predictions") == [
         (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}'),
         (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None),
@@ -45,6 +47,55 @@ def test_what_is_added_is_there_for_another_process(store: Store) -> None:
 def test_answers_are_counted_by_step_and_only_the_canarys(store: Store) -> None:
     store.add([request(1), request(2), request(3, step=8), request(4, alias="stable")])
     assert [store.step_counts(step).canary.answers for step in (7, 8, 9)] == [2, 1, 0]
+
+
+def test_counts_of_a_step_by_caller(store: Store) -> None:
+    def asked(
+        number: int, caller: int, status: int = 200, alias: str = "canary", seconds: float = 0.0
+    ) -> ServedRequest:
+        found = request(number, alias=alias)
+        answers = found.answers if status == 200 else ()
+        return replace(found, caller=caller, status=status, seconds=seconds, answers=answers)
+
+    store.add(
+        [
+            *(asked(number, 1) for number in (1, 2, 3)),
+            asked(4, 2),
+            *(asked(number, 3, 500) for number in (5, 6)),
+            asked(7, 3, seconds=0.5),
+            asked(8, 4, alias="stable"),
+            asked(9, 5, alias=""),
+        ]
+    )
+    for number, right in ((1, True), (2, True), (3, False), (4, False), (8, True)):
+        store.add_feedback(Feedback(f"{number:032x}", correct=right), 5.0)
+    store.add_feedback(Feedback(f"{2:032x}", rating=1), 6.0)
+    found = store.step_counts(7, slow_beyond=0.1)
+    # Two callers, 2 of 3 and 0 of 1 right: 2 · ((2 − 1.5)² + (0 − 0.5)²) / 4².
+    assert found.canary == VersionCounts(7, 2, 3, 1, 1, 4, 2, pytest.approx(2 * 0.5 / 16), {'"positive"': 5})
+    assert found.stable == VersionCounts(1, 0, 1, 0, 0, 1, 1, 0.0, {'"positive"': 1})
+    assert store.step_counts(7).canary.slow_callers == 0
+    assert store.step_counts(8) == StepCounts(VersionCounts(), VersionCounts())
+
+
+def test_feedback_by_label_and_a_second_opinion_are_counted(store: Store) -> None:
+    store.add([request(1), request(2)])
+    for number, said in ((1, Feedback(f"{1:032x}", correct=False)), (1, Feedback(f"{1:032x}", label="positive"))):
+        store.add_feedback(said, 5.0 + number)
+    store.add_feedback(Feedback(f"{2:032x}", label="negative"), 5.0)
+    found = store.step_counts(7).canary
+    assert (found.judged, found.right) == (2, 1)
+
+
+def test_disagreement_and_what_came_before_a_step(store: Store) -> None:
+    store.add(
+        [request(1), request(2), replace(request(3, alias="stable", step=5), seconds=0.2)],
+        [Shadowed(101.0, f"{number:032x}", 1, label, None, None) for number, label in ((1, "positive"), (2, "other"))],
+    )
+    found = store.step_counts(7)
+    assert (found.compared, found.other) == (2, 1)
+    assert store.seconds_before(7, 10) == [0.2]
+    assert store.seconds_before(5, 10) == []
 
 
 def test_the_same_feedback_is_kept_once_and_other_feedback_comes_after_it(store: Store) -> None:
