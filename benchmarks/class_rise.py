@@ -1,7 +1,7 @@
 """How soon `monitor --if-due` notices that a class comes more often, and how often it is wrong.
 
-Run `python -m benchmarks.class_rise`. The labels of the movie reviews are replayed in random orders; then a burst of 200
-rows comes in which negatives have a larger share.
+Run `python -m benchmarks.class_rise`. The labels of the movie reviews are replayed in random orders; then a burst of
+200 rows comes in which negatives have a larger share.
 """
 
 from __future__ import annotations
