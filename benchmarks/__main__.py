@@ -11,6 +11,7 @@ BENCHMARKS = {
     "gate": ["benchmarks.gate_simulation"],
     "canary": ["benchmarks.canary_simulation"],
     "class-rise": ["benchmarks.class_rise"],
+    "zero-examples": ["benchmarks.zero_examples"],
     "memory": ["benchmarks.stream_million_rows"],
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],

@@ -33,9 +33,13 @@ MEANINGS: dict[str, dict[str, str]] = {
         "seed": "Initialisation, shuffling, dropout and bootstrap derive their own seeds from it.",
         "model": "See `model`.",
         "data": "See `data`.",
-        "start": "Where the first stage starts: the model's weights, what `stable` points to, or a version's number.",
+        "start": "Where the first stage starts: the model's weights, a head from the classes' names or descriptions "
+        "(`prompt`), what `stable` points to, or a version's number.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
+    },
+    "PromptStart": {
+        "prompt": "Class → what is said about it, a text or a list of texts that are averaged.",
     },
     "Bert": {
         "builder": "",

@@ -26,6 +26,7 @@ from progressive_tf.plan.methods import (
 )
 from progressive_tf.plan.metric_names import MetricName, find_metric, is_of_tagging, metric_patterns
 from progressive_tf.plan.networks import Bert, BertTagger, Mlp, Network, ResNet50, Text
+from progressive_tf.plan.prompt_start import PROMPT, PromptStart
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 from progressive_tf.plan.sweep import Tune
@@ -254,7 +255,7 @@ class Plan(Strict):
     seed: int = Field(default=0, ge=0, lt=2**31)
     model: Network
     data: Data
-    start: Literal["pretrained", "stable"] | Annotated[int, Field(ge=1)] = "pretrained"
+    start: Literal["pretrained", "stable", "prompt"] | Annotated[int, Field(ge=1)] | PromptStart = "pretrained"
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 
@@ -293,6 +294,20 @@ class Plan(Strict):
                 for key in ("image_size", "augmentation"):
                     if getattr(stage, key) != Stage.model_fields[key].default:
                         raise ValueError(f"stages[{index}].{key}: is for images; task {self.task} reads none; drop it")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_describe_classes_of_texts(self) -> Plan:
+        if self.start != PROMPT and not isinstance(self.start, PromptStart):
+            return self
+        if self.task != Bert.task:
+            raise ValueError(f"start: prompt describes classes of texts; the task is {self.task}")
+        if self.scenario not in ("data-incremental", "domain-incremental"):
+            raise ValueError(
+                f"start: prompt is for classes that are all known from the first stage, not {self.scenario}"
+            )
+        if any(stage.pooling != "mean" for stage in self.stages):
+            raise ValueError("start: prompt compares mean outputs; pooling must be mean")
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.calibration import reliability
 from progressive_tf.evaluation.predictions import Predictions as CheckedPredictions
+from progressive_tf.plan.prompt_start import PROMPT
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.calibration import reliability_diagram
@@ -64,11 +66,16 @@ def stage_views(run: RunRecord) -> list[StageView]:
     return [_stage_view(run, stage) for stage in run.stages]
 
 
-def matrix_figures(matrix: Matrix) -> Mapping[str, Markup]:
-    """Returns the R matrix of each part that is recorded."""
+def matrix_figures(matrix: Matrix, first: str = "untrained") -> Mapping[str, Markup]:
+    """Returns the R matrix of each part that is recorded.
+
+    Args:
+        matrix: as recorded.
+        first: what its row before all stages is called.
+    """
     cells = {"gate": matrix.gate, "test": matrix.test}
     return {
-        part: accuracy_matrix(f"matrix-{part}", part, matrix.metric, matrix.stages, rows)
+        part: accuracy_matrix(f"matrix-{part}", part, matrix.metric, matrix.stages, rows, first)
         for part, rows in cells.items()
         if rows and matrix.stages
     }
@@ -220,6 +227,16 @@ def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, r
     return reliability_diagram(f"stage-{stage.number}-reliability", stage.name, reliability(checked), ece)
 
 
+def first_row(plan: Mapping[str, Any]) -> str:
+    """Returns what the row of the R matrix before all stages of a recorded plan is called."""
+    return "zero examples" if _starts_from_prompt(plan) else "untrained"
+
+
+def _starts_from_prompt(plan: Mapping[str, Any]) -> bool:
+    start = plan.get("start")
+    return start == PROMPT or isinstance(start, Mapping)
+
+
 def _started_from(run: RunRecord, stage: StageRecord) -> str:
     """What is recorded; for an undecided stage what the rule says: the newest released stage, or the plan's start."""
     before = {one.name: one for one in run.stages if one.number < stage.number}
@@ -230,5 +247,6 @@ def _started_from(run: RunRecord, stage: StageRecord) -> str:
     if parent is None or parent.decision is None:
         start = run.plan.get("start", "pretrained")
         words = f"version {start}" if isinstance(start, int) else f"{start} weights"
+        words = "descriptions of the classes" if _starts_from_prompt(run.plan) else words
         return words if name == "start" else name
     return name if parent.version is None else f"{name} (version {parent.version})"

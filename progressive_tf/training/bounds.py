@@ -67,8 +67,8 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     if len(trained) < 2:
         display.line("no bounds, because a single stage was trained")
         return
-    start = read_json(run / "environment.json")["start"]["version"] or "pretrained"  # stable has moved since
-    update = {"stages": planned[: len(trained)], "start": start}
+    started = read_json(run / "environment.json")["start"]["version"]  # stable has moved since
+    update = {"stages": planned[: len(trained)]} | ({} if started is None else {"start": started})
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
     data = read_plan_data(loaded, CACHE_FOLDER)
     places = run / "bounds"

@@ -34,6 +34,7 @@ from progressive_tf.training.features import Features
 from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.phases import phases_of
 from progressive_tf.training.plan_data import PlanData, read_plan_data
+from progressive_tf.training.prompt_head import start_from_prompt
 from progressive_tf.training.retention_checks import check_retention, check_teacher, is_folder
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.session_checks import check_base, check_registry, check_rule_labels, check_sources
@@ -225,6 +226,7 @@ def open_session(
         check_sources(run, earlier, data)
     if start is not None:
         load_start(start, network, data, plan.seed)
+    start_from_prompt(network, plan, data)
     base_sha256 = weights_sha256(network.named_weights())
     if earlier is not None:
         check_base(run, earlier, base_sha256, environment_now, display)

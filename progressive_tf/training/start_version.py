@@ -27,7 +27,7 @@ def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = N
         InputError: there is no such version, or it is an ensemble.
         ProgressiveError: it is damaged.
     """
-    if plan.start == "pretrained":
+    if plan.start != "stable" and not isinstance(plan.start, int):
         return None
     if started_from is not None:
         number = started_from

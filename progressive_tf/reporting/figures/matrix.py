@@ -22,9 +22,14 @@ MOST_LETTERS_ACROSS = 40  # of column names that stand side by side
 
 
 def accuracy_matrix(
-    name: str, part: str, metric: str, stages: Sequence[str], cells: Sequence[Sequence[float | None]]
+    name: str,
+    part: str,
+    metric: str,
+    stages: Sequence[str],
+    cells: Sequence[Sequence[float | None]],
+    first: str = "untrained",
 ) -> Markup:
-    """Returns the R matrix of one part: a row after each stage (row 0: untrained), a column for each stage's rows.
+    """Returns the R matrix of one part: a row before all stages and one after each, a column for each stage's rows.
 
     Args:
         name: prefix of the figure's ids.
@@ -32,8 +37,9 @@ def accuracy_matrix(
         metric: the metric in the cells.
         stages: the stages' names, in order.
         cells: [1 + stages trained, stages]; None where a cell does not exist.
+        first: what the row before all stages is called.
     """
-    rows = ["untrained", *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
+    rows = [first, *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
     values = np.array(
         [[np.nan if cell is None else cell for cell in _padded(row, len(stages))] for row in cells], dtype=float
     )
