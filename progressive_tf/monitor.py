@@ -125,8 +125,9 @@ def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     if not is_named and not path.is_file():
         return None
     live = read_live_rows(path)
-    refuse_no_answers(live, path)
-    return live
+    if is_named:
+        refuse_no_answers(live, path)
+    return live if len(live.requests) else None
 
 
 def _look(

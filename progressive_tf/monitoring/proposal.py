@@ -24,7 +24,7 @@ from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans
 from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
-from progressive_tf.training.plan_data import READS, read_plan_data
+from progressive_tf.training.plan_data import READS, PlanData, read_plan_data
 
 FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
@@ -91,10 +91,11 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     plan = loaded.whole
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
-    rows, put_aside = _told_rows(plan, live.answers)
+    data = read_plan_data(loaded, cache)
+    rows, put_aside = _told_rows(plan, data.labels, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
         candidates = Path(scratch) / "candidates.jsonl"
-        kept = _checked(loaded, rows, candidates, cache, put_aside) if rows else []
+        kept = _checked(plan, data, rows, candidates, cache, put_aside) if rows else []
         if len(kept) < FEWEST_ROWS:
             raise InputError(
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
@@ -137,7 +138,7 @@ def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
     raise AssertionError
 
 
-def _told_rows(plan: Plan, answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _told_rows(plan: Plan, labels: Sequence[str], answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer whose right label and input are known, and why others have none.
 
     Where there are two classes, "wrong" says which is right.
@@ -145,14 +146,15 @@ def _told_rows(plan: Plan, answers: pd.DataFrame) -> tuple[list[dict[str, Any]],
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
     judged = answers[[right is not None for right in answers["right"]]]
-    known = sorted({*plan.data.labels} if plan.data.labels else {str(each) for each in answers["label"]})
     columns = (judged[name] for name in ("id", "label", "told", "right", "input"))
     for prediction, said, told, is_right, given, stated in zip(*columns, confidence(judged), strict=True):
         label = told if told is not None else said if is_right else None
-        if label is None and len(known) == 2:
-            label = next(other for other in known if other != said)
+        if label is None and len(labels) == 2 and said in labels:
+            label = next(other for other in labels if other != said)
         if label is None:
             put_aside["are wrong, and nobody said what is right"] += 1
+        elif label not in labels:
+            put_aside["have a label that the plan does not know"] += 1
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
         else:
@@ -164,11 +166,15 @@ def _told_rows(plan: Plan, answers: pd.DataFrame) -> tuple[list[dict[str, Any]],
 
 
 def _checked(
-    loaded: LoadedPlan, rows: list[dict[str, Any]], candidates: Path, cache: Path, put_aside: Counter[str]
+    plan: Plan,
+    data: PlanData,
+    rows: list[dict[str, Any]],
+    candidates: Path,
+    cache: Path,
+    put_aside: Counter[str],
 ) -> list[dict[str, Any]]:
     """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
-    data = read_plan_data(loaded, cache)
-    source = _read(loaded.whole, rows, candidates, cache)
+    source = _read(plan, rows, candidates, cache)
     whole = np.arange(len(source))
     checked = examine(source, whole, _QUALITY, evaluation_keys=data.evaluation_keys, embeddings=None, seed=0)
     for finding in checked.findings:

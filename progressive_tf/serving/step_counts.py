@@ -15,7 +15,7 @@ class VersionCounts:
 
     Args:
         requests: that it answered or failed on.
-        failures: of these: statuses from 500 on.
+        failures: of these: statuses from 500 on, and 429, which is a full queue.
         callers: that sent them.
         failed_callers: with a request that failed.
         slow_callers: with a request that was answered more slowly than the step's limit; 0 without one.

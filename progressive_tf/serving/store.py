@@ -75,7 +75,7 @@ _SCHEMA = (
 )
 _COUNTED = """
     SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
-        SELECT alias, count(*) AS requests, sum(status >= 500) AS failures,
+        SELECT alias, count(*) AS requests, sum(status >= 500 OR status = 429) AS failures,
                sum(status = 200 AND seconds > :slow_beyond) AS slow
         FROM requests WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, caller
     ) GROUP BY alias

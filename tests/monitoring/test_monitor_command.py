@@ -145,6 +145,16 @@ def test_too_little_is_refused_and_nothing_is_written(place: Place) -> None:
         assert "Traceback" not in refused.stderr
 
 
+def test_labels_that_cannot_be_used_are_counted(place: Place) -> None:
+    rows, right = told(60, seed=9)
+    odd = [(f"{text} again", said, sure) for text, said, sure in rows[:5]]
+    keep(place.folder / "serving", "tiny", [*rows, *odd], began=time.time() - DAY, told=[*right, *["neutral"] * 5])
+    done = monitor(place.folder, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "5 have a label that the plan does not know" in done.stdout
+    assert len(lines(place.folder / "tiny-feedback-1.jsonl")) == 60
+
+
 def test_a_stage_that_is_not_due_is_not_proposed(place: Place) -> None:
     rows, right = told(100, seed=4)
     keep(place.folder / "serving", "tiny", rows, began=time.time() - 10, told=right, seconds=0.01)
