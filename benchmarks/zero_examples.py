@@ -1,7 +1,8 @@
 """0, 1, 5 and 10 examples of a class: a head that starts from descriptions beside logistic regression.
 
 The peer is scikit-learn's logistic regression (C = 10) on the same frozen embeddings of the same rows. Seeds change the
-evaluation parts, the rows that are taken, and their order. Epochs and rate were chosen on gate rows with seed 100.
+evaluation parts, the rows that are taken, and their order. The rate is the highest of 3e-4, 1e-3, 3e-3 and 1e-2 with
+which no size was worse than its start, on gate rows with seed 100.
 
 Command: python -m benchmarks.zero_examples [--seeds 1 2 3] [--data movie-reviews banking77]
 """
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--data", nargs="+", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--part", choices=["test", "gate"], default="test", help="rows that are measured")
-    parser.add_argument("--rate", type=float, default=1e-3, help="of the head")
+    parser.add_argument("--rate", type=float, default=3e-3, help="of the head")
     parser.add_argument("--epochs", type=int, default=10)
     given = parser.parse_args(arguments)
     set_up_logging(verbose=False)
