@@ -12,6 +12,7 @@ BENCHMARKS = {
     "canary": ["benchmarks.canary_simulation"],
     "class-rise": ["benchmarks.class_rise"],
     "zero-examples": ["benchmarks.zero_examples"],
+    "explanations": ["benchmarks.explanations"],
     "memory": ["benchmarks.stream_million_rows"],
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],

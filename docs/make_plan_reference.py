@@ -35,8 +35,13 @@ MEANINGS: dict[str, dict[str, str]] = {
         "data": "See `data`.",
         "start": "Where the first stage starts: the model's weights, a head from the classes' names or descriptions "
         "(`prompt`), what `stable` points to, or a version's number.",
+        "probes": "Inputs that every version is explained on; null: none. See `probes`.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
+    },
+    "Probes": {
+        "take": "Gate rows of the first stage, drawn once by the plan's seed.",
+        "steps": "Points on the line from baseline to input; up to 512 where explanations are not complete by 5 %.",
     },
     "PromptStart": {
         "prompt": "Class → what is said about it, a text or a list of texts that are averaged.",

@@ -12,11 +12,25 @@ from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
 from progressive_tf.evaluation.metrics import has_label, measure, support
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.plan.probes import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import GateRule
 
 EVERY_PREVIOUS = "every-previous"
 # 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
 LEVEL_TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class ReasonsKept:
+    """How a candidate's explanations agree with the released version's.
+
+    Args:
+        correlation: mean rank correlation, in [−1, 1]; None where there is nothing to compare with.
+        probes: that it rests on.
+    """
+
+    correlation: float | None
+    probes: int
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ def judge(
     previous_slices: Sequence[str],
     seed: int,
     resamples: int = RESAMPLES,
+    reasons: ReasonsKept | None = None,
 ) -> GateResult:
     """Decides whether a candidate is released.
 
@@ -52,6 +67,7 @@ def judge(
         previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
         seed: the plan's seed, or one derived from it.
         resamples: of each bootstrap; 1 / (resamples + 1) is the smallest p-value.
+        reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
 
     Returns:
         The decision with its evidence. The order of rules, slices and rows does not change it.
@@ -63,6 +79,8 @@ def judge(
         raise ValueError("rules: at least one expected, got none; a gate without rules would let everything through")
     comparisons = [
         _compare(rule, name, candidate, baseline, seed, resamples)
+        if rule.metric != EXPLANATION_CORRELATION
+        else _Comparison(_of_reasons(rule, reasons))
         for rule in rules
         for name in _slices(rule, baseline, previous_slices)
     ]
@@ -127,6 +145,24 @@ def _compare(
     if result.n is not None and result.n < rule.min_samples:
         return _without_evidence(result, "hold", f"rests on {result.n} rows, at least {rule.min_samples} are needed")
     return _Comparison(result, evidence)
+
+
+def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
+    """Returns the outcome of a rule on the rank correlation of explanations; the estimate decides."""
+    result = RuleResult(rule=rule, slice=rule.slice, threshold=_threshold(rule), outcome="hold", reason="")
+    if reasons is None:
+        return replace(result, reason="the explanations were not compared")
+    if reasons.correlation is None and reasons.probes == 0:
+        return replace(result, outcome="not-applicable", reason="no released version to compare with")
+    if reasons.correlation is None:
+        return replace(result, n=0, reason="none of the probes has reasons that can be ranked")
+    result = replace(result, n=reasons.probes, estimate=reasons.correlation)
+    if reasons.probes < rule.min_samples:
+        return replace(result, reason=f"rests on {reasons.probes} probes, at least {rule.min_samples} are needed")
+    found = f"{reasons.correlation:.3f}, at least {result.threshold:g} asked"
+    if reasons.correlation >= result.threshold:
+        return replace(result, outcome="pass", reason=f"{found}: within the threshold")
+    return replace(result, outcome="reject", reason=f"{found}: beyond the threshold")
 
 
 def _weigh(rule: GateRule, found: Sequence[AnyPredictions], resamples: int, seed: int) -> Evidence:

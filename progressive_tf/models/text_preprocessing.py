@@ -36,6 +36,7 @@ class TextPreprocessing(Preprocessing):
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
         super().__init__(name="preprocess")
+        self.tokens = tuple(vocabulary)
         self.tokenizer = TFBertTokenizer(
             vocab_list=list(vocabulary), do_lower_case=False, max_length=max_length, return_token_type_ids=False
         )

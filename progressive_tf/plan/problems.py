@@ -101,6 +101,8 @@ def _message(problem: Any, keys: list[int | str]) -> str:
         found = context.get("tag")
         found_text = "has no" if found is None else f"{discriminator} {found!r} is not available; this release has"
         return f"{found_text} {discriminator + '; it is one of ' if found is None else ''}{known}"
+    if kind == "model_type":
+        return "should be a mapping"
     message = problem["msg"].removeprefix("Input ").removeprefix("Value ").removeprefix("Tuple ")
     if kind == "literal_error" and last in KEYS_WITH_MORE_TO_COME:
         message += " (this release has no other)"

@@ -26,6 +26,7 @@ from progressive_tf.plan.methods import (
 )
 from progressive_tf.plan.metric_names import MetricName, find_metric, is_of_tagging, metric_patterns
 from progressive_tf.plan.networks import Bert, BertTagger, Mlp, Network, ResNet50, Text
+from progressive_tf.plan.probes import EXPLANATION_CORRELATION, Probes
 from progressive_tf.plan.prompt_start import PROMPT, PromptStart
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
@@ -165,9 +166,17 @@ class GateRule(Strict):
     @field_validator("metric")
     @classmethod
     def _metric_is_known(cls, name: str) -> str:
-        if find_metric(name) is None:
-            raise ValueError(unknown_name("metric", name, [*metric_patterns(False), *metric_patterns(True)]))
+        if find_metric(name) is None and name != EXPLANATION_CORRELATION:
+            known = [*metric_patterns(False), *metric_patterns(True), EXPLANATION_CORRELATION]
+            raise ValueError(unknown_name("metric", name, known))
         return name
+
+    @model_validator(mode="after")
+    def _correlation_is_of_all_probes(self) -> GateRule:
+        has_more = self.at_least is None or self.confidence is not None or self.slice != "current"
+        if self.metric == EXPLANATION_CORRELATION and has_more:
+            raise ValueError(f"{self.metric}: takes at_least alone, with no confidence and no slice")
+        return self
 
     @model_validator(mode="after")
     def _one_threshold_in_range(self) -> GateRule:
@@ -186,6 +195,8 @@ class GateRule(Strict):
     def metric_name(self) -> MetricName:
         """The metric with its direction and range."""
         metric = find_metric(self.metric)
+        if self.metric == EXPLANATION_CORRELATION:
+            return MetricName(EXPLANATION_CORRELATION)
         if metric is None:
             raise ValueError(f"unknown metric {self.metric!r}")
         return metric
@@ -256,6 +267,7 @@ class Plan(Strict):
     model: Network
     data: Data
     start: Literal["pretrained", "stable", "prompt"] | Annotated[int, Field(ge=1)] | PromptStart = "pretrained"
+    probes: Probes | None = None
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 
@@ -294,6 +306,16 @@ class Plan(Strict):
                 for key in ("image_size", "augmentation"):
                     if getattr(stage, key) != Stage.model_fields[key].default:
                         raise ValueError(f"stages[{index}].{key}: is for images; task {self.task} reads none; drop it")
+        return self
+
+    @model_validator(mode="after")
+    def _reasons_need_probes(self) -> Plan:
+        if self.probes is not None and self.task not in (Bert.task, ResNet50.task):
+            raise ValueError(f"probes: texts and images are explained; the task is {self.task}")
+        for index, stage in enumerate(self.stages):
+            for position, rule in enumerate(stage.gate):
+                if rule.metric == EXPLANATION_CORRELATION and self.probes is None:
+                    raise ValueError(f"stages[{index}].gate[{position}]: {rule.metric} needs probes; add probes: {{}}")
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from progressive_tf import files
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.reasons import reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.views import (
@@ -86,6 +87,7 @@ def render(run: RunRecord) -> str:
         measures=wording.MEASURES,
         bounds_figure=bounds_view(run),
         class_curves=class_curves_view(run),
+        reasons=reasons_views(run),
         sweeps=sweep_views(run),
         rate_tests=rate_views(run),
         position_words=wording.position_words,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.decision import GateResult
-from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.gate import ReasonsKept, judge
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
 from progressive_tf.files import read_json, sha256_json, write_json
@@ -26,6 +27,7 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.checkpoint import weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score
+from progressive_tf.training.explaining import agreement_with_predecessor, explanations_file
 from progressive_tf.training.mixture import ensemble_of
 from progressive_tf.training.predictions_file import Scored, gate_view
 from progressive_tf.training.run_folder import RunFolder
@@ -35,15 +37,30 @@ from progressive_tf.training.session import Session, build_network, open_session
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.tagging import tag_codes
 
+NO_PREDECESSOR = ReasonsKept(None, 0)
+# TensorFlow Serving reads warm-up requests from this folder of a SavedModel, and leaves other files alone.
+EXTRA = "assets.extra"
+
 
 def decide(session: Session, stage: StageRecord, scored: Scored) -> GateResult:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
     baseline = session.parent(stage)
+    reasons = _reasons_kept(session, stage)
     if baseline is not None:
-        return _judge(session, stage, scored, score(session, baseline))
+        return _judge(session, stage, scored, score(session, baseline), reasons)
     if session.start_version is not None:
-        return _judge(session, stage, scored, score(session, None))
-    return _judge(session, stage, scored, None)
+        return _judge(session, stage, scored, score(session, None), reasons)
+    return _judge(session, stage, scored, None, reasons)
+
+
+def _reasons_kept(session: Session, stage: StageRecord) -> ReasonsKept | None:
+    """Returns how a stage's reasons agree with its predecessor's; None where the plan has no probes."""
+    if session.plan.probes is None:
+        return None
+    found = agreement_with_predecessor(session, stage)
+    if found is None:
+        return NO_PREDECESSOR
+    return ReasonsKept(found.correlation, found.probes or len(found.of_probe))
 
 
 def baseline_name(session: Session, stage: StageRecord) -> str | None:
@@ -125,7 +142,12 @@ def _is_unseen(session: Session, stage: StageRecord, stable: int) -> bool:
 
 
 def _judge(
-    session: Session, stage: StageRecord, candidate: Scored, baseline: Scored | None, with_current: bool = False
+    session: Session,
+    stage: StageRecord,
+    candidate: Scored,
+    baseline: Scored | None,
+    reasons: ReasonsKept | None,
+    with_current: bool = False,
 ) -> GateResult:
     data, current = session.data, session.data.slice_of[stage.index]
     parent = session.parent(stage)
@@ -145,6 +167,7 @@ def _judge(
         None if baseline is None else view(baseline),
         previous,
         derive_seed(session.plan.seed, "bootstrap", stage.name, "gate"),
+        reasons=reasons,
     )
 
 
@@ -176,7 +199,8 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
                 session.data.row_tasks(source, rows),
             )
             theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities, known)
-    result = _judge(session, stage, scored, Scored(theirs, scored.rows), with_current=True)
+    # Its reasons are not known: it stands in no run of this plan.
+    result = _judge(session, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, with_current=True)
     return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
 
 
@@ -210,10 +234,19 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         environment=used["environment"],
         metrics={name: value["value"] for name, value in tested.items()},
         decision=decision,
-        export=lambda folder: export_saved_model(session.network, folder, others),
+        export=lambda folder: _export(session, stage, folder, others),
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),
     )
+
+
+def _export(session: Session, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
+    """Writes a version's files: the SavedModel, and its explanations where the plan has probes."""
+    export_saved_model(session.network, folder, others)
+    explanations = explanations_file(session, stage)
+    if session.plan.probes is not None and explanations.exists():
+        (folder / EXTRA).mkdir()
+        shutil.copyfile(explanations, folder / EXTRA / explanations.name)
 
 
 def _others(session: Session, stage: StageRecord) -> list[tuple[BlockModel, float]]:

@@ -18,6 +18,7 @@ from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
 from progressive_tf.training.clock import Clock
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
+from progressive_tf.training.explaining import check_probes, explanation_facts
 from progressive_tf.training.fit import Fitted
 from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
@@ -90,6 +91,7 @@ def run_plan(
             with hardware.scope(), gradients_released():
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
+                check_probes(session)
                 return _run_stages(session, sweep)
         except InputError:
             if new and not run.begun(loaded.plan):
@@ -170,6 +172,10 @@ def _run_stage(
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
+    if session.plan.probes is not None:
+        with clock.measure("explain"):
+            metrics |= {"explanations": explanation_facts(session, stage)}
+    with clock.measure("evaluate"):
         result = decide(session, stage, scored)
     costs = retained.facts | _mixture(stage)
     if costs:

@@ -108,7 +108,11 @@ def change(path: str, value: object) -> dict:
         ("data.split.test", math.nan, r"data.split.test: should be .*a finite number; got nan"),
         ("model.config.layer_norm_eps", math.inf, r"model.config.layer_norm_eps: .*should be a finite number"),
         ("seed", -1, r"seed: should be greater than or equal to 0"),
-        ("start", "yesterday", r"start: should be 'pretrained' or 'stable'"),
+        (
+            "start",
+            "yesterday",
+            r"start: should be 'pretrained', 'stable' or 'prompt' or .* or should be a mapping; got 'yesterday'",
+        ),
     ],
 )
 def test_a_wrong_plan_is_refused_with_its_path(path: str, value: object, expected: str) -> None:

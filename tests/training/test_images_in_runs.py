@@ -224,3 +224,13 @@ def test_the_report_shows_the_images_that_are_most_confidently_wrong(run: Path) 
     page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == min(len(wrong), WRONG_ROWS)
     assert all(f"is {label}</li>" in page for label in wrong["label"].unique())
+
+
+def test_pictures_are_explained_on_a_grid_whatever_their_size(tmp_path: Path) -> None:
+    run = make_place(tmp_path).run(image_plan(*STAGES[:2], probes={"take": 4, "steps": 8})).run
+    for name in ("small", "large"):
+        probes = read(stage_folder(run, name) / "explanations.json")["probes"]
+        assert [len(each["values"]) for each in probes] == [256] * 4
+    facts = read(stage_folder(run, "large") / "metrics.json")["explanations"]
+    assert -1 <= facts["correlation"] <= 1
+    assert "an image" in write_report(run).read_text(encoding="utf-8")

@@ -1,0 +1,149 @@
+"""Integrated gradients (Sundararajan, Taly and Yan 2017, https://arxiv.org/abs/1703.01365).
+
+What a network says of an input is divided among the input's parts: the gradient of a class's logit, averaged on the
+straight line from a baseline to the input, times their difference. The parts add up to the difference of the logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.errors import InputError
+from progressive_tf.models.bert import EmbeddingsBlock
+from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.models.image_preprocessing import ImagePreprocessing
+from progressive_tf.models.text_preprocessing import TextPreprocessing
+
+BATCH = 8
+# Where the parts add up to something else by more than this share, twice as many points are taken, up to MOST_STEPS.
+LARGEST_ERROR, MOST_STEPS = 0.05, 512
+GRID = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why a network gives a class its logit, on one input.
+
+    Args:
+        probability: of the class, in [0, 1].
+        values: float32 [parts]: how much each token of a text, or each cell of 16 by 16 of an image, row by row, speaks
+            for the class.
+        error: of completeness: how far the parts' sum is from the difference of the logits of input and baseline,
+            divided by that difference; by 1 where it is smaller than 1.
+        steps: points on the line.
+    """
+
+    probability: float
+    values: np.ndarray
+    error: float
+    steps: int
+
+
+def refuse_unexplained(network: BlockModel) -> None:
+    """Refuses a network whose inputs have no gradient here.
+
+    Raises:
+        InputError: it takes neither images nor texts with the embeddings of builder bert.
+    """
+    takes_texts = isinstance(network.preprocess, TextPreprocessing)
+    if takes_texts and not isinstance(network.blocks[0], EmbeddingsBlock):
+        raise InputError(
+            f"probes: block {network.blocks[0].name!r} is no embeddings that gradients can be taken at; texts are "
+            "explained with builder bert"
+        )
+    if not takes_texts and not isinstance(network.preprocess, ImagePreprocessing):
+        raise InputError("probes: texts and images are explained; drop it for other inputs")
+
+
+def explanations(network: BlockModel, raw: Sequence[Any], targets: Sequence[int], steps: int) -> list[Explanation]:
+    """Returns the explanation of each input.
+
+    A text is explained at the output of the embeddings; its baseline has [PAD] for every token but the first and the
+    last. The baseline of an image is black.
+
+    Args:
+        network: a classifier of texts or images.
+        raw: texts, or encoded images.
+        targets: the class of each that is explained, an index into the network's labels.
+        steps: points on the line, >= 1, in the middle of as many equal parts.
+
+    Raises:
+        InputError: see `refuse_unexplained`.
+    """
+    refuse_unexplained(network)
+    found: list[Explanation] = []
+    # One at a time: an explanation then depends on nothing else, not even on the padding.
+    for each, target in zip(raw, targets, strict=True):
+        one = _explained(network, each, target, steps)
+        while one.error > LARGEST_ERROR and one.steps < MOST_STEPS:
+            one = _explained(network, each, target, 2 * one.steps)
+        found.append(one)
+    return found
+
+
+def tokens_of(network: BlockModel, text: str, vocabulary: Sequence[str]) -> list[str]:
+    """Returns the tokens that the values of a text's explanation stand for."""
+    (ids,) = network.preprocess.encode([text])
+    return [vocabulary[index] for index in ids]
+
+
+def _explained(network: BlockModel, raw: Any, target: int, steps: int) -> Explanation:
+    state = network.preprocess(network.preprocess.tensor([raw]))
+    is_text = isinstance(network.preprocess, TextPreprocessing)
+    point, baseline, first = _ends(network, state, is_text)
+    mask = state["mask"]
+    total = tf.zeros_like(point)
+    places = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+    for begin in range(0, steps, BATCH):
+        share = tf.reshape(places[begin : begin + BATCH], [-1] + [1] * (len(point.shape) - 1))
+        _, gradient = _logit(network, baseline + share * (point - baseline), mask, target, first)
+        total += tf.reduce_sum(gradient, axis=0, keepdims=True)
+    parts = ((point - baseline) * total / steps).numpy()[0]
+    logits, _ = _logit(network, tf.concat([point, baseline], axis=0), mask, target, first)
+    difference = float(logits[0] - logits[1])
+    error = abs(float(parts.sum()) - difference) / max(abs(difference), 1.0)
+    probability = float(tf.nn.softmax(network(_at(point, mask, first), first_block=first))[0, target])
+    values = parts.sum(axis=-1) if is_text else _on_grid(parts[0].sum(axis=-1))
+    return Explanation(probability, values.astype(np.float32).ravel(), error, steps)
+
+
+def _ends(network: BlockModel, state: State, is_text: bool) -> tuple[tf.Tensor, tf.Tensor, int]:
+    """Returns input and baseline, [1, …] each, and the block that takes them."""
+    if not is_text:
+        pixels = tf.cast(state["inputs"], tf.float32)
+        return pixels, tf.zeros_like(pixels), 0
+    inputs = state["inputs"]
+    length = tf.shape(inputs)[1]
+    is_end = (tf.range(length) == 0) | (tf.range(length) == length - 1)
+    padded = tf.where(is_end, inputs, 0)
+    ends = [network.blocks[0]({"inputs": each, "mask": state["mask"]})["hidden"] for each in (inputs, padded)]
+    return ends[0], ends[1], 1
+
+
+def _at(point: tf.Tensor, mask: tf.Tensor, first: int) -> State:
+    name = "hidden" if first else "inputs"
+    return {name: point, "mask": tf.repeat(mask, tf.shape(point)[0], axis=0)}
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _logit(
+    network: BlockModel, points: tf.Tensor, mask: tf.Tensor, target: int, first: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a class's logit at each point, and its gradient there."""
+    with tf.GradientTape() as tape:
+        tape.watch(points)
+        logits = network(_at(points, mask, first), first_block=first)[:, target]
+    return logits, tape.gradient(logits, points)
+
+
+def _on_grid(values: np.ndarray) -> np.ndarray:
+    """Returns the sums of [height, width] over 16 by 16 cells, or over single pixels where there are fewer."""
+    for axis in (0, 1):
+        cells = np.array_split(values, min(GRID, values.shape[axis]), axis=axis)
+        values = np.stack([cell.sum(axis=axis) for cell in cells], axis=axis)
+    return values

@@ -1,0 +1,215 @@
+"""Explanations of probes, from stage to stage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+from releasing import PASSES, Place, small_plan
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.explanations import agreement, words_of
+from progressive_tf.evaluation.gate import ReasonsKept, judge
+from progressive_tf.models.integrated_gradients import explanations, tokens_of
+from progressive_tf.plan.loading import validate
+from progressive_tf.plan.schema import GateRule
+from progressive_tf.registry import Registry
+from progressive_tf.reporting.page import write_report
+
+PLANTED = "thinga"
+KEEPS = {"metric": "explanation_correlation", "at_least": 0.2, "min_samples": 5}
+
+
+def planted(path: Path, count: int) -> None:
+    """Writes sentences whose label is given away by a word: the positive ones have it, and the negative ones do not."""
+    texts, labels = tiny.sentences(count, seed=5)
+    rows = []
+    for text, label in zip(texts, labels, strict=True):
+        words = [word for word in text.split() if word not in (PLANTED, *tiny.WORDS[:4])]
+        rows.append(f"{' '.join([*words, PLANTED] if label else [*words, 'thingb'])},{tiny.LABELS[label]}")
+    path.write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def small_run(folder: Path, *rules: dict[str, Any], probes: dict[str, Any] | None) -> tuple[Place, dict[str, Any]]:
+    tiny.write_csv(folder / "data.csv", 400)
+    planted(folder / "planted.csv", 400)
+    stages = [
+        {"name": "one", "data": {"take": 200}},
+        {"name": "two", "data": {"source": "planted.csv", "all": True}, "gate": [PASSES, *rules]},
+    ]
+    plan = small_plan(*stages, probes=probes)
+    plan["defaults"] |= {
+        "epochs": 12,
+        "adaptation": {"method": "full"},
+        "optimizer": {"name": "adam", "learning_rate": 0.003},
+    }
+    plan["data"]["quality"] = dict.fromkeys(("label_noise", "duplicates", "conflicting_labels"), None) | {
+        "leakage": "warn"
+    }
+    return Place(folder), plan
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> tuple[Path, Path]:
+    """A run's folder, and its registry's; the second stage learnt a planted word."""
+    folder = tmp_path_factory.mktemp("explained")
+    place, plan = small_run(folder, KEEPS | {"at_least": 0.0}, probes={"take": 30, "steps": 16})
+    return place.run(plan).run, folder / "registry"
+
+
+def probes(run: Path, stage: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((next(run.glob(f"stages/*-{stage}")) / "explanations.json").read_text())[
+        "probes"
+    ]
+    return found
+
+
+def rank_of(word: str, probe: dict[str, Any]) -> int:
+    """Returns how many words of a probe are stronger."""
+    words = sorted(words_of(probe["parts"], probe["values"]), key=lambda each: -abs(each[1]))
+    return [each for each, _ in words].index(word)
+
+
+def value_of(word: str, probe: dict[str, Any]) -> float:
+    return dict(words_of(probe["parts"], probe["values"]))[word]
+
+
+@pytest.mark.slow
+def test_values_add_up_and_the_probes_are_the_same_in_every_stage(explained: tuple[Path, Path]) -> None:
+    run, _ = explained
+    before, after = probes(run, "one"), probes(run, "two")
+    assert [each["row"] for each in before] == [each["row"] for each in after]
+    assert len(before) == 30
+    assert all(each["error"] < 0.05 for each in (*before, *after))
+    for each in before:
+        assert len(each["parts"]) == len(each["values"])
+        assert each["parts"][0] == "[CLS]"
+
+
+@pytest.mark.slow
+def test_a_planted_word_stands_out(explained: tuple[Path, Path]) -> None:
+    run, _ = explained
+    having = [place for place, each in enumerate(probes(run, "one")) if PLANTED in each["parts"]]
+    assert len(having) >= 5
+    found = {stage: probes(run, stage) for stage in ("one", "two")}
+    strength = [np.mean([abs(value_of(PLANTED, found[stage][place])) for place in having]) for stage in found]
+    assert strength[0] < 0.1
+    assert strength[1] > 1.0
+    assert np.median([rank_of(PLANTED, found["two"][place]) for place in having]) <= 1
+    facts = json.loads((next(run.glob("stages/*-two")) / "metrics.json").read_text())["explanations"]
+    assert facts["predecessor"] == "one"
+    assert facts["correlation"] < 0.9
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "whose reasons changed most" in page
+    assert PLANTED in page[page.index("Strongest after") :]
+
+
+@pytest.mark.slow
+def test_a_version_has_its_explanations(explained: tuple[Path, Path]) -> None:
+    run, registry = explained
+    model = Registry(registry).model("tiny")
+    for version, stage in zip(model.versions(), ("one", "two"), strict=True):
+        kept = json.loads((version.folder / "assets.extra" / "explanations.json").read_text())
+        assert kept["probes"] == probes(run, stage)
+    assert model.verify() == ()
+
+
+@pytest.mark.slow
+def test_a_rule_can_reject_other_reasons(tmp_path: Path) -> None:
+    place, plan = small_run(tmp_path, KEEPS | {"at_least": 0.99}, probes={"take": 10, "steps": 8})
+    run = place.run(plan).run
+    decision = json.loads((next(run.glob("stages/*-two")) / "decision.json").read_text())
+    assert decision["decision"] == "reject"
+    assert "at least 0.99 asked: beyond the threshold" in decision["reason"]
+    write_report(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("take", "message"), [(61, r"probes\.take: 61 asked, the first stage has 60 gate rows; lower it")]
+)
+def test_more_probes_than_rows_are_refused(tmp_path: Path, take: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Place(tmp_path).run(small_plan({"name": "one", "data": {"take": 40}}, probes={"take": take}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"probes": {"take": 0}}, "take"),
+        (
+            {"probes": {}, "task": "tabular-classification", "model": {"builder": "mlp"}},
+            "texts and images are explained",
+        ),
+        ({"defaults": {"gate": [KEEPS]}}, "needs probes; add probes"),
+        ({"probes": {}, "defaults": {"gate": [KEEPS | {"confidence": 0.9}]}}, "takes at_least alone"),
+    ],
+)
+def test_a_plan_that_cannot_be_explained_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        validate(tiny.raw_plan(**changes), "plan.yaml")
+
+
+def test_a_rule_on_reasons_by_hand() -> None:
+    rule = GateRule(**KEEPS)
+    for reasons, decision in (
+        (None, "hold"),
+        (ReasonsKept(None, 0), "hold"),  # not applicable, and no other rule
+        (ReasonsKept(None, 9), "hold"),
+        (ReasonsKept(0.9, 4), "hold"),
+        (ReasonsKept(0.2, 5), "promote"),
+        (ReasonsKept(0.1, 5), "reject"),
+    ):
+        assert judge([rule], {}, None, [], 0, reasons=reasons).decision == decision
+
+
+def test_agreement_by_hand() -> None:
+    before = [{"row": 1, "parts": list("abc"), "values": [1.0, 2.0, 3.0]}, {"row": 2, "parts": ["a"], "values": [1.0]}]
+    after = [{"row": 1, "parts": list("abc"), "values": [1.0, 3.0, 2.0]}, {"row": 2, "parts": ["a"], "values": [5.0]}]
+    found = agreement(before, after)
+    assert found.correlation == pytest.approx(0.5)
+    assert (found.probes, found.of_probe[1]) == (1, None)
+    with pytest.raises(ValueError, match="other probes"):
+        agreement(before, after[:1])
+    assert words_of(["[CLS]", "un", "##kind", "act", "[SEP]"], [9, 1, 2, 4, 9]) == [("unkind", 3), ("act", 4)]
+
+
+def test_a_linear_network_is_explained_by_its_weights() -> None:
+    from progressive_tf.models.image_preprocessing import ImagePreprocessing
+    from progressive_tf.models.integrated_gradients import _on_grid
+
+    weights = np.random.default_rng(0).normal(size=(8, 8, 3)).astype(np.float32)
+
+    class Linear(tf.keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.preprocess = ImagePreprocessing(8)
+            self.blocks: list[Any] = [None]
+
+        def call(self, state: dict[str, tf.Tensor], training: bool = False, first_block: int = 0) -> tf.Tensor:
+            logit = tf.reduce_sum(tf.cast(state["inputs"], tf.float32)[:, 0] / 255 * weights, axis=[1, 2, 3])
+            return tf.stack([logit, -logit], axis=1)
+
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    (found,) = explanations(Linear(), [tf.io.encode_png(pixels).numpy()], [0], 8)
+    expected = (pixels / 255 * weights).sum(axis=2)
+    assert found.values.reshape(8, 8) == pytest.approx(expected, abs=1e-4)
+    assert found.error < 1e-4
+    assert _on_grid(np.ones((32, 32))).tolist() == np.full((16, 16), 4.0).tolist()
+
+
+def test_a_network_without_embeddings_is_refused() -> None:
+    from progressive_tf.models.text_preprocessing import TextPreprocessing
+
+    class Other:
+        preprocess = TextPreprocessing(tiny.VOCABULARY, True, 16)
+        blocks = (tf.keras.layers.Layer(name="convolution"),)
+
+    with pytest.raises(InputError, match="block 'convolution' is no embeddings"):
+        explanations(Other(), ["good"], [0], 8)  # type: ignore[arg-type]
+    assert tokens_of(Other(), "good thinga", tiny.VOCABULARY) == ["[CLS]", "good", "thinga", "[SEP]"]  # type: ignore[arg-type]
