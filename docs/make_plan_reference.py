@@ -209,7 +209,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "stages": "Earlier stages; null: all that the stage builds on.",
     },
     "ReleaseSchedule": {
-        "steps": "Percentages of callers: the first by the gate, the next by the server or `release widen`; 100: stable.",
+        "steps": "Percentages of the callers: first by the gate, then by the server or `release widen`; 100 is stable.",
         "min_samples": "Answers of the canary at a step before it goes to the next by itself or by `release widen`.",
         "max_minutes": "After so long at a step with fewer answers, the canary waits for a person; null: no limit.",
         "min_judged": "Answers of the canary at a step that users have judged, before the next.",
