@@ -6,7 +6,7 @@ straight line from a baseline to the input, times their difference. The parts ad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ BATCH = 8
 # Where the parts add up to something else by more than this share, twice as many points are taken, up to MOST_STEPS.
 LARGEST_ERROR, MOST_STEPS = 0.05, 512
 GRID = 16
+
+Logit = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +78,13 @@ def explanations(network: BlockModel, raw: Sequence[Any], targets: Sequence[int]
         InputError: see `refuse_unexplained`.
     """
     refuse_unexplained(network)
+    logit = _logit_of(network)
     found: list[Explanation] = []
     # One at a time: an explanation then depends on nothing else, not even on the padding.
     for each, target in zip(raw, targets, strict=True):
-        one = _explained(network, each, target, steps)
+        one = _explained(network, logit, each, target, steps)
         while one.error > LARGEST_ERROR and one.steps < MOST_STEPS:
-            one = _explained(network, each, target, 2 * one.steps)
+            one = _explained(network, logit, each, target, 2 * one.steps)
         found.append(one)
     return found
 
@@ -92,53 +95,56 @@ def tokens_of(network: BlockModel, text: str, vocabulary: Sequence[str]) -> list
     return [vocabulary[index] for index in ids]
 
 
-def _explained(network: BlockModel, raw: Any, target: int, steps: int) -> Explanation:
+def _explained(network: BlockModel, logit: Logit, raw: Any, target: int, steps: int) -> Explanation:
     state = network.preprocess(network.preprocess.tensor([raw]))
     is_text = isinstance(network.preprocess, TextPreprocessing)
-    point, baseline, first = _ends(network, state, is_text)
+    point, baseline = _ends(network, state, is_text)
     mask = state["mask"]
     total = tf.zeros_like(point)
     places = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     for begin in range(0, steps, BATCH):
         share = tf.reshape(places[begin : begin + BATCH], [-1] + [1] * (len(point.shape) - 1))
-        _, gradient = _logit(network, baseline + share * (point - baseline), mask, target, first)
+        _, gradient = logit(baseline + share * (point - baseline), mask, tf.constant(target))
         total += tf.reduce_sum(gradient, axis=0, keepdims=True)
     parts = ((point - baseline) * total / steps).numpy()[0]
-    logits, _ = _logit(network, tf.concat([point, baseline], axis=0), mask, target, first)
+    logits, _ = logit(tf.concat([point, baseline], axis=0), mask, tf.constant(target))
     difference = float(logits[0] - logits[1])
     error = abs(float(parts.sum()) - difference) / max(abs(difference), 1.0)
-    probability = float(tf.nn.softmax(network(_at(point, mask, first), first_block=first))[0, target])
+    probability = float(tf.nn.softmax(network(state))[0, target])
     values = parts.sum(axis=-1) if is_text else _on_grid(parts[0].sum(axis=-1))
     return Explanation(probability, values.astype(np.float32).ravel(), error, steps)
 
 
-def _ends(network: BlockModel, state: State, is_text: bool) -> tuple[tf.Tensor, tf.Tensor, int]:
-    """Returns input and baseline, [1, …] each, and the block that takes them."""
+def _ends(network: BlockModel, state: State, is_text: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns input and baseline, [1, …] each, at the block that takes them."""
     if not is_text:
         pixels = tf.cast(state["inputs"], tf.float32)
-        return pixels, tf.zeros_like(pixels), 0
+        return pixels, tf.zeros_like(pixels)
     inputs = state["inputs"]
     length = tf.shape(inputs)[1]
     is_end = (tf.range(length) == 0) | (tf.range(length) == length - 1)
     padded = tf.where(is_end, inputs, 0)
     ends = [network.blocks[0]({"inputs": each, "mask": state["mask"]})["hidden"] for each in (inputs, padded)]
-    return ends[0], ends[1], 1
+    return ends[0], ends[1]
 
 
-def _at(point: tf.Tensor, mask: tf.Tensor, first: int) -> State:
-    name = "hidden" if first else "inputs"
-    return {name: point, "mask": tf.repeat(mask, tf.shape(point)[0], axis=0)}
+def _logit_of(network: BlockModel) -> Logit:
+    """Returns points [batch, …], a mask [1, …] and a class → its logit at each point [batch], and its gradients there.
 
+    It is traced for the network as it stands: methods may change its blocks, and stages its classes, afterwards.
+    """
+    is_text = isinstance(network.preprocess, TextPreprocessing)
+    name, first = ("hidden", 1) if is_text else ("inputs", 0)
 
-@tf.function(autograph=False, reduce_retracing=True)
-def _logit(
-    network: BlockModel, points: tf.Tensor, mask: tf.Tensor, target: int, first: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns a class's logit at each point, and its gradient there."""
-    with tf.GradientTape() as tape:
-        tape.watch(points)
-        logits = network(_at(points, mask, first), first_block=first)[:, target]
-    return logits, tape.gradient(logits, points)
+    @tf.function(autograph=False, reduce_retracing=True)
+    def logit(points: tf.Tensor, mask: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            state = {name: points, "mask": tf.repeat(mask, tf.shape(points)[0], axis=0)}
+            logits = tf.gather(network(state, first_block=first), target, axis=1)
+        return logits, tape.gradient(logits, points)
+
+    return logit
 
 
 def _on_grid(values: np.ndarray) -> np.ndarray:

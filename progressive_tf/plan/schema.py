@@ -312,6 +312,8 @@ class Plan(Strict):
     def _reasons_need_probes(self) -> Plan:
         if self.probes is not None and self.task not in (Bert.task, ResNet50.task):
             raise ValueError(f"probes: texts and images are explained; the task is {self.task}")
+        if self.probes is not None and self.scenario == "task-incremental":
+            raise ValueError("probes: a network of several tasks is not explained; drop it")
         for index, stage in enumerate(self.stages):
             for position, rule in enumerate(stage.gate):
                 if rule.metric == EXPLANATION_CORRELATION and self.probes is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
@@ -146,6 +147,7 @@ def test_more_probes_than_rows_are_refused(tmp_path: Path, take: int, message: s
             {"probes": {}, "task": "tabular-classification", "model": {"builder": "mlp"}},
             "texts and images are explained",
         ),
+        ({"probes": {}, "scenario": "task-incremental"}, "a network of several tasks is not explained"),
         ({"defaults": {"gate": [KEEPS]}}, "needs probes; add probes"),
         ({"probes": {}, "defaults": {"gate": [KEEPS | {"confidence": 0.9}]}}, "takes at_least alone"),
     ],
@@ -201,6 +203,26 @@ def test_a_linear_network_is_explained_by_its_weights() -> None:
     assert found.values.reshape(8, 8) == pytest.approx(expected, abs=1e-4)
     assert found.error < 1e-4
     assert _on_grid(np.ones((32, 32))).tolist() == np.full((16, 16), 4.0).tolist()
+
+
+@pytest.mark.slow
+def test_a_network_that_changes_is_explained_as_it_is_then(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    plan = small_plan(
+        {"name": "one", "data": {"take": 40}},
+        {"name": "two", "data": {"take": 60}, "adaptation": {"method": "lora", "rank": 2}},
+        probes={"take": 4, "steps": 16},
+    )
+    plan["defaults"]["optimizer"]["learning_rate"] = 0.05
+    run = place.run(plan).run
+    before, after = probes(run, "one"), probes(run, "two")
+    scored = pd.read_parquet(next(run.glob("stages/*-two")) / "predictions.parquet")
+    scored = scored[scored["part"] == "gate"].drop_duplicates("text").set_index("text")
+    for old, new in zip(before, after, strict=True):
+        probability = scored.loc[new["text"], "probabilities"][tiny.LABELS.index(new["label"])]
+        assert new["probability"] == pytest.approx(probability, abs=1e-4)
+        assert new["error"] < 0.05
+        assert new["values"] != old["values"]
 
 
 def test_a_network_without_embeddings_is_refused() -> None:
