@@ -18,6 +18,8 @@ from progressive_tf.monitoring.drift import FEWEST, DriftTest, category_drift, c
 EMBEDDING_WIDTH = 50
 # Rows of each side for the classifier, whose fit takes longer than all else.
 MOST_EMBEDDED = 2000
+# The input of a served table that takes a row's cells, or a vector's numbers, together.
+ROW = "features"
 PIXELS = ("brightness", "contrast", "redness", "sharpness")
 _WORD = re.compile(r"\w+", re.UNICODE)
 
@@ -35,8 +37,22 @@ def input_drift(
     tests: list[DriftTest] = []
     names = [name for name in (live[0] if live else {}) if all(name in each for each in (*reference, *live))]
     for name in names:
+        if name == ROW:
+            columns = [list(zip(*(each[name] for each in rows), strict=True)) for rows in (reference, live)]
+            for place, sides in enumerate(zip(*columns, strict=True), 1):
+                tests += _column_tests(f"column {place}", *sides)
+            continue
         tests += _tests_of(name, [each[name] for each in reference], [each[name] for each in live], seed)
     return tests
+
+
+def _column_tests(name: str, reference: Sequence[Any], live: Sequence[Any]) -> list[DriftTest]:
+    """Returns the test of a table's column: of numbers where all cells are numbers or empty, else of categories."""
+    try:
+        numbers = [np.array([float(cell) if cell != "" else np.nan for cell in side]) for side in (reference, live)]
+    except ValueError:
+        return [category_drift("inputs", name, [str(cell) for cell in reference], [str(cell) for cell in live])]
+    return [number_drift("inputs", name, numbers[0], numbers[1])]
 
 
 def _tests_of(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
@@ -47,7 +63,7 @@ def _tests_of(name: str, reference: list[Any], live: list[Any], seed: int) -> li
         is_text = np.mean([" " in value.strip() for value in every]) > 0.5
         if is_text:
             return text_drift(name, reference, live, seed)
-        return [category_drift("inputs", name, reference, live)]
+        return _column_tests(name, reference, live)
     if all(_is_words(value) for value in every):
         before, now = ([" ".join(words) for words in side] for side in (reference, live))
         return text_drift(name, before, now, seed)

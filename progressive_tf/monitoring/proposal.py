@@ -17,13 +17,17 @@ import pandas as pd
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import fixed_parts
+from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
+from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import TokenBudget
+from progressive_tf.plan.networks import Bert, Mlp
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
+from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.training.plan_data import READS, PlanData, read_plan_data
 
 FEWEST_ROWS = 40
@@ -47,7 +51,7 @@ _FINDINGS = {
     "duplicates": "stand twice",
     "conflicting_labels": "were given two labels",
 }
-_TASKS = ("text-classification", "tabular-classification")
+_TASKS = (Bert.task, Mlp.task)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
     data = read_plan_data(loaded, cache)
-    rows, put_aside = _told_rows(plan, data.labels, live.answers)
+    if plan.task != Bert.task and data.columns is None:
+        raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
+    rows, put_aside = _told_rows(plan, data, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
         candidates = Path(scratch) / "candidates.jsonl"
         kept = _checked(plan, data, rows, candidates, cache, put_aside) if rows else []
@@ -102,7 +108,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
                 + "".join(f"; {count} {why}" for why, count in put_aside.items())
             )
         kept.sort(key=lambda row: _difficulty(row, plan.data.label), reverse=True)
-        chosen, gate_rows = _chosen(plan, kept, candidates, cache)
+        chosen, gate_rows = _chosen(plan, data, kept, candidates, cache)
     stage = _stage(plan, name, data_file.name, int(chosen.sum()), gate_rows)
     raw = read_yaml_mapping(plan_file)
     raw["stages"] = [*raw["stages"], stage]
@@ -138,13 +144,14 @@ def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
     raise AssertionError
 
 
-def _told_rows(plan: Plan, labels: Sequence[str], answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _told_rows(plan: Plan, data: PlanData, answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer whose right label and input are known, and why others have none.
 
     Where there are two classes, "wrong" says which is right.
     """
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
+    labels = data.labels
     judged = answers[[right is not None for right in answers["right"]]]
     columns = (judged[name] for name in ("id", "label", "told", "right", "input"))
     for prediction, said, told, is_right, given, stated in zip(*columns, confidence(judged), strict=True):
@@ -158,11 +165,20 @@ def _told_rows(plan: Plan, labels: Sequence[str], answers: pd.DataFrame) -> tupl
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
         else:
-            is_text = plan.task == _TASKS[0]
-            values = {plan.data.text: next(iter(given.values()))} if is_text else dict(given)
+            values = _as_columns(plan, data, given)
             sure = None if np.isnan(stated) else round(float(stated), 6)
             rows.append({**values, plan.data.label: label, "said": said, "confidence": sure, "id": prediction})
     return rows, put_aside
+
+
+def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
+    if data.columns is None:
+        return {plan.data.text: next(iter(given.values()))}
+    names = data.columns.names
+    if ROW in given:
+        return dict(zip(names, given[ROW], strict=True))
+    return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}
 
 
 def _checked(
@@ -174,7 +190,7 @@ def _checked(
     put_aside: Counter[str],
 ) -> list[dict[str, Any]]:
     """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
-    source = _read(plan, rows, candidates, cache)
+    source = _read(plan, data, rows, candidates, cache)
     whole = np.arange(len(source))
     checked = examine(source, whole, _QUALITY, evaluation_keys=data.evaluation_keys, embeddings=None, seed=0)
     for finding in checked.findings:
@@ -189,11 +205,14 @@ def _checked(
     return [rows[place] for place in checked.kept[~known]]
 
 
-def _chosen(plan: Plan, rows: list[dict[str, Any]], candidates: Path, cache: Path) -> tuple[np.ndarray, int]:
+def _chosen(
+    plan: Plan, data: PlanData, rows: list[dict[str, Any]], candidates: Path, cache: Path
+) -> tuple[np.ndarray, int]:
     """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
 
     Args:
         plan: the plan.
+        data: its rows.
         rows: the hardest first.
         candidates: a file for them.
         cache: the folder of all caches.
@@ -201,7 +220,7 @@ def _chosen(plan: Plan, rows: list[dict[str, Any]], candidates: Path, cache: Pat
     Returns:
         Whether each row is chosen for training, bool [rows], and the number of the gate's rows.
     """
-    source = _read(plan, rows, candidates, cache)
+    source = _read(plan, data, rows, candidates, cache)
     parts = fixed_parts(source, SPLIT)
     pool = np.sort(parts.pool)
     is_wrong = np.array([row["said"] != row[plan.data.label] for row in rows])
@@ -250,11 +269,14 @@ def _difficulty(row: Mapping[str, Any], label: str) -> tuple[bool, float]:
     return is_wrong, sure if is_wrong else -sure
 
 
-def _read(plan: Plan, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
+def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
     write_text(candidates, _lines(rows))
-    return read_source(
+    source = read_source(
         str(candidates), plan.data, base=candidates.parent, cache=cache, place="--propose", reads=READS[plan.task]
     )
+    if data.columns is None:
+        return source
+    return read_tables({source.name: source}, plan.data.model_copy(update={"features": data.columns}))[source.name]
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
