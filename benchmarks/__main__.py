@@ -13,6 +13,8 @@ BENCHMARKS = {
     "class-rise": ["benchmarks.class_rise"],
     "zero-examples": ["benchmarks.zero_examples"],
     "explanations": ["benchmarks.explanations"],
+    "stream-shift": ["benchmarks.stream_shift"],
+    "stream-memory": ["benchmarks.stream_memory"],
     "memory": ["benchmarks.stream_million_rows"],
     "prefix": ["benchmarks.prefix_cache"],
     "prefix-memory": ["benchmarks.prefix_memory"],

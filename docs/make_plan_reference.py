@@ -131,6 +131,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "classes": "Only rows of these classes; they also cut the stage's slice.",
         "split": "Sizes of the evaluation parts of the stage's own source; null: as in `data.split`.",
         "wrong_labels": "Share of the training rows that get a wrong label; null: none.",
+        "stream": "JSON lines to learn as they come: a file, or `-` for standard input; see the guide on streams.",
+        "micro_batch": "Rows of a stream that are answered and then learnt together.",
+        "window": "The last so many rows of a stream, of which running accuracies are those.",
+        "candidate_every": "The gate judges a stream's learner every so many rows; null: at its end alone.",
     },
     "Stage": {
         "name": "Unique; not a number. Overrides and folders use it.",

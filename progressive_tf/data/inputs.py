@@ -76,6 +76,12 @@ class InputStore:
             advance(len(rows))
         self._values = np.concatenate(parts)
 
+    def forget(self) -> None:
+        """Forgets every row, so that others can stand in their places."""
+        self._lengths.fill(0)
+        self._starts.fill(NOT_KEPT)
+        self._values = self._values[:0]
+
     def lengths(self, indices: np.ndarray) -> np.ndarray:
         """Returns the number of positions of each row, int32; rows must have been added."""
         return self._lengths[indices]

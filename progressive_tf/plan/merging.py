@@ -9,6 +9,7 @@ from typing import Any
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.reading import parse_scalar
+from progressive_tf.plan.streams import OF_EPOCHS
 
 KIND_KEYS = ("method", "name", "kind")
 
@@ -30,9 +31,15 @@ def merge(base: Any, change: Any) -> Any:
 
 
 def merge_stage(defaults: Mapping[str, Any], stage: Any) -> Any:
-    """Returns a stage with the plan's defaults below it; the stage's own `name` is not a method's name."""
+    """Returns a stage with the plan's defaults below it; the stage's own `name` is not a method's name.
+
+    Defaults about epochs do not reach a stage that learns from a stream, which has none.
+    """
     if not isinstance(stage, Mapping):
         return stage
+    data = stage.get("data")
+    if isinstance(data, Mapping) and data.get("stream") is not None:
+        defaults = {key: value for key, value in defaults.items() if key not in OF_EPOCHS}
     own = {key: value for key, value in stage.items() if key != "name"}
     named = {"name": stage["name"]} if "name" in stage else {}
     return {**named, **merge({key: value for key, value in defaults.items() if key != "name"}, own)}

@@ -11,7 +11,6 @@ from progressive_tf.errors import unknown_name
 from progressive_tf.plan.networks import builder_tag
 from progressive_tf.plan.schema import Plan
 
-LATER_KEYS = {"stream"}
 KEYS_WITH_MORE_TO_COME = {"task"}
 
 
@@ -90,8 +89,6 @@ def _message(problem: Any, keys: list[int | str]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "extra_forbidden":
-        if last in LATER_KEYS:
-            return "is not available in this release; remove it"
         return unknown_name("key", last, _known_keys(problem["loc"]))
     if kind == "value_error":
         return str(context["error"])

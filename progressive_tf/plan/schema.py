@@ -30,6 +30,7 @@ from progressive_tf.plan.probes import EXPLANATION_CORRELATION, Probes
 from progressive_tf.plan.prompt_start import PROMPT, PromptStart
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
+from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, problem_with_streams
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.plan.tagging import problem_with_tagging
@@ -44,7 +45,7 @@ SAME_IN_EVERY_STAGE = {
     "distribute": "one network is carried through all of them",
     "crf": "one network is carried through all of them",
 }
-STANDING_SLICES = ("current", "every-previous", "all")
+STANDING_SLICES = ("current", "every-previous", "all", ARRIVED)
 
 
 def _named(value: Any) -> Any:
@@ -115,7 +116,9 @@ class Data(Strict):
 
 
 class StageData(Strict):
-    """The rows a stage adds or uses: how many of which source, of which classes.
+    """The rows a stage adds or uses: how many of which source, of which classes; or a stream that it learns from.
+
+    The rows of a `stream` are answered and then learnt as they come; `source` then has the rows for evaluation alone.
 
     `wrong_labels` gives this share of the training rows another class on purpose, as an experiment; validation, gate
     and test rows keep theirs, and so do these rows in every other stage.
@@ -129,6 +132,17 @@ class StageData(Strict):
     classes: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
     split: Split | None = None
     wrong_labels: Share | None = None
+    stream: Text | None = None
+    micro_batch: int = Field(default=32, ge=1)
+    window: int = Field(default=1000, ge=1)
+    candidate_every: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _streams_come_as_they_are(self) -> StageData:
+        problem = problem_with_stream_keys(self)
+        if problem is not None:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _splits_a_source_of_its_own(self) -> StageData:
@@ -141,8 +155,8 @@ class StageData(Strict):
         sizes = [key for key in ("take", "take_new", "all") if getattr(self, key) is not None]
         if len(sizes) > 1:
             raise ValueError(f"{' and '.join(sizes)} exclude one another; keep one")
-        if not sizes and self.source is None and self.where is None and self.classes is None:
-            raise ValueError("says no rows; give take, take_new, all: true, source, where or classes")
+        if not sizes and not any((self.source, self.where, self.classes, self.stream)):
+            raise ValueError("says no rows; give take, take_new, all: true, source, where, classes or stream")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
             raise ValueError(f"classes: each class once; got {list(self.classes)}")
         return self
@@ -332,6 +346,13 @@ class Plan(Strict):
             )
         if any(stage.pooling != "mean" for stage in self.stages):
             raise ValueError("start: prompt compares mean outputs; pooling must be mean")
+        return self
+
+    @model_validator(mode="after")
+    def _streams_are_learnt_once(self) -> Plan:
+        problem = problem_with_streams(self)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from progressive_tf import files
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.reasons import reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
+from progressive_tf.reporting.streams import stream_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.views import (
     PER_CLASS,
@@ -70,6 +71,7 @@ def render(run: RunRecord) -> str:
         moment=wording.moment,
     )
     stages = stage_views(run)
+    streams = stream_views(run)
     told = [stage for stage in stages if stage.test_rows]
     style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
     return environment.get_template("page.html").render(
@@ -88,6 +90,8 @@ def render(run: RunRecord) -> str:
         bounds_figure=bounds_view(run),
         class_curves=class_curves_view(run),
         reasons=reasons_views(run),
+        streams=streams,
+        streaming=[view.stage for view in streams],
         sweeps=sweep_views(run),
         rate_tests=rate_views(run),
         position_words=wording.position_words,

@@ -39,8 +39,13 @@ def check_bounds(plan: Plan) -> None:
     """Refuses a plan that has nothing to lie between.
 
     Raises:
-        InputError: it has one stage.
+        InputError: it has one stage, or one whose rows come once.
     """
+    for index, stage in enumerate(plan.stages):
+        if stage.data.stream is not None:
+            raise InputError(
+                f"--bounds: trains every stage again, and the rows of stages[{index}].data.stream come once; drop it"
+            )
     if len(plan.stages) < 2:
         raise InputError("--bounds: a plan of one stage has nothing to forget; add a stage, or drop --bounds")
 

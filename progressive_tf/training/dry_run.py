@@ -50,7 +50,10 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
     for index, stage in enumerate(plan.stages):
         source = data.sources[data.stage_sources[index]]
         prepare_for_stage(network, plan, data, index)
-        encoded = network.preprocess.encode(source.inputs(data.stages[index].train[:ROWS_MEASURED]))
+        rows = data.stages[index].train
+        if not len(rows):  # of a stream none is known
+            rows = data.slices[data.slice_of[index]].gate
+        encoded = network.preprocess.encode(source.inputs(rows[:ROWS_MEASURED]))
         positions = round(float(np.mean([len(each) for each in encoded])))
         try:
             moved = adapt(network, stage.adaptation, plan.seed)

@@ -98,13 +98,13 @@ def explanation_facts(session: Session, stage: StageRecord) -> dict[str, Any]:
         "largest_error": max(each["error"] for each in probes),
         "correlation": None if found is None else found.correlation,
         "of_probe": None if found is None else list(found.of_probe),
-        "predecessor": None if found is None else (parent.name if (parent := session.parent(stage)) else "start"),
+        "predecessor": None if found is None else (parent.name if (parent := session.baseline(stage)) else "start"),
     }
 
 
 def agreement_with_predecessor(session: Session, stage: StageRecord) -> Agreement | None:
     """Returns how a stage's reasons agree with those of what it started from; None where that was no release."""
-    parent = session.parent(stage)
+    parent = session.baseline(stage)
     if parent is None and session.start_version is None:
         return None
     return agreement(explained(session, parent), explained(session, stage))

@@ -294,6 +294,9 @@ def _stage_rows(
     taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in sources}
     selected = []
     for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+        if stage.data.stream is not None:
+            selected.append(StageRows(taken[name][:0], taken[name][:0]))
+            continue
         rows = select_stage_rows(sources[name], parts[name], stage.data, taken[name], f"stages[{index}].data")
         taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
         selected.append(rows)

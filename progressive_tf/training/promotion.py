@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedP
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.streams import ARRIVED
 from progressive_tf.registry.errors import CanaryTakenError, StableMovedError
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.history import CANARY, STABLE
@@ -42,15 +44,23 @@ NO_PREDECESSOR = ReasonsKept(None, 0)
 EXTRA = "assets.extra"
 
 
-def decide(session: Session, stage: StageRecord, scored: Scored) -> GateResult:
+@dataclass(frozen=True)
+class Arrived:
+    """Answers on the rows of a stream since its last candidate, each given before the row was learnt."""
+
+    candidate: Predictions
+    released: Predictions
+
+
+def decide(session: Session, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> GateResult:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
-    baseline = session.parent(stage)
+    baseline = session.baseline(stage)
     reasons = _reasons_kept(session, stage)
     if baseline is not None:
-        return _judge(session, stage, scored, score(session, baseline), reasons)
+        return _judge(session, stage, scored, score(session, baseline), reasons, arrived=arrived)
     if session.start_version is not None:
-        return _judge(session, stage, scored, score(session, None), reasons)
-    return _judge(session, stage, scored, None, reasons)
+        return _judge(session, stage, scored, score(session, None), reasons, arrived=arrived)
+    return _judge(session, stage, scored, None, reasons, arrived=arrived)
 
 
 def _reasons_kept(session: Session, stage: StageRecord) -> ReasonsKept | None:
@@ -65,7 +75,7 @@ def _reasons_kept(session: Session, stage: StageRecord) -> ReasonsKept | None:
 
 def baseline_name(session: Session, stage: StageRecord) -> str | None:
     """Returns what a stage is compared with, in words."""
-    baseline = session.parent(stage)
+    baseline = session.baseline(stage)
     if baseline is not None:
         version = session.versions.version_of_stage(session.run.name, baseline.name)
         return f"stage {baseline.name}" + (f" (version {version.number})" if version else "")
@@ -127,7 +137,7 @@ def export_stage(run: Path, stage: str) -> StagedVersion:
     environment = read_json(run / "environment.json")
     loaded = LoadedPlan(plan, Path(environment["plan_folder"]), plan)
     session = open_session(loaded, folder, Path(environment["registry"]), Display())
-    found = next((record for record in session.stages if record.name == stage), None)
+    found = next((record for record in session.with_candidates(session.stages) if record.name == stage), None)
     if found is None or not found.is_trained or found.decision is None:
         raise InputError(f"{run}: stage {stage} has not been trained and judged; run the plan first")
     session.load(found)
@@ -138,7 +148,7 @@ def _is_unseen(session: Session, stage: StageRecord, stable: int) -> bool:
     """Whether the gate has not compared a stage, or one it builds on, with the version that is stable now."""
     if session.versions.version(stable).run == session.run.name:
         return False
-    return session.parent(stage) is not None or stable != session.start_version
+    return session.baseline(stage) is not None or stable != session.start_version
 
 
 def _judge(
@@ -147,28 +157,36 @@ def _judge(
     candidate: Scored,
     baseline: Scored | None,
     reasons: ReasonsKept | None,
-    with_current: bool = False,
+    of_another_run: bool = False,
+    arrived: Arrived | None = None,
 ) -> GateResult:
     data, current = session.data, session.data.slice_of[stage.index]
     parent = session.parent(stage)
     before = session.stages[: parent.index + 1] if parent is not None else []
     released = [record for record in before if session.is_released(record)]
     previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
-    if with_current and current not in previous:
+    if of_another_run and current not in previous:
         previous.append(current)
     named = [*session.plan.data.slices, *session.plan.data.validation_sets]
 
-    def view(scored: Scored) -> dict[str, AnyPredictions]:
-        return gate_view(scored, current, previous, named, data.labels)
+    def view(scored: Scored, of_stream: Predictions | None) -> dict[str, AnyPredictions]:
+        standing = gate_view(scored, current, previous, named, data.labels)
+        return standing if of_stream is None else standing | {ARRIVED: of_stream}
 
     return judge(
-        session.plan.stages[stage.index].gate,
-        view(candidate),
-        None if baseline is None else view(baseline),
+        _rules(session, stage, of_another_run),
+        view(candidate, None if arrived is None else arrived.candidate),
+        None if baseline is None else view(baseline, None if arrived is None else arrived.released),
         previous,
         derive_seed(session.plan.seed, "bootstrap", stage.name, "gate"),
         reasons=reasons,
     )
+
+
+def _rules(session: Session, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
+    """Returns a stage's rules; against another run's version, those about rows that it can answer now."""
+    rules = session.plan.stages[stage.index].gate
+    return [rule for rule in rules if not (of_another_run and rule.slice == ARRIVED)]
 
 
 def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, stable: int) -> str | None:
@@ -182,6 +200,8 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
     reason = misfit(version.folder, session.network.preprocess, bool(session.data.classes.tasks))
     if reason is not None:
         return f"it {reason}, so the two cannot be compared"
+    if not _rules(session, stage, of_another_run=True):
+        return "it has not answered the rows that arrived, and every rule is about these"
     session.display.line(f"comparing with version {stable}, which another run released")
     theirs: dict[tuple[str, str], AnyPredictions] = {}
     for key, predictions in scored.predictions.items():
@@ -200,13 +220,13 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
             )
             theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities, known)
     # Its reasons are not known: it stands in no run of this plan.
-    result = _judge(session, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, with_current=True)
+    result = _judge(session, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, of_another_run=True)
     return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
 
 
 def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
     """Returns the stage that the network is at as a version; updates kept separate are merged into the network."""
-    parent = session.parent(stage)
+    parent = session.baseline(stage)
     parent_version = session.start_version
     if parent is not None:
         found = session.versions.version_of_stage(session.run.name, parent.name)

@@ -29,9 +29,11 @@ from progressive_tf.training.retention_checks import check_teacher, warnings_abo
 from progressive_tf.training.retention_costs import retention_flops
 from progressive_tf.training.run_folder import locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
-from progressive_tf.training.stage_data import Rows, settle_rows
+from progressive_tf.training.stage_data import Rows, begin_stream, settle_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.stage_training import summary, train_stage
+from progressive_tf.training.streaming.candidates import arrived_of
+from progressive_tf.training.streaming.learning import learn_stream
 from progressive_tf.training.tuned import SweepStage, tune_stage
 
 
@@ -100,7 +102,7 @@ def run_plan(
         except KeyboardInterrupt:
             run.log("interrupted")
             raise KeyboardInterrupt(
-                f"interrupted; every finished epoch is saved in {run.path}. The same command continues there"
+                f"interrupted; what is finished is saved in {run.path}. The same command continues there"
             ) from None
 
 
@@ -121,7 +123,7 @@ def _run_stages(session: Session, sweep: SweepStage | None) -> Finished:
         _remove_backup(stage)
         trained.append(stage)
         released = session.is_released(stage)
-        promoted &= released
+        promoted &= session.is_promoted(stage)
         if released and decision["decision"] != "promote" and session.releases:
             note_forced(session, stage)
         if not released and plan.on_hold == "stop":
@@ -158,7 +160,10 @@ def _run_stage(
     phases = session.adapt(stage.index)
     moved = phases[-1]
     carried = carried_optimizer(session, stage, parent, phases, inherited)
+    streams = session.plan.stages[stage.index].data.stream is not None
     with clock.measure("data"):
+        if streams:
+            begin_stream(session, stage, parent)
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
     with clock.measure("retention"):
         retained = prepare_retention(session, stage, parent, rows[0], moved)
@@ -166,9 +171,15 @@ def _run_stage(
     phases = session.adapt(stage.index)
     moved = phases[-1]
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
-    fitted = train_stage(session, stage, parent, phases, rows, retained, carried, clock)
+    arrived = None
+    if streams:
+        with clock.measure("fit"):
+            streamed = learn_stream(session, stage, parent, phases, retained, carried)
+        fitted, arrived = streamed.fitted, arrived_of(session, streamed.arrived)
+    else:
+        fitted = train_stage(session, stage, parent, phases, rows, retained, carried, clock)
     _keep(session, stage, fitted, moved, rows, mixing, base_sha256, clock)
-    training = summary(fitted)
+    training = summary(fitted) | ({"stream": streamed.facts} if streams else {})
     with clock.measure("evaluate"):
         scored = score(session, stage, loaded=True)
         metrics = stage_metrics(session, stage, scored)
@@ -176,11 +187,13 @@ def _run_stage(
         with clock.measure("explain"):
             metrics |= {"explanations": explanation_facts(session, stage)}
     with clock.measure("evaluate"):
-        result = decide(session, stage, scored)
+        result = decide(session, stage, scored, arrived)
     costs = retained.facts | _mixture(stage)
     if costs:
         session.load(stage)
-        operations = retention_flops(session, stage, costs, rows[0], training["epochs"], moved.frozen_depth)
+        operations = dict.fromkeys(costs)  # of a stream, whose rows are gone, they are not counted
+        if not streams:
+            operations = retention_flops(session, stage, costs, rows[0], training["epochs"], moved.frozen_depth)
         costs = {name: each | {"flops": operations[name]} for name, each in costs.items()}
     metrics |= training | {
         "retention": costs,
@@ -221,10 +234,11 @@ def _keep(
 ) -> None:
     """Saves what a stage ends with: its weights, mixed with those before it where the plan says so."""
     best = fitted.history[fitted.best_epoch - 1]
-    session.display.line(
-        f"{stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
-        f"val_loss {best['val_loss']:.4f}, val_accuracy {best['val_accuracy']:.4f}"
-    )
+    if "val_loss" in best:
+        session.display.line(
+            f"{stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
+            f"val_loss {best['val_loss']:.4f}, val_accuracy {best['val_accuracy']:.4f}"
+        )
     if stage.is_trained:
         session.load(stage)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,7 +166,11 @@ class Session:
         return self.start_depth if stage is None else checkpoint_facts(stage.folder).frozen_depth
 
     def is_released(self, stage: StageRecord) -> bool:
-        """Whether the gate promoted a stage, or a person did."""
+        """Whether the gate promoted a stage, or a person did; of one that learns from a stream, any candidate of it."""
+        return self.is_promoted(stage) or any(map(self.is_promoted, stage.candidates))
+
+    def is_promoted(self, stage: StageRecord) -> bool:
+        """Whether the gate promoted a stage, or a candidate, itself, or a person did."""
         decision = stage.decision
         if decision is None:
             return False
@@ -174,15 +178,27 @@ class Session:
         return decision["decision"] == "promote" or forced is not None
 
     def parent(self, stage: StageRecord) -> StageRecord | None:
-        """Returns the stage whose weights another starts from and is compared with; None for the run's start.
+        """Returns the stage, or candidate, whose weights another starts from; None for the run's start.
 
-        It is the newest released stage before it, and stays what it was when the stage began.
+        It is the newest released one before it, and stays what it was when the stage began.
         """
+        earlier = self.with_candidates(self.stages[: stage.index])
         if stage.rows() is not None:
             started_from = stage.data()["started_from"]
-            return next((record for record in self.stages if record.name == started_from), None)
-        released = [record for record in self.stages[: stage.index] if self.is_released(record)]
+            return next((record for record in earlier if record.name == started_from), None)
+        released = list(filter(self.is_promoted, earlier))
         return released[-1] if released else None
+
+    def baseline(self, stage: StageRecord) -> StageRecord | None:
+        """Returns what the gate compares a stage with: its parent, or the last released candidate of its stream."""
+        before = [each for each in (stage.of or stage).candidates if stage.of is None or each.folder < stage.folder]
+        released = list(filter(self.is_promoted, before))
+        return released[-1] if released else self.parent(stage)
+
+    @staticmethod
+    def with_candidates(stages: Sequence[StageRecord]) -> list[StageRecord]:
+        """Returns stages, each after the candidates that it has had."""
+        return [record for stage in stages for record in (*stage.candidates, stage)]
 
 
 def open_session(

@@ -43,6 +43,24 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     return report.kept, validation
 
 
+def begin_stream(session: Session, stage: StageRecord, parent: StageRecord | None) -> None:
+    """Marks a stage that learns from a stream as begun; its rows are counted as they come.
+
+    Raises:
+        InputError: evaluation rows that were trained on.
+    """
+    if stage.rows() is None:
+        _check_earlier_training(session, stage)
+        record_no_rows(session, stage, parent)
+
+
+def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> None:
+    """Writes data.json of a stage none of whose rows are known yet."""
+    none = np.empty(0, np.int64)
+    started_from = parent.name if parent is not None else None
+    stage.save_rows(session.data, none, none, QualityReport((), none), started_from, session.environment_now)
+
+
 def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[QualityReport, np.ndarray]:
     """Returns what was found in a stage's training rows, with those that are kept, and its validation rows.
 

@@ -24,11 +24,23 @@ class StageRecord:
         index: from 0.
         name: the stage's name.
         folder: where its files stand.
+        of: the stage, where this is a candidate of one that learns from a stream.
     """
 
     index: int
     name: str
     folder: Path
+    of: StageRecord | None = None
+
+    def candidate(self, rows: int) -> StageRecord:
+        """Returns the record of what the stage had learnt of a stream after so many rows."""
+        return StageRecord(self.index, f"{self.name}.{rows}", self.folder / "candidates" / f"{rows:09d}", self)
+
+    @property
+    def candidates(self) -> list[StageRecord]:
+        """The candidates that were judged before the stage's end, in order."""
+        folders = sorted((self.folder / "candidates").glob("[0-9]*"))
+        return [self.candidate(int(folder.name)) for folder in folders]
 
     @property
     def predictions(self) -> Path:
@@ -68,6 +80,10 @@ class StageRecord:
     def data(self) -> dict[str, Any]:
         """Returns the content of data.json."""
         return read_json(self.folder / "data.json")
+
+    def update_data(self, values: dict[str, Any]) -> None:
+        """Writes data.json again with other values for some of its keys."""
+        write_json(self.folder / "data.json", self.data() | values)
 
     def rows(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns the training and validation rows that the stage settled on, or None before it has."""

@@ -85,6 +85,11 @@ def find_rate(session: Session, stage: StageRecord) -> FoundRate:
         ProgressiveError: no rate lowers the loss.
     """
     before, settings = session.plan, session.plan.stages[stage.index]
+    if settings.data.stream is not None:
+        raise InputError(
+            f"stages[{stage.index}].data.stream: a range test goes over a stage's rows, and a stream's come once; try "
+            f"the rate on a stage with rows"
+        )
     if isinstance(settings.adaptation, GradualAdaptation):
         raise InputError(
             f"stages[{stage.index}].adaptation: gradual moves other weights from phase to phase, and a range test "

@@ -23,6 +23,7 @@ PAGES = [
     "docs/guides/serving.md",
     "docs/guides/monitoring.md",
     "docs/guides/sweeps.md",
+    "docs/guides/streams.md",
     "docs/guides/python.md",
     "docs/guides/tables.md",
     "docs/guides/entities.md",

@@ -66,7 +66,7 @@ def change(path: str, value: object) -> dict:
         ("defaults.release", {"steps": [5, 2, 100]}, r"defaults.release.steps: percentages that rise and end with 100"),
         ("defaults.release", {"steps": [5, 20]}, r"defaults.release.steps: .* expected; got 5, 20"),
         ("defaults.release", {"steps": [0, 100]}, r"defaults.release.steps\[0\]: should be greater than 0; got 0"),
-        ("stages.1.data.stream", "rows.jsonl", r"stages\[0\].data.stream: is not available in this release"),
+        ("stages.1.data.stream", "rows.jsonl", r"stages\[0\].data: take: a stream's rows are learnt as they come"),
         ("defaults.precision", "float8", r"should be 'float32', 'mixed_float16' or 'mixed_bfloat16'"),
         ("defaults.optimizer", {"name": "adam", "momentum": 0.5}, r"momentum is a setting of sgd, not of adam"),
         ("model.builder", "t5", r"model: builder 't5' is not available; this release has bert, bert-tagger, mlp"),

@@ -1,0 +1,125 @@
+"""Candidates: what a stream has taught by now, as a network of its own that the gate judges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.files import sha256_json
+from progressive_tf.models.block_model import assign_weights
+from progressive_tf.models.precision import FLOAT32, built_for, set_precision
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
+from progressive_tf.training.evaluation_step import score, stage_metrics
+from progressive_tf.training.explaining import explanation_facts
+from progressive_tf.training.features import Features
+from progressive_tf.training.promotion import Arrived, baseline_name, decide, publish
+from progressive_tf.training.session import CACHE_FOLDER, Session, build_network, total_weights
+from progressive_tf.training.stage_data import record_no_rows
+from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.streaming.progress import Arrays, Counts
+
+
+class Candidates:
+    """Judges and releases what a stage has learnt so far, beside the network that goes on learning.
+
+    Args:
+        session: the run.
+        stage: the stage.
+        parent: the stage it started from.
+    """
+
+    def __init__(self, session: Session, stage: StageRecord, parent: StageRecord | None) -> None:
+        self._session = session
+        self._stage = stage
+        self._parent = parent
+        self._beside: Session | None = None
+
+    def judge(self, weights: Arrays, counts: Counts, arrived: Arrays) -> dict[str, Any]:
+        """Returns the gate's decision on a candidate, which is a version if it was promoted; decided once.
+
+        Args:
+            weights: the moved weights of the learner.
+            counts: what it has learnt.
+            arrived: answers on the rows since the last candidate; see `Progress`.
+        """
+        candidate = self._stage.candidate(counts.learnt)
+        known = candidate.decision
+        if known is not None:
+            return known
+        session = self._network_beside()
+        base_sha256 = session.load(self._parent)
+        session.features.forget_other_weights()
+        moved = session.adapt(candidate.index)[-1]
+        assign_weights(moved.weights, weights)
+        save_checkpoint(candidate.folder, session.network, moved, base_sha256)
+        record_rows(session, candidate, self._parent, counts)
+        scored = score(session, candidate, loaded=True)
+        metrics = stage_metrics(session, candidate, scored)
+        if session.plan.probes is not None:
+            metrics |= {"explanations": explanation_facts(session, candidate)}
+        metrics |= {"weights": {"trainable": moved.count, "total": total_weights(session.network)}}
+        candidate.save_metrics(metrics)
+        result = decide(session, candidate, scored, arrived_of(session, arrived))
+        decision: dict[str, Any] = {
+            **result.to_json(),
+            "version": None,
+            "baseline": baseline_name(session, candidate),
+            "started_from": self._parent.name if self._parent is not None else "start",
+            "weights_sha256": checkpoint_facts(candidate.folder).weights_sha256,
+        }
+        if result.decision == "promote" and session.releases:
+            session.load(candidate)
+            version, stable = publish(session, candidate, scored, decision)
+            decision |= {"version": version.number, "stable": stable}
+        candidate.save_decision(decision)
+        session.run.log("decided", stage=candidate.name, decision=decision["decision"], version=decision["version"])
+        return decision
+
+    def _network_beside(self) -> Session:
+        if self._beside is None:
+            session = self._session
+            loaded = LoadedPlan(session.plan, session.plan_folder, session.whole_plan)
+            with built_for(session.plan.stages[self._stage.index].precision):
+                network = build_network(loaded, session.data, session.base_statistics)
+            set_precision(network, FLOAT32)
+            features = Features(
+                network, session.data.sources, session.data.classes, session.display, CACHE_FOLDER / "prefix"
+            )
+            self._beside = replace(session, network=network, features=features)
+        return self._beside
+
+
+def arrived_of(session: Session, arrived: Arrays) -> Arrived | None:
+    """Returns answers on the rows since the last candidate, as the gate compares them; None where there are none."""
+    if not len(arrived["truth"]):
+        return None
+    labels, truth = session.data.labels, arrived["truth"]
+    candidate, baseline = (
+        Predictions(labels, truth, arrived[name].astype(np.float64)) for name in ("learner", "released")
+    )
+    return Arrived(candidate, baseline)
+
+
+def record_rows(session: Session, stage: StageRecord, parent: StageRecord | None, counts: Counts) -> None:
+    """Writes data.json: a stream's rows stand in no source, so they are counted and known by their hash."""
+    if stage.rows() is None:
+        record_no_rows(session, stage, parent)
+    found = stage.data()
+    learnt = dict(zip(session.data.labels, counts.by_label, strict=True))
+    stage.update_data(
+        {
+            "train": counts.learnt,
+            "labels": found["labels"] | {"train": learnt},
+            "rows_sha256": sha256_json([found["source_sha256"], found["slice"], counts.sha256]),
+            "stream": {
+                "rows": counts.rows,
+                "sha256": counts.sha256,
+                "duplicates": counts.duplicates,
+                "aside": counts.aside,
+            },
+        }
+    )

@@ -1,0 +1,126 @@
+"""One network that answers micro-batches of a stream and then learns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.inputs import InputStore
+from progressive_tf.data.stream import Accepted
+from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
+from progressive_tf.plan.schema import Stage
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.examples import Examples, State
+from progressive_tf.training.joined_examples import JoinedExamples
+from progressive_tf.training.losses import make_loss
+from progressive_tf.training.objectives import Classification
+from progressive_tf.training.prefix.outputs import PrefixOutputs
+from progressive_tf.training.random_state import reset_random_layers
+from progressive_tf.training.stage_model import Penalty, StageModel
+from progressive_tf.training.stage_optimizer import StageOptimizer
+
+Arrays = dict[str, np.ndarray]
+
+
+class StreamLearner:
+    """Answers and learns, one micro-batch after the other; outputs of frozen blocks are computed once for both.
+
+    Args:
+        network: at the weights that the stage starts from; changed in place.
+        stage: the plan's section.
+        moved: what the stage moves.
+        optimizer: updates it.
+        penalties: terms added to the loss.
+        replayed: rows of earlier stages to learn beside the stream's; none: only these.
+        seed: the plan's seed.
+    """
+
+    def __init__(
+        self,
+        network: BlockModel,
+        stage: Stage,
+        moved: MovedWeights,
+        optimizer: StageOptimizer,
+        penalties: Sequence[Penalty],
+        replayed: Sequence[Examples],
+        seed: int,
+    ) -> None:
+        self.moved = moved
+        self.optimizer = optimizer
+        self._network = network
+        self._stage = stage
+        self._replayed = tuple(replayed)
+        self._seed = seed
+        self._texts: list[str] = []
+        depth = moved.frozen_depth
+        size = stage.data.micro_batch
+        self._inputs = InputStore(size, lambda rows: [self._texts[row] for row in rows], network.preprocess)
+        self._prefix = PrefixOutputs(network, self._inputs, depth, stage.cache.dtype) if depth else None
+        spec = self._examples(np.empty(0, np.int64), np.empty(0, np.int32)).state_spec
+        objective = Classification(make_loss(stage.loss))
+        self._model = StageModel(network, moved, depth, objective, optimizer, penalties, stage.precision)
+        labels = tf.TensorSpec([None], tf.int32)
+        self._train = tf.function(self._model.train_step, input_signature=[(spec, labels)], autograph=False)
+        self._probabilities = tf.function(
+            lambda state: tf.nn.softmax(network(state, first_block=depth)), input_signature=[spec], autograph=False
+        )
+
+    @property
+    def weights(self) -> Arrays:
+        """The moved weights, by name."""
+        return read_weights(self.moved.weights)
+
+    def assign(self, weights: Arrays) -> None:
+        """Puts the moved weights where `weights` has them."""
+        assign_weights(self.moved.weights, weights)
+
+    def answer(self, rows: Sequence[Accepted], others: Mapping[str, Arrays]) -> tuple[np.ndarray, Arrays]:
+        """Returns probabilities [rows, classes] at the present weights, and at others, by name.
+
+        Args:
+            rows: of one micro-batch.
+            others: moved weights, by name and then by theirs.
+        """
+        self._texts = [row.text for row in rows]
+        self._inputs.forget()
+        self._inputs.add(np.arange(len(rows)))
+        self._own = self._examples(np.arange(len(rows)), np.array([row.code for row in rows], np.int32))
+        self._state: State = self._own.state(np.arange(len(rows)))
+        answers = self._probabilities(self._state).numpy()
+        if not others:
+            return answers, {}
+        present, found = self.weights, {}
+        for name, weights in others.items():
+            self.assign(weights)
+            found[name] = self._probabilities(self._state).numpy()
+        self.assign(present)
+        return answers, found
+
+    def learn(self, number: int) -> float:
+        """Learns the micro-batch that was answered last; returns the loss before.
+
+        Args:
+            number: of the micro-batch, from 0; its replayed rows and its dropout derive their seeds from it.
+        """
+        reset_random_layers(self._network, self._seed, self._stage.name, number, self.moved.frozen_depth)
+        state, labels = self._state, self._own.labels
+        if self._replayed:
+            joined = JoinedExamples((self._own, *self._replayed))
+            batch = np.concatenate([np.arange(len(self._own.rows)), self._drawn(number, len(self._own.rows))])
+            state, labels = next(joined.states([batch])), joined.labels[batch]
+        self._model.reset_metrics()
+        return float(self._train((state, labels))["loss"])
+
+    def _drawn(self, number: int, own: int) -> np.ndarray:
+        """Returns positions of rows to replay, behind those of the micro-batch."""
+        replay, kept = self._stage.retention.replay, sum(len(part.rows) for part in self._replayed)
+        ratio = replay.ratio if replay is not None else 0.0
+        beside = max(round(own * ratio / (1 - ratio)), 1)
+        generator = np.random.default_rng(derive_seed(self._seed, "stream-replay", self._stage.name, number))
+        return own + generator.choice(kept, min(beside, kept), replace=False)
+
+    def _examples(self, rows: np.ndarray, labels: np.ndarray) -> Examples:
+        return Examples(self._inputs, rows, labels, self._prefix)

@@ -1,0 +1,263 @@
+"""Learning from a stream: each micro-batch is answered, then learnt (prequential evaluation, Gama et al. 2013)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.stream import MicroBatch, StreamRows, keep_lines, micro_batches, read_lines
+from progressive_tf.errors import InputError
+from progressive_tf.files import read_json, write_json
+from progressive_tf.plan.streams import STANDARD_INPUT
+from progressive_tf.training.callbacks.epoch_record import backup_file
+from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
+from progressive_tf.training.fit import Fitted, phase_optimizer
+from progressive_tf.training.phases import phases_of
+from progressive_tf.training.retained import Retained
+from progressive_tf.training.session import Session
+from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.streaming.candidates import Candidates, record_rows
+from progressive_tf.training.streaming.learner import StreamLearner
+from progressive_tf.training.streaming.progress import Arrays, Counts, GrowingLog, Progress
+
+FOLDER = "stream"
+END_FILE = "end.json"
+SAVED_EVERY_SECONDS = 15.0
+LEARNER, RELEASED, START = "learner", "released", "start"
+MODELS = (LEARNER, RELEASED, START)
+ANSWERS, WINDOWS, ASIDE = "answers.jsonl", "windows.csv", "aside.jsonl"
+LOG_HEADERS = {ANSWERS: "", WINDOWS: f"row,learnt,rows,{','.join(MODELS)},loss\n", ASIDE: ""}
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """How a stream was learnt.
+
+    Attributes:
+        fitted: as of any training; its one epoch is the stream.
+        arrived: answers on the rows since the last candidate; see `Progress`.
+        facts: what metrics.json says.
+    """
+
+    fitted: Fitted
+    arrived: Arrays
+    facts: dict[str, Any]
+
+
+def learn_stream(
+    session: Session,
+    stage: StageRecord,
+    parent: StageRecord | None,
+    moved: list[MovedWeights],
+    retained: Retained,
+    carried: list[np.ndarray] | None,
+) -> Streamed:
+    """Learns what is left of a stage's stream, up to its end, and leaves the last weights in the network.
+
+    Args:
+        session: the run; its network is adapted to the stage.
+        stage: where the stage keeps its files.
+        parent: the stage whose weights it starts from.
+        moved: what moves.
+        retained: what it learns beside the stream.
+        carried: the optimizer state to start from.
+
+    Raises:
+        InputError: the stream cannot be read, has no row to learn, or is not what it was.
+        NonFiniteLossError: the loss is no longer a number.
+    """
+    return StreamFit(session, stage, parent, moved, retained, carried).streamed()
+
+
+class StreamFit:
+    """A stage's stream, its learner and what they have left so far; arguments are those of `learn_stream`."""
+
+    def __init__(
+        self,
+        session: Session,
+        stage: StageRecord,
+        parent: StageRecord | None,
+        moved: list[MovedWeights],
+        retained: Retained,
+        carried: list[np.ndarray] | None,
+    ) -> None:
+        self.session = session
+        self.stage = stage
+        self.parent = parent
+        self.settings = session.plan.stages[stage.index]
+        self.name = "standard input" if self.settings.data.stream == STANDARD_INPUT else str(self.settings.data.stream)
+        self.folder = stage.folder / FOLDER
+        network, last = session.network, moved[-1]
+        optimizer = phase_optimizer(network, self.settings, moved, phases_of(network, self.settings, moved)[-1])
+        if carried is not None:
+            optimizer.restore(carried)
+        replayed = [
+            session.features.examples(part.source, part.rows, last.frozen_depth, self.settings.cache)
+            for part in retained.replayed
+        ]
+        penalties = retained.penalties(self.settings, network)
+        self.learner = StreamLearner(network, self.settings, last, optimizer, penalties, replayed, session.plan.seed)
+        self.start = self.learner.weights
+        self.fresh_optimizer = optimizer.state()
+        self.progress = self._restored()
+        self.logs: dict[str, GrowingLog] = {}
+        self.candidates = Candidates(session, stage, parent)
+        self.saved = time.monotonic()
+
+    def streamed(self) -> Streamed:
+        """Learns what is left, and returns how it went."""
+        counts, stage = self.progress.counts, self.stage
+        if not stage.is_trained:
+            with contextlib.ExitStack() as closing:
+                for name, header in LOG_HEADERS.items():
+                    log = GrowingLog(self.folder / name, counts.logs.get(name, 0))
+                    self.logs[name] = closing.enter_context(contextlib.closing(log))
+                    if not log.length:
+                        log.write(header)
+                self._learn()
+        left_out = f"{counts.duplicates:,} duplicate ids skipped, {counts.aside:,} rows put aside"
+        if not counts.learnt:
+            raise InputError(f"stages[{stage.index}].data.stream: {self.name} has no new row to learn; {left_out}")
+        record_rows(self.session, stage, self.parent, counts)
+        end = {"stream": self.settings.data.stream, "rows": counts.rows, "sha256": counts.sha256}
+        write_json(self.folder / END_FILE, end)
+        accuracy = {name: counts.right[name] / counts.learnt for name in MODELS}
+        self.session.display.line(
+            f"{stage.name}: {counts.learnt:,} rows learnt, each answered before: {accuracy[LEARNER]:.1%} right, "
+            f"{accuracy[START]:.1%} with the weights it began with; {left_out}"
+        )
+        names = [weight.name for weight in self.learner.moved.trained]
+        history = [{"loss": counts.loss / counts.learnt, "accuracy": accuracy[LEARNER]}]
+        facts = {"learnt": counts.learnt, "duplicates": counts.duplicates, "aside": counts.aside, "accuracy": accuracy}
+        fitted = Fitted(1, 1, history, [], self.learner.optimizer.state(), names)
+        return Streamed(fitted, self.progress.arrived, facts)
+
+    def _learn(self) -> None:
+        """Learns the stream to its end, and saves how far it is now and then."""
+        with self.session.display.counting(f"{self.stage.name}: rows of {self.name}") as tell:
+            for batch in self._batches():
+                self._judge_if_due()
+                self.take(batch)
+                tell(self.progress.counts.learnt)
+                if time.monotonic() - self.saved > SAVED_EVERY_SECONDS:
+                    self._save()
+        self._save()
+
+    def _restored(self) -> Progress:
+        """Returns the saved state, with the learner put back to it; the beginning where there is none."""
+        path, classes = backup_file(self.stage.folder), len(self.session.data.labels)
+        if path.exists():
+            progress = Progress.load(path)
+            self.learner.assign(progress.weights)
+            self.learner.optimizer.restore(progress.optimizer)
+            return progress
+        none = {
+            "truth": np.empty(0, np.int32),
+            LEARNER: np.empty([0, classes], np.float32),
+            RELEASED: np.empty([0, classes], np.float32),
+        }
+        counts = Counts(right=dict.fromkeys(MODELS, 0), by_label=[0] * classes)
+        earlier = [self._end(stage) for stage in self.session.stages[: self.stage.index]]
+        for end in earlier:
+            if end["stream"] == self.settings.data.stream != STANDARD_INPUT:
+                counts.rows, counts.sha256 = end["rows"], end["sha256"]
+        return Progress(counts, np.empty([0, len(MODELS)], bool), none, {}, {}, [])
+
+    @staticmethod
+    def _end(stage: StageRecord) -> dict[str, Any]:
+        path = stage.folder / FOLDER / END_FILE
+        return read_json(path) if path.exists() else {"stream": None}
+
+    def _batches(self) -> Iterator[MicroBatch]:
+        plan, data, counts = self.session.plan, self.session.data, self.progress.counts
+        rows = StreamRows(plan.data.text, plan.data.label, data.labels, data.evaluation_keys)
+        if self.settings.data.stream == STANDARD_INPUT:
+            lines = keep_lines(sys.stdin.fileno(), self.folder / "kept.jsonl")
+        else:
+            lines = read_lines(self.session.plan_folder / str(self.settings.data.stream))
+        return micro_batches(rows, lines, self.settings.data.micro_batch, self.name, counts.rows, counts.sha256)
+
+    def take(self, batch: MicroBatch) -> None:
+        """Answers and learns a micro-batch, and notes what was left out beside it."""
+        counts = self.progress.counts
+        for left in batch.aside:
+            line = json.dumps({"row": left.row, "reason": left.reason, "line": left.line}, ensure_ascii=False)
+            self.logs[ASIDE].write(line + "\n")
+        counts.rows, counts.sha256 = batch.rows, batch.sha256
+        counts.duplicates += batch.duplicates
+        counts.aside += len(batch.aside)
+        if not batch.accepted:
+            return
+        others = {START: self.start} | ({RELEASED: self.progress.released} if self.progress.released else {})
+        answers, found = self.learner.answer(batch.accepted, others)
+        probabilities = {LEARNER: answers, RELEASED: found.get(RELEASED, found[START]), START: found[START]}
+        truth = np.array([row.code for row in batch.accepted], np.int32)
+        predicted = {name: each.argmax(axis=1) for name, each in probabilities.items()}
+        arrived = {"truth": truth, LEARNER: answers, RELEASED: probabilities[RELEASED]}
+        self.progress.arrived = {
+            name: np.concatenate([each, arrived[name]]) for name, each in self.progress.arrived.items()
+        }
+        right = np.stack([predicted[name] == truth for name in MODELS], axis=1)
+        window = np.concatenate([self.progress.window, right])[-self.settings.data.window :]
+        self.progress.window = window
+        for place, name in enumerate(MODELS):
+            counts.right[name] += int(right[:, place].sum())
+        for code in truth:
+            counts.by_label[code] += 1
+        loss = self.learner.learn(counts.batches)
+        if not math.isfinite(loss):
+            raise NonFiniteLossError(
+                f"stage {self.stage.name}, row {batch.rows:,} of {self.name}: the loss is {loss}; "
+                f"lower optimizer.learning_rate or set optimizer.clip_norm, then start again with --fresh"
+            )
+        counts.batches += 1
+        counts.learnt += len(truth)
+        counts.loss += loss * len(truth)
+        labels = self.session.data.labels
+        for place, row in enumerate(batch.accepted):
+            said = (row.code, *(predicted[name][place] for name in MODELS))
+            self.logs[ANSWERS].write(json.dumps([row.row, *(labels[code] for code in said)], ensure_ascii=False) + "\n")
+        shares = ",".join(f"{share:.6f}" for share in window.mean(axis=0))
+        self.logs[WINDOWS].write(f"{batch.rows},{counts.learnt},{len(window)},{shares},{loss:.6f}\n")
+
+    def _judge_if_due(self) -> None:
+        """Lets the gate judge what was learnt, where the plan asks for it by now and more rows follow."""
+        counts, every = self.progress.counts, self.settings.data.candidate_every
+        if every is None or counts.learnt - counts.judged < every:
+            return
+        self._save()
+        weights = self.learner.weights
+        decision = self.candidates.judge(weights, counts, self.progress.arrived)
+        said = decision["decision"]
+        version = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
+        share = self.progress.window.mean(axis=0)
+        self.session.display.line(
+            f"{self.stage.name}: {counts.learnt:,} rows learnt, of the last {len(self.progress.window):,} "
+            f"{share[0]:.1%} right ({share[1]:.1%} as released): {said} ({decision['reason']}){version}"
+        )
+        if said == "promote":
+            self.progress.released = weights
+        if said == "reject":
+            self.learner.assign(self.progress.released or self.start)
+            self.learner.optimizer.restore(self.fresh_optimizer)
+        counts.judged = counts.learnt
+        self.progress.arrived = {name: each[:0] for name, each in self.progress.arrived.items()}
+
+    def _save(self) -> None:
+        """Saves how far it is, after all that was logged up to here."""
+        for log in self.logs.values():
+            log.flush()
+        self.progress.counts.logs = {name: log.length for name, log in self.logs.items()}
+        self.progress.weights = self.learner.weights
+        self.progress.optimizer = self.learner.optimizer.state()
+        self.progress.save(backup_file(self.stage.folder))
+        self.saved = time.monotonic()

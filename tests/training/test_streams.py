@@ -1,0 +1,233 @@
+"""Stages that learn from a stream."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from releasing import PASSES, Place, decision, read, small_plan, stage_folder
+
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import load_plan
+from progressive_tf.reporting.page import write_report
+from progressive_tf.training.checkpoint import checkpoint_facts
+from progressive_tf.training.promotion import export_stage
+from progressive_tf.training.streaming import learning
+
+ROWS = 150
+ONE = {"name": "one", "data": {"take": 40}}
+REPLAY = {"replay": {"per_class": 8, "ratio": 0.25}}
+
+
+def write_stream(path: Path, count: int = ROWS, seed: int = 9, first: int = 0, flip: bool = False) -> None:
+    texts, labels = tiny.sentences(count, seed)
+    with path.open("a") as stream:
+        for number, (text, label) in enumerate(zip(texts, labels, strict=True)):
+            row = {"id": first + number, "text": text, "label": tiny.LABELS[label ^ flip]}
+            stream.write(json.dumps(row) + "\n")
+
+
+def live(**changes: Any) -> dict[str, Any]:
+    """Returns a stage that learns from `stream.jsonl`; changes to `data` are merged."""
+    data = {"stream": "stream.jsonl", "micro_batch": 8, "window": 50, **changes.pop("data", {})}
+    optimizer = {"name": "adam", "learning_rate": 0.02}
+    return {"name": "live", "data": data, "adaptation": {"method": "full"}, "optimizer": optimizer} | changes
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    write_stream(tmp_path / "stream.jsonl")
+    return Place(tmp_path)
+
+
+def answers(folder: Path) -> list[list[Any]]:
+    return [json.loads(line) for line in (folder / "stream" / "answers.jsonl").read_text().splitlines()]
+
+
+def test_rows_are_answered_then_learnt_and_candidates_are_judged(place: Place) -> None:
+    plan = small_plan(ONE, live(data={"candidate_every": 60}, retention=REPLAY))
+    with (place.folder / "stream.jsonl").open("a") as stream:
+        stream.write('{"id": 3, "text": "again", "label": "positive"}\n{"text": "what", "label": "neutral"}\n')
+    finished = place.run(plan)
+    assert finished.promoted
+    folder = stage_folder(finished.run, "live")
+    said = answers(folder)
+    assert [row for row, *_ in said] == list(range(1, ROWS + 1))
+    labels = tiny.sentences(ROWS, 9)[1]
+    assert [label for _, label, *_ in said] == [tiny.LABELS[label] for label in labels]
+    facts = read(folder / "metrics.json")["stream"]
+    right = np.mean([label == learner for _, label, learner, _, _ in said])
+    assert facts["accuracy"]["learner"] == pytest.approx(right)
+    assert (facts["learnt"], facts["duplicates"], facts["aside"]) == (ROWS, 1, 1)
+    aside = [json.loads(line) for line in (folder / "stream" / "aside.jsonl").read_text().splitlines()]
+    assert [(each["row"], each["line"]) for each in aside] == [(152, '{"text": "what", "label": "neutral"}')]
+    assert read(folder / "data.json")["train"] == ROWS
+    # 60 rows are 8 micro-batches of 8; the gate looks before the next is learnt.
+    assert sorted(each.name for each in (folder / "candidates").iterdir()) == ["000000064", "000000128"]
+    versions = sorted(path.name for path in (place.folder / "registry" / "tiny").glob("[0-9]*"))
+    assert versions == ["1", "2", "3", "4"]
+    assert decision(finished.run, "live")["baseline"] == "stage live.128 (version 3)"
+    # The released answers are the start's until the first candidate is out, and differ from them later.
+    assert all(released == start for _, _, _, released, start in said[:64])
+    assert any(released != start for _, _, _, released, start in said[64:])
+    assert write_report(finished.run).read_text().count("rows learnt; the window has 50") == 1
+    staged = export_stage(finished.run, "live.64")
+    assert staged.weights_sha256 == read(folder / "candidates" / "000000064" / "decision.json")["weights_sha256"]
+
+
+def test_the_first_batch_is_answered_by_the_weights_it_began_with(place: Place) -> None:
+    finished = place.run(small_plan(ONE, live()))
+    said = answers(stage_folder(finished.run, "live"))
+    assert all(learner == start for _, _, learner, _, start in said[:8])
+    assert any(learner != start for _, _, learner, _, start in said[8:])
+
+
+def taking(stop: int) -> Callable[[Any, Any], None]:
+    """Returns what takes so many micro-batches and is interrupted then."""
+    original, taken = learning.StreamFit.take, iter(range(stop))
+
+    def take(self: Any, batch: Any) -> None:
+        if next(taken, None) is None:
+            raise KeyboardInterrupt
+        original(self, batch)
+
+    return take
+
+
+def stopping_plan() -> dict[str, Any]:
+    """Returns a plan with all that draws random numbers: dropout, and rows to replay."""
+    plan = small_plan(ONE, live(data={"candidate_every": 60}, retention=REPLAY))
+    plan["model"] = plan["model"] | {"config": {**tiny.CONFIG, "hidden_dropout_prob": 0.2}}
+    return plan
+
+
+def left_by(run: Path) -> tuple[str, list[bytes], list[dict[str, Any]], Any]:
+    """Returns the last weights, the logs, every decision and the R matrix of a run."""
+    stage = stage_folder(run, "live")
+    logs = [(stage / "stream" / each).read_bytes() for each in learning.LOG_HEADERS]
+    decisions = [read(path) for path in sorted(stage.rglob("decision.json"))]
+    return checkpoint_facts(stage).weights_sha256, logs, decisions, read(run / "matrix.json")
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[bytes], list[dict[str, Any]], Any]:
+    folder = tmp_path_factory.mktemp("alone")
+    write_stream(folder / "stream.jsonl")
+    return left_by(Place(folder).run(stopping_plan()).run)
+
+
+@pytest.mark.parametrize(
+    ("stopped_at", "saved_every"), [(0, 0.0), (5, 0.0), (9, 1000.0), (17, 0.0)], ids=["first", "early", "old", "late"]
+)
+def test_a_run_that_was_stopped_ends_with_the_same_bits(
+    place: Place, monkeypatch: pytest.MonkeyPatch, left_alone: object, stopped_at: int, saved_every: float
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(learning.StreamFit, "take", taking(stopped_at))
+        patch.setattr(learning, "SAVED_EVERY_SECONDS", saved_every)
+        with pytest.raises(KeyboardInterrupt):
+            place.run(stopping_plan())
+    assert left_by(place.run(stopping_plan()).run) == left_alone
+
+
+def test_a_later_stage_of_the_same_stream_goes_on_behind_it(place: Place) -> None:
+    first = place.run(small_plan(ONE, live()))
+    write_stream(place.folder / "stream.jsonl", 40, seed=11, first=130)  # of whose ids twenty came before
+    finished = place.run(small_plan(ONE, live(), live(name="later")))
+    assert finished.run == first.run
+    folder = stage_folder(finished.run, "later")
+    assert [row for row, *_ in answers(folder)] == list(range(ROWS + 21, ROWS + 41))
+    assert read(folder / "metrics.json")["stream"]["duplicates"] == 20
+
+
+def test_a_rejected_learner_goes_back_to_what_is_released(place: Place) -> None:
+    write_stream(place.folder / "stream.jsonl", 80, seed=12, first=1000, flip=True)
+    strict = [{"metric": "accuracy", "slice": "current", "drop_at_most": 0.02}]
+    plan = small_plan(ONE, live(data={"stream": "stream.jsonl", "candidate_every": 40}, gate=strict))
+    finished = place.run(plan)
+    folder = stage_folder(finished.run, "live")
+    decisions = {path.parent.name: read(path) for path in sorted(folder.glob("candidates/*/decision.json"))}
+    rejected = [int(name) for name, each in decisions.items() if each["decision"] == "reject"]
+    assert rejected, {name: each["decision"] for name, each in decisions.items()}
+    said = answers(folder)
+    for rows in rejected:
+        batch = said[rows : rows + 8]
+        assert all(learner == released for _, _, learner, released, _ in batch)
+
+
+def test_held_candidates_let_the_learner_go_on_and_the_next_stage_starts_from_what_is_released(place: Place) -> None:
+    """The first candidate passes by its few rows on `arrived`, the stage's end does not."""
+    rule = {"metric": "accuracy", "slice": "arrived", "at_least": 0.0, "min_samples": 60}
+    plan = small_plan(
+        ONE,
+        live(data={"candidate_every": 60}, gate=[rule]),
+        {"name": "after", "data": {"take": 50}},
+        on_hold="continue",
+    )
+    finished = place.run(plan)
+    assert not finished.promoted  # 22 rows at the end are too few
+    assert decision(finished.run, "live")["decision"] == "hold"
+    after = decision(finished.run, "after")
+    assert (after["decision"], after["started_from"], after["baseline"]) == (
+        "promote",
+        "live.128",
+        "stage live.128 (version 3)",
+    )
+
+
+def test_standard_input_is_kept_and_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, (place.folder / "stream.jsonl").read_bytes())
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        monkeypatch.setattr("sys.stdin", pipe)
+        finished = place.run(small_plan(ONE, live(data={"stream": "-"})))
+    folder = stage_folder(finished.run, "live")
+    assert len(answers(folder)) == ROWS
+    assert (folder / "stream" / "kept.jsonl").read_bytes() == (place.folder / "stream.jsonl").read_bytes()
+
+
+def test_a_stream_without_a_row_to_learn_is_refused(place: Place) -> None:
+    (place.folder / "stream.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(
+        InputError, match=r"stages\[1\]\.data\.stream: stream\.jsonl has no new row to learn; 0 dupl.*1 rows"
+    ):
+        place.run(small_plan(ONE, live()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"take": 5}}, r"stages\[1\].data: take: a stream's rows are learnt as they come"),
+        ({"data": {"stream": None, "take": 5}}, r"micro_batch: is for a stream"),
+        ({"epochs": 3}, r"stages\[1\].epochs: a stream has no epochs"),
+        ({"schedule": "constant"}, r"stages\[1\].schedule: a stream has no epochs"),
+        ({"adaptation": {"method": "gradual"}}, r"gradual has phases of several epochs"),
+        ({"objective": "contrastive"}, r"objective: goes over a stage's rows several times"),
+        ({"tune": {"trials": 2}}, r"tune: goes over a stage's rows several times"),
+        ({"retention": {"lwf": {}}}, r"retention.lwf: is prepared on rows that are known beforehand"),
+        ({"distribute": "mirrored"}, r"distribute"),
+    ],
+)
+def test_what_a_stream_cannot_have_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    plan = small_plan(ONE, live(**changes))
+    with pytest.raises(InputError, match=message):
+        load_plan(str(tiny.write_plan(tmp_path, plan)))
+
+
+def test_the_slice_of_arrived_rows_is_a_streams(tmp_path: Path) -> None:
+    plan = small_plan(ONE | {"gate": [PASSES | {"slice": "arrived"}]}, live())
+    with pytest.raises(InputError, match=r"stages\[0\]\.gate\[0\]\.slice: arrived is of a stage that learns"):
+        load_plan(str(tiny.write_plan(tmp_path, plan)))
+
+
+def test_the_defaults_of_epochs_do_not_reach_a_stream(tmp_path: Path) -> None:
+    loaded = load_plan(str(tiny.write_plan(tmp_path, small_plan(ONE, live()))))
+    assert [stage.epochs for stage in loaded.plan.stages] == [2, 20]
+    assert load_plan(str(tiny.write_plan(tmp_path, loaded.to_json()))).plan == loaded.plan
