@@ -180,6 +180,14 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """What a stage had learnt of a stream by so many rows, and what the gate said of it."""
+
+    rows: int
+    decision: Decision
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """Everything on disk about one stage; `begun` is False for a stage that is only planned."""
 
@@ -194,6 +202,13 @@ class StageRecord:
     tagged: TaggedSentences | None = None
     decision: Decision | None = None
     forced: Forced | None = None
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def released_candidate(self) -> Candidate | None:
+        """The newest candidate of its stream that the gate released, before its end."""
+        released = [candidate for candidate in self.candidates if candidate.decision.promoted]
+        return released[-1] if released else None
 
     @property
     def version(self) -> int | None:
@@ -298,4 +313,11 @@ def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
         tagged=read_tagged(predictions),
         decision=read_record(folder / "decision.json", Decision),
         forced=read_record(folder / "forced.json", Forced),
+        candidates=_read_candidates(folder / "candidates"),
     )
+
+
+def _read_candidates(folder: Path) -> tuple[Candidate, ...]:
+    found = [path for path in sorted(folder.glob("*/decision.json")) if path.parent.name.isdecimal()]
+    read = [(int(path.parent.name), read_record(path, Decision)) for path in found]
+    return tuple(Candidate(rows, decision) for rows, decision in read if decision is not None)

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
 from progressive_tf.reporting.figures.stream import stream_figure
-from progressive_tf.reporting.reading import read_history, read_record
-from progressive_tf.reporting.records import Decision, RunRecord
+from progressive_tf.reporting.reading import read_history
+from progressive_tf.reporting.records import Candidate, RunRecord
 
 MOST_POINTS = 400
 MODELS = ("learner", "released", "start")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A candidate of a stream: the rows learnt by then, and what the gate said."""
-
-    rows: int
-    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,6 @@ def stream_views(run: RunRecord) -> list[StreamView]:
             continue
         learnt = history["learnt"]
         shown = sorted({*range(0, len(learnt), max(len(learnt) // MOST_POINTS, 1)), len(learnt) - 1})
-        candidates = _candidates(folder)
         views.append(
             StreamView(
                 stage.name,
@@ -65,18 +54,9 @@ def stream_views(run: RunRecord) -> list[StreamView]:
                     stage.name,
                     [learnt[place] for place in shown],
                     {key: [history[key][place] for place in shown] for key in MODELS},
-                    [(each.rows, each.decision.decision) for each in candidates],
+                    [(each.rows, each.decision.decision) for each in stage.candidates],
                 ),
-                candidates,
+                stage.candidates,
             )
         )
     return views
-
-
-def _candidates(folder: Path) -> list[Candidate]:
-    found = []
-    for path in sorted((folder / "candidates").glob("*/decision.json")):
-        decision = read_record(path, Decision)
-        if decision is not None and re.fullmatch(r"\d+", path.parent.name):
-            found.append(Candidate(int(path.parent.name), decision))
-    return found

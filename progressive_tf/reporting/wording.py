@@ -139,13 +139,19 @@ def summary(run: RunRecord) -> str:
     if promoted:
         every = len(promoted) == len(run.stages)
         who = f"All {len(promoted)} stages were" if every and len(promoted) > 1 else f"{_listed(promoted)}"
-        version = f" (latest: version {promoted[-1].version})" if promoted[-1].version is not None else ""
+        versions = [each.version for each in promoted]
+        versions += [each.decision.version for stage in run.stages for each in stage.candidates]
+        last = max((version for version in versions if version is not None), default=None)
+        version = f" (latest: version {last})" if last is not None else ""
         parts.append(f"{who} promoted{version}")
     for stage, decision in decisions:
         if not decision.promoted:
             reason = f": {decision.reason.rstrip('.')}" if decision.reason else ""
             forced = f", but {forced_words(stage)}" if stage.forced else ""
-            parts.append(f"{stage.name} was {DECISIONS.get(decision.decision, decision.decision)}{reason}{forced}")
+            released = stage.released_candidate
+            after = f", after {stage.name}.{released.rows} had been promoted" if released is not None else ""
+            said = DECISIONS.get(decision.decision, decision.decision)
+            parts.append(f"{stage.name} was {said}{reason}{forced}{after}")
     waiting = [stage for stage in run.stages if stage.decision is None]
     if waiting:
         begun = [stage.name for stage in waiting if stage.begun]

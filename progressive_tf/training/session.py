@@ -37,7 +37,13 @@ from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.prompt_head import start_from_prompt
 from progressive_tf.training.retention_checks import check_retention, check_teacher, is_folder
 from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.session_checks import check_base, check_registry, check_rule_labels, check_sources
+from progressive_tf.training.session_checks import (
+    check_base,
+    check_registry,
+    check_rule_labels,
+    check_sources,
+    check_streams,
+)
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.start_version import find_start, load_start
 
@@ -227,6 +233,7 @@ def open_session(
     loaded = replace(loaded, plan=plan)
     data = data or read_plan_data(loaded, CACHE_FOLDER, display)
     check_rule_labels(plan, data)
+    check_streams(plan, loaded.folder)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
     recorded = run.path / "environment.json"

@@ -5,12 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.data.stream import read_lines
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.streams import STANDARD_INPUT
 from progressive_tf.training.display import Display
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.run_folder import RunFolder
+
+
+def check_streams(plan: Plan, folder: Path) -> None:
+    """Raises InputError where a file that a stage is to learn from as it grows cannot be read.
+
+    Args:
+        plan: the plan.
+        folder: where its relative paths start.
+    """
+    for index, stage in enumerate(plan.stages):
+        if stage.data.stream is not None and stage.data.stream != STANDARD_INPUT:
+            try:
+                next(read_lines(folder / stage.data.stream), None)
+            except InputError as error:
+                raise InputError(f"stages[{index}].data.stream: {error}") from None
 
 
 def check_rule_labels(plan: Plan, data: PlanData) -> None:

@@ -193,6 +193,12 @@ def test_standard_input_is_kept_and_read_again(place: Place, monkeypatch: pytest
     assert (folder / "stream" / "kept.jsonl").read_bytes() == (place.folder / "stream.jsonl").read_bytes()
 
 
+def test_a_stream_that_is_not_there_is_refused_before_anything_is_trained(place: Place) -> None:
+    with pytest.raises(InputError, match=r"stages\[1\]\.data\.stream: .*gone\.jsonl: cannot be read: No such file"):
+        place.run(small_plan(ONE, live(data={"stream": "gone.jsonl"})))
+    assert not list((place.folder / "runs").glob("*-*"))
+
+
 def test_a_stream_without_a_row_to_learn_is_refused(place: Place) -> None:
     (place.folder / "stream.jsonl").write_text('{"text": "a"}\n')
     with pytest.raises(
