@@ -27,6 +27,7 @@ from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.plan.networks import Bert, Mlp
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
+from progressive_tf.plan.streams import ARRIVED
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.training.plan_data import READS, PlanData, read_plan_data
 
@@ -256,9 +257,10 @@ def _stage(plan: Plan, name: str, file: str, train: int, gate_rows: int) -> dict
 
 
 def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
-    """Returns a rule of the gate; one about the stage's own slice asks for no more rows than it has."""
+    """Returns a rule of the gate; one about the stage's own slice, or a stream, asks for no more rows than it has."""
     found = rule.model_dump(mode="json", exclude_none=True)
-    if rule.slice == "current":
+    if rule.slice in ("current", ARRIVED):
+        found["slice"] = "current"
         found["min_samples"] = min(rule.min_samples, gate_rows)
     return found
 

@@ -36,7 +36,14 @@ def problem_with_streams(plan: Plan) -> str | None:
 
 
 def _problems(plan: Plan) -> Iterator[str]:
+    learnt = ""
     for index, stage in enumerate(plan.stages):
+        if learnt and stage.retention.ewc is not None:
+            yield (
+                f"stages[{index}].retention.ewc: measures the weights' importance on earlier stages' rows, and those "
+                f"of {learnt} came from a stream; use replay of other stages, or lwf"
+            )
+        learnt = stage.name if stage.data.stream is not None else learnt
         if stage.data.stream is None:
             for position, rule in enumerate(stage.gate):
                 if rule.slice == ARRIVED:

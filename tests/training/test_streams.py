@@ -51,7 +51,8 @@ def answers(folder: Path) -> list[list[Any]]:
 
 
 def test_rows_are_answered_then_learnt_and_candidates_are_judged(place: Place) -> None:
-    plan = small_plan(ONE, live(data={"candidate_every": 60}, retention=REPLAY))
+    gate = [PASSES, PASSES | {"slice": "arrived", "min_samples": 20}]
+    plan = small_plan(ONE, live(data={"candidate_every": 60}, retention=REPLAY, gate=gate))
     with (place.folder / "stream.jsonl").open("a") as stream:
         stream.write('{"id": 3, "text": "again", "label": "positive"}\n{"text": "what", "label": "neutral"}\n')
     finished = place.run(plan)
@@ -69,6 +70,8 @@ def test_rows_are_answered_then_learnt_and_candidates_are_judged(place: Place) -
     assert [(each["row"], each["line"]) for each in aside] == [(152, '{"text": "what", "label": "neutral"}')]
     assert read(folder / "data.json")["train"] == ROWS
     # 60 rows are 8 micro-batches of 8; the gate looks before the next is learnt.
+    rules = read(folder / "candidates" / "000000128" / "decision.json")["rules"]
+    assert [rule["n"] for rule in rules] == [60, 50]  # gate rows; of the 64 that arrived, the window's
     assert sorted(each.name for each in (folder / "candidates").iterdir()) == ["000000064", "000000128"]
     versions = sorted(path.name for path in (place.folder / "registry" / "tiny").glob("[0-9]*"))
     assert versions == ["1", "2", "3", "4"]
@@ -163,7 +166,7 @@ def test_a_rejected_learner_goes_back_to_what_is_released(place: Place) -> None:
 
 def test_held_candidates_let_the_learner_go_on_and_the_next_stage_starts_from_what_is_released(place: Place) -> None:
     """The first candidate passes by its few rows on `arrived`, the stage's end does not."""
-    rule = {"metric": "accuracy", "slice": "arrived", "at_least": 0.0, "min_samples": 60}
+    rule = {"metric": "accuracy", "slice": "arrived", "at_least": 0.0, "min_samples": 40}
     plan = small_plan(
         ONE,
         live(data={"candidate_every": 60}, gate=[rule]),
@@ -224,6 +227,12 @@ def test_a_stream_without_a_row_to_learn_is_refused(place: Place) -> None:
 def test_what_a_stream_cannot_have_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     plan = small_plan(ONE, live(**changes))
     with pytest.raises(InputError, match=message):
+        load_plan(str(tiny.write_plan(tmp_path, plan)))
+
+
+def test_ewc_after_a_stream_is_refused(tmp_path: Path) -> None:
+    plan = small_plan(ONE, live(), {"name": "after", "data": {"take": 50}, "retention": {"ewc": {}}})
+    with pytest.raises(InputError, match=r"stages\[2\]\.retention\.ewc: .* those of live came from a stream"):
         load_plan(str(tiny.write_plan(tmp_path, plan)))
 
 

@@ -44,7 +44,7 @@ class Streamed:
 
     Attributes:
         fitted: as of any training; its one epoch is the stream.
-        arrived: answers on the rows since the last candidate; see `Progress`.
+        arrived: answers on the last rows since the last candidate; see `Progress`.
         facts: what metrics.json says.
     """
 
@@ -202,12 +202,12 @@ class StreamFit:
         probabilities = {LEARNER: answers, RELEASED: found.get(RELEASED, found[START]), START: found[START]}
         truth = np.array([row.code for row in batch.accepted], np.int32)
         predicted = {name: each.argmax(axis=1) for name, each in probabilities.items()}
-        arrived = {"truth": truth, LEARNER: answers, RELEASED: probabilities[RELEASED]}
+        arrived, kept = {"truth": truth, LEARNER: answers, RELEASED: probabilities[RELEASED]}, self.settings.data.window
         self.progress.arrived = {
-            name: np.concatenate([each, arrived[name]]) for name, each in self.progress.arrived.items()
+            name: np.concatenate([each, arrived[name]])[-kept:] for name, each in self.progress.arrived.items()
         }
         right = np.stack([predicted[name] == truth for name in MODELS], axis=1)
-        window = np.concatenate([self.progress.window, right])[-self.settings.data.window :]
+        window = np.concatenate([self.progress.window, right])[-kept:]
         self.progress.window = window
         for place, name in enumerate(MODELS):
             counts.right[name] += int(right[:, place].sum())

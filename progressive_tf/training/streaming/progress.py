@@ -85,7 +85,7 @@ class Progress:
         counts: what has come.
         window: whether the last answers were right, bool [rows, 3]: the learner's, the released model's, the start's.
         arrived: `truth` int32 [rows], `learner` and `released` float32 [rows, classes] of the rows since the last
-            candidate.
+            candidate, as many as the window has at most.
         weights: moved weights of the learner.
         released: likewise of what is released; empty while that is what the stage began with.
         optimizer: step counts and slots.
