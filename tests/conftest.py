@@ -21,6 +21,12 @@ settings.register_profile("no deadline", deadline=None)  # no test asserts a tim
 settings.load_profile("no deadline")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files with slow tests first, so that no worker is left with one when the others have ended."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _graphs_released() -> Iterator[None]:
     """Lets go of what a module's tests traced outside of runs, which would add up to gigabytes."""
