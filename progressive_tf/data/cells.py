@@ -9,6 +9,11 @@ from typing import Any
 from progressive_tf.plan.table_columns import MISSING, SPACES
 
 
+def label_text(value: Any) -> Any:
+    """Returns a label as text where it is a whole number, as it is in a text file; anything else as it is."""
+    return str(value) if type(value) is int else value
+
+
 def cell_text(value: Any) -> str | None:
     """Returns a cell as text without spaces around it, "" for a missing one; None for what is no single value.
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from progressive_tf.data.cells import label_text
 from progressive_tf.data.folding import fold_number
 from progressive_tf.data.images import Remark
 from progressive_tf.data.near_duplicates import keys_of_alike
@@ -228,7 +229,7 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems) 
     """
     for position, value in enumerate(batch.inputs if isinstance(batch.inputs, list) else []):
         _check_text(value, str(text), batch.rows[position], batch.lines[position], problems)
-    labels = [str(value) if type(value) is int else value for value in batch.labels]
+    labels = [label_text(value) for value in batch.labels]
     for position, value in enumerate(labels):
         row, line = batch.rows[position], batch.lines[position]
         if _check_text(value, label, row, line, problems) and not value.strip():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.data.cells import label_text
 from progressive_tf.data.folding import fold_number, is_empty
 from progressive_tf.data.problems import shorten
 from progressive_tf.data.readers.delimited import NOT_UTF8
@@ -113,13 +114,13 @@ class StreamRows:
             return PutAside(self.row, problem, shown)
         if identifier is not None:
             self._ids.add(key)
-        return Accepted(self.row, value[self._text], self._codes[_label(value[self._label])])
+        return Accepted(self.row, value[self._text], self._codes[label_text(value[self._label])])
 
     def _problem(self, value: Mapping[str, Any]) -> str:
         for name in (self._text, self._label):
             if name not in value:
                 return f"no key {name!r}"
-        text, label = value[self._text], _label(value[self._label])
+        text, label = value[self._text], label_text(value[self._label])
         if not isinstance(text, str):
             return f"{self._text} {shorten(text, 20)}: expected text"
         try:
@@ -136,11 +137,6 @@ class StreamRows:
         if place < len(self._evaluation_keys) and self._evaluation_keys[place] == key:
             return "stands in a validation, gate or test part too"
         return ""
-
-
-def _label(value: Any) -> Any:
-    """Returns a label as a file of rows has it: whole numbers are labels too."""
-    return str(value) if type(value) is int else value
 
 
 @dataclass

@@ -26,7 +26,7 @@ from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.checkpoint import weights_sha256
+from progressive_tf.training.checkpoint import checkpoint_facts, weights_sha256
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score
 from progressive_tf.training.explaining import agreement_with_predecessor, explanations_file
@@ -80,6 +80,18 @@ def baseline_name(session: Session, stage: StageRecord) -> str | None:
         version = session.versions.version_of_stage(session.run.name, baseline.name)
         return f"stage {baseline.name}" + (f" (version {version.number})" if version else "")
     return None if session.start_version is None else f"version {session.start_version}"
+
+
+def decision_record(session: Session, stage: StageRecord, result: GateResult) -> dict[str, Any]:
+    """Returns what decision.json says of a trained stage, or candidate, that has no version yet."""
+    parent = session.parent(stage)
+    return {
+        **result.to_json(),
+        "version": None,
+        "baseline": baseline_name(session, stage),
+        "started_from": parent.name if parent is not None else "start",
+        "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
+    }
 
 
 def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:

@@ -14,7 +14,7 @@ from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.training.callbacks.continual_evaluation import lowest
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
-from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
+from progressive_tf.training.checkpoint import save_checkpoint
 from progressive_tf.training.clock import Clock
 from progressive_tf.training.display import Display
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
@@ -23,17 +23,17 @@ from progressive_tf.training.fit import Fitted
 from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
 from progressive_tf.training.plan_data import PlanData
-from progressive_tf.training.promotion import baseline_name, decide, note_forced, publish
+from progressive_tf.training.promotion import decide, decision_record, note_forced, publish
 from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.retention_checks import check_teacher, warnings_about
 from progressive_tf.training.retention_costs import retention_flops
 from progressive_tf.training.run_folder import locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
-from progressive_tf.training.stage_data import Rows, begin_stream, settle_rows
+from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.stage_training import summary, train_stage
 from progressive_tf.training.streaming.candidates import arrived_of
-from progressive_tf.training.streaming.learning import learn_stream
+from progressive_tf.training.streaming.learning import StreamFit
 from progressive_tf.training.tuned import SweepStage, tune_stage
 
 
@@ -160,10 +160,7 @@ def _run_stage(
     phases = session.adapt(stage.index)
     moved = phases[-1]
     carried = carried_optimizer(session, stage, parent, phases, inherited)
-    streams = session.plan.stages[stage.index].data.stream is not None
     with clock.measure("data"):
-        if streams:
-            begin_stream(session, stage, parent)
         rows = settle_rows(session, stage, parent, moved.frozen_depth)
     with clock.measure("retention"):
         retained = prepare_retention(session, stage, parent, rows[0], moved)
@@ -171,10 +168,10 @@ def _run_stage(
     phases = session.adapt(stage.index)
     moved = phases[-1]
     session.run.log("training", stage=stage.name, start=parent.name if parent else "start")
-    arrived = None
+    streams, arrived = session.plan.stages[stage.index].data.stream is not None, None
     if streams:
         with clock.measure("fit"):
-            streamed = learn_stream(session, stage, parent, phases, retained, carried)
+            streamed = StreamFit(session, stage, parent, phases, retained, carried).streamed()
         fitted, arrived = streamed.fitted, arrived_of(session, streamed.arrived)
     else:
         fitted = train_stage(session, stage, parent, phases, rows, retained, carried, clock)
@@ -202,13 +199,7 @@ def _run_stage(
         "seconds": clock.to_json(),
     }
     stage.save_metrics(metrics)
-    decision: dict[str, Any] = {
-        **result.to_json(),
-        "version": None,
-        "baseline": baseline_name(session, stage),
-        "started_from": parent.name if parent else "start",
-        "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
-    }
+    decision = decision_record(session, stage, result)
     if result.decision == "promote" and session.releases:
         session.load(stage)
         with clock.measure("export"):

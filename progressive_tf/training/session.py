@@ -233,7 +233,7 @@ def open_session(
     loaded = replace(loaded, plan=plan)
     data = data or read_plan_data(loaded, CACHE_FOLDER, display)
     check_rule_labels(plan, data)
-    check_streams(plan, loaded.folder)
+    check_streams(plan, loaded.folder, run)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
     recorded = run.path / "environment.json"

@@ -13,19 +13,22 @@ from progressive_tf.plan.streams import STANDARD_INPUT
 from progressive_tf.training.display import Display
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.stage_record import StageRecord
 
 
-def check_streams(plan: Plan, folder: Path) -> None:
-    """Raises InputError where a file that a stage is to learn from as it grows cannot be read.
+def check_streams(plan: Plan, folder: Path, run: RunFolder) -> None:
+    """Raises InputError where a file that a stage is still to learn from as it grows cannot be read.
 
     Args:
         plan: the plan.
         folder: where its relative paths start.
+        run: the run's folder.
     """
     for index, stage in enumerate(plan.stages):
-        if stage.data.stream is not None and stage.data.stream != STANDARD_INPUT:
+        learnt = StageRecord(index, stage.name, run.stage(index, stage.name)).is_trained
+        if stage.data.stream not in (None, STANDARD_INPUT) and not learnt:
             try:
-                next(read_lines(folder / stage.data.stream), None)
+                next(read_lines(folder / str(stage.data.stream)), None)
             except InputError as error:
                 raise InputError(f"stages[{index}].data.stream: {error}") from None
 

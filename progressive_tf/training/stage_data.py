@@ -27,6 +27,9 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     settled = stage.rows()
     if settled is not None:
         return settled
+    if session.plan.stages[stage.index].data.stream is not None:  # its rows are counted as they come
+        _check_earlier_training(session, stage)
+        return record_no_rows(session, stage, parent)
     report, validation = find_rows(session, stage, frozen_depth)
     statistics = session.network.preprocess.statistics
     if statistics is not None:
@@ -43,22 +46,12 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     return report.kept, validation
 
 
-def begin_stream(session: Session, stage: StageRecord, parent: StageRecord | None) -> None:
-    """Marks a stage that learns from a stream as begun; its rows are counted as they come.
-
-    Raises:
-        InputError: evaluation rows that were trained on.
-    """
-    if stage.rows() is None:
-        _check_earlier_training(session, stage)
-        record_no_rows(session, stage, parent)
-
-
-def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> None:
-    """Writes data.json of a stage none of whose rows are known yet."""
+def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:
+    """Writes data.json of a stage none of whose rows are known yet; returns none to train on and to validate with."""
     none = np.empty(0, np.int64)
     started_from = parent.name if parent is not None else None
     stage.save_rows(session.data, none, none, QualityReport((), none), started_from, session.environment_now)
+    return none, none
 
 
 def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[QualityReport, np.ndarray]:

@@ -80,6 +80,7 @@ def test_rows_are_answered_then_learnt_and_candidates_are_judged(place: Place) -
     assert all(released == start for _, _, _, released, start in said[:64])
     assert any(released != start for _, _, _, released, start in said[64:])
     assert write_report(finished.run).read_text().count("rows learnt; the window has 50") == 1
+    (place.folder / "stream.jsonl").unlink()  # what was learnt from it needs it no longer
     staged = export_stage(finished.run, "live.64")
     assert staged.weights_sha256 == read(folder / "candidates" / "000000064" / "decision.json")["weights_sha256"]
 

@@ -12,11 +12,11 @@ from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.training.checkpoint import checkpoint_facts, save_checkpoint
+from progressive_tf.training.checkpoint import save_checkpoint
 from progressive_tf.training.evaluation_step import score, stage_metrics
 from progressive_tf.training.explaining import explanation_facts
 from progressive_tf.training.features import Features
-from progressive_tf.training.promotion import Arrived, baseline_name, decide, publish
+from progressive_tf.training.promotion import Arrived, decide, decision_record, publish
 from progressive_tf.training.session import CACHE_FOLDER, Session, build_network, total_weights
 from progressive_tf.training.stage_data import record_no_rows
 from progressive_tf.training.stage_record import StageRecord
@@ -64,13 +64,7 @@ class Candidates:
         metrics |= {"weights": {"trainable": moved.count, "total": total_weights(session.network)}}
         candidate.save_metrics(metrics)
         result = decide(session, candidate, scored, arrived_of(session, arrived))
-        decision: dict[str, Any] = {
-            **result.to_json(),
-            "version": None,
-            "baseline": baseline_name(session, candidate),
-            "started_from": self._parent.name if self._parent is not None else "start",
-            "weights_sha256": checkpoint_facts(candidate.folder).weights_sha256,
-        }
+        decision = decision_record(session, candidate, result)
         if result.decision == "promote" and session.releases:
             session.load(candidate)
             version, stable = publish(session, candidate, scored, decision)

@@ -53,14 +53,7 @@ class Streamed:
     facts: dict[str, Any]
 
 
-def learn_stream(
-    session: Session,
-    stage: StageRecord,
-    parent: StageRecord | None,
-    moved: list[MovedWeights],
-    retained: Retained,
-    carried: list[np.ndarray] | None,
-) -> Streamed:
+class StreamFit:
     """Learns what is left of a stage's stream, up to its end, and leaves the last weights in the network.
 
     Args:
@@ -70,16 +63,7 @@ def learn_stream(
         moved: what moves.
         retained: what it learns beside the stream.
         carried: the optimizer state to start from.
-
-    Raises:
-        InputError: the stream cannot be read, has no row to learn, or is not what it was.
-        NonFiniteLossError: the loss is no longer a number.
     """
-    return StreamFit(session, stage, parent, moved, retained, carried).streamed()
-
-
-class StreamFit:
-    """A stage's stream, its learner and what they have left so far; arguments are those of `learn_stream`."""
 
     def __init__(
         self,
@@ -114,7 +98,12 @@ class StreamFit:
         self.saved = time.monotonic()
 
     def streamed(self) -> Streamed:
-        """Learns what is left, and returns how it went."""
+        """Learns what is left, and returns how it went.
+
+        Raises:
+            InputError: the stream cannot be read, has no row to learn, or is not what it was.
+            NonFiniteLossError: the loss is no longer a number.
+        """
         counts, stage = self.progress.counts, self.stage
         if not stage.is_trained:
             with contextlib.ExitStack() as closing:
