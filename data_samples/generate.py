@@ -1,4 +1,4 @@
-"""Writes the sample files of this folder: made-up reviews in each format, shapes, flowers, and tagged sentences.
+"""Writes the sample files of this folder: made-up reviews, shapes, flowers, tagged sentences, and numbers in words.
 
     python data_samples/generate.py [FOLDER]
 
@@ -30,6 +30,8 @@ PLAIN = 0.03
 OPENED = 0.35
 TAILED = 0.5
 
+HUNDREDS, THOUSANDS = 1_000, 2_000  # all numbers below a thousand; so many of the larger ones
+LARGEST = 9_999
 SENTENCES = 300
 SHAPES = 240
 SIDE = 24
@@ -218,6 +220,7 @@ def write(folder: Path) -> None:
     _write_table(folder / "reviews.csv", records, ",")
     _write_table(folder / "reviews.tsv", records, "\t")
     _write_table(folder / "flowers.csv", flowers(), ",")
+    _write_table(folder / "numbers.csv", numbers(), ",")
     _write_lines(folder / "reviews.jsonl", (json.dumps(record, ensure_ascii=False) for record in records))
     _write_parquet(folder / "reviews.parquet", records)
     _write_lines(folder / "vocab.txt", iter(vocabulary(rows)))
@@ -312,6 +315,27 @@ class Shape:
     image: bytes
     label: str
     ground: str
+
+
+def numbers() -> list[dict[str, str | int]]:
+    """Returns numbers in English and German words, in mixed order: from digits, and from English to German.
+
+    num2words spells them (https://github.com/savoirfairelinux/num2words).
+    """
+    from num2words import num2words
+
+    draw = random.Random(SEED)
+    chosen = [*range(HUNDREDS), *sorted(draw.sample(range(HUNDREDS, LARGEST + 1), THOUSANDS))]
+    english, german = ({number: num2words(number, lang=language) for number in chosen} for language in ("en", "de"))
+    rows: list[dict[str, str | int]] = []
+    for number in chosen:
+        rows.append({"text": f"en {number}", "target": english[number], "kind": "en", "number": number})
+        rows.append({"text": f"de {number}", "target": german[number], "kind": "de", "number": number})
+        if number < HUNDREDS:
+            of_words = {"text": f"en-de {english[number]}", "target": german[number], "kind": "en-de"}
+            rows.append(of_words | {"number": number})
+    draw.shuffle(rows)
+    return rows
 
 
 def shapes() -> list[Shape]:

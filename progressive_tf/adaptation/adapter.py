@@ -15,7 +15,7 @@ from progressive_tf.plan.methods import AdapterAdaptation
 from progressive_tf.seeds import derive_seed
 
 KIND = "adapter"
-NORMALISATIONS = {"gamma", "beta"}  # as Keras names their weights
+NORMALISATIONS = ("/gamma", "/beta", "norm/weight")  # how their weights' names end: Keras', and those of T5
 INITIAL_SPREAD = 1e-2  # section 3.6 of the paper: the closer to the identity the better, up to 1e-2
 
 
@@ -78,7 +78,6 @@ def adapter(network: BlockModel, settings: AdapterAdaptation, seed: int) -> Move
     adapted = {block.name for block in blocks if block.sublayer_outputs}
 
     def moves(block: str, weight: NamedWeight) -> bool:
-        *_, part, name = weight.name.split("/")
-        return block in adapted and (part == KIND or name in NORMALISATIONS)
+        return block in adapted and (f"/{KIND}/" in weight.name or weight.name.endswith(NORMALISATIONS))
 
     return move_where(network, moves)

@@ -13,6 +13,7 @@ Part = Literal["all", "train", "validation", "test"]
 Format = Literal[
     "csv",
     "csv-split",
+    "csv-pairs",
     "rated-sentences",
     "orange-tab",
     "conll",
@@ -179,6 +180,7 @@ class Asset(Entry):
         task: what it is for.
         format: which reader or loader takes it:
             `csv` and `csv-split`: a header line, comma separated, quoted where needed; `csv-split` has published parts.
+            `csv-pairs`: as `csv`, with the columns `text` and `target`, the text that is expected.
             `rated-sentences`: tab separated, no header, no quoting, CRLF line ends.
             `orange-tab`: tab separated, no quoting; three header lines (names, types, roles) and then an empty line,
             or one of tabs alone, that is no example.
@@ -197,7 +199,12 @@ class Asset(Entry):
     kind: Literal["dataset", "weights", "vocabulary"]
     title: str
     task: Literal[
-        "text-classification", "token-classification", "image-classification", "tabular-classification", "text-encoding"
+        "text-classification",
+        "token-classification",
+        "image-classification",
+        "tabular-classification",
+        "translation",
+        "text-encoding",
     ]
     format: Format
     licence: str

@@ -31,6 +31,7 @@ from progressive_tf.data.store import (
     IMAGE_FIELD,
     ROWS_FILE,
     TAGS_FIELD,
+    TARGET_FIELD,
     TEXT_FIELD,
     TOKENS_FIELD,
     VECTOR_FIELD,
@@ -38,6 +39,7 @@ from progressive_tf.data.store import (
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json
 
+PAIR = "pair"  # the one label of rows that are a text and what is expected for it
 VERSION = 2  # of what is written; a new number makes older folders unused
 _CHUNK = 1 << 20
 
@@ -53,6 +55,7 @@ class InputFile:
         format: the reader's name, which tells one normal form from another.
         part: -1, or the published part all its rows belong to: 0 train, 1 validation, 2 test.
         binary: whether bytes of value zero are to be expected.
+        paired: whether what stands in the label column is a text that is expected, and no class.
         sha256: path, text column, label column → hash of the content, where more than the file belongs to it.
     """
 
@@ -62,6 +65,7 @@ class InputFile:
     format: str
     part: int = -1
     binary: bool = False
+    paired: bool = False
     sha256: Callable[[Path, str | None, str], str] | None = None
 
 
@@ -186,6 +190,8 @@ def _write(
             problems = Problems(file.name)
             for batch in file.reader(file.path, text, label, problems):
                 checked = check_cells(batch, text, label, problems)
+                if file.paired:
+                    checked = replace(checked, targets=checked.labels, labels=[PAIR] * len(checked.labels))
                 if problems:
                     continue  # the file is refused at its end; until then only what else is wrong with it matters
                 kept.remarks += [replace(remark, row=before + remark.row) for remark in checked.remarks]
@@ -264,6 +270,8 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
         kept.words.extend(map(len, tags))
         kept.answers.extend(_number(" ".join(each).encode()) for each in tags)
         kept.broken.extend(batch.sentences.broken)
+    if batch.targets is not None:
+        kept.answers.extend(_number(target.encode()) for target in batch.targets)
     kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
     kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
@@ -293,21 +301,22 @@ def _table(batch: Batch) -> Any:
     if batch.sentences is not None:
         fields[TOKENS_FIELD] = pyarrow.array(batch.sentences.tokens, pyarrow.large_list(pyarrow.string()))
         fields[TAGS_FIELD] = pyarrow.array(batch.sentences.tags, pyarrow.large_list(pyarrow.string()))
+    if batch.targets is not None:
+        fields[TARGET_FIELD] = pyarrow.array(batch.targets, pyarrow.large_string())
     fields |= {COLUMN_PREFIX + name: column for name, column in batch.columns.items()}
     return pyarrow.record_batch(list(fields.values()), names=list(fields))
 
 
 def _write_arrays(kept: _Rows, folder: Path) -> None:
-    of_sentences: dict[str, np.ndarray] = {}
+    beside: dict[str, np.ndarray] = {}
+    if kept.answers:
+        beside["answers"] = np.frombuffer(kept.answers, np.uint64)
     if kept.kinds:
         kept.labels.clear()
         rarest = rarest_kinds(kept.kinds)
         kept.codes = array("i", (kept.labels.setdefault(label, len(kept.labels)) for label in rarest))
-        of_sentences = {
-            "words": np.frombuffer(kept.words, np.int32),
-            "answers": np.frombuffer(kept.answers, np.uint64),
-            "broken": np.frombuffer(kept.broken, np.int8).astype(bool),
-        }
+        beside["words"] = np.frombuffer(kept.words, np.int32)
+        beside["broken"] = np.frombuffer(kept.broken, np.int8).astype(bool)
     order = sorted(kept.labels)
     ranks = np.empty(len(order), np.int32)
     for rank, label in enumerate(order):
@@ -320,7 +329,7 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
             keys=keys_of_alike(keys, *map(np.concatenate, (kept.hashes, kept.thumbnails))) if kept.hashes else keys,
             rows=np.frombuffer(kept.numbers, np.int64),
             parts=np.frombuffer(kept.parts, np.int8),
-            **of_sentences,
+            **beside,
         )
     remarks = [asdict(remark) for remark in kept.remarks]
     kinds = sorted({kind for each in kept.kinds for kind in each})

@@ -98,8 +98,9 @@ def examine(
         if found.any():
             findings.append(_about_rows(source, kept[found], kind, action, place))
             kept = kept[~found] if action == "drop" else kept
-    if quality.label_noise is not None and source.tagged is not None:
-        message = "label noise was not looked for: it is found in labels of whole rows, and these are tags of words"
+    if quality.label_noise is not None and (source.tagged is not None or source.expected is not None):
+        instead = "tags of words" if source.tagged is not None else "texts"
+        message = f"label noise was not looked for: it is found in labels of whole rows, and these are {instead}"
         findings.append(Finding("label_noise", "warn", 0, (), (), message))
     elif quality.label_noise is not None and embeddings is not None and len(kept):
         noise = suspected_label_noise(source.label_codes[kept], kept, embeddings, seed)
@@ -125,7 +126,7 @@ def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    if source.kind not in ("texts", "sentences"):
+    if source.kind not in ("texts", "sentences", "pairs"):
         return np.zeros(len(rows), bool)
     return np.fromiter(map(is_empty, source.texts(rows)), bool, len(rows))
 
@@ -170,8 +171,12 @@ _INPUTS = {
     "images": "image",
     "columns": "row of values",
     "sentences": "sentence",
+    "pairs": "text",
 }
-_OF_SENTENCES = {"label": "tags", "other": "other tags"}
+_LABELS = {
+    "sentences": {"label": "tags", "other": "other tags"},
+    "pairs": {"label": "expected text", "other": "another expected text"},
+}
 _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
@@ -205,12 +210,13 @@ def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
 def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, place: str) -> Finding:
     shown = rows[:SHOWN]
     numbers = tuple(source.rows[shown].tolist())
-    labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
-    texts = [
-        text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…" for text in source.descriptions(shown)
-    ]
-    examples = tuple(f"{label}: {text}" for label, text in zip(labels, texts, strict=True))
-    names = {"label": "label", "other": "another label"} if source.tagged is None else _OF_SENTENCES
+    texts = map(_shortened, source.descriptions(shown))
+    if source.expected is not None:
+        examples = tuple(map("{} → {}".format, texts, map(_shortened, source.targets(shown))))
+    else:
+        labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
+        examples = tuple(map("{}: {}".format, labels, texts))
+    names = _LABELS.get(source.kind, {"label": "label", "other": "another label"})
     says = _SAYS[kind].format(input=_INPUTS[source.kind], **names)
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {says}"
     if action == "fail":
@@ -221,6 +227,10 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
         )
     done = "; dropped" if action == "drop" else "; repaired" if kind == "broken_tags" else ""
     return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…"
 
 
 def _refuse_useless(
@@ -248,6 +258,8 @@ def _refuse_useless(
 def _about_classes(
     source: Source, rows: np.ndarray, quality: Quality, place: str, expected: Collection[str]
 ) -> list[Finding]:
+    if source.expected is not None:
+        return []
     counts = {label: count for label, count in label_counts(source, rows).items() if label in expected}
     largest = max(counts.values())
     rare = {label: count for label, count in counts.items() if 0 < count * IMBALANCE < largest}

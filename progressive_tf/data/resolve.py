@@ -22,8 +22,8 @@ from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
 from progressive_tf.errors import InputError, unknown_name
 
-Reads = Literal["rows", "table", "images", "sentences"]
-"""What rows of a source are to be: texts, columns, images, words with tags; any but images may be vectors."""
+Reads = Literal["rows", "table", "images", "sentences", "pairs"]
+"""What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def _file(path: Path, place: str, reads: Reads) -> Resolved:
     except OSError as error:
         raise InputError(f"{place}: {path} cannot be read: {error.strerror}") from error
     listing = readers[suffix]
-    kept = f"sentences in {suffix}" if reads == "sentences" else suffix
-    file = InputFile(path, path.name, listing, kept, binary=suffix in BINARY_SUFFIXES)
+    kept = f"{reads} in {suffix}" if reads in ("sentences", "pairs") else suffix
+    file = InputFile(path, path.name, listing, kept, binary=suffix in BINARY_SUFFIXES, paired=reads == "pairs")
     if reads == "images":
         sha256 = partial(images_sha256, listing=listing)
         file = replace(file, reader=images_reader(listing), format=f"images in {suffix}", sha256=sha256)
@@ -130,6 +130,7 @@ def _asset(asset: Asset, place: str, reads: Reads) -> Resolved:
             f"{asset.name}/{asset.format}{' as images' if reads == 'images' else ''}",
             _PARTS[part],
             binary=asset.format in _BINARY_FORMATS,
+            paired=reads == "pairs",
         )
         for part, file in sorted(asset.reading.parts.items(), key=lambda item: _PARTS[item[0]])
     )
@@ -161,6 +162,7 @@ _EXPECTED: dict[Reads, str] = {
     "table": "labelled rows",
     "images": "labelled images",
     "sentences": "tagged sentences",
+    "pairs": "pairs of texts",
 }
 _ROW_READERS: dict[str, Callable[[Reading], Reader]] = {
     "csv": lambda reading: delimited_reader(",", _renamed(reading)),
@@ -179,4 +181,5 @@ _ASSET_READERS: dict[Reads, dict[str, Callable[[Reading], Reader]]] = {
     "table": _ROW_READERS,
     "images": _IMAGE_READERS,
     "sentences": {"conll": lambda _: SENTENCE_READERS[".conll"]},
+    "pairs": {"csv-pairs": lambda _: delimited_reader(",")},
 }

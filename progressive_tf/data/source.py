@@ -1,4 +1,4 @@
-"""A source of labelled texts, vectors, images, rows of a table or sentences, whatever file or asset it comes from."""
+"""A source of labelled texts, vectors, images, rows of a table, sentences or pairs of texts, from a file or an asset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.resolve import Reads, resolve
 from progressive_tf.data.sentences import TaggedRows
-from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, InputKind, Store
+from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
@@ -27,14 +27,15 @@ NUMBERS_SHOWN = 8  # of a vector, where a person reads it
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Labelled texts, vectors, images, rows of a table or sentences, which stay on disk until asked for.
+    """Labelled texts, vectors, images, rows of a table, sentences or pairs of texts, on disk until asked for.
 
     Rows are addressed by index, from 0.
 
     Attributes:
         name: the asset's name, or the file's without its folder.
         sha256: of the content.
-        labels: the classes, sorted, or in the plan's order. A sentence's is its rarest type of entity, or "O".
+        labels: the classes, sorted, or in the plan's order. A sentence's is its rarest type of entity, or "O"; pairs of
+            texts have one and the same.
         label_codes: int32 [rows], positions in `labels`.
         keys: uint64 [rows], equal for equal vectors, for texts that differ in case, spaces and punctuation only, for
             images that look the same, and for rows of a table whose features are equal.
@@ -42,11 +43,12 @@ class Source:
             files, they are counted on.
         published: int8 [rows], 0 train, 1 validation, 2 test, where the split is published; else None.
         text_name: name of the column with the texts, or with the images' paths; None for a table.
-        label_name: name of the label column.
+        label_name: name of the column with the labels, the tags or the expected texts.
         store: what the rows hold, and further columns, on disk.
         remarks: on its files.
         features: the columns that are read from a table; see `read_tables`.
         tagged: what is known of its rows beside, where they are tagged sentences.
+        expected: uint64 [rows], equal for equal expected texts, where rows are pairs of texts.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Source:
     remarks: tuple[Remark, ...] = ()
     features: TableColumns | None = None
     tagged: TaggedRows | None = field(default=None, repr=False)
+    expected: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,7 +72,7 @@ class Source:
     @property
     def column_names(self) -> list[str]:
         """Names of all columns, text and label included."""
-        named = [self.text_name] if self.kind in ("texts", "images") else []
+        named = [self.text_name] if self.kind in ("texts", "images", "pairs") else []
         return sorted({*filter(None, named), self.label_name, *self.store.names})
 
     @property
@@ -85,6 +88,8 @@ class Source:
     @property
     def answers(self) -> np.ndarray:
         """Integers [rows], equal where all that is to be learnt of two rows is equal."""
+        if self.expected is not None:
+            return self.expected
         return self.label_codes if self.tagged is None else self.tagged.answers
 
     def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | list[list[str]] | np.ndarray:
@@ -98,7 +103,7 @@ class Source:
             return self.store.tokens(indices)
         if self.kind == "images":
             return self.store.images(indices)
-        return self.store.texts(indices) if self.kind == "texts" else self.store.vectors(indices)
+        return self.store.texts(indices) if self.kind in ("texts", "pairs") else self.store.vectors(indices)
 
     def descriptions(self, indices: Iterable[int]) -> list[str]:
         """Returns what a person can read of each row.
@@ -128,6 +133,10 @@ class Source:
         """Returns the BIO tags of the sentences at `indices`, in that order."""
         return self.store.tags(indices)
 
+    def targets(self, indices: Iterable[int]) -> list[str]:
+        """Returns the texts that are expected for the rows at `indices`, in that order."""
+        return self.store.targets(indices)
+
     def columns(self, names: Sequence[str]) -> pd.DataFrame:
         """Returns columns of all rows, read from disk now.
 
@@ -139,6 +148,8 @@ class Source:
     def _column(self, name: str) -> pd.Series:
         if name == self.text_name:
             return pd.Series(self.store.text_column(), dtype=object)
+        if name == self.label_name and self.expected is not None:
+            return pd.Series(self.store.text_column(TARGET_FIELD), dtype=object)
         if name == self.label_name:
             return pd.Series(np.asarray(self.labels, dtype=object)[self.label_codes])
         return self.store.column(name)
@@ -209,7 +220,10 @@ def read_source(
             tagged=TaggedRows(tuple(description["kinds"]), arrays["words"], arrays["answers"], arrays["broken"])
             if reads == "sentences"
             else None,
+            expected=arrays["answers"] if reads == "pairs" else None,
         )
+    if source.expected is not None:
+        return source
     if source.tagged is not None:
         if not source.tagged.kinds:
             raise InputError(f"{source.name}: every tag is O; a tagger needs sentences with entities")
@@ -228,6 +242,7 @@ _COLUMNS: dict[Reads, Callable[[Data], tuple[str | None, str]]] = {
     "table": lambda data: (None, data.label),
     "images": lambda data: (data.image, data.label),
     "sentences": lambda data: (data.tokens, data.tags),
+    "pairs": lambda data: (data.text, data.target),
 }
 
 

@@ -141,10 +141,21 @@ def _first_fit(sizes: np.ndarray, room: int) -> np.ndarray:
 
 
 def _exact(sizes: np.ndarray, size: int) -> np.ndarray:
-    wanted = Counter(sizes_with_sum(Counter(sizes.tolist()), size))
-    chosen = np.zeros(len(sizes), bool)
+    """Returns which units to take for `size` rows, or for as many as can be had below it.
+
+    The first units stay, as many as leave others that add up to the rest: what is drawn by size alone is no sample.
+    """
+    ends = np.concatenate([[0], np.cumsum(sizes)])
+    kept, step = int(np.searchsorted(ends, size, side="right")) - 1, 1
+    while True:
+        rest = size - int(ends[kept])
+        wanted = Counter(sizes_with_sum(Counter(sizes[kept:].tolist()), rest))
+        if kept == 0 or sum(unit_size * count for unit_size, count in wanted.items()) == rest:
+            break
+        kept, step = max(0, kept - step), 2 * step
+    chosen = np.arange(len(sizes)) < kept
     for unit_size, count in wanted.items():
-        chosen[np.flatnonzero(sizes == unit_size)[:count]] = True
+        chosen[kept + np.flatnonzero(sizes[kept:] == unit_size)[:count]] = True
     return chosen
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute
 from progressive_tf.data.readers.batch import ColumnKind
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 
-InputKind = Literal["texts", "vectors", "images", "columns", "sentences"]
+InputKind = Literal["texts", "vectors", "images", "columns", "sentences", "pairs"]
 ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
@@ -27,6 +27,7 @@ VECTOR_FIELD = "vector"
 IMAGE_FIELD = "image"
 TOKENS_FIELD = "tokens"
 TAGS_FIELD = "tags"
+TARGET_FIELD = "target"
 COLUMN_PREFIX = "column/"
 _MANY = 512  # rows in one call from which on pages are given back; giving back costs a walk over the mapping
 
@@ -74,6 +75,7 @@ class Store:
         """What its rows are."""
         fields = self._batches[0].schema.names
         kinds: dict[str, InputKind] = {
+            TARGET_FIELD: "pairs",
             TOKENS_FIELD: "sentences",
             IMAGE_FIELD: "images",
             VECTOR_FIELD: "vectors",
@@ -101,6 +103,10 @@ class Store:
     def tags(self, indices: Iterable[int]) -> list[list[str]]:
         """Returns the BIO tags of the sentences at `indices`, in that order."""
         return self._values(TAGS_FIELD, indices)
+
+    def targets(self, indices: Iterable[int]) -> list[str]:
+        """Returns the texts that are expected for the rows at `indices`, in that order."""
+        return self._values(TARGET_FIELD, indices)
 
     def _values(self, field: str, indices: Iterable[int]) -> list[Any]:
         order, parts = self._taken(field, indices)
@@ -140,9 +146,9 @@ class Store:
             return [tuple(each.get(name) for name in names) for each in objects]
         return list(zip(*(self._values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
 
-    def text_column(self) -> list[str]:
-        """Returns every text."""
-        texts = [text for batch in self._batches for text in batch.column(TEXT_FIELD).to_pylist()]
+    def text_column(self, field: str = TEXT_FIELD) -> list[str]:
+        """Returns every text, or every text that is expected."""
+        texts = [text for batch in self._batches for text in batch.column(field).to_pylist()]
         self._let_go()
         return texts
 

@@ -6,17 +6,18 @@ Metrics of right and wrong answers are therefore drawn from the rows plus pseudo
 and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that only the first gets right and two that
 only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
 to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. Of tagged sentences, sentences are what is
-drawn, and pseudo-observations are sentences; see `tagged_metrics`.
+drawn, and pseudo-observations are sentences; see `tagged_metrics`. Of translations they are texts; see
+`translation_metrics`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from progressive_tf.evaluation.draws import draw_sums, merge_rows
 from progressive_tf.evaluation.metrics import (
     CALIBRATION_FEATURES,
     CALIBRATION_METRICS,
@@ -29,20 +30,17 @@ from progressive_tf.evaluation.metrics import (
     measure,
 )
 from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_metrics import TOKEN_FEATURES, pseudo_sentences, sentence_features, tagged_metric
+from progressive_tf.evaluation.tagged_metrics import pseudo_sentences, sentence_features, smoothed_tagged_metric
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.evaluation.translation_metrics import pseudo_texts, text_features, translation_metric
+from progressive_tf.evaluation.translations import Translations
 from progressive_tf.seeds import derive_seed
 
 RESAMPLES = 10_000
 # Of each of the two kinds, by the number of models.
 PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
-# Numbers held at once by one chunk of resamples: 8 bytes each.
-CHUNK_NUMBERS = 4_000_000
-# A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
-MULTINOMIAL_ADVANTAGE = 6
 # Of more rows than this, those within a tenth of a standard deviation of each other are drawn as one kind.
 MOST_EXACT_ROWS = 20_000
-CELLS_PER_DEVIATION = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +54,22 @@ class Resampled:
 
     value: float
     samples: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Summed:
+    """One model's rows as what metrics are functions of.
+
+    Attributes:
+        features: float64 [rows, features].
+        pseudo: a metric's name → float64 [features] of its right and of its wrong pseudo-observation.
+        metric: sums over draws, float64 [resamples, features], those of their pseudo-observations, and a name → the
+            metric, float64 [resamples].
+    """
+
+    features: Floats
+    pseudo: Callable[[str], tuple[Floats, Floats]]
+    metric: Callable[[Floats, Floats, str], Floats]
 
 
 def resample_metrics(
@@ -75,8 +89,9 @@ def resample_metrics(
     Raises:
         ValueError: a metric that is undefined on these rows.
     """
-    (values,) = _resample([predictions], names, resamples, seed)
-    return {name: Resampled(_defined(predictions, name), values[:, i]) for i, name in enumerate(names)}
+    values = [_defined(predictions, name) for name in names]
+    (samples,) = _resample([predictions], names, resamples, seed)
+    return {name: Resampled(values[i], samples[:, i]) for i, name in enumerate(names)}
 
 
 def resample_drop(
@@ -100,81 +115,41 @@ def resample_drop(
     if candidate.labels != baseline.labels or not np.array_equal(candidate.truth, baseline.truth):
         raise ValueError(
             "candidate and baseline: the same rows in the same order expected; got"
-            f" {len(candidate)} and {len(baseline)} rows, or other labels; predict both on one slice"
+            f" {len(candidate)} and {len(baseline)} rows, or other labels or texts; predict both on one slice"
         )
     value = _defined(baseline, name) - _defined(candidate, name)
     new, old = _resample([candidate, baseline], [name], resamples, seed)
     return Resampled(value, (old - new)[:, 0])
 
 
-def draw_sums(features: Floats, counts: npt.NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
-    """Draws as many rows as there are, with replacement, and yields the features' sums, chunk by chunk.
-
-    Args:
-        features: float64 [distinct rows, features].
-        counts: how often each distinct row occurs.
-        resamples: > 0.
-        seed: ≥ 0.
-
-    Yields:
-        float64 [part of the resamples, features].
-    """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    rows = int(counts.sum())
-    few = len(counts) * MULTINOMIAL_ADVANTAGE <= rows
-    width = max(len(counts) if few else rows, features.shape[1])
-    step = max(1, CHUNK_NUMBERS // width)
-    row_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    for first in range(0, resamples, step):
-        size = min(step, resamples - first)
-        if few:
-            drawn = generator.multinomial(rows, counts / rows, size=size)
-        else:
-            places = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
-            places += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
-            drawn = np.bincount(places.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
-        yield drawn.astype(np.float64) @ features
-
-
-def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Puts rows that are nearly alike into cells, each with the mean of its rows, so that sums over all rows stay.
-
-    A cell holds one bin of confidence and, of the log loss and of the gap between confidence and answer, a range of a
-    tenth of their standard deviation. What is lost is the variance within cells: of values in a range at most a quarter
-    of its square, here 1/400 of the variance over all rows, and a twelfth, 1/1,200, where they lie evenly in it.
-
-    Args:
-        features: float64 [rows, 16], `calibration_features` of one model.
-
-    Returns:
-        float64 [cells, 16] and how many rows each cell has; their order does not depend on that of the rows.
-    """
-    place = np.abs(features[:, 1:]).argmax(axis=1)
-    pair = np.column_stack([features[:, 0], features[np.arange(len(features)), 1 + place]])
-    # Sorted, as a sum's last digits depend on the order of the rows, and with them who falls into which cell.
-    deviation = np.sort(pair, axis=0).std(axis=0)
-    width = np.where(deviation > 0, deviation, 1) / CELLS_PER_DEVIATION
-    keys = np.column_stack([place, np.floor(pair / width).astype(np.int64)])
-    _, cell, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    sums = [np.bincount(cell.ravel(), weights=column) for column in features.T]
-    return np.column_stack(sums) / counts[:, None], counts
-
-
 def _resample(models: Sequence[AnyPredictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
     """Returns float64 [resamples, names] for each model, the rows of a resample being the same for all models."""
-    tagged = [model for model in models if isinstance(model, TaggedPredictions)]
-    if tagged:
-        return _resample_sentences(tagged, names, resamples, derive_seed(seed, "bootstrap", "sentences"))
-    return _resample_rows([model for model in models if isinstance(model, Predictions)], names, resamples, seed)
+    classified = [model for model in models if isinstance(model, Predictions)]
+    if classified:
+        return _resample_rows(classified, names, resamples, seed)
+    summed = [_summed(model) for model in models if not isinstance(model, Predictions)]
+    return _resample_sums(summed, names, resamples, derive_seed(seed, "bootstrap", "sentences"))
 
 
-def _resample_sentences(
-    models: Sequence[TaggedPredictions], names: Sequence[str], resamples: int, seed: int
-) -> list[Floats]:
-    """Returns the same for sentences: one draw for all metrics, smoothed for each with its own pseudo-observations."""
-    features = np.hstack([sentence_features(model) for model in models])
+def _summed(model: TaggedPredictions | Translations) -> _Summed:
+    if isinstance(model, TaggedPredictions):
+        kinds = model.kinds
+        return _Summed(
+            sentence_features(model),
+            lambda name: pseudo_sentences(model, name),
+            lambda sums, added, name: smoothed_tagged_metric(sums, added, kinds, name),
+        )
+    pair = pseudo_texts(model)
+    return _Summed(
+        text_features(model), lambda _: pair, lambda sums, added, name: translation_metric(sums + added, name)
+    )
+
+
+def _resample_sums(models: Sequence[_Summed], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
+    """Returns the same: one draw for all metrics, smoothed for each with its own pseudo-observations."""
+    features = np.hstack([model.features for model in models])
     distinct, counts = np.unique(features, axis=0, return_counts=True)
-    kinds, width = models[0].kinds, features.shape[1] // len(models)
+    width = features.shape[1] // len(models)
     rows = np.block([[distinct, np.zeros((len(distinct), 2))], [np.zeros((2, features.shape[1])), np.eye(2)]])
     counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
     sums = np.vstack(list(draw_sums(rows, counts, resamples, seed)))
@@ -185,18 +160,10 @@ def _resample_sentences(
         right, wrong = sums[:, -2 + index, np.newaxis], sums[:, -1 - index, np.newaxis]
         columns = []
         for name in names:
-            right_one, wrong_one = pseudo_sentences(model, name)
-            added = right * right_one + wrong * wrong_one
-            if name.endswith("_macro"):  # over the types that a draw has
-                added[:, :-TOKEN_FEATURES] *= np.repeat(_present(own, len(kinds)), 3, axis=1)
-            columns.append(tagged_metric(own + added, kinds, name))
+            right_one, wrong_one = model.pseudo(name)
+            columns.append(model.metric(own, right * right_one + wrong * wrong_one, name))
         found.append(np.column_stack(columns))
     return found
-
-
-def _present(sums: Floats, kinds: int) -> npt.NDArray[np.bool_]:
-    entities = sums[:, :-TOKEN_FEATURES].reshape(len(sums), kinds, 3)
-    return entities.any(axis=-1)
 
 
 def _resample_rows(models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:

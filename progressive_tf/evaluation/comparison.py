@@ -12,7 +12,7 @@ from scipy.stats import norm
 from progressive_tf.evaluation.bootstrap import Resampled
 from progressive_tf.evaluation.intervals import bounds
 
-# 0.90 − 0.88 is a little more than 0.02 in binary; differences this small are none.
+# 0.90 − 0.88 is a little more than 0.02 in binary; differences this small are none, of 100 as of 1.
 TOLERANCE = 1e-9
 # Without a stated confidence the estimate decides; the interval is then drawn at this one.
 DEFAULT_CONFIDENCE = 0.95

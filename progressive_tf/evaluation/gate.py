@@ -12,6 +12,7 @@ from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
 from progressive_tf.evaluation.metrics import has_label, measure, support
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.evaluation.translations import Translations
 from progressive_tf.plan.probes import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import GateRule
 
@@ -125,7 +126,7 @@ def _compare(
         found.append(answers[name])
     _same_rows(name, found)
     if is_drop:
-        if not found[1].knowable.any():
+        if len(found[1]) and not found[1].knowable.any():
             return _without_evidence(result, "not-applicable", "the released version knows none of these classes")
         found[1] = found[1].as_answered()
     for (who, _), predictions in zip(models, found, strict=True):
@@ -217,8 +218,13 @@ def _same_rows(name: str, found: Sequence[AnyPredictions]) -> None:
         if other.labels != first.labels or other.truth.tolist() != first.truth.tolist():
             raise ValueError(
                 f"slice {name!r}: candidate and released version must answer the same rows with the same labels; got"
-                f" {len(first)} rows of {list(first.labels)} and {len(other)} of {list(other.labels)}, or another order"
+                f" {_rows(first)} and {_rows(other)}, or another order"
             )
+
+
+def _rows(predictions: AnyPredictions) -> str:
+    kind = "texts" if isinstance(predictions, Translations) else list(predictions.labels)
+    return f"{len(predictions)} rows of {kind}"
 
 
 def _why_undefined(metric: str, who: str, predictions: AnyPredictions) -> str | None:

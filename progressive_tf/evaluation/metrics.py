@@ -19,7 +19,17 @@ from progressive_tf.evaluation.calibration import BINS, bin_of
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.evaluation.tagged_metrics import has_type, tagged_measure, tagged_metric_list, tagged_support
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
-from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, find_metric, is_of_tagging
+from progressive_tf.evaluation.translation_metrics import translation_measure
+from progressive_tf.evaluation.translations import Translations
+from progressive_tf.plan.metric_names import (
+    METRICS,
+    PER_CLASS_METRICS,
+    TAGGING,
+    TRANSLATION,
+    TRANSLATION_METRICS,
+    find_metric,
+    metric_fits,
+)
 
 Floats = npt.NDArray[np.float64]
 # A probability of exactly 0 for the true class would make the mean infinite; one such row costs 16.1 instead.
@@ -59,8 +69,17 @@ class ClassSums:
         return ClassSums(self.true + added, self.predicted + added, self.right + right_answers[..., None] * spread)
 
 
+def task_of(predictions: AnyPredictions) -> str:
+    """Returns the task whose metrics these predictions have; `classification` stands for every one with classes."""
+    if isinstance(predictions, Translations):
+        return TRANSLATION
+    return TAGGING if isinstance(predictions, TaggedPredictions) else "classification"
+
+
 def metrics_of(predictions: AnyPredictions) -> list[str]:
     """Returns the names of all metrics of these predictions."""
+    if isinstance(predictions, Translations):
+        return list(TRANSLATION_METRICS)
     if isinstance(predictions, TaggedPredictions):
         return tagged_metric_list(predictions.kinds)
     return metric_list(predictions.labels)
@@ -78,15 +97,17 @@ def measure(predictions: AnyPredictions, name: str) -> float | None:
 
     Args:
         predictions: the rows to measure.
-        name: a metric's name as in a plan: `accuracy`, `f1_macro`, `recall/negative`, `log_loss`, `ece`, …
+        name: a metric's name as in a plan: `accuracy`, `recall/negative`, `log_loss`, `entity_f1`, `chrf`, …
 
     Raises:
-        ValueError: a name that no metric has.
+        ValueError: a name that no metric of these predictions has.
     """
-    if find_metric(name) is None or is_of_tagging(name) != isinstance(predictions, TaggedPredictions):
+    if find_metric(name) is None or not metric_fits(name, task_of(predictions)):
         raise ValueError(unknown_name("metric", name, metrics_of(predictions)))
     if isinstance(predictions, TaggedPredictions):
         return tagged_measure(predictions, name)
+    if isinstance(predictions, Translations):
+        return translation_measure(predictions, name)
     if len(predictions) == 0 or not has_label(predictions, name) or not predictions.knowable.all():
         return None
     if name in CALIBRATION_METRICS:
@@ -105,6 +126,8 @@ def support(predictions: AnyPredictions, name: str) -> int:
     """
     if isinstance(predictions, TaggedPredictions):
         return tagged_support(predictions, name)
+    if isinstance(predictions, Translations):
+        return len(predictions)
     kind, _, label = name.partition("/")
     if not has_label(predictions, name):
         return 0
@@ -120,6 +143,8 @@ def has_label(predictions: AnyPredictions, name: str) -> bool:
     """Returns whether the label in a per-class metric's name exists; True for every other metric."""
     if isinstance(predictions, TaggedPredictions):
         return has_type(predictions, name)
+    if isinstance(predictions, Translations):
+        return True
     _, _, label = name.partition("/")
     return not label or label in predictions.labels
 

@@ -97,6 +97,25 @@ def tagged_metric(sums: Floats, kinds: Sequence[str], name: str) -> Floats:
     return _chosen(scores, name.removesuffix("_macro"))
 
 
+def smoothed_tagged_metric(sums: Floats, added: Floats, kinds: Sequence[str], name: str) -> Floats:
+    """Computes a metric from drawn sums and pseudo-observations; a macro average is over the types that a draw has.
+
+    Args:
+        sums: float64 [resamples, 3 · types + 5], of `sentence_features`.
+        added: the same, of `pseudo_sentences`.
+        kinds: the types.
+        name: any metric of tagging.
+
+    Returns:
+        float64 [resamples], NaN where undefined.
+    """
+    if name.endswith("_macro"):
+        present = sums[:, :-TOKEN_FEATURES].reshape(len(sums), len(kinds), 3).any(axis=-1)
+        of_present = added[:, :-TOKEN_FEATURES] * np.repeat(present, 3, axis=1)
+        added = np.hstack([of_present, added[:, -TOKEN_FEATURES:]])
+    return tagged_metric(sums + added, kinds, name)
+
+
 def pseudo_sentences(predictions: TaggedPredictions, name: str) -> tuple[Floats, Floats]:
     """Returns the features of a right and of a wrong pseudo-observation, float64 [3 · types + 5] each.
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from progressive_tf.evaluation.entities import TagCounts, count_codes
 from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.translations import Translations
 
 Codes = npt.NDArray[np.int32]
 
@@ -92,7 +93,7 @@ class TaggedPredictions:
         return [names[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
 
 
-AnyPredictions = Predictions | TaggedPredictions
+AnyPredictions = Predictions | TaggedPredictions | Translations
 
 
 def join_tagged(parts: Sequence[TaggedPredictions]) -> TaggedPredictions:

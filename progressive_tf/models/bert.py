@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.request import Request
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
+from progressive_tf.models.weights_source import first_line, weights_source
 from progressive_tf.plan.networks import Bert
 from progressive_tf.seeds import derive_seed
 
@@ -200,7 +200,7 @@ def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], 
 
 def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[str], bool]:
     place = f"model.weights: {weights}"
-    source, local = _weights_source(weights, folder)
+    source, local = weights_source(weights, folder, "google-bert/bert-base-uncased")
     if local:
         _check_config(Path(source), place)
     try:
@@ -210,7 +210,7 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
         raise
     except Exception as error:  # transformers, safetensors and h5py each raise their own kinds
         kind = "the file is damaged or truncated" if local else "not in the local cache and not to be fetched"
-        raise InputError(f"{place}: the weights cannot be read ({kind}): {_first_line(error)}") from None
+        raise InputError(f"{place}: the weights cannot be read ({kind}): {first_line(error)}") from None
     missing = [name for name in info["missing_keys"] if "pooler" not in name]
     if missing or info["mismatched_keys"]:
         raise InputError(
@@ -232,23 +232,6 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
     return encoder, vocabulary, lower_case
 
 
-def _weights_source(weights: str, folder: Path) -> tuple[str, bool]:
-    """Returns where to load from, and whether that is a local folder rather than a hub id."""
-    if is_asset(weights):
-        return str(locate(weights)), True
-    path = folder / weights
-    if os.path.isdir(path):  # pathlib's own raises for a name that is too long
-        return str(path), True
-    if os.path.exists(path):
-        raise InputError(f"model.weights: {weights} is a file; name the folder that holds it and its config.json")
-    if weights.count("/") != 1 or weights.startswith((".", "/")):
-        raise InputError(
-            f"model.weights: {weights} is no asset (see `python -m progressive_tf.assets list`), no folder, and no "
-            f"hub id such as google-bert/bert-base-uncased"
-        )
-    return weights, False
-
-
 def _check_config(folder: Path, place: str) -> None:
     expected = {"config.json", "vocab.txt"}
     absent = sorted(name for name in expected if not (folder / name).is_file())
@@ -260,7 +243,7 @@ def _check_config(folder: Path, place: str) -> None:
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{place}: config.json is not a model's configuration: {_first_line(error)}") from None
+        raise InputError(f"{place}: config.json is not a model's configuration: {first_line(error)}") from None
     if kind != "bert":
         raise InputError(
             f"{place}: the builders bert and bert-tagger need a BERT encoder, config.json says model_type {kind!r}"
@@ -279,7 +262,3 @@ def _vocabulary_file(vocabulary: str, folder: Path) -> Path:
     if is_asset(vocabulary):
         return locate(vocabulary) / find(vocabulary).files[0].name
     return folder / vocabulary
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -116,6 +116,16 @@ class BlockModel(tf.keras.Model):
         return isinstance(self.head, TaggingHead)
 
     @property
+    def head_shares_embeddings(self) -> bool:
+        """Whether the head's matrix belongs to a block."""
+        return False
+
+    @property
+    def deepest_cut(self) -> int:
+        """How many leading blocks depend on the input alone, so that their outputs can be kept."""
+        return len(self.blocks)
+
+    @property
     def width(self) -> int:
         """Numbers per position in the state after the last block."""
         return self.blocks[-1].width

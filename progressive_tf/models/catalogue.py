@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from progressive_tf.models import bert, bert_tagger, mlp, resnet
+from progressive_tf.models import bert, bert_tagger, mlp, resnet, t5
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.request import Request
@@ -15,6 +15,7 @@ BUILDERS: dict[str, Builder] = {
     "bert-tagger": bert_tagger.build,
     "mlp": mlp.build,
     "resnet50": resnet.build,
+    "t5": t5.build,
 }
 
 

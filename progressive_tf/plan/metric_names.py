@@ -49,6 +49,21 @@ TAGGING_METRICS = {
     )
 }
 PER_TYPE_METRICS = ("entity_precision", "entity_recall", "entity_f1")
+TRANSLATION_METRICS = {
+    metric.name: metric
+    for metric in (
+        MetricName("exact_match"),
+        MetricName("bleu", highest=100.0),
+        MetricName("chrf", highest=100.0),
+    )
+}
+TAGGING, TRANSLATION = "token-classification", "translation"  # every other task has classes
+_METRICS_OF = {TAGGING: TAGGING_METRICS, TRANSLATION: TRANSLATION_METRICS}
+_PATTERNS_OF = {
+    TAGGING: [*TAGGING_METRICS, *(f"{kind}/<type>" for kind in PER_TYPE_METRICS)],
+    TRANSLATION: [*TRANSLATION_METRICS],
+}
+_CLASS_PATTERNS = [*METRICS, *(f"{kind}/<label>" for kind in PER_CLASS_METRICS)]
 
 
 def find_metric(name: str) -> MetricName | None:
@@ -56,22 +71,37 @@ def find_metric(name: str) -> MetricName | None:
     kind, separator, label = name.partition("/")
     if separator and label and kind in (*PER_CLASS_METRICS, *PER_TYPE_METRICS):
         return MetricName(name)
-    return METRICS.get(name) or TAGGING_METRICS.get(name)
+    return METRICS.get(name) or TAGGING_METRICS.get(name) or TRANSLATION_METRICS.get(name)
 
 
-def is_of_tagging(name: str) -> bool:
-    """Returns whether a metric that `find_metric` knows is one of tagged sentences."""
-    return name.partition("/")[0] in TAGGING_METRICS
+def metric_fits(name: str, task: str) -> bool:
+    """Returns whether a metric is one of a task.
+
+    Args:
+        name: as in a plan; one that belongs to no kind of task, as `explanation_correlation`, is of classes.
+        task: `token-classification`, `translation`, or any other, which has classes.
+    """
+    kind = name.partition("/")[0]
+    if task in _METRICS_OF:
+        return kind in _METRICS_OF[task]
+    return not any(kind in metrics for metrics in _METRICS_OF.values())
 
 
-def metric_patterns(tagging: bool) -> list[str]:
-    """Returns the metrics of tagged sentences, or of classes, as a person may write them."""
-    names, kinds, place = (
-        (TAGGING_METRICS, PER_TYPE_METRICS, "type") if tagging else (METRICS, PER_CLASS_METRICS, "label")
-    )
-    return [*names, *(f"{kind}/<{place}>" for kind in kinds)]
+def metric_patterns(task: str) -> list[str]:
+    """Returns the metrics of a task, as a person may write them."""
+    return list(_PATTERNS_OF.get(task, _CLASS_PATTERNS))
+
+
+def all_metric_patterns() -> list[str]:
+    """Returns the metrics of every task, as a person may write them."""
+    return [*_CLASS_PATTERNS, *(pattern for patterns in _PATTERNS_OF.values() for pattern in patterns)]
 
 
 def matrix_metric(task: str) -> str:
     """Returns the metric of a task that the R matrix shows, and that mixtures are chosen by."""
-    return "entity_f1" if task == "token-classification" else "accuracy"
+    return {TAGGING: "entity_f1", TRANSLATION: "chrf"}.get(task, "accuracy")
+
+
+def further_matrix_metrics(task: str) -> tuple[str, ...]:
+    """Returns the metrics of a task that an R matrix is also kept of."""
+    return ("exact_match", "bleu") if task == TRANSLATION else ()

@@ -86,6 +86,38 @@ class ResNet50(Strict):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
+class T5(Strict):
+    """A T5 that writes a text for a text: a translation, a summary, a rewording.
+
+    `weights` is a local folder with T5's or ByT5's files, a hub id, or null for random weights, which need `config`
+    (fields of transformers' T5Config); without `vocabulary`, a SentencePiece model, these read and write bytes.
+    `max_length` and `max_target_length` count tokens, the end included: longer inputs are cut, longer targets refused.
+    `prefix` stands in front of every input. A text is searched for with `beams`; unfinished ones are compared with
+    finished ones by log probability over length^`length_penalty`.
+    """
+
+    task: ClassVar[str] = "translation"
+
+    builder: Literal["t5"]
+    weights: Text | None
+    max_length: int = Field(default=128, ge=2, le=1024)
+    max_target_length: int = Field(default=128, ge=2, le=1024)
+    beams: int = Field(default=4, ge=1, le=16)
+    length_penalty: float = Field(default=1.0, ge=0, le=4)
+    prefix: str = ""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    config: dict[str, int | float | str | bool] | None = None
+    vocabulary: Text | None = None
+
+    @model_validator(mode="after")
+    def _random_weights_are_described(self) -> T5:
+        if self.weights is None and self.config is None:
+            raise ValueError("weights: null needs `config`, such as {d_model: 128, num_layers: 2}; give it, or weights")
+        if self.weights is not None and (self.config is not None or self.vocabulary is not None):
+            raise ValueError("`config` and `vocabulary` come with the weights; drop them, or set weights: null")
+        return self
+
+
 class OwnBuilder(Strict):
     """A network of one's own: `module:function`, or an installed entry point of the group `progressive_tf.builders`.
 
@@ -114,6 +146,7 @@ Network = Annotated[
     | Annotated[BertTagger, Tag("bert-tagger")]
     | Annotated[Mlp, Tag("mlp")]
     | Annotated[ResNet50, Tag("resnet50")]
+    | Annotated[T5, Tag("t5")]
     | Annotated[OwnBuilder, Tag(OWN_TAG)],
     Discriminator(builder_tag),
 ]

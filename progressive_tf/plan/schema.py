@@ -24,8 +24,8 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import MetricName, find_metric, is_of_tagging, metric_patterns
-from progressive_tf.plan.networks import Bert, BertTagger, Mlp, Network, ResNet50, Text
+from progressive_tf.plan.metric_names import MetricName, all_metric_patterns, find_metric, metric_fits, metric_patterns
+from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, Network, ResNet50, Text
 from progressive_tf.plan.probes import EXPLANATION_CORRELATION, Probes
 from progressive_tf.plan.prompt_start import PROMPT, PromptStart
 from progressive_tf.plan.release_schedule import ReleaseSchedule
@@ -34,6 +34,7 @@ from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, probl
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.plan.tagging import problem_with_tagging
+from progressive_tf.plan.translation import problem_with_translation
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
@@ -94,6 +95,7 @@ class Data(Strict):
     label: Text = "label"
     tokens: Text = "tokens"
     tags: Text = "tags"
+    target: Text = "target"
     features: TableColumns | None = None
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
@@ -181,8 +183,7 @@ class GateRule(Strict):
     @classmethod
     def _metric_is_known(cls, name: str) -> str:
         if find_metric(name) is None and name != EXPLANATION_CORRELATION:
-            known = [*metric_patterns(False), *metric_patterns(True), EXPLANATION_CORRELATION]
-            raise ValueError(unknown_name("metric", name, known))
+            raise ValueError(unknown_name("metric", name, [*all_metric_patterns(), EXPLANATION_CORRELATION]))
         return name
 
     @model_validator(mode="after")
@@ -273,7 +274,9 @@ class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: Literal["text-classification", "token-classification", "image-classification", "tabular-classification"]
+    task: Literal[
+        "text-classification", "token-classification", "image-classification", "tabular-classification", "translation"
+    ]
     scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
         "data-incremental"
     )
@@ -303,7 +306,7 @@ class Plan(Strict):
     def _builder_fits_the_task(self) -> Plan:
         if self.model.task not in (None, self.task):
             raise ValueError(f"model.builder: {self.model.builder} is for task {self.model.task}; got {self.task}")
-        if self.task != Bert.task and self.data.text != "text":
+        if self.task not in (Bert.task, T5.task) and self.data.text != "text":
             raise ValueError(f"data.text: names the column of texts; task {self.task} reads none; drop it")
         if self.task != Bert.task and any(stage.pooling != "mean" for stage in self.stages):
             raise ValueError(f"pooling: pooler is a layer of BERT; builder {self.model.builder} has none")
@@ -360,13 +363,13 @@ class Plan(Strict):
         tagging = self.task == BertTagger.task
         for index, stage in enumerate(self.stages):
             for position, rule in enumerate(stage.gate):
-                if is_of_tagging(rule.metric) != tagging:
+                if not metric_fits(rule.metric, self.task):
                     place = f"stages[{index}].gate[{position}].metric"
-                    known = ", ".join(metric_patterns(tagging))
+                    known = ", ".join(metric_patterns(self.task))
                     raise ValueError(f"{place}: {rule.metric} is no metric of task {self.task}; known: {known}")
             metric = stage.tune.metric if stage.tune is not None else None
-            if metric is not None and is_of_tagging(metric) != tagging:
-                known = ", ".join(metric_patterns(tagging))
+            if metric is not None and not metric_fits(metric, self.task):
+                known = ", ".join(metric_patterns(self.task))
                 raise ValueError(
                     f"stages[{index}].tune.metric: {metric} is no metric of task {self.task}; known: {known}"
                 )
@@ -378,6 +381,12 @@ class Plan(Strict):
                 raise ValueError(problem)
         elif (self.data.tokens, self.data.tags) != ("tokens", "tags"):
             raise ValueError(f"data.tokens, data.tags: are for task {BertTagger.task}; task {self.task} reads none")
+        if self.task == T5.task:
+            problem = problem_with_translation(self)
+            if problem is not None:
+                raise ValueError(problem)
+        elif self.data.target != "target":
+            raise ValueError(f"data.target: names the column of expected texts; task {self.task} has none; drop it")
         return self
 
     @model_validator(mode="after")

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.evaluation.metrics import measure
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.evaluation.metrics import measure, task_of
+from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions
+from progressive_tf.plan.metric_names import find_metric, matrix_metric
 
 STEPS = 10
 EQUAL = 1e-9  # of shares that differ by rounding alone
@@ -23,9 +25,9 @@ class Tried:
 
     Attributes:
         coefficient: the stage's own share, in [0, 1].
-        accuracy: on the stage's own rows; F1 of entities where they are tagged sentences.
-        log_loss: on the same; 0 where they are tagged sentences.
-        drops: accuracy lost on the rows of each earlier stage, by name.
+        accuracy: the `quality` on the stage's own rows, in [0, 1].
+        log_loss: on the same; 0 where they are tagged sentences or translations.
+        drops: quality lost on the rows of each earlier stage, by name.
     """
 
     coefficient: float
@@ -63,9 +65,15 @@ def choose(tried: Sequence[Tried], drop_at_most: float) -> Tried:
 
 
 def quality(predictions: AnyPredictions) -> float:
-    """Returns the accuracy of rows, or F1 of the entities of tagged sentences; 0 where it is undefined."""
-    tagged = isinstance(predictions, TaggedPredictions)
-    return float(measure(predictions, "entity_f1" if tagged else "accuracy") or 0.0)
+    """Returns the accuracy of rows, F1 of the entities of tagged sentences or chrF of translations; 0 if undefined.
+
+    As a share of the metric's highest value, so that a limit on drops means the same for each: 0.02 is two points of
+    chrF, which goes to 100.
+    """
+    name = matrix_metric(task_of(predictions))
+    metric = find_metric(name)
+    highest = 1.0 if metric is None else metric.highest
+    return float(measure(predictions, name) or 0.0) / highest
 
 
 def judged(
@@ -77,10 +85,10 @@ def judged(
         coefficient: the stage's own share.
         own: its predictions on the stage's rows.
         earlier: those on the rows of each earlier stage.
-        before: the accuracy there before the stage.
+        before: the quality there before the stage.
     """
     drops = {name: before[name] - quality(each) for name, each in earlier.items()}
-    log_loss = 0.0 if isinstance(own, TaggedPredictions) else float(measure(own, "log_loss") or 0.0)
+    log_loss = float(measure(own, "log_loss") or 0.0) if isinstance(own, Predictions) else 0.0
     return Tried(coefficient, quality(own), log_loss, drops)
 
 

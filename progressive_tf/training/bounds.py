@@ -14,7 +14,6 @@ from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.metric_names import matrix_metric
-from progressive_tf.plan.networks import BertTagger
 from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import GateRule, Plan, Quality
 from progressive_tf.training.display import Display
@@ -90,7 +89,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         data=_joined(data, trained),
     ).run
     last = RunFolder(joint).stage(0, JOINT)
-    found = {"naive": _from_matrix(naive), "plan": _from_matrix(run), JOINT: _from_predictions(last, data)}
+    found = {"naive": _from_matrix(naive), "plan": _from_matrix(run), JOINT: _from_predictions(last, data, matrix_metric(loaded.plan.task))}
     position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
     write_json(path, {"stages": names, **found, "position": position})
 
@@ -154,10 +153,9 @@ def _from_matrix(run: Path) -> dict[str, Any]:
     }
 
 
-def _from_predictions(stage: Path, data: PlanData) -> dict[str, Any]:
+def _from_predictions(stage: Path, data: PlanData, metric: str) -> dict[str, Any]:
     """Returns the same for a network that has seen everything at once, and thus forgot nothing."""
     scored = load_predictions(stage / "predictions.parquet", data.labels, data.classes.tags).predictions
-    metric = matrix_metric(BertTagger.task if data.classes.tags else "")
 
     def acc(part: str) -> float | None:
         values = [measure(scored[part, name], metric) for name in data.slice_of if (part, name) in scored]

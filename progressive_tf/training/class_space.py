@@ -47,6 +47,7 @@ class ClassSpace:
         label_tasks: the task of each label; empty unless the plan is task-incremental.
         tags: what the network gives each word, where sentences are tagged; `labels` are then those of whole sentences,
             by which they are counted and split.
+        writes: whether the network writes texts; `labels` are then one, that of every row, and it has outputs for none.
         task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
     """
 
@@ -56,6 +57,7 @@ class ClassSpace:
     grow: bool = False
     label_tasks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    writes: bool = False
     task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -80,6 +82,8 @@ def class_space(
     """
     if sources[plan.data.source].tagged is not None:
         return _tagged(plan, sources, places, len(used))
+    if sources[plan.data.source].expected is not None:
+        return _written(sources, len(used))
     return _SCENARIOS[plan.scenario](plan, sources, places, used)
 
 
@@ -109,6 +113,13 @@ def _tagged(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]
         for name, source in sources.items()
     }
     return ClassSpace(labels, (len(tags),) * stages, codes, tags=tags)
+
+
+def _written(sources: Mapping[str, Source], stages: int) -> ClassSpace:
+    """Returns no class: rows are pairs of texts."""
+    labels = next(iter(sources.values())).labels
+    codes = {name: source.label_codes for name, source in sources.items()}
+    return ClassSpace(labels, (0,) * stages, codes, writes=True)
 
 
 def _domain_incremental(
@@ -164,8 +175,7 @@ def _task_incremental(
         {name: _positions(each, labels) for name, each in names.items()},
         True,
         tuple(label_tasks[label] for label in labels),
-        (),
-        {name: _positions(each, order) for name, each in tasks.items()},
+        task_codes={name: _positions(each, order) for name, each in tasks.items()},
     )
 
 

@@ -114,6 +114,8 @@ def forward_flops(network: BlockModel, positions: int) -> dict[str, int]:
     """
     spec = network.preprocess.state_spec(1)
     state: State = {key: tf.ones([1, positions, *each.shape[2:]], each.dtype) for key, each in spec.items()}
+    if isinstance(network, Translator):
+        state[TARGET] = tf.ones([1, positions], tf.int32)  # a text that is as long
     counted = {}
     for block in network.blocks:
         counted[block.name] = _operations(block, state)
@@ -143,5 +145,7 @@ def _first_phase(block: str, moved: list[MovedWeights]) -> int | None:
 def _prefix(network: BlockModel, stage: Stage, index: int, frozen_depth: int) -> str:
     if index >= frozen_depth:
         return ""
+    if index >= network.deepest_cut:
+        return "computed"
     stored = stage.cache.storage == "disk" and stage.augmentation is None and storing_pays(network, frozen_depth)
     return "cached" if stored else "computed"

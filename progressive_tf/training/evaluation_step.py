@@ -12,7 +12,7 @@ from progressive_tf.evaluation.measures import measures
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import write_json
-from progressive_tf.plan.metric_names import matrix_metric
+from progressive_tf.plan.metric_names import further_matrix_metrics, matrix_metric
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.mixture import answers
 from progressive_tf.training.predictions_file import (
@@ -88,12 +88,12 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
     """Writes matrix.json from the predictions of every trained stage, filling columns of new stages.
 
     Columns are the trained stages: row i, column j is the metric on stage j's slice after stage i; row 0 is untrained.
+    Where a task has further metrics of that kind, there is one for each, under `further`.
     """
-    metric = matrix_metric(session.plan.task)
     scored = [score(session, None), *(score(session, stage) for stage in trained)]
     columns = session.data.slice_of[: len(trained)]
 
-    def cells(part: str) -> list[list[float | None]]:
+    def cells(part: str, metric: str) -> list[list[float | None]]:
         return [
             [
                 measure(row.predictions[part, name], metric) if (part, name) in row.predictions else None
@@ -102,16 +102,11 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
             for row in scored
         ]
 
-    gate, test = cells("gate"), cells("test")
-    gate_measures, test_measures = vars(measures(gate)), vars(measures(test))
-    write_json(
-        session.run.path / "matrix.json",
-        {
-            "metric": metric,
-            "stages": [stage.name for stage in trained],
-            "gate": gate,
-            "test": test,
-            **gate_measures,
-            "test_measures": test_measures,
-        },
-    )
+    def matrix(metric: str) -> dict[str, Any]:
+        gate, test = cells("gate", metric), cells("test", metric)
+        return {"gate": gate, "test": test, **vars(measures(gate)), "test_measures": vars(measures(test))}
+
+    task = session.plan.task
+    further = {metric: matrix(metric) for metric in further_matrix_metrics(task)}
+    own = {"metric": matrix_metric(task), "stages": [stage.name for stage in trained], **matrix(matrix_metric(task))}
+    write_json(session.run.path / "matrix.json", own | ({"further": further} if further else {}))

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,10 +17,12 @@ from progressive_tf.data.ragged import ranges
 from progressive_tf.data.source import Source
 from progressive_tf.data.windows import WindowStore
 from progressive_tf.evaluation.tagged_predictions import TaggedPredictions
+from progressive_tf.evaluation.translations import Translations
 from progressive_tf.models.augmentation import Augment
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State
 from progressive_tf.models.classification_head import mean_pooling
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
+from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.plan.methods import Augmentation, Cache
 from progressive_tf.training.augmented_examples import AugmentedExamples
 from progressive_tf.training.class_space import ClassSpace
@@ -39,8 +42,11 @@ from progressive_tf.training.tagging import (
     window_tags,
     words_of,
 )
+from progressive_tf.training.translation import target_state
 
 BAR_FROM_ROWS = 500
+BAR_FROM_WRITTEN = 100
+WRITING = "writing"
 BAR_FROM_BYTES = 2_000_000_000
 
 
@@ -81,6 +87,7 @@ class Features:
         self.display = display
         self._folder = CacheFolder(folder)
         self._inputs: dict[tuple[str, str], InputStore] = {}
+        self._targets: dict[str, InputStore] = {}
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
         self._known: dict[int, tf.Variable] = {}
@@ -93,7 +100,7 @@ class Features:
         Raises:
             InputError: the folder cannot be made or written.
         """
-        if self._is_stored(depth, cache):
+        if self._is_stored(self._cut(depth), cache):
             self._folder.check()
 
     def examples(self, source: str, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None = None) -> Examples:
@@ -102,7 +109,8 @@ class Features:
         Args:
             source: its name.
             rows: int64 [n] indices into it; a row may stand in it more than once.
-            depth: how many leading blocks are frozen.
+            depth: how many leading blocks are frozen; of these, outputs are kept of those that depend on the row's input
+                alone.
             cache: how their outputs are kept.
             epochs: how often a stage is about to train on them; says in the log what storing saves.
 
@@ -110,10 +118,14 @@ class Features:
             InputError: outputs are to be stored, and the folder cannot be made or written.
         """
         inputs = self._inputs_of(source, rows)
+        depth = self._cut(depth)
         if isinstance(inputs, WindowStore):
             return self._windows(source, inputs, rows, depth, cache, epochs)
         prefix = self._prefix(source, inputs, rows, depth, cache, epochs) if depth else None
         examples = Examples(inputs, rows, self._classes.codes[source][rows], prefix)
+        if self._classes.writes:
+            width = self.network.preprocess.max_target_length
+            return examples.with_extra(TARGET, target_state(self._targets_of(source, rows), rows, width))
         if not self.network.tasks:
             return examples
         # A row of a task that the network does not know yet is answered as one of the last that it knows.
@@ -160,6 +172,33 @@ class Features:
             self._decoders[weights] = Decoder(network.head.crf, len(tags))
         predicted, confidence = self._decoders[weights](logits, lengths)
         return TaggedPredictions(tags, lengths, tag_codes(true, tags), predicted, confidence)
+
+    def target_lengths(self, source: str, rows: np.ndarray) -> np.ndarray:
+        """Returns how many tokens the text has that is expected for each row, its end included, int32 [n]."""
+        return self._targets_of(source, rows).lengths(rows)
+
+    def translations(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Translations:
+        """Returns what the network writes for texts at its present weights, beside what is expected.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it.
+            depth: how many leading blocks are frozen.
+            cache: how their outputs are kept.
+        """
+        examples = self.examples(source, rows, depth, cache)
+        network, first = self.network, examples.first_block
+        tokens = np.zeros((len(rows), network.preprocess.max_target_length), np.int32)
+        confidence = np.zeros(len(rows), np.float32)
+
+        def write(state: State) -> dict[str, tf.Tensor]:
+            return network.write(state, first)
+
+        for positions, found in self._outputs(WRITING, examples, write):
+            tokens[positions] = found["tokens"].numpy()[: len(positions)]
+            confidence[positions] = found["confidence"].numpy()[: len(positions)]
+        truth = np.array(self._sources[source].targets(rows), object)
+        return Translations(truth, np.array(network.preprocess.texts(tokens), object), confidence)
 
     def augmented(self, source: str, rows: np.ndarray, depth: int, settings: Augmentation) -> AugmentedExamples:
         """Returns images of a source as inputs of the block after the first `depth`, changed at random in each epoch.
@@ -265,6 +304,17 @@ class Features:
             inputs.add(rows)
         return inputs
 
+    def _targets_of(self, source: str, rows: np.ndarray) -> InputStore:
+        table = self._sources[source]
+        if source not in self._targets:
+            self._targets[source] = InputStore(len(table), table.targets, self.network.preprocess.targets)
+        targets = self._targets[source]
+        targets.add(rows)
+        return targets
+
+    def _cut(self, depth: int) -> int:
+        return min(depth, self.network.deepest_cut)
+
     def _prefix(
         self, source: str, inputs: InputStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
     ) -> PrefixOutputs:
@@ -342,7 +392,7 @@ class Features:
 
     def _outputs(
         self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]
-    ) -> Iterator[tuple[np.ndarray, tf.Tensor]]:
+    ) -> Iterator[tuple[np.ndarray, Any]]:
         """Yields positions into the examples and what a function of their states gives, with more behind it."""
         if not len(examples.rows):
             return
@@ -359,7 +409,8 @@ class Features:
         run = self._functions[key]
         batches = fixed_batches(examples.lengths, examples.bucket_width)
         filled = [np.concatenate([part, np.repeat(part[:1], FIXED_BATCH_SIZE - len(part))]) for part, _ in batches]
-        with self._bar(kind, len(examples.rows), self._bar_from(examples)) as advance:
+        least = BAR_FROM_WRITTEN if kind == WRITING else self._bar_from(examples)
+        with self._bar(kind, len(examples.rows), least) as advance:
             states = examples.states(filled, [length for _, length in batches])
             for (positions, _), state in zip(batches, states, strict=True):
                 yield positions, run(state)

@@ -14,7 +14,8 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import training_batches
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, assign_weights
-from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule, WarmupLinearSchedule
+from progressive_tf.models.translator import Translator
+from progressive_tf.plan.methods import AdaptiveSchedule, LabelSmoothing, PlateauSchedule, WarmupLinearSchedule
 from progressive_tf.plan.retention_methods import RunningAverage
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.replay import replay_batches
@@ -38,6 +39,7 @@ from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.schedules import follows_progress
 from progressive_tf.training.stage_model import Penalty, StageModel
 from progressive_tf.training.stage_optimizer import StageOptimizer
+from progressive_tf.training.translation import Translation
 
 # Frozen depth and how often the outputs below are needed, if known → training examples, and those that early stopping
 # and plateau look at.
@@ -279,6 +281,10 @@ def _fit_phase(
 def _objective(fit: _StageFit, phase: Phase) -> Objective:
     if phase.contrastive is not None:
         return ContrastiveObjective(phase.contrastive)
+    if isinstance(fit.network, Translator):
+        settings = fit.stage.loss
+        smoothing = settings.amount if isinstance(settings, LabelSmoothing) else 0.0
+        return Translation(smoothing, phase.moved.frozen_depth)
     loss = make_loss(fit.stage.loss)
     return Tagging(loss) if fit.network.tags_words else Classification(loss)
 

@@ -70,7 +70,33 @@ class Classification(Objective):
         return tf.reduce_mean(self._loss.call(tf.one_hot(labels, outputs.shape[-1]), outputs))
 
 
-class Tagging(Objective):
+class OfTokens(Objective):
+    """A loss of which each example has as many terms as tokens; the means are over tokens.
+
+    What is judged is, for each example, the sum of its tokens' losses, how many are right, and how many there are,
+    float32 [batch, 3].
+    """
+
+    measures_accuracy = True
+
+    def accuracy(self) -> tf.keras.metrics.Metric:
+        """Returns a mean over tokens."""
+        return tf.keras.metrics.Mean(name="accuracy")
+
+    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the mean over tokens."""
+        return tf.reduce_sum(outputs[:, 0]) / tf.reduce_sum(outputs[:, 2])
+
+    def measure(self, accuracy: tf.keras.metrics.Metric, labels: tf.Tensor, outputs: tf.Tensor) -> None:
+        """Adds a batch's tokens to the accuracy."""
+        accuracy.update_state(outputs[:, 1] / outputs[:, 2], sample_weight=outputs[:, 2])
+
+    def weight(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns how many tokens a batch has."""
+        return tf.reduce_sum(outputs[:, 2])
+
+
+class Tagging(OfTokens):
     """A loss over the tags of words: of each word by itself, or of whole windows under a CRF.
 
     The mean is over words, in both cases, so that long sentences count as much as their words. A window that goes on
@@ -80,14 +106,8 @@ class Tagging(Objective):
         loss: of (one-hot tags [words, tags], logits [words, tags]), one number a word; not used under a CRF.
     """
 
-    measures_accuracy = True
-
     def __init__(self, loss: tf.keras.losses.Loss) -> None:
         self._loss = loss
-
-    def accuracy(self) -> tf.keras.metrics.Metric:
-        """Returns a mean over words."""
-        return tf.keras.metrics.Mean(name="accuracy")
 
     def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
         """Returns logits of tags at every position, float32 [batch, length, tags]."""
@@ -110,15 +130,3 @@ class Tagging(Objective):
         right = inside & (best == tags)
         sums = [losses, tf.math.count_nonzero(right, axis=1, dtype=tf.float32), tf.cast(counts, tf.float32)]
         return tf.stack(sums, axis=1)
-
-    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns the mean over words."""
-        return tf.reduce_sum(outputs[:, 0]) / tf.reduce_sum(outputs[:, 2])
-
-    def measure(self, accuracy: tf.keras.metrics.Metric, labels: tf.Tensor, outputs: tf.Tensor) -> None:
-        """Adds a batch's words to the accuracy."""
-        accuracy.update_state(outputs[:, 1] / outputs[:, 2], sample_weight=outputs[:, 2])
-
-    def weight(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns how many words a batch has."""
-        return tf.reduce_sum(outputs[:, 2])

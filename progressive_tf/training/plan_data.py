@@ -16,7 +16,7 @@ from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, selec
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.networks import Bert, BertTagger, Mlp, ResNet50
+from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, ResNet50
 from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
@@ -29,6 +29,7 @@ READS: dict[str, Reads] = {
     BertTagger.task: "sentences",
     Mlp.task: "table",
     ResNet50.task: "images",
+    T5.task: "pairs",
 }
 
 
@@ -128,8 +129,8 @@ class PlanData:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The network's labels: every class, or the tags of words."""
-        return self.classes.tags or self.labels
+        """The network's labels: every class, or the tags of words; none where it writes texts."""
+        return () if self.classes.writes else self.classes.tags or self.labels
 
     @property
     def codes(self) -> Mapping[str, np.ndarray]:
@@ -271,7 +272,13 @@ def _wrong_labels(
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
     first = next(iter(sources.values()))
-    kinds = {Bert.task: "texts", BertTagger.task: "sentences", Mlp.task: first.kind, ResNet50.task: "images"}
+    kinds = {
+        Bert.task: "texts",
+        BertTagger.task: "sentences",
+        Mlp.task: first.kind,
+        ResNet50.task: "images",
+        T5.task: "pairs",
+    }
     reads = kinds[plan.task]
     width = first.width
     if reads == "vectors" and plan.data.features is not None:

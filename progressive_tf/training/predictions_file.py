@@ -15,11 +15,13 @@ from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions, join_tagged
+from progressive_tf.evaluation.translations import Translations, join_translations
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
 from progressive_tf.training.features import Features
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.tagged_file import load_tagged, save_tagged
+from progressive_tf.training.translated_file import holds_translations, load_translations, save_translations
 
 Wanted = dict[tuple[str, str], tuple[str, np.ndarray]]
 KEYS = ("part", "slice", "source")
@@ -59,11 +61,12 @@ def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int,
     predictions: dict[tuple[str, str], AnyPredictions] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
-        if data.classes.tags:
-            tagged = features.tagged(source, rows, depth, cache)
+        if data.classes.tags or data.classes.writes:
+            answers = features.translations if data.classes.writes else features.tagged
+            answered = answers(source, rows, depth, cache)
             for key, (name, needed) in wanted.items():
                 if name == source:
-                    predictions[key] = tagged.take(np.searchsorted(rows, needed))
+                    predictions[key] = answered.take(np.searchsorted(rows, needed))
             continue
         known = len(features.network.labels)
         probabilities = np.zeros((len(rows), len(data.labels)))
@@ -80,6 +83,9 @@ def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
     """Writes one row per (part, slice, example), whole or not at all; the texts of one chunk are held at a time."""
     if data.classes.tags:
         save_tagged(path, scored.predictions, scored.rows, data)
+        return
+    if data.classes.writes:
+        save_translations(path, scored.predictions, scored.rows, data)
         return
     classified = {key: each for key, each in scored.predictions.items() if isinstance(each, Predictions)}
     known = next((predictions.known for predictions in classified.values()), None)
@@ -103,11 +109,11 @@ def load_predictions(path: Path, labels: tuple[str, ...], tags: tuple[str, ...] 
         labels: the plan's classes now; there may be more, or others behind those that the model knew.
         tags: the plan's tags, where it tags sentences.
     """
-    if tags:
+    if tags or holds_translations(path):
         groups = _groups(_read(path, [*KEYS, "index"]))
-        tagged = load_tagged(path, tags)
+        every = load_tagged(path, tags) if tags else load_translations(path)
         return Scored(
-            {key: tagged.take(places) for key, (_, places, _) in groups.items()},
+            {key: every.take(places) for key, (_, places, _) in groups.items()},
             {key: (source, rows) for key, (source, _, rows) in groups.items()},
         )
     table = _read(path, [*KEYS, "index", "label"])
@@ -169,6 +175,9 @@ def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> AnyPred
     tagged = [part for part in parts if isinstance(part, TaggedPredictions)]
     if tagged:
         return join_tagged(tagged)
+    written = [part for part in parts if isinstance(part, Translations)]
+    if written:
+        return join_translations(written)
     classified = [part for part in parts if isinstance(part, Predictions)]
     return Predictions(
         labels,

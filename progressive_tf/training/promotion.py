@@ -15,6 +15,7 @@ from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import ReasonsKept, judge
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.evaluation.translations import Translations
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
@@ -35,6 +36,7 @@ from progressive_tf.training.predictions_file import Scored, gate_view
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import export_saved_model, misfit, predict_exported
 from progressive_tf.training.served_tagger import tag_exported
+from progressive_tf.training.served_translator import translate_exported
 from progressive_tf.training.session import Session, build_network, open_session
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.tagging import tag_codes
@@ -222,6 +224,10 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
             if isinstance(predictions, TaggedPredictions):
                 tags = tag_exported(version.folder, session.data.sources[source].store.tokens(rows))
                 theirs[key] = replace(predictions, predicted=tag_codes(tags, predictions.labels))
+                continue
+            if isinstance(predictions, Translations):
+                written, confidence = translate_exported(version.folder, session.data.sources[source].texts(rows))
+                theirs[key] = Translations(predictions.truth, written, confidence)
                 continue
             known = len(session.network.labels)
             probabilities = np.zeros((len(rows), len(predictions.labels)))

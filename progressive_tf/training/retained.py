@@ -225,7 +225,7 @@ class _Preparation:
         rows = np.sort(np.random.default_rng(seed).choice(trained, count, replace=False))
         name = data.stage_sources[record.index]
         examples = session.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
-        if not session.network.tags_words:
+        if not session.network.tags_words and not data.classes.writes:
             examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
         importance = fisher_information(
             session.network,
@@ -235,12 +235,16 @@ class _Preparation:
             examples.first_block,
             settings.fisher,
             seed,
-            self._log_likelihood_of_tags(examples.first_block) if session.network.tags_words else None,
+            self._log_likelihood_of_tokens(examples.first_block),
         )
         return importance, read_weights(weights)
 
-    def _log_likelihood_of_tags(self, first_block: int) -> Callable[[State], tf.Tensor]:
-        network, objective = self.session.network, Tagging(make_loss(CrossEntropy(name="cross-entropy")))
+    def _log_likelihood_of_tokens(self, first_block: int) -> Callable[[State], tf.Tensor] | None:
+        """Returns what gives the log likelihood of all tags, or tokens, of an example; None where it has a class."""
+        network, writes = self.session.network, self.session.data.classes.writes
+        if not writes and not network.tags_words:
+            return None
+        objective = Translation() if writes else Tagging(make_loss(CrossEntropy(name="cross-entropy")))
         return lambda state: (
             -objective.judged(network, state, objective.outputs(network, state, first_block, training=False))[:, 0]
         )

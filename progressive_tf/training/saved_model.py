@@ -16,7 +16,10 @@ from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
+from progressive_tf.models.translator import Translator
+from progressive_tf.models.written_preprocessing import WrittenPreprocessing
 from progressive_tf.training.served_tagger import TOKENS, ServedTagger
+from progressive_tf.training.served_translator import GENERATE, ServedTranslator
 
 DEFAULT = "serving_default"
 
@@ -93,7 +96,9 @@ def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
 
 
 def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
-    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`; a tagger's gives spans.
+    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`.
+
+    A tagger's gives spans, a translator's texts.
 
     A network with tasks also takes each input's `task`, string [batch].
 
@@ -102,7 +107,11 @@ def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple
         folder: an empty one.
         others: earlier networks of an ensemble, each with its share.
     """
-    served = ServedTagger(network) if network.tags_words else Served(network, others)
+    served: ServedTagger | ServedTranslator | Served
+    if isinstance(network, Translator):
+        served = ServedTranslator(network)
+    else:
+        served = ServedTagger(network) if network.tags_words else Served(network, others)
     try:
         tf.saved_model.save(served, str(folder), signatures={DEFAULT: served.serve, **served.alternatives})
     except tf.errors.OpError as error:
@@ -141,6 +150,9 @@ def misfit(folder: Path, preprocess: Preprocessing, has_tasks: bool) -> str | No
         has_tasks: whether each row has a task.
     """
     signatures = tf.saved_model.load(str(folder)).signatures
+    if isinstance(preprocess, WrittenPreprocessing) or GENERATE in signatures:
+        same = isinstance(preprocess, WrittenPreprocessing) and GENERATE in signatures
+        return None if same else "writes texts, or this plan's network does; only one of the two does"
     if isinstance(preprocess, SentencePreprocessing) or TOKENS in signatures:
         same = isinstance(preprocess, SentencePreprocessing) and TOKENS in signatures
         return None if same else "tags words, or this plan's network does; only one of the two does"

@@ -43,6 +43,7 @@ from progressive_tf.training.session_checks import (
     check_rule_labels,
     check_sources,
     check_streams,
+    check_targets,
 )
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.start_version import find_start, load_start
@@ -282,6 +283,7 @@ def open_session(
         environment_now=environment_now,
         display=display,
     )
+    check_targets(plan, data, session.features)
     session.start_depth = _check_stages(session)
     return session
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from progressive_tf.data.stream import read_lines
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.streams import STANDARD_INPUT
 from progressive_tf.training.display import Display
+from progressive_tf.training.features import Features
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.stage_record import StageRecord
+
+MOST_SHOWN = 10
 
 
 def check_streams(plan: Plan, folder: Path, run: RunFolder) -> None:
@@ -47,6 +52,27 @@ def check_metric_label(metric: str, data: PlanData, place: str) -> None:
     if separator and label not in known:
         kind = "type" if data.classes.tags else "label"
         raise InputError(f"{place}: {metric}: {unknown_name(kind, label, known)}")
+
+
+def check_targets(plan: Plan, data: PlanData, features: Features) -> None:
+    """Raises InputError where an expected text that a plan uses is longer than what the network writes."""
+    if not data.classes.writes:
+        return
+    used = {f"stages[{index}].data": (name, np.concatenate([rows.train, rows.validation]))
+        for index, (name, rows) in enumerate(zip(data.stage_sources, data.stages, strict=True))}
+    used |= {f"slice {part.name}": (part.source, np.concatenate([part.gate, part.test])) for part in data.slices.values()}
+    longest = plan.model.max_target_length
+    for place, (name, rows) in used.items():
+        lengths = features.target_lengths(name, rows)
+        long = np.flatnonzero(lengths > longest)
+        if len(long):
+            shown = ", ".join(f"{row:,}" for row in data.sources[name].rows[rows[long[:MOST_SHOWN]]])
+            more = f" and {len(long) - MOST_SHOWN:,} more" if len(long) > MOST_SHOWN else ""
+            raise InputError(
+                f"{place}: {len(long):,} expected texts of {name} (rows {shown}{more}) have more tokens than "
+                f"model.max_target_length: {longest}; the longest has {lengths.max():,}: raise it, or leave these rows "
+                f"out with data.where"
+            )
 
 
 def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:

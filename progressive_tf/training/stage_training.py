@@ -64,8 +64,8 @@ def train_stage(
             return session.features.augmented(source, wanted, frozen_depth, settings.augmentation)
 
         def trained(source: str, wanted: np.ndarray) -> TrainingExamples:
-            if session.network.tags_words:
-                return of(source, wanted)  # whose labels are the words' tags
+            if session.network.tags_words or session.data.classes.writes:
+                return of(source, wanted)  # what is to be learnt stands in their states
             return shown(source, wanted).with_labels(session.data.trained_codes(stage.index, source, wanted))
 
         further = session.data.further.items()
@@ -112,10 +112,11 @@ def _accuracy_of_earlier(
         for record, rows in earlier
         if rows is not None
     }
-    if session.network.tags_words:
+    if session.network.tags_words or session.data.classes.writes:
         metric = matrix_metric(session.plan.task)
+        answers = session.features.translations if session.data.classes.writes else session.features.tagged
         return lambda: {
-            name: evaluated(session.features.tagged(source, rows, depth, cache), metric) or 0.0
+            name: evaluated(answers(source, rows, depth, cache), metric) or 0.0
             for name, (source, rows) in wanted.items()
         }
     examples = {name: session.features.examples(source, rows, depth, cache) for name, (source, rows) in wanted.items()}

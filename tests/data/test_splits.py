@@ -98,6 +98,16 @@ def test_counts_are_exact_wherever_unit_sizes_allow(sizes: list[int], seed: int)
     assert len(parts.test) == max(total for total in reachable if total <= test)
 
 
+def test_a_count_that_few_units_reach_is_still_a_sample_of_all_sizes() -> None:
+    sizes = [3] * 300 + [2] * 300
+    texts = [f"text {unit}" for unit, size in enumerate(sizes) for _ in range(size)]
+    source = made_source(["a" if row % 2 else "b" for row in range(len(texts))], texts)
+    parts = fixed_parts(source, Split(validation=0.1, gate=299, test=301))
+    assert (len(parts.gate), len(parts.test)) == (299, 301)
+    for part in (parts.gate, parts.test):
+        assert 0.5 < (part < 900).mean() < 0.7  # three fifths of the rows are in units of three
+
+
 @settings(max_examples=40, deadline=None)
 @given(sources(), st.integers(0, 3))
 def test_prefixes_of_the_pool_have_its_class_proportions(source: Source, seed: int) -> None:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.evaluation import bootstrap
-from progressive_tf.evaluation.bootstrap import draw_sums, merge_rows, resample_drop, resample_metrics
+from progressive_tf.evaluation import bootstrap, draws
+from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
+from progressive_tf.evaluation.draws import draw_sums, merge_rows
 from progressive_tf.evaluation.metrics import calibration_features, metric_list
 from progressive_tf.evaluation.predictions import Predictions
 
@@ -38,7 +39,7 @@ def test_draws_keep_the_number_of_rows_and_hit_each_as_often(distinct: int, each
 
 
 def test_chunks_do_not_change_how_many_resamples_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "CHUNK_NUMBERS", 700)
+    monkeypatch.setattr(draws, "CHUNK_NUMBERS", 700)
     found = resample_metrics(random_model(100, 1), ANSWER_METRICS, 333, seed=2)
     assert {samples.samples.shape for samples in found.values()} == {(333,)}
 

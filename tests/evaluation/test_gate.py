@@ -140,6 +140,9 @@ def test_an_undefined_metric_and_an_empty_slice_hold() -> None:
     empty = current([GateRule(metric="accuracy", at_least=0.5)], one_class.take([]))
     assert empty.decision == "hold"
     assert "no rows" in empty.rules[0].reason
+    compared = current([DROP], one_class.take([]), one_class.take([]))
+    assert outcomes(compared) == ["hold"]
+    assert "no rows" in compared.rules[0].reason
 
 
 def test_rules_that_do_not_apply_are_ignored() -> None:

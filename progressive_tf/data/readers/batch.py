@@ -36,6 +36,7 @@ class Batch:
         keys: for kind "json", the names of the further columns.
         images: what the rows are, where they are images.
         sentences: what the rows are, where they are tagged sentences; `inputs` are then their words joined by spaces.
+        targets: the text that is expected for each row, where one is; the labels are then all the same.
         remarks: on files that these rows stand for, or that were left out beside them.
     """
 
@@ -48,6 +49,7 @@ class Batch:
     keys: frozenset[str] = frozenset()
     images: Images | None = None
     sentences: Sentences | None = None
+    targets: list[str] | None = None
     remarks: tuple[Remark, ...] = ()
 
     @property

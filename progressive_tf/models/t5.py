@@ -1,0 +1,179 @@
+"""T5 and its like (Raffel et al. 2020), byte-level ByT5 included, as a translator in blocks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from transformers import T5Config, TFT5ForConditionalGeneration
+
+from progressive_tf.errors import InputError
+from progressive_tf.models.beam_search import Search
+from progressive_tf.models.request import Request
+from progressive_tf.models.t5_blocks import (
+    DecoderEmbeddings,
+    DecoderLayer,
+    EncoderEmbeddings,
+    EncoderLayer,
+    WritingHead,
+)
+from progressive_tf.models.t5_layers import RelativePositions
+from progressive_tf.models.t5_settings import check_names, check_values
+from progressive_tf.models.translator import Translator
+from progressive_tf.models.weights_source import first_line, weights_source
+from progressive_tf.models.written_preprocessing import END, PAD, Bytes, SentencePieces, Tokens, WrittenPreprocessing
+from progressive_tf.plan.networks import T5
+from progressive_tf.seeds import derive_seed
+
+log = logging.getLogger(__name__)
+PIECES_FILE = "spiece.model"
+BYTE_TOKENIZER = "ByT5Tokenizer"
+
+
+def build(request: Request) -> Translator:
+    """Returns a T5 that writes texts.
+
+    Args:
+        request: its model section is that of a T5.
+
+    Raises:
+        InputError: weights that are missing, damaged or not T5's, or a tokenizer that is not there; says which.
+    """
+    model: T5 = request.model
+    tf.keras.utils.set_random_seed(derive_seed(request.seed, "initialisation"))
+    if model.weights is None:
+        network, tokens = _random_network(model, request.folder)
+    else:
+        network, tokens = _pretrained_network(model, model.weights, request.folder)
+    config = network.config
+    encoder, decoder = network.encoder, network.decoder
+    to_encoder, to_decoder = (
+        stack.block[0].layer[0].SelfAttention.relative_attention_bias.numpy() for stack in (encoder, decoder)
+    )
+    begin = EncoderEmbeddings(network.shared.embeddings.numpy(), to_encoder, encoder.dropout)
+    write = DecoderEmbeddings(begin.embedded, config.d_model, to_decoder, decoder.dropout)
+    longest = int(config.relative_attention_max_distance)
+    both_ways = RelativePositions(begin.distances, longest, both_ways=True)
+    backwards = RelativePositions(write.distances, longest, both_ways=False)
+    last = len(encoder.block) - 1
+    encoder_blocks = [
+        begin,
+        *(
+            EncoderLayer(layer, index, config.d_model, both_ways)
+            if index < last
+            else EncoderLayer(layer, index, config.d_model, both_ways, encoder.final_layer_norm, encoder.dropout)
+            for index, layer in enumerate(encoder.block)
+        ),
+    ]
+    decoder_blocks = [
+        write,
+        *(DecoderLayer(layer, index, config.d_model, backwards) for index, layer in enumerate(decoder.block)),
+    ]
+    tied = bool(config.tie_word_embeddings)
+    head = WritingHead(
+        decoder.final_layer_norm,
+        decoder.dropout,
+        (lambda: begin.tokens) if tied else None,
+        None if tied else network.lm_head,
+        config.d_model,
+    )
+    # Where the weights were loaded from is a path of this machine.
+    settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
+    return Translator(
+        WrittenPreprocessing(tokens, model.max_length, model.max_target_length, model.prefix),
+        encoder_blocks,
+        decoder_blocks,
+        head,
+        Search(model.beams, model.max_target_length, model.length_penalty, END),
+        settings,
+    )
+
+
+def _random_network(model: T5, folder: Path) -> tuple[TFT5ForConditionalGeneration, Tokens]:
+    tokens: Tokens = Bytes()
+    if model.vocabulary is not None:
+        tokens = SentencePieces(folder / model.vocabulary, "model.vocabulary")
+    settings: dict[str, Any] = dict(model.config or {})
+    check_names(settings)
+    try:
+        config = T5Config(**settings, vocab_size=tokens.count, dropout_rate=model.dropout, decoder_start_token_id=PAD)
+        check_values(config, "model.config")
+        network = TFT5ForConditionalGeneration(config)
+        network.build_in_name_scope()
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InputError(f"model.config: T5 cannot be built from it: {error}") from None
+    return network, tokens
+
+
+def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForConditionalGeneration, Tokens]:
+    place = f"model.weights: {weights}"
+    source, local = weights_source(weights, folder, "google-t5/t5-small")
+    if local:
+        _check_folder(Path(source), place)
+    try:
+        config = T5Config.from_pretrained(source)
+        config.dropout_rate = model.dropout
+        network, info = TFT5ForConditionalGeneration.from_pretrained(
+            source, config=config, output_loading_info=True
+        )
+        tokens = _tokens(Path(source) if local else None, source, place)
+    except InputError:
+        raise
+    except Exception as error:  # transformers, safetensors and h5py each raise their own kinds
+        kind = "the file is damaged or truncated" if local else "not in the local cache and not to be fetched"
+        raise InputError(f"{place}: the weights cannot be read ({kind}): {first_line(error)}") from None
+    missing = list(info["missing_keys"])
+    if missing or info["mismatched_keys"]:
+        raise InputError(
+            f"{place}: not the weights of this architecture: {len(missing)} missing (such as "
+            f"{missing[0] if missing else '-'}), {len(info['mismatched_keys'])} of another shape"
+        )
+    check_values(network.config, f"{place}: config.json")
+    if tokens.count > network.config.vocab_size:
+        raise InputError(
+            f"{place}: the tokenizer has {tokens.count:,} tokens, the weights have {network.config.vocab_size:,}; use "
+            f"the tokenizer that the weights were trained with"
+        )
+    return network, tokens
+
+
+def _tokens(folder: Path | None, source: str, place: str) -> Tokens:
+    """Returns the tokens that weights were trained with."""
+    if folder is None:
+        from transformers.utils import cached_file
+
+        kind = json.loads(Path(str(cached_file(source, "tokenizer_config.json"))).read_text(encoding="utf-8"))
+        if kind.get("tokenizer_class") == BYTE_TOKENIZER:
+            return Bytes()
+        return SentencePieces(Path(str(cached_file(source, PIECES_FILE))), place)
+    if _is_of_bytes(folder):
+        return Bytes()
+    return SentencePieces(folder / PIECES_FILE, place)
+
+
+def _is_of_bytes(folder: Path) -> bool:
+    path = folder / "tokenizer_config.json"
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class") == BYTE_TOKENIZER
+
+
+def _check_folder(folder: Path, place: str) -> None:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{place}: config.json missing; expected it with the weights and {PIECES_FILE}")
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        of_bytes = _is_of_bytes(folder)
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{place}: its configuration cannot be read: {first_line(error)}") from None
+    if kind != "t5":
+        raise InputError(f"{place}: builder t5 needs a T5, config.json says model_type {kind!r}")
+    names = ("model.safetensors", "tf_model.h5")
+    if not any((folder / name).is_file() for name in names):
+        raise InputError(f"{place}: no weights there; expected one of {', '.join(names)}")
+    if not of_bytes and not (folder / PIECES_FILE).is_file():
+        raise InputError(
+            f"{place}: {PIECES_FILE} missing, and tokenizer_config.json does not say {BYTE_TOKENIZER}; the tokenizer has "
+            f"to run inside the graph, so tokenizer.json alone does not do"
+        )

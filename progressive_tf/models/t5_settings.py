@@ -1,0 +1,70 @@
+"""Which of T5's settings can be built; transformers itself accepts any value and fails later, or not at all."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from transformers import T5Config
+from transformers.activations_tf import ACT2FN
+
+from progressive_tf.errors import InputError, unknown_name
+
+COUNTS = ("d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
+ELSEWHERE = {
+    "vocab_size": "follows from the vocabulary; drop it",
+    "dropout_rate": "is model.dropout; set it there",
+    "dense_act_fn": "follows from feed_forward_proj; drop it",
+    "is_gated_act": "follows from feed_forward_proj; drop it",
+}
+FEWEST_BUCKETS = 4  # two for each direction
+
+
+def check_names(settings: dict[str, Any]) -> None:
+    """Refuses settings of the plan that T5 does not have, or that follow from something else.
+
+    Raises:
+        InputError: names the setting.
+    """
+    known = {*COUNTS, "relative_attention_num_buckets", "relative_attention_max_distance", "layer_norm_epsilon"}
+    known |= {"initializer_factor", "feed_forward_proj", "tie_word_embeddings"}
+    for name in settings:
+        if name in ELSEWHERE:
+            raise InputError(f"model.config.{name}: {ELSEWHERE[name]}")
+        if name not in known:
+            raise InputError(f"model.config.{name}: {unknown_name('T5 setting', name, known)}")
+
+
+def check_values(config: T5Config, place: str) -> None:
+    """Refuses values that give no network, or another one than the settings say.
+
+    Args:
+        config: all settings, defaults included.
+        place: where they stand; messages begin with it.
+
+    Raises:
+        InputError: names the setting, what is allowed and what came.
+    """
+    for name in COUNTS:
+        value = getattr(config, name)
+        if type(value) is not int or value < 1:
+            raise InputError(f"{place}.{name}: should be a whole number, 1 or more; got {value!r}")
+    buckets, longest = config.relative_attention_num_buckets, config.relative_attention_max_distance
+    if type(buckets) is not int or buckets < FEWEST_BUCKETS or buckets % 2:
+        raise InputError(
+            f"{place}.relative_attention_num_buckets: should be even, {FEWEST_BUCKETS} or more; got {buckets!r}"
+        )
+    if type(longest) is not int or longest <= buckets // 2:
+        raise InputError(
+            f"{place}.relative_attention_max_distance: should be a whole number above {buckets // 2}, half of the "
+            f"buckets; got {longest!r}"
+        )
+    for name in ("layer_norm_epsilon", "initializer_factor"):
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise InputError(f"{place}.{name}: should be a number above 0; got {value!r}")
+    if config.dense_act_fn not in ACT2FN:
+        raise InputError(f"{place}.feed_forward_proj: {unknown_name('activation', str(config.dense_act_fn), ACT2FN)}")
+    if config.decoder_start_token_id not in (None, config.pad_token_id) or (config.pad_token_id, config.eos_token_id) != (0, 1):
+        raise InputError(f"{place}: T5 pads and begins with id 0 and ends with id 1; these settings say otherwise")
+

@@ -1,0 +1,70 @@
+"""A translator as an exported model: texts, or tokens, → the texts that it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.models.t5_blocks import PAD
+from progressive_tf.models.translator import Translator
+
+GENERATE, TOKENS = "generate", "tokens"
+
+
+class ServedTranslator(tf.Module):
+    """Texts → the likeliest text that the search finds for each, and how sure the network is of it.
+
+    Args:
+        network: a translator.
+
+    Attributes:
+        serve: `text` string [batch] → `translation` string [batch] and `confidence` float32 [batch], the geometric mean
+            of the tokens' probabilities.
+        alternatives: the same under its usual name, `generate`; and signature `tokens`: `inputs` int32 [batch, length],
+            0 behind the end of each → `tokens` int32 [batch, longest] and `confidence`.
+    """
+
+    def __init__(self, network: Translator) -> None:
+        super().__init__()
+        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
+        self.stored = [weight.variable for weight in network.named_weights()]
+        self.resources = list(network.preprocess.resources)
+
+        @tf.function(input_signature=[network.preprocess.raw], autograph=False)
+        def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
+            found = network.write(network.preprocess(text))
+            return {
+                "translation": network.preprocess.written(found["tokens"]),
+                "confidence": found["confidence"],
+            }
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="inputs")], autograph=False)
+        def serve_tokens(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return network.write({"inputs": inputs, "mask": tf.cast(inputs != PAD, tf.float32)})
+
+        self.serve = serve
+        self.alternatives = {GENERATE: serve, TOKENS: serve_tokens}
+
+
+def translate_exported(folder: Path, texts: Sequence[str], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what an exported version writes: texts, object [rows], and its confidence, float32 [rows].
+
+    Args:
+        folder: the version's.
+        texts: what is to be translated.
+        batch_size: how many at once; those of about the same length stand together.
+    """
+    model = tf.saved_model.load(str(folder))
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    written = np.empty(len(texts), object)
+    confidence = np.zeros(len(texts), np.float32)
+    for begin in range(0, len(order), batch_size):
+        batch = order[begin : begin + batch_size]
+        given = [texts[index].encode("utf-8", "surrogatepass") for index in batch]
+        answer = model.signatures[GENERATE](text=tf.constant(given, tf.string))
+        written[batch] = [text.decode("utf-8", "ignore") for text in answer["translation"].numpy().tolist()]
+        confidence[batch] = answer["confidence"].numpy()
+    return written, confidence

@@ -1,0 +1,82 @@
+"""What one model wrote for evaluation rows, saved a row for each text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from progressive_tf.evaluation.tagged_predictions import AnyPredictions
+from progressive_tf.evaluation.translations import Translations
+from progressive_tf.files import atomic_path
+from progressive_tf.training.plan_data import PlanData
+
+KEYS = ("part", "slice", "source")
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in KEYS]
+    + [(name, pa.int64()) for name in ("index", "row")]
+    + [(name, pa.string()) for name in ("text", "target", "predicted")]
+    + [("confidence", pa.float32())]
+)
+CHUNK_ROWS = 20_000
+
+
+def save_translations(
+    path: Path,
+    predictions: Mapping[tuple[str, str], AnyPredictions],
+    rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
+    data: PlanData,
+) -> None:
+    """Writes one row per (part, slice, text), whole or not at all.
+
+    Args:
+        path: the file.
+        predictions: by (part, slice).
+        rows: the source and the rows that these are for.
+        data: every row of the plan.
+    """
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, use_dictionary=list(KEYS)) as writer:
+        for key, written in predictions.items():
+            for first in range(0, len(rows[key][1]), CHUNK_ROWS):
+                if isinstance(written, Translations):
+                    places = np.arange(first, min(first + CHUNK_ROWS, len(written)))
+                    writer.write_table(_chunk(key, places, written, rows[key], data))
+
+
+def holds_translations(path: Path) -> bool:
+    """Whether a file of predictions was written by `save_translations`."""
+    return pq.read_schema(path).equals(SCHEMA)
+
+
+def load_translations(path: Path) -> Translations:
+    """Returns what `save_translations` wrote, all rows of the file."""
+    table = pq.read_table(path, columns=["target", "predicted", "confidence"])
+    truth, predicted = (
+        np.array(table.column(name).to_pylist(), dtype=object) for name in ("target", "predicted")
+    )
+    confidence = table.column("confidence").to_numpy()
+    return Translations(truth, predicted, confidence.astype(np.float32))
+
+
+def _chunk(
+    key: tuple[str, str],
+    places: np.ndarray,
+    written: Translations,
+    of: tuple[str, np.ndarray],
+    data: PlanData,
+) -> pa.Table:
+    name, all_rows = of
+    rows, source, written = all_rows[places], data.sources[name], written.take(places)
+    columns = {
+        **{column: pa.repeat(value, len(rows)) for column, value in zip(KEYS, (*key, name), strict=True)},
+        "index": pa.array(rows, pa.int64()),
+        "row": pa.array(source.rows[rows], pa.int64()),
+        "text": pa.array(source.texts(rows), pa.string()),
+        "target": pa.array(written.truth.tolist(), pa.string()),
+        "predicted": pa.array(written.predicted.tolist(), pa.string()),
+        "confidence": pa.array(written.confidence, pa.float32()),
+    }
+    return pa.table(columns, schema=SCHEMA)
