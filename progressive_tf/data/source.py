@@ -1,4 +1,4 @@
-"""A source of labelled texts, vectors, images, rows of a table, sentences or pairs of texts, from a file or an asset."""
+"""A source of labelled texts, vectors, images, rows of a table, sentences or pairs of texts, whatever it comes from."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from progressive_tf.models.written_preprocessing import END, PAD, Bytes, Sentenc
 from progressive_tf.plan.networks import T5
 from progressive_tf.seeds import derive_seed
 
-log = logging.getLogger(__name__)
 PIECES_FILE = "spiece.model"
 BYTE_TOKENIZER = "ByT5Tokenizer"
 
@@ -45,7 +44,7 @@ def build(request: Request) -> Translator:
     model: T5 = request.model
     tf.keras.utils.set_random_seed(derive_seed(request.seed, "initialisation"))
     if model.weights is None:
-        network, tokens = _random_network(model, request.folder)
+        network, tokens = _random_network(model, request.folder, request.seed)
     else:
         network, tokens = _pretrained_network(model, model.weights, request.folder)
     config = network.config
@@ -72,12 +71,10 @@ def build(request: Request) -> Translator:
         write,
         *(DecoderLayer(layer, index, config.d_model, backwards) for index, layer in enumerate(decoder.block)),
     ]
-    tied = bool(config.tie_word_embeddings)
     head = WritingHead(
         decoder.final_layer_norm,
         decoder.dropout,
-        (lambda: begin.tokens) if tied else None,
-        None if tied else network.lm_head,
+        (lambda: begin.tokens) if config.tie_word_embeddings else network.lm_head,
         config.d_model,
     )
     # Where the weights were loaded from is a path of this machine.
@@ -92,7 +89,7 @@ def build(request: Request) -> Translator:
     )
 
 
-def _random_network(model: T5, folder: Path) -> tuple[TFT5ForConditionalGeneration, Tokens]:
+def _random_network(model: T5, folder: Path, seed: int) -> tuple[TFT5ForConditionalGeneration, Tokens]:
     tokens: Tokens = Bytes()
     if model.vocabulary is not None:
         tokens = SentencePieces(folder / model.vocabulary, "model.vocabulary")
@@ -102,10 +99,28 @@ def _random_network(model: T5, folder: Path) -> tuple[TFT5ForConditionalGenerati
         config = T5Config(**settings, vocab_size=tokens.count, dropout_rate=model.dropout, decoder_start_token_id=PAD)
         check_values(config, "model.config")
         network = TFT5ForConditionalGeneration(config)
-        network.build_in_name_scope()
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "The initializer RandomNormal is unseeded and being called multiple times"
+            )
+            network.build_in_name_scope()
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise InputError(f"model.config: T5 cannot be built from it: {error}") from None
+    if config.is_gated_act:
+        _draw_gates(network, seed)
     return network, tokens
+
+
+def _draw_gates(network: TFT5ForConditionalGeneration, seed: int) -> None:
+    """Draws the gates' matrices anew: transformers lets them share an initializer, which gives both the same values."""
+    config = network.config
+    for index, block in enumerate([*network.encoder.block, *network.decoder.block]):
+        gate = block.layer[-1].DenseReluDense.wi_1.kernel
+        initializer = tf.keras.initializers.RandomNormal(
+            stddev=config.initializer_factor * config.d_model**-0.5,
+            seed=derive_seed(seed, "initialisation", "gate", index),
+        )
+        gate.assign(initializer(gate.shape))
 
 
 def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForConditionalGeneration, Tokens]:
@@ -116,9 +131,7 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
     try:
         config = T5Config.from_pretrained(source)
         config.dropout_rate = model.dropout
-        network, info = TFT5ForConditionalGeneration.from_pretrained(
-            source, config=config, output_loading_info=True
-        )
+        network, info = TFT5ForConditionalGeneration.from_pretrained(source, config=config, output_loading_info=True)
         tokens = _tokens(Path(source) if local else None, source, place)
     except InputError:
         raise
@@ -174,6 +187,6 @@ def _check_folder(folder: Path, place: str) -> None:
         raise InputError(f"{place}: no weights there; expected one of {', '.join(names)}")
     if not of_bytes and not (folder / PIECES_FILE).is_file():
         raise InputError(
-            f"{place}: {PIECES_FILE} missing, and tokenizer_config.json does not say {BYTE_TOKENIZER}; the tokenizer has "
-            f"to run inside the graph, so tokenizer.json alone does not do"
+            f"{place}: {PIECES_FILE} missing, and tokenizer_config.json does not say {BYTE_TOKENIZER}; the "
+            f"tokenizer has to run inside the graph, so tokenizer.json alone does not do"
         )

@@ -8,6 +8,7 @@ encoder made of the text, and `mask` still the text's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -206,8 +207,7 @@ class WritingHead(tf.keras.layers.Layer):
     Args:
         final_norm: transformers' normalisation after the decoder.
         final_dropout: the decoder's dropout layer.
-        table: gives the table of tokens, where its transpose is the last matrix; else None.
-        dense: the last matrix, where the table is not.
+        last: the last matrix; or, where that is the transpose of the table of tokens, a function that gives the table.
         width: numbers per position.
     """
 
@@ -215,29 +215,28 @@ class WritingHead(tf.keras.layers.Layer):
         self,
         final_norm: tf.keras.layers.Layer,
         final_dropout: tf.keras.layers.Dropout,
-        table: Callable[[], tf.Tensor] | None,
-        dense: tf.keras.layers.Dense | None,
+        last: tf.keras.layers.Dense | Callable[[], tf.Variable],
         width: int,
     ) -> None:
         super().__init__(name="head")
         self.final_norm = final_norm
         self.final_dropout = final_dropout
-        self.dense = dense
-        self._table = table
-        self._width = width
+        self.dense = last if isinstance(last, tf.keras.layers.Layer) else None
+        self._table: Any = last if self.dense is None else None
+        self.width = width
 
     @property
     def shares_embeddings(self) -> bool:
         """Whether its matrix is the table of tokens, which belongs to the first block."""
-        return self._table is not None
+        return self.dense is None
 
     def call(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, target length, tokens]."""
         hidden = dropout(self.final_dropout, size_normalization(self.final_norm, state["hidden"]), training)
         shape = tf.shape(hidden)
-        rows = tf.reshape(hidden, [-1, self._width])
-        if self._table is not None:
-            logits = tf.matmul(rows * self._width**-0.5, self._table(), transpose_b=True)
-        else:
+        rows = tf.reshape(hidden, [-1, self.width])
+        if self.dense is not None:
             logits = self.dense(rows)
+        else:
+            logits = tf.matmul(rows * self.width**-0.5, self._table(), transpose_b=True)
         return tf.reshape(logits, [shape[0], shape[1], logits.shape[-1]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -151,9 +152,7 @@ class WrittenPreprocessing(Preprocessing):
         self.settings = json.dumps({"tokens": tokens.sha256, "max_length": max_length, "prefix": prefix})
         self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
         self._pieces = tf.function(self._ids, input_signature=[self.raw], autograph=False)
-        self._text = tf.function(
-            self.written, input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False
-        )
+        self._text = tf.function(self.written, input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
@@ -174,9 +173,7 @@ class WrittenPreprocessing(Preprocessing):
         ids = self._pieces(self.tensor(texts))
         starts = ids.row_splits.numpy()
         values = ids.flat_values.numpy()
-        return [
-            np.append(values[begin:end], np.int32(END)) for begin, end in zip(starts[:-1], starts[1:], strict=True)
-        ]
+        return [np.append(values[begin:end], np.int32(END)) for begin, end in itertools.pairwise(starts)]
 
     def written(self, ids: tf.Tensor) -> tf.Tensor:
         """Returns the texts of ids int32 [batch, length], up to the first end of each, string [batch]."""

@@ -27,7 +27,10 @@ def _problems(plan: Plan) -> Iterator[str]:
             f"needs t5"
         )
     if plan.scenario not in SCENARIOS:
-        yield f"scenario: {plan.scenario}: is about classes, and texts have none; task {TASK} has {' and '.join(SCENARIOS)}"
+        yield (
+            f"scenario: {plan.scenario}: is about classes, and texts have none; task {TASK} has "
+            f"{' and '.join(SCENARIOS)}"
+        )
     if plan.data.labels is not None:
         yield f"data.labels: names classes, and texts have none; drop it for task {TASK}"
     if plan.data.label != "label":
@@ -70,7 +73,9 @@ def _adaptation(stage: Stage) -> str:
 def _precision(stage: Stage) -> str:
     if stage.precision == "float32":
         return ""
-    return f"precision: {stage.precision}: a T5 is computed in float32 here, as its weights overflow in float16; drop it"
+    return (
+        f"precision: {stage.precision}: a T5 is computed in float32 here, as its weights overflow in float16; drop it"
+    )
 
 
 def _soft_targets(stage: Stage) -> str:

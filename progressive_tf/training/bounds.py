@@ -89,7 +89,11 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         data=_joined(data, trained),
     ).run
     last = RunFolder(joint).stage(0, JOINT)
-    found = {"naive": _from_matrix(naive), "plan": _from_matrix(run), JOINT: _from_predictions(last, data, matrix_metric(loaded.plan.task))}
+    found = {
+        "naive": _from_matrix(naive),
+        "plan": _from_matrix(run),
+        JOINT: _from_predictions(last, data, matrix_metric(loaded.plan.task)),
+    }
     position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
     write_json(path, {"stages": names, **found, "position": position})
 

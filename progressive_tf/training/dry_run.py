@@ -14,6 +14,8 @@ from progressive_tf.adaptation.catalogue import adapt, merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
+from progressive_tf.models.t5_blocks import TARGET
+from progressive_tf.models.translator import Translator
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.store import Registry

@@ -109,8 +109,7 @@ class Features:
         Args:
             source: its name.
             rows: int64 [n] indices into it; a row may stand in it more than once.
-            depth: how many leading blocks are frozen; of these, outputs are kept of those that depend on the row's input
-                alone.
+            depth: how many leading blocks are frozen; outputs are kept of those that depend on the row's input alone.
             cache: how their outputs are kept.
             epochs: how often a stage is about to train on them; says in the log what storing saves.
 

@@ -38,6 +38,7 @@ from progressive_tf.training.session import Session
 from progressive_tf.training.stage_model import Penalty
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.teacher import find_teacher
+from progressive_tf.training.translation import Translation
 
 FOLDER = "retention"
 

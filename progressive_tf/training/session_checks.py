@@ -10,6 +10,7 @@ import numpy as np
 from progressive_tf.data.stream import read_lines
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
+from progressive_tf.plan.networks import T5
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.streams import STANDARD_INPUT
 from progressive_tf.training.display import Display
@@ -56,11 +57,14 @@ def check_metric_label(metric: str, data: PlanData, place: str) -> None:
 
 def check_targets(plan: Plan, data: PlanData, features: Features) -> None:
     """Raises InputError where an expected text that a plan uses is longer than what the network writes."""
-    if not data.classes.writes:
+    if not isinstance(plan.model, T5):
         return
-    used = {f"stages[{index}].data": (name, np.concatenate([rows.train, rows.validation]))
-        for index, (name, rows) in enumerate(zip(data.stage_sources, data.stages, strict=True))}
-    used |= {f"slice {part.name}": (part.source, np.concatenate([part.gate, part.test])) for part in data.slices.values()}
+    used = {
+        f"stages[{index}].data": (name, np.concatenate([rows.train, rows.validation]))
+        for index, (name, rows) in enumerate(zip(data.stage_sources, data.stages, strict=True))
+    }
+    for part in data.slices.values():
+        used[f"slice {part.name}"] = (part.source, np.concatenate([part.gate, part.test]))
     longest = plan.model.max_target_length
     for place, (name, rows) in used.items():
         lengths = features.target_lengths(name, rows)

@@ -37,13 +37,22 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     stage.save_rows(
         session.data, report.kept, validation, report, parent.name if parent else None, session.environment_now
     )
-    grow = session.data.classes.grow
-    counts = "; ".join(
-        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not grow)}"
-        for part, labels in stage.data()["labels"].items()
-    )
-    session.display.line(f"{stage.name}: {counts}")
+    session.display.line(f"{stage.name}: {_counts(session, stage)}")
     return report.kept, validation
+
+
+def _counts(session: Session, stage: StageRecord) -> str:
+    """Returns in words how many rows of each class each part has, or how many where there are no classes."""
+    classes, recorded = session.data.classes, stage.data()
+    if classes.writes:
+        part = session.data.slices[recorded["slice"]]
+        sizes = {key: recorded[key] for key in ("train", "validation")}
+        sizes |= {"gate": len(part.gate), "test": len(part.test)}
+        return "; ".join(f"{name} {size:,}" for name, size in sizes.items())
+    return "; ".join(
+        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not classes.grow)}"
+        for part, labels in recorded["labels"].items()
+    )
 
 
 def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:

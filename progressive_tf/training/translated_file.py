@@ -54,9 +54,7 @@ def holds_translations(path: Path) -> bool:
 def load_translations(path: Path) -> Translations:
     """Returns what `save_translations` wrote, all rows of the file."""
     table = pq.read_table(path, columns=["target", "predicted", "confidence"])
-    truth, predicted = (
-        np.array(table.column(name).to_pylist(), dtype=object) for name in ("target", "predicted")
-    )
+    truth, predicted = (np.array(table.column(name).to_pylist(), dtype=object) for name in ("target", "predicted"))
     confidence = table.column("confidence").to_numpy()
     return Translations(truth, predicted, confidence.astype(np.float32))
 

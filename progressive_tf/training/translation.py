@@ -1,4 +1,4 @@
-"""Texts that are expected as examples, and what is learnt from them: each token, given those that should stand before."""
+"""Texts that are expected, as examples, and what is learnt from them: each token, given those before it."""
 
 from __future__ import annotations
 

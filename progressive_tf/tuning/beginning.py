@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -84,7 +85,9 @@ def begin_sweep(
         sources = {name: source.sha256 for name, source in session.data.sources.items()}
         began = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_json(folder / SETTINGS, asked | {"before": before, "sources": sources, "began": began})
-    return Trials(session, plan, stage, parent, rows, metric, settings.drop_at_most, settings.seeds, before, folder)
+    unit = metric.highest if math.isfinite(metric.highest) else 1.0
+    allowed = settings.drop_at_most * unit
+    return Trials(session, plan, stage, parent, rows, metric, allowed, settings.seeds, before, folder)
 
 
 def _wait_for(path: Path, session: Session) -> None:
