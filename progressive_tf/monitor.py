@@ -140,7 +140,7 @@ def _look(
     alpha: float,
     seed: int,
 ) -> Look:
-    from progressive_tf.monitoring.look import look_at, reference_of
+    from progressive_tf.monitoring.look import look_at, reference_of, writes_texts
 
     found = None
     if reference != Reference.LIVE:
@@ -150,7 +150,7 @@ def _look(
             raise InputError(
                 f"--runs {runs}: the run of {model.name}'s stable version is not there; or --reference live"
             )
-    return look_at(model.name, live, found, now, days, alpha, seed)
+    return look_at(model.name, live, found, now, days, alpha, seed, writes_texts(model))
 
 
 def _print_look(console: object, look: Look) -> None:
@@ -176,13 +176,14 @@ def _propose(
     triggers: tuple[int | None, float | None, bool] | None,
 ) -> None:
     from progressive_tf.monitoring.due import is_due
+    from progressive_tf.monitoring.look import writes_texts
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.plan.loading import load_plan, shipped_plans
     from progressive_tf.training.session import CACHE_FOLDER
 
     newest: Version = max(model.versions(), key=lambda version: version.number)
     if triggers is not None:
-        due = is_due(live, newest.created, now, *triggers)
+        due = is_due(live, newest.created, now, *triggers, writes=writes_texts(model))
         typer.echo(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
         if not due.is_due:
             return

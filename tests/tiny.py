@@ -17,6 +17,17 @@ CONFIG: dict[str, int | float | str | bool] = {
     "intermediate_size": 16,
 }
 
+T5_CONFIG: dict[str, int | float | str | bool] = {
+    "d_model": 8,
+    "d_kv": 4,
+    "d_ff": 16,
+    "num_layers": 2,
+    "num_decoder_layers": 2,
+    "num_heads": 2,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 16,
+}
+
 
 def write_vocabulary(folder: Path) -> Path:
     path = folder / "vocab.txt"

@@ -87,8 +87,9 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
         here = tf.one_hot(done, width, dtype=tf.int32)
         texts += here * token[:, :, tf.newaxis]
         ends = token == search.end
+        finish = ends & (tf.range(2 * beams) < beams)  # one that ends must be among the best to be finished
 
-        scores = tf.where(ends, best / tf.cast(done + 1, tf.float32) ** search.length_penalty, NEVER)
+        scores = tf.where(finish, best / tf.cast(done + 1, tf.float32) ** search.length_penalty, NEVER)
         all_scores, order = tf.math.top_k(tf.concat([finished_scores, scores], axis=1), beams)
         new_finished = tf.gather(tf.concat([finished, texts], axis=1), order, batch_dims=1)
         new_sums = tf.gather(tf.concat([finished_sums, best], axis=1), order, batch_dims=1)

@@ -16,7 +16,10 @@ from progressive_tf.models.class_growth import set_classes
 from progressive_tf.models.image_preprocessing import ImagePreprocessing
 from progressive_tf.models.request import Request
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
+from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.models.text_preprocessing import TextPreprocessing
+from progressive_tf.models.translator import Translator
+from progressive_tf.models.written_preprocessing import WrittenPreprocessing
 
 LABELS = ("first", "second", "third")
 # Float32 arithmetic in another order, as in another batch, gives other last digits.
@@ -71,7 +74,7 @@ def check_builder(build: Callable[[Request], BlockModel], request: Request) -> l
 def raw_inputs(network: BlockModel) -> Any:
     """Returns six inputs as a source gives them: texts, images of different sizes, rows of a table or of numbers."""
     generator = np.random.default_rng(0)
-    if isinstance(network.preprocess, TextPreprocessing):
+    if isinstance(network.preprocess, TextPreprocessing | WrittenPreprocessing):
         return list(TEXTS)
     if isinstance(network.preprocess, SentencePreprocessing):
         return [text.split() for text in TEXTS]
@@ -99,8 +102,16 @@ class _Subject:
 
     def state(self, positions: Sequence[int] | None = None) -> State:
         """Returns the first state of some of the inputs, of all by default."""
-        chosen = range(len(self.raw)) if positions is None else positions
-        return dict(self.network.preprocess(self.network.preprocess.tensor([self.raw[index] for index in chosen])))
+        chosen = list(range(len(self.raw)) if positions is None else positions)
+        state = dict(self.network.preprocess(self.network.preprocess.tensor([self.raw[index] for index in chosen])))
+        if self.writes:
+            state[TARGET] = tf.constant(np.array([[3 + index, 4, 5, 1] for index in chosen], np.int32))
+        return state
+
+    @property
+    def writes(self) -> bool:
+        """Whether the network writes texts; what is expected then stands in the states."""
+        return isinstance(self.network, Translator)
 
 
 def _structure(subject: _Subject) -> None:
@@ -135,9 +146,10 @@ def _preprocessing(subject: _Subject) -> None:
 def _states(subject: _Subject) -> None:
     network, state = subject.network, subject.state()
     length = int(state["mask"].shape[1])
-    for depth, block in enumerate(network.blocks, start=1):
+    beside = {TARGET} & set(state)
+    for depth, block in enumerate(network.blocks[: network.deepest_cut], start=1):
         state = block(state)
-        if set(state) != {"hidden", "mask"}:
+        if set(state) - beside != {"hidden", "mask"}:
             raise BrokenError(f"after block {block.name} the state has {sorted(state)}; expected hidden and mask")
         expected = (len(subject.raw), network.positions(depth, length), block.width)
         if tuple(state["hidden"].shape) != expected:
@@ -147,18 +159,20 @@ def _states(subject: _Subject) -> None:
             )
         if tuple(state["mask"].shape) != expected[:2]:
             raise BrokenError(f"block {block.name} gives a mask {tuple(state['mask'].shape)}; expected {expected[:2]}")
-    logits = network.run_head(state)
+    logits = network(state, first_block=network.deepest_cut)
     positions = (length,) if network.tags_words else ()
-    if tuple(logits.shape) != (len(subject.raw), *positions, len(LABELS)):
-        raise BrokenError(
-            f"the head gives {tuple(logits.shape)}; expected {(len(subject.raw), *positions, len(LABELS))}"
-        )
+    if subject.writes:
+        expected = (len(subject.raw), state[TARGET].shape[1], network.preprocess.tokens.count)
+    else:
+        expected = (len(subject.raw), *positions, len(LABELS))
+    if tuple(logits.shape) != expected:
+        raise BrokenError(f"the head gives {tuple(logits.shape)}; expected {expected}")
 
 
 def _cutting(subject: _Subject) -> None:
     network, state = subject.network, subject.state()
     whole = network(state)
-    for depth in range(1, len(network.blocks) + 1):
+    for depth in range(1, network.deepest_cut + 1):
         kept = network.run_blocks(state, 0, depth)
         kept = {name: tf.constant(value.numpy()) for name, value in kept.items()}
         if not np.allclose(network(kept, first_block=depth), whole, atol=TOLERANCE):
@@ -181,9 +195,10 @@ def _independence(subject: _Subject) -> None:
 
 def _graph(subject: _Subject) -> None:
     network = subject.network
-    traced = tf.function(
-        lambda state: network(state), autograph=False, input_signature=[network.preprocess.state_spec()]
-    )
+    spec = network.preprocess.state_spec()
+    if subject.writes:
+        spec[TARGET] = tf.TensorSpec([None, None], tf.int32)
+    traced = tf.function(lambda state: network(state), autograph=False, input_signature=[spec])
     if not np.allclose(traced(subject.state()), network(subject.state()), atol=TOLERANCE):
         raise BrokenError("in a graph it gives other logits than without one")
 
@@ -211,6 +226,8 @@ def _gradients(subject: _Subject) -> None:
             lengths = tf.cast(tf.reduce_sum(state["mask"], axis=1), tf.int32)
             tags = tf.zeros(tf.shape(logits)[:2], tf.int32)
             loss = -tf.reduce_mean(network.head.crf.log_likelihood(logits, tags, lengths))
+        elif subject.writes:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(state[TARGET], logits))
         else:
             classes = np.arange(len(subject.raw)) % len(LABELS)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
@@ -232,8 +249,8 @@ def _frozen(subject: _Subject) -> None:
 
 def _growth(subject: _Subject) -> None:
     network = subject.build(subject.request)
-    if network.tags_words:
-        return  # the tags of a plan are the same in every stage
+    if network.tags_words or subject.writes:
+        return  # the tags of a plan are the same in every stage, and so are the tokens of texts
     before = network(subject.state()).numpy()
     set_classes(network, [*LABELS, "fourth"], [], subject.request.seed)
     after = network(subject.state()).numpy()
@@ -246,14 +263,17 @@ def _export(subject: _Subject) -> None:
     served = tf.Module()
     served.stored = [weight.variable for weight in network.named_weights()]
     served.resources = list(preprocess.resources)
-    served.serve = tf.function(
-        lambda raw: tf.nn.softmax(network(preprocess(raw))), input_signature=[preprocess.raw], autograph=False
-    )
+
+    def answer(raw: tf.Tensor) -> tf.Tensor:
+        state = preprocess(raw)
+        return network.write(state)["confidence"] if subject.writes else tf.nn.softmax(network(state))
+
+    served.serve = tf.function(answer, input_signature=[preprocess.raw], autograph=False)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(served, folder)
         loaded: Any = tf.saved_model.load(folder)
         raw = preprocess.tensor(subject.raw)
-        if not np.allclose(loaded.serve(raw), tf.nn.softmax(network(preprocess(raw))), atol=TOLERANCE):
+        if not np.allclose(loaded.serve(raw), answer(raw), atol=TOLERANCE):
             raise BrokenError("exported and loaded again it gives other probabilities")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +101,7 @@ def _random_network(model: T5, folder: Path, seed: int) -> tuple[TFT5ForConditio
         config = T5Config(**settings, vocab_size=tokens.count, dropout_rate=model.dropout, decoder_start_token_id=PAD)
         check_values(config, "model.config")
         network = TFT5ForConditionalGeneration(config)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "The initializer RandomNormal is unseeded and being called multiple times"
-            )
+        with _initializers_shared():
             network.build_in_name_scope()
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise InputError(f"model.config: T5 cannot be built from it: {error}") from None
@@ -111,8 +110,16 @@ def _random_network(model: T5, folder: Path, seed: int) -> tuple[TFT5ForConditio
     return network, tokens
 
 
+@contextmanager
+def _initializers_shared() -> Iterator[None]:
+    """Silences what Keras says of a gate's matrix, which transformers builds with the initializer of another."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The initializer RandomNormal is unseeded and being called", UserWarning)
+        yield
+
+
 def _draw_gates(network: TFT5ForConditionalGeneration, seed: int) -> None:
-    """Draws the gates' matrices anew: transformers lets them share an initializer, which gives both the same values."""
+    """Draws the gates' matrices anew: with the initializer of another matrix they have got its values."""
     config = network.config
     for index, block in enumerate([*network.encoder.block, *network.decoder.block]):
         gate = block.layer[-1].DenseReluDense.wi_1.kernel
@@ -131,7 +138,10 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
     try:
         config = T5Config.from_pretrained(source)
         config.dropout_rate = model.dropout
-        network, info = TFT5ForConditionalGeneration.from_pretrained(source, config=config, output_loading_info=True)
+        with _initializers_shared():
+            network, info = TFT5ForConditionalGeneration.from_pretrained(
+                source, config=config, output_loading_info=True
+            )
         tokens = _tokens(Path(source) if local else None, source, place)
     except InputError:
         raise

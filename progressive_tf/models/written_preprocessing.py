@@ -55,7 +55,7 @@ class Bytes(Tokens):
     def of(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Returns one id for each byte."""
         split = tf.strings.bytes_split(texts)
-        values = tf.io.decode_raw(split.flat_values, tf.uint8)[:, 0]
+        values = tf.reshape(tf.io.decode_raw(split.flat_values, tf.uint8), [-1])
         return split.with_flat_values(tf.cast(values, tf.int32) + SMALLEST_TOKENS)
 
     def text(self, ids: tf.RaggedTensor) -> tf.Tensor:

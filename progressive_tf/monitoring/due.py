@@ -51,7 +51,15 @@ class Due:
     reasons: tuple[str, ...]
 
 
-def is_due(live: LiveRows, since: str, now: float, labels: int | None, days: float | None, rises: bool) -> Due:
+def is_due(
+    live: LiveRows,
+    since: str,
+    now: float,
+    labels: int | None,
+    days: float | None,
+    rises: bool,
+    writes: bool = False,
+) -> Due:
     """Returns whether the next stage is due since a version was released.
 
     Args:
@@ -61,6 +69,7 @@ def is_due(live: LiveRows, since: str, now: float, labels: int | None, days: flo
         labels: so many new ones suffice, >= 1; None for not looking.
         days: so many suffice, > 0; None for not looking.
         rises: whether to look for a class that comes more often.
+        writes: whether answers are texts, which have no classes.
     """
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()
     if now < released:
@@ -73,7 +82,9 @@ def is_due(live: LiveRows, since: str, now: float, labels: int | None, days: flo
     if days is not None:
         passed = (now - released) / 86_400
         found.append((passed >= days, f"{passed:.1f} of {days:g} days"))
-    if rises:
+    if rises and writes:
+        found.append((False, "answers are texts, of which no class rises"))
+    elif rises:
         said = [str(each) for each in live.between(released, math.inf).answers["label"]]
         found.append(_rise_in_words(said))
     return Due(any(met for met, _ in found), tuple(reason for _, reason in found))

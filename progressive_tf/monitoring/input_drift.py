@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,9 @@ def _tests_of(name: str, reference: list[Any], live: list[Any], seed: int) -> li
     return pixel_drift(name, *([each for each in side if each is not None] for side in pixels))
 
 
-def text_drift(name: str, reference: Sequence[str], live: Sequence[str], seed: int) -> list[DriftTest]:
+def text_drift(
+    name: str, reference: Sequence[str], live: Sequence[str], seed: int, about: str = "inputs"
+) -> list[DriftTest]:
     """Returns the tests of texts: an embedding classifier, the number of words, and the share of unknown words.
 
     The embedding is latent semantic analysis of words (TF–IDF, cut to 50 dimensions), fitted on both sides together and
@@ -97,12 +100,13 @@ def text_drift(name: str, reference: Sequence[str], live: Sequence[str], seed: i
         )
     sampled = [_sample(side, seed) for side in (reference, live)]
     tests = [
-        number_drift("inputs", f"{name}: words", *lengths),
-        number_drift("inputs", f"{name}: share of unknown words", *unknown),
+        number_drift(about, f"{name}: words", *lengths),
+        number_drift(about, f"{name}: share of unknown words", *unknown),
     ]
     if min(map(len, sampled)) >= FEWEST:
-        before, now = _embedded(sampled, seed)
-        tests.append(classifier_drift(f"{name}: embedding", before, now, seed))
+        embedded = _embedded(sampled, seed)
+        if embedded is not None:
+            tests.append(replace(classifier_drift(f"{name}: embedding", *embedded, seed), about=about))
     return tests
 
 
@@ -159,8 +163,13 @@ def _pixels(value: Any) -> np.ndarray | None:
     return pixels / 255 if pixels.max(initial=0) > 1 else pixels
 
 
-def _embedded(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray]:
-    weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", min_df=2).fit_transform([*sides[0], *sides[1]])
+def _embedded(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray] | None:
+    """Returns the embeddings of both sides; None where no word stands in two of the texts."""
+    texts = [*sides[0], *sides[1]]
+    try:
+        weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", min_df=2).fit_transform(texts)
+    except ValueError:
+        return None
     width = min(EMBEDDING_WIDTH, weights.shape[1] - 1)
     embedded = TruncatedSVD(width, random_state=seed).fit_transform(weights) if width > 0 else weights.toarray()
     return np.split(embedded, [len(sides[0])])

@@ -47,10 +47,15 @@ class LiveMetrics:
     high: float | None
 
 
-def live_metrics(rows: LiveRows) -> list[LiveMetrics]:
-    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices."""
+def live_metrics(rows: LiveRows, writes: bool = False) -> list[LiveMetrics]:
+    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices.
+
+    Args:
+        rows: what was asked and answered.
+        writes: whether answers are texts, which are no slices: nearly every one is another.
+    """
     said = rows.answers["label"].map(str)
-    common = said.value_counts().index[:MOST_LABELS]
+    common = said.value_counts().index[: 0 if writes else MOST_LABELS]
     weeks = [_mondays(each["time"]) for each in (rows.requests, rows.answers)]
     found = []
     for week in sorted(set(weeks[0]), reverse=True):

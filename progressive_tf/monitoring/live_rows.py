@@ -36,7 +36,7 @@ class LiveRows:
 
     Args:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
-        answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, or None), input
+        answers: a row each: id, time, version, alias, label (what was said), probabilities (of the classes, or the one of a text; or None), input
             (by name, or None where it is not kept), told (the right label, or None), right (True, False, or None where
             no user has judged it), told_at (seconds since 1970).
     """
@@ -86,7 +86,7 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
 
 
 def confidence(answers: pd.DataFrame) -> np.ndarray:
-    """Returns the probability of the label that was said, float64 [rows]; NaN where there are no probabilities."""
+    """Returns the probability of what was said, float64 [rows]; NaN where there are no probabilities."""
     return np.array([max(each) if each else np.nan for each in answers["probabilities"]], np.float64)
 
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.drift import DriftTest, calibration_drift, category_drift, judged_together, number_drift
-from progressive_tf.monitoring.input_drift import input_drift
+from progressive_tf.monitoring.input_drift import input_drift, text_drift
 from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
-from progressive_tf.registry.version import Version
+from progressive_tf.registry import ModelVersions, Version
 
 DAY = 86_400.0
 
@@ -47,7 +47,14 @@ class Look:
 
 
 def look_at(
-    model: str, live: LiveRows, reference: Rows | None, now: float, days: float, alpha: float, seed: int
+    model: str,
+    live: LiveRows,
+    reference: Rows | None,
+    now: float,
+    days: float,
+    alpha: float,
+    seed: int,
+    writes: bool = False,
 ) -> Look:
     """Returns what the rows of the last days say beside a reference.
 
@@ -59,6 +66,7 @@ def look_at(
         days: so many, > 0.
         alpha: the false discovery rate, in (0, 1).
         seed: of samples and folds.
+        writes: whether answers are texts.
     """
     since = now - days * DAY
     window = rows_of_live(live.between(since, float("inf")), f"the last {days:g} days")
@@ -66,17 +74,21 @@ def look_at(
         earlier = live.between(0.0, since)
         if len(earlier.answers):
             reference = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
-    tests = [] if reference is None else judged_together(drift_tests(reference, window, seed), alpha)
+    tests = [] if reference is None else judged_together(drift_tests(reference, window, seed, writes), alpha)
     name = None if reference is None else reference.name
-    return Look(model, live_metrics(live), tests, name, f"{len(window.said):,} answers of {window.name}", alpha)
+    return Look(model, live_metrics(live, writes), tests, name, f"{len(window.said):,} answers of {window.name}", alpha)
 
 
-def drift_tests(reference: Rows, live: Rows, seed: int) -> list[DriftTest]:
-    """Returns the tests of inputs, predictions and calibration."""
+def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) -> list[DriftTest]:
+    """Returns the tests of inputs, predictions and calibration; texts that were written are tested as such."""
     stated = [each.confidence[np.isfinite(each.confidence)] for each in (reference, live)]
+    if writes:
+        said = text_drift("translation", reference.said, live.said, seed, "predictions")
+    else:
+        said = [category_drift("predictions", "labels", reference.said, live.said)]
     return [
         *input_drift(reference.inputs, live.inputs, seed),
-        category_drift("predictions", "labels", reference.said, live.said),
+        *said,
         number_drift("predictions", "confidence", *stated),
         calibration_drift(reference.judged, live.judged),
     ]
@@ -104,3 +116,9 @@ def refuse_no_answers(live: LiveRows, path: Path) -> None:
     """
     if not len(live.requests):
         raise InputError(f"{path}: no request has been kept yet; serve the model first")
+
+
+def writes_texts(model: ModelVersions) -> bool:
+    """Whether a model's newest version answers with texts, not with classes."""
+    newest = max(model.versions(), key=lambda version: version.number)
+    return (newest.manifest() or {}).get("labels") == []

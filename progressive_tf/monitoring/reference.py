@@ -24,7 +24,7 @@ class Rows:
     Args:
         name: of what it is, in words.
         inputs: by name, of the rows that have any.
-        said: label of each row.
+        said: label of each row, or the text that was written.
         confidence: float64 [rows], NaN where unknown.
         right: True, False, or None where unknown, for each row.
     """
@@ -68,17 +68,22 @@ def rows_of_stage(folder: Path, text_name: str) -> Rows | None:
     if not path.is_file():
         return None
     try:
-        found = pq.read_table(path, columns=["part", "text", "label", "predicted", "probabilities"]).to_pandas()
+        writes = "target" in pq.read_schema(path).names
+        columns = ("target", "confidence") if writes else ("label", "probabilities")
+        found = pq.read_table(path, columns=["part", "text", "predicted", *columns]).to_pandas()
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); compare with earlier live rows: --reference live"
         ) from None
     found = found[(found["part"] == "gate")]
     texts = [text for text in found["text"] if text]
+    expected, stated = (found[column] for column in columns)
+    if not writes:
+        stated = [max(each) if each is not None and len(each) else np.nan for each in stated]
     return Rows(
         f"{len(found):,} gate rows of stage {folder.name.partition('-')[2]}",
         [{text_name: text} for text in texts],
         [str(each) for each in found["predicted"]],
-        np.array([max(each) if each is not None and len(each) else np.nan for each in found["probabilities"]], float),
-        [bool(right) for right in found["label"] == found["predicted"]],
+        np.array(stated, float),
+        [bool(right) for right in expected == found["predicted"]],
     )

@@ -16,11 +16,11 @@ from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.streams import stream_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.views import (
+    PARTS,
     PER_CLASS,
     bounds_view,
     class_curves_view,
-    first_row,
-    matrix_figures,
+    matrix_views,
     rate_views,
     stage_views,
     sweep_views,
@@ -82,11 +82,13 @@ def render(run: RunRecord) -> str:
         summary=wording.summary(run),
         stages=stages,
         metric=run.metric,
-        metric_words=wording.metric_words(run.metric),
+        metric_words=wording.metric_words,
+        decimals=wording.decimals,
         told=told,
         remembering=[stage for stage in stages if stage.record.metrics and stage.record.metrics.retention],
-        matrix_figures=matrix_figures(run.matrix, first_row(run.plan)) if run.matrix else {},
+        matrices=matrix_views(run),
         measures=wording.MEASURES,
+        written_measures=wording.WRITTEN_MEASURES,
         bounds_figure=bounds_view(run),
         class_curves=class_curves_view(run),
         reasons=reasons_views(run),
@@ -134,5 +136,6 @@ def _packages(run: RunRecord) -> dict[str, str]:
 
 def _parts(run: RunRecord) -> list[str]:
     recorded = {part for stage in run.stages if stage.data for part in stage.data.labels}
-    usual = ("train", "validation", "gate", "test")
-    return [part for part in usual if part in recorded] + sorted(recorded.difference(usual))
+    if run.writes:
+        return list(PARTS)
+    return [part for part in PARTS if part in recorded] + sorted(recorded.difference(PARTS))

@@ -101,14 +101,14 @@ def read_predictions(path: Path) -> Predictions | None:
         table = file.read([name for name in COLUMNS if name != "text"])  # nor images
         columns = {name: _strings(table.column(name)) for name in STRINGS}
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     labels = _labels(path, table, columns["label"], columns["predicted"])
     return Predictions(
         labels=labels,
         row=table.column("row").to_numpy(),
         probabilities=_probabilities(path, table.column("probabilities"), len(labels)),
-        texts=lambda rows: [str(text or "") for text in _values(path, file, "text", rows)],
-        images=lambda rows: _values(path, file, "image", rows) if "image" in names else [None] * len(rows),
+        texts=lambda rows: [str(text or "") for text in read_values(path, file, "text", rows)],
+        images=lambda rows: read_values(path, file, "image", rows) if "image" in names else [None] * len(rows),
         **columns,
     )
 
@@ -168,8 +168,12 @@ def _address(image: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
 
 
-def _values(path: Path, file: pq.ParquetFile, name: str, rows: Sequence[int]) -> list[Any]:
-    """Returns values of a column by the number of their row in the file, holding one row group at a time."""
+def read_values(path: Path, file: pq.ParquetFile, name: str, rows: Sequence[int]) -> list[Any]:
+    """Returns values of a column by the number of their row in the file, holding one row group at a time.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     found: dict[int, Any] = {}
     start = 0
     for group in range(file.num_row_groups):
@@ -179,13 +183,14 @@ def _values(path: Path, file: pq.ParquetFile, name: str, rows: Sequence[int]) ->
             try:
                 column = file.read_row_group(group, [name]).column(name)
             except (pa.ArrowException, OSError) as error:
-                raise _unreadable(path, error) from error
+                raise unreadable(path, error) from error
             found.update({row: column[row - start].as_py() for row in inside})
         start = end
     return [found[row] for row in rows]
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Returns what says that a file is not Parquet, or damaged."""
     return InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}")
 
 

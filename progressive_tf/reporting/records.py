@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from progressive_tf.errors import InputError
-from progressive_tf.plan.metric_names import matrix_metric
+from progressive_tf.plan.metric_names import TRANSLATION, matrix_metric
 from progressive_tf.reporting.predictions import Predictions, read_predictions
 from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text
 from progressive_tf.reporting.tagged import TaggedSentences, is_tagged, read_tagged
+from progressive_tf.reporting.translated import TranslatedTexts, is_translated, read_translated
 
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
 
@@ -131,6 +132,19 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class FurtherMatrix:
+    """Cells and measures of a further metric in `matrix.json`."""
+
+    gate: tuple[tuple[float | None, ...], ...] = ()
+    test: tuple[tuple[float | None, ...], ...] = ()
+    acc: float | None = None
+    bwt: float | None = None
+    fwt: float | None = None
+    forgetting: float | None = None
+    test_measures: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Matrix:
     """`matrix.json`: row i is measured after stage i (row 0: untrained), column j on stage j's rows."""
 
@@ -143,6 +157,13 @@ class Matrix:
     fwt: float | None = None
     forgetting: float | None = None
     test_measures: dict[str, float | None] = field(default_factory=dict)
+    further: dict[str, FurtherMatrix] = field(default_factory=dict)
+
+    @property
+    def of_metrics(self) -> dict[str, Matrix]:
+        """The matrix of each metric, its own first."""
+        others = {name: replace(self, metric=name, further={}, **vars(each)) for name, each in self.further.items()}
+        return {self.metric: replace(self, further={}), **others}
 
 
 @dataclass(frozen=True)
@@ -200,6 +221,7 @@ class StageRecord:
     metrics: StageMetrics | None = None
     predictions: Predictions | None = None
     tagged: TaggedSentences | None = None
+    translated: TranslatedTexts | None = None
     decision: Decision | None = None
     forced: Forced | None = None
     candidates: tuple[Candidate, ...] = ()
@@ -244,6 +266,11 @@ class RunRecord:
     def metric(self) -> str:
         """The metric that stages are told apart by at a glance: that of the R matrix."""
         return matrix_metric(str(self.plan.get("task", "")))
+
+    @property
+    def writes(self) -> bool:
+        """Whether its stages write texts, which have no classes."""
+        return self.plan.get("task") == TRANSLATION
 
 
 def read_run(run: Path) -> RunRecord:
@@ -309,8 +336,9 @@ def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
         quality=read_record(folder / "quality.json", Quality),
         history=read_history(folder / "history.csv"),
         metrics=read_record(folder / "metrics.json", StageMetrics),
-        predictions=None if is_tagged(predictions) else read_predictions(predictions),
+        predictions=None if is_tagged(predictions) or is_translated(predictions) else read_predictions(predictions),
         tagged=read_tagged(predictions),
+        translated=read_translated(predictions),
         decision=read_record(folder / "decision.json", Decision),
         forced=read_record(folder / "forced.json", Forced),
         candidates=_read_candidates(folder / "candidates"),

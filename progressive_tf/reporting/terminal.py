@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.records import Bounds, Measure, RunRecord, Weights
+from progressive_tf.reporting.records import Bounds, Matrix, Measure, RunRecord, Weights
 
 INTERVAL_WIDTH = len("[0.000–0.000]")  # on a narrow terminal the interval goes below its value, whole
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
@@ -18,7 +18,7 @@ def stage_table(records: RunRecord) -> Table:
     table.add_column("stage", overflow="fold")
     for heading in ("examples", "trainable\n/total", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
-    metric = wording.metric_words(records.metric)
+    metric, decimals = wording.metric_words(records.metric), wording.decimals(records.metric)
     for heading in (f"test\n{metric}", f"validation\n{metric}"):
         table.add_column(heading, justify="right", min_width=INTERVAL_WIDTH)
     table.add_column("decision", no_wrap=True)
@@ -31,8 +31,8 @@ def stage_table(records: RunRecord) -> Table:
             wording.count(stage.data.train if stage.data else None),
             f"{wording.short_count(weights.trainable)}/{wording.short_count(weights.total)}",
             wording.number(wording.total_seconds(stage), 1),
-            _value(stage.test.get(records.metric)),
-            _value(metrics.validation.get(records.metric) if metrics else None),
+            _value(stage.test.get(records.metric), decimals),
+            _value(metrics.validation.get(records.metric) if metrics else None, decimals),
             # On two lines, `hold, forced` leaves a terminal of 80 columns room for the version.
             Text(wording.decided_words(stage).replace(", ", ",\n"), style=STYLES.get(wording.decided(stage), "dim")),
             wording.count(stage.version),
@@ -41,22 +41,32 @@ def stage_table(records: RunRecord) -> Table:
 
 
 def measures_line(records: RunRecord) -> str:
-    """Returns ACC, BWT, FWT and forgetting in one line; a dash for those that do not exist."""
-    matrix = records.matrix
-    if matrix is None:
+    """Returns ACC, BWT, FWT and forgetting in a line, or in one for each metric; a dash for what does not exist."""
+    if records.matrix is None:
         return "ACC –  BWT –  FWT –  forgetting –"
-    return (
-        f"ACC {wording.number(matrix.acc)}  BWT {wording.signed(matrix.bwt)}  FWT {wording.signed(matrix.fwt)}  "
-        f"forgetting {wording.signed(matrix.forgetting)}"
+    matrices = records.matrix.of_metrics
+    if len(matrices) == 1:
+        return measures_of(records.matrix)
+    widest = max(len(wording.metric_words(metric)) for metric in matrices)
+    return "\n".join(
+        f"{wording.metric_words(metric):{widest}}  {measures_of(matrix)}" for metric, matrix in matrices.items()
     )
 
 
-def bounds_line(bounds: Bounds) -> str:
-    """Returns where the plan lies between its bounds, in one line."""
-    values = f"naive {wording.number(bounds.naive.acc)}, this plan {wording.number(bounds.plan.acc)}, joint "
-    return f"bounds: {values}{wording.number(bounds.joint.acc)} (ACC): {wording.position_words(bounds)}"
+def measures_of(matrix: Matrix) -> str:
+    """Returns ACC, BWT, FWT and forgetting of one metric in one line."""
+    decimals = wording.decimals(matrix.metric)
+    bwt, fwt, forgetting = (wording.signed(value, decimals) for value in (matrix.bwt, matrix.fwt, matrix.forgetting))
+    return f"ACC {wording.number(matrix.acc, decimals)}  BWT {bwt}  FWT {fwt}  forgetting {forgetting}"
 
 
-def _value(measure: Measure | None) -> Text:
-    bounds = wording.interval(measure)
-    return Text(f"{wording.number(measure.value if measure else None)}{' ' + bounds if bounds else ''}")
+def bounds_line(bounds: Bounds, metric: str = "accuracy") -> str:
+    """Returns where the plan lies between its bounds, in one line; `metric` is the run's."""
+    acc = {"naive": bounds.naive.acc, "this plan": bounds.plan.acc, "joint": bounds.joint.acc}
+    values = ", ".join(f"{name} {wording.number(value, wording.decimals(metric))}" for name, value in acc.items())
+    return f"bounds: {values} (ACC): {wording.position_words(bounds)}"
+
+
+def _value(measure: Measure | None, decimals: int) -> Text:
+    bounds = wording.interval(measure, decimals)
+    return Text(f"{wording.number(measure.value if measure else None, decimals)}{' ' + bounds if bounds else ''}")

@@ -32,15 +32,17 @@ from progressive_tf.reporting.predictions import (
 from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
 from progressive_tf.reporting.sweeps import RateTest, SweepRecord, Trial, in_order, read_rate_tests, read_sweeps
 from progressive_tf.reporting.tagged import WrongSentence, most_confident_sentences, right_sentences
+from progressive_tf.reporting.translated import WrittenTexts
 
 WRONG_ROWS = 20
 CONFUSED_PAIRS = 10
+PARTS = ("train", "validation", "gate", "test")
 PER_CLASS = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
 class StageView:
-    """One stage as the page shows it; a figure is None where its records are missing."""
+    """One stage as the page shows it; a figure is None where its records are missing; `written` is of translations."""
 
     record: StageRecord
     decided: str
@@ -53,6 +55,8 @@ class StageView:
     confused_pairs: list[tuple[str, str, int]]
     wrong: list[WrongRow]
     wrong_sentences: list[WrongSentence]
+    written: WrittenTexts | None
+    part_rows: Mapping[str, int | None]
     test_rows: int
     right_rows: int
 
@@ -66,19 +70,45 @@ def stage_views(run: RunRecord) -> list[StageView]:
     return [_stage_view(run, stage) for stage in run.stages]
 
 
-def matrix_figures(matrix: Matrix, first: str = "untrained") -> Mapping[str, Markup]:
+def matrix_figures(matrix: Matrix, first: str = "untrained", name: str = "matrix") -> Mapping[str, Markup]:
     """Returns the R matrix of each part that is recorded.
 
     Args:
-        matrix: as recorded.
+        matrix: as recorded, of one metric.
         first: what its row before all stages is called.
+        name: prefix of the figures' ids.
     """
     cells = {"gate": matrix.gate, "test": matrix.test}
+    words, decimals, highest = (say(matrix.metric) for say in (wording.metric_words, wording.decimals, wording.highest))
     return {
-        part: accuracy_matrix(f"matrix-{part}", part, matrix.metric, matrix.stages, rows, first)
+        part: accuracy_matrix(f"{name}-{part}", part, words, matrix.stages, rows, first, decimals, highest)
         for part, rows in cells.items()
         if rows and matrix.stages
     }
+
+
+@dataclass(frozen=True)
+class MatrixView:
+    """The R matrix of one metric, with a figure for each part, and how many decimals its numbers have."""
+
+    record: Matrix
+    metric: str
+    decimals: int
+    figures: Mapping[str, Markup]
+
+
+def matrix_views(run: RunRecord) -> list[MatrixView]:
+    """Returns the R matrix of each metric that it is recorded of, the run's own first."""
+    matrices = run.matrix.of_metrics if run.matrix else {}
+    return [
+        MatrixView(
+            matrix,
+            wording.metric_words(metric),
+            wording.decimals(metric),
+            matrix_figures(matrix, first_row(run.plan), f"matrix-{number}" if number else "matrix"),
+        )
+        for number, (metric, matrix) in enumerate(matrices.items())
+    ]
 
 
 def bounds_view(run: RunRecord) -> Markup | None:
@@ -88,7 +118,7 @@ def bounds_view(run: RunRecord) -> Markup | None:
         return None
     values = {"naive": bounds.naive.acc, "plan": bounds.plan.acc, "joint": bounds.joint.acc}
     known = {name: value for name, value in values.items() if value is not None}
-    return bounds_figure("bounds", known) if len(known) == len(values) else None
+    return bounds_figure("bounds", known, wording.decimals(run.metric)) if len(known) == len(values) else None
 
 
 def class_curves_view(run: RunRecord) -> Markup | None:
@@ -196,11 +226,18 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         rows = stage.tagged.test_rows(stage.slice)
         right = right_sentences(stage.tagged, rows)
         wrong_sentences = most_confident_sentences(stage.tagged, rows, WRONG_ROWS)
+    written = None
+    if stage.translated is not None:
+        rows = stage.translated.test_rows(stage.slice)
+        written = stage.translated.summarize(rows, WRONG_ROWS)
+        right = written.right
     return StageView(
         record=stage,
         decided=wording.decided(stage),
         started_from=_started_from(run, stage),
-        curves=learning_curves(f"{name}-curves", stage.name, stage.history, best)
+        curves=learning_curves(
+            f"{name}-curves", stage.name, stage.history, best, "Token accuracy" if run.writes else "Accuracy"
+        )
         if any(stage.history.values())
         else None,
         gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
@@ -210,9 +247,22 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         confused_pairs=pairs,
         wrong=wrong,
         wrong_sentences=wrong_sentences,
+        written=written,
+        part_rows=_part_rows(run, stage),
         test_rows=len(rows),
         right_rows=right,
     )
+
+
+def _part_rows(run: RunRecord, stage: StageRecord) -> dict[str, int | None]:
+    """Returns how many rows each part of a stage has: of all its classes, or of texts, which are counted themselves."""
+    data, translated = stage.data, stage.translated
+    if data is None:
+        return {}
+    if not run.writes:
+        return {part: sum(labels.values()) for part, labels in data.labels.items()}
+    counted = {part: translated.count(part, stage.slice) if translated else None for part in ("gate", "test")}
+    return {"train": data.train, "validation": data.validation, **counted}
 
 
 def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, rows: np.ndarray) -> Markup:
@@ -237,6 +287,11 @@ def _starts_from_prompt(plan: Mapping[str, Any]) -> bool:
     return start == PROMPT or isinstance(start, Mapping)
 
 
+def _has_weights(plan: Mapping[str, Any]) -> bool:
+    model = plan.get("model")
+    return isinstance(model, Mapping) and bool(model.get("weights"))
+
+
 def _started_from(run: RunRecord, stage: StageRecord) -> str:
     """What is recorded; for an undecided stage what the rule says: the newest released stage, or the plan's start."""
     before = {one.name: one for one in run.stages if one.number < stage.number}
@@ -247,6 +302,8 @@ def _started_from(run: RunRecord, stage: StageRecord) -> str:
     if parent is None or parent.decision is None:
         start = run.plan.get("start", "pretrained")
         words = f"version {start}" if isinstance(start, int) else f"{start} weights"
+        if start == "pretrained" and not _has_weights(run.plan):
+            words = "random weights"
         words = "descriptions of the classes" if _starts_from_prompt(run.plan) else words
         return words if name == "start" else name
     return name if parent.version is None else f"{name} (version {parent.version})"

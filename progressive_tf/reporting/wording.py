@@ -6,16 +6,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from progressive_tf.plan.metric_names import find_metric
 from progressive_tf.reporting.records import Bounds, Measure, RunRecord, StageRecord
 
 NOT_RECORDED = "–"
 EVERY_PREVIOUS = "every-previous"
+SPELLED = {"bleu": "BLEU", "chrf": "chrF"}
 DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
 MEASURES = {
     "acc": ("ACC", "Mean over all stages' rows after the last stage. Higher is better."),
     "bwt": ("BWT", "How earlier stages' rows changed since they were trained on. Below zero: something was lost."),
     "fwt": ("FWT", "What earlier stages gave to later rows before training on them. Above zero: they helped."),
     "forgetting": ("Forgetting", "Mean fall from the best that earlier stages' rows ever had. Zero or less: none."),
+}
+WRITTEN_MEASURES = {
+    "exact_match": "Share of the test texts that are the expected ones, character by character. From 0 to 1.",
+    "bleu": "Words, and runs of two to four of them, that are shared with the expected texts. From 0 to 100.",
+    "chrf": "Runs of one to six characters that are shared with the expected texts. From 0 to 100.",
 }
 
 
@@ -31,6 +38,17 @@ def signed(value: float | None, digits: int = 3) -> str:
     """Returns `value` with its sign, or a dash where there is none."""
     text = number(value, digits)
     return f"+{text}" if value is not None and math.isfinite(value) and float(f"{value:.{digits}f}") > 0 else text
+
+
+def decimals(metric: str) -> int:
+    """Returns how many decimals a metric's values are shown with: two where they go up to 100, otherwise three."""
+    return 2 if 1 < highest(metric) < math.inf else 3
+
+
+def highest(metric: str) -> float:
+    """Returns the largest value that a metric can have, 1 for those that are not known."""
+    found = find_metric(metric)
+    return 1.0 if found is None else found.highest
 
 
 def p_value(value: float | None) -> str:
@@ -88,7 +106,7 @@ def position_words(bounds: Bounds) -> str:
 def metric_words(name: str) -> str:
     """Returns a metric's name as one would say it: `log loss`, `f1 of negative`."""
     kind, separator, label = name.partition("/")
-    words = kind.replace("_", " ").replace(" f1", " F1").replace("without o", "without O")
+    words = SPELLED.get(kind) or kind.replace("_", " ").replace(" f1", " F1").replace("without o", "without O")
     return f"{words} of {label}" if separator else words
 
 

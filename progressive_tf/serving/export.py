@@ -32,7 +32,6 @@ from progressive_tf.serving.loaded import LoadedVersion
 
 KSERVE_NAME = "inference-service.yaml"
 WARM_UP_NAME = "assets.extra/tf_serving_warmup_requests"
-_WARM_UP_BATCHES = (1, 32)
 _LONGEST_LABEL = 63
 
 
@@ -105,7 +104,7 @@ def _write_warm_up(loaded: LoadedVersion, path: Path) -> None:
             (answer,) = loaded.answer(bucket_of(signature, example), [example])
             if isinstance(answer, Refusal):
                 raise RegistryError(f"the version refuses a warm-up request for {signature}: {answer.message}")
-            for size in _WARM_UP_BATCHES:
+            for size in loaded.warm_up_sizes():
                 request = _predict_request(loaded, signature, [example] * size)
                 log = PredictionLog(predict_log=PredictLog(request=request))
                 writer.write(log.SerializeToString())

@@ -17,12 +17,12 @@ from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
-from progressive_tf.serving.store import Feedback, StoreError
+from progressive_tf.serving.store import Feedback, StoreError, UnlikeAnswer
 
 _KEYS = ("prediction_id", "label", "correct", "rating", "comment")
 _SAYS = ("label", "correct", "rating")
 _ID = re.compile(r"[0-9a-f]{32}")
-_LONGEST_COMMENT, _MOST_TAGS = 2000, 4096
+_LONGEST_COMMENT, _MOST_TAGS, _LONGEST_TEXT = 2000, 4096, 2**16
 _DOCUMENT = {
     "requestBody": {
         "required": True,
@@ -34,7 +34,10 @@ _DOCUMENT = {
                     "required": ["prediction_id"],
                     "properties": {
                         "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
-                        "label": {"description": "The right class; for a tagger a list, the right tag of each word."},
+                        "label": {
+                            "description": "The right class; for a tagger a list, the right tag of each word; for a "
+                            "translator the expected text, which is right character by character."
+                        },
                         "correct": {"type": "boolean"},
                         "rating": {"type": "integer", "minimum": 1, "maximum": 5},
                         "comment": {"type": "string", "maxLength": _LONGEST_COMMENT},
@@ -66,9 +69,12 @@ def feedback_routes(
         """Keeps what a user says about a prediction; the same again changes nothing."""
         tokens.check_predict(request)
         with incoming.one():
-            said = _read(read_body(await incoming.body(request)), _known_labels(served))
+            found = read_body(await incoming.body(request))
+            said = _read(found, None if _writes(served) else _known_labels(served))
             try:
                 version = await request_log.add_feedback(said)
+            except UnlikeAnswer as error:
+                raise Refusal(400, str(error)) from None
             except StoreError as error:
                 raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
         kind = next(name for name in _SAYS if getattr(said, name) is not None)
@@ -79,6 +85,11 @@ def feedback_routes(
         return JSONResponse(body | {"message": "no prediction with this id is known, or no longer"}, 202)
 
     return routes
+
+
+def _writes(served: ServedModel) -> bool:
+    """Whether the versions in memory write texts, which are of no class."""
+    return any(each.loaded.writes for each in served.standing.by_number.values())
 
 
 def _known_labels(served: ServedModel) -> dict[str, str]:
@@ -92,7 +103,13 @@ def _known_labels(served: ServedModel) -> dict[str, str]:
     return said | {label: label for label in said.values()}
 
 
-def _read(found: dict[str, Any], labels: Mapping[str, str]) -> Feedback:
+def _read(found: dict[str, Any], labels: Mapping[str, str] | None) -> Feedback:
+    """Returns the feedback in a body.
+
+    Args:
+        found: the JSON object.
+        labels: what `_known_labels` gives; None where answers are texts.
+    """
     fields.refuse_unknown(found, _KEYS)
     prediction = found.get("prediction_id")
     if not isinstance(prediction, str) or not _ID.fullmatch(prediction):
@@ -102,7 +119,7 @@ def _read(found: dict[str, Any], labels: Mapping[str, str]) -> Feedback:
         raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
     return Feedback(
         prediction,
-        _label(found.get("label"), labels),
+        _text(found.get("label")) if labels is None else _label(found.get("label"), labels),
         fields.truth(found, "correct"),
         fields.whole_number(found, "rating", 1, 5),
         fields.text(found, "comment", _LONGEST_COMMENT),
@@ -119,3 +136,14 @@ def _label(value: Any, labels: Mapping[str, str]) -> Any:
         if labels and label not in labels:
             raise Refusal(400, unknown_name("label", label[:80], labels))
     return labels.get(value, value) if isinstance(value, str) else value
+
+
+def _text(value: Any) -> str | None:
+    """Returns an expected text as it is: it is compared with an answer character by character."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip():
+        raise Refusal(400, f"label: the expected text, a string, expected; got {value!r:.80}; or send correct, or rating")
+    if len(value) > _LONGEST_TEXT or not fields.is_storable(value):
+        raise Refusal(400, f"label: a text in UTF-8 of at most {_LONGEST_TEXT} characters expected")
+    return value

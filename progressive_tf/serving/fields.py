@@ -29,7 +29,7 @@ def text(found: Mapping[str, Any], name: str, most: int) -> str | None:
     value = found.get(name)
     if value is None:
         return None
-    if not isinstance(value, str) or len(value) > most or not _is_storable(value):
+    if not isinstance(value, str) or len(value) > most or not is_storable(value):
         raise Refusal(400, f"{name}: a text of at most {most} characters expected")
     return value.strip() or None
 
@@ -74,7 +74,7 @@ def truth(found: Mapping[str, Any], name: str) -> bool | None:
     return value
 
 
-def _is_storable(value: str) -> bool:
+def is_storable(value: str) -> bool:
     """Whether a string is UTF-8: half of a surrogate pair is not."""
     try:
         value.encode()

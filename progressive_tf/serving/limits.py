@@ -13,6 +13,7 @@ class Limits:
         body_bytes: of a request; 413.
         instances: of a request; 413.
         text_bytes: of one text or cell, as UTF-8; 413.
+        tokens: numbers of one text that is given as tokens, whole numbers in a list of any length; 413.
         image_pixels: width times height of one image; 413.
         request_seconds: from the first byte to the reply; 408 while the body is read, 504 afterwards.
         concurrent_requests: being read or answered; 503.
@@ -22,6 +23,7 @@ class Limits:
     body_bytes: int = 4 * 2**20
     instances: int = 256
     text_bytes: int = 2**16
+    tokens: int = 1024
     image_pixels: int = 2**24
     request_seconds: float = 30.0
     concurrent_requests: int = 256

@@ -17,8 +17,10 @@ from progressive_tf.registry.version import Version
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
+from progressive_tf.serving.said import TEXT
 
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
+_MANY = 32
 
 
 class LoadedVersion:
@@ -48,6 +50,7 @@ class LoadedVersion:
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature) for name, signature in self._model.signatures.items()
         }
+        self.writes = any(TEXT in signature.structured_outputs for signature in self._model.signatures.values())
 
     @property
     def number(self) -> int:
@@ -83,8 +86,19 @@ class LoadedVersion:
             most: instances of the largest batch.
         """
         for signature, example in examples(self.signatures, self.labels):
-            for size in sorted({1, most}):
+            for size in self.warm_up_sizes(most):
                 self.answer(bucket_of(signature, example), [example] * size)
+
+    def warm_up_sizes(self, most: int = _MANY) -> list[int]:
+        """Returns how many instances the batches of a warm-up have.
+
+        A translator's are of one: more of them take as many times as long, on two cores minutes for a T5-small, and
+        make nothing faster.
+
+        Args:
+            most: instances of the largest batch.
+        """
+        return [1] if self.writes else sorted({1, most})
 
     def metadata(self) -> dict[str, Any]:
         """Returns the signatures as TensorFlow Serving's GetModelMetadata has them."""

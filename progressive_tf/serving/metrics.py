@@ -34,7 +34,7 @@ class Metrics:
         )
         self.shadowed = Counter(
             "progressive_tf_shadow_instances",
-            "Instances that the shadow was given: it says the same label, another one, fails, or had no time.",
+            "Instances that the shadow was given: it says the same, something else, fails, or had no time.",
             ["model", "version", "outcome"],
             registry=self.registry,
         )

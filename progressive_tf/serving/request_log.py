@@ -16,6 +16,7 @@ import numpy as np
 
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.said import label_of, probabilities_of
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
 
@@ -110,7 +111,7 @@ class RequestLog:
             difference: see `Shadowed`.
         """
         if not self._has_no_room(len(self._shadows), "shadow"):
-            said = label_of(outputs), outputs.get("probabilities")
+            said = label_of(outputs), probabilities_of(outputs)
             self._shadows.append(Shadowed(self.clock.now(), prediction, version, *said, difference))
 
     async def add_feedback(self, feedback: Feedback) -> int | None:
@@ -120,6 +121,7 @@ class RequestLog:
             The version that it is about, or None where no such prediction is known.
 
         Raises:
+            UnlikeAnswer: its label is of another kind than the answer.
             StoreError: it could not be written.
         """
         comment = feedback.comment
@@ -182,7 +184,7 @@ class RequestLog:
             Answered(
                 each,
                 label_of(outputs),
-                outputs.get("probabilities"),
+                probabilities_of(outputs),
                 self._redacted(instance) if noted.keeps_inputs else None,
             )
             for each, instance, outputs in noted.answers
@@ -215,11 +217,6 @@ class RequestLog:
             log.exception("the redaction hook failed; what it was given is not kept")
             self._metrics.not_kept.labels("input").inc()
             return None
-
-
-def label_of(outputs: Mapping[str, Any]) -> Any:
-    """Returns what an answer says: its label, or the tags of a tagger."""
-    return outputs["label"] if "label" in outputs else outputs.get("tags", outputs.get("kind"))
 
 
 def _plain(value: Any) -> Any:

@@ -24,11 +24,10 @@ from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
+from progressive_tf.serving.said import says_the_same
 
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 30.0
-
-_SAID = ("label", "tags", "kind", "start", "end")
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -226,8 +225,7 @@ class ServedModel:
             self._metrics.shadowed.labels(*which, "failed").inc(len(instances))
             return
         for prediction, ours, other in zip(ids, answers, theirs, strict=True):
-            said = [{name: value for name, value in each.items() if name in _SAID} for each in (ours, other)]
-            self._metrics.shadowed.labels(*which, "same" if said[0] == said[1] else "other").inc()
+            self._metrics.shadowed.labels(*which, "same" if says_the_same(ours, other) else "other").inc()
             apart = _difference(ours.get("probabilities") or [], other.get("probabilities") or [])
             if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)

@@ -112,14 +112,18 @@ class StoreError(ProgressiveError):
     """What a server has answered cannot be read or written."""
 
 
+class UnlikeAnswer(ProgressiveError):
+    """A right label cannot be compared with the answer, as it is of another kind."""
+
+
 @dataclass(frozen=True)
 class Answered:
     """One instance and its answer.
 
     Args:
         id: what the caller was given for feedback.
-        label: what was said, as JSON: a class, or tags.
-        probabilities: of the classes, or None.
+        label: what was said, as JSON: a class, tags, a text, or its tokens.
+        probabilities: of the classes; of a text the one that it has; or None.
         input: the instance as JSON-like values; None where it is not kept.
     """
 
@@ -181,7 +185,7 @@ class Feedback:
 
     Args:
         prediction: its id.
-        label: the right class, or the right tags.
+        label: the right class, the right tags, or the expected text.
         correct: whether the answer was right.
         rating: from 1, bad, to 5, good.
         comment: in the user's words.
@@ -285,6 +289,7 @@ class Store:
             The version that it is about; None where no prediction with its id is known, or not yet.
 
         Raises:
+            UnlikeAnswer: its label is of another kind than the answer; nothing is kept.
             StoreError: the disk is full, or the file cannot be written.
         """
         values = {
@@ -295,6 +300,13 @@ class Store:
             "comment": feedback.comment,
         }
         with self._writing() as connection:
+            found = connection.execute(
+                "SELECT version, label FROM predictions JOIN requests ON request = requests.id "
+                "WHERE predictions.id = ?",
+                [feedback.prediction],
+            ).fetchone()
+            if found is not None and feedback.label is not None:
+                _refuse_unlike(json.loads(found[1]), feedback.label)
             newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
             if newest is None or not newest[0]:
                 connection.execute(
@@ -302,10 +314,6 @@ class Store:
                     "VALUES (:time, :prediction, :label, :correct, :rating, :comment)",
                     values | {"time": time},
                 )
-            found = connection.execute(
-                "SELECT version FROM predictions JOIN requests ON request = requests.id WHERE predictions.id = ?",
-                [feedback.prediction],
-            ).fetchone()
         return None if found is None else int(found[0])
 
     def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
@@ -379,6 +387,14 @@ class Store:
             yield
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {_advice(str(error))}") from error
+
+
+def _refuse_unlike(said: Any, told: Any) -> None:
+    if isinstance(said, list) and said and isinstance(said[0], int):
+        raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
+    if isinstance(said, list) != isinstance(told, list):
+        expected = "a list" if isinstance(said, list) else "a string"
+        raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
 
 
 def _advice(message: str) -> str:

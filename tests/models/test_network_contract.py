@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from progressive_tf.models import bert, bert_tagger, mlp, resnet
+from progressive_tf.models import bert, bert_tagger, mlp, resnet, t5
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.models.classification_head import ClassificationHead
@@ -20,7 +20,7 @@ from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.vector_preprocessing import VectorPreprocessing
-from progressive_tf.plan.networks import Bert, BertTagger, Mlp, OwnBuilder, ResNet50
+from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, OwnBuilder, ResNet50
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
@@ -31,12 +31,13 @@ CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
     "bert-tagger": (bert_tagger.build, TINY_TAGGER),
     "mlp": (mlp.build, Mlp(builder="mlp", units=6, dropout=0.2)),
     "resnet50": (resnet.build, ResNet50(builder="resnet50", weights=None, dense=8, dropout=0.2)),
+    "t5": (t5.build, T5(builder="t5", weights=None, max_target_length=8, config=tiny.T5_CONFIG)),
     "one's own": (build_own, OwnBuilder(builder="small_convnet:build", settings={"widths": [4, 8, 8]})),
 }
 
 
 def request(model: Any, folder: Path) -> Request:
-    labels = TAGS if isinstance(model, BertTagger) else LABELS
+    labels = TAGS if isinstance(model, BertTagger) else () if isinstance(model, T5) else LABELS
     return Request(model, labels, seed=3, folder=folder, input_width=5, image_size=32)
 
 

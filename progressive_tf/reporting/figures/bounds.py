@@ -14,14 +14,15 @@ NAMES = {"naive": "naive", "plan": "this plan", "joint": "joint"}
 HEIGHTS = {"naive": -0.6, "plan": 0.6, "joint": -0.6}
 
 
-def bounds_figure(name: str, values: Mapping[str, float]) -> Markup:
+def bounds_figure(name: str, values: Mapping[str, float], decimals: int = 3) -> Markup:
     """Returns a line with a mark for naive, plan and joint.
 
     Args:
         name: prefix of the figure's ids.
         values: ACC of each of the three.
+        decimals: of the numbers.
     """
-    described = "; ".join(f"{NAMES[key]} {values[key]:.3f}" for key in MARKS)
+    described = "; ".join(f"{NAMES[key]} {values[key]:.{decimals}f}" for key in MARKS)
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -29,7 +30,11 @@ def bounds_figure(name: str, values: Mapping[str, float]) -> Markup:
         for key, (marker, shade) in MARKS.items():
             axes.plot(values[key], 0, marker=marker, color=colour(shade), markersize=11, markeredgewidth=2, zorder=2)
             axes.annotate(
-                f"{NAMES[key]}\n{values[key]:.3f}", (values[key], HEIGHTS[key]), ha="center", va="center", fontsize=10
+                f"{NAMES[key]}\n{values[key]:.{decimals}f}",
+                (values[key], HEIGHTS[key]),
+                ha="center",
+                va="center",
+                fontsize=10,
             )
         axes.set_ylim(-1.1, 1.1)
         axes.set_yticks([])

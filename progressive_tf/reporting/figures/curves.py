@@ -13,10 +13,12 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 History = Mapping[str, Sequence[float]]
-PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"))
+PANELS = ("loss", "accuracy")
 
 
-def learning_curves(name: str, stage: str, history: History, best_epoch: int | None) -> Markup:
+def learning_curves(
+    name: str, stage: str, history: History, best_epoch: int | None, accuracy: str = "Accuracy"
+) -> Markup:
     """Returns loss, accuracy and learning rate over the epochs, for training and validation rows.
 
     Args:
@@ -24,6 +26,7 @@ def learning_curves(name: str, stage: str, history: History, best_epoch: int | N
         stage: the stage's name.
         history: columns of `history.csv`; those that are missing are left out.
         best_epoch: the epoch whose weights were kept, counted from 1.
+        accuracy: what column `accuracy` is, in words.
     """
     rows = max((len(values) for values in history.values()), default=0)
     epochs = list(history.get("epoch", range(1, rows + 1)))
@@ -34,7 +37,7 @@ def learning_curves(name: str, stage: str, history: History, best_epoch: int | N
 
     def paint(figure: Figure) -> None:
         panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
-        for axes, (column, title) in zip(panels, PANELS, strict=False):
+        for axes, column, title in zip(panels, PANELS, ("Loss", accuracy), strict=False):
             _line(axes, epochs, history.get(column), "train", "blue", "o", "--")
             _line(axes, epochs, history.get(f"val_{column}"), "validation", "vermilion", "s", "-")
             axes.set_title(title)

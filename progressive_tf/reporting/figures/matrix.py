@@ -28,23 +28,27 @@ def accuracy_matrix(
     stages: Sequence[str],
     cells: Sequence[Sequence[float | None]],
     first: str = "untrained",
+    decimals: int = 3,
+    highest: float = 1.0,
 ) -> Markup:
     """Returns the R matrix of one part: a row before all stages and one after each, a column for each stage's rows.
 
     Args:
         name: prefix of the figure's ids.
         part: gate or test.
-        metric: the metric in the cells.
+        metric: the metric in the cells, in words.
         stages: the stages' names, in order.
         cells: [1 + stages trained, stages]; None where a cell does not exist.
         first: what the row before all stages is called.
+        decimals: of the numbers in the cells.
+        highest: the largest value there can be; less than a fiftieth of it makes little difference in colour.
     """
     rows = [first, *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
     values = np.array(
         [[np.nan if cell is None else cell for cell in _padded(row, len(stages))] for row in cells], dtype=float
     )
     described = "; ".join(
-        f"{label}: {', '.join('none' if np.isnan(cell) else f'{cell:.3f}' for cell in row)}"
+        f"{label}: {', '.join('none' if np.isnan(cell) else f'{cell:.{decimals}f}' for cell in row)}"
         for label, row in zip(rows, values, strict=True)
     )
 
@@ -52,8 +56,9 @@ def accuracy_matrix(
         axes = figure.subplots()
         finite = values[np.isfinite(values)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        room = max(high - low, 0.02)
-        _cells(axes, (values - low + 0.1 * room) / (1.2 * room), [[_three(cell) for cell in row] for row in values])
+        room = max(high - low, 0.02 * highest)
+        texts = [["" if np.isnan(cell) else f"{cell:.{decimals}f}" for cell in row] for row in values]
+        _cells(axes, (values - low + 0.1 * room) / (1.2 * room), texts)
         columns = [shorten(stage, 12) for stage in stages]
         crowded = max(map(len, columns)) * len(columns) > MOST_LETTERS_ACROSS
         _ticks(axes, columns, rows, upright=crowded)
@@ -129,10 +134,6 @@ def _ticks(axes: Axes, columns: Sequence[str], rows: Sequence[str], size: int = 
 
 def _padded(row: Sequence[float | None], length: int) -> list[float | None]:
     return [*row[:length], *[None] * (length - len(row))]
-
-
-def _three(cell: float) -> str:
-    return "" if np.isnan(cell) else f"{cell:.3f}"
 
 
 def _count_and_share(count: int, share: float, classes: int) -> str:
