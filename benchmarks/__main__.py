@@ -13,6 +13,7 @@ BENCHMARKS = {
     "class-rise": ["benchmarks.class_rise"],
     "zero-examples": ["benchmarks.zero_examples"],
     "explanations": ["benchmarks.explanations"],
+    "numbers": ["benchmarks.numbers"],
     "stream-shift": ["benchmarks.stream_shift"],
     "stream-memory": ["benchmarks.stream_memory"],
     "memory": ["benchmarks.stream_million_rows"],

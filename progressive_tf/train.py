@@ -102,7 +102,7 @@ def train(
     console.print(stage_table(records))
     console.print(measures_line(records), highlight=False)
     if records.bounds is not None:
-        console.print(bounds_line(records.bounds), highlight=False)
+        console.print(bounds_line(records.bounds, records.metric), highlight=False)
     console.print(f"report: {report}", highlight=False)
     if not finished.promoted:
         raise typer.Exit(3)

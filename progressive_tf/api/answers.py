@@ -17,9 +17,11 @@ from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.training.saved_model import DEFAULT
 from progressive_tf.training.served_tagger import TOKENS
+from progressive_tf.training.served_translator import GENERATE
 
 PIXELS = "pixels"
 SPAN_COLUMNS = ["input", "kind", "words", "start", "end", "score"]
+TEXT_COLUMNS = ["text", "translation", "confidence"]
 
 Rows = Sequence[Any] | np.ndarray
 
@@ -45,13 +47,17 @@ class ServedModel:
     def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
         """Returns a row for each input, or for each span that a tagger finds.
 
+        A row has the input's class, or the text that is written for it.
+
         Raises:
             InputError: inputs that the model does not read, or tasks it does not have.
         """
-        if TOKENS in self._signatures:
+        if GENERATE in self._signatures or TOKENS in self._signatures:
             if task is not None:
                 raise InputError("task: this version has no tasks; leave it out")
-            return self._spans(inputs, batch_size)
+            return (
+                self._written(inputs, batch_size) if GENERATE in self._signatures else self._spans(inputs, batch_size)
+            )
         name, rows, tensor = self._read(inputs)
         tasks = self._tasks(task, len(rows))
         parts = []
@@ -103,6 +109,21 @@ class ServedModel:
                 return PIXELS, _pixels(inputs, PIXELS in self._signatures), lambda rows: tf.constant(rows, tf.uint8)
             return DEFAULT, _files(inputs), lambda rows: tf.constant(rows, tf.string)
         return DEFAULT, _texts(inputs), lambda rows: tf.constant(rows, tf.string)
+
+    def _written(self, inputs: Any, batch_size: int) -> pd.DataFrame:
+        texts = _texts(inputs)
+        written, confidence = [""] * len(texts), np.zeros(len(texts), np.float32)
+        # Texts of about the same length stand together: each is read, and written for, as long as a batch's longest.
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+        for begin in range(0, len(order), batch_size):
+            batch = order[begin : begin + batch_size]
+            given = [texts[index].encode("utf-8", "surrogatepass") for index in batch]
+            answer = self._signatures[GENERATE](text=tf.constant(given, tf.string))
+            confidence[batch] = answer["confidence"].numpy()
+            for index, text in zip(batch, answer["translation"].numpy().tolist(), strict=True):
+                written[index] = text.decode("utf-8", "ignore")
+        columns = (pd.Series(texts, dtype=object), pd.Series(written, dtype=object), confidence)
+        return pd.DataFrame(dict(zip(TEXT_COLUMNS, columns, strict=True)))
 
     def _spans(self, inputs: Any, batch_size: int) -> pd.DataFrame:
         given = [inputs] if isinstance(inputs, str) else _listed(inputs, "texts, or lists of words")

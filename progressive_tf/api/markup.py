@@ -44,7 +44,9 @@ class Figures(dict[str, Figure]):
     """
 
     def __missing__(self, name: str) -> Figure:
-        raise InputError(f"{unknown_name('figure', name, self)}; what is not recorded yet has none")
+        raise InputError(
+            f"{unknown_name('figure', name, self)}; what is not recorded yet, or not there for the task, has none"
+        )
 
     def _repr_html_(self) -> str:
         return framed(side_by_side(figure(each.svg, each.caption) for each in self.values()))
@@ -116,7 +118,12 @@ def badge(outcome: str, words: str | None = None) -> Markup:
 
 def listing(text: str, summary: str) -> Markup:
     """Returns a text that opens on a click."""
-    return Markup("<details><summary>{}</summary><pre>{}</pre></details>").format(summary, text)
+    return hidden(summary, Markup("<pre>{}</pre>").format(text))
+
+
+def hidden(summary: str, body: Markup) -> Markup:
+    """Returns a part that opens on a click."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(summary, body)
 
 
 def page_frame(page: str, height: int) -> str:

@@ -9,6 +9,7 @@ from progressive_tf.api import markup
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import Matrix as MatrixRecord
+from progressive_tf.reporting.terminal import measures_of
 from progressive_tf.reporting.views import matrix_figures
 
 PARTS = ("gate", "test")
@@ -22,6 +23,7 @@ class Matrix:
 
     Attributes:
         metric: what the cells are.
+        metrics: every metric that there is a matrix of, this one's first; `of` gives that of another.
         acc: mean of the last row; None, as the next three, where a cell it needs does not exist.
         bwt: how earlier stages' rows changed since they were trained on; below zero, something was lost.
         fwt: what earlier stages gave to later rows before training on them.
@@ -31,7 +33,19 @@ class Matrix:
     def __init__(self, record: MatrixRecord) -> None:
         self._record = record
         self.metric = record.metric
+        self.metrics = tuple(record.of_metrics)
         self.acc, self.bwt, self.fwt, self.forgetting = record.acc, record.bwt, record.fwt, record.forgetting
+
+    def of(self, metric: str) -> Matrix:
+        """Returns the matrix of another metric of the task, where it has several.
+
+        Raises:
+            InputError: there is no matrix of it.
+        """
+        matrices = self._record.of_metrics
+        if metric not in matrices:
+            raise InputError(unknown_name("metric of the R matrix", metric, self.metrics))
+        return Matrix(matrices[metric])
 
     def frame(self, part: str = "gate") -> pd.DataFrame:
         """Returns the cells: a row for the untrained model and after each stage, a column for each stage's rows.
@@ -67,22 +81,23 @@ class Matrix:
         return markup.Figures({part: markup.Figure(svg, f"On {part} rows. {caption}") for part, svg in drawn.items()})
 
     def __repr__(self) -> str:
-        return f"{self.frame().to_string(float_format='{:.3f}'.format)}\n{self._measures_line()}"
+        decimals = wording.decimals(self.metric)
+        return f"{self.frame().to_string(float_format=f'{{:.{decimals}f}}'.format)}\n{measures_of(self._record)}"
 
     def _repr_html_(self) -> str:
+        others = (self.of(metric) for metric in self.metrics[1:])
+        hidden = (markup.hidden(wording.metric_words(other.metric), other._body()) for other in others)
+        return markup.framed(self._body() + Markup("").join(hidden))
+
+    def _body(self) -> Markup:
+        decimals = wording.decimals(self.metric)
         rows = [
             (
                 title,
-                wording.number(getattr(self, key)) if key == "acc" else wording.signed(getattr(self, key)),
+                (wording.number if key == "acc" else wording.signed)(getattr(self, key), decimals),
                 Markup('<span class="bounds">{}</span>').format(meaning),
             )
             for key, (title, meaning) in wording.MEASURES.items()
         ]
         drawn = markup.side_by_side(markup.figure(each.svg, each.caption) for each in self.figures.values())
-        return markup.framed(drawn + markup.table(("on gate rows", "", "what it says"), rows))
-
-    def _measures_line(self) -> str:
-        return (
-            f"ACC {wording.number(self.acc)}  BWT {wording.signed(self.bwt)}  FWT {wording.signed(self.fwt)}  "
-            f"forgetting {wording.signed(self.forgetting)}"
-        )
+        return drawn + markup.table(("on gate rows", "", "what it says"), rows)

@@ -14,9 +14,10 @@ from markupsafe import Markup
 from progressive_tf.api import markup
 from progressive_tf.api.quiet import quiet
 from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.plan.metric_names import TAGGING, TRANSLATION, matrix_metric
 from progressive_tf.registry.history import PREVIOUS, STABLE
 from progressive_tf.registry.store import Registry as RegistryFolder
-from progressive_tf.registry.tables import accuracy, version_record
+from progressive_tf.registry.tables import version_record
 from progressive_tf.registry.version import Version as VersionRecord
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.reporting import wording
@@ -60,8 +61,15 @@ class Version:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the probabilities."""
-        return tuple(self.manifest["labels"])
+        """The classes, in the order of the probabilities.
+
+        Raises:
+            InputError: the version writes texts, and has none.
+        """
+        labels = tuple(self.manifest["labels"])
+        if not labels:
+            raise InputError(f"{self.record.model} version {self.number} writes texts; it has no classes")
+        return labels
 
     def predict(self, inputs: Any, task: str | Sequence[str] | None = None, batch_size: int = 64) -> pd.DataFrame:
         """Returns what the version answers to raw inputs, with what was released alone; it is loaded once.
@@ -69,14 +77,15 @@ class Version:
         Args:
             inputs: what the model reads. Texts: strings. Images: paths or the bytes of files, or uint8
                 [batch, height, width, 3]. Rows of numbers: float [batch, width]. Tables: a DataFrame, or mappings
-                from column to cell. Taggers: texts, or lists of words.
+                from column to cell. Taggers: texts, or lists of words. Translators: texts.
             task: of all inputs or of each, for a version with tasks.
             batch_size: how many at once.
 
         Returns:
             A row for each input: `label`, and `probability/<class>` for each class. A tagger gives a row for each
             span: `input` (from 0), `kind`, `words`, `start`, `end`, `score`; places count characters of a text, or
-            words of a list.
+            words of a list. A translator gives a row for each text: `text`, `translation` and `confidence`, the
+            geometric mean of the probabilities of the tokens it wrote.
 
         Raises:
             InputError: inputs that this model cannot read; the message says what it reads.
@@ -95,9 +104,11 @@ class Version:
         return f"<Version {self.record.model} {self.number}{names}: {self.run}/{self.stage}>"
 
     def _repr_html_(self) -> str:
-        figures = [(name, wording.number(_figure(value))) for name, value in self.manifest.get("metrics", {}).items()]
+        figures = [(name, _number(name, value)) for name, value in self.manifest.get("metrics", {}).items()]
         head = markup.heading(f"{self.record.model} version {self.number}", ", ".join(self.aliases))
-        origin = f"stage {self.stage} of run {self.run}; classes {', '.join(self.labels)}"
+        classes = self.manifest["labels"]
+        gives = f"classes {', '.join(classes)}" if classes else "writes texts"
+        origin = f"stage {self.stage} of run {self.run}; {gives}"
         shown = markup.table(("metric on test rows", "value"), figures[:8]) if figures else Markup("")
         return markup.framed(head + markup.paragraph(origin) + shown)
 
@@ -202,7 +213,8 @@ class Registry:
         return markup.framed(markup.table(_HEADINGS, rows))
 
 
-_HEADINGS = ("model", "version", "aliases", "released (UTC)", "stage", "run", "test accuracy")
+_HEADINGS = ("model", "version", "aliases", "released (UTC)", "stage", "run", "on test rows")
+_METRICS = [matrix_metric(task) for task in ("", TAGGING, TRANSLATION)]
 
 
 def _cells(version: Version) -> list[object]:
@@ -214,8 +226,19 @@ def _cells(version: Version) -> list[object]:
         Markup("{}").format(record.created[:19].replace("T", " ")),
         f"{record.stage} (forced)" if record.forced else record.stage,
         Markup("{}").format(record.run),
-        wording.number(accuracy(record.manifest())),
+        _tested(record.manifest() or {}),
     ]
+
+
+def _tested(manifest: Mapping[str, Any]) -> str:
+    """Returns the metric of the version's task, with its value; a dash where none is recorded."""
+    metrics = manifest.get("metrics") or {}
+    shown = [f"{wording.metric_words(name)} {_number(name, metrics[name])}" for name in _METRICS if name in metrics]
+    return shown[0] if shown else wording.NOT_RECORDED
+
+
+def _number(name: str, value: Any) -> str:
+    return wording.number(_figure(value), wording.decimals(name))
 
 
 def _figure(value: Any) -> float | None:

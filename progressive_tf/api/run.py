@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from progressive_tf.api import markup
 from progressive_tf.api.matrix import Matrix
@@ -158,7 +159,7 @@ class Run:
             head
             + markup.paragraph(self.summary)
             + table
-            + markup.paragraph(measures_line(self.record))
+            + Markup("").join(map(markup.paragraph, measures_line(self.record).splitlines()))
             + markup.paragraph(markup.muted(note))
         )
 

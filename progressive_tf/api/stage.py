@@ -149,13 +149,13 @@ class Stage:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """The stage's predictions on gate, test and validation rows; empty before there are any."""
+        """What the stage said of gate, test and validation rows, with the truth; empty before there is anything."""
         path = self.folder / "predictions.parquet"
         return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
 
     @property
     def figures(self) -> markup.Figures:
-        """Learning curves, gate, confusion matrix and reliability, those of them that are recorded."""
+        """Learning curves, gate, and of classes confusion matrix and reliability; those of them that are recorded."""
         drawn = {
             "curves": self._view.curves,
             "gate": self._view.gate,
@@ -168,14 +168,14 @@ class Stage:
 
     def cells(self, metric: str) -> list[object]:
         """Returns the stage's row in a run's table; `metric` is the run's."""
-        metrics = self.record.metrics
+        metrics, decimals = self.record.metrics, wording.decimals(metric)
         weights = metrics.weights if metrics else None
         trained = f"{wording.short_count(weights.trainable)} / {wording.short_count(weights.total)}" if weights else "–"
         return [
             self.name,
             markup.badge(wording.decided(self.record), self.state),
-            _measure(self.record.test.get(metric)),
-            _measure(metrics.validation.get(metric) if metrics else None),
+            _measure(self.record.test.get(metric), decimals),
+            _measure(metrics.validation.get(metric) if metrics else None, decimals),
             wording.count(self.version),
             wording.count(self.record.data.train if self.record.data else None),
             trained,
@@ -209,21 +209,22 @@ def table_headings(metric: str) -> tuple[str, ...]:
     )
 
 
-def _measure(measure: Measure | None) -> Markup | str:
+def _measure(measure: Measure | None, decimals: int) -> Markup | str:
     if measure is None or measure.value is None:
         return wording.NOT_RECORDED
     shown = Markup('<b>{}</b> <span class="bounds">{}</span>')
-    return shown.format(wording.number(measure.value), wording.interval(measure))
+    return shown.format(wording.number(measure.value, decimals), wording.interval(measure, decimals))
 
 
 def _rule_cells(rule: RuleOutcome) -> list[object]:
+    decimals = wording.decimals(str(rule.rule.get("metric", "")))
     words = Markup('{}<br><span class="bounds">{}</span>')
     return [
         words.format(wording.rule_words(rule.rule, rule.slice), rule.reason or ""),
         markup.badge(rule.outcome),
-        wording.number(rule.estimate),
-        wording.interval(Measure(low=rule.low, high=rule.high)) or wording.NOT_RECORDED,
-        wording.number(rule.threshold),
+        wording.number(rule.estimate, decimals),
+        wording.interval(Measure(low=rule.low, high=rule.high), decimals) or wording.NOT_RECORDED,
+        wording.number(rule.threshold, decimals),
         wording.count(rule.n),
         wording.p_value(rule.p),
         wording.number(rule.power, 2),

@@ -98,11 +98,10 @@ def examine(
         if found.any():
             findings.append(_about_rows(source, kept[found], kind, action, place))
             kept = kept[~found] if action == "drop" else kept
-    if quality.label_noise is not None and (source.tagged is not None or source.expected is not None):
-        instead = "tags of words" if source.tagged is not None else "texts"
-        message = f"label noise was not looked for: it is found in labels of whole rows, and these are {instead}"
+    if quality.label_noise is not None and source.tagged is not None:
+        message = "label noise was not looked for: it is found in labels of whole rows, and these are tags of words"
         findings.append(Finding("label_noise", "warn", 0, (), (), message))
-    elif quality.label_noise is not None and embeddings is not None and len(kept):
+    elif quality.label_noise is not None and embeddings is not None and source.expected is None and len(kept):
         noise = suspected_label_noise(source.label_codes[kept], kept, embeddings, seed)
         action = quality.label_noise
         if noise.skipped:

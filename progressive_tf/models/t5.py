@@ -54,8 +54,8 @@ def build(request: Request) -> Translator:
     to_encoder, to_decoder = (
         stack.block[0].layer[0].SelfAttention.relative_attention_bias.numpy() for stack in (encoder, decoder)
     )
-    begin = EncoderEmbeddings(network.shared.embeddings.numpy(), to_encoder, encoder.dropout)
-    write = DecoderEmbeddings(begin.embedded, config.d_model, to_decoder, decoder.dropout)
+    begin = EncoderEmbeddings(network.shared.embeddings.numpy(), to_encoder, config.dropout_rate)
+    write = DecoderEmbeddings(begin.embedded, config.d_model, to_decoder, config.dropout_rate)
     longest = int(config.relative_attention_max_distance)
     both_ways = RelativePositions(begin.distances, longest, both_ways=True)
     backwards = RelativePositions(write.distances, longest, both_ways=False)
@@ -65,7 +65,7 @@ def build(request: Request) -> Translator:
         *(
             EncoderLayer(layer, index, config.d_model, both_ways)
             if index < last
-            else EncoderLayer(layer, index, config.d_model, both_ways, encoder.final_layer_norm, encoder.dropout)
+            else EncoderLayer(layer, index, config.d_model, both_ways, encoder.final_layer_norm, config.dropout_rate)
             for index, layer in enumerate(encoder.block)
         ),
     ]
@@ -75,7 +75,7 @@ def build(request: Request) -> Translator:
     ]
     head = WritingHead(
         decoder.final_layer_norm,
-        decoder.dropout,
+        config.dropout_rate,
         (lambda: begin.tokens) if config.tie_word_embeddings else network.lm_head,
         config.d_model,
     )

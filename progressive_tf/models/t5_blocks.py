@@ -37,15 +37,15 @@ class EncoderEmbeddings(Block):
     Args:
         tokens: float32 [tokens, width], the values that the table begins with.
         distances: float32 [buckets, heads], those of the weights of distances.
-        dropped: the encoder's dropout layer.
+        rate: share of the hidden states dropped in training.
     """
 
-    def __init__(self, tokens: np.ndarray, distances: np.ndarray, dropped: tf.keras.layers.Dropout) -> None:
+    def __init__(self, tokens: np.ndarray, distances: np.ndarray, rate: float) -> None:
         super().__init__(name="encoder_embeddings")
         # Variables of its own: the names of transformers' begin with how many networks the process has built.
         self.tokens = tf.Variable(tokens, name="tokens")
         self.distances = tf.Variable(distances, name="distances")
-        self.dropped = dropped
+        self.dropped = tf.keras.layers.Dropout(rate)  # no block shares one: their generators are set one by one
         self.width = tokens.shape[1]
 
     def call(self, state: State, training: bool = False) -> State:
@@ -67,7 +67,7 @@ class EncoderLayer(Block):
         width: numbers per position.
         positions: how distances are weighed; its weights belong to the embeddings.
         final_norm: of the last layer.
-        final_dropout: of the last layer.
+        final_rate: share dropped after it in training.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class EncoderLayer(Block):
         width: int,
         positions: RelativePositions,
         final_norm: tf.keras.layers.Layer | None = None,
-        final_dropout: tf.keras.layers.Dropout | None = None,
+        final_rate: float = 0.0,
     ) -> None:
         super().__init__(name=f"encoder_{index}")
         self.width = width
@@ -85,7 +85,7 @@ class EncoderLayer(Block):
         self.attention = Attention(attention, attention.SelfAttention, "self")
         self.feed_forward = FeedForward(feed_forward)
         self.final_norm = final_norm
-        self.final_dropout = final_dropout
+        self.final_dropout = tf.keras.layers.Dropout(final_rate)
         self._bias = positions.bias
         self.roles = roles_of(self.feed_forward, self.attention)
         self.sublayer_outputs = (self.attention.output_projection, self.feed_forward.ffn_out)
@@ -113,7 +113,7 @@ class DecoderEmbeddings(Block):
         embedded: ids → float32 [..., width].
         width: numbers per position.
         distances: float32 [buckets, heads], the values that the weights of distances begin with.
-        dropped: the decoder's dropout layer.
+        rate: share of the hidden states dropped in training.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class DecoderEmbeddings(Block):
         embedded: Callable[[tf.Tensor], tf.Tensor],
         width: int,
         distances: np.ndarray,
-        dropped: tf.keras.layers.Dropout,
+        rate: float,
     ) -> None:
         super().__init__(name="decoder_embeddings")
         self.width = width
         self.distances = tf.Variable(distances, name="distances")
-        self.dropped = dropped
+        self.dropped = tf.keras.layers.Dropout(rate)
         self.embedded = embedded
 
     def call(self, state: State, training: bool = False) -> State:
@@ -206,7 +206,7 @@ class WritingHead(tf.keras.layers.Layer):
 
     Args:
         final_norm: transformers' normalisation after the decoder.
-        final_dropout: the decoder's dropout layer.
+        rate: share of the hidden states dropped in training.
         last: the last matrix; or, where that is the transpose of the table of tokens, a function that gives the table.
         width: numbers per position.
     """
@@ -214,13 +214,13 @@ class WritingHead(tf.keras.layers.Layer):
     def __init__(
         self,
         final_norm: tf.keras.layers.Layer,
-        final_dropout: tf.keras.layers.Dropout,
+        rate: float,
         last: tf.keras.layers.Dense | Callable[[], tf.Variable],
         width: int,
     ) -> None:
         super().__init__(name="head")
         self.final_norm = final_norm
-        self.final_dropout = final_dropout
+        self.final_dropout = tf.keras.layers.Dropout(rate)
         self.dense = last if isinstance(last, tf.keras.layers.Layer) else None
         self._table: Any = last if self.dense is None else None
         self.width = width

@@ -36,14 +36,17 @@ def input_drift(
         seed: of samples and folds.
     """
     tests: list[DriftTest] = []
-    names = [name for name in (live[0] if live else {}) if all(name in each for each in (*reference, *live))]
-    for name in names:
+    # Callers may ask in several ways, such as by text and by tokens; each is compared with its own.
+    for name in dict.fromkeys(name for each in live for name in each):
+        before, now = ([each[name] for each in rows if name in each] for rows in (reference, live))
+        if not before:
+            continue
         if name == ROW:
-            columns = [list(zip(*(each[name] for each in rows), strict=True)) for rows in (reference, live)]
+            columns = [list(zip(*rows, strict=True)) for rows in (before, now)]
             for place, sides in enumerate(zip(*columns, strict=True), 1):
                 tests += _column_tests(f"column {place}", *sides)
             continue
-        tests += _tests_of(name, [each[name] for each in reference], [each[name] for each in live], seed)
+        tests += _tests_of(name, before, now, seed)
     return tests
 
 
@@ -106,7 +109,8 @@ def text_drift(
     if min(map(len, sampled)) >= FEWEST:
         embedded = _embedded(sampled, seed)
         if embedded is not None:
-            tests.append(replace(classifier_drift(f"{name}: embedding", *embedded, seed), about=about))
+            before, now = embedded
+            tests.append(replace(classifier_drift(f"{name}: embedding", before, now, seed), about=about))
     return tests
 
 

@@ -36,9 +36,9 @@ class LiveRows:
 
     Args:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
-        answers: a row each: id, time, version, alias, label (what was said), probabilities (of the classes, or the one of a text; or None), input
-            (by name, or None where it is not kept), told (the right label, or None), right (True, False, or None where
-            no user has judged it), told_at (seconds since 1970).
+        answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, one where a text
+            was said; or None), input (by name, or None where it is not kept), told (the right label, or None), right
+            (True, False, or None where no user has judged it), told_at (seconds since 1970).
     """
 
     requests: pd.DataFrame

@@ -83,9 +83,12 @@ def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) ->
     """Returns the tests of inputs, predictions and calibration; texts that were written are tested as such."""
     stated = [each.confidence[np.isfinite(each.confidence)] for each in (reference, live)]
     if writes:
-        said = text_drift("translation", reference.said, live.said, seed, "predictions")
+        before, now = ([each for each in rows.said if isinstance(each, str)] for rows in (reference, live))
+        said = text_drift("translation", before, now, seed, about="predictions")
     else:
-        said = [category_drift("predictions", "labels", reference.said, live.said)]
+        said = [
+            category_drift("predictions", "labels", *([str(each) for each in rows.said] for rows in (reference, live)))
+        ]
     return [
         *input_drift(reference.inputs, live.inputs, seed),
         *said,

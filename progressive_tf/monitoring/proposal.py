@@ -24,7 +24,7 @@ from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import TokenBudget
-from progressive_tf.plan.networks import Bert, Mlp
+from progressive_tf.plan.networks import T5, Bert, Mlp
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
 from progressive_tf.plan.streams import ARRIVED
@@ -52,7 +52,8 @@ _FINDINGS = {
     "duplicates": "stand twice",
     "conflicting_labels": "were given two labels",
 }
-_TASKS = (Bert.task, Mlp.task)
+_TASKS = (Bert.task, Mlp.task, T5.task)
+_OF_TEXTS = (Bert.task, T5.task)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
     data = read_plan_data(loaded, cache)
-    if plan.task != Bert.task and data.columns is None:
+    if plan.task not in _OF_TEXTS and data.columns is None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
     rows, put_aside = _told_rows(plan, data, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
@@ -108,12 +109,16 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
                 + "".join(f"; {count} {why}" for why, count in put_aside.items())
             )
-        kept.sort(key=lambda row: _difficulty(row, plan.data.label), reverse=True)
+        kept.sort(key=lambda row: _difficulty(row, _expected(plan)), reverse=True)
         chosen, gate_rows = _chosen(plan, data, kept, candidates, cache)
     stage = _stage(plan, name, data_file.name, int(chosen.sum()), gate_rows)
     raw = read_yaml_mapping(plan_file)
     raw["stages"] = [*raw["stages"], stage]
-    validate(raw, str(target))
+    added = validate(raw, str(target)).stages[-1]
+    # What the last stage retains with is its own, unless it stands among the defaults.
+    if not added.retention.methods and not isinstance(added.batch_size, TokenBudget):
+        stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * int(chosen.sum()))}}
+        validate(raw, str(target))
     write_text(data_file, _lines(kept))
     write_text(target, f"# Stage {name} was proposed from feedback on released versions.\n{to_yaml(raw)}")
     return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside))
@@ -122,7 +127,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
 def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
     plan = loaded.whole
     if plan.task not in _TASKS:
-        raise InputError(f"--propose: {' and '.join(_TASKS)} are supported; the plan's task is {plan.task}")
+        raise InputError(f"--propose: {', '.join(_TASKS)} are supported; the plan's task is {plan.task}")
     if plan.scenario == "task-incremental":
         raise InputError("--propose: the scenario task-incremental is not supported; write its stage by hand")
     if target.suffix not in PLAN_SUFFIXES:
@@ -148,7 +153,7 @@ def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
 def _told_rows(plan: Plan, data: PlanData, answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer whose right label and input are known, and why others have none.
 
-    Where there are two classes, "wrong" says which is right.
+    Where there are two classes, "wrong" says which is right. An expected text may be any.
     """
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
@@ -161,15 +166,22 @@ def _told_rows(plan: Plan, data: PlanData, answers: pd.DataFrame) -> tuple[list[
             label = next(other for other in labels if other != said)
         if label is None:
             put_aside["are wrong, and nobody said what is right"] += 1
-        elif label not in labels:
+        elif not data.classes.writes and label not in labels:
             put_aside["have a label that the plan does not know"] += 1
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
+        elif plan.task in _OF_TEXTS and not isinstance(next(iter(given.values())), str):
+            put_aside["were asked with an input that is no text"] += 1
         else:
             values = _as_columns(plan, data, given)
             sure = None if np.isnan(stated) else round(float(stated), 6)
-            rows.append({**values, plan.data.label: label, "said": said, "confidence": sure, "id": prediction})
+            rows.append({**values, _expected(plan): label, "said": said, "confidence": sure, "id": prediction})
     return rows, put_aside
+
+
+def _expected(plan: Plan) -> str:
+    """Returns the column with a row's label, or with the text that is expected for it."""
+    return plan.data.target if plan.task == T5.task else plan.data.label
 
 
 def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,7 +236,7 @@ def _chosen(
     source = _read(plan, data, rows, candidates, cache)
     parts = fixed_parts(source, SPLIT)
     pool = np.sort(parts.pool)
-    is_wrong = np.array([row["said"] != row[plan.data.label] for row in rows])
+    is_wrong = np.array([row["said"] != row[_expected(plan)] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
     chosen = np.zeros(len(rows), bool)
     chosen[wrong] = True
@@ -247,12 +259,11 @@ def _stage(plan: Plan, name: str, file: str, train: int, gate_rows: int) -> dict
         },
         "gate": [_rule(rule, gate_rows) for rule in last.gate],
     }
-    if train < FEW:
+    # The matrix that ends a translator may be its table of tokens, which cannot be moved alone.
+    if train < FEW and plan.task != T5.task:
         stage["adaptation"] = {"method": "head"}
     elif train < MANY:
         stage["adaptation"] = {"method": "top-blocks", "blocks": 1}
-    if not last.retention.methods and not isinstance(last.batch_size, TokenBudget):
-        stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * train)}}
     return stage
 
 
@@ -265,8 +276,8 @@ def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
     return found
 
 
-def _difficulty(row: Mapping[str, Any], label: str) -> tuple[bool, float]:
-    is_wrong = row["said"] != row[label]
+def _difficulty(row: Mapping[str, Any], expected: str) -> tuple[bool, float]:
+    is_wrong = row["said"] != row[expected]
     sure = row["confidence"] or 0.0
     return is_wrong, sure if is_wrong else -sure
 

@@ -24,14 +24,14 @@ class Rows:
     Args:
         name: of what it is, in words.
         inputs: by name, of the rows that have any.
-        said: label of each row, or the text that was written.
+        said: by each row: a label, tags, or a text; of a text that was asked for as tokens, these.
         confidence: float64 [rows], NaN where unknown.
         right: True, False, or None where unknown, for each row.
     """
 
     name: str
     inputs: Sequence[Mapping[str, Any]]
-    said: Sequence[str]
+    said: Sequence[Any]
     confidence: np.ndarray
     right: Sequence[bool | None]
 
@@ -48,7 +48,7 @@ def rows_of_live(live: LiveRows, name: str) -> Rows:
     return Rows(
         name,
         [each for each in answers["input"] if each is not None],
-        [str(each) for each in answers["label"]],
+        list(answers["label"]),
         confidence(answers),
         [None if pd.isna(each) else bool(each) for each in answers["right"]],
     )

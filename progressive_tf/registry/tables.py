@@ -79,7 +79,7 @@ def version_details(model: ModelVersions, version: Version) -> Table:
         "run / stage": f"{version.run}/{version.stage}",
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
-        "labels": ", ".join(map(str, manifest.get("labels", []))),
+        "labels": ", ".join(map(str, manifest.get("labels", []))) or ("none: it writes texts" if manifest else ""),
         "metrics": ", ".join(f"{name} {_figure(value)}" for name, value in manifest.get("metrics", {}).items()),
         **{name.removesuffix("_sha256"): str(manifest.get(name, ""))[:_HASH_DIGITS] for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),

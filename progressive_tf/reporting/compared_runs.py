@@ -14,7 +14,7 @@ from progressive_tf.evaluation.paired import FEWEST_SEEDS, paired_difference
 from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.reporting.reading import read_record
 from progressive_tf.reporting.records import Matrix
-from progressive_tf.reporting.wording import number, signed
+from progressive_tf.reporting.wording import decimals, number, signed
 
 MEASURES = ("acc", "bwt", "fwt", "forgetting")
 
@@ -26,10 +26,12 @@ class Method:
     Attributes:
         name: of the folder they stand in.
         values: the measure by the plan's seed.
+        metric: that of the R matrices.
     """
 
     name: str
     values: Mapping[int, float]
+    metric: str = "accuracy"
 
 
 def read_method(folder: Path, measure: str, part: str) -> Method:
@@ -41,11 +43,12 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
         part: test or gate.
 
     Raises:
-        InputError: no finished run there, two of one seed, or a measure that a run does not have.
+        InputError: no finished run there, two of one seed, several metrics, or a measure that a run does not have.
     """
     runs = [folder] if (folder / "plan.yaml").exists() else sorted(path.parent for path in folder.glob("*/plan.yaml"))
     values: dict[int, float] = {}
     where: dict[int, Path] = {}
+    metrics: dict[str, Path] = {}
     for run in runs:
         matrix = read_record(run / "matrix.json", Matrix)
         if matrix is None:
@@ -59,18 +62,23 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
         if value is None:
             raise InputError(f"{run}: has no {measure} on {part} rows; compare another measure")
         values[seed], where[seed] = value, run
+        metrics.setdefault(matrix.metric, run)
     if not values:
         raise InputError(f"{folder}: holds no finished run (a folder with plan.yaml and matrix.json)")
-    return Method(str(folder), values)
+    if len(metrics) > 1:
+        found = " and ".join(f"{metric} in {run.name}" for metric, run in metrics.items())
+        raise InputError(f"{folder}: R matrices of several metrics, {found}; compare runs of one task")
+    return Method(str(folder), values, next(iter(metrics)))
 
 
 def comparison_table(methods: Sequence[Method], measure: str, part: str) -> Table:
     """Returns a row per method, each but the first compared with it.
 
     Raises:
-        InputError: methods with other seeds than the first.
+        InputError: methods with other seeds than the first, or another metric.
     """
     first = methods[0]
+    digits = decimals(first.metric)
     table = Table(title=f"{measure} on {part} rows, seeds {', '.join(map(str, sorted(first.values)))}")
     for name in ("runs", "mean", "sd", f"more than {Path(first.name).name}", "95 % interval", "p"):
         table.add_column(name, justify="left" if name == "runs" else "right")
@@ -80,13 +88,18 @@ def comparison_table(methods: Sequence[Method], measure: str, part: str) -> Tabl
                 f"{method.name}: has seeds {sorted(method.values)}, {first.name} {sorted(first.values)}; compare runs "
                 f"of the same seeds"
             )
+        if method.metric != first.metric:
+            raise InputError(
+                f"{method.name}: its R matrices are of {method.metric}, those of {first.name} of {first.metric}; "
+                f"compare runs of one task"
+            )
         values = [method.values[seed] for seed in sorted(method.values)]
-        spread = number(float(np.std(values, ddof=1))) if len(values) > 1 else "–"
-        cells = [method.name, number(float(np.mean(values))), spread]
+        spread = number(float(np.std(values, ddof=1)), digits) if len(values) > 1 else "–"
+        cells = [method.name, number(float(np.mean(values)), digits), spread]
         if method is not first:
             found = paired_difference([first.values[seed] for seed in sorted(first.values)], values)
-            bounds = f"[{signed(found.low)}, {signed(found.high)}]" if found.low is not None else "–"
-            cells += [signed(found.mean), bounds, f"{found.p:.4f}"]
+            bounds = f"[{signed(found.low, digits)}, {signed(found.high, digits)}]" if found.low is not None else "–"
+            cells += [signed(found.mean, digits), bounds, f"{found.p:.4f}"]
         table.add_row(*cells)
     return table
 

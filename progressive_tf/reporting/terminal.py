@@ -1,26 +1,51 @@
-"""What a run ends with on the terminal: its stages in one table, and the measures over all of them in one line."""
+"""What a run ends with on the terminal: its stages in one table, and the measures over all of them in one line each."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import Bounds, Matrix, Measure, RunRecord, Weights
 
-INTERVAL_WIDTH = len("[0.000–0.000]")  # on a narrow terminal the interval goes below its value, whole
+UNBOUNDED = 10_000
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
 
 
-def stage_table(records: RunRecord) -> Table:
+def stage_table(records: RunRecord) -> StageTable:
     """Returns one row per stage: examples, weights, seconds, test and validation metric, decision, version."""
+    return StageTable(records)
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """The stages of a run as a table; on a narrow terminal intervals go below their values, and names are folded.
+
+    Args:
+        records: the run's.
+    """
+
+    records: RunRecord
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the table as wide as the terminal allows."""
+        wide = _stage_table(self.records)
+        room = Measurement.get(console, options.update(max_width=UNBOUNDED), wide).maximum
+        yield wide if room <= options.max_width else _stage_table(self.records, "\n")
+
+
+def _stage_table(records: RunRecord, between: str = " ") -> Table:
+    """Returns the table; `between` stands between values and their intervals."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("stage", overflow="fold")
-    for heading in ("examples", "trainable\n/total", "seconds"):
+    metric = wording.metric_words(records.metric)
+    decimals = 3 if wording.highest(records.metric) <= 1 else 1  # [98.7–100.0] is no wider than [0.987–1.000]
+    for heading in ("examples", "trainable\n/total", "seconds", f"test\n{metric}", f"validation\n{metric}"):
         table.add_column(heading, justify="right", no_wrap=True)
-    metric, decimals = wording.metric_words(records.metric), wording.decimals(records.metric)
-    for heading in (f"test\n{metric}", f"validation\n{metric}"):
-        table.add_column(heading, justify="right", min_width=INTERVAL_WIDTH)
     table.add_column("decision", no_wrap=True)
     table.add_column("version", justify="right", no_wrap=True)
     for stage in records.stages:
@@ -31,8 +56,8 @@ def stage_table(records: RunRecord) -> Table:
             wording.count(stage.data.train if stage.data else None),
             f"{wording.short_count(weights.trainable)}/{wording.short_count(weights.total)}",
             wording.number(wording.total_seconds(stage), 1),
-            _value(stage.test.get(records.metric), decimals),
-            _value(metrics.validation.get(records.metric) if metrics else None, decimals),
+            _value(stage.test.get(records.metric), decimals, between),
+            _value(metrics.validation.get(records.metric) if metrics else None, decimals, between),
             # On two lines, `hold, forced` leaves a terminal of 80 columns room for the version.
             Text(wording.decided_words(stage).replace(", ", ",\n"), style=STYLES.get(wording.decided(stage), "dim")),
             wording.count(stage.version),
@@ -67,6 +92,7 @@ def bounds_line(bounds: Bounds, metric: str = "accuracy") -> str:
     return f"bounds: {values} (ACC): {wording.position_words(bounds)}"
 
 
-def _value(measure: Measure | None, decimals: int) -> Text:
+def _value(measure: Measure | None, decimals: int, between: str) -> Text:
     bounds = wording.interval(measure, decimals)
-    return Text(f"{wording.number(measure.value if measure else None, decimals)}{' ' + bounds if bounds else ''}")
+    value = wording.number(measure.value if measure else None, decimals)
+    return Text(f"{value}{between}{bounds}" if bounds else value)

@@ -24,7 +24,7 @@ KEYS = ("part", "slice", "source", "index")
 TEXTS = ("text", "target", "predicted")
 COLUMNS = (*KEYS, "row", *TEXTS, "confidence")
 
-LONGEST, BEFORE = 600, 60  # characters that are shown of a text, and how many of them before the first that differs
+LONGEST, BEFORE = 400, 60  # characters that are shown of a text, and how many of them before the first that differs
 SHORTEST_MATCH = 3  # letters that two words have in common by more than chance
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 # What has no shape of its own gets one: a network that writes bytes may write any.

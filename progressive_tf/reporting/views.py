@@ -79,7 +79,8 @@ def matrix_figures(matrix: Matrix, first: str = "untrained", name: str = "matrix
         name: prefix of the figures' ids.
     """
     cells = {"gate": matrix.gate, "test": matrix.test}
-    words, decimals, highest = (say(matrix.metric) for say in (wording.metric_words, wording.decimals, wording.highest))
+    words, decimals = wording.metric_words(matrix.metric), wording.decimals(matrix.metric)
+    highest = wording.highest(matrix.metric)
     return {
         part: accuracy_matrix(f"{name}-{part}", part, words, matrix.stages, rows, first, decimals, highest)
         for part, rows in cells.items()

@@ -143,7 +143,9 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip():
-        raise Refusal(400, f"label: the expected text, a string, expected; got {value!r:.80}; or send correct, or rating")
+        raise Refusal(
+            400, f"label: the expected text, a string, expected; got {value!r:.80}; or send correct, or rating"
+        )
     if len(value) > _LONGEST_TEXT or not fields.is_storable(value):
         raise Refusal(400, f"label: a text in UTF-8 of at most {_LONGEST_TEXT} characters expected")
     return value

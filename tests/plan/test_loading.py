@@ -82,7 +82,7 @@ def change(path: str, value: object) -> dict:
         ("model.vocabulary", None, r"weights: null needs `config` and `vocabulary`"),
         ("task", "translation", r"model.builder: bert is for task text-classification; got translation"),
         ("task", "summaries", r"task: should be 'text-classification'"),
-        ("data.target", "answer", r"data.target: names the column of expected texts; task text-classification has none"),
+        ("data.target", "answer", r"data.target: names the column of expected texts; task text-class"),
         ("scenario", "row-incremental", r"scenario: should be 'data-incremental', 'domain-incremental'"),
         ("data.task", "domain", r"data.task: is for scenario task-incremental; got data-incremental"),
         ("task", "tabular-classification", r"model.builder: bert is for task text-classification; got tabular"),

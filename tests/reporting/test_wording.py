@@ -32,6 +32,23 @@ def test_short_count(value: int | None, text: str) -> None:
     assert wording.short_count(value) == text
 
 
+@pytest.mark.parametrize(
+    ("metric", "words", "decimals", "highest"),
+    [
+        ("exact_match", "exact match", 3, 1.0),
+        ("bleu", "BLEU", 2, 100.0),
+        ("chrf", "chrF", 2, 100.0),
+        ("f1/bleu", "f1 of bleu", 3, 1.0),
+        ("log_loss", "log loss", 3, math.inf),
+        ("of a plugin", "of a plugin", 3, 1.0),
+    ],
+)
+def test_a_metric_is_said_and_shown_on_its_scale(metric: str, words: str, decimals: int, highest: float) -> None:
+    assert wording.metric_words(metric) == words
+    assert wording.decimals(metric) == decimals
+    assert wording.highest(metric) == highest
+
+
 @given(st.integers(0, 10**11))
 def test_a_short_count_is_short(value: int) -> None:
     assert len(wording.short_count(value)) <= 6

@@ -102,7 +102,7 @@ def _data(index: int) -> dict[str, Any]:
 def _metrics(index: int) -> dict[str, Any]:
     def measured(share: float) -> dict[str, Any]:
         return {
-            name: {"value": share * scale, "low": 0.0, "high": scale, "n": 5}
+            name: {"value": share * scale, "low": 0.1 * scale, "high": scale, "n": 5}
             for name, scale in (("exact_match", 1.0), ("bleu", 100.0), ("chrf", 100.0))
         }
 

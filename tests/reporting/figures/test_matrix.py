@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from progressive_tf.reporting.figures.matrix import accuracy_matrix, confusion_matrix
@@ -35,3 +37,18 @@ def test_many_classes_have_no_numbers_in_cells() -> None:
     source = confusion_matrix("c", "full", [f"label {n}" for n in range(50)], np.eye(50, dtype=int) * 7)
     assert ">7<" not in source
     assert ">label 3<" not in source
+
+
+def test_a_metric_up_to_100_has_its_own_decimals_and_scale() -> None:
+    small = accuracy_matrix("m", "gate", "chrF", ["a"], [[50.0], [51.5625]], decimals=2, highest=100.0)
+    assert ">51.56<" in small
+    assert ">chrF on the gate rows of<" in small
+    # What is little of a hundred is much of one.
+    assert _faces(small)[0] != _faces(small)[1]
+    assert _faces(small) != _faces(accuracy_matrix("m", "gate", "accuracy", ["a"], [[0.5], [0.75]]))
+    same = accuracy_matrix("m", "gate", "accuracy", ["a"], [[0.5], [0.515625]])
+    assert _faces(small) == _faces(same)
+
+
+def _faces(source: str) -> list[str]:
+    return re.findall(r"fill: (#[0-9a-f]{6})", source)

@@ -1,0 +1,282 @@
+"""Plans that write texts: stages, their records, resume, methods, kept outputs, and what is exported."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import tiny
+from fitting import Killed
+from releasing import Place, read, stage_folder
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.measures import measures
+from progressive_tf.evaluation.metrics import measure
+from progressive_tf.evaluation.translations import Translations
+from progressive_tf.models.block_model import read_weights
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.registry.store import Registry
+from progressive_tf.reporting.page import write_report
+from progressive_tf.training.callbacks.epoch_record import EpochRecord
+from progressive_tf.training.display import Display
+from progressive_tf.training.predictions_file import load_predictions
+from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.served_translator import translate_exported
+from progressive_tf.training.session import Session, open_session
+
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+PASSES = {"metric": "exact_match", "at_least": 0.0, "min_samples": 1}
+CONFIG = tiny.T5_CONFIG | {"d_model": 16}
+FROZEN = {"method": "top-blocks", "blocks": 2}  # of three of the decoder: its embeddings are frozen too
+
+
+def pairs(count: int, seed: int = 0) -> pd.DataFrame:
+    """Returns numbers of up to three digits and their digits as words; `long` says of how many."""
+    generator = np.random.default_rng(seed)
+    numbers = generator.permutation(1000)[:count].astype(str)
+    spelt = [" ".join(DIGITS[int(digit)] for digit in number) for number in numbers]
+    return pd.DataFrame({"said": numbers, "spelt": spelt, "long": [len(number) for number in numbers]})
+
+
+def make_place(folder: Path, count: int = 150) -> Place:
+    pairs(count).to_csv(folder / "pairs.csv", index=False)
+    return Place(folder)
+
+
+def translation_plan(*stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    plan = {
+        "name": "digits",
+        "task": "translation",
+        "seed": 3,
+        "model": {
+            "builder": "t5",
+            "weights": None,
+            "max_length": 16,
+            "max_target_length": 24,
+            "beams": 2,
+            "config": CONFIG,
+        },
+        "data": {
+            "source": "pairs.csv",
+            "text": "said",
+            "target": "spelt",
+            "split": {"validation": 16, "gate": 30, "test": 20},
+        },
+        "defaults": {
+            "epochs": 2,
+            "batch_size": 8,
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "schedule": "constant",
+            "adaptation": {"method": "full"},
+            "gate": [PASSES],
+        },
+        "stages": list(stages),
+    }
+    return plan | changes
+
+
+STAGES = (
+    {"name": "one", "data": {"take": 30}},
+    {"name": "two", "data": {"take": 60}, "adaptation": FROZEN},
+    {"name": "three", "data": {"all": True}, "adaptation": {"method": "lora", "rank": 2}},
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
+    return make_place(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def run(place: Place) -> Path:
+    finished = place.run(translation_plan(*STAGES))
+    assert finished.promoted
+    return finished.run
+
+
+def opened(place: Place, run: Path, stage: str) -> Session:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place.folder)
+        plan = RunFolder(run).plan()
+        loaded = LoadedPlan(plan, place.folder, plan)
+        session = open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+        session.load(next(record for record in session.stages if record.name == stage))
+        return session
+
+
+def weights(place: Place, run: Path, stage: str) -> dict[str, np.ndarray]:
+    return read_weights(opened(place, run, stage).network.named_weights())
+
+
+def predictions(run: Path, stage: str) -> pd.DataFrame:
+    return pd.read_parquet(stage_folder(run, stage) / "predictions.parquet")
+
+
+def test_the_matrix_has_every_metric_of_texts(run: Path) -> None:
+    matrix = read(run / "matrix.json")
+    assert matrix["metric"] == "chrf"
+    assert list(matrix["further"]) == ["exact_match", "bleu"]
+    for each in (matrix, *matrix["further"].values()):
+        assert [len(row) for row in each["gate"]] == [3, 3, 3, 3]
+        assert {name: each[name] for name in ("acc", "bwt", "fwt", "forgetting")} == vars(measures(each["gate"]))
+    rows = predictions(run, "two").query("part == 'gate'")
+    told = Translations(*(rows[name].to_numpy() for name in ("target", "predicted", "confidence")))
+    assert matrix["gate"][2][0] == pytest.approx(measure(told, "chrf"))
+    assert matrix["further"]["exact_match"]["gate"][2][0] == (rows["target"] == rows["predicted"]).mean()
+    recorded = read(stage_folder(run, "two") / "metrics.json")["gate"]["one"]
+    assert set(recorded) == {"exact_match", "bleu", "chrf"}
+    assert recorded["chrf"]["value"] == pytest.approx(matrix["gate"][2][0])
+
+
+def test_rows_are_those_of_the_file(place: Place, run: Path) -> None:
+    told = pd.read_csv(place.folder / "pairs.csv", dtype=str)
+    rows = predictions(run, "three")
+    assert (rows["text"].to_numpy() == told["said"].to_numpy()[rows["row"] - 1]).all()
+    assert (rows["target"].to_numpy() == told["spelt"].to_numpy()[rows["row"] - 1]).all()
+    assert rows["confidence"].between(0, 1).all()
+    assert "one: train 30; validation 16; gate 30; test 20" in place.said[0]
+
+
+def test_a_saved_text_is_written_again(place: Place, run: Path) -> None:
+    session = opened(place, run, "two")
+    loaded = load_predictions(stage_folder(run, "two") / "predictions.parquet", session.data.labels)
+    for key, (source, rows) in loaded.rows.items():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(place.folder)
+            now = session.features.translations(source, rows, 5, session.plan.stages[1].cache)
+        assert np.array_equal(now.truth, loaded.predictions[key].truth)
+        assert np.array_equal(now.predicted, loaded.predictions[key].predicted)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("stage", "number"), [("two", 2), ("three", 3)])
+def test_a_version_writes_what_the_stage_did(place: Place, run: Path, stage: str, number: int) -> None:
+    rows = predictions(run, stage)
+    folder = Registry(place.folder / "registry").model("digits").version(number).folder
+    written, confidence = translate_exported(folder, rows["text"].tolist())
+    # Outputs of frozen blocks are rounded to float16 where they are kept, and a version computes all in float32.
+    assert (written == rows["predicted"].to_numpy()).mean() > 0.97
+    assert np.abs(confidence - rows["confidence"].to_numpy()).max() < 0.01
+
+
+def test_a_version_takes_texts_and_tokens(place: Place, run: Path) -> None:
+    model = tf.saved_model.load(str(Registry(place.folder / "registry").model("digits").version(3).folder))
+    texts = tf.constant(["12", "345"])
+    answers = model.signatures["generate"](text=texts)
+    assert model.signatures["serving_default"](text=texts)["translation"].numpy().tolist() == (
+        answers["translation"].numpy().tolist()
+    )
+    ids = [[value + 3 for value in b"12"] + [1, 0], [value + 3 for value in b"345"] + [1]]
+    tokens = model.signatures["tokens"](inputs=tf.constant(ids, tf.int32))
+    np.testing.assert_allclose(tokens["confidence"], answers["confidence"], rtol=1e-4)
+    first = tokens["tokens"].numpy()[0]
+    said = bytes(int(value) - 3 for value in first[first > 2]).decode("utf-8", "ignore")
+    assert said == answers["translation"].numpy()[0].decode()
+
+
+def test_the_report_is_one_of_texts(run: Path) -> None:
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "chrF" in page
+    assert not re.search(r">\s*pair\b", page), "the label that every row has is not shown"
+
+
+def test_a_killed_stage_ends_with_the_same_weights(
+    place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_place(tmp_path)
+    plan = translation_plan(*STAGES)
+    epoch_end = EpochRecord.on_epoch_end
+
+    def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
+        epoch_end(record, epoch, logs)
+        if epoch == 0:
+            raise Killed
+
+    for stop in range(3):  # in the first epoch of each stage
+        if stop:
+            monkeypatch.setattr(EpochRecord, "on_epoch_end", epoch_end)
+            other.run(plan, stages=stop)
+        monkeypatch.setattr(EpochRecord, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            other.run(plan, stages=stop + 1)
+    monkeypatch.undo()
+    again = other.run(plan).run
+    mine, theirs = weights(place, run, "three"), weights(other, again, "three")
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+    assert read(run / "matrix.json") == read(again / "matrix.json")
+
+
+def test_kept_outputs_change_no_weight_and_no_text(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    found = []
+    for storage in ("disk", "off"):
+        stage = {"name": "only", "data": {"take": 50}, "adaptation": FROZEN, "cache": {"storage": storage}}
+        run = place.run(translation_plan(stage)).run
+        found.append((weights(place, run, "only"), predictions(run, "only")))
+    assert all(np.array_equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
+    pd.testing.assert_frame_equal(found[0][1], found[1][1])
+    said = "".join(place.said)
+    assert "prefix: 3 of 6 blocks, 66 examples" in said, "the encoder is kept, not what depends on what is written"
+
+
+METHODS: dict[str, dict[str, Any]] = {
+    "replay": {"retention": {"replay": {"budget": 10}}},
+    "ewc": {"retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}}},
+    "ema": {"retention": {"average": {"kind": "ema"}}},
+    "wise-ft": {"retention": {"average": {"kind": "wise-ft"}}},
+    "soup": {"retention": {"average": {"kind": "soup"}}},
+    "adapter": {"adaptation": {"method": "adapter", "size": 2, "from_block": 3}},
+    "gradual": {"adaptation": {"method": "gradual"}, "epochs": 4},
+    "label smoothing": {"loss": {"name": "label-smoothing", "amount": 0.1}},
+    "tokens": {"batch_size": {"tokens": 64}},
+    "continual": {"continual_evaluation": 1},
+    "other pairs": {"data": {"source": "others.csv", "where": "long == 3"}},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_work_on_texts(tmp_path: Path, method: str) -> None:
+    place = make_place(tmp_path)
+    pairs(140, seed=1).to_csv(tmp_path / "others.csv", index=False)
+    second = {"name": "two", "data": {"take": 50}} | METHODS[method]
+    plan = translation_plan({"name": "one", "data": {"take": 30}}, second)
+    plan["data"]["quality"] = {"leakage": "drop"}
+    finished = place.run(plan)
+    assert finished.promoted
+    assert np.isfinite(pd.read_csv(stage_folder(finished.run, "two") / "history.csv")["loss"]).all()
+
+
+def test_another_runs_version_is_compared_on_the_same_texts(place: Place, run: Path, tmp_path: Path) -> None:
+    other = make_place(tmp_path)
+    other.run(translation_plan(STAGES[0]))
+    strict = {"metric": "chrf", "slice": "every-previous", "drop_at_most": 0.0, "confidence": 0.95}
+    plan = translation_plan({**STAGES[0], "epochs": 1, "gate": [PASSES, strict]}, seed=4)
+    second = other.run(plan, fresh=True)
+    told = read(stage_folder(second.run, "one") / "decision.json")
+    assert told["decision"] == "promote"
+    assert told["stable"].startswith("stable stays at version 1: against it the gate says")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.max_target_length": 5}, r"stages\[0\].data: \d+ expected texts of pairs.csv \(rows .*more tokens"),
+        ({"data.target": "spelled"}, r"pairs.csv: .*unknown column 'spelled'; did you mean 'spelt'"),
+        ({"data.source": "empty.csv"}, r"empty.csv: 1 row: empty label \(column 'spelt'\)|empty.csv"),
+        ({"data.source": "sample-reviews"}, r"data.source: sample-reviews is .*; expected pairs of texts"),
+    ],
+)
+def test_data_that_does_not_do_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    place = make_place(tmp_path)
+    (tmp_path / "empty.csv").write_text("said,spelt\n1,one\n2,\n", encoding="utf-8")
+    plan = translation_plan(STAGES[0])
+    for key, value in changes.items():
+        part, name = key.split(".")
+        plan[part][name] = value
+    with pytest.raises(InputError, match=message):
+        place.run(plan)
+    assert not list((tmp_path / "runs").glob("2*")), "nothing is left of a run that did not begin"
