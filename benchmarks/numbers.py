@@ -59,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for place, name in enumerate(STAGES):
         cells = []
         for matrices in found.values():
-            cells += [_mean([each[place + 1][place] for each in matrices]), _mean([each[-1][place] for each in matrices])]
+            cells += [
+                _mean([each[place + 1][place] for each in matrices]),
+                _mean([each[-1][place] for each in matrices]),
+            ]
         table.add_row(name, *cells)
     table.title = f"exact matches on test rows, mean ± sd of seeds {', '.join(map(str, seeds))}"
     Console(width=120).print(table)

@@ -3,7 +3,7 @@
     python docs/make_combinations.py [BUILDER ...]
 
 Each cell is a plan of two stages on the generated samples whose second stage (or which as a whole) asks for the method.
-It takes about ten minutes; with names of builders it prints their columns and writes nothing.
+It takes about a quarter of an hour; with names of builders it prints their columns and writes nothing.
 """
 
 from __future__ import annotations
@@ -58,6 +58,20 @@ BUILDERS: dict[str, dict[str, Any]] = {
     },
     "bert-tagger": TAGGER,
     "bert-tagger, CRF": {**TAGGER, "defaults": {"crf": True}},
+    "t5": {
+        "task": "translation",
+        "metric": "exact_match",
+        "model": {
+            "builder": "t5",
+            "weights": None,
+            "max_length": 48,
+            "max_target_length": 48,
+            "beams": 1,
+            "config": {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_heads": 2, "num_layers": 2, "num_decoder_layers": 2},
+        },
+        "data": {"source": "sample-numbers", "task": "kind"},
+        "stages": {"take": 40},
+    },
     "one's own": {**IMAGES, "model": {"builder": "small_convnet:build"}, "defaults": {"image_size": 16}},
 }
 

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.files import write_text
-from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS, PER_TYPE_METRICS, TAGGING_METRICS, MetricName
+from progressive_tf.plan.metric_names import (
+    METRICS,
+    PER_CLASS_METRICS,
+    PER_TYPE_METRICS,
+    TAGGING_METRICS,
+    TRANSLATION_METRICS,
+    MetricName,
+)
 from progressive_tf.plan.schema import Plan
 
 REFERENCE = Path(__file__).with_name("plan.md")
@@ -62,6 +69,18 @@ MEANINGS: dict[str, dict[str, str]] = {
         "config": "Fields of transformers' BertConfig; with `weights: null` only.",
         "vocabulary": "A vocabulary asset or file; with `weights: null` only.",
     },
+    "T5": {
+        "builder": "",
+        "weights": "A folder, a hub id (`owner/name`), or null for random weights.",
+        "max_length": "Longest text in tokens, its end included; what is longer is cut.",
+        "max_target_length": "Longest text that is learnt or written, its end included; longer ones are refused.",
+        "beams": "Texts that the search follows at once; 1 takes the likeliest token at each step.",
+        "length_penalty": "0 favours short texts, 1 compares mean log probabilities of tokens.",
+        "prefix": "Stands in front of every text, such as `translate English to German: `.",
+        "dropout": "Share of values dropped in training, in every block.",
+        "config": "Fields of transformers' T5Config; with `weights: null` only.",
+        "vocabulary": "A SentencePiece model; with `weights: null` only, and null then means bytes.",
+    },
     "Mlp": {
         "builder": "",
         "weights": "Random, always.",
@@ -89,6 +108,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "label": "The column of the label.",
         "tokens": "In JSON lines of tagged sentences: the list of words.",
         "tags": "In JSON lines of tagged sentences: the list of their tags, BIO or BIOES.",
+        "target": "In task translation: the column of the text that is expected.",
         "features": "See `data.features`; null: every column of a table but `label`, `task` and `split.group`.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
@@ -230,7 +250,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "oracle": "What proposes values, of Keras Tuner; hyperband gives most trials few epochs.",
         "seeds": "A trial is the mean of so many trainings.",
         "metric": "What is best, any that a gate knows; null for the metric of the R matrix.",
-        "drop_at_most": "How much of it a trial may lose on the validation rows of each earlier stage.",
+        "drop_at_most": "How much of it a trial may lose on validation rows of each earlier stage; 0.02: two points.",
         "warm_start": "Begin with the plan's own values, and the best of the sweep of the stage before.",
         "seed": "The oracle's; null derives it from the plan's.",
     },
@@ -475,7 +495,7 @@ def _default(field: Mapping[str, Any], required: bool) -> str:
     if isinstance(default, dict):
         named = default.get("name") or default.get("method")
         return f"{named}, see there" if named else "see there"
-    return f"`{_yaml(default)}`"
+    return f"`{_yaml(default)}`" if default != "" else "empty"
 
 
 def _yaml(value: Any) -> str:
@@ -485,7 +505,7 @@ def _yaml(value: Any) -> str:
 def _metrics() -> str:
     rows = [
         f"| `{metric.name}` | {'more' if metric.maximize else 'less'} | {_metric_range(metric)} |"
-        for metric in (*METRICS.values(), *TAGGING_METRICS.values())
+        for metric in (*METRICS.values(), *TAGGING_METRICS.values(), *TRANSLATION_METRICS.values())
     ]
     per_class = ", ".join(f"`{kind}/<label>`" for kind in PER_CLASS_METRICS)
     per_type = ", ".join(f"`{kind}/<type>`" for kind in PER_TYPE_METRICS)
@@ -495,7 +515,8 @@ def _metrics() -> str:
         f"What a rule's `metric` may be. {per_class} are those of one class: more is better, 0 to 1. Task",
         f"token-classification has those that begin with entity or token, and {per_type}, and no others. An entity",
         "counts if its first word, last word and type are right. `token_accuracy` is that of all words, most of which",
-        "are O; `token_f1_without_o` leaves out what is O and was meant to be.",
+        "are O; `token_f1_without_o` leaves out what is O and was meant to be. Task translation has `exact_match`,",
+        "`bleu` and `chrf` (sacrebleu's, of the whole slice), and no others.",
         "",
         "| metric | better is | range |",
         "|---|---|---|",

@@ -92,8 +92,8 @@ class T5(Strict):
     `weights` is a local folder with T5's or ByT5's files, a hub id, or null for random weights, which need `config`
     (fields of transformers' T5Config); without `vocabulary`, a SentencePiece model, these read and write bytes.
     `max_length` and `max_target_length` count tokens, the end included: longer inputs are cut, longer targets refused.
-    `prefix` stands in front of every input. A text is searched for with `beams`; unfinished ones are compared with
-    finished ones by log probability over length^`length_penalty`.
+    `prefix` stands in front of every input. A text is searched for with `beams`, and texts are compared by their log
+    probability over length^`length_penalty`.
     """
 
     task: ClassVar[str] = "translation"

@@ -16,10 +16,12 @@ from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
 _HASH_DIGITS = 12
+_LISTED = ("accuracy", "entity_f1", "chrf")  # of classes, of tagged words, and of texts
 
 
 def version_record(version: Version) -> dict[str, Any]:
     """Returns what a list of versions shows of one, as JSON-like values."""
+    manifest = version.manifest()
     return {
         "model": version.model,
         "version": version.number,
@@ -28,14 +30,14 @@ def version_record(version: Version) -> dict[str, Any]:
         "run": version.run,
         "stage": version.stage,
         "forced": version.forced,
-        "accuracy": accuracy(version.manifest()),
+        **{name: metric(manifest, name) for name in _LISTED},
     }
 
 
-def accuracy(manifest: Mapping[str, Any] | None) -> float | None:
-    """Returns a manifest's metrics.accuracy, a number or a {"value": number}; None where it has none."""
+def metric(manifest: Mapping[str, Any] | None, name: str) -> float | None:
+    """Returns one of a manifest's metrics, a number or a {"value": number}; None where it has none."""
     metrics = (manifest or {}).get("metrics")
-    found = metrics.get("accuracy") if isinstance(metrics, dict) else None
+    found = metrics.get(name) if isinstance(metrics, dict) else None
     if isinstance(found, dict):
         found = found.get("value")
     return float(found) if isinstance(found, int | float) else None
@@ -43,9 +45,9 @@ def accuracy(manifest: Mapping[str, Any] | None) -> float | None:
 
 def versions_table(records: Iterable[Mapping[str, Any]]) -> Table:
     """Returns one row per version, from `version_record`."""
-    table = _table("model", "version", "aliases", "created (UTC)", "run / stage", "accuracy")
+    table = _table("model", "version", "aliases", "created (UTC)", "run / stage", "on test rows")
     for record in records:
-        figure = "" if record["accuracy"] is None else f"{record['accuracy']:.3f}"
+        figure = next((f"{name} {record[name]:.3f}" for name in _LISTED if record[name] is not None), "")
         origin = f"{record['run']}/{record['stage']}" + (" (forced)" if record["forced"] else "")
         table.add_row(
             *map(

@@ -24,6 +24,7 @@ NAMES = [
         "wnut17",
         "sample-reviews",
         "sample-table",
+        "sample-numbers",
         "sample-vocabulary",
         "sample-shapes",
         "sample-entities",
