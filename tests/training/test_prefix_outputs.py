@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prefixes import LIMIT, ROWS, Prefixes, counted, make_prefixes, same_state, shards
 
 from progressive_tf.data.inputs import InputStore
+from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import State
 from progressive_tf.training.prefix import outputs as outputs_module
 from progressive_tf.training.prefix.folder import CacheFolder
 from progressive_tf.training.prefix.outputs import PrefixOutputs
@@ -63,6 +66,19 @@ def test_a_hit_a_miss_a_deleted_and_no_cache_give_the_same_bits(tmp_path: Path, 
     again.add(EVERYTHING, LIMIT)
     assert same_state(off, again, EVERYTHING)
     assert len(shards(tmp_path)) == 1
+
+
+def test_outputs_that_float16_cannot_hold_are_refused(prefixes: Prefixes) -> None:
+    def run(state: State) -> tuple[tf.Tensor, tf.Tensor]:
+        hidden, mask = original(state)
+        return hidden * 1e6, mask
+
+    small, large = prefixes.outputs(None), prefixes.outputs(None, dtype="float32")
+    original = small._run
+    small._run = large._run = run
+    assert np.isfinite(large.state(EVERYTHING[:2], 16)["hidden"]).all()
+    with pytest.raises(InputError, match=r"cache.dtype: outputs of the first \d blocks go up to .*dtype: float32"):
+        small.state(EVERYTHING[:2], 16)
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -224,17 +224,24 @@ def test_kept_outputs_change_no_weight_and_no_text(tmp_path: Path) -> None:
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "replay": {"retention": {"replay": {"budget": 10}}},
-    "ewc": {"retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}}},
-    "ema": {"retention": {"average": {"kind": "ema"}}},
-    "wise-ft": {"retention": {"average": {"kind": "wise-ft"}}},
-    "soup": {"retention": {"average": {"kind": "soup"}}},
-    "adapter": {"adaptation": {"method": "adapter", "size": 2, "from_block": 3}},
-    "gradual": {"adaptation": {"method": "gradual"}, "epochs": 4},
-    "label smoothing": {"loss": {"name": "label-smoothing", "amount": 0.1}},
-    "tokens": {"batch_size": {"tokens": 64}},
-    "continual": {"continual_evaluation": 1},
-    "other pairs": {"data": {"source": "others.csv", "where": "long == 3"}},
+    "replay, other pairs": {
+        "retention": {"replay": {"budget": 10}},
+        "data": {"source": "others.csv", "where": "long == 3"},
+    },
+    "ewc, continual": {
+        "retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}},
+        "continual_evaluation": 1,
+    },
+    "ema, adapter": {
+        "retention": {"average": {"kind": "ema"}},
+        "adaptation": {"method": "adapter", "size": 2, "from_block": 3},
+    },
+    "wise-ft, tokens": {"retention": {"average": {"kind": "wise-ft"}}, "batch_size": {"tokens": 64}},
+    "soup, label smoothing": {
+        "retention": {"average": {"kind": "soup"}},
+        "loss": {"name": "label-smoothing", "amount": 0.1},
+    },
+    "gradual": {"adaptation": {"method": "gradual", "blocks_per_phase": 3}, "epochs": 3},
 }
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
 from progressive_tf.data.inputs import InputStore, input_state
 from progressive_tf.data.ragged import padded, ranges
+from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.training.prefix.shard import KEY, Shard, example_key
 from progressive_tf.training.prefix.store import SHARD_BYTES, Found, PrefixStore
@@ -232,7 +233,16 @@ class PrefixOutputs:
             filled = np.concatenate([batch, np.repeat(batch[:1], FIXED_BATCH_SIZE - len(batch))])
             hidden, mask = self._run(input_state(self._inputs, filled, length))
             inside = mask.numpy()[: len(batch)] > 0
-            yield positions, inside.sum(axis=1), hidden.numpy()[: len(batch)][inside].astype(self._dtype)
+            yield positions, inside.sum(axis=1), self._rounded(hidden.numpy()[: len(batch)][inside])
+
+    def _rounded(self, values: np.ndarray) -> np.ndarray:
+        largest = float(np.abs(values).max(initial=0.0))
+        if self._dtype == np.float16 and np.isfinite(largest) and largest > np.finfo(np.float16).max:
+            raise InputError(
+                f"cache.dtype: outputs of the first {self.depth} blocks go up to {largest:,.0f}, which float16 cannot "
+                f"hold (up to 65,504), as is common within a T5; set cache: {{dtype: float32}}"
+            )
+        return values.astype(self._dtype)
 
     def _place(self, found: Found, rows: np.ndarray, same: np.ndarray) -> None:
         """Notes where outputs stand; `same` has the key of each row, as a number that `found.wanted` refers to."""
