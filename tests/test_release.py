@@ -117,6 +117,15 @@ def test_list_shows_every_version_and_its_aliases(model: ModelVersions, capsys: 
     ]
 
 
+def test_a_version_that_writes_texts_is_listed_by_their_metric(
+    model: ModelVersions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.publish(staged("pilot", labels=(), metrics={"exact_match": 0.5, "bleu": 30.25, "chrf": 61.5}))
+    assert "chrf 61.500" in release(capsys, "list")[1]
+    assert json.loads(release(capsys, "list", "--json")[1])[0]["chrf"] == 61.5
+    assert "none: it writes texts" in release(capsys, "show", MODEL)[1]
+
+
 def test_list_without_a_registry_says_so(model: ModelVersions, capsys: pytest.CaptureFixture[str]) -> None:
     assert release(capsys, "list") == (
         2,

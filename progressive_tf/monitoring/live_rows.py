@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.errors import InputError
+from progressive_tf.serving.said import EXPECTED, TEXT
 from progressive_tf.serving.store import FORMAT
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
@@ -38,7 +39,8 @@ class LiveRows:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
         answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, one where a text
             was said; or None), input (by name, or None where it is not kept), told (the right label, or None), right
-            (True, False, or None where no user has judged it), told_at (seconds since 1970).
+            (True, False, or None where no user has judged it), told_at (seconds since 1970). A text that was said or
+            told is one where its input is kept, and else a fingerprint.
     """
 
     requests: pd.DataFrame
@@ -82,6 +84,9 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
         answers.index,
         dtype=object,
     )
+    texts = [_texts(*row) for row in answers[["label", "told", "input"]].itertuples(index=False)]
+    for place, name in enumerate(("label", "told")):
+        answers[name] = pd.Series([each[place] for each in texts], answers.index, dtype=object)
     return LiveRows(requests, answers.drop(columns="correct"))
 
 
@@ -92,6 +97,14 @@ def confidence(answers: pd.DataFrame) -> np.ndarray:
 
 def _value(text: Any) -> Any:
     return json.loads(text) if isinstance(text, str) else None
+
+
+def _texts(said: Any, told: Any, kept: dict[str, Any] | None) -> tuple[Any, Any]:
+    """Returns what was said and told, texts taken from beside the input in place of their fingerprints."""
+    if not isinstance(said, dict) or kept is None:
+        return said, told
+    text, expected = kept.pop(TEXT, None), kept.pop(EXPECTED, None)
+    return said if text is None else text, told if told is None or expected is None else expected
 
 
 def _is_right(said: Any, told: Any, correct: float | None) -> bool | None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source, read_source
@@ -20,15 +19,14 @@ from progressive_tf.data.splits import fixed_parts
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
-from progressive_tf.monitoring.input_drift import ROW
-from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.told_rows import OF_TEXTS, Columns, told_rows
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.plan.networks import T5, Bert, Mlp
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
 from progressive_tf.plan.streams import ARRIVED
-from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.training.plan_data import READS, PlanData, read_plan_data
 
 FEWEST_ROWS = 40
@@ -36,7 +34,6 @@ SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
 # Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
 FEW, MANY = 200, 2_000
 SMALLEST_REPLAY = 200
-CHOSEN = "chosen"
 _QUALITY = Quality(
     empty_text="drop",
     duplicates="drop",
@@ -53,7 +50,6 @@ _FINDINGS = {
     "conflicting_labels": "were given two labels",
 }
 _TASKS = (Bert.task, Mlp.task, T5.task)
-_OF_TEXTS = (Bert.task, T5.task)
 
 
 @dataclass(frozen=True)
@@ -98,9 +94,10 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
     data = read_plan_data(loaded, cache)
-    if plan.task not in _OF_TEXTS and data.columns is None:
+    if plan.task not in OF_TEXTS and data.columns is None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
-    rows, put_aside = _told_rows(plan, data, live.answers)
+    columns = Columns.beside(plan, data)
+    rows, put_aside = told_rows(plan, data, columns, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
         candidates = Path(scratch) / "candidates.jsonl"
         kept = _checked(plan, data, rows, candidates, cache, put_aside) if rows else []
@@ -109,9 +106,9 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
                 + "".join(f"; {count} {why}" for why, count in put_aside.items())
             )
-        kept.sort(key=lambda row: _difficulty(row, _expected(plan)), reverse=True)
-        chosen, gate_rows = _chosen(plan, data, kept, candidates, cache)
-    stage = _stage(plan, name, data_file.name, int(chosen.sum()), gate_rows)
+        kept.sort(key=lambda row: _difficulty(row, columns), reverse=True)
+        chosen, gate_rows = _chosen(plan, data, columns, kept, candidates, cache)
+    stage = _stage(plan, columns, name, data_file.name, int(chosen.sum()), gate_rows)
     raw = read_yaml_mapping(plan_file)
     raw["stages"] = [*raw["stages"], stage]
     added = validate(raw, str(target)).stages[-1]
@@ -150,50 +147,6 @@ def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
     raise AssertionError
 
 
-def _told_rows(plan: Plan, data: PlanData, answers: pd.DataFrame) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Returns a row for each answer whose right label and input are known, and why others have none.
-
-    Where there are two classes, "wrong" says which is right. An expected text may be any.
-    """
-    rows: list[dict[str, Any]] = []
-    put_aside: Counter[str] = Counter()
-    labels = data.labels
-    judged = answers[[right is not None for right in answers["right"]]]
-    columns = (judged[name] for name in ("id", "label", "told", "right", "input"))
-    for prediction, said, told, is_right, given, stated in zip(*columns, confidence(judged), strict=True):
-        label = told if told is not None else said if is_right else None
-        if label is None and len(labels) == 2 and said in labels:
-            label = next(other for other in labels if other != said)
-        if label is None:
-            put_aside["are wrong, and nobody said what is right"] += 1
-        elif not data.classes.writes and label not in labels:
-            put_aside["have a label that the plan does not know"] += 1
-        elif given is None:
-            put_aside["have no input; serve with --log-inputs"] += 1
-        elif plan.task in _OF_TEXTS and not isinstance(next(iter(given.values())), str):
-            put_aside["were asked with an input that is no text"] += 1
-        else:
-            values = _as_columns(plan, data, given)
-            sure = None if np.isnan(stated) else round(float(stated), 6)
-            rows.append({**values, _expected(plan): label, "said": said, "confidence": sure, "id": prediction})
-    return rows, put_aside
-
-
-def _expected(plan: Plan) -> str:
-    """Returns the column with a row's label, or with the text that is expected for it."""
-    return plan.data.target if plan.task == T5.task else plan.data.label
-
-
-def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
-    if data.columns is None:
-        return {plan.data.text: next(iter(given.values()))}
-    names = data.columns.names
-    if ROW in given:
-        return dict(zip(names, given[ROW], strict=True))
-    return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}
-
-
 def _checked(
     plan: Plan,
     data: PlanData,
@@ -219,13 +172,14 @@ def _checked(
 
 
 def _chosen(
-    plan: Plan, data: PlanData, rows: list[dict[str, Any]], candidates: Path, cache: Path
+    plan: Plan, data: PlanData, columns: Columns, rows: list[dict[str, Any]], candidates: Path, cache: Path
 ) -> tuple[np.ndarray, int]:
     """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
 
     Args:
         plan: the plan.
         data: its rows.
+        columns: of the new rows.
         rows: the hardest first.
         candidates: a file for them.
         cache: the folder of all caches.
@@ -236,25 +190,25 @@ def _chosen(
     source = _read(plan, data, rows, candidates, cache)
     parts = fixed_parts(source, SPLIT)
     pool = np.sort(parts.pool)
-    is_wrong = np.array([row["said"] != row[_expected(plan)] for row in rows])
+    is_wrong = np.array([row[columns.said] != row[columns.expected] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
     chosen = np.zeros(len(rows), bool)
     chosen[wrong] = True
     chosen[right[: max(len(wrong), FEWEST_ROWS - len(wrong))]] = True
     is_pool = np.isin(np.arange(len(rows)), pool)
     for row, use in zip(rows, chosen | ~is_pool, strict=True):
-        row[CHOSEN] = int(use)
+        row[columns.chosen] = int(use)
     return chosen, len(parts.gate)
 
 
-def _stage(plan: Plan, name: str, file: str, train: int, gate_rows: int) -> dict[str, Any]:
+def _stage(plan: Plan, columns: Columns, name: str, file: str, train: int, gate_rows: int) -> dict[str, Any]:
     """Returns the stage as it stands in a plan."""
     last = plan.stages[-1]
     stage: dict[str, Any] = {
         "name": name,
         "data": {
             "source": file,
-            "where": f"{CHOSEN} == 1",
+            "where": f"{columns.chosen} == 1",
             "split": SPLIT.model_dump(include={"validation", "gate", "test"}),
         },
         "gate": [_rule(rule, gate_rows) for rule in last.gate],
@@ -276,9 +230,9 @@ def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
     return found
 
 
-def _difficulty(row: Mapping[str, Any], expected: str) -> tuple[bool, float]:
-    is_wrong = row["said"] != row[expected]
-    sure = row["confidence"] or 0.0
+def _difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
+    is_wrong = row[columns.said] != row[columns.expected]
+    sure = row[columns.confidence] or 0.0
     return is_wrong, sure if is_wrong else -sure
 
 

@@ -24,7 +24,7 @@ class Rows:
     Args:
         name: of what it is, in words.
         inputs: by name, of the rows that have any.
-        said: by each row: a label, tags, or a text; of a text that was asked for as tokens, these.
+        said: by each row: a label, tags, or a text; a fingerprint of one that is not kept.
         confidence: float64 [rows], NaN where unknown.
         right: True, False, or None where unknown, for each row.
     """

@@ -16,6 +16,7 @@ from progressive_tf.serving.incoming import Incoming, Tokens
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
+from progressive_tf.serving.said import fingerprint
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.store import Feedback, StoreError, UnlikeAnswer
 
@@ -117,12 +118,14 @@ def _read(found: dict[str, Any], labels: Mapping[str, str] | None) -> Feedback:
     given = [name for name in _SAYS if found.get(name) is not None]
     if len(given) != 1:
         raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
+    expected = _text(found.get("label")) if labels is None else None
     return Feedback(
         prediction,
-        _text(found.get("label")) if labels is None else _label(found.get("label"), labels),
+        _label(found.get("label"), labels) if labels is not None else expected and fingerprint(expected),
         fields.truth(found, "correct"),
         fields.whole_number(found, "rating", 1, 5),
         fields.text(found, "comment", _LONGEST_COMMENT),
+        expected,
     )
 
 

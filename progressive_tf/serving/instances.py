@@ -195,7 +195,7 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarra
     else:
         value = _numbers(given, spec, place)
         # An encoder's memory grows with the square of it.
-        if None in spec.shape and spec.dtype.kind in "iu" and value.size > limits.tokens:
+        if spec.shape == (None,) and spec.dtype.kind in "iu" and value.size > limits.tokens:
             raise Refusal(413, f"{place}: {value.size} tokens; at most {limits.tokens}")
     if len(value.shape) != len(spec.shape) or any(
         wanted is not None and wanted != size for wanted, size in zip(spec.shape, value.shape, strict=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.said import label_of, probabilities_of
+from progressive_tf.serving.said import EXPECTED, TEXT, label_of, probabilities_of
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
 
@@ -37,8 +37,9 @@ class LogSettings:
     Args:
         inputs: share of the requests whose inputs are kept, in [0, 1].
         days: how long anything is kept; > 0.
-        redact: gets the inputs of an instance by name, as JSON-like values, and a comment under `comment`; returns
-            what may be kept, or None for nothing. It runs in the thread that writes, and no caller waits for it.
+        redact: gets the inputs of an instance by name, as JSON-like values, and what was written for it under
+            `translation`; a comment under `comment`, and an expected text under `expected`; returns what may be kept,
+            or None for nothing. It runs in the thread that writes, and no caller waits for it.
     """
 
     inputs: float = 0.0
@@ -124,10 +125,11 @@ class RequestLog:
             UnlikeAnswer: its label is of another kind than the answer.
             StoreError: it could not be written.
         """
-        comment = feedback.comment
-        if comment is not None and self._settings.redact is not None:
-            kept = await self._in_writer(self._apply_redact, {"comment": comment}) or {}
-            feedback = replace(feedback, comment=kept.get("comment"))
+        said = {"comment": feedback.comment, EXPECTED: feedback.expected}
+        given = {name: text for name, text in said.items() if text is not None}
+        if given and self._settings.redact is not None:
+            kept = await self._in_writer(self._apply_redact, given) or {}
+            feedback = replace(feedback, comment=kept.get("comment"), expected=kept.get(EXPECTED))
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
@@ -185,7 +187,7 @@ class RequestLog:
                 each,
                 label_of(outputs),
                 probabilities_of(outputs),
-                self._redacted(instance) if noted.keeps_inputs else None,
+                self._redacted(instance, outputs) if noted.keeps_inputs else None,
             )
             for each, instance, outputs in noted.answers
         ]
@@ -202,8 +204,10 @@ class RequestLog:
             log.error("what is answered cannot be kept for now: %s", error)
         self._is_failing = True
 
-    def _redacted(self, instance: Instance) -> Mapping[str, Any] | None:
+    def _redacted(self, instance: Instance, outputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
         values = {name: _plain(value.tolist()) for name, value in instance.items()}
+        if TEXT in outputs:
+            values[TEXT] = outputs[TEXT]
         return values if self._settings.redact is None else self._apply_redact(values)
 
     def _apply_redact(self, values: dict[str, Any]) -> Mapping[str, Any] | None:

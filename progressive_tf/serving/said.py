@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-TEXT = "translation"
-# The first of these that an answer has is what it says. A translator that is given tokens answers with tokens.
-_SAYS = ("label", "tags", "kind", TEXT, "tokens")
+TEXT, TOKENS = "translation", "tokens"
+EXPECTED = "expected"  # beside an input that is kept, the text that a user expected
+_SAYS = ("label", "tags", "kind")
 _PLACES = ("start", "end")
+_DIGITS = 32
 
 
 def label_of(outputs: Mapping[str, Any]) -> Any:
-    """Returns what an answer says: a class, the tags of words, a text, or its tokens."""
-    return next((outputs[name] for name in _SAYS if name in outputs), None)
+    """Returns what an answer says: a class, the tags of words, or the fingerprint of a text, or of its tokens."""
+    found = next((outputs[name] for name in _SAYS if name in outputs), None)
+    if found is None:
+        return next((fingerprint(outputs[name]) for name in (TEXT, TOKENS) if name in outputs), None)
+    return found
+
+
+def fingerprint(written: str | Sequence[int]) -> dict[str, str]:
+    """Returns what stands for a text where it is compared and must not be kept: it says what was asked."""
+    digest = hashlib.sha256(json.dumps(written).encode()).hexdigest()[:_DIGITS]
+    return {"text_sha256" if isinstance(written, str) else "tokens_sha256": digest}
+
+
+def is_of_tokens(label: Any) -> bool:
+    """Whether a label is the fingerprint of tokens."""
+    return isinstance(label, Mapping) and "tokens_sha256" in label
 
 
 def probabilities_of(outputs: Mapping[str, Any]) -> Sequence[float] | None:
@@ -26,5 +43,4 @@ def probabilities_of(outputs: Mapping[str, Any]) -> Sequence[float] | None:
 
 def says_the_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     """Whether two answers say the same, spans with their places."""
-    names = (*_SAYS, *_PLACES)
-    return all(ours.get(name) == theirs.get(name) for name in names)
+    return all(ours.get(name) == theirs.get(name) for name in (*_SAYS, *_PLACES, TEXT, TOKENS))

@@ -16,6 +16,7 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.serving.said import EXPECTED, is_of_tokens
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
 
 STORE_NAME = "served.sqlite"
@@ -122,9 +123,9 @@ class Answered:
 
     Args:
         id: what the caller was given for feedback.
-        label: what was said, as JSON: a class, tags, a text, or its tokens.
+        label: what was said, as JSON: a class, tags, or the fingerprint of a text, or of its tokens.
         probabilities: of the classes; of a text the one that it has; or None.
-        input: the instance as JSON-like values; None where it is not kept.
+        input: the instance as JSON-like values, with what was written for it; None where it is not kept.
     """
 
     id: str
@@ -185,10 +186,11 @@ class Feedback:
 
     Args:
         prediction: its id.
-        label: the right class, the right tags, or the expected text.
+        label: the right class, the right tags, or the fingerprint of the expected text.
         correct: whether the answer was right.
         rating: from 1, bad, to 5, good.
         comment: in the user's words.
+        expected: the text itself; it is kept beside the input, where that is kept.
     """
 
     prediction: str
@@ -196,6 +198,7 @@ class Feedback:
     correct: bool | None = None
     rating: int | None = None
     comment: str | None = None
+    expected: str | None = None
 
 
 class Store:
@@ -301,12 +304,14 @@ class Store:
         }
         with self._writing() as connection:
             found = connection.execute(
-                "SELECT version, label FROM predictions JOIN requests ON request = requests.id "
+                "SELECT version, label, input FROM predictions JOIN requests ON request = requests.id "
                 "WHERE predictions.id = ?",
                 [feedback.prediction],
             ).fetchone()
             if found is not None and feedback.label is not None:
                 _refuse_unlike(json.loads(found[1]), feedback.label)
+                if found[2] is not None and isinstance(feedback.label, Mapping):
+                    self._keep_expected(feedback, json.loads(found[2]))
             newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
             if newest is None or not newest[0]:
                 connection.execute(
@@ -315,6 +320,14 @@ class Store:
                     values | {"time": time},
                 )
         return None if found is None else int(found[0])
+
+    def _keep_expected(self, feedback: Feedback, kept: dict[str, Any]) -> None:
+        """Keeps the newest expected text beside its input."""
+        now = {name: value for name, value in kept.items() if name != EXPECTED}
+        if feedback.expected is not None:
+            now[EXPECTED] = feedback.expected
+        if now != kept:
+            self._connection.execute("UPDATE predictions SET input = ? WHERE id = ?", [_json(now), feedback.prediction])
 
     def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, for callers whose path named neither.
@@ -390,7 +403,7 @@ class Store:
 
 
 def _refuse_unlike(said: Any, told: Any) -> None:
-    if isinstance(said, list) and said and isinstance(said[0], int):
+    if is_of_tokens(said):
         raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
     if isinstance(said, list) != isinstance(told, list):
         expected = "a list" if isinstance(said, list) else "a string"

@@ -17,7 +17,10 @@ from progressive_tf.monitoring.drift import (
     number_drift,
     population_stability_index,
 )
-from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics
+from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics, text_drift
+from progressive_tf.monitoring.look import drift_tests
+from progressive_tf.monitoring.reference import Rows
+from progressive_tf.serving.said import fingerprint
 
 GENERATOR = np.random.default_rng(0)
 FILMS = [
@@ -95,6 +98,34 @@ def test_inputs_of_every_kind(same: list[dict[str, object]], other: list[dict[st
     assert any(test.is_drift for test in loud)
     if names:
         assert [test.name for test in loud] == names
+
+
+def test_callers_who_ask_in_several_ways_are_compared_each_with_their_own() -> None:
+    ids: list[dict[str, object]] = [{"inputs": [1, 2, 1]}] * 3
+    mixed = [*ids, *({"text": text} for text in CODE)]
+    found = judged_together(input_drift([{"text": text} for text in FILMS], mixed, 0), 0.01)
+    assert [test.name for test in found] == ["text: words", "text: share of unknown words", "text: embedding"]
+    assert found[-1].is_drift
+
+
+def test_texts_without_a_word_in_common_have_no_embedding() -> None:
+    found = text_drift("translation", [f"w{n}" for n in range(40)], [f"v{n}" for n in range(40)], 0, "predictions")
+    assert [(test.about, test.name.partition(": ")[2]) for test in found] == [
+        ("predictions", "words"),
+        ("predictions", "share of unknown words"),
+    ]
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_texts_that_were_written_are_tested_as_texts(writes: bool) -> None:
+    before, after = (
+        Rows("side", [], [*texts, fingerprint("not kept")], np.full(len(texts) + 1, 0.9), [True] * (len(texts) + 1))
+        for texts in (FILMS, CODE)
+    )
+    found = [test for test in drift_tests(before, after, 0, writes) if test.about == "predictions"]
+    names = ["translation: words", "translation: share of unknown words", "translation: embedding"]
+    assert [test.name for test in found] == [*(names if writes else ["labels"]), "confidence"]
+    assert all(test.rows == (len(FILMS), len(CODE)) for test in found[:-1]) == writes
 
 
 def test_rows_of_the_same_kind_drawn_anew_are_seldom_called_drift() -> None:

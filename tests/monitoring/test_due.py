@@ -55,6 +55,12 @@ def test_too_few_rows_and_one_class_say_nothing() -> None:
     )
 
 
+def test_no_class_rises_where_answers_are_texts() -> None:
+    texts = rows([f"text {number}" for number in range(BASELINE + 200)])
+    found = is_due(texts, RELEASED, BEGAN + DAY, None, None, True, writes=True)
+    assert (found.is_due, found.reasons) == (False, ("answers are texts, of which no class rises",))
+
+
 def test_each_trigger_alone_is_enough() -> None:
     told = rows(["a", "b"], told_at=BEGAN + 5, right=True)
     assert is_due(told, RELEASED, BEGAN + DAY, 2, None, False).is_due

@@ -9,6 +9,7 @@ from serving_store import keep
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_metrics import live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows, confidence, read_live_rows
+from progressive_tf.serving.said import fingerprint
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
 
 # A Monday, 2026-01-05, and a day and a week in seconds.
@@ -62,6 +63,26 @@ def test_metrics_by_week_and_slice(live: LiveRows) -> None:
     )
     assert found["2026-01-12", "all"].accuracy is None
     assert found["2026-01-05", "says no"].requests is None
+
+
+def test_texts_stand_in_place_of_their_fingerprints_where_inputs_are_kept(tmp_path: Path) -> None:
+    store = Store(store_path(tmp_path, "numbers"))
+    ids = [str(place) * 32 for place in range(4)]
+    inputs = [{"text": "1", "translation": "one"}, {"text": "2", "translation": "one"}, None, {"text": "4"}]
+    answers = [Answered(each, fingerprint("one"), [0.8], kept) for each, kept in zip(ids, inputs, strict=True)]
+    store.add([ServedRequest(MONDAY, 1, "stable", 0, 200, 0.01, answers)])
+    for prediction, text in zip(ids[:3], ("one", "two", "three"), strict=True):
+        store.add_feedback(Feedback(prediction, label=fingerprint(text), expected=text), MONDAY + 1)
+    store.add_feedback(Feedback(ids[3], correct=True), MONDAY + 1)
+    store.close()
+    live = read_live_rows(store.path)
+    assert list(live.answers["label"]) == ["one", "one", fingerprint("one"), fingerprint("one")]
+    assert list(live.answers["told"]) == ["one", "two", fingerprint("three"), None]
+    assert list(live.answers["right"]) == [True, False, False, True]
+    assert [kept and kept["text"] for kept in live.answers["input"]] == ["1", "2", None, "4"]
+    assert all(kept is None or list(kept) == ["text"] for kept in live.answers["input"])
+    assert confidence(live.answers) == pytest.approx(np.full(4, 0.8))
+    assert [each.slice for each in live_metrics(live, writes=True)] == ["all", "version 1"]
 
 
 def test_a_failed_request_counts_as_one(tmp_path: Path) -> None:

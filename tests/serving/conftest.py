@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, release, wait_until
+from serving_fakes import MODEL, release, translator, wait_until
 
 from progressive_tf.registry import ModelVersions, Registry
 
@@ -20,6 +20,15 @@ def model(tmp_path: Path) -> ModelVersions:
     found = Registry(tmp_path / "registry").model(MODEL)
     release(found, 1)
     release(found, 2, alias=None)
+    return found
+
+
+@pytest.fixture
+def writing(tmp_path: Path) -> ModelVersions:
+    """Versions 1 and 2 that write texts, of which 1 is stable and 2 writes half of them otherwise."""
+    found = Registry(tmp_path / "registry").model(MODEL)
+    release(found, 1, export=translator(1), labels=())
+    release(found, 2, alias=None, export=translator(2, wrong=0.5), labels=())
     return found
 
 

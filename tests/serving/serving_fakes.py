@@ -67,12 +67,43 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
     return export
 
 
+def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
+    """Returns what exports a model that writes a text in capitals, and gives tokens back.
+
+    Args:
+        number: a hundredth of it is its confidence.
+        wrong: share of the texts that it writes as they are.
+    """
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                share = tf.cast(tf.strings.to_hash_bucket_fast(text, 10_000), tf.float32) / 10_000
+                written = tf.where(share < wrong, text, tf.strings.upper(text, encoding="utf-8"))
+                return {"translation": written, "confidence": tf.fill([tf.shape(text)[0]], number / 100)}
+
+            @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="inputs")])
+            def serve_tokens(self, inputs: Any) -> dict[str, Any]:
+                known = tf.gather(tf.range(10), inputs)
+                return {"tokens": tf.pad(known, [[0, 0], [0, 1]]), "confidence": tf.fill([tf.shape(inputs)[0]], 0.5)}
+
+        model = Small()
+        signatures = {"serving_default": model.serve, "generate": model.serve, "tokens": model.serve_tokens}
+        tf.saved_model.save(model, str(folder), signatures=signatures)
+
+    return export
+
+
 def release(
     model: ModelVersions,
     number: int,
     alias: str | None = "stable",
     plan_release: dict[str, Any] | None = None,
     export: Callable[[Path], None] | None = None,
+    labels: tuple[str, ...] = ("negative", "positive"),
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
@@ -83,7 +114,7 @@ def release(
             stage=f"stage-{number}",
             weights_sha256=str(number),
             parent=None,
-            labels=("negative", "positive"),
+            labels=labels,
             plan_sha256="plan",
             data_sha256="data",
             code_sha256="code",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, classifier, release, wait_until
+from serving_fakes import MODEL, classifier, release, translator, wait_until
 from serving_process import Server, running
 
 from progressive_tf.registry import ModelVersions, Registry
@@ -98,10 +98,14 @@ def test_a_worse_one_is_taken_back(
     assert 0 < len(saw) <= 0.3 * 400
 
 
-def ask(client: TestClient, count: int) -> None:
-    """Asks as so many callers."""
+def ask(client: TestClient, count: int) -> list[tuple[str, str]]:
+    """Asks as so many callers, and returns the ids of the predictions, each with its text."""
+    asked = []
     for turn in range(count):
-        client.post(f"/v1/models/{MODEL}:predict", json={"instances": [f"positive {turn}"], "key": str(turn)})
+        text = f"positive {turn}"
+        answer = client.post(f"/v1/models/{MODEL}:predict", json={"instances": [text], "key": str(turn)}).json()
+        asked.append((answer["prediction_ids"][0], text))
+    return asked
 
 
 def canary(client: TestClient) -> Any:
@@ -126,11 +130,14 @@ def test_where_the_plan_says_so_a_person_decides(stable: ModelVersions, start: C
     assert events(stable) == []
 
 
+@pytest.mark.parametrize("kind", [classifier, translator])
 def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
-    stable: ModelVersions, start: Callable[..., TestClient], tmp_path: Path
+    tmp_path: Path, start: Callable[..., TestClient], kind: Callable[..., Callable[[Path], None]]
 ) -> None:
+    stable = Registry(tmp_path / "registry").model(MODEL)
+    release(stable, 1, export=kind(wrong=0.1))
     schedule = STEPS | {"max_disagreement": 0.2, "min_samples": 5_000}
-    release(stable, 2, alias=None, plan_release=schedule, export=classifier(wrong=0.9))
+    release(stable, 2, alias=None, plan_release=schedule, export=kind(wrong=0.9))
     client = start(stable)
     Traffic(stable).start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
@@ -143,6 +150,19 @@ def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
             for source in ("shadows WHERE version = 1", "requests WHERE version = 2")
         )
     assert compared == answered > 30
+
+
+def test_accuracy_of_texts_is_by_what_users_expected(tmp_path: Path, start: Callable[..., TestClient]) -> None:
+    stable = Registry(tmp_path / "registry").model(MODEL)
+    release(stable, 1, export=translator(), labels=())
+    release(stable, 2, alias=None, plan_release=STEPS | {"min_samples": 5_000}, export=translator(wrong=0.9), labels=())
+    client = start(stable)
+    Traffic(stable).start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    for prediction, text in ask(client, 100):
+        client.post("/v1/feedback", json={"prediction_id": prediction, "label": text.upper()})
+    wait_until(lambda: "canary" not in stable.aliases())
+    assert str(stable.entries()[-1].reason).startswith("its accuracy differs from stable's by -")
 
 
 def test_a_label_in_the_path_is_no_part_of_the_split(

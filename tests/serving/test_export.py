@@ -110,9 +110,13 @@ def test_stable_has_everybody_and_a_version_without_an_alias_no_label(model: Mod
     assert list(config(tmp_path / "two").model_version_policy.specific.versions) == [2]
 
 
+@pytest.mark.parametrize(
+    ("versions", "output", "expected"), [("model", "probabilities", {1, 32}), ("writing", "confidence", {1})]
+)
 def test_the_warm_up_requests_are_answered_by_the_model_that_they_lie_beside(
-    model: ModelVersions, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, versions: str, output: str, expected: set[int]
 ) -> None:
+    model: ModelVersions = request.getfixturevalue(versions)
     import tensorflow as tf
     from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
@@ -121,13 +125,15 @@ def test_the_warm_up_requests_are_answered_by_the_model_that_they_lie_beside(
     records = list(tf.data.TFRecordDataset(str(served / "assets.extra" / "tf_serving_warmup_requests")))
     assert 0 < len(records) <= 1000
     sizes = set()
+    signatures = set()
     for record in records:
-        request = PredictionLog.FromString(record.numpy()).predict_log.request
-        assert request.model_spec.name == "reviews"
-        given = {name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()}
-        answers = loaded.signatures[request.model_spec.signature_name](**given)
-        sizes.add(answers["probabilities"].shape[0])
-    assert sizes == {1, 32}
+        asked = PredictionLog.FromString(record.numpy()).predict_log.request
+        assert asked.model_spec.name == "reviews"
+        given = {name: tf.constant(tf.make_ndarray(value)) for name, value in asked.inputs.items()}
+        answers = loaded.signatures[asked.model_spec.signature_name](**given)
+        sizes.add(answers[output].shape[0])
+        signatures.add(asked.model_spec.signature_name)
+    assert (sizes, signatures) == (expected, set(loaded.signatures))
 
 
 def test_what_is_there_already_stays(model: ModelVersions, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from serving_fakes import MODEL, wait_until
 
+from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log
@@ -26,6 +27,10 @@ Start = Callable[..., TestClient]
 def kept(folder: Path, query: str) -> list[Any]:
     with sqlite3.connect(folder / "served.sqlite") as connection:
         return connection.execute(query).fetchall()
+
+
+def judged(folder: Path) -> list[bool | None]:
+    return list(read_live_rows(folder / "served.sqlite").answers["right"])
 
 
 def predict(client: TestClient, *texts: str, **body: Any) -> list[str]:
@@ -88,6 +93,72 @@ def test_wrong_feedback_is_refused_with_what_was_expected(
     found = start(model).post("/v1/feedback", json=body)
     assert found.status_code == 400
     assert said in found.json()["error"]
+    assert kept(tmp_path, "SELECT * FROM feedback") == []
+
+
+def test_an_expected_text_is_compared_letter_by_letter_and_kept_with_its_input_alone(
+    writing: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    client = start(writing)
+    first, second = predict(client, "ä", "b")
+    for prediction, text in ((first, "Ä"), (second, "b")):
+        found = client.post("/v1/feedback", json={"prediction_id": prediction, "label": text})
+        assert (found.status_code, found.json()["joined"]) == (200, True)
+    assert judged(tmp_path) == [True, False]
+    everything = str(kept(tmp_path, "SELECT * FROM predictions") + kept(tmp_path, "SELECT * FROM feedback"))
+    assert not {"ä", "Ä", '"b"', '"B"'} & set(everything)
+
+    def redact(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value.replace("Ann", "…").replace("ANN", "…") for name, value in values.items()}
+
+    client = start(writing, logging=LogSettings(inputs=1.0, redact=redact))
+    third, fourth = predict(client, "by Ann", "c")
+    for text in ("FROM Ann", "BY ANN"):
+        client.post("/v1/feedback", json={"prediction_id": third, "label": text})
+    client.post("/v1/feedback", json={"prediction_id": fourth, "correct": True})
+    assert judged(tmp_path) == [True, False, True, True]
+    inputs = [json.loads(each) for (each,) in kept(tmp_path, "SELECT input FROM predictions ORDER BY rowid") if each]
+    assert inputs == [
+        {"text": "by …", "translation": "BY …", "expected": "BY …"},
+        {"text": "c", "translation": "C"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signature", "label", "said"),
+    [
+        ("generate", "  ", "label: the expected text, a string, expected; got '  '; or send correct, or rating"),
+        ("generate", ["a"], "label: the expected text, a string, expected"),
+        ("generate", "\ud800", "label: a text in UTF-8 of at most 65536 characters"),
+        ("generate", "a" * 65537, "label: a text in UTF-8 of at most 65536 characters"),
+        ("tokens", "A", "label: the answer is tokens, which no text is compared with; send correct, or rating"),
+    ],
+)
+def test_what_is_no_expected_text_is_refused_with_what_to_send(
+    writing: ModelVersions, start: Start, tmp_path: Path, signature: str, label: Any, said: str
+) -> None:
+    client = start(writing)
+    instance = [[1, 2]] if signature == "tokens" else ["a"]
+    found = client.post(PREDICT, json={"instances": instance, "signature_name": signature}).json()
+    (prediction,) = found["prediction_ids"]
+    content = json.dumps({"prediction_id": prediction, "label": label})
+    refused = client.post("/v1/feedback", content=content)
+    assert refused.status_code == 400
+    assert said in refused.json()["error"]
+    assert kept(tmp_path, "SELECT * FROM feedback") == []
+    for instead in ({"correct": False}, {"rating": 4}):
+        assert client.post("/v1/feedback", json={"prediction_id": prediction, **instead}).status_code == 200
+    assert judged(tmp_path) == [False]
+
+
+def test_a_list_is_no_right_label_of_a_class(model: ModelVersions, start: Start, tmp_path: Path) -> None:
+    client = start(model)
+    (prediction,) = predict(client, "a")
+    found = client.post("/v1/feedback", json={"prediction_id": prediction, "label": ["positive"]})
+    assert (found.status_code, found.json()["error"]) == (
+        400,
+        "label: a string expected, as the answer has; or send correct, or rating",
+    )
     assert kept(tmp_path, "SELECT * FROM feedback") == []
 
 

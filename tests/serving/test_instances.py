@@ -24,6 +24,7 @@ SIGNATURES = {
     "pixels": {"pixels": InputSpec(np.dtype(np.uint8), (None, None, 3))},
     "files": {"image": TEXT},
     "tokens": {"tokens": InputSpec(np.dtype(object), (None,))},
+    "written": {"inputs": InputSpec(np.dtype(np.int32), (None,))},
 }
 
 
@@ -127,12 +128,22 @@ def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
     [
         (Limits(instances=2), {"instances": ["a"] * 3}, "3 instances; at most 2"),
         (Limits(text_bytes=2), {"instances": ["äb"]}, "3 bytes of text; at most 2"),
+        (
+            Limits(tokens=2),
+            {"instances": [[1, 2], [1, 2, 3]], "signature_name": "written"},
+            "1, inputs: 3 tokens; at most 2",
+        ),
     ],
 )
 def test_what_is_too_much_is_413(limits: Limits, body: dict[str, Any], said: str) -> None:
     with pytest.raises(Refusal, match=said) as refused:
         asked(limits, **body)
     assert refused.value.status == 413
+
+
+def test_numbers_of_an_image_are_no_tokens() -> None:
+    pixels = [[[0] * 3] * 40] * 40
+    assert asked(Limits(tokens=2), instances=[pixels], signature_name="pixels").instances[0]["pixels"].size == 4800
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:

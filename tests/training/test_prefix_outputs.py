@@ -73,7 +73,7 @@ def test_outputs_that_float16_cannot_hold_are_refused(prefixes: Prefixes) -> Non
         hidden, mask = original(state)
         return hidden * 1e6, mask
 
-    small, large = prefixes.outputs(None), prefixes.outputs(None, dtype="float32")
+    small, large = (prefixes.outputs(None, dtype=dtype) for dtype in ("float16", "float32"))
     original = small._run
     small._run = large._run = run
     assert np.isfinite(large.state(EVERYTHING[:2], 16)["hidden"]).all()
