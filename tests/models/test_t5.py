@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from safetensors.numpy import load_file, save_file
 from transformers import ByT5Tokenizer, T5Config, TFT5ForConditionalGeneration
 
 from progressive_tf.adaptation.catalogue import adapt, merge_additions
@@ -44,6 +46,21 @@ def write_folder(folder: Path, **settings: Any) -> TFT5ForConditionalGeneration:
     network.save_pretrained(folder, safe_serialization=True)
     ByT5Tokenizer(extra_ids=0).save_pretrained(folder)
     return network
+
+
+def as_pytorch(folder: Path, tied: bool) -> None:
+    """Rewrites a folder's weights under the names, and with the repetitions, that PyTorch's T5 saves."""
+    written = {}
+    for name, value in load_file(folder / "model.safetensors").items():
+        name = re.sub(r"^tft5[^/]*/|:0$", "", name).replace("_._", ".").replace("shared/shared", "shared")
+        name = name.replace("/", ".").replace(".embeddings", ".weight")
+        kernel = name.endswith(".kernel")
+        written[name.replace(".kernel", ".weight")] = np.ascontiguousarray(value.T if kernel else value)
+    for part in ("encoder", "decoder"):
+        written[f"{part}.embed_tokens.weight"] = written["shared.weight"].copy()
+    if tied:
+        written["lm_head.weight"] = written["shared.weight"].copy()
+    save_file(written, folder / "model.safetensors", {"format": "pt"})
 
 
 def build(weights: str | None, folder: Path, **changes: Any) -> Translator:
@@ -113,6 +130,16 @@ def test_the_confidence_is_that_of_the_tokens_under_teacher_forcing(pair: tuple[
     inside = tokens.numpy() != 0
     expected = np.exp((each * inside).sum(axis=1) / np.maximum(inside.sum(axis=1), 1))
     np.testing.assert_allclose(written["confidence"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["T5", "T5 1.1"])
+def test_weights_as_pytorch_saves_them_are_read(name: str, tmp_path: Path) -> None:
+    theirs = write_folder(tmp_path / "t5", **SHAPES[name])
+    as_pytorch(tmp_path / "t5", tied=SHAPES[name].get("tie_word_embeddings", True))
+    ours = build("t5", tmp_path)
+    state, target = first_state(ours), targets(ours)
+    expected = theirs(**their_inputs(state), labels=target).logits
+    np.testing.assert_allclose(ours(state | {TARGET: target}), expected, atol=2e-5)
 
 
 def test_added_updates_write_what_merged_ones_do(tmp_path: Path) -> None:
