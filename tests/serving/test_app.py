@@ -64,8 +64,7 @@ def test_the_paths_are_those_of_tensorflow_serving(model: ModelVersions, start: 
 
 def test_texts_that_a_version_writes_are_answered_as_text(writing: ModelVersions, start: Start) -> None:
     client = start(writing)
-    answers = [{"translation": "Ä “A” 😀", "confidence": pytest.approx(0.01)}, {"translation": "B", "confidence": 0.01}]
-    answers[1]["confidence"] = pytest.approx(0.01)
+    answers = [{"translation": text, "confidence": pytest.approx(0.01)} for text in ("Ä “A” 😀", "B")]
     for body in (
         {"instances": ["ä “a” 😀", {"text": "b"}]},
         {"instances": ["ä “a” 😀", "b"], "signature_name": "generate"},
@@ -74,22 +73,20 @@ def test_texts_that_a_version_writes_are_answered_as_text(writing: ModelVersions
     columns = client.post(PREDICT, json={"inputs": {"text": ["a", "b"]}}).json()["outputs"]
     assert columns["translation"] == ["A", "B"]
     # What is no UTF-8 on the way out is replaced, never written as base64.
-    assert (
-        "\ufffd" in client.post(PREDICT, json={"instances": [{"b64": "/2E="}]}).json()["predictions"][0]["translation"]
-    )
+    (odd,) = client.post(PREDICT, json={"instances": [{"b64": "/2E="}]}).json()["predictions"]
+    assert "\ufffd" in odd["translation"]
     tokens = client.post(PREDICT, json={"instances": [[1, 2], [3]], "signature_name": "tokens"}).json()
     assert tokens["predictions"] == [{"tokens": [1, 2, 0], "confidence": 0.5}, {"tokens": [3, 0], "confidence": 0.5}]
     for body, status, said in (
         ({"instances": [5]}, 400, "instance 0, text: a string"),
         ({"instances": ["a"], "signature_name": "translate"}, 400, "one of generate, serving_default, tokens expected"),
-        ({"instances": ["a"], "signature_name": "tokens"}, 400, "inputs: int32 .any. expected"),
+        ({"instances": ["a"], "signature_name": "tokens"}, 400, "inputs: int32 ['any'] expected"),
         ({"instances": [[1.5]], "signature_name": "tokens"}, 400, "whole numbers from"),
-        ({"instances": [[99]], "signature_name": "tokens"}, 400, "the model refuses it: .*99 is not in .0, 10."),
+        ({"instances": [[99]], "signature_name": "tokens"}, 400, "99 is not in [0, 10)"),
         ({"instances": [[1] * 1025], "signature_name": "tokens"}, 413, "1025 tokens; at most 1024"),
     ):
         found = client.post(PREDICT, json=body)
-        assert found.status_code == status
-        assert re.search(said, found.json()["error"])
+        assert (found.status_code, said in found.json()["error"]) == (status, True), found.text
     signatures = client.get(f"/v1/models/{MODEL}/metadata").json()["metadata"]["signature_def"]["signature_def"]
     assert signatures["generate"]["outputs"]["translation"]["dtype"] == "DT_STRING"
     assert signatures["tokens"]["inputs"]["inputs"]["dtype"] == "DT_INT32"
