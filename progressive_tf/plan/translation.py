@@ -103,6 +103,14 @@ def _ensemble(stage: Stage) -> str:
     return "retention.average: an ensemble adds up probabilities of classes, and texts have none; use wise-ft or soup"
 
 
+def _release(stage: Stage) -> str:
+    if stage.release is None or stage.release.max_drift is None:
+        return ""
+    return (
+        "release.max_drift: compares how often each class is said, and texts have none; use max_disagreement, or drop it"
+    )
+
+
 _STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (
     _data,
     _objective,
@@ -112,4 +120,5 @@ _STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (
     _soft_targets,
     _ewc,
     _ensemble,
+    _release,
 )

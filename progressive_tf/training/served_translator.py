@@ -24,7 +24,7 @@ class ServedTranslator(tf.Module):
         serve: `text` string [batch] → `translation` string [batch] and `confidence` float32 [batch], the geometric mean
             of the tokens' probabilities.
         alternatives: the same under its usual name, `generate`; and signature `tokens`: `inputs` int32 [batch, length],
-            0 behind the end of each → `tokens` int32 [batch, longest] and `confidence`.
+            0 behind the end of each, cut as texts are → `tokens` int32 [batch, longest] and `confidence`.
     """
 
     def __init__(self, network: Translator) -> None:
@@ -43,7 +43,8 @@ class ServedTranslator(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="inputs")], autograph=False)
         def serve_tokens(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return network.write({"inputs": inputs, "mask": tf.cast(inputs != PAD, tf.float32)})
+            kept = inputs[:, : network.preprocess.max_length]
+            return network.write({"inputs": kept, "mask": tf.cast(kept != PAD, tf.float32)})
 
         self.serve = serve
         self.alternatives = {GENERATE: serve, TOKENS: serve_tokens}

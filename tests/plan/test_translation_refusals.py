@@ -38,6 +38,7 @@ from progressive_tf.plan.loading import load_plan, validate
             "accuracy is no metric of task translation; known: ",
         ),
         (["stages.german.gate=[{metric: bleu, at_least: 101}]"], "bleu lies between 0 and 100; got 101"),
+        (["defaults.release={steps: [5, 100], max_drift: 0.1}"], "release.max_drift: compares how often each class is"),
         (["defaults.crf=true"], "crf: is for task token-classification"),
         (["probes={}"], "probes: texts and images are explained; the task is translation"),
         (["start=prompt"], "start: prompt describes classes of texts; the task is translation"),
