@@ -35,12 +35,13 @@ def run(seed: int, replays: bool) -> tuple[np.ndarray, list[str]]:
     from progressive_tf.training.display import Display
     from progressive_tf.training.release_loop import run_plan
 
-    folder = Path(tempfile.mkdtemp(prefix="numbers-"))
     changes = [f"seed={seed}", "on_hold=continue", *([] if replays else WITHOUT)]
     loaded = load_plan(PLAN, changes)
-    finished = run_plan(loaded, folder / "runs", folder / "registry", True, Display(Console(quiet=True)))
-    decisions = [read_json(path)["decision"] for path in sorted(finished.run.glob("stages/*/decision.json"))]
-    return np.array(read_json(finished.run / "matrix.json")["further"]["exact_match"]["test"]), decisions
+    with tempfile.TemporaryDirectory(prefix="numbers-") as name:
+        folder = Path(name)
+        finished = run_plan(loaded, folder / "runs", folder / "registry", True, Display(Console(quiet=True)))
+        decisions = [read_json(path)["decision"] for path in sorted(finished.run.glob("stages/*/decision.json"))]
+        return np.array(read_json(finished.run / "matrix.json")["further"]["exact_match"]["test"]), decisions
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

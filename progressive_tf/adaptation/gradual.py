@@ -11,6 +11,8 @@ from progressive_tf.plan.methods import GradualAdaptation
 def gradual(network: BlockModel, settings: GradualAdaptation) -> list[MovedWeights]:
     """Returns what moves in each phase, from the head alone to every block.
 
+    Where the head's matrix belongs to a block, the first phase moves the last blocks too.
+
     Raises:
         InputError: a phase would add more blocks than the network has.
     """
@@ -19,5 +21,6 @@ def gradual(network: BlockModel, settings: GradualAdaptation) -> list[MovedWeigh
         raise InputError(
             f"adaptation.blocks_per_phase: {settings.blocks_per_phase} asked, the network has {available}; lower it"
         )
-    opened = [*range(0, available, settings.blocks_per_phase), available]
+    alone = settings.blocks_per_phase if network.head_shares_embeddings else 0
+    opened = [*range(alone, available, settings.blocks_per_phase), available]
     return [move_from(network, network.depth_below(blocks)) for blocks in opened]

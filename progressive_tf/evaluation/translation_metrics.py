@@ -18,17 +18,23 @@ import numpy.typing as npt
 from progressive_tf.evaluation.translations import CHARACTER_ORDERS, WORD_ORDERS, Counts, Translations
 
 Floats = npt.NDArray[np.float64]
+REFERENCE_LENGTH = 1  # where `word_ngrams` has the words of the expected text
 RECALL_WEIGHT = 2**2  # β²; recall counts β times as much as precision
 
 
 def translation_measure(predictions: Translations, name: str) -> float | None:
-    """Returns a metric's value, or None without rows.
+    """Returns a metric's value, or None where it is undefined.
+
+    It is without rows, and so is BLEU where no expected text has as many words in a row as it counts: it would be 0
+    whatever is written, and nothing would tell two models apart.
 
     Args:
         predictions: of any number of rows.
         name: any metric of translations.
     """
     if len(predictions) == 0:
+        return None
+    if name == "bleu" and predictions.word_ngrams[:, REFERENCE_LENGTH].max() < WORD_ORDERS:
         return None
     _, formula = _METRICS[name]
     return float(formula(_counts(predictions, name).sum(axis=0).astype(np.float64)))

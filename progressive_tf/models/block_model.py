@@ -116,6 +116,11 @@ class BlockModel(tf.keras.Model):
         return isinstance(self.head, TaggingHead)
 
     @property
+    def choices(self) -> int:
+        """How many classes, or tags, there are to choose from; a network that knows nothing has log choices as loss."""
+        return len(self.labels)
+
+    @property
     def head_shares_embeddings(self) -> bool:
         """Whether the head's matrix belongs to a block."""
         return False

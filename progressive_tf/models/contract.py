@@ -18,8 +18,8 @@ from progressive_tf.models.request import Request
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
 from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.models.text_preprocessing import TextPreprocessing
+from progressive_tf.models.text_to_text_preprocessing import TextToTextPreprocessing
 from progressive_tf.models.translator import Translator
-from progressive_tf.models.written_preprocessing import WrittenPreprocessing
 
 LABELS = ("first", "second", "third")
 # Float32 arithmetic in another order, as in another batch, gives other last digits.
@@ -74,7 +74,7 @@ def check_builder(build: Callable[[Request], BlockModel], request: Request) -> l
 def raw_inputs(network: BlockModel) -> Any:
     """Returns six inputs as a source gives them: texts, images of different sizes, rows of a table or of numbers."""
     generator = np.random.default_rng(0)
-    if isinstance(network.preprocess, TextPreprocessing | WrittenPreprocessing):
+    if isinstance(network.preprocess, TextPreprocessing | TextToTextPreprocessing):
         return list(TEXTS)
     if isinstance(network.preprocess, SentencePreprocessing):
         return [text.split() for text in TEXTS]

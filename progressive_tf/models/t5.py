@@ -20,13 +20,20 @@ from progressive_tf.models.t5_blocks import (
     DecoderLayer,
     EncoderEmbeddings,
     EncoderLayer,
-    WritingHead,
+    LanguageModelHead,
 )
 from progressive_tf.models.t5_layers import RelativePositions
 from progressive_tf.models.t5_settings import check_names, check_values
+from progressive_tf.models.text_to_text_preprocessing import (
+    END,
+    PAD,
+    Bytes,
+    SentencePieces,
+    TextToTextPreprocessing,
+    Tokens,
+)
 from progressive_tf.models.translator import Translator
 from progressive_tf.models.weights_source import first_line, weights_source
-from progressive_tf.models.written_preprocessing import END, PAD, Bytes, SentencePieces, Tokens, WrittenPreprocessing
 from progressive_tf.plan.networks import T5
 from progressive_tf.seeds import derive_seed
 
@@ -55,7 +62,7 @@ def build(request: Request) -> Translator:
         stack.block[0].layer[0].SelfAttention.relative_attention_bias.numpy() for stack in (encoder, decoder)
     )
     begin = EncoderEmbeddings(network.shared.embeddings.numpy(), to_encoder, config.dropout_rate)
-    write = DecoderEmbeddings(begin.embedded, config.d_model, to_decoder, config.dropout_rate)
+    write = DecoderEmbeddings(begin.embedded, config.vocab_size, config.d_model, to_decoder, config.dropout_rate)
     longest = int(config.relative_attention_max_distance)
     both_ways = RelativePositions(begin.distances, longest, both_ways=True)
     backwards = RelativePositions(write.distances, longest, both_ways=False)
@@ -73,7 +80,7 @@ def build(request: Request) -> Translator:
         write,
         *(DecoderLayer(layer, index, config.d_model, backwards) for index, layer in enumerate(decoder.block)),
     ]
-    head = WritingHead(
+    head = LanguageModelHead(
         decoder.final_layer_norm,
         config.dropout_rate,
         (lambda: begin.tokens) if config.tie_word_embeddings else network.lm_head,
@@ -82,7 +89,7 @@ def build(request: Request) -> Translator:
     # Where the weights were loaded from is a path of this machine.
     settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
     return Translator(
-        WrittenPreprocessing(tokens, model.max_length, model.max_target_length, model.prefix),
+        TextToTextPreprocessing(tokens, model.max_length, model.max_target_length, model.prefix),
         encoder_blocks,
         decoder_blocks,
         head,
@@ -136,7 +143,9 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
     if local:
         _check_folder(Path(source), place)
     try:
-        config = T5Config.from_pretrained(source)
+        settings, _ = T5Config.get_config_dict(source)
+        _check_kind(settings.get("model_type"), place)
+        config = T5Config.from_dict(settings)
         config.dropout_rate = model.dropout
         with _initializers_shared():
             network, info = TFT5ForConditionalGeneration.from_pretrained(
@@ -182,6 +191,11 @@ def _is_of_bytes(folder: Path) -> bool:
     return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class") == BYTE_TOKENIZER
 
 
+def _check_kind(kind: Any, place: str) -> None:
+    if kind != "t5":
+        raise InputError(f"{place}: builder t5 needs a T5, config.json says model_type {kind!r}")
+
+
 def _check_folder(folder: Path, place: str) -> None:
     if not (folder / "config.json").is_file():
         raise InputError(f"{place}: config.json missing; expected it with the weights and {PIECES_FILE}")
@@ -190,8 +204,7 @@ def _check_folder(folder: Path, place: str) -> None:
         of_bytes = _is_of_bytes(folder)
     except (ValueError, AttributeError) as error:
         raise InputError(f"{place}: its configuration cannot be read: {first_line(error)}") from None
-    if kind != "t5":
-        raise InputError(f"{place}: builder t5 needs a T5, config.json says model_type {kind!r}")
+    _check_kind(kind, place)
     names = ("model.safetensors", "tf_model.h5")
     if not any((folder / name).is_file() for name in names):
         raise InputError(f"{place}: no weights there; expected one of {', '.join(names)}")

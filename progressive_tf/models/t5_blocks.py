@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from progressive_tf.models.block_model import IMPOSSIBLE
 from progressive_tf.models.dropout import dropout
 from progressive_tf.models.projection import Block
 from progressive_tf.models.t5_layers import (
-    IMPOSSIBLE,
     Attention,
     FeedForward,
     RelativePositions,
     masked,
     positions_up_to,
+    rms_normalization,
     roles_of,
-    size_normalization,
 )
+from progressive_tf.models.text_to_text_preprocessing import PAD
 
 TARGET, ENCODED = "target", "encoded"
-PAD = 0  # the id behind the end of a text, and in front of the first token that is written
 State = dict[str, tf.Tensor]
 
 
@@ -100,7 +100,7 @@ class EncoderLayer(Block):
         hidden = self.attention.attend(hidden, normalized, keys, values, bias, training)
         hidden = self.feed_forward(hidden, training=training)
         if self.final_norm is not None:
-            hidden = dropout(self.final_dropout, size_normalization(self.final_norm, hidden), training)
+            hidden = dropout(self.final_dropout, rms_normalization(self.final_norm, hidden), training)
         return state | {"hidden": hidden}
 
 
@@ -111,6 +111,7 @@ class DecoderEmbeddings(Block):
 
     Args:
         embedded: ids → float32 [..., width].
+        tokens: how many ids there are.
         width: numbers per position.
         distances: float32 [buckets, heads], the values that the weights of distances begin with.
         rate: share of the hidden states dropped in training.
@@ -119,6 +120,7 @@ class DecoderEmbeddings(Block):
     def __init__(
         self,
         embedded: Callable[[tf.Tensor], tf.Tensor],
+        tokens: int,
         width: int,
         distances: np.ndarray,
         rate: float,
@@ -128,6 +130,7 @@ class DecoderEmbeddings(Block):
         self.distances = tf.Variable(distances, name="distances")
         self.dropped = tf.keras.layers.Dropout(rate)
         self.embedded = embedded
+        self.tokens = tokens
 
     def call(self, state: State, training: bool = False) -> State:
         """Returns the decoder's first state: teacher forcing, so that each position sees what should stand before."""
@@ -201,7 +204,7 @@ class DecoderLayer(Block):
         return self.feed_forward(hidden), written
 
 
-class WritingHead(tf.keras.layers.Layer):
+class LanguageModelHead(tf.keras.layers.Layer):
     """Hidden states of the decoder → logits of the next token.
 
     Args:
@@ -232,7 +235,7 @@ class WritingHead(tf.keras.layers.Layer):
 
     def call(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, target length, tokens]."""
-        hidden = dropout(self.final_dropout, size_normalization(self.final_norm, state["hidden"]), training)
+        hidden = dropout(self.final_dropout, rms_normalization(self.final_norm, state["hidden"]), training)
         shape = tf.shape(hidden)
         rows = tf.reshape(hidden, [-1, self.width])
         if self.dense is not None:

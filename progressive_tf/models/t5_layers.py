@@ -1,4 +1,4 @@
-"""What T5's blocks are made of: normalisation by size, attention with relative positions, feed-forward."""
+"""What T5's blocks are made of: RMS normalisation, attention with relative positions, feed-forward."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from progressive_tf.models.block_model import IMPOSSIBLE
 from progressive_tf.models.dropout import dropout
 from progressive_tf.models.projection import Projection
 
-IMPOSSIBLE = -1e9  # a score whose softmax is zero
 
-
-def size_normalization(layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tf.Tensor:
+def rms_normalization(layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tf.Tensor:
     """Returns inputs [..., width] divided by the root of their mean square, scaled (Zhang & Sennrich 2019).
 
     Args:
@@ -90,7 +89,7 @@ class Attention(tf.keras.layers.Layer):
 
     def normalized(self, hidden: tf.Tensor) -> tf.Tensor:
         """Returns what queries, and in self-attention keys and values too, are made of."""
-        return size_normalization(self.norm, hidden)
+        return rms_normalization(self.norm, hidden)
 
     def keys_and_values(self, states: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns both for states [batch, length, width]: float32 [batch, heads, length, width of a head]."""
@@ -157,7 +156,7 @@ class FeedForward(tf.keras.layers.Layer):
 
     def call(self, hidden: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, length, width]."""
-        rows = tf.reshape(size_normalization(self.norm, hidden), [-1, hidden.shape[-1]])
+        rows = tf.reshape(rms_normalization(self.norm, hidden), [-1, hidden.shape[-1]])
         expanded = self.activation(self.ffn_in(rows, training=training))
         if self.gate is not None:
             expanded *= self.gate(rows, training=training)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from progressive_tf.models.beam_search import Search, beam_search
+from progressive_tf.models.beam_search import NEVER, Search, beam_search
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.projection import Block
-from progressive_tf.models.t5_blocks import ENCODED, PAD, DecoderEmbeddings, DecoderLayer, WritingHead
-from progressive_tf.models.written_preprocessing import WrittenPreprocessing
+from progressive_tf.models.t5_blocks import DecoderEmbeddings, DecoderLayer, LanguageModelHead
+from progressive_tf.models.text_to_text_preprocessing import PAD, TextToTextPreprocessing
 
 
 class Translator(BlockModel):
@@ -29,15 +29,15 @@ class Translator(BlockModel):
         settings: what the blocks compute beside their weights, as JSON text.
     """
 
-    preprocess: WrittenPreprocessing
-    head: WritingHead
+    preprocess: TextToTextPreprocessing
+    head: LanguageModelHead
 
     def __init__(
         self,
-        preprocess: WrittenPreprocessing,
+        preprocess: TextToTextPreprocessing,
         encoder: Sequence[Block],
         decoder: Sequence[Block],
-        head: WritingHead,
+        head: LanguageModelHead,
         search: Search,
         settings: str,
     ) -> None:
@@ -49,6 +49,11 @@ class Translator(BlockModel):
     def head_shares_embeddings(self) -> bool:
         """Whether its last matrix is the table of tokens."""
         return self.head.shares_embeddings
+
+    @property
+    def choices(self) -> int:
+        """How many tokens there are to choose from."""
+        return self.preprocess.tokens.count
 
     @property
     def deepest_cut(self) -> int:
@@ -72,7 +77,10 @@ class Translator(BlockModel):
         kept = [layer.cross.keys_and_values(hidden) for layer in layers]
         batch, beams = tf.shape(mask)[0], self.search.beams
         first = layers[0].own
+        ids = tf.range(begin.tokens)
+        is_text = (ids != PAD) & (ids < self.preprocess.tokens.count)
         head_width = first.key.units // first.heads
+        # Its axes: layer, key or value, beams of all texts, head, position, width.
         memory = tf.zeros([len(layers), 2, batch * beams, first.heads, 0, head_width])
 
         def step(last: tf.Tensor, memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -81,10 +89,9 @@ class Translator(BlockModel):
             for index, layer in enumerate(layers):
                 hidden, written = layer.step(hidden, memory[index], kept[index], mask)
                 grown.append(written)
-            logits = self.head({"hidden": hidden, ENCODED: hidden, "mask": mask})
-            return tf.nn.log_softmax(logits), tf.stack(grown)
+            log_probabilities = tf.nn.log_softmax(self.head({"hidden": hidden}))
+            return tf.where(is_text, log_probabilities, NEVER), tf.stack(grown)
 
-        # In the order of the memory's axes: layer, key or value, text, head, position, width.
         tokens, log_probability = beam_search(step, memory, batch, self.search)
         length = tf.maximum(tf.reduce_sum(tf.cast(tokens != PAD, tf.float32), axis=1), 1.0)
         return {"tokens": tokens, "confidence": tf.exp(tf.minimum(log_probability / length, 0.0))}

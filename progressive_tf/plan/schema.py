@@ -328,7 +328,7 @@ class Plan(Strict):
     @model_validator(mode="after")
     def _reasons_need_probes(self) -> Plan:
         if self.probes is not None and self.task not in (Bert.task, ResNet50.task):
-            raise ValueError(f"probes: texts and images are explained; the task is {self.task}")
+            raise ValueError(f"probes: explain classes of texts and images; the task is {self.task}")
         if self.probes is not None and self.scenario == "task-incremental":
             raise ValueError("probes: a network of several tasks is not explained; drop it")
         for index, stage in enumerate(self.stages):
@@ -374,7 +374,7 @@ class Plan(Strict):
                     f"stages[{index}].tune.metric: {metric} is no metric of task {self.task}; known: {known}"
                 )
             if stage.crf and not tagging:
-                raise ValueError(f"crf: is for task {BertTagger.task}; task {self.task} has one label a row; drop it")
+                raise ValueError(f"crf: is for task {BertTagger.task}; task {self.task} tags no words; drop it")
         if tagging:
             problem = problem_with_tagging(self)
             if problem is not None:

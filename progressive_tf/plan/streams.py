@@ -53,7 +53,7 @@ def _problems(plan: Plan) -> Iterator[str]:
                     )
             continue
         if plan.task != Bert.task:
-            yield f"stages[{index}].data.stream: texts can be learnt from a stream; the task is {plan.task}"
+            yield f"stages[{index}].data.stream: is for texts with classes, task {Bert.task}; the task is {plan.task}"
         if plan.scenario not in SCENARIOS:
             yield (
                 f"stages[{index}].data.stream: needs all classes from the start, as in {' and '.join(SCENARIOS)}; "

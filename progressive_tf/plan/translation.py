@@ -35,6 +35,9 @@ def _problems(plan: Plan) -> Iterator[str]:
         yield f"data.labels: names classes, and texts have none; drop it for task {TASK}"
     if plan.data.label != "label":
         yield f"data.label: names the column of labels; task {TASK} reads data.target; drop it"
+    for name, default in (("label_noise", "warn"), ("class_imbalance", "warn"), ("too_few_per_class", "warn")):
+        if getattr(plan.data.quality, name) not in (None, default):
+            yield f"data.quality.{name}: looks at classes, and texts have none; drop it for task {TASK}"
     for index, stage in enumerate(plan.stages):
         for says in _STAGE_CHECKS:
             problem = says(stage)
@@ -73,9 +76,7 @@ def _adaptation(stage: Stage) -> str:
 def _precision(stage: Stage) -> str:
     if stage.precision == "float32":
         return ""
-    return (
-        f"precision: {stage.precision}: a T5 is computed in float32 here, as its weights overflow in float16; drop it"
-    )
+    return f"precision: {stage.precision}: a T5 is trained in float32 here; drop it"
 
 
 def _soft_targets(stage: Stage) -> str:
@@ -106,9 +107,7 @@ def _ensemble(stage: Stage) -> str:
 def _release(stage: Stage) -> str:
     if stage.release is None or stage.release.max_drift is None:
         return ""
-    return (
-        "release.max_drift: compares how often each class is said, and texts have none; use max_disagreement, or drop it"
-    )
+    return "release.max_drift: compares how often each class is said, and texts have none; use max_disagreement, or drop it"
 
 
 _STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (

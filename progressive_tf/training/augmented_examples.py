@@ -56,6 +56,11 @@ class AugmentedExamples:
         return self.plain.lengths
 
     @property
+    def sizes(self) -> np.ndarray:
+        """Positions that each example takes in a batch, int32 [n]."""
+        return self.plain.sizes
+
+    @property
     def bucket_width(self) -> int:
         """Batches are padded to a multiple of so many positions."""
         return self.plain.bucket_width

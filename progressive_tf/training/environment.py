@@ -14,7 +14,7 @@ from progressive_tf.training.hardware import Hardware
 
 PACKAGES = (
     "progressive-tf", "tensorflow", "tensorflow-text", "tensorflow-addons", "transformers", "keras", "numpy",
-    "pandas", "scikit-learn", "scipy", "cleanlab", "pyarrow",
+    "pandas", "scikit-learn", "scipy", "cleanlab", "pyarrow", "sacrebleu",
 )  # fmt: skip
 
 

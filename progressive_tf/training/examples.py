@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from progressive_tf.data.batching import fixed_batches, padded_length, training_batches
 from progressive_tf.data.inputs import InputStore, input_state
+from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
@@ -32,6 +33,11 @@ class AnyExamples(Protocol):
     @property
     def lengths(self) -> np.ndarray:
         """Positions of each example, int32 [n]."""
+        ...
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Positions that each example takes in a batch, int32 [n]."""
         ...
 
     @property
@@ -71,6 +77,8 @@ class Examples:
         labels: int32 [n] indices into the plan's labels.
         prefix: outputs of the frozen blocks, or None where no block is frozen.
         extras: what else stands in the state of each example, by name: [n, …].
+        targets: the tokens of the text that is expected for each, int32 [n, width], 0 behind its end; they stand in the
+            state as `target`, as long as a batch needs them.
     """
 
     inputs: InputStore
@@ -78,6 +86,7 @@ class Examples:
     labels: np.ndarray
     prefix: PrefixOutputs | None = None
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    targets: np.ndarray | None = None
 
     @property
     def first_block(self) -> int:
@@ -89,6 +98,8 @@ class Examples:
         """The signature of states, with batch and length left open."""
         spec = {name: tf.TensorSpec([None, *each.shape[1:]], each.dtype) for name, each in self.extras.items()}
         spec["mask"] = tf.TensorSpec([None, None], tf.float32)
+        if self.targets is not None:
+            spec[TARGET] = tf.TensorSpec([None, None], tf.int32)
         if self.prefix is not None:
             return spec | {"hidden": tf.TensorSpec([None, None, self.prefix.width], tf.float32)}
         shape = [None, None, *self.inputs.position_shape]
@@ -100,6 +111,13 @@ class Examples:
         return self.inputs.lengths(self.rows)
 
     @property
+    def sizes(self) -> np.ndarray:
+        """Positions that each example takes in a batch, those of its target included, int32 [n]."""
+        if self.targets is None:
+            return self.lengths
+        return self.lengths + np.count_nonzero(self.targets, axis=1).astype(np.int32)
+
+    @property
     def bucket_width(self) -> int:
         """Batches are padded to a multiple of so many positions."""
         return self.inputs.bucket_width
@@ -107,7 +125,8 @@ class Examples:
     def take(self, positions: np.ndarray) -> Examples:
         """Returns some of the examples."""
         extras = {name: each[positions] for name, each in self.extras.items()}
-        return replace(self, rows=self.rows[positions], labels=self.labels[positions], extras=extras)
+        targets = None if self.targets is None else self.targets[positions]
+        return replace(self, rows=self.rows[positions], labels=self.labels[positions], extras=extras, targets=targets)
 
     def with_extra(self, name: str, values: np.ndarray) -> Examples:
         """Returns the examples with something else in their states.
@@ -117,6 +136,10 @@ class Examples:
             values: [n, …], one for each example.
         """
         return replace(self, extras={**self.extras, name: values})
+
+    def with_targets(self, targets: np.ndarray) -> Examples:
+        """Returns the examples with the tokens that are expected, int32 [n, width]."""
+        return replace(self, targets=targets)
 
     def with_labels(self, labels: np.ndarray) -> Examples:
         """Returns the examples with other labels, int32 [n]."""
@@ -146,7 +169,16 @@ class Examples:
             else (input_state(self.inputs, batch, length) for batch, length in pairs)
         )
         for positions, state in zip(batches, states, strict=True):
-            yield state | {name: each[positions] for name, each in self.extras.items()}
+            further = {name: each[positions] for name, each in self.extras.items()}
+            if self.targets is not None:
+                further[TARGET] = _as_long_as_needed(self.targets[positions], self.bucket_width)
+            yield state | further
+
+
+def _as_long_as_needed(targets: np.ndarray, bucket_width: int) -> np.ndarray:
+    """Returns targets [batch, …] up to the longest's bucket; a graph that cut them would depend on what they are."""
+    longest = int(np.count_nonzero(targets, axis=1).max(initial=1))
+    return targets[:, : padded_length(longest, bucket_width)]
 
 
 def training_dataset(
@@ -160,7 +192,7 @@ def training_dataset(
         epoch_seed: epoch → seed of its shuffling.
         first_epoch: 0-based number of the first epoch.
     """
-    lengths, width = examples.lengths, examples.bucket_width
+    lengths, width = examples.sizes, examples.bucket_width
     return drawn_dataset(
         examples, lambda generator: training_batches(lengths, batch_size, width, generator), epoch_seed, first_epoch
     )

@@ -22,7 +22,6 @@ from progressive_tf.models.augmentation import Augment
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State
 from progressive_tf.models.classification_head import mean_pooling
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
-from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.plan.methods import Augmentation, Cache
 from progressive_tf.training.augmented_examples import AugmentedExamples
 from progressive_tf.training.class_space import ClassSpace
@@ -42,7 +41,7 @@ from progressive_tf.training.tagging import (
     window_tags,
     words_of,
 )
-from progressive_tf.training.translation import target_state
+from progressive_tf.training.translation import target_tokens
 
 BAR_FROM_ROWS = 500
 BAR_FROM_WRITTEN = 100
@@ -124,7 +123,7 @@ class Features:
         examples = Examples(inputs, rows, self._classes.codes[source][rows], prefix)
         if self._classes.writes:
             width = self.network.preprocess.max_target_length
-            return examples.with_extra(TARGET, target_state(self._targets_of(source, rows), rows, width))
+            return examples.with_targets(target_tokens(self._targets_of(source, rows), rows, width))
         if not self.network.tasks:
             return examples
         # A row of a task that the network does not know yet is answered as one of the last that it knows.

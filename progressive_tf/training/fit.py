@@ -232,7 +232,7 @@ def _fit_phase(
     if isinstance(plateau, AdaptiveRate) and first_epoch == fit.epochs_before_classifying:
         own = train.own if isinstance(train, JoinedExamples) and stage.retention.replay is not None else train
         loss = model.evaluate(evaluation_dataset(own), verbose=0, return_dict=True)["loss"]
-        plateau.begin(model, stage.optimizer.learning_rate, loss, len(fit.network.labels))
+        plateau.begin(model, stage.optimizer.learning_rate, loss, fit.network.choices)
     averages = None
     if phase.contrastive is None and optimizer.average is not None:
         averages = AveragedWeights(optimizer, fit.everything.weights)
@@ -291,10 +291,10 @@ def _objective(fit: _StageFit, phase: Phase) -> Objective:
 
 def draw_batches(phase: Phase, stage: Stage, examples: AnyExamples) -> DrawBatches:
     """Returns how a phase draws the batches of an epoch."""
-    lengths, width, contrastive = examples.lengths, examples.bucket_width, phase.contrastive
+    lengths, width, contrastive = examples.sizes, examples.bucket_width, phase.contrastive
     replay, size = stage.retention.replay, stage.batch_size
     if isinstance(examples, JoinedExamples) and replay is not None and isinstance(size, int):
-        own, kept = examples.own.lengths, examples.replayed_lengths
+        own, kept = examples.own.sizes, examples.sizes[len(examples.own.rows) :]
         return lambda generator: replay_batches(own, kept, size, replay.ratio, width, generator)
     if contrastive is None:
         return lambda generator: training_batches(lengths, stage.batch_size, width, generator)

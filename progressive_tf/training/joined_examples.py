@@ -29,11 +29,6 @@ class JoinedExamples:
         return self.parts[0]
 
     @property
-    def replayed_lengths(self) -> np.ndarray:
-        """Positions of each example that is not the stage's own, int32 [m]."""
-        return self.lengths[len(self.own.rows) :]
-
-    @property
     def labels(self) -> np.ndarray:
         """int32 [n], indices into the plan's labels."""
         return np.concatenate([part.labels for part in self.parts])
@@ -42,6 +37,11 @@ class JoinedExamples:
     def lengths(self) -> np.ndarray:
         """Positions of each example, int32 [n]."""
         return np.concatenate([part.lengths for part in self.parts])
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Positions that each example takes in a batch, int32 [n]."""
+        return np.concatenate([part.sizes for part in self.parts])
 
     @property
     def bucket_width(self) -> int:
@@ -81,4 +81,13 @@ class JoinedExamples:
         for owner, order in zip(owners, orders, strict=True):
             states = [next(streams[number]) for number in np.unique(owner)]
             places = np.argsort(order)
-            yield {name: np.concatenate([state[name] for state in states])[places] for name in states[0]}
+            yield {name: _stacked([state[name] for state in states])[places] for name in states[0]}
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns arrays [batch, …] one after the other, padded with zeros to the longest second axis."""
+    if parts[0].ndim == 1:
+        return np.concatenate(parts)
+    longest = max(part.shape[1] for part in parts)
+    around = [(0, 0)] * (parts[0].ndim - 2)
+    return np.concatenate([np.pad(part, [(0, 0), (0, longest - part.shape[1]), *around]) for part in parts])

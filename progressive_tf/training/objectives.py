@@ -70,7 +70,7 @@ class Classification(Objective):
         return tf.reduce_mean(self._loss.call(tf.one_hot(labels, outputs.shape[-1]), outputs))
 
 
-class OfTokens(Objective):
+class TokenObjective(Objective):
     """A loss of which each example has as many terms as tokens; the means are over tokens.
 
     What is judged is, for each example, the sum of its tokens' losses, how many are right, and how many there are,
@@ -96,7 +96,7 @@ class OfTokens(Objective):
         return tf.reduce_sum(outputs[:, 2])
 
 
-class Tagging(OfTokens):
+class Tagging(TokenObjective):
     """A loss over the tags of words: of each word by itself, or of whole windows under a CRF.
 
     The mean is over words, in both cases, so that long sentences count as much as their words. A window that goes on

@@ -16,8 +16,8 @@ from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
+from progressive_tf.models.text_to_text_preprocessing import TextToTextPreprocessing
 from progressive_tf.models.translator import Translator
-from progressive_tf.models.written_preprocessing import WrittenPreprocessing
 from progressive_tf.training.served_tagger import TOKENS, ServedTagger
 from progressive_tf.training.served_translator import GENERATE, ServedTranslator
 
@@ -150,8 +150,8 @@ def misfit(folder: Path, preprocess: Preprocessing, has_tasks: bool) -> str | No
         has_tasks: whether each row has a task.
     """
     signatures = tf.saved_model.load(str(folder)).signatures
-    if isinstance(preprocess, WrittenPreprocessing) or GENERATE in signatures:
-        same = isinstance(preprocess, WrittenPreprocessing) and GENERATE in signatures
+    if isinstance(preprocess, TextToTextPreprocessing) or GENERATE in signatures:
+        same = isinstance(preprocess, TextToTextPreprocessing) and GENERATE in signatures
         return None if same else "writes texts, or this plan's network does; only one of the two does"
     if isinstance(preprocess, SentencePreprocessing) or TOKENS in signatures:
         same = isinstance(preprocess, SentencePreprocessing) and TOKENS in signatures

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.models.t5_blocks import PAD
+from progressive_tf.models.text_to_text_preprocessing import END, PAD
 from progressive_tf.models.translator import Translator
 
 GENERATE, TOKENS = "generate", "tokens"
@@ -43,11 +43,19 @@ class ServedTranslator(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="inputs")], autograph=False)
         def serve_tokens(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            kept = inputs[:, : network.preprocess.max_length]
+            kept = _cut(inputs, network.preprocess.max_length)
             return network.write({"inputs": kept, "mask": tf.cast(kept != PAD, tf.float32)})
 
         self.serve = serve
         self.alternatives = {GENERATE: serve, TOKENS: serve_tokens}
+
+
+def _cut(inputs: tf.Tensor, longest: int) -> tf.Tensor:
+    """Returns ids as those of texts are cut: what is longer ends with an end at the last place there is."""
+    too_long = tf.reduce_any(inputs[:, longest:] != PAD, axis=1, keepdims=True)
+    kept = inputs[:, :longest]
+    is_last = tf.range(tf.shape(kept)[1])[tf.newaxis] == longest - 1
+    return tf.where(too_long & is_last, END, kept)
 
 
 def translate_exported(folder: Path, texts: Sequence[str], batch_size: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -72,10 +72,11 @@ def check_targets(plan: Plan, data: PlanData, features: Features) -> None:
         if len(long):
             shown = ", ".join(f"{row:,}" for row in data.sources[name].rows[rows[long[:MOST_SHOWN]]])
             more = f" and {len(long) - MOST_SHOWN:,} more" if len(long) > MOST_SHOWN else ""
+            texts = "expected texts" if len(long) > 1 else "expected text"
             raise InputError(
-                f"{place}: {len(long):,} expected texts of {name} (rows {shown}{more}) have more tokens than "
-                f"model.max_target_length: {longest}; the longest has {lengths.max():,}: raise it, or leave these rows "
-                f"out with data.where"
+                f"{place}: {len(long):,} {texts} of {name} (row {shown}{more}) with more tokens than "
+                f"model.max_target_length: {longest}; the longest has {lengths.max():,}: raise it, or take these rows "
+                f"out"
             )
 
 

@@ -8,14 +8,13 @@ import tensorflow as tf
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.ragged import padded
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.t5_blocks import PAD, TARGET
-from progressive_tf.training.objectives import OfTokens
+from progressive_tf.models.t5_blocks import TARGET
+from progressive_tf.models.text_to_text_preprocessing import PAD
+from progressive_tf.training.objectives import TokenObjective
 
-LENGTH_STEP = 8  # a batch's targets are padded to a multiple of it
 
-
-def target_state(targets: InputStore, rows: np.ndarray, width: int) -> np.ndarray:
-    """Returns what the state of each example says about the expected text, int32 [n, width], 0 behind its end.
+def target_tokens(targets: InputStore, rows: np.ndarray, width: int) -> np.ndarray:
+    """Returns the tokens of each example's expected text, int32 [n, width], 0 behind its end.
 
     Args:
         targets: their tokens; every row of `rows` has been added.
@@ -25,7 +24,7 @@ def target_state(targets: InputStore, rows: np.ndarray, width: int) -> np.ndarra
     return padded(targets.flat(rows), targets.lengths(rows), width, np.dtype(np.int32))[0]
 
 
-class Translation(OfTokens):
+class Translation(TokenObjective):
     """The negative log-likelihood of expected texts, token by token, under teacher forcing (Sutskever et al. 2014).
 
     The mean is over tokens, so that long texts count as much as their tokens.
@@ -42,7 +41,7 @@ class Translation(OfTokens):
     def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
         """Returns logits of each token, float32 [batch, target length, tokens]."""
         trained = max(first_block, self._frozen_depth)
-        before = network.run_blocks(_trimmed(state), first_block, trained)
+        before = network.run_blocks(state, first_block, trained)
         return network(before, training=training, first_block=trained)
 
     def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
@@ -50,7 +49,7 @@ class Translation(OfTokens):
 
         float32 [batch, 3].
         """
-        target = _trimmed(state)[TARGET]
+        target = state[TARGET]
         inside = target != PAD
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target, outputs)
         if self._smoothing:
@@ -63,10 +62,3 @@ class Translation(OfTokens):
             tf.math.count_nonzero(inside, axis=1, dtype=tf.float32),
         ]
         return tf.stack(sums, axis=1)
-
-
-def _trimmed(state: State) -> State:
-    """Returns the state with targets as long as the batch's longest needs them."""
-    target = state[TARGET]
-    longest = tf.reduce_max(tf.math.count_nonzero(target, axis=1, dtype=tf.int32))
-    return {**state, TARGET: target[:, : (longest + LENGTH_STEP - 1) // LENGTH_STEP * LENGTH_STEP]}

@@ -59,6 +59,8 @@ def begin_sweep(
     parent = session.parent(stage)
     start = session.load(parent)
     session.features.forget_stale_prefixes()
+    # Of a metric that goes up to 100, 0.02 is two points; a log loss has no highest value.
+    allowed = settings.drop_at_most * (metric.highest if math.isfinite(metric.highest) else 1.0)
     asked = {
         "stage": plan.stages[stage.index].model_dump(mode="json"),
         "space": {key: each.model_dump(mode="json") for key, each in space.items()},
@@ -66,7 +68,7 @@ def begin_sweep(
         "seed": settings.seed or 1 + derive_seed(plan.seed, "sweep", stage.name) % 10_000,
         "seeds": settings.seeds,
         "metric": metric.name,
-        "drop_at_most": settings.drop_at_most,
+        "drop_at_most": allowed,
         "warm_start": settings.warm_start,
         "started_from": parent.name if parent is not None else None,
         "start_sha256": start,
@@ -85,8 +87,6 @@ def begin_sweep(
         sources = {name: source.sha256 for name, source in session.data.sources.items()}
         began = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_json(folder / SETTINGS, asked | {"before": before, "sources": sources, "began": began})
-    unit = metric.highest if math.isfinite(metric.highest) else 1.0
-    allowed = settings.drop_at_most * unit
     return Trials(session, plan, stage, parent, rows, metric, allowed, settings.seeds, before, folder)
 
 

@@ -142,6 +142,16 @@ def test_weights_as_pytorch_saves_them_are_read(name: str, tmp_path: Path) -> No
     np.testing.assert_allclose(ours(state | {TARGET: target}), expected, atol=2e-5)
 
 
+def test_what_stands_for_no_text_is_never_written(tmp_path: Path) -> None:
+    network = build(None, tmp_path, config={**tiny.T5_CONFIG, "tie_word_embeddings": False})
+    kernel = network.head.dense.kernel
+    kernel.assign(tf.concat([tf.ones_like(kernel[:, :1]) * 100 * tf.sign(kernel[:, 2:3]), kernel[:, 1:]], axis=1))
+    written = network.write(first_state(network))
+    tokens = written["tokens"].numpy()
+    inside = np.cumsum(tokens[:, ::-1] != 0, axis=1)[:, ::-1] > 0
+    assert (tokens[inside] != 0).all()
+
+
 def test_added_updates_write_what_merged_ones_do(tmp_path: Path) -> None:
     network = build(None, tmp_path)
     state = first_state(network)

@@ -145,7 +145,7 @@ def test_more_probes_than_rows_are_refused(tmp_path: Path, take: int, message: s
         ({"probes": {"take": 0}}, "take"),
         (
             {"probes": {}, "task": "tabular-classification", "model": {"builder": "mlp"}},
-            "texts and images are explained",
+            "explain classes of texts and images",
         ),
         ({"probes": {}, "scenario": "task-incremental"}, "a network of several tasks is not explained"),
         ({"defaults": {"gate": [KEEPS]}}, "needs probes; add probes"),

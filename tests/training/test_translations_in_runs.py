@@ -173,6 +173,13 @@ def test_a_version_takes_texts_and_tokens(place: Place, run: Path) -> None:
     ids = [[value + 3 for value in b"12"] + [1, 0], [value + 3 for value in b"345"] + [1]]
     tokens = model.signatures["tokens"](inputs=tf.constant(ids, tf.int32))
     np.testing.assert_allclose(tokens["confidence"], answers["confidence"], rtol=1e-4)
+    long = tf.constant(["1" * 30])
+    cut = tf.constant([[value + 3 for value in b"1" * 30] + [1, 0]], tf.int32)
+    np.testing.assert_allclose(
+        model.signatures["tokens"](inputs=cut)["confidence"],
+        model.signatures["generate"](text=long)["confidence"],
+        rtol=1e-4,
+    )
     first = tokens["tokens"].numpy()[0]
     said = bytes(int(value) - 3 for value in first[first > 2]).decode("utf-8", "ignore")
     assert said == answers["translation"].numpy()[0].decode()
@@ -241,7 +248,11 @@ METHODS: dict[str, dict[str, Any]] = {
         "retention": {"average": {"kind": "soup"}},
         "loss": {"name": "label-smoothing", "amount": 0.1},
     },
-    "gradual": {"adaptation": {"method": "gradual", "blocks_per_phase": 3}, "epochs": 3},
+    "gradual, adaptive": {
+        "adaptation": {"method": "gradual", "blocks_per_phase": 3},
+        "epochs": 3,
+        "schedule": {"name": "adaptive"},
+    },
 }
 
 
@@ -271,7 +282,7 @@ def test_another_runs_version_is_compared_on_the_same_texts(place: Place, run: P
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model.max_target_length": 5}, r"stages\[0\].data: \d+ expected texts of pairs.csv \(rows .*more tokens"),
+        ({"model.max_target_length": 5}, r"stages\[0\].data: \d+ expected texts of pairs.csv \(row .*more tokens"),
         ({"data.target": "spelled"}, r"pairs.csv: .*unknown column 'spelled'; did you mean 'spelt'"),
         ({"data.source": "empty.csv"}, r"empty.csv: 1 row: empty label \(column 'spelt'\)|empty.csv"),
         ({"data.source": "sample-reviews"}, r"data.source: sample-reviews is .*; expected pairs of texts"),

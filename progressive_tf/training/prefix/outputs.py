@@ -240,7 +240,8 @@ class PrefixOutputs:
         if self._dtype == np.float16 and np.isfinite(largest) and largest > np.finfo(np.float16).max:
             raise InputError(
                 f"cache.dtype: outputs of the first {self.depth} blocks go up to {largest:,.0f}, which float16 cannot "
-                f"hold (up to 65,504), as is common within a T5; set cache: {{dtype: float32}}"
+                f"hold (up to 65,504), as is common within a T5; set cache: {{dtype: float32}}, and begin anew with "
+                f"--fresh where the stage has begun"
             )
         return values.astype(self._dtype)
 

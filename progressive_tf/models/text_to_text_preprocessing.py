@@ -17,7 +17,8 @@ from tensorflow_text import SentencepieceTokenizer
 from progressive_tf.errors import InputError
 from progressive_tf.models.preprocessing import Preprocessing
 
-PAD, END, UNKNOWN = 0, 1, 2  # T5's ids, whatever the tokens are
+# T5's ids, whatever the tokens are. The first stands behind the end of a text, and before the first token of a target.
+PAD, END, UNKNOWN = 0, 1, 2
 SMALLEST_TOKENS = 3
 
 
@@ -122,7 +123,7 @@ class Targets:
         self.kept_type = kept_type
 
 
-class WrittenPreprocessing(Preprocessing):
+class TextToTextPreprocessing(Preprocessing):
     """Raw strings → token ids: `inputs` int32 [batch, length] and `mask` float32 [batch, length].
 
     Args:

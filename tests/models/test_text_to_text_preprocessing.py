@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import ByT5Tokenizer, T5Tokenizer
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.written_preprocessing import END, Bytes, SentencePieces, WrittenPreprocessing
+from progressive_tf.models.text_to_text_preprocessing import END, Bytes, SentencePieces, TextToTextPreprocessing
 
 TEXTS = ("forty-two", "", "größer als 漢字 🙂", "  two  spaces ", "a\nb\tc", "</s> is text")
 
@@ -45,8 +45,8 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_pieces(tmp_path_factory.mktemp("pieces") / "spiece.model")
 
 
-def of_bytes(max_length: int = 64, prefix: str = "") -> WrittenPreprocessing:
-    return WrittenPreprocessing(Bytes(), max_length, 64, prefix)
+def of_bytes(max_length: int = 64, prefix: str = "") -> TextToTextPreprocessing:
+    return TextToTextPreprocessing(Bytes(), max_length, 64, prefix)
 
 
 OF_BYTES = of_bytes()
@@ -62,7 +62,7 @@ def test_bytes_are_those_of_transformers() -> None:
 
 def test_pieces_are_those_of_transformers(pieces: Path) -> None:
     tokenizer = T5Tokenizer(str(pieces), extra_ids=0, legacy=True)
-    ours = WrittenPreprocessing(SentencePieces(pieces, "model.vocabulary"), 64, 64)
+    ours = TextToTextPreprocessing(SentencePieces(pieces, "model.vocabulary"), 64, 64)
     texts = ["forty-two", "größer als 漢字", "one  hundred "]
     assert [ids.tolist() for ids in ours.encode(texts)] == [tokenizer(text).input_ids for text in texts]
     encoded = ours.encode_targets(["zweiundvierzig ist größer"])[0]
@@ -107,7 +107,7 @@ def test_surrogates_and_broken_utf_8_are_taken_out_in_the_graph() -> None:
 
 
 def test_pieces_live_in_an_exported_model(pieces: Path, tmp_path: Path) -> None:
-    ours = WrittenPreprocessing(SentencePieces(pieces, "model.vocabulary"), 64, 64)
+    ours = TextToTextPreprocessing(SentencePieces(pieces, "model.vocabulary"), 64, 64)
     module = tf.Module()
     module.resources = list(ours.resources)
     module.serve = tf.function(
