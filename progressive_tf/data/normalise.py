@@ -189,7 +189,7 @@ def _write(
             first, before = len(kept.numbers), kept.numbers[-1] if kept.numbers else 0
             problems = Problems(file.name)
             for batch in file.reader(file.path, text, label, problems):
-                checked = check_cells(batch, text, label, problems)
+                checked = check_cells(batch, text, label, problems, "expected text" if file.paired else "label")
                 if file.paired:
                     checked = replace(checked, targets=checked.labels, labels=[PAIR] * len(checked.labels))
                 if problems:
@@ -219,7 +219,7 @@ def _why_empty(file: InputFile, kept: _Rows) -> str:
     return f"{file.name}: the file has no rows below its header; expected rows with labels"
 
 
-def check_cells(batch: Batch, text: str | None, label: str, problems: Problems) -> Batch:
+def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, called: str = "label") -> Batch:
     """Notes every text and label that is not text in UTF-8, and every empty label.
 
     Whole numbers are taken as labels, as they are in a text file.
@@ -229,6 +229,7 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems) 
         text: name of the text column, or None where rows are made of columns.
         label: name of the label column.
         problems: where such rows go.
+        called: what the label column has.
 
     Returns:
         The batch with labels as text.
@@ -239,7 +240,7 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems) 
     for position, value in enumerate(labels):
         row, line = batch.rows[position], batch.lines[position]
         if _check_text(value, label, row, line, problems) and not value.strip():
-            problems.add(f"empty label (column {label!r})", row, line, advice="label these rows or take them out")
+            problems.add(f"empty {called} (column {label!r})", row, line, advice="fill these in, or take the rows out")
     return replace(batch, labels=labels)
 
 

@@ -107,7 +107,7 @@ def _ensemble(stage: Stage) -> str:
 def _release(stage: Stage) -> str:
     if stage.release is None or stage.release.max_drift is None:
         return ""
-    return "release.max_drift: compares how often each class is said, and texts have none; use max_disagreement, or drop it"
+    return "release.max_drift: compares how often each class is said, and texts have none; use max_disagreement"
 
 
 _STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (

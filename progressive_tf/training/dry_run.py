@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import adapt, merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
 from progressive_tf.models.t5_blocks import TARGET
@@ -55,8 +56,7 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
         rows = data.stages[index].train
         if not len(rows):  # of a stream none is known
             rows = data.slices[data.slice_of[index]].gate
-        encoded = network.preprocess.encode(source.inputs(rows[:ROWS_MEASURED]))
-        positions = round(float(np.mean([len(each) for each in encoded])))
+        positions, target = mean_lengths(network, source, rows[:ROWS_MEASURED])
         try:
             moved = adapt(network, stage.adaptation, plan.seed)
             phases = phases_of(network, stage, moved)
@@ -64,18 +64,20 @@ def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
             raise InputError(f"stages[{index}].{error}") from None
         method = stage.adaptation.method if stage.objective is None else f"contrastive, {stage.adaptation.method}"
         example = network.preprocess.described(positions)
-        yield StageBlocks(stage.name, method, example, len(phases), _rows(network, stage, moved, phases, positions))
+        if target:
+            example += f" and a target of {network.preprocess.described(target)}"
+        operations = forward_flops(network, positions, target)
+        yield StageBlocks(stage.name, method, example, len(phases), _rows(network, stage, moved, phases, operations))
         merge_additions(network)
 
 
 def _rows(
-    network: BlockModel, stage: Stage, moved: list[MovedWeights], phases: list[Phase], positions: int
+    network: BlockModel, stage: Stage, moved: list[MovedWeights], phases: list[Phase], operations: dict[str, int]
 ) -> list[BlockRow]:
     # The phases of gradual share the optimizers of the last.
     separate = phases if stage.objective is not None else phases[-1:]
     optimizers = {block: named for phase in separate for block, named in _optimizers(network, stage, moved, phase)}
     groups = {group.block: group.trained for group in moved[-1].groups}
-    operations = forward_flops(network, positions)
     rows = []
     for index, layer in enumerate([*network.blocks, network.head]):
         name, moving = layer.name, groups.get(layer.name, ())
@@ -107,17 +109,25 @@ def _optimizers(
             yield block, (name, optimizer.settings.learning_rate * group.rate_scale)
 
 
-def forward_flops(network: BlockModel, positions: int) -> dict[str, int]:
+def mean_lengths(network: BlockModel, source: Source, rows: np.ndarray) -> tuple[int, int]:
+    """Returns the mean positions of rows, and those of the texts that are expected for them, 0 where none are."""
+    positions = [len(each) for each in network.preprocess.encode(source.inputs(rows))]
+    targets = network.preprocess.encode_targets(source.targets(rows)) if isinstance(network, Translator) else []
+    return round(float(np.mean(positions))), round(float(np.mean(list(map(len, targets))))) if targets else 0
+
+
+def forward_flops(network: BlockModel, positions: int, target: int = 0) -> dict[str, int]:
     """Returns the floating-point operations of each block and the head for one example, as TensorFlow counts them.
 
     Args:
         network: whose forward pass is counted; a multiplication and an addition are two operations.
         positions: length of the example.
+        target: length of the text that is expected for it; 0 where none is.
     """
     spec = network.preprocess.state_spec(1)
     state: State = {key: tf.ones([1, positions, *each.shape[2:]], each.dtype) for key, each in spec.items()}
-    if isinstance(network, Translator):
-        state[TARGET] = tf.ones([1, positions], tf.int32)  # a text that is as long
+    if target:
+        state[TARGET] = tf.ones([1, target], tf.int32)
     counted = {}
     for block in network.blocks:
         counted[block.name] = _operations(block, state)

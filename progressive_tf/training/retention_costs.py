@@ -12,7 +12,7 @@ import numpy as np
 
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.replay import replayed_per_epoch
-from progressive_tf.training.dry_run import forward_flops
+from progressive_tf.training.dry_run import forward_flops, mean_lengths
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
 
@@ -55,7 +55,6 @@ def _flops(name: str, facts: dict[str, Any], settings: Stage, forward: int, rows
 
 def _forward_of_moving_blocks(session: Session, stage: StageRecord, rows: np.ndarray, depth: int) -> int:
     source = session.data.sources[session.data.stage_sources[stage.index]]
-    lengths = [len(each) for each in session.network.preprocess.encode(source.inputs(rows))]
-    operations = forward_flops(session.network, round(float(np.mean(lengths))))
+    operations = forward_flops(session.network, *mean_lengths(session.network, source, rows))
     kept = {block.name for block in session.network.blocks[:depth]}
     return sum(count for name, count in operations.items() if name not in kept)

@@ -38,6 +38,8 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         session.data, report.kept, validation, report, parent.name if parent else None, session.environment_now
     )
     session.display.line(f"{stage.name}: {_counts(session, stage)}")
+    if session.data.classes.writes:
+        _say_what_is_cut(session, stage, report.kept)
     return report.kept, validation
 
 
@@ -53,6 +55,17 @@ def _counts(session: Session, stage: StageRecord) -> str:
         f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not classes.grow)}"
         for part, labels in recorded["labels"].items()
     )
+
+
+def _say_what_is_cut(session: Session, stage: StageRecord, rows: np.ndarray) -> None:
+    """Says how many texts may be longer than what is read of them: their targets say more than what is left."""
+    name, longest = session.data.stage_sources[stage.index], session.network.preprocess.max_length
+    lengths = session.features.examples(name, rows, 0, session.plan.stages[stage.index].cache).lengths
+    full = int((lengths == longest).sum())
+    if full:
+        session.display.line(
+            f"{stage.name}: {full:,} of {len(rows):,} texts fill model.max_length, {longest} tokens; more is cut"
+        )
 
 
 def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:

@@ -67,10 +67,10 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     """
     number, manifest = version.number, version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
-    if served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
-        raise InputError(
-            f"start: version {number} predicts {', '.join(served)}; the plan has {', '.join(data.outputs)}"
-        )
+    other_kind = bool(served) != bool(data.outputs)
+    if other_kind or served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
+        there, here = (", ".join(labels) or "texts, no classes" for labels in (served, data.outputs))
+        raise InputError(f"start: version {number} predicts {there}; the plan has {here}")
     set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
     try:
         restore_additions(network, (manifest or {}).get("additions", []))

@@ -93,7 +93,7 @@ def test_a_group_is_divided_as_a_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text,target\none,\n", r"a.csv: .*empty label \(column 'target'\)"),
+        ("text,target\none,\n", r"a.csv: .*empty expected text \(column 'target'\)"),
         ("text,label\none,eins\n", r"a.csv: unknown column 'target'"),
         ("text,target\n", r"a.csv: the file has no rows below its header"),
     ],

@@ -146,7 +146,7 @@ def test_earlier_stages_are_watched_while_a_stage_trains(by_class: tuple[Place, 
     assert facts["before"] == watched["zero-one"].iloc[0] > 0.9
     assert facts["minimum"] == watched["zero-one"].min() <= facts["last"]
     page = write_report(folder).read_text(encoding="utf-8")
-    assert "Meanwhile, on validation rows of earlier stages" in page
+    assert "Meanwhile, accuracy on validation rows of earlier stages" in page
     assert "of the gate rows are predicted as one of the newest classes" in page
 
 
