@@ -42,7 +42,7 @@ class Source:
 
 DATA: Any = SimpleNamespace(
     labels=LABELS,
-    classes=SimpleNamespace(tags=()),
+    classes=SimpleNamespace(tags=(), writes=False),
     sources={"main": Source("main", 50), "other": Source("other", 50)},
 )
 

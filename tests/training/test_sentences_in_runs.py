@@ -251,15 +251,17 @@ class TestResume:
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "replay": {"retention": {"replay": {"budget": 10}}},
-    "ewc": {"retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}}},
-    "ema": {"retention": {"average": {"kind": "ema"}}},
+    "replay, other sentences": {
+        "retention": {"replay": {"budget": 10}},
+        "data": {"source": "others.conll", "all": True},
+    },
+    "ewc, tokens": {
+        "retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}},
+        "batch_size": {"tokens": 64},
+    },
+    "ema, lora": {"retention": {"average": {"kind": "ema"}}, "adaptation": {"method": "lora", "rank": 2}},
     "wise-ft": {"retention": {"average": {"kind": "wise-ft"}}},
-    "soup": {"retention": {"average": {"kind": "soup"}}},
-    "lora": {"adaptation": {"method": "lora", "rank": 2}},
-    "tokens": {"batch_size": {"tokens": 64}},
-    "continual": {"continual_evaluation": 2},
-    "other sentences": {"data": {"source": "others.conll", "all": True}},
+    "soup, continual": {"retention": {"average": {"kind": "soup"}}, "continual_evaluation": 2},
 }
 
 
@@ -274,8 +276,7 @@ def test_methods_work_on_words(tmp_path: Path, method: str) -> None:
     assert np.isfinite(pd.read_csv(stage_folder(finished.run, "two") / "history.csv")["loss"]).all()
 
 
-@pytest.mark.parametrize("crf", [True, False])
-def test_weights_that_mattered_move_less(tmp_path: Path, crf: bool) -> None:
+def test_weights_that_mattered_move_less(tmp_path: Path) -> None:
     moved = []
     for strength in (1e-9, 1e4):
         folder = tmp_path / f"{strength}"
@@ -283,7 +284,7 @@ def test_weights_that_mattered_move_less(tmp_path: Path, crf: bool) -> None:
         place = make_place(folder)
         ewc = {"strength": strength, "samples": 8, "fisher": "empirical"}
         second = {"name": "two", "data": {"take": 50}, "retention": {"ewc": ewc}}
-        run = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, second, crf=crf)).run
+        run = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, second)).run
         start, end = weights(place, run, "one"), weights(place, run, "two")
         moved.append(sum(float(np.square(end[name] - start[name]).sum()) for name in start))
     assert moved[1] < 0.5 * moved[0]

@@ -235,15 +235,15 @@ METHODS: dict[str, dict[str, Any]] = {
         "retention": {"replay": {"budget": 10}},
         "data": {"source": "others.csv", "where": "long == 3"},
     },
-    "ewc, continual": {
+    "ewc, continual, token budget": {
         "retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}},
         "continual_evaluation": 1,
+        "batch_size": {"tokens": 64},
     },
     "ema, adapter": {
         "retention": {"average": {"kind": "ema"}},
         "adaptation": {"method": "adapter", "size": 2, "from_block": 3},
     },
-    "wise-ft, tokens": {"retention": {"average": {"kind": "wise-ft"}}, "batch_size": {"tokens": 64}},
     "soup, label smoothing": {
         "retention": {"average": {"kind": "soup"}},
         "loss": {"name": "label-smoothing", "amount": 0.1},
