@@ -24,7 +24,7 @@ from progressive_tf.logs import set_up_logging
 PLAN = "numbers-en-de"
 STAGES = ("hundreds", "thousands", "german")
 WITHOUT = [
-    *(f"stages.{name}.retention={{}}" for name in STAGES[1:]),
+    *(f"stages.{name}.retention.replay=null" for name in STAGES[1:]),
     "defaults.gate=[{metric: exact_match, at_least: 0.0, min_samples: 1}]",
 ]
 
