@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
-from progressive_tf.files import atomic_path
+from progressive_tf.training.chunked_rows import FIRST_FIELDS, KEYS, write_rows
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.tagging import tag_codes
 
-KEYS = ("part", "slice", "source")
 STRINGS = pa.list_(pa.string())
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in KEYS]
-    + [(name, pa.int64()) for name in ("index", "row")]
-    + [("text", pa.string()), ("tokens", STRINGS), ("tags", STRINGS), ("predicted", STRINGS)]
-    + [("confidence", pa.list_(pa.float32()))]
+    [
+        *FIRST_FIELDS,
+        ("text", pa.string()),
+        *((name, STRINGS) for name in ("tokens", "tags", "predicted")),
+        ("confidence", pa.list_(pa.float32())),
+    ]
 )
-CHUNK_ROWS = 20_000
 
 
 def save_tagged(
@@ -41,12 +42,8 @@ def save_tagged(
         data: every row of the plan.
     """
     schema = SCHEMA.with_metadata({"tags": json.dumps(data.classes.tags)})
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=list(KEYS)) as writer:
-        for key, tagged in predictions.items():
-            for first in range(0, len(rows[key][1]), CHUNK_ROWS):
-                if isinstance(tagged, TaggedPredictions):
-                    places = np.arange(first, min(first + CHUNK_ROWS, len(tagged)))
-                    writer.write_table(_chunk(schema, key, places, tagged, rows[key], data))
+    told = {key: each for key, each in predictions.items() if isinstance(each, TaggedPredictions)}
+    write_rows(path, schema, told, rows, partial(_chunk, schema, data))
 
 
 def load_tagged(path: Path, tags: tuple[str, ...]) -> TaggedPredictions:
@@ -67,11 +64,11 @@ def load_tagged(path: Path, tags: tuple[str, ...]) -> TaggedPredictions:
 
 def _chunk(
     schema: pa.Schema,
+    data: PlanData,
     key: tuple[str, str],
     places: np.ndarray,
     tagged: TaggedPredictions,
     of: tuple[str, np.ndarray],
-    data: PlanData,
 ) -> pa.Table:
     name, all_rows = of
     rows, source, tagged = all_rows[places], data.sources[name], tagged.take(places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,16 @@ import pyarrow.parquet as pq
 
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions
 from progressive_tf.evaluation.translations import Translations
-from progressive_tf.files import atomic_path
+from progressive_tf.training.chunked_rows import FIRST_FIELDS, KEYS, write_rows
 from progressive_tf.training.plan_data import PlanData
 
-KEYS = ("part", "slice", "source")
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in KEYS]
-    + [(name, pa.int64()) for name in ("index", "row")]
-    + [(name, pa.string()) for name in ("text", "target", "predicted")]
-    + [("confidence", pa.float32())]
+    [
+        *FIRST_FIELDS,
+        *((name, pa.string()) for name in ("text", "target", "predicted")),
+        ("confidence", pa.float32()),
+    ]
 )
-CHUNK_ROWS = 20_000
 
 
 def save_translations(
@@ -38,12 +38,8 @@ def save_translations(
         rows: the source and the rows that these are for.
         data: every row of the plan.
     """
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, SCHEMA, use_dictionary=list(KEYS)) as writer:
-        for key, written in predictions.items():
-            for first in range(0, len(rows[key][1]), CHUNK_ROWS):
-                if isinstance(written, Translations):
-                    places = np.arange(first, min(first + CHUNK_ROWS, len(written)))
-                    writer.write_table(_chunk(key, places, written, rows[key], data))
+    told = {key: each for key, each in predictions.items() if isinstance(each, Translations)}
+    write_rows(path, SCHEMA, told, rows, partial(_chunk, data))
 
 
 def holds_translations(path: Path) -> bool:
@@ -60,11 +56,11 @@ def load_translations(path: Path) -> Translations:
 
 
 def _chunk(
+    data: PlanData,
     key: tuple[str, str],
     places: np.ndarray,
     written: Translations,
     of: tuple[str, np.ndarray],
-    data: PlanData,
 ) -> pa.Table:
     name, all_rows = of
     rows, source, written = all_rows[places], data.sources[name], written.take(places)
