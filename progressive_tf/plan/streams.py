@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from progressive_tf.plan.networks import Bert
+from progressive_tf.plan.stage_checks import SAME_OUTPUTS
 
 if TYPE_CHECKING:
     from progressive_tf.plan.schema import Plan, Stage, StageData
@@ -16,7 +17,6 @@ ARRIVED = "arrived"  # the slice of a stream's rows since the last candidate
 OF_EPOCHS = ("epochs", "batch_size", "schedule", "early_stopping")
 OF_STREAMS = ("micro_batch", "window", "candidate_every")
 NOT_OF_STREAMS = ("take", "take_new", "all", "where", "classes", "wrong_labels")
-SCENARIOS = ("data-incremental", "domain-incremental")
 
 
 def problem_with_stream_keys(data: StageData) -> str | None:
@@ -54,9 +54,9 @@ def _problems(plan: Plan) -> Iterator[str]:
             continue
         if plan.task != Bert.task:
             yield f"stages[{index}].data.stream: is for texts with classes, task {Bert.task}; the task is {plan.task}"
-        if plan.scenario not in SCENARIOS:
+        if plan.scenario not in SAME_OUTPUTS:
             yield (
-                f"stages[{index}].data.stream: needs all classes from the start, as in {' and '.join(SCENARIOS)}; "
+                f"stages[{index}].data.stream: needs all classes from the start, as in {' and '.join(SAME_OUTPUTS)}; "
                 f"the scenario is {plan.scenario}"
             )
         for problem in _of_stage(stage):

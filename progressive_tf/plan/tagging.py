@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from progressive_tf.plan.networks import OwnBuilder
 from progressive_tf.plan.retention_methods import EnsembleAverage
+from progressive_tf.plan.stage_checks import SAME_OUTPUTS, StageCheck, stage_problems
 
 if TYPE_CHECKING:
     from progressive_tf.plan.schema import Plan, Stage
 
 TASK = "token-classification"
-SCENARIOS = ("data-incremental", "domain-incremental")
 
 
 def problem_with_tagging(plan: Plan) -> str | None:
@@ -26,20 +26,16 @@ def _problems(plan: Plan) -> Iterator[str]:
             f"model.builder: {plan.model.builder}: a builder of one's own gives classes of whole rows; task {TASK} "
             f"needs bert-tagger"
         )
-    if plan.scenario not in SCENARIOS:
+    if plan.scenario not in SAME_OUTPUTS:
         yield (
             f"scenario: {plan.scenario}: new types of entities would change what O means in the sentences of earlier "
-            f"stages; task {TASK} has {' and '.join(SCENARIOS)}"
+            f"stages; task {TASK} has {' and '.join(SAME_OUTPUTS)}"
         )
     if plan.data.labels is not None:
         yield f"data.labels: the types of entities are those of the tags in data.source; drop it for task {TASK}"
     if plan.data.label != "label":
         yield f"data.label: names the column of labels; task {TASK} reads data.tags; drop it"
-    for index, stage in enumerate(plan.stages):
-        for says in _STAGE_CHECKS:
-            problem = says(stage)
-            if problem:
-                yield f"stages[{index}].{problem}"
+    yield from stage_problems(plan, _STAGE_CHECKS)
 
 
 def _data(stage: Stage) -> str:
@@ -98,4 +94,4 @@ def _ensemble(stage: Stage) -> str:
     )
 
 
-_STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (_data, _objective, _loss, _distill, _lwf, _ewc, _ensemble)
+_STAGE_CHECKS: tuple[StageCheck, ...] = (_data, _objective, _loss, _distill, _lwf, _ewc, _ensemble)

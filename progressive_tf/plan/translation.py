@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from progressive_tf.plan.networks import OwnBuilder
 from progressive_tf.plan.retention_methods import EnsembleAverage
+from progressive_tf.plan.stage_checks import SAME_OUTPUTS, StageCheck, stage_problems
 
 if TYPE_CHECKING:
     from progressive_tf.plan.schema import Plan, Stage
 
 TASK = "translation"
-SCENARIOS = ("data-incremental", "domain-incremental")
 
 
 def problem_with_translation(plan: Plan) -> str | None:
@@ -26,10 +26,10 @@ def _problems(plan: Plan) -> Iterator[str]:
             f"model.builder: {plan.model.builder}: a builder of one's own gives classes of whole rows; task {TASK} "
             f"needs t5"
         )
-    if plan.scenario not in SCENARIOS:
+    if plan.scenario not in SAME_OUTPUTS:
         yield (
             f"scenario: {plan.scenario}: is about classes, and texts have none; task {TASK} has "
-            f"{' and '.join(SCENARIOS)}"
+            f"{' and '.join(SAME_OUTPUTS)}"
         )
     if plan.data.labels is not None:
         yield f"data.labels: names classes, and texts have none; drop it for task {TASK}"
@@ -38,11 +38,7 @@ def _problems(plan: Plan) -> Iterator[str]:
     for name, default in (("label_noise", "warn"), ("class_imbalance", "warn"), ("too_few_per_class", "warn")):
         if getattr(plan.data.quality, name) not in (None, default):
             yield f"data.quality.{name}: looks at classes, and texts have none; drop it for task {TASK}"
-    for index, stage in enumerate(plan.stages):
-        for says in _STAGE_CHECKS:
-            problem = says(stage)
-            if problem:
-                yield f"stages[{index}].{problem}"
+    yield from stage_problems(plan, _STAGE_CHECKS)
 
 
 def _data(stage: Stage) -> str:
@@ -110,7 +106,7 @@ def _release(stage: Stage) -> str:
     return "release.max_drift: compares how often each class is said, and texts have none; use max_disagreement"
 
 
-_STAGE_CHECKS: tuple[Callable[[Stage], str], ...] = (
+_STAGE_CHECKS: tuple[StageCheck, ...] = (
     _data,
     _objective,
     _loss,
