@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from transformers import BertConfig
 from transformers.activations_tf import ACT2FN
 
 from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.models.settings_checks import check_counts, check_positive, is_number
 
 COUNTS = (
     "hidden_size",
@@ -46,18 +46,12 @@ def check_values(config: BertConfig, place: str) -> None:
     Raises:
         InputError: names the setting, what is allowed and what came.
     """
-    for name in COUNTS:
-        value = getattr(config, name)
-        if type(value) is not int or value < 1:
-            raise InputError(f"{place}.{name}: should be a whole number, 1 or more; got {value!r}")
+    check_counts(config, COUNTS, place)
     for name in DROPOUTS:
         value = getattr(config, name)
-        if not _is_number(value) or not 0 <= value < 1:
+        if not is_number(value) or not 0 <= value < 1:
             raise InputError(f"{place}.{name}: should be a number from 0 to below 1; got {value!r}")
-    for name in POSITIVE:
-        value = getattr(config, name)
-        if not _is_number(value) or not 0 < value < math.inf:
-            raise InputError(f"{place}.{name}: should be a number above 0; got {value!r}")
+    check_positive(config, POSITIVE, place)
     if config.hidden_act not in ACT2FN:
         raise InputError(f"{place}.hidden_act: {unknown_name('activation', str(config.hidden_act), ACT2FN)}")
     if config.position_embedding_type != "absolute":
@@ -65,7 +59,3 @@ def check_values(config: BertConfig, place: str) -> None:
             f"{place}.position_embedding_type: should be 'absolute', the only kind that TensorFlow's BERT computes; "
             f"got {config.position_embedding_type!r}"
         )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

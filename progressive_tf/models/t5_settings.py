@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from transformers import T5Config
 from transformers.activations_tf import ACT2FN
 
 from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.models.settings_checks import check_counts, check_positive
 
 COUNTS = ("d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
 ELSEWHERE = {
@@ -45,10 +45,7 @@ def check_values(config: T5Config, place: str) -> None:
     Raises:
         InputError: names the setting, what is allowed and what came.
     """
-    for name in COUNTS:
-        value = getattr(config, name)
-        if type(value) is not int or value < 1:
-            raise InputError(f"{place}.{name}: should be a whole number, 1 or more; got {value!r}")
+    check_counts(config, COUNTS, place)
     buckets, longest = config.relative_attention_num_buckets, config.relative_attention_max_distance
     if type(buckets) is not int or buckets < FEWEST_BUCKETS or buckets % 2:
         raise InputError(
@@ -59,10 +56,7 @@ def check_values(config: T5Config, place: str) -> None:
             f"{place}.relative_attention_max_distance: should be a whole number above {buckets // 2}, half of the "
             f"buckets; got {longest!r}"
         )
-    for name in ("layer_norm_epsilon", "initializer_factor"):
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise InputError(f"{place}.{name}: should be a number above 0; got {value!r}")
+    check_positive(config, ("layer_norm_epsilon", "initializer_factor"), place)
     known = set(ACT2FN) - {"glu"}  # which halves what it is given
     if config.dense_act_fn not in known:
         raise InputError(f"{place}.feed_forward_proj: {unknown_name('activation', str(config.dense_act_fn), known)}")

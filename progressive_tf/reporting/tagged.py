@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from progressive_tf.errors import InputError
+from progressive_tf.reporting.saved_rows import has_column, test_rows
 
 KEYS = ("part", "slice", "source", "row")
 COLUMNS = (*KEYS, "tokens", "tags", "predicted", "confidence")
@@ -64,18 +65,12 @@ class TaggedSentences:
 
     def test_rows(self, slice_name: str) -> np.ndarray:
         """Returns the indices of the test rows of a slice, or of every test row once if it has none: int64 [found]."""
-        test = self.places[self.places["part"] == "test"]
-        own = test[test["slice"] == slice_name]
-        chosen = own if len(own) else test
-        return chosen[~chosen[["source", "row"]].duplicated()].index.to_numpy(np.int64)
+        return test_rows(self.places, slice_name, "row")
 
 
 def is_tagged(path: Path) -> bool:
     """Returns whether a file of predictions has a row for each sentence."""
-    try:
-        return "tags" in pq.ParquetFile(path).schema_arrow.names
-    except (pa.ArrowException, OSError):
-        return False  # what is wrong with it is said where it is read
+    return has_column(path, "tags")
 
 
 def read_tagged(path: Path) -> TaggedSentences | None:

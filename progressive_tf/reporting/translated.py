@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.translations import CONFIDENCE_TOLERANCE
 from progressive_tf.reporting.predictions import read_values, unreadable
+from progressive_tf.reporting.saved_rows import has_column, test_rows
 
 KEYS = ("part", "slice", "source", "index")
 TEXTS = ("text", "target", "predicted")
@@ -95,10 +96,7 @@ class TranslatedTexts:
 
     def test_rows(self, slice_name: str) -> np.ndarray:
         """Returns the indices of the test rows of a slice, or of every test row once if it has none: int64 [found]."""
-        test = self.places[self.places["part"] == "test"]
-        own = test[test["slice"] == slice_name]
-        chosen = own if len(own) else test
-        return chosen[~chosen[["source", "index"]].duplicated()].index.to_numpy(np.int64)
+        return test_rows(self.places, slice_name, "index")
 
     def count(self, part: str, slice_name: str) -> int:
         """Returns how many rows a part of a slice has."""
@@ -125,10 +123,7 @@ class TranslatedTexts:
 
 def is_translated(path: Path) -> bool:
     """Returns whether a file of predictions has a text that was written in each row."""
-    try:
-        return "target" in pq.ParquetFile(path).schema_arrow.names
-    except (pa.ArrowException, OSError):
-        return False  # what is wrong with it is said where it is read
+    return has_column(path, "target")
 
 
 def read_translated(path: Path) -> TranslatedTexts | None:
