@@ -15,6 +15,8 @@ import tiny
 from progressive_tf.commands import run_command
 from progressive_tf.train import app
 
+LONGEST = 300.0  # seconds; no wait takes so long, beside other work neither
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -227,13 +229,13 @@ def test_bad_input_ends_with_2_and_one_message(run: Run, tmp_path: Path, case: s
 def interrupted(tmp_path: Path) -> tuple[str, str, int]:
     plan = plan_with(tmp_path, lambda raw: raw["stages"][0].update(epochs=40, batch_size=1, early_stopping=None))
     process = start(tmp_path, "--plan", plan)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + LONGEST
     while not list(tmp_path.glob("runs/tiny/*/stages/01-one/backup/state.safetensors")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=LONGEST)
     return plan, err, process.returncode
 
 
@@ -255,6 +257,6 @@ def test_a_second_process_in_the_same_folder_is_refused(run: Run, tmp_path: Path
 
     with locked(tmp_path / "out"):
         process = start(tmp_path, "--plan", plan_with(tmp_path), "--out", "out")
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=LONGEST)
     assert process.returncode == 1
     assert "another process is training here" in err

@@ -129,7 +129,11 @@ def release(
     )
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
+# No test needs so long, on a busy machine neither; what waits on another process waits so long for it.
+LONGEST = 300.0
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = LONGEST) -> None:
     """Waits until something is so; fails after a time that no test needs."""
     end = time.monotonic() + seconds
     while not reached():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving_fakes import MODEL, wait_until
+from serving_fakes import LONGEST, MODEL, wait_until
 
 from progressive_tf.registry import ModelVersions
 
@@ -36,7 +36,7 @@ class Server:
         """Returns the JSON that a path answers, to a body if there is one."""
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", content, headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=LONGEST) as answer:
             return json.loads(answer.read())
 
     def predict(self, text: str = "a") -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from serving_fakes import MODEL
+from serving_fakes import LONGEST, MODEL
 from serving_process import Server, running
 
 from progressive_tf.registry import ModelVersions
@@ -87,7 +87,7 @@ def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> int:
 def send_raw_bodies(server: Server, count: int, seed: int) -> Counter[int]:
     chance = random.Random(seed)
     found: Counter[int] = Counter()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LONGEST)
     for _ in range(count):
         found[post(connection, chance.choice(PATHS), damaged(chance.choice(VALID), chance))] += 1
     connection.close()
@@ -102,7 +102,7 @@ def send_raw_requests(server: Server, count: int, seed: int) -> Counter[str]:
     )
     found: Counter[str] = Counter()
     for _ in range(count):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=LONGEST) as connection:
             connection.sendall(damaged(head, chance) + VALID[0])
             connection.shutdown(socket.SHUT_WR)
             try:
@@ -158,7 +158,7 @@ def test_what_the_interfaces_document_allows_or_forbids_is_no_error_of_the_serve
         )
         @given(case=operation.as_strategy(generation_mode=mode, path_parameters=fixed))
         def send(case: schemathesis.Case) -> None:
-            answer = case.call(base_url=f"http://127.0.0.1:{server.port}", timeout=30)
+            answer = case.call(base_url=f"http://127.0.0.1:{server.port}", timeout=LONGEST)
             found[answer.status_code] += 1
             assert answer.status_code < 500, case.as_curl_command()
 

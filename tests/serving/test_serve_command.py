@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from serving_fakes import MODEL
+from serving_fakes import LONGEST, MODEL
 from serving_process import Server, command, running
 
 from progressive_tf.registry import ModelVersions
@@ -34,7 +34,7 @@ def test_requests_under_way_are_answered_before_it_ends(server: Server) -> None:
         first = [each.result() for each in asked if each.done()]
         server.process.send_signal(signal.SIGTERM)
         ended = [each.exception() or each.result() for each in asked]
-    assert server.process.wait(20) == -signal.SIGTERM
+    assert server.process.wait(LONGEST) == -signal.SIGTERM
     assert {each["version"] for each in first} == {"1"}
     # Whoever asked after it had stopped listening was refused the connection; nobody got an error of the server's.
     late = [each for each in ended if not isinstance(each, dict)]
@@ -42,7 +42,7 @@ def test_requests_under_way_are_answered_before_it_ends(server: Server) -> None:
 
 
 def test_a_client_that_sends_half_a_body_and_stays_is_let_go(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=LONGEST) as connection:
         connection.sendall(
             f'POST /v1/models/{MODEL}:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{"inst'.encode()
         )
