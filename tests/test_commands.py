@@ -101,4 +101,4 @@ def test_a_closed_pipe_ends_a_command_quietly() -> None:
         process.stdout = None
     _, complaint = process.communicate(b"")
     assert complaint == b""
-    assert process.returncode == 1
+    assert process.returncode == 0
