@@ -113,7 +113,7 @@ def test_nothing_is_wrapped_where_there_is_no_terminal(
     output.console().print(_table())
     title, _, row = (line.rstrip() for line in capsys.readouterr().out.splitlines())
     assert title == "a title that is longer than its table"
-    assert row.split("  ") == ["september-with-a-long-name", "as good as before, says the gate"]
+    assert row.strip().split("  ") == ["september-with-a-long-name", "as good as before, says the gate"]
 
 
 def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
