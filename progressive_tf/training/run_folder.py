@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from progressive_tf.files import read_json, write_text
 from progressive_tf.plan.loading import LoadedPlan, validate, with_change
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
+from progressive_tf.run_order import in_order, number_run
 
 TUNED_FILE = "tuned.json"
 
@@ -105,15 +106,11 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
     Raises:
         InputError: a stage that has begun is not what it was; the message lists what differs.
     """
-    fitting = [] if fresh else sorted(out.glob(f"*-{loaded.identity}"))
-    fitting = [path for path in fitting if (path / "plan.yaml").exists()]
+    fitting = [] if fresh else in_order(path.parent for path in out.glob(f"*-{loaded.identity}/plan.yaml"))
     if not fitting:
-        # To the microsecond: two runs of a plan that share a registry must not share an id.
-        started = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-        path = out / f"{started}-{loaded.identity}"
-        path.mkdir(parents=True)
-        run = RunFolder(path)
-        write_text(path / "plan.yaml", loaded.to_yaml())
+        run = RunFolder(_new_folder(out, loaded.identity))
+        number_run(run.path)
+        write_text(run.path / "plan.yaml", loaded.to_yaml())
         return run, True
     run = RunFolder(fitting[-1])
     earlier = run.plan()
@@ -130,13 +127,25 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
     return run, False
 
 
+def _new_folder(out: Path, identity: str) -> Path:
+    # To the microsecond: two runs of a plan that share a registry must not share an id.
+    started = datetime.now(timezone.utc)
+    while True:
+        path = out / f"{started.strftime('%Y%m%d-%H%M%S-%f')}-{identity}"
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:  # the clock was set back
+            started += timedelta(microseconds=1)
+
+
 def why_new(run: RunFolder) -> list[str]:
     """Returns one line per key of model, data and seed in which a new run differs from the newest other one."""
-    others = [path for path in run.path.parent.glob("*/plan.yaml") if path.parent != run.path]
+    others = [path.parent for path in run.path.parent.glob("*/plan.yaml") if path.parent != run.path]
     if not others:
         return []
     try:
-        earlier = RunFolder(max(others).parent).plan()
+        earlier = RunFolder(in_order(others)[-1]).plan()
     except InputError:
         return []  # a run of another release says nothing about this one
     now = run.plan().model_dump(mode="json")

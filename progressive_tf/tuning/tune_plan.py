@@ -13,6 +13,7 @@ from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.sweep import Tune
+from progressive_tf.run_order import in_order
 from progressive_tf.training.display import Display
 from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.release_loop import run_plan
@@ -102,8 +103,8 @@ def _run_of_chief(loaded: LoadedPlan, index: int, out: Path, display: Display) -
     """Waits until the chief has begun the sweep, and returns its run."""
     said = False
     while True:
-        runs = [RunFolder(path) for path in sorted(out.glob(f"*-{loaded.identity}"))]
-        for run in reversed(runs[-1:]):
+        for path in in_order(path.parent for path in out.glob(f"*-{loaded.identity}/plan.yaml"))[-1:]:
+            run = RunFolder(path)
             if (run.sweep(index, loaded.plan.stages[index].name) / SETTINGS).exists():
                 return run
         if not said:
