@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from progressive_tf.disk import WriteError, refusal
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.output import lost_output, printable, set_up_output
 
@@ -62,8 +63,12 @@ def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
             traceback.print_exc()
         return error.exit_code
     except Exception as error:
+        code = refusal(error)
         if _is_verbose(arguments):
             traceback.print_exc()
+        elif code is not None:
+            named = error.filename if isinstance(error, OSError) else None
+            _say(f"error: {WriteError(named or 'a file', code)}, and run the same command again")
         else:
             _say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
         return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import read_json, write_text
 from progressive_tf.plan.loading import LoadedPlan, validate, with_change
@@ -59,16 +61,42 @@ class RunFolder:
         """Returns the folder of a stage's sweep; `index` counts from 0."""
         return self.path / "sweeps" / f"{index + 1:02d}-{name}"
 
+    @contextlib.contextmanager
+    def saying_how_to_continue(self) -> Iterator[None]:
+        """Lets an interruption, or a disk that refuses, say what is kept and how to go on.
+
+        Raises:
+            KeyboardInterrupt: as in the block.
+            WriteError: for anything that the disk refused in the block.
+        """
+        kept = f"what is finished is saved in {self.path}. The same command continues there"
+        try:
+            with writing(self.path, kept):
+                yield
+        except KeyboardInterrupt:
+            with contextlib.suppress(OSError):
+                self.log("interrupted")
+            raise KeyboardInterrupt(f"interrupted; {kept}") from None
+
     def log(self, event: str, **details: Any) -> None:
-        """Appends one line to events.jsonl, in a single write."""
+        """Appends one line to events.jsonl, in a single write.
+
+        Raises:
+            WriteError: the disk refuses.
+        """
         entry = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, **details}
         line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        descriptor = os.open(self.path / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        path = self.path / "events.jsonl"
+        with writing(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                length = os.fstat(descriptor).st_size
+                if os.write(descriptor, line) < len(line):
+                    os.ftruncate(descriptor, length)  # half a line would spoil the next
+                    raise WriteError(path, errno.ENOSPC)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager

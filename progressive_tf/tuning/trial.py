@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.disk import refusal
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
@@ -89,6 +90,8 @@ class Trials:
             with _counted_start(folder):
                 measured = [self._released(folder, seed, values, pause_after, continues) for seed in range(self.seeds)]
         except Exception as error:
+            if refusal(error) is not None:
+                raise  # a full disk says nothing about these values
             result = TrialResult(
                 name,
                 origin,

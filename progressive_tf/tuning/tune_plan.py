@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -123,23 +122,12 @@ def _in_session(
 ) -> T:
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
-    with _said_how_to_resume(run), hardware.scope(), gradients_released():
+    with run.saying_how_to_continue(), hardware.scope(), gradients_released():
         session = open_session(loaded, run, registry, display, hardware)
         stage = session.stages[index]
         if stage.rows() is not None:
             display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")
         return work(session, stage)
-
-
-@contextlib.contextmanager
-def _said_how_to_resume(run: RunFolder) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        run.log("interrupted")
-        raise KeyboardInterrupt(
-            f"interrupted; every finished trial and epoch is saved in {run.path}. The same command continues there"
-        ) from None
 
 
 def sweep_for_train(session: Session, stage: StageRecord) -> dict[str, object]:

@@ -19,7 +19,7 @@ def test_a_clock_that_is_set_while_the_server_runs_moves_no_limit(monkeypatch: p
     )
     ticks = iter([1000.0, 1000.0 + 120, 1000.0 + 180])
     monkeypatch.setattr("time.monotonic", lambda: next(ticks))
-    wall = iter([5.0, 0.0])  # minutes by the clock, which is asked once for each step
+    wall = iter([5.0, -1.0, 0.0])  # minutes by the clock: each look asks it, the first at a step counts
     monkeypatch.setattr(canary_watch, "minutes_since", lambda moment: next(wall))
     found = [watch._minutes(first), watch._minutes(first), watch._minutes(second)]
     monkeypatch.undo()
