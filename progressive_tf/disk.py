@@ -22,9 +22,15 @@ _ADVICE = {
     errno.EPERM: _ALLOW,
     errno.ENAMETOOLONG: "choose a shorter name or folder",
     errno.EIO: "check the disk",
+    errno.ENOTDIR: "move what is in the way, or choose another folder",
+    errno.EISDIR: "move what is in the way, or choose another name",
 }
 # Libraries put the system's words into errors of their own: safetensors, TensorFlow, pyarrow, HDF5.
-_IN_WORDS = {os.strerror(code): code for code in _ADVICE if code not in (errno.EACCES, errno.EPERM)}
+_IN_WORDS = {
+    os.strerror(code): code
+    for code in _ADVICE
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+}
 _CODE = re.compile(r"\b(?:os error|errno|code:?)[ =:]*(\d+)", re.IGNORECASE)
 
 
