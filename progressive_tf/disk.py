@@ -26,7 +26,8 @@ _ADVICE = {
     errno.EISDIR: "move what is in the way, or choose another name",
 }
 # Libraries put the system's words into errors of their own: safetensors, TensorFlow, pyarrow, HDF5.
-_IN_WORDS = {
+_OF_LIBRARIES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+_IN_WORDS = {os.strerror(code): code for code in _OF_LIBRARIES}
     os.strerror(code): code
     for code in _ADVICE
     if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)

@@ -106,6 +106,5 @@ def test_a_closed_pipe_ends_a_command_quietly() -> None:
 
 def test_a_disk_that_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(raising(OSError(28, "No space left on device", "page.html"))) == 1
-    assert capsys.readouterr().err == (
-        "error: page.html: cannot be written: No space left on device; free some space, and run the same command again\n"
-    )
+    said = "page.html: cannot be written: No space left on device; free some space, and run the same command again"
+    assert capsys.readouterr().err == f"error: {said}\n"

@@ -232,5 +232,5 @@ def test_rows_of_a_file_that_grows_meanwhile_are_not_kept_as_those_of_what_it_wa
 
 def test_a_last_line_without_its_end_may_be_half_written(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(JSON + b'{"text": "x"')
-    with pytest.raises(InputError, match="not JSON in 1 row.*is the file still being written"):
+    with pytest.raises(InputError, match=r"not JSON in 1 row.*is the file still being written"):
         read_source("a.jsonl", Data(source="a.jsonl"), base=tmp_path, cache=tmp_path / "cache")
