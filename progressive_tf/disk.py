@@ -28,10 +28,6 @@ _ADVICE = {
 # Libraries put the system's words into errors of their own: safetensors, TensorFlow, pyarrow, HDF5.
 _OF_LIBRARIES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _IN_WORDS = {os.strerror(code): code for code in _OF_LIBRARIES}
-    os.strerror(code): code
-    for code in _ADVICE
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-}
 _CODE = re.compile(r"\b(?:os error|errno|code:?)[ =:]*(\d+)", re.IGNORECASE)
 
 
