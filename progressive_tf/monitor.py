@@ -179,7 +179,7 @@ def _propose(
 
     newest: Version = max(model.versions(), key=lambda version: version.number)
     if triggers is not None:
-        due = is_due(live, newest.created, now, *triggers, writes=writes_texts(model))
+        due = is_due(live, newest.created, now, *triggers, writes=writes_texts(model), version=newest.number)
         console().print(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
         if not due.is_due:
             return
