@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 UNBOUNDED = 10_000
 """Columns of an output that is no terminal: nothing is wrapped there."""
 
-# What a terminal would obey instead of show: C0 without tab and newline, DEL and C1, and what turns the direction of
-# writing round.
-_CONTROLS = (*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+# What a terminal would obey instead of show: C0 without tab and newline, DEL and C1, and what ends a line or turns the
+# direction of writing round.
+_CONTROLS = (
+    *range(9),
+    *range(11, 32),
+    *range(127, 160),
+    0x2028,
+    0x2029,
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+)
 _ESCAPED = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
 # Signs of our own that an encoding such as latin-1 does not have; all else that it lacks is shown by its number.
 _PLAIN_SIGNS = {
@@ -30,6 +38,7 @@ _PLAIN_SIGNS = {
     **dict.fromkeys("‘’", "'"),
     **dict.fromkeys("“”", '"'),
     "→": "->",
+    "←": "<-",
     "…": "...",
     "≥": ">=",
     "≤": "<=",
@@ -41,9 +50,15 @@ _PLAIN_SIGNS = {
 _PLAIN = "progressive_tf.plain"
 
 
-def printable(text: str) -> str:
-    """Returns a text with control characters, such as those of a colour or of a bell, as escapes; newlines stay."""
-    return text.translate(_ESCAPED)
+def printable(text: str, one_line: bool = False) -> str:
+    """Returns a text with control characters, such as those of a colour or of a bell, as escapes.
+
+    Args:
+        text: of several lines, or with names and labels that somebody else has chosen.
+        one_line: whether newlines are escaped too.
+    """
+    shown = text.translate(_ESCAPED)
+    return shown.replace("\n", "\\n") if one_line else shown
 
 
 class _Descriptor(io.FileIO):
@@ -111,7 +126,7 @@ def lost_output() -> tuple[str, int]:
     lost = None if _State.stdout is None else _State.stdout.lost
     if lost is None or lost.errno == errno.EPIPE:
         return "", 0
-    done = "" if _State.only_prints else "; the command itself was not held up by it"
+    done = "" if _State.only_prints else "; the exit code is that of the work"
     return f"standard output cannot be written: {lost.strerror}{done}", int(_State.only_prints)
 
 
@@ -132,6 +147,8 @@ def console(stderr: bool = False) -> Console:
                 if renderable.title:  # a title would be wrapped to the width of its table
                     yield from super().render(renderable.title, options.update(no_wrap=True))
                 renderable = _unbroken(renderable, self, options)
+                needed = renderable.__rich_measure__(self, options.update(max_width=UNBOUNDED)).minimum
+                options = options.update(max_width=max(options.max_width, needed))
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
 

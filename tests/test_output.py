@@ -65,8 +65,8 @@ def test_any_encoding_takes_what_is_printed(tmp_path: Path, encoding: str, line:
 @pytest.mark.parametrize(
     ("arguments", "shell", "code", "said"),
     [
-        (["--code", "3"], ">/dev/full", 3, "; the command itself was not held up by it\n"),
-        ([], ">/dev/full", 0, "; the command itself was not held up by it\n"),
+        (["--code", "3"], ">/dev/full", 3, "; the exit code is that of the work\n"),
+        ([], ">/dev/full", 0, "; the exit code is that of the work\n"),
         (["--print"], ">/dev/full", 1, "No space left on device\n"),
         (["--print"], ">&-", 0, "remark → é\n"),
         ([], "2>&-", 0, ""),

@@ -77,7 +77,7 @@ class Display:
 
     def line(self, text: str) -> None:
         """Prints one remark."""
-        self.console.print(output.printable(text), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(output.printable(text, one_line=True), markup=False, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def task(self, description: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -219,7 +219,7 @@ def metric_before(session: Session, parent: StageRecord | None, metric: MetricNa
 def _counted_start(folder: Path) -> Iterator[None]:
     """Refuses a trial that has ended its process several times at the same place, perhaps for want of memory."""
     path = folder / "starts.json"
-    lines = sum(file.read_text().count("\n") for file in folder.glob("seed_*/history.csv"))
+    lines = sum(file.read_text(encoding="utf-8").count("\n") for file in folder.glob("seed_*/history.csv"))
     known = read_json(path) if path.exists() else {"starts": 0, "lines": lines}
     starts = known["starts"] + 1 if known["lines"] == lines else 1
     if starts > MOST_STARTS:
