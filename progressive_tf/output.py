@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
+    from rich.table import Table
 
 UNBOUNDED = 10_000
 """Columns of an output that is no terminal: nothing is wrapped there."""
@@ -136,7 +137,7 @@ def console(stderr: bool = False) -> Console:
     Strings given to it are no markup. Nothing is wrapped where it is no terminal, and no word, such as a name or an id,
     is broken on a narrow one.
     """
-    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.console import Console, RenderableType
     from rich.segment import Segment
     from rich.table import Table
 
@@ -146,8 +147,7 @@ def console(stderr: bool = False) -> Console:
             if isinstance(renderable, Table):
                 if renderable.title:  # a title would be wrapped to the width of its table
                     yield from super().render(renderable.title, options.update(no_wrap=True))
-                renderable = _unbroken(renderable, self, options)
-                needed = renderable.__rich_measure__(self, options.update(max_width=UNBOUNDED)).minimum
+                renderable, needed = _unbroken(renderable, self, options)
                 options = options.update(max_width=max(options.max_width, needed))
             for segment in super().render(renderable, options):
                 yield segment if segment.control else Segment(printable(segment.text), segment.style)
@@ -163,8 +163,8 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not has_all) + "\n")
 
 
-def _unbroken(table: Any, console: Console, options: Any) -> Any:
-    """Returns a table whose columns are never narrower than their longest word; it is wider than the terminal then."""
+def _unbroken(table: Table, console: Console, options: ConsoleOptions) -> tuple[Table, int]:
+    """Returns a table whose columns are never narrower than their longest word, and how wide it is at least."""
     from rich.measure import Measurement
 
     room = options.update(max_width=UNBOUNDED)
@@ -175,7 +175,7 @@ def _unbroken(table: Any, console: Console, options: Any) -> Any:
         sizes = [Measurement.get(console, room, text) for text in texts if text]
         needed = max((size.maximum if column.no_wrap else size.minimum for size in sizes), default=0)
         column.min_width = max(column.min_width or 0, needed)
-    return table
+    return table, Measurement.get(console, room, table).minimum
 
 
 def _as_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:

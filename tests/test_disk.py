@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,8 +103,13 @@ def test_a_run_says_what_is_kept_and_how_to_go_on(tmp_path: Path, small_files: N
     assert '"interrupted"' in (tmp_path / "events.jsonl").read_text()
 
 
-def test_a_full_disk_is_no_crash_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_crash_of_a_trial_and_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keras_tuner.errors import FatalError  # all else is the fault of a trial to Keras Tuner
+
     from progressive_tf.tuning.trial import Trials
+    from progressive_tf.tuning.tuner import StageTuner
 
     def refuse(*given: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -111,6 +117,10 @@ def test_a_full_disk_is_no_crash_of_a_trial(tmp_path: Path, monkeypatch: pytest.
     unused: Any = None
     trials = Trials(unused, unused, unused, unused, unused, unused, 0.02, 1, {}, tmp_path)
     monkeypatch.setattr(Trials, "_released", refuse)
-    with pytest.raises(OSError, match="No space left"):
-        trials.run("00", "plan", {})
-    assert not list(tmp_path.glob("**/result.json"))
+    tuner = StageTuner.__new__(StageTuner)
+    tuner._attempts, tuner._first = trials, [("plan", {})]
+    chosen = SimpleNamespace(trial_id="00", hyperparameters=SimpleNamespace(values={}))
+    for _ in range(5):
+        with pytest.raises(FatalError, match="cannot be written: No space left"):
+            tuner.run_trial(chosen)  # type: ignore[arg-type]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.disk import refusal
+from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
@@ -87,11 +87,11 @@ class Trials:
         """
         folder, started = self.trial_folder(name), time.perf_counter()
         try:
-            with _counted_start(folder):
+            with _counted_start(folder), writing(folder):
                 measured = [self._released(folder, seed, values, pause_after, continues) for seed in range(self.seeds)]
+        except WriteError:
+            raise  # a full disk says nothing about these values
         except Exception as error:
-            if refusal(error) is not None:
-                raise  # a full disk says nothing about these values
             result = TrialResult(
                 name,
                 origin,
@@ -229,7 +229,7 @@ def _counted_start(folder: Path) -> Iterator[None]:
     write_json(path, {"starts": starts, "lines": lines})
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, WriteError):
         path.unlink()
         raise
 
