@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +9,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from progressive_tf.disk import WriteError, refusal
 from progressive_tf.errors import ProgressiveError
+from progressive_tf.output import lost_output, printable, set_up_output
 
 INTERRUPTED = 130
 
@@ -27,6 +28,7 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
     A `ProgressiveError` is printed as `error: …` on stderr and ends with its own code; wrong usage ends with 2; an
     interruption with 130, and says what the KeyboardInterrupt was raised with (how to resume); an unexpected error
     with 1 and one line, or its traceback with -v. A command leaves with a code of its own by `raise typer.Exit(3)`.
+    What it prints decides nothing, unless it does nothing but print.
 
     Args:
         app: the application; its commands declare `verbose: Verbose = False`.
@@ -36,14 +38,12 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
         SystemExit: always.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        code = _exit_code(app, arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of a pipe has gone. Python flushes stdout once more at its end and would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code)
+    set_up_output()
+    code = _exit_code(app, arguments)
+    lost, failed = lost_output()
+    if lost:
+        _say(lost)
+    sys.exit(code or failed)
 
 
 def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
@@ -62,11 +62,13 @@ def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
         if _is_verbose(arguments):
             traceback.print_exc()
         return error.exit_code
-    except BrokenPipeError:
-        raise
     except Exception as error:
+        code = refusal(error)
         if _is_verbose(arguments):
             traceback.print_exc()
+        elif code is not None:
+            named = error.filename if isinstance(error, OSError) else None
+            _say(f"error: {WriteError(named or 'a file', code)}, and run the same command again")
         else:
             _say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
         return 1
@@ -85,5 +87,5 @@ def _interruption(error: BaseException) -> str:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(printable(message) + "\n")
     sys.stderr.flush()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console, only_prints
 
 app = typer.Typer(add_completion=False)
 
@@ -48,13 +48,14 @@ def compare(
     from progressive_tf.errors import InputError
     from progressive_tf.reporting.compared_runs import caveat, comparison_table, read_method
 
+    only_prints()
     if len(runs) < 2:
         raise InputError("RUNS: one folder given; name two or more, each with the runs of one method")
     methods = [read_method(folder, measure.value, part.value) for folder in runs]
-    Console().print(comparison_table(methods, measure.value, part.value))
+    console().print(comparison_table(methods, measure.value, part.value))
     said = caveat(methods)
     if said is not None:
-        Console(stderr=True).print(said, highlight=False, soft_wrap=True)
+        console(stderr=True).print(said)
 
 
 if __name__ == "__main__":

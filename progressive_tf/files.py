@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import ProgressiveError
 
 TEMPORARY_SUFFIX = ".tmp"
@@ -22,16 +23,24 @@ class DamagedRecordError(ProgressiveError, ValueError):
 
 @contextlib.contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `target`; on leaving without an error it is flushed and renamed to `target`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Yields a temporary path beside `target`; on leaving without an error it is flushed and renamed to `target`.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
     try:
-        yield temporary
-        fsync(temporary)
-        os.replace(temporary, target)
-        fsync(target.parent)
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            fsync(temporary)
+            os.replace(temporary, target)
+            fsync(target.parent)
+    except WriteError as error:
+        raise WriteError(target, error.code) from error  # not the name that nobody knows
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -11,6 +11,7 @@ import typer
 
 from progressive_tf.commands import Verbose, run_command
 from progressive_tf.errors import InputError
+from progressive_tf.output import console
 
 if TYPE_CHECKING:
     from progressive_tf.monitoring.live_rows import LiveRows
@@ -90,8 +91,6 @@ def monitor(
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
-    from rich.console import Console
-
     from progressive_tf.files import write_text
     from progressive_tf.monitoring.page import render
     from progressive_tf.registry import Registry
@@ -100,7 +99,6 @@ def monitor(
     models = opened.models() if name is None else (opened.existing_model(name),)
     now = time.time()
     looks = []
-    console = Console(soft_wrap=True, highlight=False)
     for model in models:
         live = _live(model, store, is_named=name is not None)
         if live is None:
@@ -109,11 +107,11 @@ def monitor(
             _propose(model, live, propose, plan, now, (due_labels, due_days, due_rise) if if_due else None)
             return
         looks.append(_look(model, live, runs, reference, now, days, alpha, seed))
-        _print_look(console, looks[-1])
+        _print_look(looks[-1])
     if not looks:
         raise InputError(f"--store {store}: no server has kept anything of a model in {registry} there")
     write_text(out, render(looks, now))
-    console.print(f"page: {out}")
+    console().print(f"page: {out}")
 
 
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
@@ -153,18 +151,16 @@ def _look(
     return look_at(model.name, live, found, now, days, alpha, seed, writes_texts(model))
 
 
-def _print_look(console: object, look: Look) -> None:
-    from rich.console import Console
+def _print_look(look: Look) -> None:
     from rich.table import Table
 
-    assert isinstance(console, Console)
     table = Table("about", "compared", "measure", "value", "adjusted p", "found", box=None, title_justify="left")
     table.title = f"{look.model}: {look.live}, beside {look.reference or 'nothing yet'}"
     for test in look.tests:
         value, adjusted = ("–" if each is None else f"{each:.3f}" for each in (test.value, test.adjusted))
         outcome = test.note if test.value is None else "drift" if test.is_drift else "quiet"
         table.add_row(test.about, test.name, test.statistic, value, adjusted, outcome)
-    console.print(table)
+    console().print(table)
 
 
 def _propose(
@@ -183,8 +179,8 @@ def _propose(
 
     newest: Version = max(model.versions(), key=lambda version: version.number)
     if triggers is not None:
-        due = is_due(live, newest.created, now, *triggers, writes=writes_texts(model))
-        typer.echo(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
+        due = is_due(live, newest.created, now, *triggers, writes=writes_texts(model), version=newest.number)
+        console().print(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
         if not due.is_due:
             return
     if plan is None and target.is_file():
@@ -195,13 +191,13 @@ def _propose(
     shipped = shipped_plans()
     file = shipped.get(plan or model.name) or Path(plan or "")
     proposal = propose(file, loaded, live, target, CACHE_FOLDER)
-    typer.echo(
+    console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"
     )
     for why, count in proposal.put_aside.items():
-        typer.echo(f"  {count} {why}")
-    typer.echo(f"python -m progressive_tf.train --plan {proposal.plan_file}")
+        console().print(f"  {count} {why}")
+    console().print(f"python -m progressive_tf.train --plan {proposal.plan_file}")
 
 
 def main() -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from progressive_tf.commands import Verbose, run_command
 from progressive_tf.errors import InputError
 from progressive_tf.logs import set_up_logging
+from progressive_tf.output import console, only_prints, print_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -50,9 +50,10 @@ def list_versions(
     from progressive_tf.registry.tables import version_record, versions_table
 
     models = _open(registry).models()
+    only_prints()
     records = [version_record(version) for model in models for version in _settled(model).versions()]
     if as_json:
-        _print_json(records)
+        print_json(records)
     elif records:
         _print(versions_table(records))
     else:
@@ -81,6 +82,7 @@ def show(
     )
     from progressive_tf.registry.traffic import Traffic
 
+    only_prints()
     model = _settled(_open(registry).existing_model(name))
     version = _default_version(model) if number is None else model.version(number)
     # Without a number the question is about the model: its whole history.
@@ -93,7 +95,7 @@ def show(
     if as_json:
         details = {"manifest": manifest, "lineage": model.lineage(version.number)}
         details["rollout"] = None if rollout is None else asdict(rollout)
-        _print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
+        print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
         return
     _print(version_details(model, version))
     if rollout is not None:
@@ -323,14 +325,7 @@ def _default_version(model: ModelVersions) -> Version:
 
 
 def _print(value: RenderableType) -> None:
-    from rich.console import Console
-
-    # Names and messages are no markup, and a path must not be broken where output is piped.
-    Console(soft_wrap=isinstance(value, str), markup=False, highlight=False).print(value)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    console().print(value)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console
 
 app = typer.Typer(add_completion=False)
 
@@ -31,7 +32,7 @@ def report(
     from progressive_tf.reporting.page import write_report  # after parsing: --help needs no matplotlib
 
     page = write_report(run)
-    typer.echo(page)
+    console().print(str(page))
     if open_page is Open.YES:
         webbrowser.open(page.resolve().as_uri())
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console, only_prints
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -60,8 +61,9 @@ def train(
     from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans
 
     if list_plans:
+        only_prints()
         for name, path in shipped_plans().items():
-            typer.echo(f"{name:22} {plan_summary(path)}")
+            console().print(f"{name:22} {plan_summary(path)}")
         return
     loaded = load_plan(plan, setting or (), override, stages)
 
@@ -69,16 +71,15 @@ def train(
 
     set_up_logging(verbose)
 
-    from rich.console import Console
-
     if dry_run:
         from progressive_tf.reporting.block_table import block_table, totals_line
         from progressive_tf.training.dry_run import stage_blocks
 
-        console = Console(soft_wrap=True)
+        only_prints()
+        screen = console()
         for blocks in stage_blocks(loaded, registry):
-            console.print(block_table(blocks))
-            console.print(f"{totals_line(blocks)}\n", highlight=False)
+            screen.print(block_table(blocks))
+            screen.print(f"{totals_line(blocks)}\n")
         return
 
     from progressive_tf.reporting.page import write_report
@@ -98,12 +99,12 @@ def train(
         measure_bounds(loaded, finished.run, registry, Display())
     report = write_report(finished.run)
     records = read_run(finished.run)
-    console = Console(soft_wrap=True)
-    console.print(stage_table(records))
-    console.print(measures_line(records), highlight=False)
+    screen = console()
+    screen.print(stage_table(records))
+    screen.print(measures_line(records))
     if records.bounds is not None:
-        console.print(bounds_line(records.bounds, records.metric), highlight=False)
-    console.print(f"report: {report}", highlight=False)
+        screen.print(bounds_line(records.bounds, records.metric))
+    screen.print(f"report: {report}")
     if not finished.promoted:
         raise typer.Exit(3)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -90,17 +91,15 @@ def tune(
 
     set_up_logging(verbose)
 
-    from rich.console import Console
-
     from progressive_tf.training.display import Display
 
-    console = Console(soft_wrap=True)
+    screen = console()
     if find_rate:
         from progressive_tf.tuning.rate_finder import find_rate_of_stage
 
         found = find_rate_of_stage(loaded, index, place, registry, Display())
-        console.print(found.line, highlight=False)
-        console.print(f"plot: {found.plot}\noverride: {found.override}", highlight=False)
+        screen.print(found.line)
+        screen.print(f"plot: {found.plot}\noverride: {found.override}")
         return
 
     from progressive_tf.reporting.page import write_report
@@ -112,9 +111,9 @@ def tune(
         return
     record = read_sweep(sweep.folder)
     if record is not None:
-        console.print(sweep_table(record))
-    console.print(f"override: {sweep.override}", highlight=False)
-    console.print(f"report: {write_report(sweep.folder.parents[1])}", highlight=False)
+        screen.print(sweep_table(record))
+    screen.print(f"override: {sweep.override}")
+    screen.print(f"report: {write_report(sweep.folder.parents[1])}")
 
 
 if __name__ == "__main__":

@@ -101,4 +101,10 @@ def test_a_closed_pipe_ends_a_command_quietly() -> None:
         process.stdout = None
     _, complaint = process.communicate(b"")
     assert complaint == b""
-    assert process.returncode == 1
+    assert process.returncode == 0
+
+
+def test_a_disk_that_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(raising(OSError(28, "No space left on device", "page.html"))) == 1
+    said = "page.html: cannot be written: No space left on device; free some space, and run the same command again"
+    assert capsys.readouterr().err == f"error: {said}\n"

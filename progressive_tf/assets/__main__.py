@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console, only_prints
 
 app = typer.Typer(
     help="List, fetch, find and verify the data sets and weights that a plan can name.",
@@ -25,18 +26,15 @@ def list_assets(
     verbose: Verbose = False,
 ) -> None:
     """List assets: kind, task, size, licence, and where they stand."""
-    from rich.console import Console
-
     from progressive_tf.assets.catalogue import catalogue, find
     from progressive_tf.assets.tables import assets_table, source_lines
 
+    only_prints()
     chosen = [find(name) for name in names] if names else list(catalogue().values())
     if sources:
         sys.stdout.writelines(f"{line}\n" for line in source_lines(chosen))
         return
-    # A pipe has no width: one that holds the widest row keeps a row on one line.
-    console = Console() if sys.stdout.isatty() else Console(width=300)
-    console.print(assets_table(chosen))
+    console().print(assets_table(chosen))
 
 
 @app.command()
@@ -64,6 +62,7 @@ def path(
     """Print the folder of an asset that is here already; downloads nothing."""
     from progressive_tf.assets.lookup import locate
 
+    only_prints()
     sys.stdout.write(f"{locate(name, download=False)}\n")
 
 

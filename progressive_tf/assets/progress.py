@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from progressive_tf.assets.entry import Asset, PackageMember
+from progressive_tf.output import console, printable
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -20,17 +21,16 @@ def watch(asset: Asset, folder: Path) -> Iterator[None]:
 
     The size of the folder is what pip and a plain download have in common, so both are shown in the same way.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    screen = console(stderr=True)
     total = expected_bytes(asset)
-    if not console.is_terminal:
+    if not screen.is_terminal:
         say(f"fetching {asset.name}, {total / 1e6:,.1f} MB")
         yield
         return
     columns = (TextColumn("fetching {task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task(asset.name, total=total)
         ended = threading.Event()
 
@@ -49,7 +49,7 @@ def watch(asset: Asset, folder: Path) -> Iterator[None]:
 
 def say(message: str) -> None:
     """Prints one plain line on stderr."""
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{printable(message)}\n")
     sys.stderr.flush()
 
 

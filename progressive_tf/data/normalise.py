@@ -36,6 +36,7 @@ from progressive_tf.data.store import (
     TOKENS_FIELD,
     VECTOR_FIELD,
 )
+from progressive_tf.disk import writing
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json
 
@@ -141,14 +142,19 @@ def normalise(
 
     Raises:
         InputError: rows or files are wrong; the message names up to ten rows of each kind of problem. Or the cache
-            cannot be written.
+            cannot be written, or somebody writes the files.
+        WriteError: the disk refuses.
     """
     recipe = [VERSION, content, text, label, [[file.format, file.part] for file in files]]
     target = cache / "sources" / sha256_json(recipe)[:32]
     if (target / DESCRIPTION_FILE).is_file():
         return target
     with _folder_that_appears_whole(target) as folder:
-        _write(files, text, label, folder, progress)
+        with writing(target):
+            _write(files, text, label, folder, progress)
+        if content_hash(files, text, label) != content:  # these rows must not be kept under another content's hash
+            names = ", ".join(file.name for file in files)
+            raise InputError(f"{names}: changed while it was read; run again once nobody writes it any more")
     return target
 
 

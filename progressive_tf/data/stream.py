@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -71,6 +72,10 @@ class StreamRows:
         label: the key of the label.
         labels: the classes.
         evaluation_keys: uint64, sorted, folded texts of rows that are measured on, which are not to be learnt.
+
+    Attributes:
+        row: number of the last row, from 1.
+        waiting: bytes of a last line that somebody is still writing; it has no number, and is read once it has its end.
     """
 
     def __init__(self, text: str, label: str, labels: tuple[str, ...], evaluation_keys: np.ndarray) -> None:
@@ -82,6 +87,7 @@ class StreamRows:
         self._ids: set[bytes] = set()
         self._digest = hashlib.sha256()
         self.row = 0
+        self.waiting = 0
 
     @property
     def sha256(self) -> str:
@@ -139,6 +145,16 @@ class StreamRows:
         return ""
 
 
+def is_whole(line: bytes) -> bool:
+    """Returns whether a line has all that it will have: it ends, or is an object, which nothing could follow."""
+    if line.endswith(b"\n"):
+        return True
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 @dataclass
 class MicroBatch:
     """Rows to learn together, and what was left out among them.
@@ -161,7 +177,7 @@ class MicroBatch:
 def micro_batches(
     rows: StreamRows, lines: Iterable[bytes], size: int, name: str, after: int, sha256: str
 ) -> Iterator[MicroBatch]:
-    """Yields what comes in a stream after the rows that were read before.
+    """Yields what comes in a stream after the rows that were read before; the half of a last line is left for later.
 
     Args:
         rows: tells what each line is; has read none yet.
@@ -176,6 +192,9 @@ def micro_batches(
     """
     batch = MicroBatch()
     for line in lines:
+        if rows.row >= after and not is_whole(line):
+            rows.waiting = len(line) if line.strip() else 0
+            break
         arrival = rows.read(line)
         if arrival is None:
             continue
@@ -206,14 +225,21 @@ def micro_batches(
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
-    """Yields the lines of a stream's file.
+    """Yields the lines of a stream's file; the last one may have no end.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
         with path.open("rb") as stream:
-            yield from stream
+            begun = b""
+            for line in stream:
+                begun += line  # what has no end may get it while the lines before are learnt
+                if begun.endswith(b"\n"):
+                    yield begun
+                    begun = b""
+            if begun:
+                yield begun
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; expected a file of JSON lines, or -") from None
 
@@ -221,27 +247,38 @@ def read_lines(path: Path) -> Iterator[bytes]:
 def keep_lines(descriptor: int, kept: Path) -> Iterator[bytes]:
     """Yields the lines kept from a stream that cannot be read again, and then those that arrive, which are kept first.
 
+    A killed process may have kept the half of a line. It goes on with what arrives if that makes it whole; otherwise
+    the sender has begun a new line, and the half stands alone.
+
     Args:
         descriptor: of the stream, such as that of standard input.
         kept: the file; what a killed process has read stands in it.
     """
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with kept.open("a+b") as stream:
-        stream.seek(0)
+    kept.touch()
+    with kept.open("r+b", buffering=0) as stream:
         begun = b""
-        while True:
-            for line in stream:
-                begun += line
-                if begun.endswith(b"\n"):
-                    yield begun
-                    begun = b""
-            arrived = os.read(descriptor, CHUNK)
-            if not arrived:
-                break
-            place = stream.tell()
-            stream.write(arrived)
-            stream.flush()
-            stream.seek(place)
+        for begun in stream:
+            if begun.endswith(b"\n"):
+                yield begun
+                begun = b""
+        half = len(begun)
+        while arrived := os.read(descriptor, CHUNK):
+            _write_all(stream, arrived)
+            begun += arrived
+            if half and b"\n" in begun:
+                if not is_whole(begun.partition(b"\n")[0]):
+                    begun = begun[:half] + b"\n" + begun[half:]
+                    stream.seek(half - len(begun) + 1, os.SEEK_END)
+                    _write_all(stream, begun[half:])
+                half = 0
+            *ended, begun = begun.split(b"\n")
+            yield from (line + b"\n" for line in ended)
     fsync(kept)
     if begun:
         yield begun
+
+
+def _write_all(stream: io.FileIO, data: bytes) -> None:
+    while data:
+        data = data[stream.write(data) :]

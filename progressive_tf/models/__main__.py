@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console
 
 app = typer.Typer(
     help="Check a builder of your own: docs/guides/your-own-builder.md says how to write one.",
@@ -32,7 +33,7 @@ def check(
     """Build the network and check, promise by promise, what stages, caches and versions rely on."""
     import json
 
-    from rich.console import Console
+    from rich.text import Text
 
     from progressive_tf.errors import InputError
     from progressive_tf.logs import set_up_logging
@@ -51,14 +52,14 @@ def check(
 
     model = OwnBuilder(builder=builder, settings=given)
     request = Request(model, LABELS, seed=3, folder=Path.cwd(), input_width=input_width, image_size=image_size)
-    console = Console(soft_wrap=True)
+    screen = console()
     broken = 0
     for result in check_builder(build_own, request):
         broken += bool(result.broken)
-        mark = "[red]broken[/red]" if result.broken else "[green]kept  [/green]"
-        console.print(f"{mark}  {result.promise}", highlight=False)
+        mark = Text("broken", "red") if result.broken else Text("kept  ", "green")
+        screen.print(mark, f" {result.promise}")
         if result.broken:
-            console.print(f"        {result.broken}", highlight=False, markup=False)
+            screen.print(f"        {result.broken}")
     if broken:
         raise InputError(f"{builder}: {broken} of the promises above {'is' if broken == 1 else 'are'} broken")
 

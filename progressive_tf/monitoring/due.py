@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -59,6 +58,7 @@ def is_due(
     days: float | None,
     rises: bool,
     writes: bool = False,
+    version: int = 0,
 ) -> Due:
     """Returns whether the next stage is due since a version was released.
 
@@ -70,22 +70,27 @@ def is_due(
         days: so many suffice, > 0; None for not looking.
         rises: whether to look for a class that comes more often.
         writes: whether answers are texts, which have no classes.
+        version: number of the newest. What was said and told since then is counted from where a server noted it among
+            its rows; only where none has, by the clocks of both machines.
     """
+    mark = live.mark(version)
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()
-    if now < released:
-        return Due(False, (f"the clock says a time before the newest version was released ({since}); wait, or set it",))
+    set_back = f"the clock says a time before the newest version was released ({since}); wait, or set it"
+    if now < released and mark is None:
+        return Due(False, (set_back,))
     found: list[tuple[bool, str]] = []
     if labels is not None:
-        told = live.answers["told_at"] >= released
+        told = live.answers["told_at"] >= released if mark is None else live.answers["feedback"] > mark.feedback
         new = int((told & live.answers["right"].notna()).sum())
         found.append((new >= labels, f"{new} of {labels} new labels"))
     if days is not None:
         passed = (now - released) / 86_400
-        found.append((passed >= days, f"{passed:.1f} of {days:g} days"))
+        found.append((passed >= days, f"{passed:.1f} of {days:g} days" if passed >= 0 else set_back))
     if rises and writes:
         found.append((False, "answers are texts, of which no class rises"))
     elif rises:
-        said = [str(each) for each in live.between(released, math.inf).answers["label"]]
+        since_then = live.answers["time"] >= released if mark is None else live.answers["request"] > mark.request
+        said = [str(each) for each in live.answers.loc[since_then, "label"]]
         found.append(_rise_in_words(said))
     return Due(any(met for met, _ in found), tuple(reason for _, reason in found))
 

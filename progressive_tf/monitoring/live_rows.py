@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.errors import InputError
+from progressive_tf.serving.release_marks import ReleaseMark, read_marks
 from progressive_tf.serving.said import EXPECTED, TEXT
 from progressive_tf.serving.store import FORMAT
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
 _ANSWERS = """
-    SELECT predictions.id, requests.time, requests.version, requests.alias, predictions.label,
+    SELECT predictions.id, request, requests.time, requests.version, requests.alias, predictions.label,
            predictions.probabilities, predictions.input, feedback.label AS told, feedback.correct,
-           feedback.time AS told_at
+           feedback.time AS told_at, feedback.id AS feedback
     FROM predictions JOIN requests ON request = requests.id
     LEFT JOIN feedback ON feedback.id = (
         SELECT max(id) FROM feedback
@@ -37,20 +39,32 @@ class LiveRows:
 
     Args:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
-        answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, one where a text
-            was said; or None), input (by name, or None where it is not kept), told (the right label, or None), right
-            (True, False, or None where no user has judged it), told_at (seconds since 1970). A text that was said or
-            told is one where its input is kept, and else a fingerprint.
+        answers: a row each: id, request (its number, which rises), time, version, alias, label (what was said),
+            probabilities (float64, one where a text was said; or None), input (by name, or None where it is not kept),
+            told (the right label, or None), right (True, False, or None where no user has judged it), told_at (seconds
+            since 1970), feedback (its number, which rises). A text that was said or told is one where its input is
+            kept, and else a fingerprint.
+        releases: where each version was released among these rows, as far as a server has noted it.
     """
 
     requests: pd.DataFrame
     answers: pd.DataFrame
+    releases: Mapping[int, ReleaseMark] = field(default_factory=dict)
 
     def between(self, since: float, until: float) -> LiveRows:
         """Returns what was answered from a time on, before another."""
-        return LiveRows(
-            *(each[(each["time"] >= since) & (each["time"] < until)] for each in (self.requests, self.answers))
+        requests, answers = (
+            each[(each["time"] >= since) & (each["time"] < until)] for each in (self.requests, self.answers)
         )
+        return LiveRows(requests, answers, self.releases)
+
+    def mark(self, version: int) -> ReleaseMark | None:
+        """Returns the last rows before a version was released; None where no server has noted releases yet."""
+        if version in self.releases or not self.releases:
+            return self.releases.get(version)
+        # No server has run since it was released.
+        last = (self.answers[name].max() for name in ("request", "feedback"))
+        return ReleaseMark(*(0 if pd.isna(number) else int(number) for number in last))
 
 
 def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) -> LiveRows:
@@ -75,6 +89,7 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
                 raise InputError(f"{path} was written by a newer release (format {found}); update progressive-tf")
             requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
             answers = pd.read_sql_query(_ANSWERS, connection, params=[since, until])
+            releases = read_marks(connection)
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
     for name in ("label", "probabilities", "input", "told"):
@@ -87,7 +102,7 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
     texts = [_texts(*row) for row in answers[["label", "told", "input"]].itertuples(index=False)]
     for place, name in enumerate(("label", "told")):
         answers[name] = pd.Series([each[place] for each in texts], answers.index, dtype=object)
-    return LiveRows(requests, answers.drop(columns="correct"))
+    return LiveRows(requests, answers.drop(columns="correct"), releases)
 
 
 def confidence(answers: pd.DataFrame) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from progressive_tf.output import printable
 from progressive_tf.registry.errors import RegistryBusyError, from_os_error
 
 LOCK_NAME = ".lock"
@@ -18,7 +19,7 @@ WAIT_SECONDS = 600.0
 
 def tell_on_stderr(message: str) -> None:
     """Writes one line to stderr."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(printable(message) + "\n")
     sys.stderr.flush()
 
 

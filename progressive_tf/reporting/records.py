@@ -17,6 +17,7 @@ from progressive_tf.reporting.predictions import Predictions, read_predictions
 from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text
 from progressive_tf.reporting.tagged import TaggedSentences, is_tagged, read_tagged
 from progressive_tf.reporting.translated import TranslatedTexts, is_translated, read_translated
+from progressive_tf.run_order import in_order
 
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
 
@@ -309,7 +310,7 @@ def _not_a_run(run: Path) -> str:
         return f"{run}: no such folder; {expected}"
     if not run.is_dir():
         return f"{run}: a file; {expected}"
-    inside = sorted(path.parent for path in run.glob("*/plan.yaml"))
+    inside = in_order(path.parent for path in run.glob("*/plan.yaml"))
     hint = f"; the newest run inside it is {inside[-1]}" if inside else ""
     return f"{run}: no plan.yaml in it; {expected}{hint}"
 

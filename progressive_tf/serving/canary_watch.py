@@ -44,6 +44,7 @@ class CanaryWatch:
         self._request_log = request_log
         self._metrics = metrics
         self._slow_beyond: dict[int, float | None] = {}
+        self._began: dict[int, float] = {}
         self._said = ""
 
     async def follow(self) -> None:
@@ -74,7 +75,7 @@ class CanaryWatch:
         began = max(entry.id for entry in entries if entry.event == ALIAS and entry.alias == CANARY)
         steps = [entry.id for entry in entries if entry.alias == CANARY and entry.event in (ALIAS, WIDEN)]
         counts = [await self._counts(step, schedule) for step in steps if step >= began]
-        self.latest = decide(counts, minutes_since(rollout.since), schedule)
+        self.latest = decide(counts, self._minutes(rollout), schedule)
         self._count(rollout, self.latest)
         if schedule.automatic:
             await asyncio.get_running_loop().run_in_executor(None, self._act, rollout, schedule, self.latest)
@@ -85,6 +86,12 @@ class CanaryWatch:
             is_known = len(before) >= FEWEST_BEFORE
             self._slow_beyond[step] = float(np.quantile(before, QUANTILE)) * schedule.max_slowdown if is_known else None
         return await self._request_log.step_counts(step, self._slow_beyond[step])
+
+    def _minutes(self, rollout: Rollout) -> float:
+        """Returns how long the canary has been at its step: by the clock when first seen, which may be set later."""
+        now = time.monotonic()
+        began = self._began.setdefault(rollout.step, now - 60 * minutes_since(rollout.since))
+        return (now - began) / 60
 
     def _act(self, rollout: Rollout, schedule: Schedule, decision: CanaryDecision) -> None:
         """Does what was decided, unless somebody else has moved the canary in the meantime."""

@@ -10,12 +10,15 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from progressive_tf.registry.journal import COMMIT, Entry
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.release_marks import mark_release
 from progressive_tf.serving.said import EXPECTED, TEXT, label_of, probabilities_of
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
@@ -74,6 +77,7 @@ class RequestLog:
         self._requests: list[_Noted] = []
         self._shadows: list[Shadowed] = []
         self._is_failing = False
+        self._marked = 0
 
     def add_request(
         self,
@@ -141,6 +145,22 @@ class RequestLog:
     async def seconds_before(self, step: int, most: int) -> list[float]:
         """Returns how long stable's newest answers before a step took, see `Store.seconds_before`."""
         return await self._in_writer(self._store.seconds_before, step, most)
+
+    async def mark_newest(self, entries: Sequence[Entry]) -> None:
+        """Notes the newest version that a journal has, once; what cannot be written now is tried again."""
+        newest = max(
+            (entry for entry in entries if entry.event == COMMIT), key=lambda entry: entry.version or 0, default=None
+        )
+        if newest is None or newest.version in (None, self._marked):
+            return
+        released = datetime.fromisoformat(newest.time).timestamp()
+        try:
+            await self.flush()
+            await self._in_writer(mark_release, self._store, newest.version, released)
+        except StoreError as error:
+            self._failed(error)
+        else:
+            self._marked = int(newest.version or 0)
 
     async def keep(self) -> None:
         """Writes what has come every second, and removes what is old, until it is cancelled."""

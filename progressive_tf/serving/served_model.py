@@ -137,6 +137,7 @@ class ServedModel:
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
+            await self._request_log.mark_newest(self._entries)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _load_what_is_missing(self) -> None:
@@ -284,13 +285,13 @@ class ServedModel:
         await asyncio.get_running_loop().run_in_executor(self._loading, _collect)
         log.info("version %d is no longer in memory", number)
 
-    def _journal_state(self) -> tuple[int, int] | None:
-        """Returns what changes when the journal does."""
+    def _journal_state(self) -> tuple[bytes, int] | None:
+        """Returns what changes when the journal does: SQLite's own count of its changes, and the size."""
         try:
-            found = os.stat(self.model.files.journal)
+            with self.model.files.journal.open("rb") as stream:
+                return stream.read(100)[24:28], os.fstat(stream.fileno()).st_size
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size
 
 
 def _collect() -> None:

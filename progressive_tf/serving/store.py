@@ -16,6 +16,7 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.serving.release_marks import LOWERED_MARKS, MARKS_TABLE
 from progressive_tf.serving.said import EXPECTED, is_of_tokens
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
 
@@ -224,14 +225,14 @@ class Store:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
-            with self._writing() as connection:
+            with self.writing() as connection:
                 found = int(connection.execute("PRAGMA user_version").fetchone()[0])
                 if found > FORMAT:
                     raise StoreError(
                         f"{path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
                         "update progressive-tf"
                     )
-                for statement in _SCHEMA if found == 0 else ():
+                for statement in (*(_SCHEMA if found == 0 else ()), MARKS_TABLE):
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
@@ -241,7 +242,7 @@ class Store:
             StoreError: the disk is full, or the file cannot be written.
         """
         requests = list(requests)
-        with self._writing() as connection:
+        with self.writing() as connection:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
@@ -254,13 +255,7 @@ class Store:
             connection.executemany(
                 "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
                 [
-                    (
-                        each.id,
-                        number,
-                        _json(each.label),
-                        _json(each.probabilities),
-                        None if each.input is None else _json(each.input),
-                    )
+                    (each.id, number, _json(each.label), _json(each.probabilities), _json_or_none(each.input))
                     for number, request in numbered
                     for each in request.answers
                 ],
@@ -268,17 +263,7 @@ class Store:
             connection.executemany(
                 "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        each.time,
-                        each.prediction,
-                        each.version,
-                        _json(each.label),
-                        _json(each.probabilities),
-                        each.difference,
-                    )
-                    for each in shadows
-                ],
+                [(each.time, each.prediction, each.version, *_said(each), each.difference) for each in shadows],
             )
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
@@ -297,12 +282,12 @@ class Store:
         """
         values = {
             "prediction": feedback.prediction,
-            "label": None if feedback.label is None else _json(feedback.label),
+            "label": _json_or_none(feedback.label),
             "correct": feedback.correct,
             "rating": feedback.rating,
             "comment": feedback.comment,
         }
-        with self._writing() as connection:
+        with self.writing() as connection:
             found = connection.execute(
                 "SELECT version, label, input FROM predictions JOIN requests ON request = requests.id "
                 "WHERE predictions.id = ?",
@@ -371,18 +356,19 @@ class Store:
         Returns:
             How many rows.
         """
-        with self._writing() as connection:
-            return sum(
-                connection.execute(f"DELETE FROM {table} WHERE time < ?", [before]).rowcount
-                for table in ("requests", "shadows", "feedback")
-            )
+        with self.writing() as connection:
+            tables = "requests", "shadows", "feedback"
+            gone = [connection.execute(f"DELETE FROM {each} WHERE time < ?", [before]).rowcount for each in tables]
+            connection.execute(LOWERED_MARKS)
+            return sum(gone)
 
     def close(self) -> None:
         """Closes the file."""
         self._connection.close()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yields the connection in a transaction, whose changes are kept together or not at all."""
         with self._in_words():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -429,6 +415,14 @@ def _version_counts(counted: Sequence[int], judged: Sequence[int], labels: Mappi
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _said(shadowed: Shadowed) -> tuple[str, str]:
+    return _json(shadowed.label), _json(shadowed.probabilities)
+
+
+def _json_or_none(value: Any) -> str | None:
+    return None if value is None else _json(value)
 
 
 def store_path(folder: Path, model: str) -> Path:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +17,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from progressive_tf import output
 
 SHOWN_AFTER_SECONDS = 2.0
 
@@ -62,6 +63,7 @@ class FitDisplay:
             measures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name != "lr")
             self._console.print(
                 f"{self._stage}: epoch {epoch + 1}/{self._epochs}  {measures}  rate {rate:.2e}  {seconds:.1f} s",
+                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )
@@ -71,11 +73,11 @@ class Display:
     """Progress and remarks of a run."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or output.console(stderr=True)
 
     def line(self, text: str) -> None:
         """Prints one remark."""
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        self.console.print(output.printable(text, one_line=True), markup=False, highlight=False, soft_wrap=True)
 
     @contextlib.contextmanager
     def task(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -93,7 +95,7 @@ class Display:
     def counting(self, description: str) -> Iterator[Callable[[int], None]]:
         """Shows work of unknown length that takes longer than two seconds; yields what is told how much is done."""
         due = time.monotonic() + SHOWN_AFTER_SECONDS
-        columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,.0f}"), TimeElapsedColumn())
+        columns = (SpinnerColumn("line"), TextColumn("{task.description} {task.completed:,.0f}"), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             task = progress.add_task(description, total=None, visible=False)
             said = self.console.is_terminal

@@ -75,6 +75,7 @@ def run_plan(
     Raises:
         InputError: anything wrong with plan, data or weights.
         KeyboardInterrupt: with a message that says how to resume.
+        WriteError: the disk refuses what is written; likewise.
     """
     try:
         registry.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ def run_plan(
             hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
             display.line(f"hardware: {hardware.line}")
             check_batch_sizes(loaded.plan, hardware)
-            with hardware.scope(), gradients_released():
+            with run.saying_how_to_continue(), hardware.scope(), gradients_released():
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
                 check_probes(session)
@@ -99,11 +100,6 @@ def run_plan(
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
             raise
-        except KeyboardInterrupt:
-            run.log("interrupted")
-            raise KeyboardInterrupt(
-                f"interrupted; what is finished is saved in {run.path}. The same command continues there"
-            ) from None
 
 
 def _run_stages(session: Session, sweep: SweepStage | None) -> Finished:

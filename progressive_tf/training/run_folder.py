@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import read_json, write_text
 from progressive_tf.plan.loading import LoadedPlan, validate, with_change
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
+from progressive_tf.run_order import in_order, number_run
 
 TUNED_FILE = "tuned.json"
 
@@ -58,16 +61,42 @@ class RunFolder:
         """Returns the folder of a stage's sweep; `index` counts from 0."""
         return self.path / "sweeps" / f"{index + 1:02d}-{name}"
 
+    @contextlib.contextmanager
+    def saying_how_to_continue(self) -> Iterator[None]:
+        """Lets an interruption, or a disk that refuses, say what is kept and how to go on.
+
+        Raises:
+            KeyboardInterrupt: as in the block.
+            WriteError: for anything that the disk refused in the block.
+        """
+        kept = f"what is finished is saved in {self.path}. The same command continues there"
+        try:
+            with writing(self.path, kept):
+                yield
+        except KeyboardInterrupt:
+            with contextlib.suppress(OSError):
+                self.log("interrupted")
+            raise KeyboardInterrupt(f"interrupted; {kept}") from None
+
     def log(self, event: str, **details: Any) -> None:
-        """Appends one line to events.jsonl, in a single write."""
+        """Appends one line to events.jsonl, in a single write.
+
+        Raises:
+            WriteError: the disk refuses.
+        """
         entry = {"time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "event": event, **details}
         line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
-        descriptor = os.open(self.path / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        path = self.path / "events.jsonl"
+        with writing(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                length = os.fstat(descriptor).st_size
+                if os.write(descriptor, line) < len(line):
+                    os.ftruncate(descriptor, length)  # half a line would spoil the next
+                    raise WriteError(path, errno.ENOSPC)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -105,15 +134,11 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
     Raises:
         InputError: a stage that has begun is not what it was; the message lists what differs.
     """
-    fitting = [] if fresh else sorted(out.glob(f"*-{loaded.identity}"))
-    fitting = [path for path in fitting if (path / "plan.yaml").exists()]
+    fitting = [] if fresh else in_order(path.parent for path in out.glob(f"*-{loaded.identity}/plan.yaml"))
     if not fitting:
-        # To the microsecond: two runs of a plan that share a registry must not share an id.
-        started = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S-%f")
-        path = out / f"{started}-{loaded.identity}"
-        path.mkdir(parents=True)
-        run = RunFolder(path)
-        write_text(path / "plan.yaml", loaded.to_yaml())
+        run = RunFolder(_new_folder(out, loaded.identity))
+        number_run(run.path)
+        write_text(run.path / "plan.yaml", loaded.to_yaml())
         return run, True
     run = RunFolder(fitting[-1])
     earlier = run.plan()
@@ -130,13 +155,25 @@ def open_run(out: Path, loaded: LoadedPlan, fresh: bool) -> tuple[RunFolder, boo
     return run, False
 
 
+def _new_folder(out: Path, identity: str) -> Path:
+    # To the microsecond: two runs of a plan that share a registry must not share an id.
+    started = datetime.now(timezone.utc)
+    while True:
+        path = out / f"{started.strftime('%Y%m%d-%H%M%S-%f')}-{identity}"
+        try:
+            path.mkdir(parents=True)
+            return path
+        except FileExistsError:  # the clock was set back
+            started += timedelta(microseconds=1)
+
+
 def why_new(run: RunFolder) -> list[str]:
     """Returns one line per key of model, data and seed in which a new run differs from the newest other one."""
-    others = [path for path in run.path.parent.glob("*/plan.yaml") if path.parent != run.path]
+    others = [path.parent for path in run.path.parent.glob("*/plan.yaml") if path.parent != run.path]
     if not others:
         return []
     try:
-        earlier = RunFolder(max(others).parent).plan()
+        earlier = RunFolder(in_order(others)[-1]).plan()
     except InputError:
         return []  # a run of another release says nothing about this one
     now = run.plan().model_dump(mode="json")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ def _metric(session: Session, plan: Plan, settings: Tune) -> MetricName:
 
 def _put_aside(folder: Path) -> None:
     if folder.exists():
-        began = datetime.fromtimestamp(folder.stat().st_mtime, timezone.utc).strftime("%Y%m%d-%H%M%S")
-        folder.rename(folder.with_name(f"{folder.name}.before-{began}"))
+        places = (folder.with_name(f"{folder.name}.before-{number}") for number in itertools.count(1))
+        folder.rename(next(place for place in places if not place.exists()))
 
 
 def _first_trials(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
@@ -86,8 +87,10 @@ class Trials:
         """
         folder, started = self.trial_folder(name), time.perf_counter()
         try:
-            with _counted_start(folder):
+            with _counted_start(folder), writing(folder):
                 measured = [self._released(folder, seed, values, pause_after, continues) for seed in range(self.seeds)]
+        except WriteError:
+            raise  # a full disk says nothing about these values
         except Exception as error:
             result = TrialResult(
                 name,
@@ -216,7 +219,7 @@ def metric_before(session: Session, parent: StageRecord | None, metric: MetricNa
 def _counted_start(folder: Path) -> Iterator[None]:
     """Refuses a trial that has ended its process several times at the same place, perhaps for want of memory."""
     path = folder / "starts.json"
-    lines = sum(file.read_text().count("\n") for file in folder.glob("seed_*/history.csv"))
+    lines = sum(file.read_text(encoding="utf-8").count("\n") for file in folder.glob("seed_*/history.csv"))
     known = read_json(path) if path.exists() else {"starts": 0, "lines": lines}
     starts = known["starts"] + 1 if known["lines"] == lines else 1
     if starts > MOST_STARTS:
@@ -226,7 +229,7 @@ def _counted_start(folder: Path) -> Iterator[None]:
     write_json(path, {"starts": starts, "lines": lines})
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, WriteError):
         path.unlink()
         raise
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +12,7 @@ from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.sweep import Tune
+from progressive_tf.run_order import in_order
 from progressive_tf.training.display import Display
 from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.release_loop import run_plan
@@ -102,8 +102,8 @@ def _run_of_chief(loaded: LoadedPlan, index: int, out: Path, display: Display) -
     """Waits until the chief has begun the sweep, and returns its run."""
     said = False
     while True:
-        runs = [RunFolder(path) for path in sorted(out.glob(f"*-{loaded.identity}"))]
-        for run in reversed(runs[-1:]):
+        for path in in_order(path.parent for path in out.glob(f"*-{loaded.identity}/plan.yaml"))[-1:]:
+            run = RunFolder(path)
             if (run.sweep(index, loaded.plan.stages[index].name) / SETTINGS).exists():
                 return run
         if not said:
@@ -122,23 +122,12 @@ def _in_session(
 ) -> T:
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
-    with _said_how_to_resume(run), hardware.scope(), gradients_released():
+    with run.saying_how_to_continue(), hardware.scope(), gradients_released():
         session = open_session(loaded, run, registry, display, hardware)
         stage = session.stages[index]
         if stage.rows() is not None:
             display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")
         return work(session, stage)
-
-
-@contextlib.contextmanager
-def _said_how_to_resume(run: RunFolder) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        run.log("interrupted")
-        raise KeyboardInterrupt(
-            f"interrupted; every finished trial and epoch is saved in {run.path}. The same command continues there"
-        ) from None
 
 
 def sweep_for_train(session: Session, stage: StageRecord) -> dict[str, object]:

@@ -12,8 +12,9 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import Trial
-from keras_tuner.errors import FailedTrialError
+from keras_tuner.errors import FailedTrialError, FatalError
 
+from progressive_tf.disk import WriteError
 from progressive_tf.files import write_json
 from progressive_tf.tuning.hypermodel import StageHyperModel
 from progressive_tf.tuning.oracles import SCORE
@@ -31,6 +32,10 @@ def role() -> str | None:
     if "KERASTUNER_ORACLE_IP" not in os.environ:
         return None
     return CHIEF if CHIEF in os.environ.get("KERASTUNER_TUNER_ID", "") else "worker"
+
+
+class RefusedTrialError(WriteError, FatalError):
+    """The disk refuses what a trial writes: the search ends, and the trial is tried again when it goes on."""
 
 
 class StageTuner(base_tuner.BaseTuner):
@@ -66,6 +71,7 @@ class StageTuner(base_tuner.BaseTuner):
 
         Raises:
             FailedTrialError: it crashed; its folder says why.
+            RefusedTrialError: the disk refuses what it writes.
         """
         chosen = trial.hyperparameters.values
         continues = chosen.get("tuner/trial_id")
@@ -77,7 +83,10 @@ class StageTuner(base_tuner.BaseTuner):
             origin, values = self._first[number]
         else:
             origin, values = self._oracle_name, self.hypermodel.values(chosen)
-        result = self._attempts.run(trial.trial_id, origin, values, chosen.get("tuner/epochs"), continues)
+        try:
+            result = self._attempts.run(trial.trial_id, origin, values, chosen.get("tuner/epochs"), continues)
+        except WriteError as error:
+            raise RefusedTrialError(error.place, error.code) from error
         self._told(result)
         if result.status == "crashed":
             raise FailedTrialError(result.reason)

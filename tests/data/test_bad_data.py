@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from progressive_tf.data import source
+from progressive_tf.data.normalise import content_hash
 from progressive_tf.data.source import read_source
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Data
@@ -206,3 +209,28 @@ def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
     description.write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match=r"cache/sources/\w+: this cache of a.csv is damaged; delete it"):
         read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache")
+
+
+def test_rows_of_a_file_that_grows_meanwhile_are_not_kept_as_those_of_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def growing(*given: Any) -> str:
+        found = content_hash(*given)
+        with (tmp_path / "a.csv").open("ab") as stream:
+            stream.write(GOOD)
+        return found
+
+    (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
+    monkeypatch.setattr(source, "content_hash", growing)
+    with pytest.raises(InputError, match=r"a\.csv: changed while it was read; run again"):
+        read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache")
+    monkeypatch.undo()
+    (tmp_path / "a.csv").write_bytes(HEADER + GOOD)
+    rows = len(read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache"))
+    assert rows == GOOD.count(b"\n")
+
+
+def test_a_last_line_without_its_end_may_be_half_written(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(JSON + b'{"text": "x"')
+    with pytest.raises(InputError, match=r"not JSON in 1 row.*is the file still being written"):
+        read_source("a.jsonl", Data(source="a.jsonl"), base=tmp_path, cache=tmp_path / "cache")

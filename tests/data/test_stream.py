@@ -70,7 +70,7 @@ def test_an_id_counts_once_and_only_if_its_row_was_accepted() -> None:
 def test_batches_go_on_behind_what_was_read_wherever_that_was(tmp_path: Path) -> None:
     path = tmp_path / "stream.jsonl"
     lines = [line(id=number % 9, text=f"text {number}") for number in range(12)]
-    path.write_bytes(b"\n".join(lines) + b"{")
+    path.write_bytes(b"\n".join(lines) + b"{\n")
     whole = list(micro_batches(rows(), read_lines(path), 4, "stream.jsonl", 0, ""))
     assert [len(each.accepted) for each in whole] == [4, 4, 1]
     assert (whole[-1].duplicates, len(whole[-1].aside), whole[-1].rows) == (3, 1, 13)
@@ -93,17 +93,66 @@ def test_what_was_read_must_still_be_there(tmp_path: Path) -> None:
         list(read_lines(tmp_path / "gone.jsonl"))
 
 
-def test_what_comes_through_a_pipe_is_kept_before_it_is_seen_and_comes_again(tmp_path: Path) -> None:
-    kept = tmp_path / "folder" / "kept.jsonl"
+@pytest.mark.parametrize(
+    ("last", "waits"),
+    [(line().rstrip(), 0), (b'{"text": "fi', 12), (b"12", 2), (b'"fine"', 6), (b"\xff", 1), (b'{"text": "\xc3', 11)],
+)
+def test_a_last_line_waits_until_it_has_its_end_unless_it_is_an_object(tmp_path: Path, last: bytes, waits: int) -> None:
+    path = tmp_path / "stream.jsonl"
+    path.write_bytes(line(text="one") + last)
+    reader = rows()
+    batches = list(micro_batches(reader, read_lines(path), 4, "stream.jsonl", 0, ""))
+    assert (reader.waiting, [each.row for each in batches[0].accepted]) == (waits, [1] if waits else [1, 2])
+    # Later, whoever writes it has ended the line.
+    path.write_bytes(line(text="one") + (line(text="two") if waits else last + b"\n") + line(text="three"))
+    later = rows()
+    more = list(micro_batches(later, read_lines(path), 4, "stream.jsonl", batches[-1].rows, batches[-1].sha256))
+    assert [each.text for each in more[0].accepted] == (["two", "three"] if waits else ["three"])
 
-    def through_a_pipe(raw: bytes) -> int:
-        reading, writing = os.pipe()
-        os.write(writing, raw)
-        os.close(writing)
-        return reading
 
-    lines = keep_lines(through_a_pipe(b"one\ntwo\nth"), kept)
+def test_a_half_line_that_an_earlier_release_has_counted_is_counted_still(tmp_path: Path) -> None:
+    path = tmp_path / "stream.jsonl"
+    path.write_bytes(line(text="one") + b"{")
+    earlier = rows()
+    for raw in read_lines(path):
+        earlier.read(raw)
+    assert list(micro_batches(rows(), read_lines(path), 4, "stream.jsonl", 2, earlier.sha256)) == []
+
+
+def test_a_line_that_gets_its_end_while_the_file_is_read_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "stream.jsonl"
+    path.write_bytes(b"one\ntw")
+    lines = read_lines(path)
     assert next(lines) == b"one\n"
-    assert kept.read_bytes() == b"one\ntwo\nth"  # all that was taken out of the pipe
+    with path.open("ab") as stream:
+        stream.write(b"o\nthr")
+    assert list(lines) == [b"two\n", b"thr"]
+
+
+def through_a_pipe(raw: bytes) -> int:
+    reading, writing = os.pipe()
+    os.write(writing, raw)
+    os.close(writing)
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("arrives", "read_then"),
+    [
+        pytest.param(b'text": "three"}\nfour', b'{"text": "three"}\nfour', id="the same pipe goes on"),
+        pytest.param(b'{"id": 3}\nfour', b'{"\n{"id": 3}\nfour', id="the sender begins a new line"),
+        pytest.param(b"", b'{"', id="nothing more comes"),
+    ],
+)
+def test_what_comes_through_a_pipe_is_kept_before_it_is_seen_and_comes_again(
+    tmp_path: Path, arrives: bytes, read_then: bytes
+) -> None:
+    kept = tmp_path / "folder" / "kept.jsonl"
+    lines = keep_lines(through_a_pipe(b'one\ntwo\n{"'), kept)
+    assert next(lines) == b"one\n"
+    assert kept.read_bytes() == b'one\ntwo\n{"'  # all that was taken out of the pipe
     lines.close()  # as a killed process would
-    assert list(keep_lines(through_a_pipe(b"ree\nfour"), kept)) == [b"one\n", b"two\n", b"three\n", b"four"]
+    whole = b"one\ntwo\n" + read_then
+    for pipe in (arrives, b""):  # the second time from what is kept alone
+        assert list(keep_lines(through_a_pipe(pipe), kept)) == whole.splitlines(keepends=True)
+        assert kept.read_bytes() == whole

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from progressive_tf.monitoring.due import BASELINE, first_rise, is_due
 from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.serving.release_marks import ReleaseMark
 
 RELEASED = "2026-01-01T00:00:00+00:00"
 BEGAN = datetime.fromisoformat(RELEASED).astimezone(timezone.utc).timestamp()
@@ -80,3 +82,16 @@ def test_a_clock_that_was_set_back_waits_and_says_so() -> None:
     found = is_due(rows(["a"]), RELEASED, BEGAN - 60, 1, 0.001, True)
     assert not found.is_due
     assert found.reasons[0].startswith("the clock says a time before the newest version was released (2026-01-01")
+
+
+def test_where_a_server_has_noted_the_release_its_rows_count_and_no_clock_does() -> None:
+    told = rows(["a"] * 6, told_at=BEGAN - 3600, right=True)  # the server's clock is an hour late
+    told.answers["request"] = told.answers["feedback"] = range(1, 7)
+    since = is_due(replace(told, releases={3: ReleaseMark(4, 4)}), RELEASED, BEGAN - 60, 2, 1.0, True, version=3)
+    assert since.is_due
+    assert since.reasons[0] == "2 of 2 new labels"
+    assert since.reasons[1].startswith("the clock says a time before")
+    assert since.reasons[2].startswith("2 answers since the newest version")
+    # No server has run since version 4 was released.
+    until = is_due(replace(told, releases={3: ReleaseMark(4, 4)}), RELEASED, BEGAN, 2, None, False, version=4)
+    assert until.reasons == ("0 of 2 new labels",)

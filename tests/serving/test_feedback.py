@@ -59,6 +59,9 @@ def test_feedback_is_joined_to_its_prediction(model: ModelVersions, start: Start
     assert (
         f'progressive_tf_feedback_total{{kind="label",model="{MODEL}",version="1"}} 2.0' in client.get("/metrics").text
     )
+    # All of it was said after the newest version was released, and is counted as new.
+    newest = model.versions()[-1].number
+    wait_until(lambda: kept(tmp_path, "SELECT version, request, feedback FROM releases") == [(newest, 0, 0)])
 
 
 def test_feedback_on_an_unknown_prediction_is_kept_and_said(model: ModelVersions, start: Start, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.serving.release_marks import ReleaseMark, mark_release, read_marks
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
 
@@ -176,3 +178,32 @@ def test_feedback_is_on_the_disk_when_its_sender_is_told(tmp_path: Path) -> None
     done = subprocess.run([sys.executable, "-c", script, path], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL
     assert len(rows(Store(path), "feedback")) == 1
+
+
+def test_a_release_is_noted_by_the_rows_before_it_and_not_by_the_clock(store: Store) -> None:
+    assert read_marks(store._connection) == {}
+    store.add([request(1, time=100.0), request(2, time=300.0)])
+    store.add_feedback(Feedback(f"{1:032x}", correct=True), 150.0)
+    mark_release(store, 4, released=200.0)  # long before a server of this release began
+    store.add([request(3, time=50.0)])  # the clock was set back
+    store.add_feedback(Feedback(f"{2:032x}", correct=True), 50.0)
+    mark_release(store, 5, released=1000.0)
+    mark_release(store, 5, released=0.0)
+    store.add([request(4, time=20.0)])
+    store.add_feedback(Feedback(f"{3:032x}", correct=True), 20.0)
+    live = read_live_rows(store.path)
+    assert live.releases == {4: ReleaseMark(1, 1), 5: ReleaseMark(3, 2)}
+    assert live.answers["request"].tolist() == [1, 2, 3, 4]
+    assert live.answers["feedback"].dropna().tolist() == [1, 2, 3]
+    assert live.mark(6) == ReleaseMark(4, 3)  # no server has run since
+    store.prune(before=2000.0)
+    store.add([request(5, time=2001.0)])  # takes number 1 again
+    assert read_marks(store._connection) == {4: ReleaseMark(0, 0), 5: ReleaseMark(0, 0)}
+
+
+def test_a_store_of_an_earlier_release_has_no_marks_and_is_read(store: Store) -> None:
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("DROP TABLE releases")
+    live = read_live_rows(store.path)
+    assert live.mark(3) is None
+    assert read_marks(Store(store.path)._connection) == {}

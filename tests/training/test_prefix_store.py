@@ -216,6 +216,19 @@ def test_the_least_recently_used_shards_of_all_prefixes_go_first(tmp_path: Path)
     assert shards(tmp_path) == sorted([paths[0], paths[3]])
 
 
+def test_the_least_recently_used_go_first_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    first = CacheFolder(tmp_path)
+    paths = [filled(first, "aa", number) for number in (0, 10, 20)]
+    for path in paths:
+        _age(path, -3600)  # an hour ahead of the clock now
+    folder = CacheFolder(tmp_path)
+    assert found(folder, keys(0))
+    folder.in_use.clear()
+    later = filled(folder, "bb", 30)
+    assert folder.make_room(0, 2 * paths[0].stat().st_size)
+    assert shards(tmp_path) == sorted([paths[0], later])
+
+
 def test_what_the_stage_reads_stays_and_nothing_is_deleted_in_vain(tmp_path: Path) -> None:
     folder = CacheFolder(tmp_path)
     other = filled(folder, "bb", 10)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import tiny
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.loading import LoadedPlan, validate
-from progressive_tf.training.run_folder import RunFolder, locked, open_run
+from progressive_tf.reporting.records import read_run
+from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 
 
 def loaded(stages: int = 2, **changes: Any) -> LoadedPlan:
@@ -55,6 +57,35 @@ def test_the_newest_fitting_run_is_continued(tmp_path: Path) -> None:
     run, new = open_run(tmp_path, plan, False)
     assert not new
     assert run.path == runs[-1].path
+
+
+class _SetBack(datetime):
+    """A clock that says an earlier time whenever it is asked, and the same time twice."""
+
+    asked = 0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _SetBack:
+        cls.asked += 1
+        return cls(2026, 10, 25, 3, 0, 9 - cls.asked // 2, tzinfo=tz)
+
+
+def test_the_newest_run_is_the_last_begun_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, changed = loaded(), loaded(seed=5)
+    of_old_release = opened(tmp_path, plan)
+    (of_old_release.path / "order.json").unlink()
+    assert opened(tmp_path, plan).path == of_old_release.path
+    monkeypatch.setattr("progressive_tf.training.run_folder.datetime", _SetBack)
+    runs = [opened(tmp_path, plan, fresh=True) for _ in range(4)]
+    assert len({run.path for run in runs}) == 4
+    assert sorted(run.name for run in runs)[-1] != runs[-1].name
+    assert opened(tmp_path, plan).path == runs[-1].path
+    opened(tmp_path, changed)
+    assert why_new(opened(tmp_path, loaded(seed=6)))[-1] == "seed: was 5, now 6"
+    with pytest.raises(InputError, match=f"newest run inside it is .*-{loaded(seed=6).identity}"):
+        read_run(tmp_path)
 
 
 @pytest.mark.parametrize(

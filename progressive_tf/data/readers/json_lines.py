@@ -57,7 +57,8 @@ def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[st
                 problems.add(NOT_UTF8, row, line, advice=UTF8_ADVICE)
             except (ValueError, RecursionError) as error:
                 reason = getattr(error, "msg", "nested too deeply")
-                problems.add("not JSON", row, line, f"{reason} in {shorten(decoded.strip(), 30)}")
+                advice = "" if raw.endswith(b"\n") else "the line has no end; is the file still being written?"
+                problems.add("not JSON", row, line, f"{reason} in {shorten(decoded.strip(), 30)}", advice=advice)
             else:
                 if isinstance(value, dict):
                     yield row, line, value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -38,6 +39,7 @@ class CacheFolder:
         self.storing = True
         self.in_use: set[Path] = set()
         self._checked = False
+        self._used_last = 0
 
     def check(self) -> None:
         """Makes sure, once, that shards can be written.
@@ -68,13 +70,26 @@ class CacheFolder:
             try:
                 if not self.storing or not self.make_room(size, limit):
                     return None
-                return write_shard(self.path / prefix, prefix, keys, lengths, values)
+                path = write_shard(self.path / prefix, prefix, keys, lengths, values)
+                self.mark_used(path)
+                return path
             except FileNotFoundError as error:  # the folder was deleted meanwhile
                 if attempt + 1 == ATTEMPTS:
                     self._turn_off(error)
             except OSError as error:
                 self._turn_off(error)
         return None
+
+    def mark_used(self, path: Path) -> None:
+        """Marks a shard as used after all others, whatever a clock that may have been set says.
+
+        Raises:
+            OSError: its time cannot be set.
+        """
+        if not self._used_last:
+            self._used_last = max((_used(each) for each in self.path.glob(f"*/*{SHARD_SUFFIX}")), default=0)
+        self._used_last = max(time.time_ns(), self._used_last + 1)
+        os.utime(path, ns=(self._used_last, self._used_last))
 
     def trim(self, limit: float) -> None:
         """Deletes what is beyond a limit, which may have been lowered, as far as no stage reads it now."""
@@ -96,7 +111,7 @@ class CacheFolder:
             OSError: a shard cannot be deleted.
         """
         sizes: dict[Path, int] = {}
-        used: dict[Path, float] = {}
+        used: dict[Path, int] = {}
         for path in self.path.glob(f"*/*{SHARD_SUFFIX}*"):
             try:
                 status = path.stat()
@@ -107,7 +122,7 @@ class CacheFolder:
                 continue
             sizes[path] = status.st_size
             if path.suffix == SHARD_SUFFIX and path not in self.in_use:
-                used[path] = status.st_mtime
+                used[path] = status.st_mtime_ns
         total = sum(sizes.values()) + needed
         if total - sum(sizes[path] for path in used) > limit:
             return False
@@ -127,3 +142,10 @@ class CacheFolder:
             self.path,
             error.strerror or error,
         )
+
+
+def _used(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # deleted meanwhile
+        return 0

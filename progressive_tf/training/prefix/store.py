@@ -125,7 +125,7 @@ class PrefixStore:
     def _open(self, name: str, shard: Shard) -> bool:
         try:
             shard.open()
-            os.utime(shard.path)
+            self._folder.mark_used(shard.path)
         except DamagedShardError as error:
             self.drop(shard, str(error))
             return False

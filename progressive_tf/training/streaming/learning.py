@@ -92,6 +92,8 @@ class StreamFit:
         self.learner = StreamLearner(network, self.settings, last, optimizer, penalties, replayed, session.plan.seed)
         self.start = self.learner.weights
         self.fresh_optimizer = optimizer.state()
+        data = session.data
+        self.rows = StreamRows(session.plan.data.text, session.plan.data.label, data.labels, data.evaluation_keys)
         self.progress = self._restored()
         self.logs: dict[str, GrowingLog] = {}
         self.candidates = Candidates(session, stage, parent)
@@ -114,6 +116,8 @@ class StreamFit:
                         log.write(header)
                 self._learn()
         left_out = f"{counts.duplicates:,} duplicate ids skipped, {counts.aside:,} rows put aside"
+        if self.rows.waiting:
+            left_out += f"; the last line has no end yet and waits ({self.rows.waiting:,} bytes)"
         if not counts.learnt:
             raise InputError(f"stages[{stage.index}].data.stream: {self.name} has no new row to learn; {left_out}")
         record_rows(self.session, stage, self.parent, counts)
@@ -167,8 +171,7 @@ class StreamFit:
         return read_json(path) if path.exists() else {"stream": None}
 
     def _batches(self) -> Iterator[MicroBatch]:
-        plan, data, counts = self.session.plan, self.session.data, self.progress.counts
-        rows = StreamRows(plan.data.text, plan.data.label, data.labels, data.evaluation_keys)
+        counts, rows = self.progress.counts, self.rows
         if self.settings.data.stream == STANDARD_INPUT:
             lines = keep_lines(sys.stdin.fileno(), self.folder / "kept.jsonl")
         else:
