@@ -14,14 +14,14 @@ import pandas as pd
 
 from progressive_tf.errors import InputError
 from progressive_tf.serving.said import EXPECTED, TEXT
-from progressive_tf.serving.store import FORMAT
+from progressive_tf.serving.store_schema import FORMAT, SAYS_WHETHER_CUT
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
 _ANSWERS = """
     SELECT predictions.id, requests.time, requests.version, requests.alias, predictions.label,
            predictions.probabilities, predictions.input, feedback.label AS told, feedback.correct,
-           feedback.time AS told_at
+           feedback.time AS told_at, {was_cut} AS was_cut
     FROM predictions JOIN requests ON request = requests.id
     LEFT JOIN feedback ON feedback.id = (
         SELECT max(id) FROM feedback
@@ -39,8 +39,9 @@ class LiveRows:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
         answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, one where a text
             was said; or None), input (by name, or None where it is not kept), told (the right label, or None), right
-            (True, False, or None where no user has judged it), told_at (seconds since 1970). A text that was said or
-            told is one where its input is kept, and else a fingerprint.
+            (True, False, or None where no user has judged it), told_at (seconds since 1970), was_cut (1 where a part of
+            the text was not read, 0 where all was, NaN where that is not known). A text that was said or told is one where
+            its input is kept, and else a fingerprint.
     """
 
     requests: pd.DataFrame
@@ -74,9 +75,11 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
             if found > FORMAT:
                 raise InputError(f"{path} was written by a newer release (format {found}); update progressive-tf")
             requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
-            answers = pd.read_sql_query(_ANSWERS, connection, params=[since, until])
+            was_cut = "predictions.was_cut" if found >= SAYS_WHETHER_CUT else "NULL"
+            answers = pd.read_sql_query(_ANSWERS.format(was_cut=was_cut), connection, params=[since, until])
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
+    answers["was_cut"] = answers["was_cut"].astype(float)
     for name in ("label", "probabilities", "input", "told"):
         answers[name] = pd.Series([_value(each) for each in answers[name]], answers.index, dtype=object)
     answers["right"] = pd.Series(

@@ -10,10 +10,12 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
+from progressive_tf.models.read_counts import UNKNOWN_CELLS
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
+from progressive_tf.serving.described import TASK, describe
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
@@ -44,13 +46,16 @@ class LoadedVersion:
             raise RegistryError(f"{version.model} version {version.number} does not load: {error}") from error
         self.version = version
         manifest = version.manifest() or {}
+        self.manifest = manifest
         self.labels = tuple(manifest.get("labels", ()))
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature) for name, signature in self._model.signatures.items()
         }
-        self.writes = any(TEXT in signature.structured_outputs for signature in self._model.signatures.values())
+        self.outputs = {name for each in self._model.signatures.values() for name in each.structured_outputs}
+        self.writes = TEXT in self.outputs
+        self.has_tasks = any(TASK in inputs for inputs in self.signatures.values())
 
     @property
     def number(self) -> int:
@@ -101,9 +106,10 @@ class LoadedVersion:
         return [1] if self.writes else sorted({1, most})
 
     def metadata(self) -> dict[str, Any]:
-        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them."""
+        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+        inputs = {name for specs in self.signatures.values() for name in specs}
         saved = SavedModel.FromString((self.version.folder / MODEL_NAME).read_bytes())
         signatures = {
             name: MessageToDict(signature, preserving_proto_field_name=True)
@@ -113,6 +119,7 @@ class LoadedVersion:
         return {
             "model_spec": {"name": self.version.model, "signature_name": "", "version": str(self.number)},
             "metadata": {"signature_def": {"signature_def": signatures}},
+            **describe(self.manifest, inputs, self.outputs, self.has_tasks),
         }
 
 
@@ -124,12 +131,14 @@ def _inputs(signature: Any) -> dict[str, InputSpec]:
 
 
 def _one_of(outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-    """Returns one instance's part; what a tagger filled up to the length of others in the batch is cut off."""
+    """Returns one instance's part; what is filled up to the length of others in the batch is cut off."""
     found = {name: _plain(value[place]) for name, value in outputs.items()}
     if _COUNT in found:
         found |= {name: found[name][: found[_COUNT]] for name in _SPANS if name in found}
         while found.get(_TAGS) and not found[_TAGS][-1]:
             found[_TAGS].pop()
+    if UNKNOWN_CELLS in found:
+        found[UNKNOWN_CELLS] = [name for name in found[UNKNOWN_CELLS] if name]
     return found
 
 

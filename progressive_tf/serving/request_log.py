@@ -19,6 +19,7 @@ from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.said import EXPECTED, TEXT, label_of, probabilities_of
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
+from progressive_tf.serving.unread import was_cut
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
@@ -188,6 +189,7 @@ class RequestLog:
                 label_of(outputs),
                 probabilities_of(outputs),
                 self._redacted(instance, outputs) if noted.keeps_inputs else None,
+                was_cut(outputs),
             )
             for each, instance, outputs in noted.answers
         ]

@@ -18,62 +18,11 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.serving.said import EXPECTED, is_of_tokens
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
+from progressive_tf.serving.store_schema import FORMAT, statements_from
 
 STORE_NAME = "served.sqlite"
-FORMAT = 1
 BUSY_SECONDS = 10.0
 
-_SCHEMA = (
-    """
-    CREATE TABLE requests (
-        id INTEGER PRIMARY KEY,
-        time REAL NOT NULL,
-        version INTEGER NOT NULL,
-        alias TEXT NOT NULL,
-        step INTEGER NOT NULL,
-        status INTEGER NOT NULL,
-        seconds REAL NOT NULL,
-        caller INTEGER NOT NULL
-    )
-    """,
-    "CREATE INDEX requests_by_time ON requests (time)",
-    "CREATE INDEX requests_by_step ON requests (step, alias)",
-    """
-    CREATE TABLE predictions (
-        id TEXT PRIMARY KEY,
-        request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
-        label TEXT NOT NULL,
-        probabilities TEXT NOT NULL,
-        input TEXT
-    )
-    """,
-    "CREATE INDEX predictions_by_request ON predictions (request)",
-    """
-    CREATE TABLE shadows (
-        id INTEGER PRIMARY KEY,
-        time REAL NOT NULL,
-        prediction TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        label TEXT NOT NULL,
-        probabilities TEXT NOT NULL,
-        difference REAL
-    )
-    """,
-    "CREATE INDEX shadows_by_prediction ON shadows (prediction)",
-    """
-    CREATE TABLE feedback (
-        id INTEGER PRIMARY KEY,
-        time REAL NOT NULL,
-        prediction TEXT NOT NULL,
-        label TEXT,
-        correct INTEGER,
-        rating INTEGER,
-        comment TEXT
-    )
-    """,
-    "CREATE INDEX feedback_by_prediction ON feedback (prediction)",
-    f"PRAGMA user_version = {FORMAT}",
-)
 _COUNTED = """
     SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
         SELECT alias, count(*) AS requests, sum(status >= 500 OR status = 429) AS failures,
@@ -126,12 +75,14 @@ class Answered:
         label: what was said, as JSON: a class, tags, or the fingerprint of a text, or of its tokens.
         probabilities: of the classes; of a text the one that it has; or None.
         input: the instance as JSON-like values, with what was written for it; None where it is not kept.
+        was_cut: whether a part of its text was not read; None where that is not known.
     """
 
     id: str
     label: Any
     probabilities: Sequence[float] | None
     input: Mapping[str, Any] | None = None
+    was_cut: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +182,7 @@ class Store:
                         f"{path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
                         "update progressive-tf"
                     )
-                for statement in _SCHEMA if found == 0 else ():
+                for statement in statements_from(found):
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
@@ -252,7 +203,7 @@ class Store:
                 ],
             )
             connection.executemany(
-                "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",
                 [
                     (
                         each.id,
@@ -260,6 +211,7 @@ class Store:
                         _json(each.label),
                         _json(each.probabilities),
                         None if each.input is None else _json(each.input),
+                        each.was_cut,
                     )
                     for number, request in numbered
                     for each in request.answers
