@@ -17,7 +17,7 @@ from progressive_tf.logs import set_up_logging
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from progressive_tf.registry import ModelVersions, Registry, Version
+    from progressive_tf.registry import ModelVersions, Registry
     from progressive_tf.registry.traffic import Traffic
     from progressive_tf.serving.step_counts import VersionCounts
 
@@ -82,7 +82,7 @@ def show(
     from progressive_tf.registry.traffic import Traffic
 
     model = _settled(_open(registry).existing_model(name))
-    version = _default_version(model) if number is None else model.version(number)
+    version = model.in_use() if number is None else model.version(number)
     # Without a number the question is about the model: its whole history.
     entries = [
         entry for entry in model.entries() if number is None or entry.token == version.token or entry.version == number
@@ -312,14 +312,6 @@ def _settled(model: ModelVersions) -> ModelVersions:
     if model.settle():
         sys.stderr.write(f"{model.name}: completed what an interrupted command left, or rewrote the aliases' files\n")
     return model
-
-
-def _default_version(model: ModelVersions) -> Version:
-    versions = model.versions()
-    if not versions:
-        raise InputError(f"{model.name} has no version yet")
-    stable = model.aliases().get("stable")
-    return versions[-1] if stable is None else model.version(stable)
 
 
 def _print(value: RenderableType) -> None:

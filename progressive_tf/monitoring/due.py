@@ -64,7 +64,7 @@ def is_due(
 
     Args:
         live: what was answered.
-        since: when the newest version was released; ISO 8601.
+        since: when the stable version was released; ISO 8601.
         now: seconds since 1970.
         labels: so many new ones suffice, >= 1; None for not looking.
         days: so many suffice, > 0; None for not looking.
@@ -73,7 +73,7 @@ def is_due(
     """
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()
     if now < released:
-        return Due(False, (f"the clock says a time before the newest version was released ({since}); wait, or set it",))
+        return Due(False, (f"the clock says a time before the stable version was released ({since}); wait, or set it",))
     found: list[tuple[bool, str]] = []
     if labels is not None:
         told = live.answers["told_at"] >= released
@@ -134,7 +134,10 @@ def _rise_of(is_class: np.ndarray, name: str, classes: int) -> Rise | None:
 
 def _rise_in_words(said: Sequence[str]) -> tuple[bool, str]:
     if len(said) <= BASELINE:
-        return False, f"{len(said)} answers since the newest version; whether a class rises takes {BASELINE + 1}"
+        return (
+            False,
+            f"{len(said)} answers since the stable version; whether a class rises takes {BASELINE + 1}",
+        )
     rise = first_rise(said)
     if rise is None:
         return False, f"no class comes more often than in the first {BASELINE} answers"

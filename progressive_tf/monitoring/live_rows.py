@@ -40,12 +40,16 @@ class LiveRows:
         answers: a row each: id, time, version, alias, label (what was said), probabilities (float64, one where a text
             was said; or None), input (by name, or None where it is not kept), told (the right label, or None), right
             (True, False, or None where no user has judged it), told_at (seconds since 1970), was_cut (1 where a part of
-            the text was not read, 0 where all was, NaN where that is not known). A text that was said or told is one where
-            its input is kept, and else a fingerprint.
+            the text was not read, 0 where all was, NaN where that is not known). A text that was said or told is one
+            where its input is kept, and else a fingerprint.
     """
 
     requests: pd.DataFrame
     answers: pd.DataFrame
+
+    def by(self, version: int) -> LiveRows:
+        """Returns what one version was asked and answered."""
+        return LiveRows(*(each[each["version"] == version] for each in (self.requests, self.answers)))
 
     def between(self, since: float, until: float) -> LiveRows:
         """Returns what was answered from a time on, before another."""

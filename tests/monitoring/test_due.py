@@ -51,7 +51,7 @@ def test_too_few_rows_and_one_class_say_nothing() -> None:
     assert due.reasons == (
         "0 of 2 new labels",
         "1.0 of 3 days",
-        f"2 answers since the newest version; whether a class rises takes {BASELINE + 1}",
+        f"2 answers since the stable version; whether a class rises takes {BASELINE + 1}",
     )
 
 
@@ -79,4 +79,4 @@ def test_labels_from_before_the_newest_version_are_not_new() -> None:
 def test_a_clock_that_was_set_back_waits_and_says_so() -> None:
     found = is_due(rows(["a"]), RELEASED, BEGAN - 60, 1, 0.001, True)
     assert not found.is_due
-    assert found.reasons[0].startswith("the clock says a time before the newest version was released (2026-01-01")
+    assert found.reasons[0].startswith("the clock says a time before the stable version was released (2026-01-01")

@@ -114,7 +114,7 @@ def test_a_stage_that_wrote_texts_is_what_live_texts_are_compared_with(tmp_path:
         "confidence": np.array([0.9, 0.6, 0.8], np.float32),
     }
     pd.DataFrame(columns).to_parquet(folder / "predictions.parquet")
-    found = rows_of_stage(folder, "text")
+    found = rows_of_stage(folder, "stage one", "text", ["digits"])
     assert found is not None
     assert (found.name, found.inputs, found.said) == (
         "2 gate rows of stage one",

@@ -35,11 +35,13 @@ def rows(store: Store, table: str) -> list[tuple[object, ...]]:
 
 
 def test_what_is_added_is_there_for_another_process(store: Store) -> None:
-    store.add([request(1, input="a film"), request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
+    cut = request(1, input="a film")
+    cut = replace(cut, answers=[replace(each, was_cut=True) for each in cut.answers])
+    store.add([cut, request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
     assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0) for n in (1, 2)]
     assert rows(store, "predictions") == [
-        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}'),
-        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None),
+        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1),
+        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None),
     ]
     assert rows(store, "shadows") == [(1, 101.0, ID, 3, '"negative"', "[0.6,0.4]", 0.4)]
 
