@@ -16,7 +16,6 @@ from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.origin import Origin
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
-from progressive_tf.plan.tagging import OUTSIDE
 from progressive_tf.registry import Version
 
 DAY = 86_400.0
@@ -96,11 +95,8 @@ def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) ->
         before, now = ([each for each in rows.said if isinstance(each, str)] for rows in (reference, live))
         said = text_drift("translation", before, now, seed, about="predictions")
     else:
-        said = [
-            category_drift(
-                "predictions", "labels", *([_in_a_word(each) for each in rows.said] for rows in (reference, live))
-            )
-        ]
+        words = ([_in_a_word(each) for each in rows.said] for rows in (reference, live))
+        said = [category_drift("predictions", "labels", *words)]
     return [
         *input_drift(reference.inputs, live.inputs, seed),
         *said,
@@ -113,7 +109,7 @@ def _in_a_word(said: Any) -> str:
     """Returns what an answer says as a category: a class, or the kinds of entities that the tags of words have."""
     if not isinstance(said, list):
         return str(said)
-    return ", ".join(sorted({tag[2:] for tag in said if tag != OUTSIDE})) or "no entity"
+    return ", ".join(sorted({tag[2:] for tag in said if tag != "O"})) or "no entity"
 
 
 def reference_of(origin: Origin, live: LiveRows) -> Rows | None:

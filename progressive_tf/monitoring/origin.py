@@ -77,8 +77,8 @@ def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan
     published = (version.manifest() or {}).get("model", model.name)
     if published != model.name:
         raise InputError(
-            f"{model.files.path}: its versions are of the plan {published}; a model's folder in a registry has the name "
-            f"of its plan. Call the folder {published} again"
+            f"{model.files.path}: its versions are of the plan {published}; a model's folder in a registry has the "
+            f"name of its plan. Call the folder {published} again"
         )
     if loaded.plan.name != model.name:
         raise InputError(f"--plan {given}: the plan of {model.name} expected; this one is called {loaded.plan.name}")
@@ -120,7 +120,7 @@ def _refuse_differences(run: RunFolder, loaded: LoadedPlan, given: str, came: st
         more = f"\n  and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
         raise InputError(
             f"--plan {given}: not the plan of the run that it is to go on from.\n{came}. This plan differs from that "
-            f"run's:{listed}{more}\nGive the plan file of that run with --plan; {run.path / 'plan.yaml'} shows all of it"
+            f"run's:{listed}{more}\nGive that run's plan file with --plan; {run.path / 'plan.yaml'} shows what it says"
         )
 
 

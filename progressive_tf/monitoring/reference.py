@@ -82,7 +82,7 @@ def rows_of_stage(folder: Path, of: str, text_name: str, slices: Sequence[str]) 
         found = pq.read_table(path, columns=[*wanted, *([] if stated is None else [stated])]).to_pandas()
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); compare with earlier live rows: --reference live"
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); compare with earlier live rows: --reference live"
         ) from None
     found = found[found["part"] == "gate"]
     found = found[found["slice"].isin(slices)].drop_duplicates(["source", "index"])

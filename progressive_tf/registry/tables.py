@@ -103,6 +103,9 @@ def rollout_text(rollout: Rollout | None, schedule: Schedule | None) -> str:
         return ""
     share = f"{rollout.percent:g} % of the callers since {_moment(rollout.since)} UTC"
     line = f"canary: version {rollout.version}, {share}{', paused' if rollout.paused else ''}"
+    if schedule is None or not schedule.automatic:
+        why = "its plan has no release.steps" if schedule is None else "its plan has release.automatic: false"
+        line += f"; a person moves it, since {why}"
     if schedule is None:
         return line
     after = f"{schedule.after(rollout.percent):g} % after {schedule.min_samples} answers"

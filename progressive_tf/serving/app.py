@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from progressive_tf.registry.history import rollout
 from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.errors import Refusal
@@ -218,11 +219,12 @@ def make_app(
 
     @app.get("/v1/models/{model}/canary")
     async def canary(model: str) -> dict[str, Any]:
-        """Says how far the canary has come, and what each metric says of it."""
+        """Says how far the canary has come, who decides on it, and what each metric says of it."""
         check_name(model, name)
         split, latest = served.standing.split, watch.latest
         if split is None or split.canary is None:
-            return {"version": None}
+            begun = rollout(served.entries)
+            return {"version": None} | ({"paused": str(begun.version)} if begun is not None and begun.paused else {})
         body = {"version": str(split.canary), "percent": split.percent}
         return body if latest is None else body | asdict(latest)
 

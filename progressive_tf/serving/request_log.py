@@ -134,14 +134,14 @@ class RequestLog:
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
-    async def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
+    async def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
         await self.flush()
-        return await self._in_writer(self._store.step_counts, step, slow_beyond)
+        return await self._in_writer(self._store.step_counts, step, slow_beyond, stable)
 
-    async def seconds_before(self, step: int, most: int) -> list[float]:
+    async def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
         """Returns how long stable's newest answers before a step took, see `Store.seconds_before`."""
-        return await self._in_writer(self._store.seconds_before, step, most)
+        return await self._in_writer(self._store.seconds_before, step, most, stable)
 
     async def keep(self) -> None:
         """Writes what has come every second, and removes what is old, until it is cancelled."""

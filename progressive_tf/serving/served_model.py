@@ -18,6 +18,7 @@ from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
+from progressive_tf.serving.canary_decision import compares_with_stable
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
@@ -189,8 +190,7 @@ class ServedModel:
     ) -> None:
         """Gives others what a caller was answered, and notes where they say something else.
 
-        The shadow is asked, if there is one; and stable about the canary's answers, where its plan limits how often the
-        two may disagree.
+        The shadow is asked, if there is one; and stable about the canary's answers, see `compares_with_stable`.
 
         Args:
             by: the version that answered.
@@ -263,7 +263,7 @@ class ServedModel:
         kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
         for number in set(ready) - set(kept):
             self._begin(self._retire(ready[number]))
-        asks_stable_too = schedule is not None and schedule.max_disagreement is not None
+        asks_stable_too = split is not None and split.canary is not None and compares_with_stable(schedule)
         self._replace(by_number=kept, aliases=aliases, split=split, asks_stable_too=asks_stable_too, problems=problems)
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
