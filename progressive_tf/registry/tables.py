@@ -103,14 +103,12 @@ def rollout_text(rollout: Rollout | None, schedule: Schedule | None) -> str:
         return ""
     share = f"{rollout.percent:g} % of the callers since {_moment(rollout.since)} UTC"
     line = f"canary: version {rollout.version}, {share}{', paused' if rollout.paused else ''}"
-    if schedule is None or not schedule.automatic:
-        why = "its plan has no release.steps" if schedule is None else "its plan has release.automatic: false"
-        line += f"; a person moves it, since {why}"
     if schedule is None:
-        return line
+        return f"{line}; a person decides"
     after = f"{schedule.after(rollout.percent):g} % after {schedule.min_samples} answers"
     limit = "" if schedule.max_minutes is None else f", within {schedule.max_minutes:g} minutes"
-    return f"{line}; next {after}{limit}"
+    person = "" if schedule.automatic else "; a person decides, since release.automatic is false"
+    return f"{line}; next {after}{limit}{person}"
 
 
 def decision_table(decision: Mapping[str, Any]) -> Table:

@@ -73,7 +73,7 @@ def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
     present = steps[-1].canary if steps else VersionCounts()
     reason = (
         f"{present.answers} answers, {present.judged} of them judged, and no sign that it is worse than stable; its "
-        "plan has no release.steps"
+        "plan has no release.steps, so that the server decides nothing"
     )
     return CanaryDecision(HOLD, reason, findings, PERSON)
 
@@ -167,9 +167,10 @@ def _disagreement(steps: Sequence[StepCounts], schedule: Schedule, alpha: float)
 def _disagreement_to_read(steps: Sequence[StepCounts]) -> Finding:
     """Returns the disagreement where the plan sets no limit to it, and it decides nothing."""
     compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
-    share = f"{other / compared:.1%} of " if compared else ""
-    says = f"stable says something else to {share}{compared} of its instances that both answered (no limit is set)"
-    return Finding("disagreement", says if compared else "stable has not answered any of its instances yet", False)
+    if not compared:
+        return Finding("disagreement", "stable has not answered any of its instances yet", False)
+    share = f"{other} of {compared} of its instances, {other / compared:.1%}"
+    return Finding("disagreement", f"stable says something else to {share} (no limit is set)", False)
 
 
 def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:

@@ -103,5 +103,5 @@ def canary_lines(traffic: Traffic, folder: Path) -> list[str]:
     lines = [rollout_text(traffic.rollout(), traffic.schedule())]
     if decision is None:
         return [*lines, f"  no evidence: no server has kept an answer in {folder}; give its folder with --store"]
-    lines.append(f"  {decision.outcome}, decided by {decision.decides}: {decision.reason}")
+    lines.append(f"  {decision.outcome}: {decision.reason}")
     return [*lines, *(f"  {finding.metric}: {finding.says}" for finding in decision.findings)]

@@ -51,6 +51,12 @@ def describe(
     return found | {"inputs": facts, "outputs": {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}}
 
 
+def place_of(output: str) -> tuple[int, str]:
+    """Returns what outputs are sorted by, so that the answer itself comes first."""
+    names = list(_OUTPUTS)
+    return (names.index(output) if output in names else len(names)), output
+
+
 def classes_by_task(labels: Sequence[str]) -> dict[str, list[str]]:
     """Returns the classes of each task, as answers have them, from labels that are called `task/class`."""
     found: dict[str, list[str]] = {}

@@ -15,7 +15,7 @@ from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
-from progressive_tf.serving.described import TASK, describe
+from progressive_tf.serving.described import TASK, describe, place_of
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
@@ -76,7 +76,8 @@ class LoadedVersion:
                 name: tf.constant(np.stack([each[name] for each in instances]), spec.dtype)
                 for name, spec in signature.structured_input_signature[1].items()
             }
-            outputs = {name: value.numpy() for name, value in signature(**given).items()}
+            given_back = signature(**given)
+            outputs = {name: given_back[name].numpy() for name in sorted(given_back, key=place_of)}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for each in instances for answer in self.answer(bucket, [each])]

@@ -365,6 +365,8 @@ def _refuse_unlike(said: Any, told: Any) -> None:
     if isinstance(said, list) != isinstance(told, list):
         expected = "a list" if isinstance(said, list) else "a string"
         raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
+    if isinstance(said, list) and len(said) != len(told):
+        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(told)}")
 
 
 def _advice(message: str) -> str:

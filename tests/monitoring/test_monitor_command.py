@@ -136,7 +136,7 @@ def test_too_little_is_refused_and_nothing_is_written(place: Place) -> None:
         (["tiny", "--plan", "plan.yaml", "--propose", "data.csv"], "a .yaml file expected"),
         (["tiny", "--plan", "plan.yaml", "--propose", "elsewhere/next.yaml"], "write the copy into"),
         (["other"], "other"),
-        (["tiny", "--reference", "run", "--runs", "nowhere"], "or --reference live"),
+        (["tiny", "--reference", "run", "--runs", "nowhere"], "or give --reference live"),
         (["tiny", "--store", "nowhere"], "there is no store"),
     ):
         refused = monitor(place.folder, *arguments)
