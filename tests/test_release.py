@@ -367,6 +367,11 @@ def test_the_steps_of_a_plan_need_the_answers_that_the_server_counted(
         assert "wait: 0 of 2 answers" in shown
         assert ("accuracy: its accuracy differs" in shown) == ("show" in command)
         assert f"no server has kept an answer in {tmp_path}" in release(capsys, *command, "--store", tmp_path)[1]
+    broken = store_path(tmp_path / "broken", MODEL)
+    broken.parent.mkdir(parents=True)
+    broken.write_text("no database at all, and longer than the header of one")
+    code, shown, _ = release(capsys, "show", MODEL, "--store", tmp_path / "broken")
+    assert (code, "no evidence: " in shown) == (0, True)
 
 
 def test_what_cannot_be_exported_is_refused(

@@ -15,7 +15,7 @@ from progressive_tf.registry.tables import rollout_text
 from progressive_tf.registry.traffic import Schedule, Traffic, minutes_since
 from progressive_tf.serving.canary_decision import CanaryDecision, advise, decide
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
-from progressive_tf.serving.store import Store, store_path
+from progressive_tf.serving.store import Store, StoreError, store_path
 
 # A request is slow that takes longer than the schedule's multiple of this quantile of so many answers of stable.
 QUANTILE, MOST_BEFORE, FEWEST_BEFORE = 0.95, 1000, 100
@@ -99,8 +99,11 @@ def canary_lines(traffic: Traffic, folder: Path) -> list[str]:
         traffic: of the model.
         folder: the server's `--store`.
     """
-    decision = read_evidence(traffic, folder)
     lines = [rollout_text(traffic.rollout(), traffic.schedule())]
+    try:
+        decision = read_evidence(traffic, folder)
+    except StoreError as error:
+        return [*lines, f"  no evidence: {error}"]
     if decision is None:
         return [*lines, f"  no evidence: no server has kept an answer in {folder}; give its folder with --store"]
     lines.append(f"  {decision.outcome}: {decision.reason}")

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
-from progressive_tf.models.read_counts import UNKNOWN_CELLS
+from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
@@ -23,6 +23,7 @@ from progressive_tf.serving.said import TEXT
 
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 _MANY = 32
+TEXT_INPUT = "text"
 
 
 class LoadedVersion:
@@ -61,6 +62,14 @@ class LoadedVersion:
     def number(self) -> int:
         """The version's number."""
         return self.version.number
+
+    @property
+    def caution(self) -> str:
+        """What an operator has to know of it, in words behind a sentence; mostly nothing."""
+        reads_texts = any(TEXT_INPUT in specs for specs in self.signatures.values())
+        if not reads_texts or INPUT_TOKENS in self.outputs:
+            return ""
+        return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
     def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
         """Returns the outputs of each instance as JSON-like values; one that the network refuses spoils no other.

@@ -163,7 +163,7 @@ class ServedModel:
                 batcher = Batcher(loaded.answer, self._batching, self._computing, room, observe)
                 background = Batcher(loaded.answer, replace(self._batching, threads=1), self._shadowing, room, observe)
                 self._replace(by_number={**self.standing.by_number, number: Answering(loaded, batcher, background)})
-                log.info("version %d is loaded and warm", number)
+                log.info("version %d is loaded and warm%s", number, loaded.caution)
             self._switch()
 
     def _most_wanted(self) -> int | None:
@@ -202,8 +202,11 @@ class ServedModel:
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()
         if standing.split is not None and by == standing.split.canary and standing.asks_stable_too:
             others.add(standing.split.stable)
+        ours = standing.by_number.get(by)
         for number in others - {by}:
-            self._begin(self._compare(standing.by_number[number], instances, answers, ids))
+            other = standing.by_number[number]
+            same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
+            self._begin(self._compare(other, instances, answers, ids, same_classes))
 
     async def _compare(
         self,
@@ -211,6 +214,7 @@ class ServedModel:
         instances: Sequence[Asked],
         answers: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
+        same_classes: bool,
     ) -> None:
         which = (self.model.name, shadow.loaded.number)
         try:
@@ -226,7 +230,8 @@ class ServedModel:
             return
         for prediction, ours, other in zip(ids, answers, theirs, strict=True):
             self._metrics.shadowed.labels(*which, "same" if says_the_same(ours, other) else "other").inc()
-            apart = _difference(ours.get("probabilities") or [], other.get("probabilities") or [])
+            pair = [each.get("probabilities") or [] for each in (ours, other)]
+            apart = _difference(*pair) if same_classes else None
             if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)
             self._request_log.add_shadow(prediction, shadow.loaded.number, other, apart)
@@ -304,7 +309,7 @@ def _collect() -> None:
 
 
 def _difference(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Returns the largest between two probabilities of one class; None where the classes differ."""
+    """Returns the largest difference between two probabilities of one class; None without any."""
     if not ours or len(ours) != len(theirs):
         return None
     return max(abs(left - right) for left, right in zip(ours, theirs, strict=True))

@@ -211,6 +211,14 @@ def test_a_shadow_answers_everything_and_no_caller(model: ModelVersions, start: 
     line = f'progressive_tf_shadow_instances_total{{model="{MODEL}",outcome="same",version="2"}} 10.0'
     wait_until(lambda: line in client.get("/metrics").text)
     assert f'progressive_tf_shadow_difference_count{{model="{MODEL}",version="2"}} 10.0' in client.get("/metrics").text
+    # As many probabilities, and of other classes: their difference says nothing.
+    release(model, 3, alias=None, labels=("positive", "negative"))
+    Traffic(model).withdraw("shadow")
+    Traffic(model).start_shadow(3)
+    wait_until(lambda: aliases(client).get("shadow") == 3)
+    client.post(PREDICT, json={"instances": ["a"]})
+    wait_until(lambda: line.replace('"2"} 10.0', '"3"} 1.0') in client.get("/metrics").text)
+    assert f'progressive_tf_shadow_difference_count{{model="{MODEL}",version="3"}}' not in client.get("/metrics").text
 
 
 def test_a_shadow_that_is_slow_or_says_something_else_slows_no_caller(
