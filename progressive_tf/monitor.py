@@ -16,7 +16,7 @@ from progressive_tf.output import console
 if TYPE_CHECKING:
     from progressive_tf.monitoring.live_rows import LiveRows
     from progressive_tf.monitoring.look import Look
-    from progressive_tf.registry import ModelVersions, Version
+    from progressive_tf.registry import ModelVersions
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -72,10 +72,11 @@ def monitor(
         bool, typer.Option("--if-due", help="Propose only if a trigger below is met; says why not otherwise.")
     ] = False,
     due_labels: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Due with so many new labels since the newest version.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="Due with so many new labels since the stable version."),
     ] = 200,
     due_days: Annotated[
-        float | None, typer.Option(metavar="D", min=0.001, help="Due so many days after the newest version.")
+        float | None, typer.Option(metavar="D", min=0.001, help="Due so many days after the stable version.")
     ] = None,
     due_rise: Annotated[
         bool, typer.Option("--due-rise/--no-due-rise", help="Due when the share of a class rises.")
@@ -104,7 +105,7 @@ def monitor(
         if live is None:
             continue
         if propose is not None:
-            _propose(model, live, propose, plan, now, (due_labels, due_days, due_rise) if if_due else None)
+            _propose(model, live, runs, propose, plan, now, (due_labels, due_days, due_rise) if if_due else None)
             return
         looks.append(_look(model, live, runs, reference, now, days, alpha, seed))
         _print_look(looks[-1])
@@ -139,16 +140,21 @@ def _look(
     seed: int,
 ) -> Look:
     from progressive_tf.monitoring.look import look_at, reference_of, writes_texts
+    from progressive_tf.monitoring.origin import find_origin
 
-    found = None
+    found, version = None, model.in_use()
     if reference != Reference.LIVE:
-        stable = model.aliases().get("stable")
-        found = None if stable is None else reference_of(model.version(stable), runs, live)
-        if found is None and reference == Reference.RUN:
-            raise InputError(
-                f"--runs {runs}: the run of {model.name}'s stable version is not there; or --reference live"
+        origin = find_origin(model, version, runs)
+        found = None if origin is None else reference_of(origin, live)
+        if found is None:
+            missing = (
+                f"--runs {runs}: run {version.run} of {model.name}'s version {version.number} is not there, or its "
+                f"stage {version.stage} kept no predictions"
             )
-    return look_at(model.name, live, found, now, days, alpha, seed, writes_texts(model))
+            if reference == Reference.RUN:
+                raise InputError(f"{missing}; name the folder of all runs, or give --reference live")
+            console().print(f"{missing}; compared with earlier live rows instead")
+    return look_at(model.name, live, found, now, days, alpha, seed, writes_texts(version), version.number)
 
 
 def _print_look(look: Look) -> None:
@@ -166,6 +172,7 @@ def _print_look(look: Look) -> None:
 def _propose(
     model: ModelVersions,
     live: LiveRows,
+    runs: Path,
     target: Path,
     plan: str | None,
     now: float,
@@ -173,21 +180,21 @@ def _propose(
 ) -> None:
     from progressive_tf.monitoring.due import is_due
     from progressive_tf.monitoring.look import writes_texts
+    from progressive_tf.monitoring.origin import later_release, refuse_other_plan
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.plan.loading import load_plan, shipped_plans
     from progressive_tf.training.session import CACHE_FOLDER
 
-    newest: Version = max(model.versions(), key=lambda version: version.number)
+    version = model.in_use()
     if triggers is not None:
-        due = is_due(live, newest.created, now, *triggers, writes=writes_texts(model), version=newest.number)
+        due = is_due(live, version.created, now, *triggers, writes=writes_texts(version), version=version.number)
         console().print(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
         if not due.is_due:
             return
     if plan is None and target.is_file():
         plan = str(target)
     loaded = load_plan(plan or model.name)
-    if loaded.plan.name != model.name:
-        raise InputError(f"--plan {plan}: the plan of {model.name} expected; this one is called {loaded.plan.name}")
+    refuse_other_plan(model, version, loaded, plan or model.name, runs)
     shipped = shipped_plans()
     file = shipped.get(plan or model.name) or Path(plan or "")
     proposal = propose(file, loaded, live, target, CACHE_FOLDER)
@@ -197,6 +204,12 @@ def _propose(
     )
     for why, count in proposal.put_aside.items():
         console().print(f"  {count} {why}")
+    later = later_release(model, version)
+    if later is not None:
+        console().print(
+            f"training goes on from stage {later.stage}, version {later.number}, the newest that the run released, "
+            f"and not from version {version.number}, which is stable"
+        )
     console().print(f"python -m progressive_tf.train --plan {proposal.plan_file}")
 
 

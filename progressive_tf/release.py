@@ -17,9 +17,8 @@ from progressive_tf.output import console, only_prints, print_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from progressive_tf.registry import ModelVersions, Registry, Version
+    from progressive_tf.registry import ModelVersions, Registry
     from progressive_tf.registry.traffic import Traffic
-    from progressive_tf.serving.step_counts import VersionCounts
 
 app = typer.Typer(
     help="List, show, promote, try on some callers, roll back and verify the released versions.",
@@ -31,7 +30,10 @@ RegistryFolder = Annotated[Path, typer.Option("--registry", metavar="DIR", help=
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why; it stands in the journal.")]
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, which is its plan's name.")]
-DEFAULT_REGISTRY = Path("registry")
+StoreFolder = Annotated[
+    Path, typer.Option("--store", metavar="DIR", help="The server's store, which counts the canary's answers.")
+]
+DEFAULT_REGISTRY, DEFAULT_STORE = Path("registry"), Path("serving")
 
 
 class Alias(str, Enum):
@@ -44,9 +46,12 @@ class Alias(str, Enum):
 
 @app.command("list")
 def list_versions(
-    registry: RegistryFolder = DEFAULT_REGISTRY, as_json: AsJson = False, verbose: Verbose = False
+    registry: RegistryFolder = DEFAULT_REGISTRY,
+    store: StoreFolder = DEFAULT_STORE,
+    as_json: AsJson = False,
+    verbose: Verbose = False,
 ) -> None:
-    """List every version of every model."""
+    """List every version of every model, and how the canaries stand."""
     from progressive_tf.registry.tables import version_record, versions_table
 
     models = _open(registry).models()
@@ -56,6 +61,8 @@ def list_versions(
         print_json(records)
     elif records:
         _print(versions_table(records))
+        for model in models:
+            _print_canary(model, store, lines=2)
     else:
         _print(f"no versions in {registry}")
 
@@ -67,6 +74,7 @@ def show(
         int | None, typer.Argument(metavar="[N]", help="The version; by default the stable one, else the newest.")
     ] = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
+    store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
@@ -76,7 +84,6 @@ def show(
     from progressive_tf.registry.tables import (
         decision_table,
         history_table,
-        rollout_text,
         version_details,
         version_record,
     )
@@ -84,22 +91,23 @@ def show(
 
     only_prints()
     model = _settled(_open(registry).existing_model(name))
-    version = _default_version(model) if number is None else model.version(number)
+    version = model.in_use() if number is None else model.version(number)
     # Without a number the question is about the model: its whole history.
     entries = [
         entry for entry in model.entries() if number is None or entry.token == version.token or entry.version == number
     ]
     manifest = version.manifest()
-    traffic = Traffic(model)
-    rollout = traffic.rollout()
+    rollout = Traffic(model).rollout()
     if as_json:
+        from progressive_tf.serving.canary_evidence import evidence_record
+
         details = {"manifest": manifest, "lineage": model.lineage(version.number)}
         details["rollout"] = None if rollout is None else asdict(rollout)
+        details["evidence"] = evidence_record(Traffic(model), store)
         print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
         return
     _print(version_details(model, version))
-    if rollout is not None:
-        _print(rollout_text(rollout, traffic.schedule()))
+    _print_canary(model, store)
     if manifest is not None:
         _print(decision_table(manifest.get("decision", {})))
     _print(history_table(entries))
@@ -160,8 +168,13 @@ def canary(
     verbose: Verbose = False,
 ) -> None:
     """Send part of the callers to a version; the same callers for as long as it lasts."""
-    started = _traffic(registry, name).start_canary(number, percent, reason)
+    traffic = _traffic(registry, name)
+    started = traffic.start_canary(number, percent, reason)
     _print(f"{name}: version {started.version} answers {started.percent:g} % of the callers")
+    if traffic.schedule() is None:
+        _print(
+            f"its plan has no release.steps, so that you decide on it; `release show {name}` says what is known of it"
+        )
 
 
 @app.command()
@@ -177,14 +190,14 @@ def widen(
     ] = None,
     reason: Reason = None,
     registry: RegistryFolder = DEFAULT_REGISTRY,
-    store: Annotated[
-        Path, typer.Option(metavar="DIR", help="The server's store, which counts the canary's answers.")
-    ] = Path("serving"),
+    store: StoreFolder = DEFAULT_STORE,
     verbose: Verbose = False,
 ) -> None:
     """Send more callers to the canary; those who were sent to it stay."""
+    from progressive_tf.serving.canary_evidence import present_counts
+
     traffic = _traffic(registry, name)
-    counts = _canary_counts(traffic, store)
+    counts = present_counts(traffic, store)
     now = traffic.widen(percent, reason, counts.answers, counts.judged)
     if now is None:
         _print(f"{name}: the canary is stable now: version {traffic.model.aliases()['stable']}")
@@ -295,33 +308,19 @@ def _traffic(registry: Path, name: str) -> Traffic:
     return Traffic(_settled(_open(registry).existing_model(name)))
 
 
-def _canary_counts(traffic: Traffic, folder: Path) -> VersionCounts:
-    """Returns what the canary has done at its present step; nothing where no server has kept anything."""
-    from progressive_tf.serving.step_counts import VersionCounts
-    from progressive_tf.serving.store import Store, store_path
+def _print_canary(model: ModelVersions, store: Path, lines: int | None = None) -> None:
+    """Prints how the canary under way stands, and what is known of it; nothing without one."""
+    if "canary" in model.aliases():
+        from progressive_tf.registry.traffic import Traffic
+        from progressive_tf.serving.canary_evidence import canary_lines
 
-    path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
-    if rollout is None or not path.is_file():
-        return VersionCounts()
-    store = Store(path)
-    try:
-        return store.step_counts(rollout.step).canary
-    finally:
-        store.close()
+        _print("\n".join(canary_lines(Traffic(model), store)[:lines]))
 
 
 def _settled(model: ModelVersions) -> ModelVersions:
     if model.settle():
         sys.stderr.write(f"{model.name}: completed what an interrupted command left, or rewrote the aliases' files\n")
     return model
-
-
-def _default_version(model: ModelVersions) -> Version:
-    versions = model.versions()
-    if not versions:
-        raise InputError(f"{model.name} has no version yet")
-    stable = model.aliases().get("stable")
-    return versions[-1] if stable is None else model.version(stable)
 
 
 def _print(value: RenderableType) -> None:

@@ -301,6 +301,9 @@ def test_places_that_are_no_stage_are_refused(
     assert release(capsys, "promote")[0] == 2
 
 
+MANUAL = "its plan has no release.steps, so that you decide on it; `release show reviews` says what is known of it\n"
+
+
 def test_an_operator_tries_a_version_on_part_of_the_callers(
     model: ModelVersions, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,12 +311,15 @@ def test_an_operator_tries_a_version_on_part_of_the_callers(
     model.publish(staged("beta"), alias=None)
     for arguments, said in (
         (["shadow", MODEL, 2], "reviews: version 2 answers in the background\n"),
-        (["canary", MODEL, 2, "--percent", 5, "--reason", "begun"], "reviews: version 2 answers 5 % of the callers\n"),
+        (
+            ["canary", MODEL, 2, "--percent", 5, "--reason", "begun"],
+            f"reviews: version 2 answers 5 % of the callers\n{MANUAL}",
+        ),
         (["widen", MODEL, "--percent", 20], "reviews: version 2 answers 20 % of the callers\n"),
         (["pause", MODEL], "reviews: version 2 is paused at 20 %; everybody is answered by stable\n"),
         (["widen", MODEL], "reviews: version 2 answers 20 % of the callers\n"),
         (["rollback", MODEL, "--reason", "slow"], "reviews: version 2 is no canary any more\n"),
-        (["canary", MODEL, 2, "--percent", 50], "reviews: version 2 answers 50 % of the callers\n"),
+        (["canary", MODEL, 2, "--percent", 50], f"reviews: version 2 answers 50 % of the callers\n{MANUAL}"),
         (["widen", MODEL, "--percent", 100], "reviews: the canary is stable now: version 2\n"),
         (["rollback", MODEL], "reviews: stable 2 → 1, previous none\n"),
     ):
@@ -353,8 +359,19 @@ def test_the_steps_of_a_plan_need_the_answers_that_the_server_counted(
     store.close()
     said = release(capsys, "widen", MODEL, "--store", tmp_path / "store")
     assert said == (0, "reviews: version 2 answers 25 % of the callers\n", "")
-    as_json = json.loads(release(capsys, "show", MODEL, "--json")[1])
+    as_json = json.loads(release(capsys, "show", MODEL, "--json", "--store", tmp_path / "store")[1])
     assert as_json["rollout"]["percent"] == 25
+    assert as_json["evidence"]["decides"] == "the server"
+    for command in (["show", MODEL], ["list"]):
+        shown = release(capsys, *command, "--store", tmp_path / "store")[1]
+        assert "wait: 0 of 2 answers" in shown
+        assert ("accuracy: its accuracy differs" in shown) == ("show" in command)
+        assert f"no server has kept an answer in {tmp_path}" in release(capsys, *command, "--store", tmp_path)[1]
+    broken = store_path(tmp_path / "broken", MODEL)
+    broken.parent.mkdir(parents=True)
+    broken.write_text("no database at all, and longer than the header of one")
+    code, shown, _ = release(capsys, "show", MODEL, "--store", tmp_path / "broken")
+    assert (code, "no evidence: " in shown) == (0, True)
 
 
 def test_what_cannot_be_exported_is_refused(

@@ -12,6 +12,7 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 
+from progressive_tf.api.unread import Unread
 from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.models.column_statistics import ColumnStatistics
@@ -47,17 +48,23 @@ class ServedModel:
     def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
         """Returns a row for each input, or for each span that a tagger finds.
 
-        A row has the input's class, or the text that is written for it.
+        A row has the input's class, or the text that is written for it. A warning says where a part of an input was not
+        read.
 
         Raises:
             InputError: inputs that the model does not read, or tasks it does not have.
         """
+        unread = Unread()
+        found = self._answer(inputs, task, batch_size, unread)
+        unread.warn()
+        return found
+
+    def _answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int, unread: Unread) -> pd.DataFrame:
         if GENERATE in self._signatures or TOKENS in self._signatures:
             if task is not None:
                 raise InputError("task: this version has no tasks; leave it out")
-            return (
-                self._written(inputs, batch_size) if GENERATE in self._signatures else self._spans(inputs, batch_size)
-            )
+            answers = self._written if GENERATE in self._signatures else self._spans
+            return answers(inputs, batch_size, unread)
         name, rows, tensor = self._read(inputs)
         tasks = self._tasks(task, len(rows))
         parts = []
@@ -67,7 +74,7 @@ class ServedModel:
             if tasks is not None:
                 given["task"] = tf.constant(tasks[chunk])
             try:
-                parts.append(self._signatures[name](**given))
+                parts.append(unread.note(self._signatures[name](**given)))
             except tf.errors.InvalidArgumentError as error:
                 said = " ".join(error.message.partition("[[{{")[0].split())
                 raise InputError(f"inputs[{begin}] to [{begin + len(rows[chunk]) - 1}]: refused: {said:.400}") from None
@@ -110,7 +117,7 @@ class ServedModel:
             return DEFAULT, _files(inputs), lambda rows: tf.constant(rows, tf.string)
         return DEFAULT, _texts(inputs), lambda rows: tf.constant(rows, tf.string)
 
-    def _written(self, inputs: Any, batch_size: int) -> pd.DataFrame:
+    def _written(self, inputs: Any, batch_size: int, unread: Unread) -> pd.DataFrame:
         texts = _texts(inputs)
         written, confidence = [""] * len(texts), np.zeros(len(texts), np.float32)
         # Texts of about the same length stand together: each is read, and written for, as long as a batch's longest.
@@ -118,14 +125,14 @@ class ServedModel:
         for begin in range(0, len(order), batch_size):
             batch = order[begin : begin + batch_size]
             given = [texts[index].encode("utf-8", "surrogatepass") for index in batch]
-            answer = self._signatures[GENERATE](text=tf.constant(given, tf.string))
+            answer = unread.note(self._signatures[GENERATE](text=tf.constant(given, tf.string)))
             confidence[batch] = answer["confidence"].numpy()
             for index, text in zip(batch, answer["translation"].numpy().tolist(), strict=True):
                 written[index] = text.decode("utf-8", "ignore")
         columns = (pd.Series(texts, dtype=object), pd.Series(written, dtype=object), confidence)
         return pd.DataFrame(dict(zip(TEXT_COLUMNS, columns, strict=True)))
 
-    def _spans(self, inputs: Any, batch_size: int) -> pd.DataFrame:
+    def _spans(self, inputs: Any, batch_size: int, unread: Unread) -> pd.DataFrame:
         given = [inputs] if isinstance(inputs, str) else _listed(inputs, "texts, or lists of words")
         of_words = bool(given) and not isinstance(given[0], str)
         rows = [_words(each, index) for index, each in enumerate(given)] if of_words else _texts(given)
@@ -138,6 +145,7 @@ class ServedModel:
                 answer = self._signatures[TOKENS](tokens=tf.constant(padded, tf.string, [len(batch), longest]))
             else:
                 answer = self._signatures[DEFAULT](text=tf.constant(batch, tf.string))
+            unread.note(answer)
             spans = {name: answer[name].numpy() for name in ("start", "end", "kind", "score", "count")}
             for index, row in enumerate(batch):
                 for place in range(spans["count"][index]):

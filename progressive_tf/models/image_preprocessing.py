@@ -55,6 +55,11 @@ class ImagePreprocessing(Preprocessing):
         """Returns the first state for uint8 [batch, height, width, 3]."""
         return self._state(self._resized(pixels))
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a caller has to know of images: which square they are squeezed into."""
+        return {"size": self.size}
+
     def encode(self, raw: Sequence[bytes]) -> list[np.ndarray]:
         """Returns each image as one position, uint8 [1, size, size, 3]."""
         return list(self._encode(self.tensor(raw))["inputs"].numpy())

@@ -49,6 +49,21 @@ class Preprocessing(tf.keras.layers.Layer):
     columns: tuple[str, ...] = ()
     statistics: ColumnStatistics | None = None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a caller has to know of raw inputs beside their type, by name."""
+        return {}
+
+    def read(self, raw: Any, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns the first state, and how much of each raw input stands in it: outputs beside a version's answer.
+
+        Args:
+            raw: a batch of raw inputs.
+            form: which of the alternatives they are; any other name for none of them.
+        """
+        first = self.alternatives[form][1] if form in self.alternatives else self
+        return first(raw), {}
+
     @abstractmethod
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of raw inputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +46,11 @@ class SentencePreprocessing(Preprocessing):
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of sentences; a row ends at its first empty string."""
         return self.windows(ragged_words(raw))[0]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a caller has to know of sentences: how many tokens a window has."""
+        return {"max_length": self.max_length}
 
     def encode(self, raw: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns the ids of every window without padding, int32 [length], sentence by sentence."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,7 @@ import tensorflow as tf
 from progressive_tf.files import sha256_json
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.models.read_counts import UNKNOWN_CELLS
 from progressive_tf.plan.table_columns import MISSING, NUMBER, argument_names
 
 NO_CELL = " "  # stands for values outside a vocabulary; no cell without spaces around it is equal to it
@@ -81,7 +83,27 @@ class TablePreprocessing(Preprocessing):
 
     def of_columns(self, named: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns the first state for string [batch] of each column, by its argument's name."""
-        return self(tf.stack([named[name] for name in self._arguments], axis=1))
+        return self(self._row(named))
+
+    def read(self, raw: Any, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns the first state, and the columns in which each row has a value that says nothing.
+
+        These are string [batch, most], "" behind the last. Such a value is no number in a column of numbers, which
+        counts as missing, or a category that the first stage did not have. Empty cells are missing by themselves, and
+        hashed values are all known.
+        """
+        row = self._row(raw)
+        with tf.device("CPU"):
+            cells = tf.strings.strip(row)
+            others = cells[:, len(self.columns) - len(self._one_hot) :]
+            unknown = [tf.cast(self._numbers(cells)[1], tf.bool)]
+            for place, (index, _) in enumerate(self._one_hot):
+                is_lookup = isinstance(index, tf.keras.layers.StringLookup)
+                column = others[:, place : place + 1]
+                unknown.append(index(column) == 1 if is_lookup else tf.zeros_like(column, tf.bool))
+            is_unknown = tf.concat(unknown, axis=1) & (cells != MISSING)
+            names = tf.broadcast_to(tf.constant(self.columns), tf.shape(is_unknown))
+            return self(row), {UNKNOWN_CELLS: tf.ragged.boolean_mask(names, is_unknown).to_tensor("")}
 
     def encode(self, raw: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns each row as one position, float32 [1, width]."""
@@ -90,6 +112,10 @@ class TablePreprocessing(Preprocessing):
     def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
         """Returns rows of cells as string [batch, columns]."""
         return tf.constant(list(map(list, raw)), tf.string, shape=[len(raw), len(self.columns)])
+
+    def _row(self, raw: Any) -> tf.Tensor:
+        """Returns the cells of rows, string [batch, columns], however they were given."""
+        return tf.stack([raw[name] for name in self._arguments], axis=1) if isinstance(raw, Mapping) else raw
 
     def _numbers(self, cells: tf.Tensor) -> list[tf.Tensor]:
         cells = cells[:, : len(self.columns) - len(self._one_hot)]

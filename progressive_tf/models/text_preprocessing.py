@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ from transformers import TFBertTokenizer
 
 from progressive_tf.files import sha256_json
 from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.models.read_counts import INPUT_TOKENS, USED_TOKENS
 
 # Everything that is not a letter, mark, number, punctuation, symbol, separator, tab or newline: control, format,
 # private-use and unassigned code points. On these and on U+FFFD the in-graph and the Rust tokenizer differ.
@@ -37,9 +39,7 @@ class TextPreprocessing(Preprocessing):
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
         super().__init__(name="preprocess")
         self.tokens = tuple(vocabulary)
-        self.tokenizer = TFBertTokenizer(
-            vocab_list=list(vocabulary), do_lower_case=False, max_length=max_length, return_token_type_ids=False
-        )
+        self.tokenizer = TFBertTokenizer(vocab_list=list(vocabulary), do_lower_case=False)
         self.max_length = max_length
         self.kept_type = np.dtype(np.uint16 if len(vocabulary) <= 1 << 16 else np.int32)
         self._lower_case = lower_case
@@ -51,12 +51,28 @@ class TextPreprocessing(Preprocessing):
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
+        return self.read(raw)[0]
+
+    def read(self, raw: tf.Tensor, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns the first state, and how many tokens each text has, with [CLS] and [SEP], and how many are read."""
         cleaned = clean(raw)
-        encoded = self.tokenizer(lower(cleaned) if self._lower_case else cleaned)
-        return {
-            "inputs": tf.cast(encoded["input_ids"], tf.int32),
-            "mask": tf.cast(encoded["attention_mask"], tf.float32),
+        pieces = self.tokenizer.unpaired_tokenize(lower(cleaned) if self._lower_case else cleaned)
+        start, end = (
+            tf.fill([tf.shape(raw)[0], 1], tf.constant(token, pieces.dtype))
+            for token in (self.tokenizer.cls_token_id, self.tokenizer.sep_token_id)
+        )
+        framed = tf.concat([start, pieces[:, : self.max_length - 2], end], axis=1)
+        state = {
+            "inputs": tf.cast(framed.to_tensor(self.tokenizer.pad_token_id), tf.int32),
+            "mask": tf.sequence_mask(framed.row_lengths(), dtype=tf.float32),
         }
+        tokens = tf.cast(pieces.row_lengths(), tf.int32) + 2
+        return state, {INPUT_TOKENS: tokens, USED_TOKENS: tf.minimum(tokens, self.max_length)}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a caller has to know of texts: after how many tokens they are cut."""
+        return {"max_length": self.max_length}
 
     def encode(self, raw: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of each text without padding, int32 [length]."""

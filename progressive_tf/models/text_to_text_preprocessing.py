@@ -16,6 +16,7 @@ from tensorflow_text import SentencepieceTokenizer
 
 from progressive_tf.errors import InputError
 from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.models.read_counts import INPUT_TOKENS, USED_TOKENS
 
 # T5's ids, whatever the tokens are. The first stands behind the end of a text, and before the first token of a target.
 PAD, END, UNKNOWN = 0, 1, 2
@@ -157,11 +158,26 @@ class TextToTextPreprocessing(Preprocessing):
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
-        ids = self._ids(tf.strings.join([tf.constant(self.prefix), raw]))[:, : self.max_length - 1]
+        return self.read(raw)[0]
+
+    def read(self, raw: tf.Tensor, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns the first state, and how many tokens each text has, with prefix and end, and how many are read."""
+        ids = self._ids(tf.strings.join([tf.constant(self.prefix), raw]))
         ends = tf.fill([tf.shape(raw)[0], 1], END)
-        ended = tf.concat([ids, ends], axis=1)
+        ended = tf.concat([ids[:, : self.max_length - 1], ends], axis=1)
         mask = tf.sequence_mask(ended.row_lengths(), dtype=tf.float32)
-        return {"inputs": ended.to_tensor(PAD), "mask": mask}
+        counts = self.counts(tf.cast(ids.row_lengths(), tf.int32) + 1)
+        return {"inputs": ended.to_tensor(PAD), "mask": mask}, counts
+
+    def counts(self, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns how many tokens texts with so many tokens, int32 [batch], have, and how many of them are read."""
+        return {INPUT_TOKENS: tokens, USED_TOKENS: tf.minimum(tokens, self.max_length)}
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a caller has to know of texts: after how many tokens they are cut, and what is put in front of them."""
+        facts = {"max_length": self.max_length, "max_target_length": self.max_target_length}
+        return facts | ({"prefix": self.prefix} if self.prefix else {})
 
     def encode(self, raw: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of each text without padding, int32 [length]."""

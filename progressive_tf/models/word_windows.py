@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from transformers import TFBertTokenizer
 
+from progressive_tf.models.read_counts import INPUT_TOKENS, USED_TOKENS, WINDOWS
 from progressive_tf.models.text_preprocessing import clean, lower
 
 
@@ -45,6 +46,10 @@ class WordWindows(tf.keras.layers.Layer):
         self._encode = tf.function(self.call, input_signature=signature, autograph=False)
 
     def call(self, words: tf.RaggedTensor) -> tuple[dict[str, tf.Tensor], tf.RaggedTensor]:
+        """Returns the first state for a batch of sentences, and each word's place in it; see `read`."""
+        return self.read(words)[:2]
+
+    def read(self, words: tf.RaggedTensor) -> tuple[dict[str, tf.Tensor], tf.RaggedTensor, dict[str, tf.Tensor]]:
         """Returns the first state for a batch of sentences, and each word's place in it.
 
         Args:
@@ -53,10 +58,12 @@ class WordWindows(tf.keras.layers.Layer):
         Returns:
             The state: `inputs` int32 [windows, length], padded with [PAD], and `mask` float32 [windows, length]. The
             windows of a sentence follow one another, in the order of the sentences. And the places: int32
-            [batch, (words), 2], the window of each word's first piece and its position there; for `gather_words`.
+            [batch, (words), 2], the window of each word's first piece and its position there; for `gather_words`. And
+            of each sentence, int32 [batch]: its tokens, how many of them are read, and how many windows it has.
         """
         words = words.with_row_splits_dtype(tf.int64)
-        pieces = self._pieces(words.flat_values)
+        whole = self._pieces(words.flat_values)
+        pieces = whole[:, : self.max_length - 2]
         counts = pieces.row_lengths()
         begins = _first_words(words, counts, self.max_length - 2)
         window = tf.cumsum(tf.cast(begins, tf.int64)) - 1
@@ -71,7 +78,10 @@ class WordWindows(tf.keras.layers.Layer):
         inputs = framed.to_tensor(self.tokenizer.pad_token_id)
         mask = tf.sequence_mask(framed.row_lengths(), tf.shape(inputs)[1], tf.float32)
         places = words.with_flat_values(tf.cast(tf.stack([window, position], axis=1), tf.int32))
-        return {"inputs": inputs, "mask": mask}, places
+        lengths = (whole.row_lengths(), counts, tf.cast(begins, tf.int64))
+        of_sentences = (tf.reduce_sum(words.with_flat_values(tf.cast(each, tf.int32)), axis=1) for each in lengths)
+        read = dict(zip((INPUT_TOKENS, USED_TOKENS, WINDOWS), of_sentences, strict=True))
+        return {"inputs": inputs, "mask": mask}, places, read
 
     def encode(self, words: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
         """Returns one sentence's windows without padding, int32 [length] each, and its words' places, int32 [words, 2].
@@ -86,12 +96,12 @@ class WordWindows(tf.keras.layers.Layer):
         return windows, places.flat_values.numpy()
 
     def _pieces(self, words: tf.Tensor) -> tf.RaggedTensor:
-        """Returns the ids of each word's pieces, int32 [words, (pieces)]; at least one, at most a window's."""
+        """Returns the ids of each word's pieces, int32 [words, (pieces)]; at least one."""
         cleaned = clean(words)
         pieces = self.tokenizer.unpaired_tokenize(lower(cleaned) if self._lower_case else cleaned)
         missing = tf.cast(tf.equal(pieces.row_lengths(), 0), tf.int64)
         unknown = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(missing)], self._unknown), missing)
-        return tf.concat([tf.cast(pieces, tf.int32), unknown], axis=1)[:, : self.max_length - 2]
+        return tf.concat([tf.cast(pieces, tf.int32), unknown], axis=1)
 
 
 def gather_words(outputs: tf.Tensor, places: tf.RaggedTensor) -> tf.Tensor:

@@ -64,18 +64,18 @@ def is_due(
 
     Args:
         live: what was answered.
-        since: when the newest version was released; ISO 8601.
+        since: when the stable version was released; ISO 8601.
         now: seconds since 1970.
         labels: so many new ones suffice, >= 1; None for not looking.
         days: so many suffice, > 0; None for not looking.
         rises: whether to look for a class that comes more often.
         writes: whether answers are texts, which have no classes.
-        version: number of the newest. What was said and told since then is counted from where a server noted it among
+        version: its number. What was said and told since then is counted from where a server noted it among
             its rows; only where none has, by the clocks of both machines.
     """
     mark = live.mark(version)
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()
-    set_back = f"the clock says a time before the newest version was released ({since}); wait, or set it"
+    set_back = f"the clock says a time before the stable version was released ({since}); wait, or set it"
     if now < released and mark is None:
         return Due(False, (set_back,))
     found: list[tuple[bool, str]] = []
@@ -139,7 +139,10 @@ def _rise_of(is_class: np.ndarray, name: str, classes: int) -> Rise | None:
 
 def _rise_in_words(said: Sequence[str]) -> tuple[bool, str]:
     if len(said) <= BASELINE:
-        return False, f"{len(said)} answers since the newest version; whether a class rises takes {BASELINE + 1}"
+        return (
+            False,
+            f"{len(said)} answers since the stable version; whether a class rises takes {BASELINE + 1}",
+        )
     rise = first_rise(said)
     if rise is None:
         return False, f"no class comes more often than in the first {BASELINE} answers"

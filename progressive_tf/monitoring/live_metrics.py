@@ -27,6 +27,7 @@ class LiveMetrics:
         failed: share of the requests with a status from 500 on; None likewise, or without any.
         p95_seconds: 95th percentile of what answered requests took; None likewise.
         answers: instances that were answered.
+        cut: share of these of whose text a part was not read; None where no version says so.
         confidence: mean probability of what was said; None without probabilities.
         judged: answers that users have called right or wrong.
         accuracy: share of these that are right; None without any.
@@ -40,6 +41,7 @@ class LiveMetrics:
     failed: float | None
     p95_seconds: float | None
     answers: int
+    cut: float | None
     confidence: float | None
     judged: int
     accuracy: float | None
@@ -85,6 +87,7 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
     if len(right):
         interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
         accuracy, low, high = float(right.mean()), float(interval.low), float(interval.high)
+    cut = answers["was_cut"].dropna()
     stated = confidence(answers)
     stated = stated[np.isfinite(stated)]
     return LiveMetrics(
@@ -94,6 +97,7 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
         failed,
         p95,
         len(answers),
+        float(cut.mean()) if len(cut) else None,
         float(stated.mean()) if len(stated) else None,
         len(right),
         accuracy,

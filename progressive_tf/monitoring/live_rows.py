@@ -16,14 +16,14 @@ import pandas as pd
 from progressive_tf.errors import InputError
 from progressive_tf.serving.release_marks import ReleaseMark, read_marks
 from progressive_tf.serving.said import EXPECTED, TEXT
-from progressive_tf.serving.store import FORMAT
+from progressive_tf.serving.store_schema import FORMAT, SECOND
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
 _ANSWERS = """
     SELECT predictions.id, request, requests.time, requests.version, requests.alias, predictions.label,
            predictions.probabilities, predictions.input, feedback.label AS told, feedback.correct,
-           feedback.time AS told_at, feedback.id AS feedback
+           feedback.time AS told_at, feedback.id AS feedback, {was_cut} AS was_cut
     FROM predictions JOIN requests ON request = requests.id
     LEFT JOIN feedback ON feedback.id = (
         SELECT max(id) FROM feedback
@@ -42,14 +42,19 @@ class LiveRows:
         answers: a row each: id, request (its number, which rises), time, version, alias, label (what was said),
             probabilities (float64, one where a text was said; or None), input (by name, or None where it is not kept),
             told (the right label, or None), right (True, False, or None where no user has judged it), told_at (seconds
-            since 1970), feedback (its number, which rises). A text that was said or told is one where its input is
-            kept, and else a fingerprint.
+            since 1970), feedback (its number, which rises), was_cut (1 where a part of the text was not read, 0 where
+            all was, NaN where that is not known). A text that was said or told is one where its input is kept, and else
+            a fingerprint.
         releases: where each version was released among these rows, as far as a server has noted it.
     """
 
     requests: pd.DataFrame
     answers: pd.DataFrame
     releases: Mapping[int, ReleaseMark] = field(default_factory=dict)
+
+    def by(self, version: int) -> LiveRows:
+        """Returns what one version was asked and answered."""
+        return LiveRows(*(each[each["version"] == version] for each in (self.requests, self.answers)))
 
     def between(self, since: float, until: float) -> LiveRows:
         """Returns what was answered from a time on, before another."""
@@ -59,8 +64,8 @@ class LiveRows:
         return LiveRows(requests, answers, self.releases)
 
     def mark(self, version: int) -> ReleaseMark | None:
-        """Returns the last rows before a version was released; None where no server has noted releases yet."""
-        if version in self.releases or not self.releases:
+        """Returns the last rows before a version was released; None of one from before servers noted releases."""
+        if version in self.releases or version < max(self.releases, default=version + 1):
             return self.releases.get(version)
         # No server has run since it was released.
         last = (self.answers[name].max() for name in ("request", "feedback"))
@@ -88,10 +93,13 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
             if found > FORMAT:
                 raise InputError(f"{path} was written by a newer release (format {found}); update progressive-tf")
             requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
-            answers = pd.read_sql_query(_ANSWERS, connection, params=[since, until])
-            releases = read_marks(connection)
+            is_second = found >= SECOND
+            was_cut = "predictions.was_cut" if is_second else "NULL"
+            answers = pd.read_sql_query(_ANSWERS.format(was_cut=was_cut), connection, params=[since, until])
+            releases = read_marks(connection) if is_second else {}
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
+    answers["was_cut"] = answers["was_cut"].astype(float)
     for name in ("label", "probabilities", "input", "told"):
         answers[name] = pd.Series([_value(each) for each in answers[name]], answers.index, dtype=object)
     answers["right"] = pd.Series(

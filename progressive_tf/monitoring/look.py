@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from progressive_tf.monitoring.drift import DriftTest, calibration_drift, catego
 from progressive_tf.monitoring.input_drift import input_drift, text_drift
 from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.origin import Origin
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
-from progressive_tf.registry import ModelVersions, Version
+from progressive_tf.registry import Version
 
 DAY = 86_400.0
 
@@ -55,6 +56,7 @@ def look_at(
     alpha: float,
     seed: int,
     writes: bool = False,
+    version: int | None = None,
 ) -> Look:
     """Returns what the rows of the last days say beside a reference.
 
@@ -67,16 +69,23 @@ def look_at(
         alpha: the false discovery rate, in (0, 1).
         seed: of samples and folds.
         writes: whether answers are texts.
+        version: whose stage the reference is; what is said is compared with this version's own answers, and not with
+            those of a canary or of what was stable before. None where the reference is live rows.
     """
     since = now - days * DAY
-    window = rows_of_live(live.between(since, float("inf")), f"the last {days:g} days")
+    recent = live.between(since, float("inf"))
+    window = rows_of_live(recent, f"the last {days:g} days")
+    described = f"{len(window.said):,} answers of {window.name}"
+    if reference is not None and version is not None:
+        window = replace(rows_of_live(recent.by(version), window.name), inputs=window.inputs)
+        described += f", {len(window.said):,} of them by version {version}"
     if reference is None:
         earlier = live.between(0.0, since)
         if len(earlier.answers):
             reference = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
     tests = [] if reference is None else judged_together(drift_tests(reference, window, seed, writes), alpha)
     name = None if reference is None else reference.name
-    return Look(model, live_metrics(live, writes), tests, name, f"{len(window.said):,} answers of {window.name}", alpha)
+    return Look(model, live_metrics(live, writes), tests, name, described, alpha)
 
 
 def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) -> list[DriftTest]:
@@ -86,9 +95,8 @@ def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) ->
         before, now = ([each for each in rows.said if isinstance(each, str)] for rows in (reference, live))
         said = text_drift("translation", before, now, seed, about="predictions")
     else:
-        said = [
-            category_drift("predictions", "labels", *([str(each) for each in rows.said] for rows in (reference, live)))
-        ]
+        words = ([_in_a_word(each) for each in rows.said] for rows in (reference, live))
+        said = [category_drift("predictions", "labels", *words)]
     return [
         *input_drift(reference.inputs, live.inputs, seed),
         *said,
@@ -97,18 +105,24 @@ def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) ->
     ]
 
 
-def reference_of(version: Version, runs: Path, live: LiveRows) -> Rows | None:
-    """Returns what the stage of a version said about its gate rows; None where its run is not there.
+def _in_a_word(said: Any) -> str:
+    """Returns what an answer says as a category: a class, or the kinds of entities that the tags of words have."""
+    if not isinstance(said, list):
+        return str(said)
+    return ", ".join(sorted({tag[2:] for tag in said if tag != "O"})) or "no entity"
+
+
+def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
+    """Returns what the stage of a version said about the gate rows it was released for; None where it kept nothing.
 
     Args:
-        version: a released one.
-        runs: the folder of all runs, by plan.
+        origin: of the version.
         live: what was asked, which says under which name texts come.
     """
-    folders = sorted((runs / version.model / version.run / "stages").glob(f"*-{version.stage}"))
     kept: dict[str, Any] = next((each for each in live.answers["input"] if each is not None), {})
     text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")
-    return rows_of_stage(folders[0], text_name) if folders else None
+    of = f"stage {origin.version.stage}, version {origin.version.number}"
+    return rows_of_stage(origin.stage, of, text_name, origin.slices)
 
 
 def refuse_no_answers(live: LiveRows, path: Path) -> None:
@@ -121,7 +135,6 @@ def refuse_no_answers(live: LiveRows, path: Path) -> None:
         raise InputError(f"{path}: no request has been kept yet; serve the model first")
 
 
-def writes_texts(model: ModelVersions) -> bool:
-    """Whether a model's newest version answers with texts, not with classes."""
-    newest = max(model.versions(), key=lambda version: version.number)
-    return (newest.manifest() or {}).get("labels") == []
+def writes_texts(version: Version) -> bool:
+    """Whether a version answers with texts, not with classes."""
+    return (version.manifest() or {}).get("labels") == []

@@ -15,6 +15,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
 
 PREDICTIONS = "predictions.parquet"
+# The column with what is right → the one that says how sure an answer is; an answer of tags says so of each word.
+STATED = {"target": "confidence", "tags": None, "label": "probabilities"}
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,17 @@ def rows_of_live(live: LiveRows, name: str) -> Rows:
     )
 
 
-def rows_of_stage(folder: Path, text_name: str) -> Rows | None:
-    """Returns what a stage said about the gate rows of every slice; None where its record is not there.
+def rows_of_stage(folder: Path, of: str, text_name: str, slices: Sequence[str]) -> Rows | None:
+    """Returns what a stage said about gate rows; None where its record is not there.
+
+    The record has rows of every slice of the plan, those of later stages too, which may come at any time; those of the
+    released stages are what it was released for. A row that stands in several is taken once.
 
     Args:
         folder: of the stage in its run.
+        of: what it is, in words.
         text_name: under which name a server gets the texts.
+        slices: whose rows.
 
     Raises:
         InputError: the record is damaged.
@@ -68,22 +75,34 @@ def rows_of_stage(folder: Path, text_name: str) -> Rows | None:
     if not path.is_file():
         return None
     try:
-        writes = "target" in pq.read_schema(path).names
-        columns = ("target", "confidence") if writes else ("label", "probabilities")
-        found = pq.read_table(path, columns=["part", "text", "predicted", *columns]).to_pandas()
+        names = pq.read_schema(path).names
+        right = next((name for name in STATED if name in names), "label")
+        wanted = ["part", "slice", "source", "index", "text", "predicted", right]
+        stated = STATED[right]
+        found = pq.read_table(path, columns=[*wanted, *([] if stated is None else [stated])]).to_pandas()
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); compare with earlier live rows: --reference live"
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); compare with earlier live rows: --reference live"
         ) from None
-    found = found[(found["part"] == "gate")]
+    found = found[found["part"] == "gate"]
+    found = found[found["slice"].isin(slices)].drop_duplicates(["source", "index"])
     texts = [text for text in found["text"] if text]
-    expected, stated = (found[column] for column in columns)
-    if not writes:
-        stated = [max(each) if each is not None and len(each) else np.nan for each in stated]
+    said, expected = ([_plain(each) for each in found[name]] for name in ("predicted", right))
+    sure = [np.nan] * len(found) if stated is None else [_confidence(each) for each in found[stated]]
     return Rows(
-        f"{len(found):,} gate rows of stage {folder.name.partition('-')[2]}",
+        f"{len(found):,} gate rows of {of}",
         [{text_name: text} for text in texts],
-        [str(each) for each in found["predicted"]],
-        np.array(stated, float),
-        [bool(right) for right in expected == found["predicted"]],
+        said,
+        np.array(sure, float),
+        [one == other for one, other in zip(expected, said, strict=True)],
     )
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else str(value)
+
+
+def _confidence(stated: Any) -> float:
+    """Returns the probability of what was said: the highest of all classes, or that of a text; NaN for none."""
+    found = np.atleast_1d(np.array(np.nan if stated is None else stated, float))
+    return float(found.max()) if len(found) else np.nan

@@ -76,6 +76,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "additions": [dict(addition) for addition in staged.additions],
         "ensemble": staged.ensemble,
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),
+        "inputs": dict(staged.inputs),
         "metrics": dict(staged.metrics),
         "decision": dict(staged.decision),
         "release": None if staged.release is None else dict(staged.release),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class StagedVersion:
         additions: what adaptation methods have added to the network, as plain JSON; needed to train it on.
         preprocessing: what its preprocessing has learnt from data, as plain JSON; None where that is nothing.
         release: the steps in which it is to reach its callers, as the plan has them; None for all at once.
+        inputs: what a caller has to know of raw inputs beside their type, as plain JSON by name.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -48,6 +49,7 @@ class StagedVersion:
     additions: Sequence[Mapping[str, Any]] = ()
     preprocessing: Mapping[str, Any] | None = None
     release: Mapping[str, Any] | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = False
 
 

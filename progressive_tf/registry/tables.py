@@ -104,10 +104,11 @@ def rollout_text(rollout: Rollout | None, schedule: Schedule | None) -> str:
     share = f"{rollout.percent:g} % of the callers since {_moment(rollout.since)} UTC"
     line = f"canary: version {rollout.version}, {share}{', paused' if rollout.paused else ''}"
     if schedule is None:
-        return line
+        return f"{line}; a person decides"
     after = f"{schedule.after(rollout.percent):g} % after {schedule.min_samples} answers"
     limit = "" if schedule.max_minutes is None else f", within {schedule.max_minutes:g} minutes"
-    return f"{line}; next {after}{limit}"
+    person = "" if schedule.automatic else "; a person decides, since release.automatic is false"
+    return f"{line}; next {after}{limit}{person}"
 
 
 def decision_table(decision: Mapping[str, Any]) -> Table:

@@ -89,6 +89,17 @@ class ModelVersions:
                 return version
         raise InputError(unknown_name(f"version of {self.name}", str(number), self._numbers()))
 
+    def in_use(self) -> Version:
+        """Returns the stable version, or the newest where nothing is stable.
+
+        Raises:
+            InputError: there is no version yet.
+        """
+        versions, stable = self.versions(), self.aliases().get(STABLE)
+        if not versions:
+            raise InputError(f"{self.name} has no version yet")
+        return versions[-1] if stable is None else self.version(stable)
+
     def version_of_stage(self, run: str, stage: str) -> Version | None:
         """Returns the version that a stage became, or None."""
         matching = (version for version in self.versions() if (version.run, version.stage) == (run, stage))

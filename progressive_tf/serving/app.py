@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from progressive_tf.registry.history import rollout
 from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.errors import Refusal
@@ -38,6 +39,7 @@ from progressive_tf.serving.release_routes import release_routes
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import caller_number
 from progressive_tf.serving.served_model import Answering, ServedModel, answering_for
+from progressive_tf.serving.unread import Unread
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -78,6 +80,7 @@ def make_app(
     """
     name = served.model.name
     tokens = tokens or Tokens()
+    unread = Unread(name, metrics)
     watch = CanaryWatch(served, request_log, metrics)
 
     @contextlib.asynccontextmanager
@@ -128,6 +131,7 @@ def make_app(
                 with answering.held():
                     answers = await _answer(served, answering, found, limits, began)
                 status = 200
+                unread.note(answering.loaded.number, answers.outputs)
             except Refusal as refusal:
                 status = refusal.status
                 raise
@@ -141,6 +145,7 @@ def make_app(
         return JSONResponse(
             {
                 **reply(answers.form, answers.outputs),
+                "labels": answering.loaded.labels,
                 "version": str(answering.loaded.number),
                 "prediction_ids": answers.ids,
             }
@@ -177,19 +182,19 @@ def make_app(
 
     @app.get("/v1/models/{model}/metadata")
     async def metadata(model: str) -> dict[str, Any]:
-        """Says which inputs and outputs the version has that stable points to."""
+        """Says which inputs, outputs and classes the version has that stable points to."""
         check_name(model, name)
         return answering_for(served, None, "stable", "")[0].loaded.metadata()
 
     @app.get("/v1/models/{model}/versions/{version}/metadata")
     async def metadata_of_version(model: str, version: str) -> dict[str, Any]:
-        """Says which inputs and outputs a version has."""
+        """Says which inputs, outputs and classes a version has."""
         check_name(model, name)
         return answering_for(served, version, None, "")[0].loaded.metadata()
 
     @app.get("/v1/models/{model}/labels/{label}/metadata")
     async def metadata_of_label(model: str, label: str) -> dict[str, Any]:
-        """Says which inputs and outputs the version of an alias has."""
+        """Says which inputs, outputs and classes the version of an alias has."""
         check_name(model, name)
         return answering_for(served, None, label, "")[0].loaded.metadata()
 
@@ -214,11 +219,12 @@ def make_app(
 
     @app.get("/v1/models/{model}/canary")
     async def canary(model: str) -> dict[str, Any]:
-        """Says how far the canary has come, and what each metric says of it."""
+        """Says how far the canary has come, who decides on it, and what each metric says of it."""
         check_name(model, name)
         split, latest = served.standing.split, watch.latest
         if split is None or split.canary is None:
-            return {"version": None}
+            begun = rollout(served.entries)
+            return {"version": None} | ({"paused": str(begun.version)} if begun is not None and begun.paused else {})
         body = {"version": str(split.canary), "percent": split.percent}
         return body if latest is None else body | asdict(latest)
 

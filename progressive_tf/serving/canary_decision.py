@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
-from progressive_tf.registry.traffic import Schedule
+from progressive_tf.registry.traffic import WHOLE, Schedule
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 OUTCOMES = WIDEN, WAIT, HOLD, ROLLBACK = "widen", "wait", "hold", "rollback"
+# Who acts on an outcome.
+SERVER, PERSON = "the server", "a person"
 # The difference that is found soonest, and how many answers of each version a difference needs at least.
 TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
 
@@ -37,11 +39,43 @@ class CanaryDecision:
         outcome: widen, wait, hold (a person decides) or rollback.
         reason: the evidence in words.
         findings: of each metric.
+        decides: the server, or a person, to whom the outcome is advice.
     """
 
     outcome: str
     reason: str
     findings: tuple[Finding, ...]
+    decides: str = SERVER
+
+
+def compares_with_stable(schedule: Schedule | None) -> bool:
+    """Whether stable is asked about the canary's answers too: where the plan limits how often the two may disagree,
+    and where a person decides, who has nothing but the evidence.
+
+    Args:
+        schedule: of the canary's plan; None for a plan without steps.
+    """
+    return schedule is None or not schedule.automatic or schedule.max_disagreement is not None
+
+
+def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
+    """Returns what the evidence says of a canary whose plan has no steps: a person decides in any case.
+
+    Args:
+        steps: counts of each step of the rollout, the present one last.
+        percent: of the callers that it answers.
+    """
+    schedule = Schedule((percent, WHOLE), min_samples=0, automatic=False)
+    findings = _findings(steps, schedule)
+    harm = next((finding.says for finding in findings if finding.is_harm), None)
+    if harm is not None:
+        return CanaryDecision(ROLLBACK, harm, findings, PERSON)
+    present = steps[-1].canary if steps else VersionCounts()
+    reason = (
+        f"{present.answers} answers, {present.judged} of them judged, and no sign that it is worse than stable; its "
+        "plan has no release.steps, so that the server decides nothing"
+    )
+    return CanaryDecision(HOLD, reason, findings, PERSON)
 
 
 def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> CanaryDecision:
@@ -56,13 +90,11 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> C
         minutes: since it came to the present step; >= 0.
         schedule: of its plan.
     """
-    metrics = [_error_rate, _failures, _latency, _accuracy]
-    metrics += [_disagreement] if schedule.max_disagreement is not None else []
-    metrics += [_prediction_drift] if schedule.max_drift is not None else []
-    findings = tuple(metric(steps, schedule, schedule.alpha / len(metrics)) for metric in metrics)
+    findings = _findings(steps, schedule)
+    decides = SERVER if schedule.automatic else PERSON
     harm = next((finding.says for finding in findings if finding.is_harm), None)
     if harm is not None:
-        return CanaryDecision(ROLLBACK, harm, findings)
+        return CanaryDecision(ROLLBACK, harm, findings, decides)
     present = steps[-1].canary if steps else VersionCounts()
     missing = [
         f"{count} of {needed} {what}"
@@ -73,12 +105,23 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> C
         if count < needed
     ]
     if not missing:
-        return CanaryDecision(WIDEN, f"{present.answers} answers, and no sign that it is worse than stable", findings)
+        reason = f"{present.answers} answers, and no sign that it is worse than stable"
+        return CanaryDecision(WIDEN, reason, findings, decides)
     reason = " and ".join(missing)
     if schedule.max_minutes is not None and minutes > schedule.max_minutes:
         reason += f" after {minutes:.0f} of {schedule.max_minutes:g} minutes; a person decides"
-        return CanaryDecision(HOLD, reason, findings)
-    return CanaryDecision(WAIT, reason, findings)
+        return CanaryDecision(HOLD, reason, findings, decides)
+    return CanaryDecision(WAIT, reason, findings, decides)
+
+
+def _findings(steps: Sequence[StepCounts], schedule: Schedule) -> tuple[Finding, ...]:
+    metrics = [_error_rate, _failures, _latency, _accuracy]
+    metrics += [_disagreement] if schedule.max_disagreement is not None else []
+    metrics += [_prediction_drift] if schedule.max_drift is not None else []
+    findings = [metric(steps, schedule, schedule.alpha / len(metrics)) for metric in metrics]
+    if schedule.max_disagreement is None and compares_with_stable(schedule):
+        findings.append(_disagreement_to_read(steps))
+    return tuple(findings)
 
 
 def _error_rate(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
@@ -119,6 +162,15 @@ def _disagreement(steps: Sequence[StepCounts], schedule: Schedule, alpha: float)
     compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
     says, is_harm = _beyond(other, compared, schedule.max_disagreement, alpha)
     return Finding("disagreement", f"stable says something else to {says} of its instances", is_harm)
+
+
+def _disagreement_to_read(steps: Sequence[StepCounts]) -> Finding:
+    """Returns the disagreement where the plan sets no limit to it, and it decides nothing."""
+    compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
+    if not compared:
+        return Finding("disagreement", "stable has not answered any of its instances yet", False)
+    share = f"{other} of {compared} of its instances, {other / compared:.1%}"
+    return Finding("disagreement", f"stable says something else to {share} (no limit is set)", False)
 
 
 def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:

@@ -1,4 +1,4 @@
-"""Decides by itself what becomes of a canary whose plan has a schedule."""
+"""Decides by itself what becomes of a canary whose plan has a schedule, and says the evidence of any other."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import asyncio
 import logging
 import time
 
-import numpy as np
-
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, Rollout
-from progressive_tf.registry.journal import ALIAS, WIDEN
 from progressive_tf.registry.traffic import Schedule, Traffic, minutes_since
 from progressive_tf.serving import canary_decision
-from progressive_tf.serving.canary_decision import CanaryDecision, decide
+from progressive_tf.serving.canary_decision import CanaryDecision
+from progressive_tf.serving.canary_evidence import MOST_BEFORE, judge, slow_limit, steps_of_rollout
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
@@ -23,14 +21,12 @@ from progressive_tf.serving.step_counts import StepCounts
 LOOK_SECONDS = 1.0
 # Of the time at most this share goes into counting, which takes longer the more a step has.
 MOST_OF_THE_TIME = 0.05
-# A request is slow that takes longer than the schedule's multiple of this quantile of so many answers of stable.
-QUANTILE, MOST_BEFORE, FEWEST_BEFORE = 0.95, 1000, 100
 
 log = logging.getLogger("progressive_tf.serving")
 
 
 class CanaryWatch:
-    """Looks at the evidence about the canary every second, and widens it or takes it back.
+    """Looks at the evidence about the canary every second, and widens it or takes it back where its plan says so.
 
     Args:
         served: the model.
@@ -43,7 +39,7 @@ class CanaryWatch:
         self._served = served
         self._request_log = request_log
         self._metrics = metrics
-        self._slow_beyond: dict[int, float | None] = {}
+        self._slow_beyond: dict[tuple[int, int], float | None] = {}
         self._began: dict[int, float] = {}
         self._said = ""
 
@@ -65,27 +61,39 @@ class CanaryWatch:
             self._metrics.canary_decision.clear()
             return
         schedule = self._served.standing.by_number[split.canary].loaded.schedule
-        if schedule is None:
-            self.latest = None
-            return
         entries = self._served.entries
         rollout = history.rollout(entries)
         if rollout is None or rollout.paused or rollout.step != split.step:
             return
-        began = max(entry.id for entry in entries if entry.event == ALIAS and entry.alias == CANARY)
-        steps = [entry.id for entry in entries if entry.alias == CANARY and entry.event in (ALIAS, WIDEN)]
-        counts = [await self._counts(step, schedule) for step in steps if step >= began]
-        self.latest = decide(counts, self._minutes(rollout), schedule)
+        counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
+        self.latest = judge(counts, rollout, self._minutes(rollout), schedule)
         self._count(rollout, self.latest)
-        if schedule.automatic:
+        if schedule is not None and schedule.automatic:
             await asyncio.get_running_loop().run_in_executor(None, self._act, rollout, schedule, self.latest)
+        else:
+            self._tell(rollout, schedule, self.latest)
 
-    async def _counts(self, step: int, schedule: Schedule) -> StepCounts:
-        if step not in self._slow_beyond:
-            before = await self._request_log.seconds_before(step, MOST_BEFORE)
-            is_known = len(before) >= FEWEST_BEFORE
-            self._slow_beyond[step] = float(np.quantile(before, QUANTILE)) * schedule.max_slowdown if is_known else None
-        return await self._request_log.step_counts(step, self._slow_beyond[step])
+    async def _counts(self, step: int, stable: int, schedule: Schedule | None) -> StepCounts:
+        if (step, stable) not in self._slow_beyond:
+            before = await self._request_log.seconds_before(step, MOST_BEFORE, stable)
+            self._slow_beyond[step, stable] = slow_limit(before, schedule)
+        return await self._request_log.step_counts(step, self._slow_beyond[step, stable], stable)
+
+    def _tell(self, rollout: Rollout, schedule: Schedule | None, decision: CanaryDecision) -> None:
+        """Says what the evidence is of a canary that the server leaves to a person."""
+        name, canary = self._served.model.name, f"version {rollout.version}, the canary of {rollout.percent:g} %"
+        why = "its plan has no release.steps" if schedule is None else "its plan has release.automatic: false"
+        if decision.outcome == canary_decision.ROLLBACK:
+            message = f"{canary}, is worse than stable: {decision.reason}. The server leaves it to you, since {why}"
+            self._say(f"harm {rollout.step}", f"{message}: `release rollback {name}` takes it back")
+        elif decision.outcome == canary_decision.WIDEN:
+            message = f"{canary}, has given {decision.reason}: `release widen {name}` goes on, since {why}"
+            self._say(f"widen {rollout.step}", message, logging.INFO)
+        else:
+            message = f"{canary}: the server decides nothing about it, since {why}. What the evidence says is in"
+            self._say(
+                f"person {rollout.step}", f"{message} /v1/models/{name}/canary and `release show {name}`", logging.INFO
+            )
 
     def _minutes(self, rollout: Rollout) -> float:
         """Returns how long the canary has been at its step: by the clock when first seen, which may be set later."""

@@ -96,7 +96,7 @@ def _writes(served: ServedModel) -> bool:
 def _known_labels(served: ServedModel) -> dict[str, str]:
     """Returns what answers say for every class of the versions in memory; a task's class with and without its name."""
     answering = served.standing.by_number.values()
-    has_tasks = any("task" in inputs for each in answering for inputs in each.loaded.signatures.values())
+    has_tasks = any(each.loaded.has_tasks for each in answering)
     labels = {label for each in answering for label in each.loaded.labels}
     if not has_tasks:
         return {label: label for label in labels}
@@ -135,10 +135,24 @@ def _label(value: Any, labels: Mapping[str, str]) -> Any:
     each = value if isinstance(value, list) else [value]
     if len(each) > _MOST_TAGS or not all(isinstance(label, str) for label in each):
         raise Refusal(400, "label: a class, or for a tagger a list with the tag of each word, expected")
-    for label in each:
-        if labels and label not in labels:
-            raise Refusal(400, unknown_name("label", label[:80], labels))
-    return labels.get(value, value) if isinstance(value, str) else value
+    checked = [as_answered(label, labels) for label in each]
+    return checked if isinstance(value, list) else checked[0]
+
+
+def as_answered(label: str, labels: Mapping[str, str]) -> str:
+    """Returns a right label as answers have it; every label of feedback, and each tag of a word, passes here.
+
+    Args:
+        label: as a user gave it.
+        labels: what `_known_labels` gives; empty where versions do not say their classes.
+
+    Raises:
+        Refusal: 400, no version in memory has this class.
+    """
+    if labels and label not in labels:
+        known = unknown_name("label", label[:80], labels)
+        raise Refusal(400, f"{known}. These are the classes of the versions that are served")
+    return labels.get(label, label)
 
 
 def _text(value: Any) -> str | None:

@@ -10,10 +10,12 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
+from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
+from progressive_tf.serving.described import TASK, describe, place_of
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
@@ -21,6 +23,7 @@ from progressive_tf.serving.said import TEXT
 
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 _MANY = 32
+TEXT_INPUT = "text"
 
 
 class LoadedVersion:
@@ -44,18 +47,29 @@ class LoadedVersion:
             raise RegistryError(f"{version.model} version {version.number} does not load: {error}") from error
         self.version = version
         manifest = version.manifest() or {}
+        self.manifest = manifest
         self.labels = tuple(manifest.get("labels", ()))
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature) for name, signature in self._model.signatures.items()
         }
-        self.writes = any(TEXT in signature.structured_outputs for signature in self._model.signatures.values())
+        self.outputs = {name for each in self._model.signatures.values() for name in each.structured_outputs}
+        self.writes = TEXT in self.outputs
+        self.has_tasks = any(TASK in inputs for inputs in self.signatures.values())
 
     @property
     def number(self) -> int:
         """The version's number."""
         return self.version.number
+
+    @property
+    def caution(self) -> str:
+        """What an operator has to know of it, in words behind a sentence; mostly nothing."""
+        reads_texts = any(TEXT_INPUT in specs for specs in self.signatures.values())
+        if not reads_texts or INPUT_TOKENS in self.outputs:
+            return ""
+        return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
     def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
         """Returns the outputs of each instance as JSON-like values; one that the network refuses spoils no other.
@@ -71,7 +85,8 @@ class LoadedVersion:
                 name: tf.constant(np.stack([each[name] for each in instances]), spec.dtype)
                 for name, spec in signature.structured_input_signature[1].items()
             }
-            outputs = {name: value.numpy() for name, value in signature(**given).items()}
+            given_back = signature(**given)
+            outputs = {name: given_back[name].numpy() for name in sorted(given_back, key=place_of)}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for each in instances for answer in self.answer(bucket, [each])]
@@ -101,9 +116,10 @@ class LoadedVersion:
         return [1] if self.writes else sorted({1, most})
 
     def metadata(self) -> dict[str, Any]:
-        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them."""
+        """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+        inputs = {name for specs in self.signatures.values() for name in specs}
         saved = SavedModel.FromString((self.version.folder / MODEL_NAME).read_bytes())
         signatures = {
             name: MessageToDict(signature, preserving_proto_field_name=True)
@@ -113,6 +129,7 @@ class LoadedVersion:
         return {
             "model_spec": {"name": self.version.model, "signature_name": "", "version": str(self.number)},
             "metadata": {"signature_def": {"signature_def": signatures}},
+            **describe(self.manifest, inputs, self.outputs, self.has_tasks),
         }
 
 
@@ -124,12 +141,14 @@ def _inputs(signature: Any) -> dict[str, InputSpec]:
 
 
 def _one_of(outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-    """Returns one instance's part; what a tagger filled up to the length of others in the batch is cut off."""
+    """Returns one instance's part; what is filled up to the length of others in the batch is cut off."""
     found = {name: _plain(value[place]) for name, value in outputs.items()}
     if _COUNT in found:
         found |= {name: found[name][: found[_COUNT]] for name in _SPANS if name in found}
         while found.get(_TAGS) and not found[_TAGS][-1]:
             found[_TAGS].pop()
+    if UNKNOWN_CELLS in found:
+        found[UNKNOWN_CELLS] = [name for name in found[UNKNOWN_CELLS] if name]
     return found
 
 

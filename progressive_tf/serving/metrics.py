@@ -57,6 +57,24 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        self.cut_inputs = Counter(
+            "progressive_tf_cut_inputs",
+            "Texts of which the end was not read, since they have more tokens than the version reads.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.cut_answers = Counter(
+            "progressive_tf_cut_answers",
+            "Texts that were not written to their end, since they would be longer than the version writes.",
+            ["model", "version"],
+            registry=self.registry,
+        )
+        self.unknown_cells = Counter(
+            "progressive_tf_unknown_cells",
+            "Values of a table's column that say nothing to the version: no number, or a category it has never seen.",
+            ["model", "version", "column"],
+            registry=self.registry,
+        )
         self.queued = Gauge(
             "progressive_tf_queued_instances", "Instances that wait for a batch.", registry=self.registry
         )

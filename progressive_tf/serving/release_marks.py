@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from progressive_tf.serving.store import Store
 
-# Stores of earlier releases do not have it.
-MARKS_TABLE = "CREATE TABLE IF NOT EXISTS releases (version INTEGER PRIMARY KEY, request INTEGER, feedback INTEGER)"
 # After rows were removed: their numbers are given again.
 LOWERED_MARKS = """
     UPDATE releases SET request = min(request, (SELECT ifnull(max(id), 0) FROM requests)),
@@ -54,7 +52,5 @@ def mark_release(store: Store, version: int, released: float) -> None:
 
 
 def read_marks(connection: sqlite3.Connection) -> Mapping[int, ReleaseMark]:
-    """Returns the marks by version; none from a store that no server of this release has opened."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'releases'").fetchone():
-        return {}
+    """Returns the marks of a store by version."""
     return {row[0]: ReleaseMark(*row[1:]) for row in connection.execute("SELECT * FROM releases")}

@@ -22,6 +22,7 @@ from progressive_tf.serving.release_marks import mark_release
 from progressive_tf.serving.said import EXPECTED, TEXT, label_of, probabilities_of
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
+from progressive_tf.serving.unread import was_cut
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
@@ -137,14 +138,14 @@ class RequestLog:
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
-    async def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
+    async def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
         await self.flush()
-        return await self._in_writer(self._store.step_counts, step, slow_beyond)
+        return await self._in_writer(self._store.step_counts, step, slow_beyond, stable)
 
-    async def seconds_before(self, step: int, most: int) -> list[float]:
+    async def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
         """Returns how long stable's newest answers before a step took, see `Store.seconds_before`."""
-        return await self._in_writer(self._store.seconds_before, step, most)
+        return await self._in_writer(self._store.seconds_before, step, most, stable)
 
     async def mark_newest(self, entries: Sequence[Entry]) -> None:
         """Notes the newest version that a journal has, once; what cannot be written now is tried again."""
@@ -208,6 +209,7 @@ class RequestLog:
                 label_of(outputs),
                 probabilities_of(outputs),
                 self._redacted(instance, outputs) if noted.keeps_inputs else None,
+                was_cut(outputs),
             )
             for each, instance, outputs in noted.answers
         ]

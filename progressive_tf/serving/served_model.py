@@ -18,6 +18,7 @@ from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
+from progressive_tf.serving.canary_decision import compares_with_stable
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
@@ -163,7 +164,7 @@ class ServedModel:
                 batcher = Batcher(loaded.answer, self._batching, self._computing, room, observe)
                 background = Batcher(loaded.answer, replace(self._batching, threads=1), self._shadowing, room, observe)
                 self._replace(by_number={**self.standing.by_number, number: Answering(loaded, batcher, background)})
-                log.info("version %d is loaded and warm", number)
+                log.info("version %d is loaded and warm%s", number, loaded.caution)
             self._switch()
 
     def _most_wanted(self) -> int | None:
@@ -190,8 +191,7 @@ class ServedModel:
     ) -> None:
         """Gives others what a caller was answered, and notes where they say something else.
 
-        The shadow is asked, if there is one; and stable about the canary's answers, where its plan limits how often the
-        two may disagree.
+        The shadow is asked, if there is one; and stable about the canary's answers, see `compares_with_stable`.
 
         Args:
             by: the version that answered.
@@ -203,8 +203,11 @@ class ServedModel:
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()
         if standing.split is not None and by == standing.split.canary and standing.asks_stable_too:
             others.add(standing.split.stable)
+        ours = standing.by_number.get(by)
         for number in others - {by}:
-            self._begin(self._compare(standing.by_number[number], instances, answers, ids))
+            other = standing.by_number[number]
+            same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
+            self._begin(self._compare(other, instances, answers, ids, same_classes))
 
     async def _compare(
         self,
@@ -212,6 +215,7 @@ class ServedModel:
         instances: Sequence[Asked],
         answers: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
+        same_classes: bool,
     ) -> None:
         which = (self.model.name, shadow.loaded.number)
         try:
@@ -227,7 +231,8 @@ class ServedModel:
             return
         for prediction, ours, other in zip(ids, answers, theirs, strict=True):
             self._metrics.shadowed.labels(*which, "same" if says_the_same(ours, other) else "other").inc()
-            apart = _difference(ours.get("probabilities") or [], other.get("probabilities") or [])
+            pair = [each.get("probabilities") or [] for each in (ours, other)]
+            apart = _difference(*pair) if same_classes else None
             if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)
             self._request_log.add_shadow(prediction, shadow.loaded.number, other, apart)
@@ -264,7 +269,7 @@ class ServedModel:
         kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
         for number in set(ready) - set(kept):
             self._begin(self._retire(ready[number]))
-        asks_stable_too = schedule is not None and schedule.max_disagreement is not None
+        asks_stable_too = split is not None and split.canary is not None and compares_with_stable(schedule)
         self._replace(by_number=kept, aliases=aliases, split=split, asks_stable_too=asks_stable_too, problems=problems)
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
@@ -305,7 +310,7 @@ def _collect() -> None:
 
 
 def _difference(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Returns the largest between two probabilities of one class; None where the classes differ."""
+    """Returns the largest difference between two probabilities of one class; None without any."""
     if not ours or len(ours) != len(theirs):
         return None
     return max(abs(left - right) for left, right in zip(ours, theirs, strict=True))

@@ -16,78 +16,29 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.history import CANARY, STABLE
-from progressive_tf.serving.release_marks import LOWERED_MARKS, MARKS_TABLE
+from progressive_tf.serving.release_marks import LOWERED_MARKS
 from progressive_tf.serving.said import EXPECTED, is_of_tokens
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
+from progressive_tf.serving.store_schema import FORMAT, statements_from
 
 STORE_NAME = "served.sqlite"
-FORMAT = 1
 BUSY_SECONDS = 10.0
 
-_SCHEMA = (
-    """
-    CREATE TABLE requests (
-        id INTEGER PRIMARY KEY,
-        time REAL NOT NULL,
-        version INTEGER NOT NULL,
-        alias TEXT NOT NULL,
-        step INTEGER NOT NULL,
-        status INTEGER NOT NULL,
-        seconds REAL NOT NULL,
-        caller INTEGER NOT NULL
-    )
-    """,
-    "CREATE INDEX requests_by_time ON requests (time)",
-    "CREATE INDEX requests_by_step ON requests (step, alias)",
-    """
-    CREATE TABLE predictions (
-        id TEXT PRIMARY KEY,
-        request INTEGER NOT NULL REFERENCES requests ON DELETE CASCADE,
-        label TEXT NOT NULL,
-        probabilities TEXT NOT NULL,
-        input TEXT
-    )
-    """,
-    "CREATE INDEX predictions_by_request ON predictions (request)",
-    """
-    CREATE TABLE shadows (
-        id INTEGER PRIMARY KEY,
-        time REAL NOT NULL,
-        prediction TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        label TEXT NOT NULL,
-        probabilities TEXT NOT NULL,
-        difference REAL
-    )
-    """,
-    "CREATE INDEX shadows_by_prediction ON shadows (prediction)",
-    """
-    CREATE TABLE feedback (
-        id INTEGER PRIMARY KEY,
-        time REAL NOT NULL,
-        prediction TEXT NOT NULL,
-        label TEXT,
-        correct INTEGER,
-        rating INTEGER,
-        comment TEXT
-    )
-    """,
-    "CREATE INDEX feedback_by_prediction ON feedback (prediction)",
-    f"PRAGMA user_version = {FORMAT}",
-)
-_COUNTED = """
+# What was stable before stable moved is left out, where the version is given that is stable now.
+_OF_BOTH = "(alias = 'canary' OR (alias = 'stable' AND (:stable IS NULL OR requests.version = :stable)))"
+_COUNTED = f"""
     SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
         SELECT alias, count(*) AS requests, sum(status >= 500 OR status = 429) AS failures,
                sum(status = 200 AND seconds > :slow_beyond) AS slow
-        FROM requests WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, caller
+        FROM requests WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
     ) GROUP BY alias
 """
-_LABELS = """
+_LABELS = f"""
     SELECT alias, label, count(*) FROM predictions JOIN requests ON request = requests.id
-    WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, label
+    WHERE step = :step AND {_OF_BOTH} GROUP BY alias, label
 """
 # The newest feedback counts; a rating says nothing of right or wrong.
-_JUDGED = """
+_JUDGED = f"""
     SELECT alias, count(*), sum(judged), sum(is_right), sum(is_right * is_right), sum(is_right * judged),
            sum(judged * judged) FROM (
         SELECT alias, count(*) AS judged, sum(ifnull(feedback.correct, feedback.label = predictions.label)) AS is_right
@@ -96,13 +47,14 @@ _JUDGED = """
             SELECT max(id) FROM feedback
             WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
         )
-        WHERE step = :step AND alias IN ('canary', 'stable') GROUP BY alias, caller
+        WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
     ) GROUP BY alias
 """
 _COMPARED = """
     SELECT count(*), ifnull(sum(shadows.label != predictions.label), 0)
     FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
     WHERE step = :step AND alias = 'canary' AND shadows.version != requests.version
+          AND (:stable IS NULL OR shadows.version = :stable)
 """
 _SAME_FEEDBACK = """
     SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
@@ -127,12 +79,14 @@ class Answered:
         label: what was said, as JSON: a class, tags, or the fingerprint of a text, or of its tokens.
         probabilities: of the classes; of a text the one that it has; or None.
         input: the instance as JSON-like values, with what was written for it; None where it is not kept.
+        was_cut: whether a part of its text was not read; None where that is not known.
     """
 
     id: str
     label: Any
     probabilities: Sequence[float] | None
     input: Mapping[str, Any] | None = None
+    was_cut: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -232,7 +186,7 @@ class Store:
                         f"{path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
                         "update progressive-tf"
                     )
-                for statement in (*(_SCHEMA if found == 0 else ()), MARKS_TABLE):
+                for statement in statements_from(found):
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
@@ -253,9 +207,16 @@ class Store:
                 ],
             )
             connection.executemany(
-                "INSERT INTO predictions VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (each.id, number, _json(each.label), _json(each.probabilities), _json_or_none(each.input))
+                    (
+                        each.id,
+                        number,
+                        _json(each.label),
+                        _json(each.probabilities),
+                        _json_or_none(each.input),
+                        each.was_cut,
+                    )
                     for number, request in numbered
                     for each in request.answers
                 ],
@@ -314,14 +275,15 @@ class Store:
         if now != kept:
             self._connection.execute("UPDATE predictions SET input = ? WHERE id = ?", [_json(now), feedback.prediction])
 
-    def step_counts(self, step: int, slow_beyond: float | None = None) -> StepCounts:
+    def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, for callers whose path named neither.
 
         Args:
             step: see `registry.history.Rollout`.
             slow_beyond: seconds, from which a request is slow; None where that is not known.
+            stable: the version that is stable, where answers of an earlier one are not to be counted.
         """
-        values = {"step": step, "slow_beyond": slow_beyond}
+        values = {"step": step, "slow_beyond": slow_beyond, "stable": stable}
         with self._in_words():
             counted = {row[0]: row[1:] for row in self._connection.execute(_COUNTED, values)}
             judged = {row[0]: row[1:] for row in self._connection.execute(_JUDGED, values)}
@@ -329,24 +291,25 @@ class Store:
             for alias, label, count in self._connection.execute(_LABELS, values):
                 labels.setdefault(alias, {})[label] = count
             compared, other = self._connection.execute(_COMPARED, values).fetchone()
-        canary, stable = (
+        of_canary, of_stable = (
             _version_counts(counted.get(alias, (0,) * 5), judged.get(alias, (0,) * 6), labels.get(alias, {}))
             for alias in (CANARY, STABLE)
         )
-        return StepCounts(canary, stable, compared, other)
+        return StepCounts(of_canary, of_stable, compared, other)
 
-    def seconds_before(self, step: int, most: int) -> list[float]:
+    def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
         """Returns how long stable's newest answers before a step took, the newest first.
 
         Args:
             step: see `registry.history.Rollout`.
             most: so many of them.
+            stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
         """
         with self._in_words():
             found = self._connection.execute(
-                "SELECT seconds FROM requests WHERE step < ? AND alias = 'stable' AND status = 200 "
-                "ORDER BY id DESC LIMIT ?",
-                [step, most],
+                "SELECT seconds FROM requests WHERE step < :step AND status = 200 AND alias IN ('stable', 'canary') "
+                "AND ifnull(version = :stable, alias = 'stable') ORDER BY id DESC LIMIT :most",
+                {"step": step, "most": most, "stable": stable},
             )
             return [float(seconds) for (seconds,) in found]
 
@@ -394,6 +357,8 @@ def _refuse_unlike(said: Any, told: Any) -> None:
     if isinstance(said, list) != isinstance(told, list):
         expected = "a list" if isinstance(said, list) else "a string"
         raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
+    if isinstance(said, list) and len(said) != len(told):
+        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(told)}")
 
 
 def _advice(message: str) -> str:

@@ -263,6 +263,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         stage=stage.name,
         weights_sha256=weights_sha256(session.network.named_weights()),
         additions=session.network.additions(),
+        inputs=session.network.preprocess.facts,
         preprocessing=statistics.to_json() if statistics is not None else None,
         parent=parent_version,
         labels=session.network.labels,

@@ -25,7 +25,7 @@ DEFAULT = "serving_default"
 
 
 class Served(tf.Module):
-    """Raw inputs → class probabilities and the most probable label.
+    """Raw inputs → class probabilities and the most probable label, and how much of the input was read.
 
     Args:
         network: the one that training goes on from.
@@ -42,16 +42,17 @@ class Served(tf.Module):
         labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
 
         def answer(raw: Any, form: str = DEFAULT, further: State | None = None) -> dict[str, tf.Tensor]:
-            state = _first_state(network, raw, form)
+            state, read = network.preprocess.read(raw, form)
             probabilities = _probabilities(network, state | (further or {}))
             if others:
                 probabilities *= 1 - sum(share for _, share in others)
             for other, share in others:
                 same = other.preprocess.settings == network.preprocess.settings
                 new = len(network.labels) - len(other.labels)
-                theirs = _probabilities(other, state if same else _first_state(other, raw, form))
+                theirs = _probabilities(other, state if same else other.preprocess.read(raw, form)[0])
                 probabilities += share * tf.pad(theirs, [[0, 0], [0, new]])
-            return {"probabilities": probabilities, "label": tf.gather(labels, tf.argmax(probabilities, axis=1))}
+            label = tf.gather(labels, tf.argmax(probabilities, axis=1))
+            return {"probabilities": probabilities, "label": label, **read}
 
         @tf.function(input_signature=[spec], autograph=False)
         def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -67,11 +68,6 @@ class Served(tf.Module):
         self.serve = serve_task if network.tasks else serve
         alternatives = {} if network.tasks else network.preprocess.alternatives
         self.alternatives = {form: serving(form, spec) for form, (spec, _) in alternatives.items()}
-
-
-def _first_state(network: BlockModel, raw: Any, form: str) -> State:
-    """Returns the first state of raw inputs in one of the forms that a network takes."""
-    return network.preprocess(raw) if form == DEFAULT else network.preprocess.alternatives[form][1](raw)
 
 
 def _probabilities(network: BlockModel, state: State) -> tf.Tensor:
@@ -96,7 +92,7 @@ def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
 
 
 def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
-    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`.
+    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`, counts of what is read.
 
     A tagger's gives spans, a translator's texts.
 

@@ -25,7 +25,9 @@ class ServedTagger(tf.Module):
 
     `start`, `end` int32, `kind` string and `score` float32 are [batch, most spans]; `count` int32 [batch] says how many
     spans a row has, and what stands behind them is 0 or empty. `tags` string [batch, most words] is BIO, empty behind
-    the last word. A span's score is the probability of the word in it that is least sure.
+    the last word. A span's score is the probability of the word in it that is least sure. `windows` int32 [batch] says
+    in how many parts a row was read, whose words do not see one another; `input_tokens` and `used_tokens` int32 [batch]
+    how many tokens it has, and how many were read.
 
     Args:
         network: a tagger.
@@ -50,7 +52,7 @@ class ServedTagger(tf.Module):
 
         def answer(words: tf.RaggedTensor, begins: tf.RaggedTensor, ends: tf.RaggedTensor) -> Answer:
             """Tags words, string [batch, (words)], each of which stands at a place in its row, int32."""
-            state, places = windows(words)
+            state, places, read = windows.read(words)
             logits = gather_words(network(state, training=False), places)
             lengths = tf.cast(words.row_lengths(), tf.int32)
             best = crf.decode(logits, lengths)
@@ -77,6 +79,7 @@ class ServedTagger(tf.Module):
                 "score": starts.with_flat_values(tf.minimum(scores, 1.0)).to_tensor(),
                 "count": tf.cast(starts.row_lengths(), tf.int32),
                 "tags": tf.where(inside, tf.gather(names, best), ""),
+                **read,
             }
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)

@@ -11,7 +11,7 @@ import tensorflow as tf
 from progressive_tf.models.text_to_text_preprocessing import END, PAD
 from progressive_tf.models.translator import Translator
 
-GENERATE, TOKENS = "generate", "tokens"
+GENERATE, TOKENS, IS_WHOLE = "generate", "tokens", "is_whole"
 
 
 class ServedTranslator(tf.Module):
@@ -22,9 +22,11 @@ class ServedTranslator(tf.Module):
 
     Attributes:
         serve: `text` string [batch] → `translation` string [batch] and `confidence` float32 [batch], the geometric mean
-            of the tokens' probabilities.
+            of the tokens' probabilities; `is_whole` bool [batch] is False where the longest text that is written was
+            too short for its end, and `input_tokens` and `used_tokens` int32 [batch] say how many tokens the text has,
+            and how many were read.
         alternatives: the same under its usual name, `generate`; and signature `tokens`: `inputs` int32 [batch, length],
-            0 behind the end of each, cut as texts are → `tokens` int32 [batch, longest] and `confidence`.
+            0 behind the end of each, cut as texts are → `tokens` int32 [batch, longest] and the same.
     """
 
     def __init__(self, network: Translator) -> None:
@@ -35,19 +37,29 @@ class ServedTranslator(tf.Module):
 
         @tf.function(input_signature=[network.preprocess.raw], autograph=False)
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
-            found = network.write(network.preprocess(text))
+            state, read = network.preprocess.read(text)
+            found = network.write(state)
             return {
                 "translation": network.preprocess.written(found["tokens"]),
                 "confidence": found["confidence"],
+                IS_WHOLE: _has_end(found["tokens"]),
+                **read,
             }
 
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="inputs")], autograph=False)
         def serve_tokens(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             kept = _cut(inputs, network.preprocess.max_length)
-            return network.write({"inputs": kept, "mask": tf.cast(kept != PAD, tf.float32)})
+            found = network.write({"inputs": kept, "mask": tf.cast(kept != PAD, tf.float32)})
+            given = tf.reduce_sum(tf.cast(inputs != PAD, tf.int32), axis=1)
+            return found | {IS_WHOLE: _has_end(found["tokens"])} | network.preprocess.counts(given)
 
         self.serve = serve
         self.alternatives = {GENERATE: serve, TOKENS: serve_tokens}
+
+
+def _has_end(tokens: tf.Tensor) -> tf.Tensor:
+    """Returns whether each text was written to its end, bool [batch]."""
+    return tf.reduce_any(tokens == END, axis=1)
 
 
 def _cut(inputs: tf.Tensor, longest: int) -> tf.Tensor:

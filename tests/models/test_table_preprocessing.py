@@ -99,6 +99,20 @@ def test_columns_by_name_are_the_same(preprocess: TablePreprocessing) -> None:
     )
 
 
+def test_columns_with_a_value_that_says_nothing_are_named(preprocess: TablePreprocessing) -> None:
+    rows = [["1", " 5 ", "Rome", "s9"], ["", "", "", ""], ["1,5", "1e400", "oslo", "s1"], ["3", "abc", "Oslo", "s1"]]
+    expected = [[], [], ["age", "size", "city"], ["size"]]
+    for raw in (preprocess.tensor(rows), _named(preprocess, rows)):
+        state, found = preprocess.read(raw, "columns")
+        names = [[name.decode() for name in row if name] for row in found["unknown_cells"].numpy()]
+        assert names == expected
+        np.testing.assert_array_equal(state["inputs"][:, 0], [row[0] for row in preprocess.encode(rows)])
+
+
+def _named(preprocess: TablePreprocessing, rows: list[list[str]]) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(cells) for name, cells in zip(COLUMNS.names, zip(*rows, strict=True), strict=True)}
+
+
 def test_other_statistics_change_settings_and_states_but_not_the_width(
     preprocess: TablePreprocessing, statistics: ColumnStatistics
 ) -> None:

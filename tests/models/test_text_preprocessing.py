@@ -62,6 +62,11 @@ def test_in_graph_and_rust_tokenisation_agree(
     cleaned = [text.decode() for text in clean(tf.constant(texts)).numpy()]
     ours = preprocessing.encode(texts)
     theirs = [encoding.ids for encoding in rust_tokenizer.encode_batch(cleaned)]
+    whole = [len(encoding) for encoding in rust_tokenizer.no_truncation() or rust_tokenizer.encode_batch(cleaned)]
+    rust_tokenizer.enable_truncation(128)
+    counts = preprocessing.read(preprocessing.tensor(texts))[1]
+    assert counts["input_tokens"].numpy().tolist() == whole
+    assert counts["used_tokens"].numpy().tolist() == [len(ids) for ids in ours]
     different = [text for text, left, right in zip(texts, ours, theirs, strict=True) if left.tolist() != right]
     assert different == []
 

@@ -90,6 +90,11 @@ def test_long_texts_are_cut_before_their_end_and_targets_are_not() -> None:
     assert [len(ids) for ids in ours.encode(["abcdef", "ab"])] == [4, 3]
     assert all(ids[-1] == END for ids in ours.encode(["abcdef", "ab"]))
     assert len(ours.encode_targets(["abcdef"])[0]) == 7
+    counts = of_bytes(max_length=9, prefix="to ").read(tf.constant(["abcdef", "ab"]))[1]
+    assert {name: count.numpy().tolist() for name, count in counts.items()} == {
+        "input_tokens": [10, 6],
+        "used_tokens": [9, 6],
+    }
 
 
 def test_a_prefix_stands_in_front_of_inputs_alone() -> None:

@@ -85,6 +85,12 @@ def test_nothing_is_lost(sentences: list[list[str]], max_length: int) -> None:
         first = found[0, 0].numpy() if sentence else 0
         assert (found.numpy() - [first, 0]).tolist() == wanted_places
     assert rows == []
+    counts = windows(max_length).read(ragged(sentences))[2]
+    pieces = [[len(pieces_alone(word)) for word in sentence] for sentence in sentences]
+    assert counts["input_tokens"].numpy().tolist() == [sum(each) for each in pieces]
+    assert counts["used_tokens"].numpy().tolist() == [sum(min(n, max_length - 2) for n in each) for each in pieces]
+    of_sentence = [len(expected_windows(sentence, max_length)[0]) for sentence in sentences]
+    assert counts["windows"].numpy().tolist() == of_sentence
     assert (inputs[mask == 0] == PAD).all()
     assert (np.diff(mask, axis=1) <= 0).all()
     if len(inputs):

@@ -53,7 +53,7 @@ def test_too_few_rows_and_one_class_say_nothing() -> None:
     assert due.reasons == (
         "0 of 2 new labels",
         "1.0 of 3 days",
-        f"2 answers since the newest version; whether a class rises takes {BASELINE + 1}",
+        f"2 answers since the stable version; whether a class rises takes {BASELINE + 1}",
     )
 
 
@@ -81,7 +81,7 @@ def test_labels_from_before_the_newest_version_are_not_new() -> None:
 def test_a_clock_that_was_set_back_waits_and_says_so() -> None:
     found = is_due(rows(["a"]), RELEASED, BEGAN - 60, 1, 0.001, True)
     assert not found.is_due
-    assert found.reasons[0].startswith("the clock says a time before the newest version was released (2026-01-01")
+    assert found.reasons[0].startswith("the clock says a time before the stable version was released (2026-01-01")
 
 
 def test_where_a_server_has_noted_the_release_its_rows_count_and_no_clock_does() -> None:
@@ -91,7 +91,7 @@ def test_where_a_server_has_noted_the_release_its_rows_count_and_no_clock_does()
     assert since.is_due
     assert since.reasons[0] == "2 of 2 new labels"
     assert since.reasons[1].startswith("the clock says a time before")
-    assert since.reasons[2].startswith("2 answers since the newest version")
+    assert since.reasons[2].startswith("2 answers since the stable version")
     # No server has run since version 4 was released.
     until = is_due(replace(told, releases={3: ReleaseMark(4, 4)}), RELEASED, BEGAN, 2, None, False, version=4)
     assert until.reasons == ("0 of 2 new labels",)

@@ -63,6 +63,16 @@ def test_metrics_by_week_and_slice(live: LiveRows) -> None:
     )
     assert found["2026-01-12", "all"].accuracy is None
     assert found["2026-01-05", "says no"].requests is None
+    assert week.cut is None
+
+
+def test_the_share_of_cut_texts_is_of_those_whose_version_says_so(tmp_path: Path) -> None:
+    store = Store(store_path(tmp_path, "films"))
+    answers = [Answered(f"{n:032x}", "yes", [1.0], None, cut) for n, cut in enumerate((True, False, False, None))]
+    store.add([ServedRequest(MONDAY, 1, "stable", 0, 200, 0.01, answers)])
+    store.close()
+    found = live_metrics(read_live_rows(store.path))
+    assert [each.cut for each in found if each.slice == "all"] == [pytest.approx(1 / 3)]
 
 
 def test_texts_stand_in_place_of_their_fingerprints_where_inputs_are_kept(tmp_path: Path) -> None:

@@ -107,14 +107,17 @@ def test_a_stage_that_wrote_texts_is_what_live_texts_are_compared_with(tmp_path:
     folder = tmp_path / "01-one"
     folder.mkdir()
     columns = {
-        "part": ["gate", "gate", "test"],
-        "text": ["1", "2", "3"],
-        "target": ["one", "two", "three"],
-        "predicted": ["one", "too", "three"],
-        "confidence": np.array([0.9, 0.6, 0.8], np.float32),
+        "part": ["gate", "gate", "test", "gate", "gate"],
+        "slice": ["digits", "digits", "digits", "digits-again", "later"],
+        "source": "pairs",
+        "index": [0, 1, 2, 1, 3],
+        "text": ["1", "2", "3", "2", "4"],
+        "target": ["one", "two", "three", "two", "four"],
+        "predicted": ["one", "too", "three", "too", "four"],
+        "confidence": np.array([0.9, 0.6, 0.8, 0.6, 0.7], np.float32),
     }
     pd.DataFrame(columns).to_parquet(folder / "predictions.parquet")
-    found = rows_of_stage(folder, "text")
+    found = rows_of_stage(folder, "stage one", "text", ["digits", "digits-again"])
     assert found is not None
     assert (found.name, found.inputs, found.said) == (
         "2 gate rows of stage one",

@@ -57,6 +57,9 @@ def test_the_paths_are_those_of_tensorflow_serving(model: ModelVersions, start: 
     assert metadata["model_spec"] == {"name": MODEL, "signature_name": "", "version": "1"}
     signature = metadata["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert signature["inputs"]["text"]["dtype"] == "DT_STRING"
+    assert (metadata["labels"], list(metadata["outputs"])) == (["negative", "positive"], ["probabilities", "label"])
+    for body in ({"instances": ["a"]}, {"inputs": ["a"]}):
+        assert client.post(PREDICT, json=body).json()["labels"] == ["negative", "positive"]
     for path, version in (("versions/2", "2"), ("labels/canary", "2"), ("labels/stable", "1")):
         assert client.post(f"{base}/{path}:predict", json={"instances": ["a"]}).json()["version"] == version
         assert client.get(f"{base}/{path}/metadata").json()["model_spec"]["version"] == version
@@ -87,7 +90,10 @@ def test_texts_that_a_version_writes_are_answered_as_text(writing: ModelVersions
     ):
         found = client.post(PREDICT, json=body)
         assert (found.status_code, said in found.json()["error"]) == (status, True), found.text
-    signatures = client.get(f"/v1/models/{MODEL}/metadata").json()["metadata"]["signature_def"]["signature_def"]
+    metadata = client.get(f"/v1/models/{MODEL}/metadata").json()
+    assert metadata["labels"] == []
+    assert "translation" in metadata["outputs"]
+    signatures = metadata["metadata"]["signature_def"]["signature_def"]
     assert signatures["generate"]["outputs"]["translation"]["dtype"] == "DT_STRING"
     assert signatures["tokens"]["inputs"]["inputs"]["dtype"] == "DT_INT32"
 
@@ -205,6 +211,14 @@ def test_a_shadow_answers_everything_and_no_caller(model: ModelVersions, start: 
     line = f'progressive_tf_shadow_instances_total{{model="{MODEL}",outcome="same",version="2"}} 10.0'
     wait_until(lambda: line in client.get("/metrics").text)
     assert f'progressive_tf_shadow_difference_count{{model="{MODEL}",version="2"}} 10.0' in client.get("/metrics").text
+    # As many probabilities, and of other classes: their difference says nothing.
+    release(model, 3, alias=None, labels=("positive", "negative"))
+    Traffic(model).withdraw("shadow")
+    Traffic(model).start_shadow(3)
+    wait_until(lambda: aliases(client).get("shadow") == 3)
+    client.post(PREDICT, json={"instances": ["a"]})
+    wait_until(lambda: line.replace('"2"} 10.0', '"3"} 1.0') in client.get("/metrics").text)
+    assert f'progressive_tf_shadow_difference_count{{model="{MODEL}",version="3"}}' not in client.get("/metrics").text
 
 
 def test_a_shadow_that_is_slow_or_says_something_else_slows_no_caller(

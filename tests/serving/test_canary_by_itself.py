@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import re
 import sqlite3
 import sys
 import time
@@ -121,13 +123,35 @@ def test_where_the_plan_says_so_a_person_decides(stable: ModelVersions, start: C
     ask(client, 60)
     wait_until(lambda: canary(client).get("outcome") == "widen")
     names = [each["metric"] for each in canary(client)["findings"]]
-    assert names == ["error rate", "failures", "latency", "accuracy"]
+    assert names == ["error rate", "failures", "latency", "accuracy", "disagreement"]
+    assert canary(client)["decides"] == "a person"
     assert f'progressive_tf_canary_decision{{model="{MODEL}",outcome="widen",version="2"}} 1.0' in (
         client.get("/metrics").text
     )
     time.sleep(1.5)
     assert Traffic(stable).rollout() is not None
     assert events(stable) == []
+
+
+def test_a_canary_without_steps_is_watched_and_left_alone(
+    stable: ModelVersions, start: Callable[..., TestClient], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    release(stable, 2, alias=None, export=classifier(wrong=0.9))
+    client = start(stable)
+    with caplog.at_level(logging.INFO, "progressive_tf.serving"):
+        Traffic(stable).start_canary(2, 50)
+        wait_until(lambda: canary(client).get("outcome") == "hold")
+        for prediction, _ in ask(client, 300):
+            client.post("/v1/feedback", json={"prediction_id": prediction, "label": "positive"})
+        wait_until(lambda: canary(client)["outcome"] == "rollback")
+    assert (canary(client)["decides"], events(stable)) == ("a person", [])
+    said = [record.getMessage() for record in caplog.records]
+    assert any("the server decides nothing about it, since its plan has no release.steps" in each for each in said)
+    assert any("is worse than stable: its accuracy differs" in each for each in said)
+    shadows = next(each for each in canary(client)["findings"] if each["metric"] == "disagreement")
+    assert re.search(r"to \d+ of \d+ of its instances", shadows["says"])
+    Traffic(stable).pause()
+    wait_until(lambda: canary(client) == {"version": None, "paused": "2"})
 
 
 @pytest.mark.parametrize("kind", [classifier, translator])

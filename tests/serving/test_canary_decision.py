@@ -8,7 +8,7 @@ import pytest
 
 from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
 from progressive_tf.registry.traffic import Schedule
-from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, decide
+from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 SCHEDULE = Schedule((5, 50, 100), min_samples=200, max_minutes=60)
@@ -137,3 +137,25 @@ def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every
         looks = zip(*([VersionCounts(*row) for row in each] for each in counts), strict=True)
         taken_back += any(decide([StepCounts(*look)], 0.0, SCHEDULE).outcome == ROLLBACK for look in looks)
     assert taken_back <= 5
+
+
+def test_without_steps_every_metric_is_said_and_a_person_decides() -> None:
+    found = advise([step(asked(100, labels={"a": 100}, judged=40, right=30), compared=80, other=8)], 5.0)
+    assert (found.outcome, found.decides) == (HOLD, "a person")
+    assert found.reason.startswith(
+        "100 answers, 40 of them judged, and no sign that it is worse than stable; its plan has"
+    )
+    assert [each.metric for each in found.findings] == ["error rate", "failures", "latency", "accuracy", "disagreement"]
+    assert found.findings[-1].says == (
+        "stable says something else to 8 of 80 of its instances, 10.0% (no limit is set)"
+    )
+    assert advise([], 5.0).outcome == HOLD
+    failing = advise([step(asked(100, failures=60, labels={"a": 40}))], 5.0)
+    assert (failing.outcome, failing.decides) == (ROLLBACK, "a person")
+
+
+def test_where_the_plan_leaves_it_to_a_person_the_same_is_advice() -> None:
+    found = decide([answered(200)], 0.0, replace(SCHEDULE, automatic=False))
+    assert (found.outcome, found.decides) == (WIDEN, "a person")
+    assert found.findings[-1].metric == "disagreement"
+    assert decide([answered(200)], 0.0, SCHEDULE).decides == "the server"

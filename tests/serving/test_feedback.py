@@ -82,7 +82,10 @@ def test_feedback_on_an_unknown_prediction_is_kept_and_said(model: ModelVersions
         ({"prediction_id": "0" * 32, "correct": 1}, "correct: true or false expected; got 1"),
         ({"prediction_id": "0" * 32, "rating": 6}, "rating: a whole number from 1 to 5 expected; got 6"),
         ({"prediction_id": "0" * 32, "rating": True}, "rating: a whole number"),
-        ({"prediction_id": "0" * 32, "label": "positiv"}, "unknown label 'positiv'; did you mean 'positive'?"),
+        (
+            {"prediction_id": "0" * 32, "label": "positiv"},
+            "unknown label 'positiv'; did you mean 'positive'? Known: positive, negative. These are",
+        ),
         ({"prediction_id": "0" * 32, "label": {"a": 1}}, "label: a class, or for a tagger a list"),
         ({"prediction_id": "0" * 32, "rating": 1, "comment": "x" * 2001}, "comment: a text of at most 2000"),
         ({"prediction_id": "0" * 32, "rating": 1, "comment": 5}, "comment: a text of at most 2000"),

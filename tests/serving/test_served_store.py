@@ -37,13 +37,46 @@ def rows(store: Store, table: str) -> list[tuple[object, ...]]:
 
 
 def test_what_is_added_is_there_for_another_process(store: Store) -> None:
-    store.add([request(1, input="a film"), request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
+    cut = request(1, input="a film")
+    cut = replace(cut, answers=[replace(each, was_cut=True) for each in cut.answers])
+    store.add([cut, request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
     assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0) for n in (1, 2)]
     assert rows(store, "predictions") == [
-        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}'),
-        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None),
+        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1),
+        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None),
     ]
     assert rows(store, "shadows") == [(1, 101.0, ID, 3, '"negative"', "[0.6,0.4]", 0.4)]
+
+
+def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> None:
+    store = Store(tmp_path / "old.sqlite")
+    store.add([request(1, input="a film")])
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("ALTER TABLE predictions DROP COLUMN was_cut")
+        connection.execute("DROP TABLE releases")
+        connection.execute("PRAGMA user_version = 1")
+    live = read_live_rows(store.path)
+    assert live.answers["was_cut"].isna().all()
+    assert live.mark(3) is None
+    again = Store(store.path)
+    assert read_marks(again._connection) == {}
+    cut = request(2)
+    again.add([replace(cut, answers=[replace(each, was_cut=True) for each in cut.answers])])
+    again.close()
+    assert [value for (*_, value) in rows(store, "predictions")] == [None, 1]
+    assert read_live_rows(store.path).answers["was_cut"].fillna(-1).tolist() == [-1, 1]
+
+
+def test_stables_own_answers_are_what_a_canary_is_compared_with(store: Store) -> None:
+    answers = [request(number, alias="stable") for number in (1, 2, 3)]
+    answers = [replace(each, version=version) for each, version in zip(answers, (1, 3, 3), strict=True)]
+    shadows = [Shadowed(101.0, f"{4:032x}", version, "negative", None, None) for version in (1, 3, 5)]
+    store.add([*answers, request(4)], shadows)
+    counts = [store.step_counts(7, None, stable) for stable in (None, 1, 3)]
+    assert [each.stable.requests for each in counts] == [3, 1, 2]
+    assert [each.canary.requests for each in counts] == [1, 1, 1]
+    assert [(each.compared, each.other) for each in counts] == [(3, 3), (1, 1), (1, 1)]
 
 
 def test_answers_are_counted_by_step_and_only_the_canarys(store: Store) -> None:
@@ -98,6 +131,8 @@ def test_disagreement_and_what_came_before_a_step(store: Store) -> None:
     assert (found.compared, found.other) == (2, 1)
     assert store.seconds_before(7, 10) == [0.2]
     assert store.seconds_before(5, 10) == []
+    assert store.seconds_before(7, 10, 2) == [0.2]
+    assert store.seconds_before(7, 10, 3) == []
 
 
 def test_the_same_feedback_is_kept_once_and_other_feedback_comes_after_it(store: Store) -> None:
@@ -199,11 +234,3 @@ def test_a_release_is_noted_by_the_rows_before_it_and_not_by_the_clock(store: St
     store.prune(before=2000.0)
     store.add([request(5, time=2001.0)])  # takes number 1 again
     assert read_marks(store._connection) == {4: ReleaseMark(0, 0), 5: ReleaseMark(0, 0)}
-
-
-def test_a_store_of_an_earlier_release_has_no_marks_and_is_read(store: Store) -> None:
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("DROP TABLE releases")
-    live = read_live_rows(store.path)
-    assert live.mark(3) is None
-    assert read_marks(Store(store.path)._connection) == {}

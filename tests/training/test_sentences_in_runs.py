@@ -187,6 +187,17 @@ def answers(place: Place, inputs: list[Any], signature: str = "serving_default")
     ]
 
 
+def test_it_says_in_how_many_windows_a_text_was_read(place: Place, run: Path) -> None:
+    version = Registry(place.folder / "registry").model("names").version(3)
+    assert (version.manifest() or {})["inputs"]["max_length"] < 33
+    texts = tf.constant([*TEXTS, "x" * 500])
+    found = tf.saved_model.load(str(version.folder)).signatures["serving_default"](text=texts)
+    windows, whole, used = (found[name].numpy().tolist() for name in ("windows", "input_tokens", "used_tokens"))
+    assert windows[:5] == [1, 1, 0, 0, 1]
+    assert windows[5] > 1
+    assert whole[:6] == used[:6]
+
+
 def test_spans_are_places_in_the_text(place: Place, run: Path) -> None:
     found = answers(place, TEXTS)
     spans = [

@@ -183,6 +183,7 @@ def test_the_served_model_says_what_the_gate_judged(stage: str, number: int, pla
     answer = tf.saved_model.load(str(folder)).signatures["columns"](shop=tf.constant(cells["shop"].to_list()), **named)
     np.testing.assert_allclose(answer["probabilities"], predict_exported(folder, cells.to_numpy().tolist()), atol=1e-6)
     assert set(answer["label"].numpy()) <= {b"tall", b"small"}
+    assert answer["unknown_cells"].shape[0] == len(rows)
 
 
 def test_the_served_model_answers_unseen_categories_and_missing_values(place: Place, run: Path) -> None:

@@ -175,11 +175,15 @@ def test_a_version_takes_texts_and_tokens(place: Place, run: Path) -> None:
     np.testing.assert_allclose(tokens["confidence"], answers["confidence"], rtol=1e-4)
     long = tf.constant(["1" * 30])
     cut = tf.constant([[value + 3 for value in b"1" * 30] + [1, 0]], tf.int32)
-    np.testing.assert_allclose(
-        model.signatures["tokens"](inputs=cut)["confidence"],
-        model.signatures["generate"](text=long)["confidence"],
-        rtol=1e-4,
-    )
+    of_tokens, of_text = model.signatures["tokens"](inputs=cut), model.signatures["generate"](text=long)
+    np.testing.assert_allclose(of_tokens["confidence"], of_text["confidence"], rtol=1e-4)
+    for name in ("input_tokens", "used_tokens", "is_whole"):
+        assert of_tokens[name].numpy().tolist() == of_text[name].numpy().tolist()
+    assert of_text["input_tokens"].numpy().tolist() == [31]
+    assert of_text["used_tokens"].numpy()[0] < 31
+    assert answers["input_tokens"].numpy().tolist() == answers["used_tokens"].numpy().tolist() == [3, 4]
+    ends = [1 in row for row in tokens["tokens"].numpy().tolist()]
+    assert tokens["is_whole"].numpy().tolist() == ends
     first = tokens["tokens"].numpy()[0]
     said = bytes(int(value) - 3 for value in first[first > 2]).decode("utf-8", "ignore")
     assert said == answers["translation"].numpy()[0].decode()

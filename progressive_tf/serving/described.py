@@ -1,0 +1,86 @@
+"""What a caller has to know to ask a version and to understand its answers, beside the types of inputs and outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
+from progressive_tf.plan.table_columns import argument_names
+
+TASK = "task"
+_OUTPUTS = {
+    "probabilities": "the probability of each class, in the order of labels",
+    "label": "the most probable class",
+    "start": "where each entity begins",
+    "end": "where each entity ends, behind its last character or word",
+    "kind": "what each entity is",
+    "score": "the probability of an entity's least sure word",
+    "count": "how many entities there are",
+    "tags": "the tag of each word, one of labels",
+    "translation": "the text that is written",
+    "tokens": "the ids of the tokens that are written",
+    "confidence": "the geometric mean of the probabilities of the tokens that are written",
+    "is_whole": "false where the text was not written to its end, since max_target_length was too short for it",
+    INPUT_TOKENS: "how many tokens the input has",
+    USED_TOKENS: "how many of them were read; what is behind them had no part in the answer",
+    WINDOWS: "in how many parts the input was read, whose words do not see one another",
+    UNKNOWN_CELLS: "columns whose value says nothing: no number, which counts as missing, or a category never seen",
+}
+
+
+def describe(
+    manifest: Mapping[str, Any], inputs: Collection[str], outputs: Collection[str], tasks: bool
+) -> dict[str, Any]:
+    """Returns what the metadata of a version says beside its signatures, as JSON-like values.
+
+    Args:
+        manifest: of the version; one of an earlier release has fewer keys.
+        inputs: their names, over all signatures.
+        outputs: their names, over all signatures.
+        tasks: whether a caller names a task.
+    """
+    labels = list(manifest.get("labels", ()))
+    found: dict[str, Any] = {"labels": labels}
+    if tasks:
+        found["tasks"] = classes_by_task(labels)
+    facts = dict(manifest.get("inputs") or {})
+    if manifest.get("preprocessing"):
+        facts["columns"] = _columns(manifest["preprocessing"], inputs)
+    return found | {"inputs": facts, "outputs": {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}}
+
+
+def place_of(output: str) -> tuple[int, str]:
+    """Returns what outputs are sorted by, so that the answer itself comes first."""
+    names = list(_OUTPUTS)
+    return (names.index(output) if output in names else len(names)), output
+
+
+def classes_by_task(labels: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the classes of each task, as answers have them, from labels that are called `task/class`."""
+    found: dict[str, list[str]] = {}
+    for label in labels:
+        task, _, name = label.partition("/")
+        found.setdefault(task, []).append(name or label)
+    return found
+
+
+def _columns(preprocessing: Mapping[str, Any], inputs: Collection[str]) -> list[dict[str, Any]]:
+    """Returns each column of a table in the order in which a row of cells has them."""
+    columns = preprocessing["columns"]
+    numbers = zip(columns["numbers"], preprocessing["means"], preprocessing["variances"], strict=True)
+    found: list[dict[str, Any]] = [
+        {"name": name, "kind": "number", "mean": mean, "standard_deviation": math.sqrt(variance)}
+        for name, mean, variance in numbers
+    ]
+    found += [
+        {"name": name, "kind": "category", "values": list(values)}
+        for name, values in zip(columns["categories"], preprocessing["vocabularies"], strict=True)
+    ]
+    found += [{"name": name, "kind": "hashed", "buckets": buckets} for name, buckets in columns["hashed"].items()]
+    arguments = argument_names([column["name"] for column in found])
+    return [
+        column | ({"argument": argument} if argument in inputs else {})
+        for column, argument in zip(found, arguments, strict=True)
+    ]
