@@ -104,6 +104,7 @@ def release(
     plan_release: dict[str, Any] | None = None,
     export: Callable[[Path], None] | None = None,
     labels: tuple[str, ...] = ("negative", "positive"),
+    preprocessing: dict[str, Any] | None = None,
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
@@ -122,6 +123,7 @@ def release(
             metrics={},
             decision={"decision": "promote"},
             release=plan_release,
+            preprocessing=preprocessing,
             export=export or exported(number),
         ),
         alias=alias,
