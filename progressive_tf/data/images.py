@@ -13,7 +13,12 @@ import tensorflow as tf
 from PIL import ExifTags, Image
 from scipy.fft import dctn
 
-SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP"}
+SUFFIXES = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    ".gif": "GIF",
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+}
 BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP"}
 # Decoding needs three bytes a pixel: what a few bytes of a file can claim must not fill the memory.
 MOST_PIXELS = 50_000_000
@@ -25,19 +30,22 @@ SMALL_SIDE = 96
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about one file of a source that a person should know.
+    """Something about files of a source that a person should know.
 
     Attributes:
-        kind: "unreadable_images", whose row is left out, or "odd_images", whose row is kept.
-        row: number of the row in its file.
-        path: how the file is called.
+        kind: "unreadable_images", whose rows are left out, "odd_images", whose rows are kept, or "unused_files", files
+            and folders that no row was expected of.
+        row: number of the first one's row in its file; 0 where there is none.
+        path: how they are called; of many the first few.
         detail: what is the matter.
+        count: how many they are.
     """
 
     kind: str
     row: int
     path: str
     detail: str
+    count: int = 1
 
     def __str__(self) -> str:
         return f"{self.path}: {self.detail}"
