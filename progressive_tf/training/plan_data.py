@@ -205,8 +205,9 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
                 progress=progress,
                 reads=READS[plan.task],
             )
-        for line in (*sources[name].notes, *unused_lines(sources[name])) if display is not None else ():
-            display.line(line)
+        if display is not None:
+            for line in (*sources[name].notes, *unused_lines(sources[name])):
+                display.line(line)
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)

@@ -141,7 +141,7 @@ def test_the_plan_may_say_which_reading_is_meant(tmp_path: Path) -> None:
     assert found.notes == (
         "photos: 4 images stand in further folders of a class (test/a/1.png); the first folder is the class",
     )
-    with pytest.raises(InputError, match="data.folders says parts, but no folder with images is called train"):
+    with pytest.raises(InputError, match=r"data\.folders says parts, but no folder with images is called train"):
         read_image_folder(tmp_path / "photos" / "train", "data.source", "parts")
 
 
