@@ -142,7 +142,7 @@ PNGS = {
     **{f"grey, {bits} bits": png(0, bits) for bits in (1, 2, 4, 8, 16)},
     **{f"palette, {bits} bits": png(3, bits) for bits in (1, 2, 4, 8)},
     **{f"RGB, {bits} bits": png(2, bits) for bits in (8, 16)},
-    **{f"interlaced, colour {colour}": png(colour, 8, interlaced=True) for colour in (0, 2, 3, 6)},
+    **{f"interlaced, colour {colour}": png(colour, 8, interlaced=True) for colour in (0, 2, 3)},
     "interlaced palette, 2 bits": png(3, 2, interlaced=True),
 }
 WITH_ALPHA = {
@@ -150,6 +150,7 @@ WITH_ALPHA = {
     "one grey value": png(0, 8, transparent=struct.pack(">H", 7)),
     **{f"grey with alpha, {bits} bits": png(4, bits) for bits in (8, 16)},
     **{f"RGB with alpha, {bits} bits": png(6, bits) for bits in (8, 16)},
+    "RGB with alpha, interlaced": png(6, 8, interlaced=True),
 }
 BMPS = {
     **{f"palette, {bits} bits": bmp(bits) for bits in (1, 4, 8)},

@@ -23,9 +23,6 @@ LABELS = ("a", "b", "c")
 
 def _predictions(truth: list[str], predicted: list[str], top: list[float], **columns: list[object]) -> Predictions:
     rows = len(truth)
-    probabilities = np.zeros((rows, len(LABELS)), dtype=np.float32)
-    for row, (label, probability) in enumerate(zip(predicted, top, strict=True)):
-        probabilities[row, LABELS.index(label)] = probability
     values: dict[str, list[object]] = {
         "part": ["test"] * rows,
         "slice": ["one"] * rows,
@@ -37,7 +34,7 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
     }
     return Predictions(
         LABELS,
-        probabilities=probabilities,
+        confidence=np.array(top, np.float32),
         texts=lambda wanted: [f"text {row}" for row in wanted],
         images=lambda wanted: [b"png" if row == 0 else None for row in wanted],
         **{name: np.array(column, dtype=object) for name, column in values.items()},
@@ -46,8 +43,20 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
 
 def test_confusions_by_hand() -> None:
     predictions = _predictions(["a", "a", "b", "c"], ["a", "b", "b", "a"], [0.9] * 4)
-    counts = count_confusions(predictions, [0, 1, 2, 3])
-    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    found = count_confusions(predictions, [0, 1, 2, 3], 3, 1)
+    assert found.counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert (found.labels, found.others, found.right, found.rows) == (LABELS, 0, 2, 4)
+
+
+def test_of_many_classes_those_with_the_most_errors_are_shown_and_the_others_counted_together() -> None:
+    predictions = _predictions(["a", "b", "b", "c", "c", "a"], ["a", "a", "c", "c", "b", "a"], [0.9] * 6)
+    found = count_confusions(predictions, range(6), 2, 1)
+    assert found.labels == ("b", "2 others")  # two rows of b are wrong, and one is taken for it
+    assert found.counts.tolist() == [[0, 2], [1, 3]]
+    assert (found.others, found.right, found.rows) == (2, 3, 6)
+    found = count_confusions(predictions, range(6), 2, 2)
+    assert found.labels == ("b", "c", "1 others")
+    assert found.counts.tolist() == [[0, 1, 1], [1, 1, 0], [0, 0, 2]]
 
 
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), max_size=30))
@@ -55,7 +64,7 @@ def test_every_row_is_counted_once(pairs: list[tuple[str, str]]) -> None:
     truth, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     rows = list(range(len(pairs)))
     predictions = _predictions(truth, predicted, [0.8] * len(pairs))
-    counts = count_confusions(predictions, rows)
+    counts = count_confusions(predictions, rows, 3, 1).counts
     wrong = sum(one != other for one, other in pairs)
     assert counts.sum() == len(pairs)
     assert counts.sum() - np.trace(counts) == wrong == len(most_confident_errors(predictions, rows, 100))
@@ -146,7 +155,7 @@ def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     predictions = read_predictions(path)
     assert predictions is not None
     assert len(predictions.test_rows("one")) == 0
-    assert predictions.probabilities.shape == (0, 2)
+    assert predictions.confidence.shape == (0,)
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten
+from progressive_tf.reporting.predictions import Confusions
 
 # One hue from light to dark: order is visible without colour vision. The lightest is not the page's own colour.
 BLUES = LinearSegmentedColormap.from_list("blues", ["#e3eef8", "#9cc4e4", "#4a90c8", "#14598f", "#0a3157"])
 LIGHT_TEXT, DARK_TEXT = "#ffffff", "#10202f"
 MOST_NUMBERED_CLASSES = 12
 MOST_NAMED_CLASSES = 40
+SHOWN_OF_MANY_CLASSES = 20  # of more than that
 MOST_LETTERS_ACROSS = 40  # of column names that stand side by side
 
 
@@ -69,20 +71,18 @@ def accuracy_matrix(
     return draw(name, f"R matrix on {part} rows, {metric}. {described}", paint, height=height)
 
 
-def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.ndarray) -> Markup:
+def confusion_matrix(name: str, stage: str, confusions: Confusions) -> Markup:
     """Returns the confusion matrix, coloured by the share of each true label's rows.
 
     Args:
         name: prefix of the figure's ids.
         stage: the stage's name.
-        labels: class names, in the order of `counts`.
-        counts: int [labels, labels]; row: true label, column: predicted label.
+        confusions: of all labels, or of those with the most errors and the others together.
     """
+    counts, labels = confusions.counts, confusions.labels
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     numbered = len(labels) <= MOST_NUMBERED_CLASSES
-    named = len(labels) <= MOST_NAMED_CLASSES
-    right, total = int(np.trace(counts)), int(counts.sum())
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -91,14 +91,17 @@ def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.nd
             for row in zip(counts, shares, strict=True)
         ]
         _cells(axes, shares, texts if numbered else None)
-        shown = [shorten(label, 14) for label in labels] if named else [""] * len(labels)
-        _ticks(axes, shown, shown, size=10 if numbered else 6, upright=len(labels) > 4)
+        shown = [shorten(label, 14) for label in labels]
+        size = 10 if numbered else 8 if len(labels) <= SHOWN_OF_MANY_CLASSES + 1 else 6
+        _ticks(axes, shown, shown, size=size, upright=len(labels) > 4)
         axes.set_xlabel("predicted")
         axes.xaxis.set_label_position("top")
         axes.set_ylabel("true")
 
     size = min(1.4 + 0.75 * len(labels), WIDTH) if numbered else WIDTH
-    description = f"Confusion matrix of stage {stage}: {right} of {total} test rows on the diagonal"
+    description = f"Confusion matrix of stage {stage}: {confusions.right} of {confusions.rows} test rows are right"
+    if confusions.others:
+        description += f"; the {len(labels) - 1} classes with the most errors, and {confusions.others} others together"
     return draw(name, description, paint, height=max(size - 0.6, 2.2))
 
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 
 from progressive_tf.reporting.figures.matrix import accuracy_matrix, confusion_matrix
+from progressive_tf.reporting.predictions import Confusions
 
 
 def test_rows_are_named_and_cells_numbered() -> None:
@@ -28,15 +29,17 @@ def test_a_matrix_of_equal_or_absent_cells_is_drawn() -> None:
 
 
 def test_confusions_are_counts_with_shares() -> None:
-    source = confusion_matrix("c", "full", ["no", "yes"], np.array([[3, 1], [0, 0]]))
+    source = confusion_matrix("c", "full", Confusions(("no", "yes"), np.array([[3, 1], [0, 0]]), 0, 3, 4))
     for words in (">3<", "75%", "25%", "3 of 4 test rows"):
         assert words in source
 
 
-def test_many_classes_have_no_numbers_in_cells() -> None:
-    source = confusion_matrix("c", "full", [f"label {n}" for n in range(50)], np.eye(50, dtype=int) * 7)
+def test_many_classes_have_names_and_no_numbers_in_cells() -> None:
+    labels = (*(f"label {n}" for n in range(15)), "30 others")
+    source = confusion_matrix("c", "full", Confusions(labels, np.eye(16, dtype=int) * 7, 30, 112, 112))
     assert ">7<" not in source
-    assert ">label 3<" not in source
+    assert ">label 3<" in source
+    assert "the 15 classes with the most errors, and 30 others together" in source
 
 
 def test_a_metric_up_to_100_has_its_own_decimals_and_scale() -> None:
