@@ -186,26 +186,22 @@ def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
 def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
     """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
 
-    A drop is recorded as worse by so much; it is drawn as an improvement, so that better is to the right.
+    A drop is worse by so much, in the figure as in the table and in the plan.
     """
     rule = outcome.rule
     if outcome.estimate is None or outcome.threshold is None:
         return None
     metric = wording.metric_words(str(rule.get("metric", "?")))
-    low, high, sign = outcome.low, outcome.high, 1
-    panel = metric
-    if rule.get("drop_at_most") is not None:
-        panel = f"improvement of {metric} over the baseline"
-        low, high, sign = (-high if high is not None else None), (-low if low is not None else None), -1
+    drops = rule.get("drop_at_most") is not None
     return RuleInterval(
-        panel=panel,
+        panel=f"drop of {metric} (gains are below zero)" if drops else metric,
         label=wording.rule_words(rule, outcome.slice),
         outcome=outcome.outcome,
-        estimate=sign * outcome.estimate,
-        low=low,
-        high=high,
-        threshold=sign * outcome.threshold,
-        floor=rule.get("at_most") is None,
+        estimate=outcome.estimate,
+        low=outcome.low,
+        high=outcome.high,
+        threshold=outcome.threshold,
+        floor=rule.get("at_least") is not None,
     )
 
 

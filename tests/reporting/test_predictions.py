@@ -107,7 +107,7 @@ def test_a_row_number_of_another_source_is_another_row() -> None:
 
 def test_labels_outside_the_list_are_not_counted_but_shown() -> None:
     predictions = _predictions(["a", "x", "x"], ["a", "a", "b"], [0.9, 0.8, 0.7])
-    assert count_confusions(predictions, [0, 1, 2]).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert count_confusions(predictions, [0, 1, 2], 3, 1).counts.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert [error.label for error in most_confident_errors(predictions, [0, 1, 2], 5)] == ["x", "x"]
 
 
