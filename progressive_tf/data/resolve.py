@@ -11,6 +11,7 @@ from typing import Literal
 from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.assets.catalogue import catalogue
 from progressive_tf.assets.entry import Asset, Reading
+from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
 from progressive_tf.data.images import Remark
 from progressive_tf.data.normalise import InputFile
 from progressive_tf.data.readers import BINARY_SUFFIXES, READERS, SENTENCE_READERS
@@ -26,6 +27,9 @@ from progressive_tf.errors import InputError, unknown_name
 
 Reads = Literal["rows", "table", "images", "sentences", "pairs"]
 """What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
+
+
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def resolve(
         InputError: no asset and no file of a known kind has this name, or a folder can be read in two ways.
     """
     if is_asset(name_or_path):
+        _refuse_folders(folders, name_or_path, place)
         return _asset(find(name_or_path), place, reads)
     path = base / name_or_path
     try:
@@ -70,7 +75,15 @@ def resolve(
     ) as error:  # a name too long, a zero byte, an unknown ~user
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{place}: {path} cannot be read: {reason}") from None
-    return _folder(path, place, reads, folders) if path.is_dir() else _file(path, place, reads)
+    if path.is_dir():
+        return _folder(path, place, reads, folders)
+    _refuse_folders(folders, path.name, place)
+    return _file(path, place, reads)
+
+
+def _refuse_folders(folders: Folders | None, name: str, place: str) -> None:
+    if folders is not None and place == "data.source":
+        raise InputError(f"data.folders: {name} is no folder of images; drop it")
 
 
 def _folder(path: Path, place: str, reads: Reads, folders: Folders | None) -> Resolved:
@@ -108,6 +121,10 @@ def _readers(reads: Reads) -> dict[str, Reader]:
 
 
 def _wrong_suffix(suffix: str, reads: Reads) -> str:
+    if suffix in ARCHIVES:
+        return "an archive, or compressed; unpack it, and name the file or the folder that comes out"
+    if suffix in IMAGE_SUFFIXES and reads == "images":
+        return "a single image; name a folder with a folder for each class, or a table of paths and labels"
     elsewhere = (
         ""
         if suffix not in {**READERS, **SENTENCE_READERS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from progressive_tf.data.readers.batch import Batch, Reader
 from progressive_tf.files import sha256_file, sha256_json
 
 IMAGES_AT_ONCE = 256
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def images_reader(listing: Reader) -> Reader:
@@ -40,7 +42,7 @@ def images_sha256(path: Path, text: str | None, label: str, listing: Reader) -> 
     hashes = [] if path.is_dir() else [_file_sha256(path)]
     for batch in listing(path, text, label, Problems(path.name)):
         names = [file.name for file in map(_listed, batch.rows, batch.inputs) if file and file.content is None]
-        hashes += [f"{name} {_file_sha256(_folder(path) / name)}" for name in names]
+        hashes += [f"{name} {_file_sha256(_place(_folder(path), name))}" for name in names]
     return sha256_json(hashes)
 
 
@@ -89,13 +91,21 @@ def _listed(row: int, value: Any) -> _Listed | None:
 def _read(folder: Path, file: _Listed) -> ReadImage | str:
     """Returns an image, or why it cannot be read."""
     try:
-        return read_image((folder / file.name).read_bytes() if file.content is None else file.content, file.name)
+        if file.content is None and ADDRESS.match(file.name):
+            return "an address, and nothing is fetched; download it and name the file"
+        return read_image(_place(folder, file.name).read_bytes() if file.content is None else file.content, file.name)
     except UnreadableImageError as error:
         return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     except ValueError as error:  # a zero byte in its name
         return f"cannot be read: {error}"
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Returns where a file stands; a list from Windows may have backslashes between folders."""
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not os.path.lexists(path) else path
 
 
 def _folder(path: Path) -> Path:

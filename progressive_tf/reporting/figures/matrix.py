@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten
+from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten, shorten_all
 from progressive_tf.reporting.predictions import Confusions
 
 # One hue from light to dark: order is visible without colour vision. The lightest is not the page's own colour.
@@ -91,7 +91,7 @@ def confusion_matrix(name: str, stage: str, confusions: Confusions) -> Markup:
             for row in zip(counts, shares, strict=True)
         ]
         _cells(axes, shares, texts if numbered else None)
-        shown = [shorten(label, 14) for label in labels]
+        shown = shorten_all(labels, 14)
         size = 10 if numbered else 8 if len(labels) <= SHOWN_OF_MANY_CLASSES + 1 else 6
         _ticks(axes, shown, shown, size=size, upright=len(labels) > 4)
         axes.set_xlabel("predicted")
