@@ -20,7 +20,7 @@ SHOWN = 10
 EXAMPLE_LENGTH = 80
 IMBALANCE = 10
 FEWEST_PER_CLASS = 8
-NAMED = 5  # of what is not used, in a line
+NAMED = 5  # in a line
 UNUSED_FILES = "unused_files"
 """A finding that is always told, once for a source: it costs nothing, and a missing class stands in it."""
 
@@ -301,5 +301,6 @@ def _about_classes(
                 f"{place}.{kind}: {source.name}: {message} ({', '.join(examples)}"
                 f"{', …' if len(classes) > SHOWN else ''}); give more rows of them, or set {place}.{kind} to warn"
             )
-        findings.append(Finding(kind, action, len(classes), (), examples, message))
+        named = ", ".join(examples[:NAMED]) + (", …" if len(classes) > NAMED else "")
+        findings.append(Finding(kind, action, len(classes), (), examples, f"{message} ({named})"))
     return findings

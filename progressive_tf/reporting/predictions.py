@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy import sparse
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.predictions import probable
@@ -116,50 +117,13 @@ def read_predictions(path: Path) -> Predictions | None:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Confusions:
-    """How often each label (row) was predicted as each label (column), of many the labels with the most errors.
-
-    Attributes:
-        labels: of rows and columns; where there are others, the last stands for them.
-        counts: int64 [labels, labels].
-        others: how many labels the last row and the last column stand for; 0 where all labels are shown.
-        right: rows that were predicted right, of all labels.
-        rows: all of them.
-    """
-
-    labels: tuple[str, ...]
-    counts: np.ndarray
-    others: int
-    right: int
-    rows: int
-
-
-def count_confusions(predictions: Predictions, rows: Sequence[int] | np.ndarray, most: int, of_many: int) -> Confusions:
-    """Counts which labels were taken for which.
-
-    Args:
-        predictions: a stage's.
-        rows: which of them.
-        most: labels that are all shown.
-        of_many: how many are shown where there are more; those with the most errors, in the file's order.
-    """
+def count_confusions(predictions: Predictions, rows: Sequence[int] | np.ndarray) -> sparse.csr_array:
+    """Returns how often each label (row) was predicted as each label (column): int64 [labels, labels], mostly zero."""
     size = len(predictions.labels)
     truth, predicted = predictions.codes(predictions.label[rows]), predictions.codes(predictions.predicted[rows])
     known = (truth >= 0) & (predicted >= 0)
-    truth, predicted = truth[known], predicted[known]
-    right, names, others = int((truth == predicted).sum()), predictions.labels, 0
-    if size > most:
-        wrong = truth != predicted
-        errors = np.bincount(np.concatenate([truth[wrong], predicted[wrong]]), minlength=size)
-        shown = np.sort(np.argsort(-errors, kind="stable")[:of_many])
-        place = np.full(size, len(shown))
-        place[shown] = np.arange(len(shown))
-        truth, predicted, others = place[truth], place[predicted], size - len(shown)
-        names = (*(names[label] for label in shown), f"{others:,} others")
-        size = len(names)
-    counts = np.bincount(truth * size + predicted, minlength=size * size).reshape(size, size)
-    return Confusions(names, counts, others, right, len(truth))
+    counted = sparse.coo_array((np.ones(known.sum(), np.int64), (truth[known], predicted[known])), (size, size))
+    return counted.tocsr()  # which adds up what stands in one cell
 
 
 def most_confident_errors(predictions: Predictions, rows: Sequence[int] | np.ndarray, count: int) -> list[WrongRow]:

@@ -18,11 +18,10 @@ from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
 from progressive_tf.reporting.figures.matrix import (
-    MOST_NAMED_CLASSES,
     MOST_NUMBERED_CLASSES,
-    SHOWN_OF_MANY_CLASSES,
     accuracy_matrix,
     confusion_matrix,
+    others_of,
 )
 from progressive_tf.reporting.figures.rates import rate_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
@@ -217,9 +216,9 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     pairs: list[tuple[str, str, int]] = []
     wrong: list[WrongRow] = []
     if predictions is not None and len(rows):
-        confusions = count_confusions(predictions, rows, MOST_NAMED_CLASSES, SHOWN_OF_MANY_CLASSES)
-        confusion = confusion_matrix(f"{name}-confusion", stage.name, confusions)
-        others, right = confusions.others, confusions.right
+        counts = count_confusions(predictions, rows)
+        confusion = confusion_matrix(f"{name}-confusion", stage.name, predictions.labels, counts)
+        others, right = others_of(len(predictions.labels)), int(counts.trace())
         reliability_figure = _reliability(stage, predictions, rows)
         wrong = most_confident_errors(predictions, rows, WRONG_ROWS)
         if len(predictions.labels) > MOST_NUMBERED_CLASSES:

@@ -100,6 +100,11 @@ def test_everything_that_is_not_used_is_counted_and_the_first_are_named(tmp_path
     assert classes(found) == {"cat", "fox"}
 
 
+def test_an_empty_class_within_a_part_is_named(tmp_path: Path) -> None:
+    found = read(tmp_path, *both("a/1.png", "b/deep/1.png"), "train/c/deep/notes.txt", "test/.keep", "train/a/d/.keep")
+    assert "unused 2 train/a/d/, train/c/: no image in it" in remarks(found)
+
+
 def test_rows_are_numbered_as_every_file_that_is_not_hidden(tmp_path: Path) -> None:
     """Runs of before refer to these numbers."""
     found = read(tmp_path, "cat/.x.png", "cat/0.png", "cat/Thumbs.db", "cat/a.txt", "cat/b.png", "dog/1.png", "z.png")

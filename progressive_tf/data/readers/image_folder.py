@@ -218,7 +218,7 @@ def _rows_of(found: FilesBelow, part: str, used: Mapping[str, TopFolder]) -> tup
 
 
 def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Remark]:
-    """Returns remarks on the source's own folders, and on loose files beside parts, that nothing is made of."""
+    """Returns remarks on folders, and on loose files beside parts, that nothing is made of."""
     remarks = []
     kind = "part" if parts else "class"
     for top, each in found.tops.items():
@@ -230,7 +230,10 @@ def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Rem
             remarks.append(Remark(UNUSED, 0, f"{printable(top)}/", what + files))
     loose = [printable(name) for name in found.files if "/" not in name and fault_of(name) != ""] if parts else []
     if loose:
-        remarks.append(Remark(UNUSED, 0, _first(loose), "beside the parts", len(loose)))
+        remarks.append(Remark(UNUSED, 0, _first(loose), "not in a part", len(loose)))
+    empty = [f"{printable(name)}/" for name in found.without_images()]
+    if empty:
+        remarks.append(Remark(UNUSED, 0, _first(empty), "no image in it", len(empty)))
     return remarks
 
 

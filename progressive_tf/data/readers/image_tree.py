@@ -28,11 +28,21 @@ class TopFolder:
 
 @dataclass
 class FilesBelow:
-    """All files that are not hidden, from the folder, and what was not looked at, by reason."""
+    """All files that are not hidden, from the folder, what was not looked at, by reason, and its folders.
+
+    `tops` are its own folders, `folders` those within them.
+    """
 
     files: list[str] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     tops: dict[str, TopFolder] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+
+    def without_images(self) -> list[str]:
+        """Returns the folders below the source's own ones that hold no image, without what is in them."""
+        images = (PurePosixPath(name).parents for name in self.files if fault_of(name) is None)
+        used = {str(folder) for parents in images for folder in parents}
+        return [name for name in self.folders if name not in used and str(PurePosixPath(name).parent) in used]
 
 
 def files_below(folder: Path) -> FilesBelow:
@@ -72,7 +82,9 @@ def _visit(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], found:
             identity = _identity(Path(entry.path))
             if identity in above:
                 raise InputError(f"{entry.path}: this link leads back to a folder that it stands in; take it out")
-            if not prefix:
+            if prefix:
+                found.folders.append(name)
+            else:
                 found.tops[entry.name] = TopFolder()
             _visit(Path(entry.path), f"{name}/", (*above, identity), found)
         elif is_file or entry.is_symlink():  # a link into nowhere is said to be unreadable; a pipe would be waited for

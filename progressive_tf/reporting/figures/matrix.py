@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy import sparse
 
 from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten, shorten_all
-from progressive_tf.reporting.predictions import Confusions
 
 # One hue from light to dark: order is visible without colour vision. The lightest is not the page's own colour.
 BLUES = LinearSegmentedColormap.from_list("blues", ["#e3eef8", "#9cc4e4", "#4a90c8", "#14598f", "#0a3157"])
@@ -71,15 +71,25 @@ def accuracy_matrix(
     return draw(name, f"R matrix on {part} rows, {metric}. {described}", paint, height=height)
 
 
-def confusion_matrix(name: str, stage: str, confusions: Confusions) -> Markup:
+def others_of(classes: int) -> int:
+    """Returns how many of so many classes stand together in the confusion matrix."""
+    return classes - SHOWN_OF_MANY_CLASSES if classes > MOST_NAMED_CLASSES else 0
+
+
+def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.ndarray | sparse.csr_array) -> Markup:
     """Returns the confusion matrix, coloured by the share of each true label's rows.
+
+    Of more than forty classes it shows the twenty with the most errors, and the others together, last.
 
     Args:
         name: prefix of the figure's ids.
         stage: the stage's name.
-        confusions: of all labels, or of those with the most errors and the others together.
+        labels: class names, in the order of `counts`.
+        counts: int [labels, labels]; row: true label, column: predicted label.
     """
-    counts, labels = confusions.counts, confusions.labels
+    right, rows = int(counts.trace()), int(counts.sum())
+    others = others_of(len(labels))
+    labels, counts = _with_most_errors(labels, sparse.coo_array(counts), others)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     numbered = len(labels) <= MOST_NUMBERED_CLASSES
@@ -99,10 +109,26 @@ def confusion_matrix(name: str, stage: str, confusions: Confusions) -> Markup:
         axes.set_ylabel("true")
 
     size = min(1.4 + 0.75 * len(labels), WIDTH) if numbered else WIDTH
-    description = f"Confusion matrix of stage {stage}: {confusions.right} of {confusions.rows} test rows are right"
-    if confusions.others:
-        description += f"; the {len(labels) - 1} classes with the most errors, and {confusions.others} others together"
+    description = f"Confusion matrix of stage {stage}: {right} of {rows} test rows are right"
+    if others:
+        description += f"; the {len(labels) - 1} classes with the most errors, and {others} others together"
     return draw(name, description, paint, height=max(size - 0.6, 2.2))
+
+
+def _with_most_errors(labels: Sequence[str], counts: sparse.coo_array, others: int) -> tuple[Sequence[str], np.ndarray]:
+    """Returns the labels that are shown, in their order, and int [shown, shown]; the last stands for the others."""
+    if not others:
+        return labels, counts.toarray()
+    truth, predicted = counts.coords
+    wrong = truth != predicted
+    ends, times = np.concatenate([truth[wrong], predicted[wrong]]), np.tile(counts.data[wrong], 2)
+    errors = np.bincount(ends, times, minlength=len(labels))
+    shown = np.sort(np.argsort(-errors, kind="stable")[: len(labels) - others])
+    place = np.full(len(labels), len(shown))
+    place[shown] = np.arange(len(shown))
+    few = np.zeros([len(shown) + 1] * 2, np.int64)
+    np.add.at(few, (place[truth], place[predicted]), counts.data)
+    return [*(labels[label] for label in shown), f"{others:,} others"], few
 
 
 def _cells(axes: Axes, shades: np.ndarray, texts: list[list[str]] | None) -> None:

@@ -5,7 +5,6 @@ import re
 import numpy as np
 
 from progressive_tf.reporting.figures.matrix import accuracy_matrix, confusion_matrix
-from progressive_tf.reporting.predictions import Confusions
 
 
 def test_rows_are_named_and_cells_numbered() -> None:
@@ -29,17 +28,29 @@ def test_a_matrix_of_equal_or_absent_cells_is_drawn() -> None:
 
 
 def test_confusions_are_counts_with_shares() -> None:
-    source = confusion_matrix("c", "full", Confusions(("no", "yes"), np.array([[3, 1], [0, 0]]), 0, 3, 4))
+    source = confusion_matrix("c", "full", ["no", "yes"], np.array([[3, 1], [0, 0]]))
     for words in (">3<", "75%", "25%", "3 of 4 test rows"):
         assert words in source
 
 
-def test_many_classes_have_names_and_no_numbers_in_cells() -> None:
-    labels = (*(f"label {n}" for n in range(15)), "30 others")
-    source = confusion_matrix("c", "full", Confusions(labels, np.eye(16, dtype=int) * 7, 30, 112, 112))
+def test_of_many_classes_those_with_the_most_errors_are_shown_and_the_others_together() -> None:
+    counts = np.eye(60, dtype=int) * 7
+    counts[np.arange(20), 59 - np.arange(20)] = 3  # of the first twenty three rows each are taken for one of the last
+    counts[50, 0] = 1
+    labels = [f"label {n}" for n in range(60)]
+    source = confusion_matrix("c", "full", labels, counts)
+    shown = [n for n in range(60) if f">label {n}<" in source]
+    assert shown == [*range(19), 50], "50 has four errors, of the others who have three the first"
+    assert ">40 others<" in source
     assert ">7<" not in source
-    assert ">label 3<" in source
-    assert "the 15 classes with the most errors, and 30 others together" in source
+    assert "420 of 481 test rows are right; the 20 classes with the most errors, and 40 others together" in source
+    assert len(
+        confusion_matrix("c", "full", [*labels, *(f"more {n}" for n in range(200))], _wider(counts, 260))
+    ) < 1.1 * len(source)
+
+
+def _wider(counts: np.ndarray, size: int) -> np.ndarray:
+    return np.pad(counts, (0, size - len(counts)))
 
 
 def test_a_metric_up_to_100_has_its_own_decimals_and_scale() -> None:
