@@ -103,6 +103,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "Data": {
         "source": "An asset's name, a .csv, .tsv, .jsonl, .parquet, .conll or .txt file, or a folder of images.",
+        "folders": "What the folders of a folder of images are; null finds out, and refuses what may be either.",
         "text": "The column of the text.",
         "image": "The column of images' paths, which start from the table's folder.",
         "label": "The column of the label.",
@@ -140,7 +141,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "class_imbalance": "Classes with less than a tenth of the largest class' rows.",
         "too_few_per_class": "Classes with fewer than 8 rows.",
         "unreadable_images": "Files that are no image, or are damaged, too large, or in no class' folder.",
-        "odd_images": "Images with another suffix than their content, an EXIF rotation, or a side under 4 pixels.",
+        "odd_images": "Images with another suffix than their content, an EXIF rotation, transparency, or a tiny side.",
     },
     "StageData": {
         "take": "The first so many rows for training; a later stage's contain an earlier one's.",

@@ -73,11 +73,12 @@ def train(
 
     if dry_run:
         from progressive_tf.reporting.block_table import block_table, totals_line
+        from progressive_tf.training.display import Display
         from progressive_tf.training.dry_run import stage_blocks
 
         only_prints()
         screen = console()
-        for blocks in stage_blocks(loaded, registry):
+        for blocks in stage_blocks(loaded, registry, Display()):
             screen.print(block_table(blocks))
             screen.print(f"{totals_line(blocks)}\n")
         return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from progressive_tf.assets.catalogue import find
 from progressive_tf.assets.entry import Asset
 from progressive_tf.assets.fetch import by_hand, fetch
-from progressive_tf.assets.places import FOLDERS_VARIABLE, Place, damages, find_place, missing_files
+from progressive_tf.assets.places import FOLDERS_VARIABLE, Place, damages, find_place, missing_files, why_not_own
 from progressive_tf.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def locate(name: str, *, download: bool = True) -> Path:
@@ -70,6 +73,8 @@ def _fetched(asset: Asset, *, download: bool) -> Path:
             f"asset {asset.name!r} is neither in {FOLDERS_VARIABLE} nor in the cache; "
             f"run `python -m progressive_tf.assets fetch {asset.name}`"
         )
+    if reasons := why_not_own(asset):
+        log.info("asset %s is not in %s: %s", asset.name, FOLDERS_VARIABLE, "; ".join(reasons))
     return fetch(asset)
 
 

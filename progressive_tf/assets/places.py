@@ -66,6 +66,21 @@ def places(asset: Asset) -> Iterator[Place]:
         yield Place("cache", cache_folder(asset))
 
 
+def why_not_own(asset: Asset) -> list[str]:
+    """Returns for each of the user's folders why an asset is not found in it; nothing where none are named."""
+    reasons = []
+    for folder in (place.folder.parent for place in places(asset) if place.kind == "own"):
+        if not folder.is_dir():
+            reasons.append(f"there is no folder {folder}")
+        elif len(missing_files(asset, folder)) < len(asset.files):
+            reasons.append(f"{folder} has its files, but not in a folder {asset.name}; name the folder above")
+        elif not (folder / asset.name).is_dir():
+            reasons.append(f"{folder} has no folder {asset.name}")
+        else:
+            reasons.append(f"{folder / asset.name} has none of its files")
+    return reasons
+
+
 def samples_folder() -> Path:
     """Returns `data_samples/` beside the package, whether it exists or not."""
     return Path(progressive_tf.__file__).parent.parent / "data_samples"

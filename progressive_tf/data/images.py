@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -13,7 +13,14 @@ import tensorflow as tf
 from PIL import ExifTags, Image
 from scipy.fft import dctn
 
-SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP"}
+from progressive_tf.decoding import decode
+
+SUFFIXES = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    ".png": "PNG",
+    ".gif": "GIF",
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+}
 BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM": "BMP"}
 # Decoding needs three bytes a pixel: what a few bytes of a file can claim must not fill the memory.
 MOST_PIXELS = 50_000_000
@@ -25,19 +32,22 @@ SMALL_SIDE = 96
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about one file of a source that a person should know.
+    """Something about files of a source that a person should know.
 
     Attributes:
-        kind: "unreadable_images", whose row is left out, or "odd_images", whose row is kept.
-        row: number of the row in its file.
-        path: how the file is called.
+        kind: "unreadable_images", whose rows are left out, "odd_images", whose rows are kept, or "unused_files", files
+            and folders that no row was expected of.
+        row: number of the first one's row in its file; 0 where there is none.
+        path: how they are called; of many the first few.
         detail: what is the matter.
+        count: how many they are.
     """
 
     kind: str
     row: int
     path: str
     detail: str
+    count: int = 1
 
     def __str__(self) -> str:
         return f"{self.path}: {self.detail}"
@@ -110,6 +120,7 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
     try:
         with Image.open(io.BytesIO(encoded)) as header:  # reads no pixels
             kind, (width, height) = header.format, header.size
+            kind = "JPEG" if kind == "MPO" else kind  # which begins with one, and phones call it so
             orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception as error:  # every format has its own kinds of damage
         raise UnreadableImageError(_reason(error, encoded, path)) from None
@@ -120,16 +131,16 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
             f"{width} by {height} pixels, more than {MOST_PIXELS // 10**6} million; make it smaller"
         )
     try:
-        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
+        pixels = decode(tf.constant(encoded)).numpy()
     except tf.errors.OpError:
-        raise UnreadableImageError(f"its {kind} data are damaged or cut off") from None
+        raise UnreadableImageError(_undecoded(encoded, kind)) from None
     digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=8)
     digest.update(pixels.tobytes())
     image = Image.fromarray(pixels)
     grey = np.asarray(image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), np.float32)
     thumbnail = np.asarray(image.resize(THUMBNAIL_SHAPE[:2], Image.Resampling.BOX))
-    odd = _odd(path, kind, width, height, orientation)
-    return ReadImage(encoded, int.from_bytes(digest.digest(), "little"), perceptual_hash(grey), thumbnail, odd)
+    odd = "; ".join(_odd(path, kind, width, height, orientation, encoded))
+    return ReadImage(encoded, int.from_bytes(digest.digest(), "little"), perceptual_hash(grey), thumbnail, odd or None)
 
 
 def perceptual_hash(grey: np.ndarray) -> np.uint64:
@@ -156,30 +167,53 @@ def joined(images: Sequence[ReadImage]) -> Images:
 
 
 def small_png(encoded: bytes) -> bytes:
-    """Returns an image as a PNG file of at most 96 pixels a side, its first picture where it has several."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        small = image.convert("RGB")
+    """Returns an image as a PNG file of at most 96 pixels a side, with the pixels that networks see."""
+    small = Image.fromarray(decode(tf.constant(encoded)).numpy())
     small.thumbnail((SMALL_SIDE, SMALL_SIDE))
     stream = io.BytesIO()
     small.save(stream, "PNG")
     return stream.getvalue()
 
 
-def _odd(path: str, kind: str, width: int, height: int, orientation: int) -> str | None:
+def _odd(path: str, kind: str, width: int, height: int, orientation: int, encoded: bytes) -> Iterator[str]:
     suffix = PurePath(path).suffix.lower()
     if SUFFIXES.get(suffix, kind) != kind:
-        return f"is {kind}, whatever its name says"
-    if orientation != 1:
-        return f"its EXIF data ask for a turn (orientation {orientation}), and networks see pixels as they are stored"
+        yield f"is {kind}, whatever its name says"
+    if orientation in range(2, 9):
+        yield f"its EXIF data ask for a turn (orientation {orientation}), and networks see pixels as they are stored"
     if min(width, height) < TINY:
-        return f"{width} by {height} pixels"
-    return None
+        yield f"{width} by {height} pixels"
+    if _is_transparent(encoded):
+        beneath = "black there" if kind == "GIF" else "the colours that are stored there"
+        yield f"has transparent parts, and networks see {beneath}"
+
+
+def _is_transparent(encoded: bytes) -> bool:
+    with Image.open(io.BytesIO(encoded)) as image:
+        if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+            return False
+        try:
+            return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+        except Exception:  # what decodes otherwise is not called damaged for this
+            return False
+
+
+def _undecoded(encoded: bytes, kind: str) -> str:
+    """Returns why a file whose header can be read cannot be decoded."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            image.load()
+    except Exception:  # every format has its own kinds of damage
+        return f"its {kind} data are damaged or cut off"
+    return f"a kind of {kind} that is not decoded; save it as PNG"
 
 
 def _reason(error: Exception, encoded: bytes, path: str) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return f"too many pixels to decode ({error})"
     kind = next((kind for beginning, kind in BEGINNINGS.items() if encoded.startswith(beginning)), None)
+    if kind is not None and str(error).startswith("Unsupported"):
+        return f"a kind of {kind} that is not decoded; save it as PNG"
     if kind is not None:
         return f"its {kind} data are damaged or cut off"
     suffix = PurePath(path).suffix.lower()

@@ -221,7 +221,8 @@ def _write(
 
 def _why_empty(file: InputFile, kept: _Rows) -> str:
     if kept.remarks:
-        return f"{file.name}: none of {len(kept.remarks):,} images can be read; the first: {kept.remarks[0]}"
+        start = "" if file.path.is_dir() else f"; paths start from the folder of {file.path.name}"
+        return f"{file.name}: none of {len(kept.remarks):,} images can be read; the first: {kept.remarks[0]}{start}"
     return f"{file.name}: the file has no rows below its header; expected rows with labels"
 
 

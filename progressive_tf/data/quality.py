@@ -20,6 +20,9 @@ SHOWN = 10
 EXAMPLE_LENGTH = 80
 IMBALANCE = 10
 FEWEST_PER_CLASS = 8
+NAMED = 5  # in a line
+UNUSED_FILES = "unused_files"
+"""A finding that is always told, once for a source: it costs nothing, and a missing class stands in it."""
 
 Action = Literal["warn", "drop", "fail"]
 
@@ -118,6 +121,15 @@ def examine(
     return QualityReport(tuple(findings), kept)
 
 
+def unused_lines(source: Source) -> list[str]:
+    """Returns in a line which files and folders of a source no row comes from; none where there are no such."""
+    unused = [remark for remark in source.remarks if remark.kind == UNUSED_FILES]
+    if not unused:
+        return []
+    more = f"; {len(unused) - NAMED:,} more" if len(unused) > NAMED else ""
+    return [f"{source.name}: not used: {'; '.join(map(str, unused[:NAMED]))}{more}"]
+
+
 def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
     found = np.isin(source.keys[rows], evaluation_keys)
     found[found] = ~_empty(source, rows[found], evaluation_keys)
@@ -163,7 +175,11 @@ _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndar
     ("conflicting_labels", _conflicting),
     ("duplicates", _repeated),
 )
-_FILES_SAY = {"unreadable_images": "that cannot be read as an image with a class", "odd_images": "with something odd"}
+_FILES_SAY = {
+    "unreadable_images": "that cannot be read as an image with a class",
+    "odd_images": "with something odd",
+    UNUSED_FILES: "that no row comes from",
+}
 _INPUTS = {
     "texts": "text",
     "vectors": "numbers",
@@ -189,20 +205,21 @@ _SAYS = {
 def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
     findings = []
     for kind, says in _FILES_SAY.items():
-        action: Action | None = getattr(quality, kind)
+        action: Action | None = getattr(quality, kind, "warn")
         remarks = [remark for remark in source.remarks if remark.kind == kind]
         if not remarks or action is None:
             continue
-        shown = remarks[:SHOWN]
-        count = f"{len(remarks):,} file{'s' if len(remarks) > 1 else ''} {says}"
+        shown, files = remarks[:SHOWN], sum(remark.count for remark in remarks)
+        what = "files and folders" if kind == UNUSED_FILES else "file" if files == 1 else "files"
+        count = f"{files:,} {what} {says}"
         if action == "fail":
             first = "; ".join(map(str, shown[:3])) + ("; …" if len(remarks) > len(shown[:3]) else "")
             raise InputError(
                 f"{place}.{kind}: {source.name} has {count} ({first}); correct the files, or drop {place}.{kind}"
             )
         left_out = "; dropped" if action == "drop" else ""
-        rows, examples = tuple(remark.row for remark in shown), tuple(map(str, shown))
-        findings.append(Finding(kind, action, len(remarks), rows, examples, f"{count}{left_out}"))
+        rows, examples = tuple(remark.row for remark in shown if remark.row), tuple(map(str, shown))
+        findings.append(Finding(kind, action, files, rows, examples, f"{count}{left_out}"))
     return findings
 
 
@@ -284,5 +301,6 @@ def _about_classes(
                 f"{place}.{kind}: {source.name}: {message} ({', '.join(examples)}"
                 f"{', …' if len(classes) > SHOWN else ''}); give more rows of them, or set {place}.{kind} to warn"
             )
-        findings.append(Finding(kind, action, len(classes), (), examples, message))
+        named = ", ".join(examples[:NAMED]) + (", …" if len(classes) > NAMED else "")
+        findings.append(Finding(kind, action, len(classes), (), examples, f"{message} ({named})"))
     return findings

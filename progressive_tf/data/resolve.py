@@ -11,11 +11,14 @@ from typing import Literal
 from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.assets.catalogue import catalogue
 from progressive_tf.assets.entry import Asset, Reading
+from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
+from progressive_tf.data.images import Remark
 from progressive_tf.data.normalise import InputFile
 from progressive_tf.data.readers import BINARY_SUFFIXES, READERS, SENTENCE_READERS
 from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
 from progressive_tf.data.readers.delimited import delimited_reader
-from progressive_tf.data.readers.image_files import images_reader, images_sha256, list_folder, part_folders
+from progressive_tf.data.readers.image_files import images_reader, images_sha256
+from progressive_tf.data.readers.image_folder import FolderPart, Folders, read_image_folder
 from progressive_tf.data.readers.orange_tab import orange_tab_reader
 from progressive_tf.data.readers.parquet import read_parquet
 from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
@@ -26,15 +29,22 @@ Reads = Literal["rows", "table", "images", "sentences", "pairs"]
 """What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
 
 
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
+
+
 @dataclass(frozen=True)
 class Resolved:
-    """A source's name and files."""
+    """A source's name and files, remarks on what of it is not used, and what was decided about it, a sentence each."""
 
     name: str
     files: tuple[InputFile, ...]
+    remarks: tuple[Remark, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def resolve(name_or_path: str, base: Path, place: str, reads: Reads = "rows") -> Resolved:
+def resolve(
+    name_or_path: str, base: Path, place: str, reads: Reads = "rows", folders: Folders | None = None
+) -> Resolved:
     """Returns the files behind an asset's name or a path.
 
     Args:
@@ -42,11 +52,13 @@ def resolve(name_or_path: str, base: Path, place: str, reads: Reads = "rows") ->
         base: the folder that relative paths start from.
         place: where it stands in the plan; errors begin with it.
         reads: what rows are to be.
+        folders: what the folders of a folder of images are; None finds out.
 
     Raises:
-        InputError: no asset and no file of a known kind has this name.
+        InputError: no asset and no file of a known kind has this name, or a folder can be read in two ways.
     """
     if is_asset(name_or_path):
+        _refuse_folders(folders, name_or_path, place)
         return _asset(find(name_or_path), place, reads)
     path = base / name_or_path
     try:
@@ -63,19 +75,29 @@ def resolve(name_or_path: str, base: Path, place: str, reads: Reads = "rows") ->
     ) as error:  # a name too long, a zero byte, an unknown ~user
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{place}: {path} cannot be read: {reason}") from None
+    if path.is_dir():
+        return _folder(path, place, reads, folders)
+    _refuse_folders(folders, path.name, place)
     return _file(path, place, reads)
 
 
+def _refuse_folders(folders: Folders | None, name: str, place: str) -> None:
+    if folders is not None and place == "data.source":
+        raise InputError(f"data.folders: {name} is no folder of images; drop it")
+
+
+def _folder(path: Path, place: str, reads: Reads, folders: Folders | None) -> Resolved:
+    if reads != "images":
+        raise InputError(
+            f"{place}: {path} is a folder; name a file ({', '.join(_readers(reads))}), or set task: "
+            f"image-classification"
+        )
+    found = read_image_folder(path, place, folders)
+    files = [_part(path / part.folder, f"{path.name}/{part.folder}".rstrip("/"), part) for part in found.parts]
+    return Resolved(path.name, tuple(files), found.remarks, found.notes)
+
+
 def _file(path: Path, place: str, reads: Reads) -> Resolved:
-    if path.is_dir():
-        if reads != "images":
-            raise InputError(
-                f"{place}: {path} is a folder; name a file ({', '.join(_readers(reads))}), or set task: "
-                f"image-classification"
-            )
-        parts = part_folders(path) or {"": -1}
-        files = [_image_folder(path / part, f"{path.name}/{part}".rstrip("/"), code) for part, code in parts.items()]
-        return Resolved(path.name, tuple(sorted(files, key=lambda file: file.part)))
     suffix = path.suffix.lower()
     readers = _readers(reads)
     if suffix not in readers:
@@ -99,6 +121,10 @@ def _readers(reads: Reads) -> dict[str, Reader]:
 
 
 def _wrong_suffix(suffix: str, reads: Reads) -> str:
+    if suffix in ARCHIVES:
+        return "an archive, or compressed; unpack it, and name the file or the folder that comes out"
+    if suffix in IMAGE_SUFFIXES and reads == "images":
+        return "a single image; name a folder with a folder for each class, or a table of paths and labels"
     elsewhere = (
         ""
         if suffix not in {**READERS, **SENTENCE_READERS}
@@ -107,9 +133,9 @@ def _wrong_suffix(suffix: str, reads: Reads) -> str:
     return unknown_name("file suffix", suffix, _readers(reads)) + elsewhere
 
 
-def _image_folder(path: Path, name: str, part: int) -> InputFile:
-    sha256 = partial(images_sha256, listing=list_folder)
-    return InputFile(path, name, images_reader(list_folder), "image folder", part, sha256=sha256)
+def _part(path: Path, name: str, part: FolderPart) -> InputFile:
+    sha256 = partial(images_sha256, listing=part.listing)
+    return InputFile(path, name, images_reader(part.listing), "image folder", part.code, sha256=sha256)
 
 
 def _is_read(asset: Asset, reads: Reads) -> bool:

@@ -46,6 +46,7 @@ class Source:
         label_name: name of the column with the labels, the tags or the expected texts.
         store: what the rows hold, and further columns, on disk.
         remarks: on its files.
+        notes: what was decided about how it is read, a sentence each.
         features: the columns that are read from a table; see `read_tables`.
         tagged: what is known of its rows beside, where they are tagged sentences.
         expected: uint64 [rows], equal for equal expected texts, where rows are pairs of texts.
@@ -62,6 +63,7 @@ class Source:
     label_name: str
     store: Store = field(repr=False)
     remarks: tuple[Remark, ...] = ()
+    notes: tuple[str, ...] = ()
     features: TableColumns | None = None
     tagged: TaggedRows | None = field(default=None, repr=False)
     expected: np.ndarray | None = field(default=None, repr=False)
@@ -195,7 +197,7 @@ def read_source(
     Raises:
         InputError: there is no such source, or its content is wrong; rows are named.
     """
-    resolved = resolve(name_or_path, base, place, reads)
+    resolved = resolve(name_or_path, base, place, reads, data.folders)
     column, label = _COLUMNS[reads](data)
     content = content_hash(resolved.files, column, label)
     folder = normalise(resolved.files, content, column, label, cache, progress)
@@ -216,7 +218,8 @@ def read_source(
             text_name=column,
             label_name=label,
             store=Store(folder, description["kind"], tuple(description["columns"])),
-            remarks=tuple(Remark(**remark) for remark in description["remarks"]),
+            remarks=(*resolved.remarks, *(Remark(**remark) for remark in description["remarks"])),
+            notes=resolved.notes,
             tagged=TaggedRows(tuple(description["kinds"]), arrays["words"], arrays["answers"], arrays["broken"])
             if reads == "sentences"
             else None,

@@ -12,21 +12,19 @@ drawn, and pseudo-observations are sentences; see `tagged_metrics`. Of translati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from progressive_tf.evaluation.draws import draw_sums, merge_rows
+from progressive_tf.evaluation.class_draws import ClassDraws, draw_answers
+from progressive_tf.evaluation.draws import PSEUDO_OBSERVATIONS, draw_sums, merge_rows
 from progressive_tf.evaluation.metrics import (
     CALIBRATION_FEATURES,
     CALIBRATION_METRICS,
-    ClassSums,
     Floats,
     calibration_features,
     calibration_metric,
-    class_metric,
-    class_sums,
     measure,
 )
 from progressive_tf.evaluation.predictions import Predictions
@@ -37,8 +35,6 @@ from progressive_tf.evaluation.translations import Translations
 from progressive_tf.seeds import derive_seed
 
 RESAMPLES = 10_000
-# Of each of the two kinds, by the number of models.
-PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
 # Of more rows than this, those within a tenth of a standard deviation of each other are drawn as one kind.
 MOST_EXACT_ROWS = 20_000
 
@@ -75,7 +71,14 @@ class _Summed:
 def resample_metrics(
     predictions: AnyPredictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Resampled]:
-    """Bootstraps metrics of one model.
+    """Bootstraps metrics of one model; see `each_resampled`."""
+    return dict(each_resampled(predictions, names, resamples, seed))
+
+
+def each_resampled(
+    predictions: AnyPredictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+) -> Iterator[tuple[str, Resampled]]:
+    """Bootstraps metrics of one model, one after another: those of thousands of classes would fill the memory.
 
     Args:
         predictions: at least one row; their order does not matter.
@@ -83,15 +86,15 @@ def resample_metrics(
         resamples: > 0.
         seed: of everything random here.
 
-    Returns:
-        Each metric's value and resampled values.
+    Yields:
+        Each metric's name, in the order of `names`, with its value and resampled values.
 
     Raises:
         ValueError: a metric that is undefined on these rows.
     """
-    values = [_defined(predictions, name) for name in names]
-    (samples,) = _resample([predictions], names, resamples, seed)
-    return {name: Resampled(values[i], samples[:, i]) for i, name in enumerate(names)}
+    values = {name: _defined(predictions, name) for name in names}
+    for name, (samples,) in _resample([predictions], names, resamples, seed):
+        yield name, Resampled(values[name], samples)
 
 
 def resample_drop(
@@ -118,17 +121,21 @@ def resample_drop(
             f" {len(candidate)} and {len(baseline)} rows, or other labels or texts; predict both on one slice"
         )
     value = _defined(baseline, name) - _defined(candidate, name)
-    new, old = _resample([candidate, baseline], [name], resamples, seed)
-    return Resampled(value, (old - new)[:, 0])
+    ((_, (new, old)),) = _resample([candidate, baseline], [name], resamples, seed)
+    return Resampled(value, old - new)
 
 
-def _resample(models: Sequence[AnyPredictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
-    """Returns float64 [resamples, names] for each model, the rows of a resample being the same for all models."""
+def _resample(
+    models: Sequence[AnyPredictions], names: Sequence[str], resamples: int, seed: int
+) -> Iterator[tuple[str, list[Floats]]]:
+    """Yields each name with float64 [resamples] of each model, the rows of a resample being the same for all models."""
     classified = [model for model in models if isinstance(model, Predictions)]
     if classified:
-        return _resample_rows(classified, names, resamples, seed)
+        yield from _resample_rows(classified, names, resamples, seed)
+        return
     summed = [_summed(model) for model in models if not isinstance(model, Predictions)]
-    return _resample_sums(summed, names, resamples, derive_seed(seed, "bootstrap", "sentences"))
+    found = _resample_sums(summed, names, resamples, derive_seed(seed, "bootstrap", "sentences"))
+    yield from ((name, [samples[:, place] for samples in found]) for place, name in enumerate(names))
 
 
 def _summed(model: TaggedPredictions | Translations) -> _Summed:
@@ -146,7 +153,7 @@ def _summed(model: TaggedPredictions | Translations) -> _Summed:
 
 
 def _resample_sums(models: Sequence[_Summed], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
-    """Returns the same: one draw for all metrics, smoothed for each with its own pseudo-observations."""
+    """Returns float64 [resamples, names] of each model: one draw, smoothed for each with its pseudo-observations."""
     features = np.hstack([model.features for model in models])
     distinct, counts = np.unique(features, axis=0, return_counts=True)
     width = features.shape[1] // len(models)
@@ -166,52 +173,23 @@ def _resample_sums(models: Sequence[_Summed], names: Sequence[str], resamples: i
     return found
 
 
-def _resample_rows(models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
+def _resample_rows(
+    models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int
+) -> Iterator[tuple[str, list[Floats]]]:
     columns: list[dict[str, Floats]] = [{} for _ in models]
     of_answers = [name for name in names if name not in CALIBRATION_METRICS]
     of_calibration = [name for name in names if name in CALIBRATION_METRICS]
+    drawn: ClassDraws | None = None
     if of_answers:
-        _resample_answers(models, of_answers, resamples, derive_seed(seed, "bootstrap", "answers"), columns)
+        drawn = draw_answers(models, of_answers, resamples, derive_seed(seed, "bootstrap", "answers"))
     if of_calibration:
         place = derive_seed(seed, "bootstrap", "calibration")
         _resample_calibration(models, of_calibration, resamples, place, columns)
-    return [np.column_stack([column[name] for name in names]) for column in columns]
-
-
-def _resample_answers(
-    models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int, columns: list[dict[str, Floats]]
-) -> None:
-    """Fills `columns` with metrics of right and wrong answers, from the rows and the pseudo-observations."""
-    labels = models[0].labels
-    keys = np.column_stack([models[0].truth, *(model.predicted for model in models)])
-    # Sorting the distinct rows makes the result independent of the rows' order.
-    distinct, counts = np.unique(keys, axis=0, return_counts=True)
-    one_hot = np.eye(len(labels))
-    truth = one_hot[distinct[:, 0]]
-    blocks = [truth]
-    for column in range(1, 1 + len(models)):
-        predicted = one_hot[distinct[:, column]]
-        blocks += [predicted, truth * predicted]
-    rows = np.hstack(blocks)
-    # The two last rows and columns are the two kinds of pseudo-observation, counted apart, spread per metric.
-    features = np.block([[rows, np.zeros((len(rows), 2))], [np.zeros((2, rows.shape[1])), np.eye(2)]])
-    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
-    parts: list[dict[str, list[Floats]]] = [{name: [] for name in names} for _ in models]
-    plain = [class_sums(model) for model in models]
-    for sums in draw_sums(features, counts, resamples, seed):
-        true, *answers = np.split(sums[:, :-2], 1 + 2 * len(models), axis=1)
-        pseudo = sums[:, -2:].sum(axis=1)
-        for index in range(len(models)):
-            drawn = ClassSums(true, answers[2 * index], answers[2 * index + 1])
-            smoothed: dict[str, ClassSums] = {}
-            for name in names:
-                kind = _spread_kind(name)
-                if kind not in smoothed:
-                    # The first model is right in the first kind of pseudo-observation, the second in the other.
-                    smoothed[kind] = drawn.plus(_spread(kind, plain[index]), pseudo, sums[:, -2 + index])
-                parts[index][name].append(class_metric(smoothed[kind], drawn.present, labels, name))
-    for column_of, part in zip(columns, parts, strict=True):
-        column_of.update({name: np.concatenate(chunks) for name, chunks in part.items()})
+    for name in names:
+        if name in CALIBRATION_METRICS or drawn is None:
+            yield name, [column[name] for column in columns]
+        else:
+            yield name, [drawn.samples(index, name) for index in range(len(models))]
 
 
 def _resample_calibration(
@@ -239,23 +217,6 @@ def _resample_calibration(
                 # shift the second helping would move the whole interval above the estimate.
                 samples = samples - samples.mean() + _defined(model, name)
             column_of[name] = samples
-
-
-def _spread_kind(name: str) -> str:
-    if "/" in name:
-        return "class"
-    return "macro" if name.endswith("_macro") else "weighted"
-
-
-def _spread(kind: str, plain: ClassSums) -> Floats:
-    """Returns the part of a pseudo-observation that each class takes, as the metric weighs the classes.
-
-    A class's own metric takes a whole one: spread over all classes, a class with few rows would look certain.
-    """
-    if kind == "class":
-        return np.ones_like(plain.true)
-    weights = plain.present.astype(np.float64) if kind == "macro" else plain.true
-    return weights / weights.sum()
 
 
 def _defined(predictions: AnyPredictions, name: str) -> float:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from progressive_tf.evaluation.predictions import Predictions
-
 BINS = 15
 
 
@@ -36,19 +34,24 @@ def bin_of(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def reliability(predictions: Predictions) -> list[ReliabilityBin]:
-    """Returns the fifteen bins of the reliability diagram of the predicted class (Guo et al. 2017)."""
-    place = bin_of(predictions.confidence)
+def reliability(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> list[ReliabilityBin]:
+    """Returns the fifteen bins of the reliability diagram of the predicted class (Guo et al. 2017).
+
+    Args:
+        confidence: float64 [rows] in [0, 1], the probability of the predicted class.
+        right: bool [rows], whether it is the true one.
+    """
+    place = bin_of(confidence)
     count = np.bincount(place, minlength=BINS)
-    confidence = np.bincount(place, weights=predictions.confidence, minlength=BINS)
-    right = np.bincount(place, weights=predictions.right.astype(np.float64), minlength=BINS)
+    stated = np.bincount(place, weights=confidence, minlength=BINS)
+    found = np.bincount(place, weights=right.astype(np.float64), minlength=BINS)
     return [
         ReliabilityBin(
             lower=index / BINS,
             upper=(index + 1) / BINS,
             count=int(count[index]),
-            confidence=float(confidence[index] / count[index]) if count[index] else None,
-            accuracy=float(right[index] / count[index]) if count[index] else None,
+            confidence=float(stated[index] / count[index]) if count[index] else None,
+            accuracy=float(found[index] / count[index]) if count[index] else None,
         )
         for index in range(BINS)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Floats = npt.NDArray[np.float64]
 # Numbers held at once by one chunk of resamples: 8 bytes each.
@@ -13,13 +14,17 @@ CHUNK_NUMBERS = 4_000_000
 # A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
 MULTINOMIAL_ADVANTAGE = 6
 CELLS_PER_DEVIATION = 10
+PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
+"""Of each of the two kinds that smooth a bootstrap, by the number of models; see `bootstrap`."""
 
 
-def draw_sums(features: Floats, counts: npt.NDArray[np.int64], resamples: int, seed: int) -> Iterator[Floats]:
+def draw_sums(
+    features: Floats | sparse.csr_array, counts: npt.NDArray[np.int64], resamples: int, seed: int
+) -> Iterator[Floats]:
     """Draws as many rows as there are, with replacement, and yields the features' sums, chunk by chunk.
 
     Args:
-        features: float64 [distinct rows, features].
+        features: float64 [distinct rows, features]; sparse where most are zero, as those of many classes are.
         counts: how often each distinct row occurs.
         resamples: > 0.
         seed: ≥ 0.
@@ -41,7 +46,7 @@ def draw_sums(features: Floats, counts: npt.NDArray[np.int64], resamples: int, s
             places = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
             places += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
             drawn = np.bincount(places.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
-        yield drawn.astype(np.float64) @ features
+        yield np.ascontiguousarray(drawn.astype(np.float64) @ features)
 
 
 def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_metrics
+from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, each_resampled
 from progressive_tf.evaluation.metrics import measure, metrics_of, support
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions
 from progressive_tf.plan.metric_names import find_metric
@@ -49,10 +49,11 @@ def intervals(
     """
     values = {name: measure(predictions, name) for name in metrics_of(predictions)}
     defined = [name for name, value in values.items() if value is not None]
-    drawn = resample_metrics(predictions, defined, resamples, seed) if defined else {}
+    drawn = each_resampled(predictions, defined, resamples, seed) if defined else ()
+    ends = {name: _within_range(name, *bounds(each, (1 + confidence) / 2)) for name, each in drawn}
     table: dict[str, dict[str, float | int | None]] = {}
     for name, value in values.items():
-        low, high = _within_range(name, *bounds(drawn[name], (1 + confidence) / 2)) if name in drawn else (None, None)
+        low, high = ends.get(name, (None, None))
         table[name] = {"value": value, "low": low, "high": high, "n": support(predictions, name)}
     return table
 

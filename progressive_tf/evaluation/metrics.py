@@ -57,6 +57,10 @@ class ClassSums:
         """bool [..., classes]: whether a class has rows or predictions."""
         return (self.true + self.predicted) > 0
 
+    def of(self, index: int) -> ClassSums:
+        """Returns those of a single class: float64 [..., 1] each."""
+        return ClassSums(*(part[..., index, np.newaxis] for part in (self.true, self.predicted, self.right)))
+
     def plus(self, spread: Floats, answers: Floats, right_answers: Floats) -> ClassSums:
         """Adds pseudo-observations to every class.
 
@@ -114,8 +118,9 @@ def measure(predictions: AnyPredictions, name: str) -> float | None:
         sums = calibration_features(predictions).sum(axis=0)
         value = float(calibration_metric(sums, len(predictions), name))
     else:
-        plain = class_sums(predictions)
-        value = float(class_metric(plain, plain.present, predictions.labels, name))
+        _, _, label = name.partition("/")
+        plain = class_sums(predictions).of(predictions.places[label]) if label else class_sums(predictions)
+        value = float(class_metric(plain, plain.present, name))
     return None if np.isnan(value) else value
 
 
@@ -133,10 +138,8 @@ def support(predictions: AnyPredictions, name: str) -> int:
         return 0
     if not label:
         return len(predictions)
-    index = predictions.labels.index(label)
-    true, predicted = predictions.truth == index, predictions.predicted == index
-    rows = {"precision": predicted, "recall": true, "f1": true | predicted}[kind]
-    return int(rows.sum())
+    true, predicted, right = predictions.counts[:, predictions.places[label]].tolist()
+    return int({"precision": predicted, "recall": true, "f1": true + predicted - right}[kind])
 
 
 def has_label(predictions: AnyPredictions, name: str) -> bool:
@@ -146,29 +149,23 @@ def has_label(predictions: AnyPredictions, name: str) -> bool:
     if isinstance(predictions, Translations):
         return True
     _, _, label = name.partition("/")
-    return not label or label in predictions.labels
+    return not label or label in predictions.places
 
 
 def class_sums(predictions: Predictions) -> ClassSums:
     """Returns the sums over all rows, float64 [classes] each."""
-    classes = len(predictions.labels)
-    counts = [
-        np.bincount(rows, minlength=classes).astype(np.float64)
-        for rows in (predictions.truth, predictions.predicted, predictions.truth[predictions.right])
-    ]
-    return ClassSums(*counts)
+    return ClassSums(*predictions.counts)
 
 
-def class_metric(sums: ClassSums, present: npt.NDArray[np.bool_], labels: Sequence[str], name: str) -> Floats:
+def class_metric(sums: ClassSums, present: npt.NDArray[np.bool_], name: str) -> Floats:
     """Computes a metric of right and wrong answers from sums.
 
     With t, p and r the true, predicted and right rows of a class: precision r/p, recall r/t, F1 2r/(t + p). Macro is
     their mean over the classes present, weighted the mean by t; accuracy is Σr/Σt.
 
     Args:
-        sums: with leading axes of any shape.
+        sums: with leading axes of any shape; for a class's own metric of that class alone.
         present: bool [..., classes], the classes that macro averages run over.
-        labels: the classes' names.
         name: any metric but `log_loss` and `ece`.
 
     Returns:
@@ -178,10 +175,8 @@ def class_metric(sums: ClassSums, present: npt.NDArray[np.bool_], labels: Sequen
         return _quotient(sums.right.sum(axis=-1), sums.true.sum(axis=-1))
     kind, _, label = name.partition("/")
     if label:
-        index = list(labels).index(label)
-        single = ClassSums(*(part[..., index] for part in (sums.true, sums.predicted, sums.right)))
-        undefined = sums.true[..., index] == 0 if kind == "recall" else ~single.present
-        return np.where(undefined, np.nan, _per_class(single, kind))
+        undefined = sums.true == 0 if kind == "recall" else ~sums.present
+        return np.where(undefined, np.nan, _per_class(sums, kind))[..., 0]
     kind, _, average = name.partition("_")
     values = np.nan_to_num(_per_class(sums, kind), nan=0.0)
     weights = present.astype(np.float64) if average == "macro" else sums.true

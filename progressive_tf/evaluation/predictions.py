@@ -12,6 +12,13 @@ import numpy.typing as npt
 SUM_TOLERANCE = 1e-2
 
 
+def probable(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Returns which rows of numbers [rows, classes] are probabilities: none below 0 or above 1, 1 altogether."""
+    # A NaN compares as False, so that it is caught with the others.
+    within = ((probabilities >= 0) & (probabilities <= 1 + SUM_TOLERANCE)).all(axis=1)
+    return within & (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE)
+
+
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """A model's class probabilities on a slice, checked when they are made.
@@ -48,9 +55,7 @@ class Predictions:
         if outside.any():
             row = int(outside.argmax())
             raise ValueError(f"truth[{row}]: an index below {len(self.labels)} expected; got {truth[row]}")
-        # A NaN compares as False, so that it is caught with the others.
-        fine = ((probabilities >= 0) & (probabilities <= 1 + SUM_TOLERANCE)).all(axis=1)
-        fine &= np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE
+        fine = probable(probabilities)
         if not fine.all():
             row = int(fine.argmin())
             raise ValueError(
@@ -67,6 +72,17 @@ class Predictions:
     def predicted(self) -> npt.NDArray[np.int32]:
         """int32 [rows]: the index of the most probable class, the first one on a tie."""
         return self.probabilities.argmax(axis=1).astype(np.int32)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.float64]:
+        """float64 [3, classes]: rows of each class, rows predicted as it, and rows of it that are predicted right."""
+        found = (self.truth, self.predicted, self.truth[self.right])
+        return np.array([np.bincount(rows, minlength=len(self.labels)) for rows in found], np.float64)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The index of each label."""
+        return {label: place for place, label in enumerate(self.labels)}
 
     @property
     def confidence(self) -> npt.NDArray[np.float64]:

@@ -23,7 +23,7 @@ from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.request import Request
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
-from progressive_tf.models.weights_source import first_line, weights_source
+from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
 from progressive_tf.plan.networks import Bert
 from progressive_tf.seeds import derive_seed
 
@@ -237,9 +237,7 @@ def _check_config(folder: Path, place: str) -> None:
     absent = sorted(name for name in expected if not (folder / name).is_file())
     if absent:
         raise InputError(f"{place}: {', '.join(absent)} missing; expected config.json, vocab.txt and the weights")
-    names = ("model.safetensors", "tf_model.h5")
-    if not any((folder / name).is_file() for name in names):
-        raise InputError(f"{place}: no weights there; expected one of {', '.join(names)}")
+    check_weights_file(folder, place)
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:

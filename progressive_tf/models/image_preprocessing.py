@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from progressive_tf.decoding import CHANNELS, decode
 from progressive_tf.models.preprocessing import Preprocessing
-
-CHANNELS = 3
 
 
 class ImagePreprocessing(Preprocessing):
@@ -73,7 +72,7 @@ class ImagePreprocessing(Preprocessing):
         return f"an image of {self.size} by {self.size}"
 
     def _decode(self, encoded: tf.Tensor) -> tf.Tensor:
-        return self._resized(tf.io.decode_image(encoded, channels=CHANNELS, expand_animations=False))
+        return self._resized(decode(encoded))
 
     def _resized(self, pixels: tf.Tensor) -> tf.Tensor:
         resized = tf.image.resize(pixels, [self.size, self.size], antialias=True)

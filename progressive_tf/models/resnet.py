@@ -168,6 +168,10 @@ def _whole_network(weights: str | None, folder: Path) -> tf.keras.Model:
 def _load(network: tf.keras.Model, path: Path, place: str) -> None:
     """Puts weights from a file into the network: Keras' .h5 (of either generation) or .keras, or a checkpoint."""
     checkpoint = path.with_name(f"{path.name}.index").is_file()
+    if path.is_dir() and not checkpoint:
+        names = sorted(each.name for each in path.iterdir() if each.suffix in (".h5", ".keras", ".index"))
+        there = ", ".join(name.removesuffix(".index") for name in names[:5]) or "none is there"
+        raise InputError(f"{place}: a folder; name the file in it, Keras' .h5 or .keras, or a checkpoint ({there})")
     if not checkpoint and not path.is_file():
         raise InputError(f"{place}: there is no file {path}; expected Keras' .h5 or .keras, or a checkpoint's prefix")
     try:

@@ -33,7 +33,7 @@ from progressive_tf.models.text_to_text_preprocessing import (
     Tokens,
 )
 from progressive_tf.models.translator import Translator
-from progressive_tf.models.weights_source import first_line, weights_source
+from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
 from progressive_tf.plan.networks import T5
 from progressive_tf.seeds import derive_seed
 
@@ -205,9 +205,7 @@ def _check_folder(folder: Path, place: str) -> None:
     except (ValueError, AttributeError) as error:
         raise InputError(f"{place}: its configuration cannot be read: {first_line(error)}") from None
     _check_kind(kind, place)
-    names = ("model.safetensors", "tf_model.h5")
-    if not any((folder / name).is_file() for name in names):
-        raise InputError(f"{place}: no weights there; expected one of {', '.join(names)}")
+    check_weights_file(folder, place)
     if not of_bytes and not (folder / PIECES_FILE).is_file():
         raise InputError(
             f"{place}: {PIECES_FILE} missing, and tokenizer_config.json does not say {BYTE_TOKENIZER}; the "

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from progressive_tf.assets import is_asset, locate
 from progressive_tf.errors import InputError
+
+log = logging.getLogger(__name__)
+WEIGHTS_FILES = ("model.safetensors", "tf_model.h5")  # in the order in which transformers looks for them
+OTHER_WEIGHTS = {".bin", ".pt", ".pth", ".h5", ".safetensors", ".onnx", ".gguf", ".msgpack", ".ckpt", ".index"}
 
 
 def weights_source(weights: str, folder: Path, hub_example: str) -> tuple[str, bool]:
@@ -33,6 +38,21 @@ def weights_source(weights: str, folder: Path, hub_example: str) -> tuple[str, b
             f"hub id such as {hub_example}"
         )
     return weights, False
+
+
+def check_weights_file(folder: Path, place: str) -> None:
+    """Refuses a folder without weights that are read, and says which are read where there are several.
+
+    Raises:
+        InputError: there are none.
+    """
+    there = [name for name in WEIGHTS_FILES if (folder / name).is_file()]
+    if not there:
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
+        but = f"; {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} not read" if others else ""
+        raise InputError(f"{place}: no weights there; expected one of {', '.join(WEIGHTS_FILES)}{but}")
+    if len(there) > 1:
+        log.info("%s: %s is read, %s is not", place, there[0], ", ".join(there[1:]))
 
 
 def first_line(error: BaseException) -> str:

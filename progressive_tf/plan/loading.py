@@ -49,6 +49,8 @@ class LoadedPlan:
     def identity(self) -> str:
         """Eight hex digits over what a run may never change: the plan's name, model, data and seed."""
         resolved = self.to_json()
+        if resolved["data"]["folders"] is None:  # plans without this key are those from before there was one
+            del resolved["data"]["folders"]
         return sha256_json({key: resolved[key] for key in ("name", "model", "data", "seed")})[:8]
 
 

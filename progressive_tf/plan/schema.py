@@ -90,6 +90,7 @@ class Data(Strict):
     """
 
     source: Text
+    folders: Literal["classes", "parts"] | None = None
     text: Text = "text"
     image: Text = "image"
     label: Text = "label"

@@ -15,10 +15,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy import sparse
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.predictions import probable
 
 STRINGS = ("part", "slice", "source", "label", "predicted")
+PROBABILITIES_AT_ONCE = 4_000_000
 COLUMNS = (*STRINGS, "row", "text", "probabilities")
 
 
@@ -27,14 +30,15 @@ class Predictions:
     """Rows of `predictions.parquet`, in file order, but for their texts, which stay there until they are asked for.
 
     Attributes:
-        labels: the order of the columns of `probabilities`.
+        labels: the classes, in the file's order.
         part: object [rows], gate, test or validation.
         slice: object [rows], the slice each row was read for.
         source: object [rows], the source each row stands in.
         row: [rows], its number in it.
         label: object [rows], the true labels.
         predicted: object [rows], the predicted labels.
-        probabilities: float32 [rows, labels].
+        confidence: float32 [rows], the probability of the predicted label. Those of all labels stay in the file: of
+            thousands of classes they would fill the memory.
         texts: returns the texts of some rows, given by their indices, in that order.
         images: returns their small images as PNG files, None for rows without one.
     """
@@ -46,7 +50,7 @@ class Predictions:
     row: np.ndarray
     label: np.ndarray
     predicted: np.ndarray
-    probabilities: np.ndarray
+    confidence: np.ndarray
     texts: Callable[[Sequence[int]], list[str]]
     images: Callable[[Sequence[int]], list[bytes | None]]
 
@@ -87,7 +91,7 @@ def read_predictions(path: Path) -> Predictions | None:
     """Returns the predictions in `path`, or None if there is no such file.
 
     Raises:
-        InputError: the file is not Parquet, or has not the columns it should.
+        InputError: the file is not Parquet, has not the columns it should, or has numbers that are no probabilities.
     """
     if not path.exists():
         return None
@@ -98,7 +102,7 @@ def read_predictions(path: Path) -> Predictions | None:
         missing = [name for name in COLUMNS if name not in names]
         if missing:
             raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(names)}")
-        table = file.read([name for name in COLUMNS if name != "text"])  # nor images
+        table = file.read([*STRINGS, "row"])  # texts and images stay there
         columns = {name: _strings(table.column(name)) for name in STRINGS}
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
@@ -106,25 +110,26 @@ def read_predictions(path: Path) -> Predictions | None:
     return Predictions(
         labels=labels,
         row=table.column("row").to_numpy(),
-        probabilities=_probabilities(path, table.column("probabilities"), len(labels)),
+        confidence=_confidence(path, file, len(labels)),
         texts=lambda rows: [str(text or "") for text in read_values(path, file, "text", rows)],
         images=lambda rows: read_values(path, file, "image", rows) if "image" in names else [None] * len(rows),
         **columns,
     )
 
 
-def count_confusions(predictions: Predictions, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns how often each label (row) was predicted as each label (column): int64 [labels, labels]."""
+def count_confusions(predictions: Predictions, rows: Sequence[int] | np.ndarray) -> sparse.csr_array:
+    """Returns how often each label (row) was predicted as each label (column): int64 [labels, labels], mostly zero."""
     size = len(predictions.labels)
     truth, predicted = predictions.codes(predictions.label[rows]), predictions.codes(predictions.predicted[rows])
     known = (truth >= 0) & (predicted >= 0)
-    return np.bincount(truth[known] * size + predicted[known], minlength=size * size).reshape(size, size)
+    counted = sparse.coo_array((np.ones(known.sum(), np.int64), (truth[known], predicted[known])), (size, size))
+    return counted.tocsr()  # which adds up what stands in one cell
 
 
 def most_confident_errors(predictions: Predictions, rows: Sequence[int] | np.ndarray, count: int) -> list[WrongRow]:
     """Returns the wrongly predicted rows with the highest probability of what was predicted, highest first."""
     wrong = _wrong(predictions, rows)
-    probability = predictions.probabilities[wrong].max(axis=1, initial=0.0)
+    probability = predictions.confidence[wrong]
     first = np.argsort(-probability, kind="stable")[:count]
     chosen = wrong[first].tolist()
     texts, images = predictions.texts(chosen), predictions.images(chosen)
@@ -157,11 +162,22 @@ def _strings(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
 
 
-def _probabilities(path: Path, column: pa.ChunkedArray, labels: int) -> np.ndarray:
-    if column.null_count or not pc.all(pc.equal(pc.list_value_length(column), labels), min_count=0).as_py():
-        raise InputError(f"{path}: probabilities: expected {labels} numbers a row, one for each label")
-    values = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return np.concatenate([np.zeros(0, np.float32), *values], dtype=np.float32, casting="same_kind").reshape(-1, labels)
+def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
+    """Returns the largest of each row's probabilities, which are read piece by piece, and checked."""
+    found = [np.zeros(0, np.float32)]
+    try:
+        for batch in file.iter_batches(max(1, PROBABILITIES_AT_ONCE // max(1, labels)), columns=["probabilities"]):
+            column = batch.column(0)
+            if column.null_count or not pc.all(pc.equal(pc.list_value_length(column), labels), min_count=0).as_py():
+                raise InputError(f"{path}: probabilities: expected {labels} numbers a row, one for each label")
+            values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, labels)
+            if not probable(values).all():
+                row = sum(map(len, found)) + int(probable(values).argmin())
+                raise InputError(f"{path}: probabilities[{row}]: numbers from 0 to 1 that add up to 1 expected")
+            found.append(values.max(axis=1, initial=0.0))
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+    return np.concatenate(found, dtype=np.float32, casting="same_kind")
 
 
 def _address(image: bytes) -> str:

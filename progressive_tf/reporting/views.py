@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from progressive_tf.errors import InputError
 from progressive_tf.evaluation.calibration import reliability
-from progressive_tf.evaluation.predictions import Predictions as CheckedPredictions
 from progressive_tf.plan.prompt_start import PROMPT
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.figures.bounds import bounds_figure
@@ -19,7 +17,12 @@ from progressive_tf.reporting.figures.calibration import reliability_diagram
 from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
-from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, accuracy_matrix, confusion_matrix
+from progressive_tf.reporting.figures.matrix import (
+    MOST_NUMBERED_CLASSES,
+    accuracy_matrix,
+    confusion_matrix,
+    others_of,
+)
 from progressive_tf.reporting.figures.rates import rate_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
 from progressive_tf.reporting.predictions import (
@@ -42,7 +45,10 @@ PER_CLASS = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class StageView:
-    """One stage as the page shows it; a figure is None where its records are missing; `written` is of translations."""
+    """One stage as the page shows it; a figure is None where its records are missing; `written` is of translations.
+
+    `other_classes` are those that stand together in the confusion matrix.
+    """
 
     record: StageRecord
     decided: str
@@ -50,6 +56,7 @@ class StageView:
     curves: Markup | None
     gate: Markup | None
     confusion: Markup | None
+    other_classes: int
     reliability: Markup | None
     per_class: Mapping[str, Mapping[str, Measure]]
     confused_pairs: list[tuple[str, str, int]]
@@ -62,11 +69,7 @@ class StageView:
 
 
 def stage_views(run: RunRecord) -> list[StageView]:
-    """Returns a view of every stage, in order.
-
-    Raises:
-        InputError: predictions that are no probabilities; the message names the file.
-    """
+    """Returns a view of every stage, in order."""
     return [_stage_view(run, stage) for stage in run.stages]
 
 
@@ -182,47 +185,45 @@ def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
 def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
     """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
 
-    A drop is recorded as worse by so much; it is drawn as an improvement, so that better is to the right.
+    A drop is worse by so much, in the figure as in the table and in the plan.
     """
     rule = outcome.rule
     if outcome.estimate is None or outcome.threshold is None:
         return None
     metric = wording.metric_words(str(rule.get("metric", "?")))
-    low, high, sign = outcome.low, outcome.high, 1
-    panel = metric
-    if rule.get("drop_at_most") is not None:
-        panel = f"improvement of {metric} over the baseline"
-        low, high, sign = (-high if high is not None else None), (-low if low is not None else None), -1
+    drops = rule.get("drop_at_most") is not None
     return RuleInterval(
-        panel=panel,
+        panel=f"drop of {metric} (gains are below zero)" if drops else metric,
         label=wording.rule_words(rule, outcome.slice),
         outcome=outcome.outcome,
-        estimate=sign * outcome.estimate,
-        low=low,
-        high=high,
-        threshold=sign * outcome.threshold,
-        floor=rule.get("at_most") is None,
+        estimate=outcome.estimate,
+        low=outcome.low,
+        high=outcome.high,
+        threshold=outcome.threshold,
+        floor=rule.get("at_least") is not None,
     )
 
 
 def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
     predictions = stage.predictions
     rows = predictions.test_rows(stage.slice) if predictions else np.zeros(0, dtype=np.int64)
-    counts = count_confusions(predictions, rows) if predictions else np.zeros((0, 0), dtype=np.int64)
     best = stage.metrics.best_epoch if stage.metrics else None
     drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
     rules = [rule for rule in drawn if rule is not None]
     name = f"stage-{stage.number}"
     confusion = reliability_figure = None
+    others, right = 0, 0
     pairs: list[tuple[str, str, int]] = []
     wrong: list[WrongRow] = []
     if predictions is not None and len(rows):
+        counts = count_confusions(predictions, rows)
         confusion = confusion_matrix(f"{name}-confusion", stage.name, predictions.labels, counts)
-        reliability_figure = _reliability(run, stage, predictions, rows)
+        others, right = others_of(len(predictions.labels)), int(counts.trace())
+        reliability_figure = _reliability(stage, predictions, rows)
         wrong = most_confident_errors(predictions, rows, WRONG_ROWS)
         if len(predictions.labels) > MOST_NUMBERED_CLASSES:
             pairs = most_confused_pairs(predictions, rows, CONFUSED_PAIRS)
-    right, wrong_sentences = int(np.trace(counts)), []
+    wrong_sentences: list[WrongSentence] = []
     if stage.tagged is not None:
         rows = stage.tagged.test_rows(stage.slice)
         right = right_sentences(stage.tagged, rows)
@@ -243,6 +244,7 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         else None,
         gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
         confusion=confusion,
+        other_classes=others,
         reliability=reliability_figure,
         per_class=per_class(stage.test),
         confused_pairs=pairs,
@@ -266,16 +268,12 @@ def _part_rows(run: RunRecord, stage: StageRecord) -> dict[str, int | None]:
     return {"train": data.train, "validation": data.validation, **counted}
 
 
-def _reliability(run: RunRecord, stage: StageRecord, predictions: Predictions, rows: np.ndarray) -> Markup:
-    truth = predictions.codes(predictions.label[rows])
-    known, truth = rows[truth >= 0], truth[truth >= 0]
-    try:
-        checked = CheckedPredictions(predictions.labels, truth, predictions.probabilities[known].astype(np.float64))
-    except ValueError as error:
-        path = run.path / "stages" / f"{stage.number:02d}-{stage.name}" / "predictions.parquet"
-        raise InputError(f"{path}: {error}") from error
+def _reliability(stage: StageRecord, predictions: Predictions, rows: np.ndarray) -> Markup:
+    known = rows[predictions.codes(predictions.label[rows]) >= 0]
+    right = predictions.label[known] == predictions.predicted[known]
+    bins = reliability(predictions.confidence[known].astype(np.float64), right)
     ece = stage.test.get("ece", Measure()).value
-    return reliability_diagram(f"stage-{stage.number}-reliability", stage.name, reliability(checked), ece)
+    return reliability_diagram(f"stage-{stage.number}-reliability", stage.name, bins, ece)
 
 
 def first_row(plan: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.quality import unused_lines
 from progressive_tf.data.resolve import Reads
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
@@ -180,7 +181,7 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
     Args:
         loaded: the plan.
         cache: the folder of all caches.
-        display: shows reading that takes long; None shows nothing.
+        display: shows reading that takes long, and what is decided about a source; None shows nothing.
 
     Raises:
         InputError: anything wrong with the data or with what the plan asks of it.
@@ -204,6 +205,9 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
                 progress=progress,
                 reads=READS[plan.task],
             )
+        if display is not None:
+            for line in (*sources[name].notes, *unused_lines(sources[name])):
+                display.line(line)
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)

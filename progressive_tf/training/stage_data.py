@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from progressive_tf.data.quality import QualityReport, examine
+from progressive_tf.data.quality import UNUSED_FILES, QualityReport, examine
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import StageRows
 from progressive_tf.errors import InputError
@@ -109,7 +109,8 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
     if wrong:
         session.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
     for finding in report.findings:
-        session.display.line(f"{stage.name}: {finding.message}")
+        if finding.kind != UNUSED_FILES:  # told when the source was read
+            session.display.line(f"{stage.name}: {finding.message}")
     validation = _unleaked_validation(session, stage, source, rows.validation)
     _check_earlier_training(session, stage)
     if not len(validation):

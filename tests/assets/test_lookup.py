@@ -51,6 +51,19 @@ def test_then_the_cache_then_the_download(toy: Asset, server: Server, cache: Pat
     assert server.requests == ["a.txt", "b.txt"]
 
 
+def test_before_a_download_it_says_why_ones_own_folders_do_not_do(
+    toy: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = write_own(tmp_path / "own")
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv("PROGRESSIVE_TF_ASSETS", os.pathsep.join(map(str, (own, tmp_path / "none", tmp_path / "other"))))
+    with caplog.at_level("INFO", "progressive_tf"):
+        locate("toy")
+    assert f"{own} has its files, but not in a folder toy; name the folder above" in caplog.text
+    assert f"there is no folder {tmp_path / 'none'}" in caplog.text
+    assert f"{tmp_path / 'other'} has no folder toy" in caplog.text
+
+
 def test_without_download_it_says_how_to_fetch(toy: Asset, server: Server) -> None:
     with pytest.raises(InputError, match=r"neither in PROGRESSIVE_TF_ASSETS nor in the cache.*assets fetch toy"):
         locate("toy", download=False)

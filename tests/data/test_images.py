@@ -207,6 +207,43 @@ def test_a_folder_without_images_is_refused(make: Any, message: str, tmp_path: P
         read("shapes", tmp_path)
 
 
+def test_a_table_from_windows_is_read_and_addresses_are_not_fetched(tmp_path: Path) -> None:
+    pictures.write_folder(tmp_path / "files", 2)
+    names = [r"files\bar\000.png", r"files\dot\000.png", "https://example.org/a.png", r"C:\a.png"]
+    pd.DataFrame({"image": names, "label": [*"xyxy"]}).to_csv(tmp_path / "list.csv", index=False)
+    source = read("list.csv", tmp_path)
+    assert len(source) == 2
+    assert [str(remark) for remark in source.remarks] == [
+        "https://example.org/a.png: an address, and nothing is fetched; download it and name the file",
+        r"C:\a.png: cannot be read: No such file or directory",
+    ]
+    before = source.sha256
+    (tmp_path / "files/bar/000.png").write_bytes(WHOLE["PNG"])
+    assert read("list.csv", tmp_path).sha256 != before
+
+
+def test_a_table_of_which_no_image_is_there_says_where_paths_start(tmp_path: Path) -> None:
+    pd.DataFrame({"image": ["a.png"], "label": ["x"]}).to_csv(tmp_path / "list.csv", index=False)
+    with pytest.raises(InputError, match=r"No such file or directory; paths start from the folder of list\.csv"):
+        read("list.csv", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("photos.zip", "an archive, or compressed; unpack it"), ("a.png", "a single image; name a folder")],
+)
+def test_what_is_no_folder_says_what_to_name_instead(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(WHOLE["PNG"])
+    with pytest.raises(InputError, match=f"data.source: {name}: {message}"):
+        read(name, tmp_path)
+
+
+def test_folders_are_of_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("image,label\n")
+    with pytest.raises(InputError, match=r"data\.folders: list\.csv is no folder of images; drop it"):
+        read("list.csv", tmp_path, folders="classes")
+
+
 def test_a_folder_is_refused_where_texts_are_expected(tmp_path: Path) -> None:
     pictures.write_folder(tmp_path / "shapes", 1)
     with pytest.raises(InputError, match=r"is a folder; .* or set task: image-classification"):

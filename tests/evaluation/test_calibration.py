@@ -15,7 +15,7 @@ def test_bins_are_closed_above() -> None:
 def test_bins_by_hand_and_their_gap_is_the_calibration_error() -> None:
     confidence = np.array([0.95, 0.97, 0.61, 0.65, 0.64])
     predictions = Predictions(("a", "b"), np.array([0, 1, 0, 0, 1]), np.column_stack([confidence, 1 - confidence]))
-    bins = reliability(predictions)
+    bins = reliability(predictions.confidence, predictions.right)
     filled = {index: bar for index, bar in enumerate(bins) if bar.count}
     assert sorted(filled) == [9, 14]
     assert (filled[14].count, filled[14].accuracy) == (2, 0.5)
@@ -29,6 +29,6 @@ def test_bins_by_hand_and_their_gap_is_the_calibration_error() -> None:
 
 
 def test_an_empty_slice_has_empty_bins() -> None:
-    bins = reliability(Predictions(("a", "b"), np.zeros(0, int), np.zeros((0, 2))))
+    bins = reliability(np.zeros(0), np.zeros(0, bool))
     assert len(bins) == BINS
     assert all(bar.count == 0 for bar in bins)

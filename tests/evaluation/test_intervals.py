@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -87,3 +88,19 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     for name in names:
         assert held[name] >= (0.75 if name == "ece" else 0.84) * simulations, (name, held)
         assert held[name] <= 0.97 * simulations, (name, held)
+
+
+def test_many_classes_take_little_memory_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside one chunk of resamples, which is made small here, only counts are held: not each metric's resamples."""
+    monkeypatch.setattr("progressive_tf.evaluation.draws.CHUNK_NUMBERS", 100_000)
+    classes, resamples = 300, 1_500
+    truth = np.repeat(np.arange(classes), 3)
+    probabilities = np.full((len(truth), classes), 0.5 / (classes - 1))
+    probabilities[np.arange(len(truth)), np.roll(truth, 1)] = 0.5
+    predictions = Predictions(tuple(f"{number}" for number in range(classes)), truth, probabilities)
+    tracemalloc.start()
+    intervals(predictions, resamples=resamples)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Rows × classes would be 2 million numbers of 8 bytes, the metrics of all classes 11 million bytes.
+    assert peak < 3 * classes * resamples * 8

@@ -108,6 +108,12 @@ def test_a_dense_layer_may_stand_below_the_classes() -> None:
 def test_missing_and_foreign_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model.weights: none.h5: there is no file .*expected Keras' .h5"):
         make("none.h5", tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.weights.h5").touch()
+    with pytest.raises(
+        InputError, match=r"model.weights: folder: a folder; name the file in it, .* \(a\.weights\.h5\)"
+    ):
+        make("folder", tmp_path)
     (tmp_path / "bad.h5").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"model.weights: bad.h5: not weights of Keras' ResNet50, or damaged"):
         make("bad.h5", tmp_path)

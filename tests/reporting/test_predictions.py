@@ -23,9 +23,6 @@ LABELS = ("a", "b", "c")
 
 def _predictions(truth: list[str], predicted: list[str], top: list[float], **columns: list[object]) -> Predictions:
     rows = len(truth)
-    probabilities = np.zeros((rows, len(LABELS)), dtype=np.float32)
-    for row, (label, probability) in enumerate(zip(predicted, top, strict=True)):
-        probabilities[row, LABELS.index(label)] = probability
     values: dict[str, list[object]] = {
         "part": ["test"] * rows,
         "slice": ["one"] * rows,
@@ -37,7 +34,7 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
     }
     return Predictions(
         LABELS,
-        probabilities=probabilities,
+        confidence=np.array(top, np.float32),
         texts=lambda wanted: [f"text {row}" for row in wanted],
         images=lambda wanted: [b"png" if row == 0 else None for row in wanted],
         **{name: np.array(column, dtype=object) for name, column in values.items()},
@@ -47,7 +44,7 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
 def test_confusions_by_hand() -> None:
     predictions = _predictions(["a", "a", "b", "c"], ["a", "b", "b", "a"], [0.9] * 4)
     counts = count_confusions(predictions, [0, 1, 2, 3])
-    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert counts.toarray().tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS)), max_size=30))
@@ -55,7 +52,7 @@ def test_every_row_is_counted_once(pairs: list[tuple[str, str]]) -> None:
     truth, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     rows = list(range(len(pairs)))
     predictions = _predictions(truth, predicted, [0.8] * len(pairs))
-    counts = count_confusions(predictions, rows)
+    counts = count_confusions(predictions, rows).toarray()
     wrong = sum(one != other for one, other in pairs)
     assert counts.sum() == len(pairs)
     assert counts.sum() - np.trace(counts) == wrong == len(most_confident_errors(predictions, rows, 100))
@@ -98,7 +95,7 @@ def test_a_row_number_of_another_source_is_another_row() -> None:
 
 def test_labels_outside_the_list_are_not_counted_but_shown() -> None:
     predictions = _predictions(["a", "x", "x"], ["a", "a", "b"], [0.9, 0.8, 0.7])
-    assert count_confusions(predictions, [0, 1, 2]).tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert count_confusions(predictions, [0, 1, 2]).toarray().tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert [error.label for error in most_confident_errors(predictions, [0, 1, 2], 5)] == ["x", "x"]
 
 
@@ -146,7 +143,7 @@ def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     predictions = read_predictions(path)
     assert predictions is not None
     assert len(predictions.test_rows("one")) == 0
-    assert predictions.probabilities.shape == (0, 2)
+    assert predictions.confidence.shape == (0,)
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_a_finished_run_is_read_whole(tmp_path: Path) -> None:
     assert last.history["epoch"] == tuple(range(1, 23))
     assert last.predictions is not None
     assert last.predictions.labels == ("negative", "positive")
-    assert last.predictions.probabilities.shape == (1200, 2)
+    assert last.predictions.confidence.shape == (1200,)
 
 
 def test_a_stage_has_the_version_of_the_gate_or_else_of_who_overruled_it(tmp_path: Path) -> None:

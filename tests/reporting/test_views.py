@@ -14,12 +14,12 @@ from progressive_tf.reporting.views import class_curves_view, per_class, rule_in
 from .records_builder import SCRIPT, force, write_run
 
 
-def test_a_drop_is_drawn_as_an_improvement() -> None:
+def test_a_drop_has_the_same_sign_in_the_figure_as_in_the_table_and_the_plan() -> None:
     rule = {"metric": "accuracy", "slice": "all", "drop_at_most": 0.02}
     drawn = rule_interval(RuleOutcome(rule, "hold", estimate=0.01, low=-0.01, high=0.03, threshold=0.02))
     assert drawn is not None
-    assert (drawn.low, drawn.estimate, drawn.high, drawn.threshold) == (-0.03, -0.01, 0.01, -0.02)
-    assert drawn.floor
+    assert (drawn.low, drawn.estimate, drawn.high, drawn.threshold) == (-0.01, 0.01, 0.03, 0.02)
+    assert not drawn.floor
 
 
 @pytest.mark.parametrize(("key", "floor"), [("at_least", True), ("at_most", False)])

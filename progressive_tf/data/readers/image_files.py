@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,24 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.data.images import SUFFIXES, ReadImage, Remark, UnreadableImageError, joined, read_image
+from progressive_tf.data.images import ReadImage, Remark, UnreadableImageError, joined, read_image
 from progressive_tf.data.problems import Problems
-from progressive_tf.data.readers.batch import BATCH_ROWS, TEST, TRAIN, VALIDATION, Batch, Reader
-from progressive_tf.errors import InputError
+from progressive_tf.data.readers.batch import Batch, Reader
 from progressive_tf.files import sha256_file, sha256_json
 
 IMAGES_AT_ONCE = 256
-PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "test": TEST}
-
-
-def part_folders(folder: Path) -> dict[str, int]:
-    """Returns the subfolders that are a published split, with the part each is; empty where there is none.
-
-    There is one if every subfolder is called train, validation, valid, val or test, and one of them train.
-    """
-    names = [entry.name for entry in _entries(folder) if entry.is_dir()]
-    published = "train" in names and all(name in PART_FOLDERS for name in names)
-    return {name: PART_FOLDERS[name] for name in names} if published else {}
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def images_reader(listing: Reader) -> Reader:
@@ -38,35 +28,6 @@ def images_reader(listing: Reader) -> Reader:
             or files as bytes, or as mappings of `bytes` and `path`, as Hugging Face's data sets have them.
     """
     return partial(_read_images, listing=listing)
-
-
-def list_folder(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
-    """Yields the path of each image below a folder; the first folder on the way to it is its class. See `Reader`.
-
-    Hidden files are not looked at. Others that are not called like images are remarked on.
-    """
-    names: list[tuple[int, str]] = []
-    remarks: list[Remark] = []
-    for row, file in enumerate(_files_below(path), start=1):
-        name = file.relative_to(path).as_posix()
-        if not _is_utf8(name):
-            shown = name.encode("utf-8", "replace").decode()
-            remarks.append(Remark("unreadable_images", row, shown, "its name is not UTF-8"))
-        elif file.suffix.lower() not in SUFFIXES:
-            remarks.append(Remark("unreadable_images", row, name, "not called like an image"))
-        elif "/" not in name:
-            remarks.append(Remark("unreadable_images", row, name, "stands in no folder, so it has no class"))
-        else:
-            names.append((row, name))
-    if not names:
-        raise InputError(
-            f"{problems.file}: no image in it; expected a folder for each class, with files {', '.join(SUFFIXES)}"
-        )
-    for begin in range(0, len(names), BATCH_ROWS):
-        part = names[begin : begin + BATCH_ROWS]
-        rows = [row for row, _ in part]
-        inputs, labels = [name for _, name in part], [name.partition("/")[0] for _, name in part]
-        yield Batch(rows, rows, inputs, labels, {}, "text", remarks=tuple(remarks) if begin == 0 else ())
 
 
 def images_sha256(path: Path, text: str | None, label: str, listing: Reader) -> str:
@@ -81,7 +42,7 @@ def images_sha256(path: Path, text: str | None, label: str, listing: Reader) -> 
     hashes = [] if path.is_dir() else [_file_sha256(path)]
     for batch in listing(path, text, label, Problems(path.name)):
         names = [file.name for file in map(_listed, batch.rows, batch.inputs) if file and file.content is None]
-        hashes += [f"{name} {_file_sha256(_folder(path) / name)}" for name in names]
+        hashes += [f"{name} {_file_sha256(_place(_folder(path), name))}" for name in names]
     return sha256_json(hashes)
 
 
@@ -130,7 +91,9 @@ def _listed(row: int, value: Any) -> _Listed | None:
 def _read(folder: Path, file: _Listed) -> ReadImage | str:
     """Returns an image, or why it cannot be read."""
     try:
-        return read_image((folder / file.name).read_bytes() if file.content is None else file.content, file.name)
+        if file.content is None and ADDRESS.match(file.name):
+            return "an address, and nothing is fetched; download it and name the file"
+        return read_image(_place(folder, file.name).read_bytes() if file.content is None else file.content, file.name)
     except UnreadableImageError as error:
         return str(error)
     except OSError as error:
@@ -139,11 +102,10 @@ def _read(folder: Path, file: _Listed) -> ReadImage | str:
         return f"cannot be read: {error}"
 
 
-def _is_utf8(name: str) -> bool:
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False
+def _place(folder: Path, name: str) -> Path:
+    """Returns where a file stands; a list from Windows may have backslashes between folders."""
+    path = folder / name
+    return folder / name.replace("\\", "/") if "\\" in name and not os.path.lexists(path) else path
 
 
 def _folder(path: Path) -> Path:
@@ -155,20 +117,3 @@ def _file_sha256(path: Path) -> str:
         return sha256_file(path)
     except (OSError, ValueError):
         return "unreadable"
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise InputError(f"{folder}: this folder cannot be read: {error.strerror}; allow it") from None
-    return [entry for entry in entries if not entry.name.startswith(".")]
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Yields every file that is not hidden, in the order of their names; links to folders are not followed."""
-    for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files_below(Path(entry.path))
-        elif entry.is_file() or (entry.is_symlink() and not entry.is_dir()):  # a pipe would be waited for
-            yield Path(entry.path)

@@ -119,6 +119,16 @@ def shorten(text: str, length: int = 18) -> str:
     return plain if len(plain) <= length else plain[: length - 1] + "…"
 
 
+def shorten_all(texts: Sequence[str], length: int = 18) -> list[str]:
+    """Returns texts as `shorten` does, or cut in their middle where they would become equal."""
+    short = [shorten(text, length) for text in texts]
+    if len(set(short)) == len(set(texts)):
+        return short
+    whole = [shorten(text, max(length, len(text))) for text in texts]
+    begin = (length - 1) // 2
+    return [text if len(text) <= length else f"{text[:begin]}…{text[begin + 1 - length :]}" for text in whole]
+
+
 def colour(name: str) -> str:
     """Returns the figure colour called `name`."""
     return COLOURS[name]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw, shorten
+from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw, shorten, shorten_all
 
 MOST_CLASSES = 12
 SHADES = ("blue", "vermilion", "green", "orange", "ink", "muted")
@@ -35,7 +35,7 @@ def class_curves(name: str, stages: Sequence[str], scores: Mapping[str, Sequence
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         places = range(len(stages))
-        for index, label in enumerate(shown):
+        for index, (label, short) in enumerate(zip(shown, shorten_all(shown), strict=True)):
             shade, style = SHADES[index % len(SHADES)], STYLES[index // len(SHADES) % len(STYLES)]
             values = [float("nan") if score is None else score for score in scores[label]]
             axes.plot(
@@ -46,7 +46,7 @@ def class_curves(name: str, stages: Sequence[str], scores: Mapping[str, Sequence
                 marker="o",
                 markersize=4,
                 linewidth=1.4,
-                label=shorten(label),
+                label=short,
             )
         axes.set_xticks(places, [shorten(stage, 12) for stage in stages])
         axes.set_xlim(-0.3, len(stages) - 0.7)

@@ -10,14 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from scipy import sparse
 
-from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten
+from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten, shorten_all
 
 # One hue from light to dark: order is visible without colour vision. The lightest is not the page's own colour.
 BLUES = LinearSegmentedColormap.from_list("blues", ["#e3eef8", "#9cc4e4", "#4a90c8", "#14598f", "#0a3157"])
 LIGHT_TEXT, DARK_TEXT = "#ffffff", "#10202f"
 MOST_NUMBERED_CLASSES = 12
 MOST_NAMED_CLASSES = 40
+SHOWN_OF_MANY_CLASSES = 20  # of more than that
 MOST_LETTERS_ACROSS = 40  # of column names that stand side by side
 
 
@@ -69,8 +71,15 @@ def accuracy_matrix(
     return draw(name, f"R matrix on {part} rows, {metric}. {described}", paint, height=height)
 
 
-def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.ndarray) -> Markup:
+def others_of(classes: int) -> int:
+    """Returns how many of so many classes stand together in the confusion matrix."""
+    return classes - SHOWN_OF_MANY_CLASSES if classes > MOST_NAMED_CLASSES else 0
+
+
+def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.ndarray | sparse.csr_array) -> Markup:
     """Returns the confusion matrix, coloured by the share of each true label's rows.
+
+    Of more than forty classes it shows the twenty with the most errors, and the others together, last.
 
     Args:
         name: prefix of the figure's ids.
@@ -78,11 +87,12 @@ def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.nd
         labels: class names, in the order of `counts`.
         counts: int [labels, labels]; row: true label, column: predicted label.
     """
+    right, rows = int(counts.trace()), int(counts.sum())
+    others = others_of(len(labels))
+    labels, counts = _with_most_errors(labels, sparse.coo_array(counts), others)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     numbered = len(labels) <= MOST_NUMBERED_CLASSES
-    named = len(labels) <= MOST_NAMED_CLASSES
-    right, total = int(np.trace(counts)), int(counts.sum())
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
@@ -91,15 +101,34 @@ def confusion_matrix(name: str, stage: str, labels: Sequence[str], counts: np.nd
             for row in zip(counts, shares, strict=True)
         ]
         _cells(axes, shares, texts if numbered else None)
-        shown = [shorten(label, 14) for label in labels] if named else [""] * len(labels)
-        _ticks(axes, shown, shown, size=10 if numbered else 6, upright=len(labels) > 4)
+        shown = shorten_all(labels, 14)
+        size = 10 if numbered else 8 if len(labels) <= SHOWN_OF_MANY_CLASSES + 1 else 6
+        _ticks(axes, shown, shown, size=size, upright=len(labels) > 4)
         axes.set_xlabel("predicted")
         axes.xaxis.set_label_position("top")
         axes.set_ylabel("true")
 
     size = min(1.4 + 0.75 * len(labels), WIDTH) if numbered else WIDTH
-    description = f"Confusion matrix of stage {stage}: {right} of {total} test rows on the diagonal"
+    description = f"Confusion matrix of stage {stage}: {right} of {rows} test rows are right"
+    if others:
+        description += f"; the {len(labels) - 1} classes with the most errors, and {others} others together"
     return draw(name, description, paint, height=max(size - 0.6, 2.2))
+
+
+def _with_most_errors(labels: Sequence[str], counts: sparse.coo_array, others: int) -> tuple[Sequence[str], np.ndarray]:
+    """Returns the labels that are shown, in their order, and int [shown, shown]; the last stands for the others."""
+    if not others:
+        return labels, counts.toarray()
+    truth, predicted = counts.coords
+    wrong = truth != predicted
+    ends, times = np.concatenate([truth[wrong], predicted[wrong]]), np.tile(counts.data[wrong], 2)
+    errors = np.bincount(ends, times, minlength=len(labels))
+    shown = np.sort(np.argsort(-errors, kind="stable")[: len(labels) - others])
+    place = np.full(len(labels), len(shown))
+    place[shown] = np.arange(len(shown))
+    few = np.zeros([len(shown) + 1] * 2, np.int64)
+    np.add.at(few, (place[truth], place[predicted]), counts.data)
+    return [*(labels[label] for label in shown), f"{others:,} others"], few
 
 
 def _cells(axes: Axes, shades: np.ndarray, texts: list[list[str]] | None) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from progressive_tf.reporting.figures.canvas import colour, draw, shorten
+from progressive_tf.reporting.figures.canvas import colour, draw, shorten, shorten_all
 
 
 def _paint(figure: Figure) -> None:
@@ -36,3 +36,9 @@ def test_a_shortened_text_is_short_printable_and_never_empty(text: str, length: 
     short = shorten(text, max(length, 7))
     assert 0 < len(short) <= max(length, 7)
     assert short.isprintable()
+
+
+def test_names_that_begin_alike_stay_apart() -> None:
+    assert shorten_all(["short", "a rather long name"], 9) == ["short", "a rather…"]
+    names = ["intent number 0001", "intent number 0002", "x"]
+    assert shorten_all(names, 9) == ["inte…0001", "inte…0002", "x"]

@@ -33,10 +33,19 @@ def test_confusions_are_counts_with_shares() -> None:
         assert words in source
 
 
-def test_many_classes_have_no_numbers_in_cells() -> None:
-    source = confusion_matrix("c", "full", [f"label {n}" for n in range(50)], np.eye(50, dtype=int) * 7)
+def test_of_many_classes_those_with_the_most_errors_are_shown_and_the_others_together() -> None:
+    counts = np.eye(60, dtype=int) * 7
+    counts[np.arange(20), 59 - np.arange(20)] = 3  # of the first twenty three rows each are taken for one of the last
+    counts[50, 0] = 1
+    labels = [f"label {n}" for n in range(60)]
+    source = confusion_matrix("c", "full", labels, counts)
+    shown = [n for n in range(60) if f">label {n}<" in source]
+    assert shown == [*range(19), 50], "50 has four errors, of the others who have three the first"
+    assert ">40 others<" in source
     assert ">7<" not in source
-    assert ">label 3<" not in source
+    assert "420 of 481 test rows are right; the 20 classes with the most errors, and 40 others together" in source
+    more = [*labels, *(f"more {n}" for n in range(200))]
+    assert len(confusion_matrix("c", "full", more, np.pad(counts, (0, 200)))) < 1.1 * len(source)
 
 
 def test_a_metric_up_to_100_has_its_own_decimals_and_scale() -> None:
