@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -65,6 +66,11 @@ class TablePreprocessing(Preprocessing):
             mean=np.array(statistics.means), variance=np.array(variances), dtype="float64"
         )
         self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
+
+    def learnt(self) -> dict[str, Any]:
+        """Returns the statistics, and under `arguments` what the signature `columns` calls each column."""
+        assert self.statistics is not None
+        return self.statistics.to_json() | {"arguments": dict(zip(self.columns, self._arguments, strict=True))}
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of rows."""

@@ -13,7 +13,7 @@ from progressive_tf.errors import unknown_name
 from progressive_tf.serving import fields
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.incoming import Incoming, Tokens
-from progressive_tf.serving.instances import read_body
+from progressive_tf.serving.instances import DEFAULT, read_body
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.said import fingerprint
@@ -96,7 +96,7 @@ def _writes(served: ServedModel) -> bool:
 def _known_labels(served: ServedModel) -> dict[str, str]:
     """Returns what answers say for every class of the versions in memory; a task's class with and without its name."""
     answering = served.standing.by_number.values()
-    has_tasks = any("task" in inputs for each in answering for inputs in each.loaded.signatures.values())
+    has_tasks = any("task" in each.loaded.signatures[DEFAULT] for each in answering)
     labels = {label for each in answering for label in each.loaded.labels}
     if not has_tasks:
         return {label: label for label in labels}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ import tensorflow as tf
 from progressive_tf.adaptation.catalogue import merge_additions, restore_additions
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import read_json, sha256_json, write_json
-from progressive_tf.models.block_model import BlockModel
-from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.retention_methods import EnsembleAverage
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.scratch import scratch_registry
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.training.saved_model import export_saved_model
-from progressive_tf.training.session import Session, build_network
+from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
 
 TRIED = "releases_tried"
@@ -98,7 +96,6 @@ class _Release:
     def staged(self) -> StagedVersion:
         """Returns it as a version that can be published."""
         session = self.session
-        statistics = session.network.preprocess.statistics
         return StagedVersion(
             model=session.plan.name,
             run=session.run.name,
@@ -114,11 +111,12 @@ class _Release:
             decision={},
             export=self._export,
             additions=session.network.additions(),
-            preprocessing=None if statistics is None else statistics.to_json(),
+            preprocessing=session.network.preprocess.learnt(),
         )
 
     def _export(self, folder: Path) -> None:
-        others = [(self._earlier(), 0.5)] if self.averages else []
+        # Itself in place of an earlier stage's network: building another one would draw random numbers.
+        others = [(self.session.network, 0.5)] if self.averages else []
         with self._explained("exported"):
             export_saved_model(self.session.network, folder, others)
 
@@ -134,16 +132,6 @@ class _Release:
             if tasks is not None:
                 given["task"] = tf.constant(tasks)
             next(each for each in signatures if _takes(each, given))(**given)
-
-    def _earlier(self) -> BlockModel:
-        """Returns a network as the first stage's, which a later one is averaged with."""
-        session = self.session
-        loaded = LoadedPlan(session.plan, session.plan_folder, session.whole_plan)
-        beside = replace(session, network=build_network(loaded, session.data, session.base_statistics))
-        beside.load(None)
-        beside.adapt(0)
-        merge_additions(beside.network, everything=True)
-        return beside.network
 
     @contextlib.contextmanager
     def _explained(self, done: str) -> Iterator[None]:

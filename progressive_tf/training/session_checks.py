@@ -127,7 +127,7 @@ def check_base(
     if before != base_sha256:
         raise ProgressiveError(
             f"{run.path}: began from weights {before[:12]}, the plan's model now has {base_sha256[:12]}; "
-            f"restore the weights file and the package versions, or begin a new run with --fresh"
+            f"restore the weights file, the builder's code and the package versions, or begin a new run with --fresh"
         )
     changed = [name for name, number in now["packages"].items() if earlier["packages"].get(name) != number]
     if now["code"] != earlier["code"]:
