@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import secrets
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -64,11 +65,11 @@ def _layers_numbered_from_zero() -> Iterator[None]:
         numbers.update(before)
 
 
-def _code_sha256(function: Any) -> str | None:
-    """Returns the hash of the file that a function stands in; None for one that came from no file."""
+def _code_sha256(function: Any) -> str:
+    """Returns the hash of the file that a function stands in; of one in a notebook's cell, what no other has."""
     module = sys.modules.get(getattr(function, "__module__", ""))
     path = Path(getattr(module, "__file__", None) or "")
-    return sha256_file(path) if path.is_file() else None
+    return sha256_file(path) if path.is_file() else secrets.token_hex(8)
 
 
 def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:
@@ -98,7 +99,7 @@ def _forget_other_code(module: str, folder: Path) -> None:
 
     In one process, as a notebook's, the file may be edited between two runs, and another plan's may have the same name.
     """
-    spec = PathFinder.find_spec(module) if "." not in module else None
+    spec = PathFinder.find_spec(module) if "." not in module and module != "__main__" else None
     file = Path(spec.origin) if spec is not None and spec.origin is not None else None
     if file is None or file.parent.resolve() not in (Path.cwd().resolve(), folder.resolve()) or not file.is_file():
         return
