@@ -19,6 +19,7 @@ from progressive_tf.serving.limits import Limits
 
 DEFAULT = "serving_default"
 IMAGE = "image"
+BY_COLUMN = "columns"  # the signature of a table whose inputs have the names of its columns
 ROWS, COLUMNS = "instances", "inputs"
 _SHORTEST = 16
 
@@ -124,8 +125,8 @@ def read_request(
 
 
 def is_image(signature: str, name: str) -> bool:
-    """Whether an input is the file of an image; a table's column, of another signature, may have the same name."""
-    return signature == DEFAULT and name == IMAGE
+    """Whether an input is the file of an image; a table's column may have the same name."""
+    return name == IMAGE and signature != BY_COLUMN
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
