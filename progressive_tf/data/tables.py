@@ -16,7 +16,7 @@ from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.schema import Data
-from progressive_tf.plan.table_columns import MISSING, TableColumns, argument_names, is_number
+from progressive_tf.plan.table_columns import MISSING, TableColumns, is_number
 
 ADVICE = "name the columns to use in data.features"
 
@@ -62,10 +62,6 @@ def _found(sources: Mapping[str, Source], data: Data) -> TableColumns:
     for name in names:
         if name not in filled:
             raise InputError(f"{main.name}: column {name!r} is empty in every row; {ADVICE}")
-    try:
-        argument_names(names)
-    except ValueError as error:
-        raise InputError(f"{main.name}: {error} in data.features") from None
     return TableColumns(
         numbers=tuple(name for name in names if name not in text),
         categories=tuple(name for name in names if name in text),

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
+import secrets
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from keras.src import backend
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import sha256_file
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import BUILDERS_GROUP
+
+# Hashes of the files of modules as they were imported from this folder or from a plan's.
+_imported: dict[str, str] = {}
 
 
 def build_own(request: Request) -> BlockModel:
@@ -30,7 +37,8 @@ def build_own(request: Request) -> BlockModel:
     place = f"model.builder: {name}"
     function = _function(name, place, request.folder)
     try:
-        network = function(request)
+        with _layers_numbered_from_zero():
+            network = function(request)
     except ProgressiveError:
         raise
     except Exception as error:
@@ -44,11 +52,24 @@ def build_own(request: Request) -> BlockModel:
     return network
 
 
-def _code_sha256(function: Any) -> str | None:
-    """Returns the hash of the file that a function stands in; None for one that came from no file."""
+@contextlib.contextmanager
+def _layers_numbered_from_zero() -> Iterator[None]:
+    """Lets Keras number layers that get no name from zero, as in a new process: weights are known by these names."""
+    numbers = backend.get_default_graph_uid_map()
+    before = dict(numbers)
+    numbers.clear()
+    try:
+        yield
+    finally:
+        numbers.clear()
+        numbers.update(before)
+
+
+def _code_sha256(function: Any) -> str:
+    """Returns the hash of the file that a function stands in; of one in a notebook's cell, what no other has."""
     module = sys.modules.get(getattr(function, "__module__", ""))
     path = Path(getattr(module, "__file__", None) or "")
-    return sha256_file(path) if path.is_file() else None
+    return sha256_file(path) if path.is_file() else secrets.token_hex(8)
 
 
 def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:
@@ -58,6 +79,7 @@ def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:
     sys.path += added
     try:
         importlib.invalidate_caches()
+        _forget_other_code(entry.module, folder)
         function = entry.load()
     except Exception as error:  # whatever the module does when it is imported
         raise InputError(
@@ -70,6 +92,21 @@ def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:
         raise InputError(f"{place}: it is a {type(function).__name__}; expected a function")
     found: Callable[[Request], Any] = function
     return found
+
+
+def _forget_other_code(module: str, folder: Path) -> None:
+    """Has a module of this folder or of a plan's imported anew where its file is not the one that was imported.
+
+    In one process, as a notebook's, the file may be edited between two runs, and another plan's may have the same name.
+    """
+    spec = PathFinder.find_spec(module) if "." not in module and module != "__main__" else None
+    file = Path(spec.origin) if spec is not None and spec.origin is not None else None
+    if file is None or file.parent.resolve() not in (Path.cwd().resolve(), folder.resolve()) or not file.is_file():
+        return
+    code = f"{file.resolve()} {sha256_file(file)}"
+    if _imported.get(module, code) != code:
+        sys.modules.pop(module, None)
+    _imported[module] = code
 
 
 def _entry_point(name: str, place: str) -> EntryPoint:

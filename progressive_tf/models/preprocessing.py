@@ -82,6 +82,10 @@ class Preprocessing(tf.keras.layers.Layer):
     def use_statistics(self, statistics: ColumnStatistics) -> None:
         """Takes other statistics of a table's columns from now on; what is no table stays as it is."""
 
+    def learnt(self) -> dict[str, Any] | None:
+        """Returns what a version keeps of it, as plain JSON: what data have taught it; None where that is nothing."""
+        return None
+
     def described(self, positions: int) -> str:
         """Returns in words what an example with so many positions is."""
         return "a row"

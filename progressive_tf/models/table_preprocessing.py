@@ -68,6 +68,11 @@ class TablePreprocessing(Preprocessing):
         )
         self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
 
+    def learnt(self) -> dict[str, Any]:
+        """Returns the statistics, and under `arguments` what the signature `columns` calls each column."""
+        assert self.statistics is not None
+        return self.statistics.to_json() | {"arguments": dict(zip(self.columns, self._arguments, strict=True))}
+
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of rows."""
         with tf.device("CPU"):  # where strings are; counting into one-hot vectors is not deterministic on a GPU

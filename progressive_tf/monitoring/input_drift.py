@@ -37,11 +37,14 @@ def input_drift(
     """
     tests: list[DriftTest] = []
     # Callers may ask in several ways, such as by text and by tokens; each is compared with its own.
-    for name in dict.fromkeys(name for each in live for name in each):
-        before, now = ([each[name] for each in rows if name in each] for rows in (reference, live))
+    for name, is_list in dict.fromkeys((name, isinstance(each[name], list)) for each in live for name in each):
+        before, now = (
+            [each[name] for each in rows if name in each and isinstance(each[name], list) == is_list]
+            for rows in (reference, live)
+        )
         if not before:
             continue
-        if name == ROW:
+        if name == ROW and is_list:
             columns = [list(zip(*rows, strict=True)) for rows in (before, now)]
             for place, sides in enumerate(zip(*columns, strict=True), 1):
                 tests += _column_tests(f"column {place}", *sides)

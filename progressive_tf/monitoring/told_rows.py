@@ -95,6 +95,6 @@ def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[st
     if data.columns is None:
         return {plan.data.text: next(iter(given.values()))}
     names = data.columns.names
-    if ROW in given:
+    if isinstance(given.get(ROW), list):  # a column may have the same name
         return dict(zip(names, given[ROW], strict=True))
     return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}

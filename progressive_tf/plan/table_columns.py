@@ -47,7 +47,6 @@ class TableColumns(Strict):
         twice = sorted({name for name in self.names if self.names.count(name) > 1})
         if twice:
             raise ValueError(f"column {twice[0]!r} stands twice; name each column once")
-        argument_names(self.names)
         return self
 
 
@@ -57,19 +56,28 @@ def is_number(cell: str) -> bool:
 
 
 def argument_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Returns what a served model calls its columns: letters, digits and `_`, not a digit or a keyword in front.
+    """Returns what a served model calls its columns, a name of its own for each, in their order.
 
-    Raises:
-        ValueError: two columns would be called the same.
+    Letters, digits and `_` stay, all else becomes `_`. TensorFlow takes no `_` in front, so those are replaced by
+    `column_`, which is also put before a digit, a Python keyword and `self`. It does not tell upper from lower case: of
+    names that are equal then, one stays, that of a column called just so if there is one, and others get `_2`, `_3`, ….
     """
-    arguments = [re.sub(r"[^A-Za-z0-9_]", "_", name) for name in names]
-    arguments = [f"column_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name for name in arguments]
-    called: dict[str, str] = {}
-    for name, argument in zip(names, arguments, strict=True):
-        if argument in called:
-            raise ValueError(
-                f"columns {called[argument]!r} and {name!r} would both be served as {argument}; rename one, or name "
-                f"the columns to use"
-            )
-        called[argument] = name
+    arguments = list(map(_argument_name, names))
+    taken: set[str] = set()
+    for index in sorted(range(len(names)), key=lambda index: names[index] != arguments[index]):
+        argument, number = arguments[index], 1
+        while arguments[index].lower() in taken:
+            number += 1
+            arguments[index] = f"{argument}_{number}"
+        taken.add(arguments[index].lower())
     return tuple(arguments)
+
+
+def _argument_name(name: str) -> str:
+    argument = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    if argument.startswith("_"):
+        argument = argument.lstrip("_")
+        return f"column_{argument}" if argument else "column"
+    if argument[0].isdigit() or keyword.iskeyword(argument) or argument == "self":
+        return f"column_{argument}"
+    return argument

@@ -118,19 +118,35 @@ def append_entries(path: Path, entries: Sequence[Entry]) -> None:
     Raises:
         RegistryError: the journal is damaged, locked by another program, full, or from a newer release.
     """
+    with _connection(path, create=True) as connection:
+        _insert(connection, path, entries)
+        connection.execute("COMMIT")
+
+
+def try_append(path: Path) -> None:
+    """Adds an entry to a journal that exists and takes it back, so that the file stays as it is to the byte.
+
+    Raises:
+        RegistryError: an entry cannot be added; see `append_entries`.
+    """
+    with _connection(path) as connection:
+        _insert(connection, path, [Entry(ABANDONED, reason="never committed")])
+        connection.execute("ROLLBACK")
+
+
+def _insert(connection: sqlite3.Connection, path: Path, entries: Sequence[Entry]) -> None:
+    """Begins a transaction that adds entries, and the tables where they are missing or old."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     who = _user_name()
-    with _connection(path, create=True) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in {0: _SCHEMA, 1: _SINCE_FORMAT_2}.get(_format(connection, path), ()):
-            connection.execute(statement)
-        places = ", ".join("?" * len(_WRITTEN))
-        for entry in entries:
-            values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": entry.who or who}
-            connection.execute(
-                f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({places})", [values[name] for name in _WRITTEN]
-            )
-        connection.execute("COMMIT")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in {0: _SCHEMA, 1: _SINCE_FORMAT_2}.get(_format(connection, path), ()):
+        connection.execute(statement)
+    places = ", ".join("?" * len(_WRITTEN))
+    for entry in entries:
+        values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": entry.who or who}
+        connection.execute(
+            f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({places})", [values[name] for name in _WRITTEN]
+        )
 
 
 def _format(connection: sqlite3.Connection, path: Path) -> int:

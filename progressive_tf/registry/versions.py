@@ -19,7 +19,7 @@ from progressive_tf.registry.errors import (
 from progressive_tf.registry.folder import Damage, build_folder, find_damage, read_manifest, remove_folder
 from progressive_tf.registry.history import CANARY, PREVIOUS, STABLE, Publication
 from progressive_tf.registry.journal import Entry
-from progressive_tf.registry.lock import WAIT_SECONDS
+from progressive_tf.registry.lock import WAIT_SECONDS, write_lock
 from progressive_tf.registry.model_folder import ModelFolder
 from progressive_tf.registry.names import check_model_name
 from progressive_tf.registry.staged import Forced, StagedVersion
@@ -248,6 +248,19 @@ class ModelVersions:
             entry = Entry(journal.ROLLBACK, version=version.number, alias=STABLE, reason=reason, who=who)
             self.files.append(entry)
             return self.version(version.number)
+
+    def check_writable(self) -> None:
+        """Does to the journal what a release would do first, and takes it back; nothing is left of it.
+
+        A model that has no journal yet is not looked at.
+
+        Raises:
+            RegistryBusyError: another process is writing for longer than `wait_seconds`.
+            RegistryError: the journal cannot be written.
+        """
+        if self.exists:
+            with write_lock(self.files.path, self.wait_seconds):
+                journal.try_append(self.files.journal)
 
     def settle(self) -> bool:
         """Completes or removes what a killed process left, and rewrites the views if they are not the journal's.

@@ -19,6 +19,7 @@ from progressive_tf.serving.limits import Limits
 
 DEFAULT = "serving_default"
 IMAGE = "image"
+BY_COLUMN = "columns"  # the signature of a table whose inputs have the names of its columns
 ROWS, COLUMNS = "instances", "inputs"
 _SHORTEST = 16
 
@@ -114,10 +115,18 @@ def read_request(
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [
-        {each: _value(values[each], spec, f"instance {place}, {each}", limits) for each, spec in specs.items()}
+        {
+            each: _value(values[each], spec, f"instance {place}, {each}", limits, is_image(name, each))
+            for each, spec in specs.items()
+        }
         for place, values in enumerate(rows)
     ]
     return Request(ROWS if ROWS in found else COLUMNS, name, instances)
+
+
+def is_image(signature: str, name: str) -> bool:
+    """Whether an input is the file of an image; a table's column may have the same name."""
+    return name == IMAGE and signature != BY_COLUMN
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
@@ -153,14 +162,14 @@ def _rows(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
         _refuse(f"{ROWS}: a list expected; got {type(given).__name__}")
     rows = []
     for place, row in enumerate(given):
-        if len(specs) == 1 and not _is_named(row):
+        if len(specs) == 1 and not _is_named(row, specs):
             row = {next(iter(specs)): row}
         rows.append(_named(row, specs, f"{ROWS}[{place}]"))
     return rows
 
 
 def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:
-    if len(specs) == 1 and not _is_named(given):
+    if len(specs) == 1 and not _is_named(given, specs):
         given = {next(iter(specs)): given}
     columns = _named(given, specs, COLUMNS)
     for name, column in columns.items():
@@ -172,8 +181,8 @@ def _columns(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _is_named(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) != {"b64"}
+def _is_named(value: Any, specs: Mapping[str, InputSpec]) -> bool:
+    return isinstance(value, dict) and (set(value) != {"b64"} or "b64" in specs)
 
 
 def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
@@ -186,7 +195,7 @@ def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, An
     return row
 
 
-def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:
+def _value(given: Any, spec: InputSpec, place: str, limits: Limits, picture: bool) -> np.ndarray:
     if spec.dtype == object:
         flat, shape = _strings(given, place, limits)
         value = np.empty(len(flat), object)
@@ -201,7 +210,7 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarra
         wanted is not None and wanted != size for wanted, size in zip(spec.shape, value.shape, strict=True)
     ):
         _refuse(f"{place}: {spec} expected; got shape {list(value.shape)}")
-    if place.endswith(f", {IMAGE}"):
+    if picture:
         _check_image(value.item(), place, limits)
     return value
 

@@ -18,7 +18,7 @@ from progressive_tf.registry.version import Version
 from progressive_tf.serving.described import TASK, describe, place_of
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
-from progressive_tf.serving.instances import InputSpec, Instance, bucket_of
+from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucket_of
 from progressive_tf.serving.said import TEXT
 
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
@@ -56,7 +56,7 @@ class LoadedVersion:
         }
         self.outputs = {name for each in self._model.signatures.values() for name in each.structured_outputs}
         self.writes = TEXT in self.outputs
-        self.has_tasks = any(TASK in inputs for inputs in self.signatures.values())
+        self.has_tasks = TASK in self.signatures.get(DEFAULT, {})
 
     @property
     def number(self) -> int:

@@ -209,6 +209,12 @@ def _tasks_by_column(
         if column not in source.column_names:
             raise InputError(f"data.task: {source.name}: {unknown_name('column', column, source.column_names)}")
         tasks[name] = source.columns([column])[column].map(str).to_numpy(object)
+        slashed = np.flatnonzero(["/" in task for task in tasks[name]])
+        if len(slashed):
+            raise InputError(
+                f"data.task: {_counted(source, slashed)} have '/' in {column}, such as {tasks[name][slashed[0]]!r}; "
+                f"answers are named task/class, so write the task without it"
+            )
     trained = {task for stage in used for task in np.unique(tasks[stage.source][stage.rows])}
     stage_sources = {stage.source for stage in used}
     for name in sources.keys() - stage_sources:

@@ -254,7 +254,6 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
     so_far = session.plan.model_copy(update={"stages": session.plan.stages[: stage.index + 1]})
     tested = metrics["test"].get(stage.name, {})
     merge_additions(session.network, everything=True)
-    statistics = session.network.preprocess.statistics
     others = _others(session, stage)
     schedule = session.plan.stages[stage.index].release
     return StagedVersion(
@@ -264,7 +263,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         weights_sha256=weights_sha256(session.network.named_weights()),
         additions=session.network.additions(),
         inputs=session.network.preprocess.facts,
-        preprocessing=statistics.to_json() if statistics is not None else None,
+        preprocessing=session.network.preprocess.learnt(),
         parent=parent_version,
         labels=session.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),

@@ -23,6 +23,7 @@ from progressive_tf.training.fit import Fitted
 from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
 from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.preflight import check_release
 from progressive_tf.training.promotion import decide, decision_record, note_forced, publish
 from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.retention_checks import check_teacher, warnings_about
@@ -95,6 +96,7 @@ def run_plan(
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
                 check_probes(session)
+                check_release(session)
                 return _run_stages(session, sweep)
         except InputError:
             if new and not run.begun(loaded.plan):

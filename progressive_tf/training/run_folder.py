@@ -35,6 +35,11 @@ class RunFolder:
         """The run's id."""
         return self.path.name
 
+    @property
+    def environment(self) -> Path:
+        """The record of what it is computed with, and of what it began from."""
+        return self.path / "environment.json"
+
     def stage(self, index: int, name: str) -> Path:
         """Returns the folder of a stage; `index` counts from 0."""
         return self.path / "stages" / f"{index + 1:02d}-{name}"

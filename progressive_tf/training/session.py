@@ -237,7 +237,7 @@ def open_session(
     check_streams(plan, loaded.folder, run)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
-    recorded = run.path / "environment.json"
+    recorded = run.environment
     earlier = read_json(recorded) if recorded.exists() else None
     versions = Registry(registry).model(plan.name)
     start = find_start(plan, versions, earlier["start"]["version"] if earlier else None)

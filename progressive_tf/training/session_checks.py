@@ -127,7 +127,9 @@ def check_base(
     if before != base_sha256:
         raise ProgressiveError(
             f"{run.path}: began from weights {before[:12]}, the plan's model now has {base_sha256[:12]}; "
-            f"restore the weights file and the package versions, or begin a new run with --fresh"
+            f"restore the weights file, the builder's code and the package versions, or begin a new run with --fresh. "
+            f"Of a builder of your own `python -m progressive_tf.models check` says whether it gives the same weights "
+            f"twice"
         )
     changed = [name for name, number in now["packages"].items() if earlier["packages"].get(name) != number]
     if now["code"] != earlier["code"]:

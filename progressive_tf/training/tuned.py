@@ -8,6 +8,7 @@ from typing import Any
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_json
 from progressive_tf.plan.loading import with_change
+from progressive_tf.training.preflight import check_release
 from progressive_tf.training.run_folder import TUNED_FILE
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
@@ -29,3 +30,4 @@ def tune_stage(session: Session, stage: StageRecord, sweep: SweepStage | None) -
     change = sweep(session, stage)
     write_json(stage.folder / TUNED_FILE, change)
     session.plan = with_change(session.plan, stage.index, change)
+    check_release(session)  # it may add to the network what no stage had before

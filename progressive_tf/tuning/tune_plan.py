@@ -15,6 +15,7 @@ from progressive_tf.plan.sweep import Tune
 from progressive_tf.run_order import in_order
 from progressive_tf.training.display import Display
 from progressive_tf.training.hardware import check_batch_sizes, prepare
+from progressive_tf.training.preflight import check_release
 from progressive_tf.training.release_loop import run_plan
 from progressive_tf.training.run_folder import RunFolder, locked, open_run
 from progressive_tf.training.session import Session, open_session
@@ -55,9 +56,13 @@ def tune_plan(
         HeldError: a stage before it was not released.
         KeyboardInterrupt: with a message that says how to resume.
     """
-    return at_stage(
-        loaded, index, out, registry, display, lambda session, stage: sweep_stage(session, stage, settings, fresh)
-    )
+
+    def search(session: Session, stage: StageRecord) -> Sweep | None:
+        if role() != "worker":  # the chief has done it
+            check_release(session)
+        return sweep_stage(session, stage, settings, fresh)
+
+    return at_stage(loaded, index, out, registry, display, search)
 
 
 def at_stage(

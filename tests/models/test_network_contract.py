@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 
 from progressive_tf.models import bert, bert_tagger, mlp, resnet, t5
-from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.block_model import BlockModel, read_weights
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.contract import LABELS, check_builder
@@ -33,6 +35,14 @@ CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
     "resnet50": (resnet.build, ResNet50(builder="resnet50", weights=None, dense=8, dropout=0.2)),
     "t5": (t5.build, T5(builder="t5", weights=None, max_target_length=8, config=tiny.T5_CONFIG)),
     "one's own": (build_own, OwnBuilder(builder="small_convnet:build", settings={"widths": [4, 8, 8]})),
+    "one's own for texts": (
+        build_own,
+        OwnBuilder(builder="small_textnet:build", settings={"vocabulary": "vocab.txt", "width": 8, "layers": 1}),
+    ),
+    "a file of Keras": (
+        build_own,
+        OwnBuilder(builder="keras_file:build", settings={"file": "model.keras", "cuts": ["relu0", "relu1"]}),
+    ),
 }
 
 
@@ -42,16 +52,34 @@ def request(model: Any, folder: Path) -> Request:
 
 
 def test_every_builder_of_the_catalogue_is_checked_here() -> None:
-    assert set(CATALOGUE) == {*BUILDERS, "one's own"}
+    own = {name for name, (build, _) in CATALOGUE.items() if build is build_own}
+    assert set(CATALOGUE) - own == set(BUILDERS)
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_builder_keeps_the_contract(name: str, tmp_path: Path) -> None:
     build, model = CATALOGUE[name]
     tiny.write_vocabulary(tmp_path)
-    checks = check_builder(build, request(model, EXAMPLES if name == "one's own" else tmp_path))
+    if isinstance(model, OwnBuilder):
+        shutil.copy(EXAMPLES / f"{model.builder.partition(':')[0]}.py", tmp_path)
+    if name == "a file of Keras":
+        save_keras_model(tmp_path / "model.keras")
+    checks = check_builder(build, request(model, tmp_path))
     assert {check.promise: check.broken for check in checks if check.broken} == {}
     assert len(checks) == 11
+
+
+def save_keras_model(path: Path) -> None:
+    """Saves an image classifier; Keras numbers most of its layers."""
+    layers = tf.keras.layers
+    network = tf.keras.Sequential([layers.Input([32, 32, 3]), layers.Rescaling(1 / 255)])
+    for number, width in enumerate((4, 6)):
+        network.add(layers.Conv2D(width, 3, 2, "same"))
+        network.add(layers.BatchNormalization())
+        network.add(layers.ReLU(name=f"relu{number}"))
+    network.add(layers.GlobalAveragePooling2D())
+    network.add(layers.Dense(10))
+    network.save(path)
 
 
 class Layer(Block):
@@ -148,3 +176,50 @@ def test_what_is_no_builder_is_an_error_of_the_plan(module: str, name: str, said
     assert said.format(own) in str(caught.value)
     assert str(caught.value).startswith(f"model.builder: {model.builder}: ")
     assert sys.path == path
+
+
+NUMBERED = """
+import tensorflow as tf
+from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.projection import Block
+from progressive_tf.models.vector_preprocessing import VectorPreprocessing
+
+
+class Two(Block):
+    def __init__(self, before):
+        super().__init__(name="two")
+        self.width = 4
+        initializer = tf.keras.initializers.GlorotUniform(7)
+        self.inner = [tf.keras.layers.Dense(4, kernel_initializer=initializer) for _ in range(2)]
+        self.call({"inputs": tf.zeros([1, 1, before]), "mask": tf.ones([1, 1])})
+
+    def call(self, state, training=False):
+        return {"hidden": self.inner[1](self.inner[0](state["inputs"])), "mask": state["mask"]}
+
+
+def build(request):
+    width = request.input_width
+    head = ClassificationHead(len(request.labels), 4, 0.0, seed=request.seed)
+    return BlockModel(VectorPreprocessing(width), [Two(width)], head, request.labels)
+"""
+
+
+def test_layers_that_keras_names_are_named_alike_whenever_the_network_is_built(tmp_path: Path) -> None:
+    (tmp_path / "numbered.py").write_text(NUMBERED)
+    model = OwnBuilder(builder="numbered:build")
+    before = tf.keras.layers.Dense(2).name
+    first, again = (read_weights(build_own(request(model, tmp_path)).named_weights()) for _ in range(2))
+    own = [f"two/{name}" for name in ("dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias")]
+    assert list(first) == list(again) == [*own, "head/kernel", "head/bias"]
+    assert all(np.array_equal(value, again[name]) for name, value in first.items())
+    assert tf.keras.layers.Dense(2).name not in ("dense", before)  # what a caller builds is numbered on
+
+
+def test_a_builder_whose_file_has_changed_or_that_lies_elsewhere_is_read_again(tmp_path: Path) -> None:
+    model = OwnBuilder(builder="read_again:build")
+    for folder, width in ((tmp_path / "one", 4), (tmp_path / "one", 5), (tmp_path / "two", 6), (tmp_path / "one", 5)):
+        folder.mkdir(exist_ok=True)
+        code = NUMBERED.replace("width = 4", f"width = {width}").replace("Dense(4", f"Dense({width}")
+        (folder / "read_again.py").write_text(code.replace("labels), 4", f"labels), {width}"))
+        assert build_own(request(model, folder)).width == width

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_guide_has_the_example_as_it_is() -> None:
-    example = (DOCS / "examples" / "small_convnet.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["small_convnet.py", "small_textnet.py", "keras_file.py"])
+def test_the_guide_has_the_example_as_it_is(name: str) -> None:
+    example = (DOCS / "examples" / name).read_text(encoding="utf-8")
     guide = (DOCS / "guides" / "your-own-builder.md").read_text(encoding="utf-8")
-    assert f'```python title="small_convnet.py"\n{example}```' in guide
+    assert f'```python title="{name}"\n{example}```' in guide
     code = [line for line in example.splitlines() if line.strip()]
     assert len(code) <= 45

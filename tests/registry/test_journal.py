@@ -38,6 +38,18 @@ def test_entries_come_back_in_order_with_who_and_when(tmp_path: Path) -> None:
     assert entries[0].weights_sha256 == "w"
 
 
+def test_an_entry_that_is_tried_leaves_the_journal_as_it_is(model: ModelVersions) -> None:
+    model.check_writable()
+    assert not model.files.path.exists()
+    model.publish(staged("pilot"))
+    before = model.files.journal.read_bytes()
+    model.check_writable()
+    assert model.files.journal.read_bytes() == before
+    change(model.files.journal, "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(RegistryError, match="no space left"):
+        model.check_writable()
+
+
 def test_a_path_with_characters_that_mean_something_in_addresses(tmp_path: Path) -> None:
     folder = tmp_path / "a?b%20#c"
     folder.mkdir()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import InputSpec, bucket_of, caller_key, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Limits
 
@@ -169,6 +170,15 @@ def test_instances_of_one_batch_have_the_same_shape_and_signature() -> None:
     two, three = (asked(instances=[["a"] * size], signature_name="tokens").instances[0] for size in (2, 3))
     assert bucket_of("tokens", two) != bucket_of("tokens", three)
     assert bucket_of("serving_default", one) != bucket_of("other", one)
+
+
+@pytest.mark.parametrize("column", ["image", "b64", "text", "task", "key", "instances"])
+def test_a_column_of_a_table_is_a_column_whatever_its_name(column: str) -> None:
+    body = json.dumps({"instances": [{column: "31"}], "signature_name": "columns"}).encode()
+    found = read_request(read_body(body), {"columns": {column: TEXT}}, Limits())
+    assert found.instances[0][column].item() == b"31"
+    ((_, example), *_) = examples({"columns": {column: TEXT}}, ["task/a"])
+    assert isinstance(example[column].item().decode(), str)
 
 
 def test_an_instance_is_as_long_as_its_longest_text_and_an_image_has_no_length() -> None:

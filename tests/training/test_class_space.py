@@ -130,6 +130,12 @@ def test_rows_of_an_unknown_task_are_named() -> None:
         space("task-incremental", [([0, 1], None)], {"task": "domain"}, {"other": other})
 
 
+def test_a_task_that_could_be_read_as_part_of_a_class_is_refused() -> None:
+    other = made_source(["a", "b"], name="other", domain=["x", "x/y"])
+    with pytest.raises(InputError, match=r"data.task: 1 rows? of other \(2\) have '/' in domain, such as 'x/y'"):
+        space("task-incremental", [([0, 1], None)], {"task": "domain"}, {"other": other})
+
+
 @pytest.mark.parametrize("scenario", ["data-incremental", "domain-incremental"])
 def test_rows_with_a_class_of_their_own_are_named(scenario: str) -> None:
     other = made_source(["a", "e", "e"], name="other", domain=["x", "x", "x"])

@@ -345,9 +345,20 @@ def test_vectors_have_nothing_to_adapt(tmp_path: Path) -> None:
         Place(tmp_path).run(table_plan(*STAGES, data=data))
 
 
-def test_columns_need_not_be_named(tmp_path: Path) -> None:
+def test_columns_need_not_be_named_and_have_any_names(tmp_path: Path) -> None:
+    """TensorFlow takes none of these names, nor two that differ in upper and lower case."""
+    names = {"height": "Äpfel", "weight in kg": "_id", "colour": "self", "shop": "SHOP", "region": "shop"}
     plan = table_plan({"name": "one", "data": {"take": 40}}, data={"source": "table.csv"})
-    run = make_place(tmp_path).run(plan).run
+    place = make_place(tmp_path, frame().rename(columns=names))
+    run = place.run(plan).run
     columns = statistics(run, "one").columns
-    assert columns.numbers == ("height", "weight in kg")
-    assert columns.categories == ("colour", "region", "shop")
+    assert columns.numbers == ("_id", "Äpfel")
+    assert columns.categories == ("SHOP", "self", "shop")
+    folder = version(place, 1)
+    called = read(folder / "manifest.json")["preprocessing"]["arguments"]
+    named = [*columns.numbers, *columns.categories]
+    assert called == dict(zip(named, ["column_id", "column_pfel", "SHOP", "column_self", "shop_2"], strict=True))
+    row = {"_id": "60", "Äpfel": "170", "SHOP": "shop 1", "self": "red", "shop": "north"}
+    asked = {called[name]: tf.constant([cell]) for name, cell in row.items()}
+    answer = tf.saved_model.load(str(folder)).signatures["columns"](**asked)
+    np.testing.assert_allclose(answer["probabilities"], predict_exported(folder, [list(row.values())]), atol=1e-6)
