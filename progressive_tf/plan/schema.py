@@ -73,6 +73,8 @@ class Quality(Strict):
 
     empty_text: Action | None = "drop"
     broken_tags: Action | None = "warn"
+    odd_cells: Action = "warn"
+    cut_texts: ActionWithoutDrop | None = "warn"
     duplicates: Action | None = "drop"
     conflicting_labels: Action | None = "warn"
     label_noise: Action | None = "warn"
@@ -97,6 +99,7 @@ class Data(Strict):
     tags: Text = "tags"
     target: Text = "target"
     features: TableColumns | None = None
+    decimal: Literal[".", ","] | None = None
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
     split: Split = Split()

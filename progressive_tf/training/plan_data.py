@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.column_lines import column_lines
 from progressive_tf.data.resolve import Reads
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
@@ -207,6 +208,8 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)
+        if display is not None:
+            display.lines(column_lines(list(sources.values())))
     splits = _splits(plan)
     parts = {name: fixed_parts(sources[name], *splits[name]) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)

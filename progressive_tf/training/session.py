@@ -27,7 +27,12 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
-from progressive_tf.training.column_statistics import stage_statistics, start_statistics, use_statistics
+from progressive_tf.training.column_statistics import (
+    recorded_statistics,
+    stage_statistics,
+    start_statistics,
+    use_statistics,
+)
 from progressive_tf.training.display import Display
 from progressive_tf.training.environment import describe_environment
 from progressive_tf.training.features import Features
@@ -154,7 +159,7 @@ class Session:
         if stage is None or self.base_statistics is None:
             return self.base_statistics
         if stage.statistics is not None:
-            return ColumnStatistics.from_json(stage.statistics)
+            return recorded_statistics(stage.statistics, self.data, stage.folder)
         inherited = self.statistics(self.parent(stage))
         if inherited is None or not self.plan.stages[stage.index].readapt:
             return inherited
