@@ -18,6 +18,7 @@ BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM":
 # Decoding needs three bytes a pixel: what a few bytes of a file can claim must not fill the memory.
 MOST_PIXELS = 50_000_000
 TINY = 4
+DIALECT = "dialect"
 HASH_SIDE, HASHED_FREQUENCIES = 32, 8
 THUMBNAIL_SHAPE = (16, 16, 3)
 SMALL_SIDE = 96
@@ -28,7 +29,7 @@ class Remark:
     """Something about one file of a source that a person should know.
 
     Attributes:
-        kind: "unreadable_images", whose row is left out, or "odd_images", whose row is kept.
+        kind: "unreadable_images", whose row is left out, "odd_images", whose row is kept, or "dialect", on a table.
         row: number of the row in its file.
         path: how the file is called.
         detail: what is the matter.

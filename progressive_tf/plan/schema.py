@@ -33,7 +33,7 @@ from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, Ru
 from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, problem_with_streams
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import TableColumns
-from progressive_tf.plan.tagging import problem_with_tagging
+from progressive_tf.plan.tagging import ColumnOrNumber, problem_with_tagging
 from progressive_tf.plan.translation import problem_with_translation
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -95,8 +95,8 @@ class Data(Strict):
     text: Text = "text"
     image: Text = "image"
     label: Text = "label"
-    tokens: Text = "tokens"
-    tags: Text = "tags"
+    tokens: ColumnOrNumber = "tokens"
+    tags: ColumnOrNumber = "tags"
     target: Text = "target"
     features: TableColumns | None = None
     decimal: Literal[".", ","] | None = None

@@ -60,8 +60,8 @@ def recorded_statistics(content: Mapping[str, Any], data: PlanData, folder: Path
     if statistics.columns != data.columns:
         read = ", ".join(statistics.columns.names)
         raise InputError(
-            f"{folder}: the stage began with other columns ({read}), or as something else, than the plan's data has now; "
-            f"name them in data.features, or begin a new run with --fresh"
+            f"{folder}: the stage began with other columns ({read}), or as something else, than are read now; name "
+            f"them in data.features, or begin a new run with --fresh"
         )
     return statistics
 

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line."""
+"""JSON: one object a line, or one list of objects."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.errors import InputError, unknown_name
 
 OBJECT_COLUMN = "object"
+BEGINNING = 1 << 10
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_json_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
-    """Yields the rows of a JSON lines file; see `Reader`. Blank lines are skipped."""
+    """Yields the rows of a file of JSON lines, or of one list of objects; see `Reader`. Blank lines are skipped."""
     pending: list[tuple[int, int, dict[str, Any]]] = []
     wanted = [name for name in (text, label) if name is not None]
     known: set[str] = set()
@@ -42,7 +43,33 @@ def read_json_lines(path: Path, text: str | None, label: str, problems: Problems
         yield _batch(pending, text, label)
 
 
+def _values(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
+    """Yields row, line and value of each element where the file is one list; of each line otherwise."""
+    with path.open("rb") as stream:
+        begins = stream.read(BEGINNING).removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if begins.startswith(b"["):
+        try:
+            values = json.loads(path.read_bytes().decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{problems.file}: {NOT_UTF8} (byte {error.start:,}); {UTF8_ADVICE}") from None
+        except (ValueError, RecursionError):
+            values = None  # lists, one a line, are no list of objects either
+        if isinstance(values, list) and values and isinstance(values[0], dict):
+            yield from ((row, row, value) for row, value in enumerate(values, start=1))
+            return
+    yield from _lines(path, problems)
+
+
 def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    for row, line, value in _values(path, problems):
+        if isinstance(value, dict):
+            yield row, line, value
+        else:
+            advice = "write one object a line, or one list of objects"
+            problems.add("not a JSON object", row, line, shorten(value, 30), advice=advice)
+
+
+def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
     row = 0
     with path.open("rb") as stream:
         for line, content in enumerate(stream, start=1):
@@ -59,11 +86,7 @@ def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[st
                 reason = getattr(error, "msg", "nested too deeply")
                 problems.add("not JSON", row, line, f"{reason} in {shorten(decoded.strip(), 30)}")
             else:
-                if isinstance(value, dict):
-                    yield row, line, value
-                else:
-                    advice = "write one object a line, not a list of them"
-                    problems.add("not a JSON object", row, line, shorten(value, 30), advice=advice)
+                yield row, line, value
 
 
 def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str | None, label: str) -> Batch:

@@ -1,4 +1,4 @@
-"""What a person is told about a table's columns before anything trains: what each is taken for, and what is odd."""
+"""What a person is told before anything trains: how files were read, and what a table's columns are taken for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from progressive_tf.data.column_kinds import PANDAS_INDEX
 from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, ColumnProfile
+from progressive_tf.data.images import DIALECT
 from progressive_tf.data.problems import shorten
 from progressive_tf.data.source import Source
 from progressive_tf.data.table import Table
@@ -16,16 +17,17 @@ LONGEST_NAME = 40
 MOSTLY = 0.5
 
 
-def column_lines(sources: Sequence[Source]) -> list[str]:
-    """Returns lines on the columns of a plan's tables, a bounded number whatever the number of columns.
+def source_lines(sources: Sequence[Source]) -> list[str]:
+    """Returns lines on a plan's sources, a bounded number whatever the number of columns.
 
     Args:
-        sources: the plan's own first, each with its table.
+        sources: the plan's own first.
     """
     main = sources[0]
+    lines = [str(remark) for source in sources for remark in source.remarks if remark.kind == DIALECT]
     if main.table is None:
-        return []
-    lines = [f"columns of {main.name}: {_kinds(main.table)}"]
+        return lines
+    lines += [f"columns of {main.name}: {_kinds(main.table)}"]
     lines += [f"  {remark}" for remark in _remarks(main, main.table)]
     for source in sources:
         if source.table is not None:
