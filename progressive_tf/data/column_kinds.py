@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, ColumnProfile
 from progressive_tf.data.problems import shorten
@@ -106,6 +107,14 @@ def named_numbers(
             f"data.decimal to '.' or ','"
         )
     return found
+
+
+def notation_of(cells: Sequence[Any]) -> Notation | None:
+    """Returns how the numbers among some cells are written; None where more than a tenth of them is something else."""
+    profile = ColumnProfile()
+    profile.add(cells, [0] * len(cells))
+    notation = profile.notation(_decimal(profile, ".") or ".")
+    return notation if profile.share(profile.numbers(notation)) >= 1 - FEW else None
 
 
 def _is_numbers(sources: Mapping[str, Profiles], name: str, decimal: Decimal | None) -> bool:

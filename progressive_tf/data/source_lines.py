@@ -86,32 +86,37 @@ def _category(profile: ColumnProfile) -> str:
 def _remarks(source: Source, table: Table) -> Iterator[str]:
     """Yields what a person should look at in the columns that are read."""
     found = {name: table.profiles[name] for name in table.columns.names}
+    numbers = table.columns.numbers
     checks: Mapping[str, Callable[[str, ColumnProfile], bool]] = {
-        f"tells the label in every row, a leak unless it is known before {source.label_name} is": lambda _, each: (
+        f"tells the label in every row, a leak if it is not known before {source.label_name} is": lambda _, each: (
             _tells_label(each, len(source.labels))
         ),
-        "has the same value in every row": lambda _, each: len(each.values) == 1 and not each.missing,
-        "is a running number": lambda _, each: each.rows >= FEWEST_ROWS and each.whole and each.steps_by_one,
-        "has another value in every row": lambda name, each: (
-            name not in table.columns.numbers and FEWEST_ROWS <= each.rows == len(each.values)
+        "the same value in every row": lambda _, each: len(each.values) == 1 and not each.missing,
+        "a running number": lambda _, each: each.rows >= FEWEST_ROWS and each.whole and each.steps_by_one,
+        "another value in every row": lambda name, each: (
+            name not in numbers and FEWEST_ROWS <= each.rows == len(each.values) and not _is_dates(each)
         ),
-        "is dates or times, each of them a value of its own; give numbers such as a year, a weekday or an age": (
-            lambda name, each: name not in table.columns.numbers and each.share(each.dates) >= 1 - FEW
+        "dates or times, each a value of its own; give numbers instead, such as a year, a weekday or an age": (
+            lambda name, each: name not in numbers and _is_dates(each)
         ),
-        "has whole numbers with zeros in front, which are codes rather than numbers": lambda name, each: (
-            name in table.columns.numbers and _has_leading_zeros(each)
+        "whole numbers with zeros in front, as codes have them; name codes under data.features.categories": (
+            lambda name, each: name in numbers and _has_leading_zeros(each)
         ),
-        "has three digits after every point, which are thousands if data.decimal is ','": lambda name, each: (
-            name in table.columns.numbers and _may_be_thousands(table, name)
+        "three digits behind every point: set data.decimal to ',' if these are thousands": (
+            lambda name, each: name in numbers and _may_be_thousands(table, name)
         ),
-        "is mostly numbers, but more than a tenth of its cells is not": lambda name, each: (
+        "mostly numbers, but categories because more than a tenth of the cells is none": lambda name, each: (
             name in table.columns.categories and each.share(each.native + sum(each.written.values())) >= MOSTLY
         ),
     }
+    looked_at = False
     for says, is_so in checks.items():
         names = [name for name, profile in found.items() if is_so(name, profile)]
         if names:
-            yield f"{_named(names)}: {says}" if len(names) > 1 else f"column {_short(names[0])!r} {says}"
+            looked_at = True
+            yield f"{says}: {_named(names)}"
+    if looked_at:
+        yield "they are read as said above; data.leave_out takes columns out"
     for name in table.columns.numbers:
         unit = table.notations[name].unit
         signed = sum(count for written, count in found[name].written.items() if unit and written.unit == unit)
@@ -128,6 +133,10 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
 def _tells_label(profile: ColumnProfile, labels: int) -> bool:
     of = profile.label_of
     return profile.rows >= FEWEST_ROWS and of is not None and len(of) == labels == len(set(of.values()))
+
+
+def _is_dates(profile: ColumnProfile) -> bool:
+    return profile.share(profile.dates) >= 1 - FEW
 
 
 def _has_leading_zeros(profile: ColumnProfile) -> bool:

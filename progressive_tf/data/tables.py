@@ -24,7 +24,7 @@ from progressive_tf.plan.schema import Data
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.plan.written_numbers import Notation
 
-ADVICE = "name the columns to use in data.features"
+ADVICE = "name the columns to use in data.features, or those not to use in data.leave_out"
 
 
 def read_tables(
@@ -64,7 +64,11 @@ def read_tables(
 
 
 def _candidates(main: Source, data: Data) -> list[str]:
-    names = [name for name in main.store.names if name not in (data.label, data.task, data.split.group)]
+    for name in data.leave_out:
+        if name not in main.column_names:
+            raise InputError(f"data.leave_out: {main.name}: {unknown_name('column', name, main.column_names)}")
+    said = {data.label, data.task, data.split.group, *data.leave_out}
+    names = [name for name in main.store.names if name not in said]
     if not names:
         raise InputError(f"{main.name}: no column is left to read beside those of label, task and group; give some")
     return names

@@ -32,7 +32,7 @@ from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, problem_with_streams
 from progressive_tf.plan.sweep import Tune
-from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.plan.table_columns import Columns, TableColumns
 from progressive_tf.plan.tagging import ColumnOrNumber, problem_with_tagging
 from progressive_tf.plan.translation import problem_with_translation
 
@@ -99,6 +99,7 @@ class Data(Strict):
     tags: ColumnOrNumber = "tags"
     target: Text = "target"
     features: TableColumns | None = None
+    leave_out: Columns = ()
     decimal: Literal[".", ","] | None = None
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
@@ -113,6 +114,8 @@ class Data(Strict):
             raise ValueError(f"labels: each label once; got {list(self.labels)}")
         if self.features is not None and self.label in self.features.names:
             raise ValueError(f"features: {self.label!r} is the label; take it out")
+        if self.features is not None and self.leave_out:
+            raise ValueError("leave_out: features names the columns that are read; drop one of the two")
         both = sorted(set(self.slices) & set(self.validation_sets))
         taken = both or sorted((set(self.slices) | set(self.validation_sets)) & set(STANDING_SLICES))
         if taken:
