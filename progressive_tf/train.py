@@ -73,10 +73,11 @@ def train(
 
     if dry_run:
         from progressive_tf.reporting.block_table import block_table, totals_line
+        from progressive_tf.training.display import Display
         from progressive_tf.training.dry_run import stage_blocks
 
         console = Console(soft_wrap=True)
-        for blocks in stage_blocks(loaded, registry):
+        for blocks in stage_blocks(loaded, registry, Display()):
             console.print(block_table(blocks))
             console.print(f"{totals_line(blocks)}\n", highlight=False)
         return

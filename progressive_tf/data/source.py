@@ -17,7 +17,7 @@ from progressive_tf.data.query import matching_rows
 from progressive_tf.data.resolve import Reads, resolve
 from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
-from progressive_tf.data.table import Table
+from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
@@ -165,7 +165,11 @@ class Source:
             return pd.Series(self.store.text_column(TARGET_FIELD), dtype=object)
         if name == self.label_name:
             return pd.Series(np.asarray(self.labels, dtype=object)[self.label_codes])
-        return self.store.column(name)
+        column = self.store.column(name)
+        if name not in self.notations or pd.api.types.is_numeric_dtype(column):
+            return column
+        texts = (number_text(cell, self.notations[name]) for cell in column)
+        return pd.Series([float(text) if text else np.nan for text in texts])
 
     def query(self, expression: str, place: str) -> np.ndarray:
         """Returns which rows meet a condition, bool [rows].

@@ -157,7 +157,7 @@ def _check(name: str, cells: Sequence[Any], rows: np.ndarray, problems: Problems
         cell = cell_text(value)
         row = int(rows[position])
         if cell is None:
-            problems.add(f"no single value in column {name!r}", row, advice="give a number or a text")
+            problems.add(f"no single value in column {name!r}", row, advice=f"give a number or a text, or {ADVICE}")
         elif not _is_utf8(cell):
             problems.add(NOT_UTF8, row, None, f"half a surrogate pair in column {name!r}", advice=UTF8_ADVICE)
 

@@ -28,6 +28,7 @@ _MARKS = "['’]"
 _ANY_UNIT = "(?:" + "|".join(map(re.escape, UNITS)) + ")"
 _UNIT = re.compile(_ANY_UNIT)
 _PLAIN = re.compile(NUMBER)
+_PLAIN_POINT = re.compile(r"-?[0-9]+\.([0-9]{1,2}|[0-9]{4,})")  # with three digits it may be a number of thousands
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Notation:
     grouped: bool = False
     unit: str = ""
 
-    @property
+    @cached_property
     def is_plain(self) -> bool:
         """Whether numbers are written as Python and JSON write them."""
         return self == Notation()
@@ -152,6 +153,7 @@ class Written:
 
 
 _WHOLE = Written(frozenset(_LOOSE))
+_POINT = Written(frozenset[Decimal]({"."}))
 
 
 def ways_to_read(cell: str) -> Written | None:
@@ -159,6 +161,8 @@ def ways_to_read(cell: str) -> Written | None:
     cell = tidy(cell)
     if cell.isdigit() and cell.isascii():
         return _WHOLE
+    if _PLAIN_POINT.fullmatch(cell):
+        return _POINT
     decimals = frozenset(decimal for decimal, pattern in _LOOSE.items() if pattern.fullmatch(cell))
     if not decimals:
         return None

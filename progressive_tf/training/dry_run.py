@@ -23,6 +23,7 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.training import hardware
 from progressive_tf.training.column_statistics import start_statistics
+from progressive_tf.training.display import Display
 from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
@@ -33,18 +34,19 @@ from progressive_tf.training.start_version import find_start, load_start
 ROWS_MEASURED = 500
 
 
-def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
+def stage_blocks(loaded: LoadedPlan, registry: Path, display: Display | None = None) -> Iterator[StageBlocks]:
     """Yields the blocks of each stage, on top of what the stages before it leave; writes no run and no version.
 
     Args:
         loaded: the plan.
         registry: the registry's folder, which has the version that the plan may start from.
+        display: where is said how the data is read; None says nothing.
 
     Raises:
         InputError: anything wrong with data, weights, or what a stage asks of the network.
     """
     plan = loaded.plan
-    data = read_plan_data(loaded, CACHE_FOLDER)
+    data = read_plan_data(loaded, CACHE_FOLDER, display)
     hardware.prepare()
     start = find_start(plan, Registry(registry).model(plan.name))
     network = build_network(loaded, data, start_statistics(data, start))

@@ -56,6 +56,18 @@ CASES = {
     ),
     "nested without end": ("a.jsonl", JSON + b"[" * 100_000 + b"\n", ["a.jsonl: not JSON in 1 row: row 3"]),
     "JSON not UTF-8": ("a.jsonl", JSON + b'{"text": "\xe9", "label": "a"}\n', ["a.jsonl: not UTF-8 in 1 row: row 3"]),
+    "JSON key twice": (
+        "a.jsonl",
+        JSON + b'{"text": "x", "label": "a", "label": "b"}\n',
+        ["a.jsonl: a key stands twice in 1 row: row 3: 'label'; rename one of the two"],
+    ),
+    "JSON list with a key twice": (
+        "a.json",
+        b'[{"text": "x", "label": "a", "label": "b"}]',
+        ["a.json: key 'label' stands twice in an object; rename one"],
+    ),
+    "another case": ("a.csv", b"TEXT,label\n" + GOOD, ["a.csv: unknown column 'text'; did you mean 'TEXT'? Known"]),
+    "a spreadsheet's first line": ("a.csv", b"sep=;\ntext;label\n", ["a.csv: the first line begins with 'sep=;'"]),
     "JSON null": (
         "a.jsonl",
         JSON + b'{"text": null, "label": "a"}\n',

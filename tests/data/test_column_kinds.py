@@ -204,3 +204,8 @@ def test_a_plan_may_leave_columns_out(read: Read) -> None:
         read(columns, leave_out=["ids"])
     with pytest.raises(ValueError, match="leave_out: features names the columns that are read; drop one of the two"):
         read(columns, leave_out=["id"], features=TableColumns(numbers=("age",)))
+
+
+def test_conditions_read_numbers_as_the_network_does(read: Read) -> None:
+    (source,) = read({"price": ["1.234,5", "7,5", "NA"] * 10, "age": ["1", "NA", "3"] * 10})
+    assert source.query("price > 1000 and age == 1", "here").tolist() == [True, False, False] * 10

@@ -74,7 +74,7 @@ def _header(fields: Sequence[str], wanted: Sequence[str]) -> list[str]:
 def _check_header(file: str, names: Sequence[str], wanted: Sequence[str]) -> None:
     if any(name in names for name in wanted):
         return
-    if names[0].startswith("#"):
+    if names[0].lower().startswith(("#", "sep=")):
         raise InputError(
             f"{file}: the first line begins with {shorten(names[0], 20)}; delete what stands above the line of column "
             f"names, which has to be the first"

@@ -43,13 +43,27 @@ def read_json_lines(path: Path, text: str | None, label: str, problems: Problems
         yield _batch(pending, text, label)
 
 
+class _KeyTwiceError(ValueError):
+    """An object has a key twice; the message is the key."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _KeyTwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
 def _values(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
     """Yields row, line and value of each element where the file is one list; of each line otherwise."""
     with path.open("rb") as stream:
         begins = stream.read(BEGINNING).removeprefix(_BYTE_ORDER_MARK).lstrip()
     if begins.startswith(b"["):
         try:
-            values = json.loads(path.read_bytes().decode("utf-8-sig"))
+            values = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_each_key_once)
+        except _KeyTwiceError as error:
+            raise InputError(f"{problems.file}: key {str(error)!r} stands twice in an object; rename one") from None
         except UnicodeDecodeError as error:
             raise InputError(f"{problems.file}: {NOT_UTF8} (byte {error.start:,}); {UTF8_ADVICE}") from None
         except (ValueError, RecursionError):
@@ -79,7 +93,9 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
             row += 1
             try:
                 decoded = raw.decode()
-                value = json.loads(decoded)
+                value = json.loads(decoded, object_pairs_hook=_each_key_once)
+            except _KeyTwiceError as error:
+                problems.add("a key stands twice", row, line, shorten(str(error), 30), advice="rename one of the two")
             except UnicodeDecodeError:
                 problems.add(NOT_UTF8, row, line, advice=UTF8_ADVICE)
             except (ValueError, RecursionError) as error:
