@@ -25,7 +25,12 @@ class InputError(ProgressiveError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Returns `unknown <kind> 'name'; did you mean …? Known: …`, or `…; known: …` where none is near."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    same = [other for other in names if _folded(other) == _folded(name)]
+    near = list(dict.fromkeys([*same, *difflib.get_close_matches(name, names, n=3, cutoff=0.5)]))
     hint = f"; did you mean {near[0]!r}? Known" if near else "; known"
     ordered = near + [other for other in names if other not in near]
     return f"unknown {kind} {name!r}{hint}: {', '.join(ordered)}"
+
+
+def _folded(name: str) -> str:
+    return "".join(name.casefold().split())

@@ -43,7 +43,7 @@ class ServedModel:
         self._spec = next(spec for name, spec in inputs.items() if name != "task")
         self._labels = list(manifest["labels"])
         learnt = manifest.get("preprocessing")
-        self._columns = ColumnStatistics.from_json(learnt).columns.names if learnt else ()
+        self._statistics = ColumnStatistics.from_json(learnt) if learnt else None
 
     def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
         """Returns a row for each input, or for each span that a tagger finds.
@@ -106,9 +106,10 @@ class ServedModel:
     def _read(self, inputs: Any) -> tuple[str, Rows, Callable[[Rows], tf.Tensor]]:
         """Returns the signature that reads such inputs, the inputs one by one, and what makes a tensor of some."""
         spec = self._spec
-        if self._columns:
-            cells = list(_cells(inputs, self._columns))
-            return DEFAULT, cells, lambda rows: tf.constant(rows, tf.string, [len(rows), len(self._columns)])
+        if self._statistics is not None:
+            width = len(self._statistics.columns.names)
+            cells = list(_cells(inputs, self._statistics))
+            return DEFAULT, cells, lambda rows: tf.constant(rows, tf.string, [len(rows), width])
         if spec.dtype != tf.string:
             return DEFAULT, _numbers(inputs, spec), lambda rows: tf.constant(rows, spec.dtype)
         if spec.name == "image":
@@ -216,8 +217,9 @@ def _numbers(inputs: Any, spec: tf.TensorSpec) -> np.ndarray:
     return numbers
 
 
-def _cells(inputs: Any, columns: Sequence[str]) -> Iterator[list[str]]:
-    rows: Any = inputs
+def _cells(inputs: Any, statistics: ColumnStatistics) -> Iterator[list[str]]:
+    columns, rows = statistics.columns.names, inputs
+    written = dict(zip(statistics.columns.numbers, statistics.notations, strict=True))
     if isinstance(inputs, pd.DataFrame):
         missing = [name for name in columns if name not in inputs.columns]
         if missing:
@@ -235,5 +237,6 @@ def _cells(inputs: Any, columns: Sequence[str]) -> Iterator[list[str]]:
             text = cell_text(row[name].item() if isinstance(row[name], np.generic) else row[name])
             if text is None:
                 raise InputError(f"inputs[{index}].{name}: one value expected; got {type(row[name]).__name__}")
-            cells.append(text)
+            is_number = name in written and not isinstance(row[name], str)
+            cells.append(written[name].written(text) if is_number else text)
         yield cells

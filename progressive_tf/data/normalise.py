@@ -18,7 +18,7 @@ import pyarrow
 
 from progressive_tf.data.cells import label_text
 from progressive_tf.data.folding import fold_number
-from progressive_tf.data.images import Remark
+from progressive_tf.data.images import DIALECT, Remark
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
@@ -56,6 +56,7 @@ class InputFile:
         format: the reader's name, which tells one normal form from another.
         part: -1, or the published part all its rows belong to: 0 train, 1 validation, 2 test.
         binary: whether bytes of value zero are to be expected.
+        may_be_empty: whether it may have no row, because others of the source have.
         paired: whether what stands in the label column is a text that is expected, and no class.
         sha256: path, text column, label column → hash of the content, where more than the file belongs to it.
     """
@@ -67,6 +68,7 @@ class InputFile:
     part: int = -1
     binary: bool = False
     paired: bool = False
+    may_be_empty: bool = False
     sha256: Callable[[Path, str | None, str], str] | None = None
 
 
@@ -214,15 +216,18 @@ def _write(
                 if progress is not None:
                     progress(len(kept.numbers))
             problems.raise_if_any()
-            if len(kept.numbers) == first:
+            if len(kept.numbers) == first and not file.may_be_empty:
                 raise InputError(_why_empty(file, kept))
+    if not kept.numbers:
+        raise InputError(_why_empty(files[0], kept))
     _write_arrays(kept, folder)
 
 
 def _why_empty(file: InputFile, kept: _Rows) -> str:
-    if kept.remarks:
+    images = [remark for remark in kept.remarks if remark.kind != DIALECT]
+    if images:
         start = "" if file.path.is_dir() else f"; paths start from the folder of {file.path.name}"
-        return f"{file.name}: none of {len(kept.remarks):,} images can be read; the first: {kept.remarks[0]}{start}"
+        return f"{file.name}: none of {len(images):,} images can be read; the first: {images[0]}{start}"
     return f"{file.name}: the file has no rows below its header; expected rows with labels"
 
 

@@ -121,15 +121,6 @@ def examine(
     return QualityReport(tuple(findings), kept)
 
 
-def unused_lines(source: Source) -> list[str]:
-    """Returns in a line which files and folders of a source no row comes from; none where there are no such."""
-    unused = [remark for remark in source.remarks if remark.kind == UNUSED_FILES]
-    if not unused:
-        return []
-    more = f"; {len(unused) - NAMED:,} more" if len(unused) > NAMED else ""
-    return [f"{source.name}: not used: {'; '.join(map(str, unused[:NAMED]))}{more}"]
-
-
 def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
     found = np.isin(source.keys[rows], evaluation_keys)
     found[found] = ~_empty(source, rows[found], evaluation_keys)
@@ -166,12 +157,17 @@ def _broken(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
     return np.zeros(len(rows), bool) if source.tagged is None else source.tagged.broken[rows]
 
 
+def _odd(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return np.zeros(len(rows), bool) if source.table is None else source.table.odd[rows]
+
+
 # Leaks come first: a plan that fails on them must not depend on what else is dropped. Conflicts come before
 # duplicates, so that all rows of a conflict are counted.
 _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndarray]], ...] = (
     ("leakage", _leaked),
     ("empty_text", _empty),
     ("broken_tags", _broken),
+    ("odd_cells", _odd),
     ("conflicting_labels", _conflicting),
     ("duplicates", _repeated),
 )
@@ -196,10 +192,13 @@ _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
     "broken_tags": "whose tags are not a valid sequence",
+    "odd_cells": "with a cell that is no number in a column of numbers",
     "conflicting_labels": "whose {input} also has {other}",
     "duplicates": "that repeat an earlier row's {input} and {label}",
     "label_noise": "whose label looks wrong",
 }
+
+_DONE = {"broken_tags": "; repaired", "odd_cells": "; counted as missing"}  # where a finding does not drop the rows
 
 
 def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
@@ -226,9 +225,9 @@ def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
 def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, place: str) -> Finding:
     shown = rows[:SHOWN]
     numbers = tuple(source.rows[shown].tolist())
-    texts = map(_shortened, source.descriptions(shown))
+    texts = map(shortened, source.descriptions(shown))
     if source.expected is not None:
-        examples = tuple(map("{} → {}".format, texts, map(_shortened, source.targets(shown))))
+        examples = tuple(map("{} → {}".format, texts, map(shortened, source.targets(shown))))
     else:
         labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
         examples = tuple(map("{}: {}".format, labels, texts))
@@ -241,11 +240,12 @@ def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, pla
             f"{place}.{kind}: {source.name} has {count} (row {where}; first: {examples[0]!r}); correct the source, or "
             f"set {place}.{kind} to drop or warn"
         )
-    done = "; dropped" if action == "drop" else "; repaired" if kind == "broken_tags" else ""
+    done = "; dropped" if action == "drop" else _DONE.get(kind, "")
     return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}")
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
+    """Returns a text as a finding shows it."""
     return text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…"
 
 

@@ -29,9 +29,6 @@ Reads = Literal["rows", "table", "images", "sentences", "pairs"]
 """What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
 
 
-ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
-
-
 @dataclass(frozen=True)
 class Resolved:
     """A source's name and files, remarks on what of it is not used, and what was decided about it, a sentence each."""
@@ -88,20 +85,42 @@ def _refuse_folders(folders: Folders | None, name: str, place: str) -> None:
 
 def _folder(path: Path, place: str, reads: Reads, folders: Folders | None) -> Resolved:
     if reads != "images":
-        raise InputError(
-            f"{place}: {path} is a folder; name a file ({', '.join(_readers(reads))}), or set task: "
-            f"image-classification"
-        )
+        divided = [_table_file(part, place, reads, f"{path.name}/") for part in _parts(path, place, reads)]
+        return Resolved(path.name, tuple(replace(file, may_be_empty=len(divided) > 1) for file in divided))
     found = read_image_folder(path, place, folders)
     files = [_part(path / part.folder, f"{path.name}/{part.folder}".rstrip("/"), part) for part in found.parts]
     return Resolved(path.name, tuple(files), found.remarks, found.notes)
 
 
 def _file(path: Path, place: str, reads: Reads) -> Resolved:
+    return Resolved(path.name, (_table_file(path, place, reads),))
+
+
+def _parts(folder: Path, place: str, reads: Reads) -> list[Path]:
+    """Returns the files of a folder that holds one table in parts, as Spark, Dask and Arrow write it."""
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    shown = [entry for entry in entries if not entry.name.startswith((".", "_"))]
+    divided = next((entry.name for entry in shown if entry.is_dir() and "=" in entry.name), None)
+    if divided is not None:
+        raise InputError(
+            f"{place}: {folder}: the table is divided by a column, whose values are names of folders ({divided}); "
+            f"write it without (in Spark, leave partitionBy out), or as one file"
+        )
+    parts = [entry for entry in shown if entry.name.startswith("part") and entry.is_file() and entry.stat().st_size]
+    suffixes = {part.suffix.lower() for part in parts}
+    if not parts or len(suffixes) > 1 or any(entry.is_dir() for entry in shown):
+        raise InputError(
+            f"{place}: {folder} is a folder; name a file ({', '.join(_readers(reads))}), or a folder with the parts of "
+            f"one table (part-00000.csv and so on, with one suffix), or set task: image-classification"
+        )
+    return parts
+
+
+def _table_file(path: Path, place: str, reads: Reads, folder: str = "") -> InputFile:
     suffix = path.suffix.lower()
     readers = _readers(reads)
     if suffix not in readers:
-        raise InputError(f"{place}: {path.name}: {_wrong_suffix(suffix, reads)}")
+        raise InputError(f"{place}: {folder}{path.name}: {_wrong_suffix(suffix, reads)}")
     try:
         with path.open("rb"):
             pass
@@ -109,22 +128,34 @@ def _file(path: Path, place: str, reads: Reads) -> Resolved:
         raise InputError(f"{place}: {path} cannot be read: {error.strerror}") from error
     listing = readers[suffix]
     kept = f"{reads} in {suffix}" if reads in ("sentences", "pairs") else suffix
-    file = InputFile(path, path.name, listing, kept, binary=suffix in BINARY_SUFFIXES, paired=reads == "pairs")
+    name = f"{folder}{path.name}"
+    file = InputFile(path, name, listing, kept, binary=suffix in BINARY_SUFFIXES, paired=reads == "pairs")
     if reads == "images":
         sha256 = partial(images_sha256, listing=listing)
         file = replace(file, reader=images_reader(listing), format=f"images in {suffix}", sha256=sha256)
-    return Resolved(path.name, (file,))
+    return file
 
 
 def _readers(reads: Reads) -> dict[str, Reader]:
     return SENTENCE_READERS if reads == "sentences" else READERS
 
 
+_WAYS_OUT = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods"), "a workbook is not read; save its sheet as CSV in UTF-8"),
+    **dict.fromkeys(
+        (".gz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".tar", ".tgz", ".rar"),
+        "an archive, or compressed; unpack it, and name the file or the folder that comes out",
+    ),
+    **dict.fromkeys((".feather", ".arrow", ".orc", ".avro"), "it is not read; write the table as Parquet"),
+    **dict.fromkeys((".pkl", ".pickle", ".h5", ".npz", ".npy"), "it is not read; write the table as Parquet"),
+}
+
+
 def _wrong_suffix(suffix: str, reads: Reads) -> str:
-    if suffix in ARCHIVES:
-        return "an archive, or compressed; unpack it, and name the file or the folder that comes out"
     if suffix in IMAGE_SUFFIXES and reads == "images":
         return "a single image; name a folder with a folder for each class, or a table of paths and labels"
+    if suffix in _WAYS_OUT:
+        return f"{_WAYS_OUT[suffix]}; known: {', '.join(_readers(reads))}"
     elsewhere = (
         ""
         if suffix not in {**READERS, **SENTENCE_READERS}

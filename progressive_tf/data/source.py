@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from progressive_tf.data.query import matching_rows
 from progressive_tf.data.resolve import Reads, resolve
 from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
+from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
-from progressive_tf.plan.table_columns import MISSING, TableColumns
+from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.plan.written_numbers import Notation
 
 NUMBERS_SHOWN = 8  # of a vector, where a person reads it
 
@@ -47,7 +49,7 @@ class Source:
         store: what the rows hold, and further columns, on disk.
         remarks: on its files.
         notes: what was decided about how it is read, a sentence each.
-        features: the columns that are read from a table; see `read_tables`.
+        table: what is known of its columns, where rows are those of a table; see `read_tables`.
         tagged: what is known of its rows beside, where they are tagged sentences.
         expected: uint64 [rows], equal for equal expected texts, where rows are pairs of texts.
     """
@@ -64,7 +66,7 @@ class Source:
     store: Store = field(repr=False)
     remarks: tuple[Remark, ...] = ()
     notes: tuple[str, ...] = ()
-    features: TableColumns | None = None
+    table: Table | None = field(default=None, repr=False)
     tagged: TaggedRows | None = field(default=None, repr=False)
     expected: np.ndarray | None = field(default=None, repr=False)
 
@@ -81,6 +83,16 @@ class Source:
     def kind(self) -> InputKind:
         """What its rows are."""
         return self.store.inputs
+
+    @property
+    def features(self) -> TableColumns | None:
+        """The columns that are read from a table."""
+        return self.table.columns if self.table is not None else None
+
+    @property
+    def notations(self) -> Mapping[str, Notation]:
+        """How it writes the numbers of a table's columns."""
+        return self.table.notations if self.table is not None else {}
 
     @property
     def width(self) -> int | None:
@@ -113,9 +125,9 @@ class Source:
         The text, the words, the image's path, the vector's first numbers, or a table's features with their names.
         """
         if self.kind == "columns":
-            names = self.features.names if self.features is not None else ()
-            rows = ([f"{name}={cell}" for name, cell in zip(names, row, strict=True)] for row in self.cells(indices))
-            return list(map(", ".join, rows))
+            names = self.table.columns.names if self.table is not None else ()
+            rows = (zip(names, map(cell_text, row), strict=True) for row in self.store.cells(names, indices))
+            return [", ".join(f"{name}={cell}" for name, cell in row) for row in rows]
         if self.kind != "vectors":
             return self.store.texts(indices)
         vectors = self.store.vectors(indices)
@@ -127,9 +139,10 @@ class Source:
         return self.store.texts(indices)
 
     def cells(self, indices: Iterable[int]) -> list[list[str]]:
-        """Returns the cells of a table's features in the rows at `indices`, in that order, as text."""
-        names = self.features.names if self.features is not None else ()
-        return [[cell_text(value) or MISSING for value in row] for row in self.store.cells(names, indices)]
+        """Returns the cells of a table's features in the rows at `indices`, in that order; see `Table.cells`."""
+        if self.table is None:
+            return [[] for _ in indices]
+        return list(map(self.table.cells, self.store.cells(self.table.columns.names, indices)))
 
     def tags(self, indices: Iterable[int]) -> list[list[str]]:
         """Returns the BIO tags of the sentences at `indices`, in that order."""
@@ -154,7 +167,11 @@ class Source:
             return pd.Series(self.store.text_column(TARGET_FIELD), dtype=object)
         if name == self.label_name:
             return pd.Series(np.asarray(self.labels, dtype=object)[self.label_codes])
-        return self.store.column(name)
+        column = self.store.column(name)
+        if name not in self.notations or pd.api.types.is_numeric_dtype(column):
+            return column
+        texts = (number_text(cell, self.notations[name]) for cell in column)
+        return pd.Series([float(text) if text else np.nan for text in texts])
 
     def query(self, expression: str, place: str) -> np.ndarray:
         """Returns which rows meet a condition, bool [rows].

@@ -17,6 +17,7 @@ import pyarrow.compute
 
 from progressive_tf.data.readers.batch import ColumnKind
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
+from progressive_tf.plan.written_numbers import MISSING_WORDS
 
 InputKind = Literal["texts", "vectors", "images", "columns", "sentences", "pairs"]
 ROWS_FILE = "rows.arrow"
@@ -169,7 +170,8 @@ class Store:
 
 
 def _inferred(column: Any) -> Any:
-    filled = pyarrow.compute.if_else(pyarrow.compute.equal(column, ""), None, column)
+    missing = pyarrow.array(["", *MISSING_WORDS], column.type)
+    filled = pyarrow.compute.if_else(pyarrow.compute.is_in(column, missing), None, column)
     if filled.null_count == len(filled):
         return column
     for kind in (pyarrow.int64(), pyarrow.float64(), pyarrow.bool_()):

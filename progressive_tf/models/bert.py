@@ -24,7 +24,7 @@ from progressive_tf.models.request import Request
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
 from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
-from progressive_tf.plan.networks import Bert
+from progressive_tf.plan.networks import MOST_TOKENS, Bert
 from progressive_tf.seeds import derive_seed
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,7 @@ def build(request: Request) -> BlockModel:
         pooler=encoder.pooler if request.pooling == "pooler" else None,
     )
     preprocess = TextPreprocessing(encoder.vocabulary, encoder.lower_case, model.max_length)
+    preprocess.longest = encoder.longest
     return BlockModel(preprocess, encoder.blocks, head, request.labels, encoder.settings)
 
 
@@ -148,6 +149,7 @@ class Encoder:
         vocabulary: WordPiece tokens in the order of their ids.
         lower_case: whether the vocabulary is uncased.
         settings: what the blocks compute beside their weights, as JSON text.
+        longest: how many tokens a text may have with these weights; with random ones, as many as a plan may ask for.
     """
 
     blocks: list[Block]
@@ -156,6 +158,7 @@ class Encoder:
     vocabulary: list[str]
     lower_case: bool
     settings: str
+    longest: int
 
 
 def read_encoder(request: Request) -> Encoder:
@@ -181,7 +184,8 @@ def read_encoder(request: Request) -> Encoder:
     ]
     # Where the weights were loaded from is a path of this machine.
     settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
-    return Encoder(blocks, config, encoder.bert.pooler, vocabulary, lower_case, settings)
+    longest = MOST_TOKENS if model.weights is None else min(MOST_TOKENS, config.max_position_embeddings)
+    return Encoder(blocks, config, encoder.bert.pooler, vocabulary, lower_case, settings, longest)
 
 
 def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], bool]:

@@ -28,4 +28,5 @@ def build(request: Request) -> BlockModel:
         request.crf,
     )
     preprocess = SentencePreprocessing(encoder.vocabulary, encoder.lower_case, request.model.max_length)
+    preprocess.longest = encoder.longest
     return BlockModel(preprocess, encoder.blocks, head, request.labels, encoder.settings)

@@ -34,6 +34,8 @@ class Preprocessing(tf.keras.layers.Layer):
         resources: tables that an exported model looks things up in; it has to hold them.
         columns: names of what a raw input consists of, where it is the row of a table.
         statistics: what is known about these columns.
+        cuts: whether the end of a long raw input is not read; there is a `max_length`, and `cut_tokens` counts, then.
+        longest: how large the plan's `model.max_length` may be with these weights; None where that is not known.
     """
 
     settings: str
@@ -48,6 +50,8 @@ class Preprocessing(tf.keras.layers.Layer):
     resources: Sequence[Any] = ()
     columns: tuple[str, ...] = ()
     statistics: ColumnStatistics | None = None
+    cuts = False
+    longest: int | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -75,6 +79,14 @@ class Preprocessing(tf.keras.layers.Layer):
     @abstractmethod
     def tensor(self, raw: Any) -> tf.Tensor:
         """Returns raw inputs, as a source gives them, as `raw` describes them."""
+
+    def cut_tokens(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many tokens each raw input has, and how many of them are cut off, int64 [n] each.
+
+        Args:
+            raw: raw inputs, as a source gives them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it cuts off")
 
     def resize(self, size: int) -> None:
         """Sets the height and width of images from now on; what is no image stays as it is."""

@@ -30,6 +30,7 @@ class SentencePreprocessing(Preprocessing):
     position_shape = ()
     input_type = np.dtype(np.int32)
     bucket_width = 8
+    cuts = True
     rows_at_once = 1024
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
@@ -42,6 +43,8 @@ class SentencePreprocessing(Preprocessing):
         )
         signature = [tf.RaggedTensorSpec([None, None], tf.string)]
         self._encode = tf.function(self.windows.call, input_signature=signature, autograph=False)
+        spec = [tf.TensorSpec([None], tf.string)]
+        self._count = tf.function(self.windows.count, input_signature=spec, autograph=False)
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of sentences; a row ends at its first empty string."""
@@ -55,6 +58,19 @@ class SentencePreprocessing(Preprocessing):
     def encode(self, raw: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns the ids of every window without padding, int32 [length], sentence by sentence."""
         return self.encode_words(raw)[0]
+
+    def cut_tokens(self, raw: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many tokens each sentence has, and how many are cut off, int64 [n].
+
+        A sentence is read in windows; what is cut off is the end of a word that no window has room for.
+        """
+        words = [word.encode("utf-8", "surrogatepass") for sentence in raw for word in sentence]
+        pieces = self._count(tf.constant(words, tf.string)).numpy().astype(np.int64)
+        sentence = np.repeat(np.arange(len(raw)), [len(words) for words in raw])
+        lost = np.maximum(pieces - (self.max_length - 2), 0)
+        counts = (np.bincount(sentence, each, len(raw)) for each in (pieces, lost))
+        tokens, cut = (each.astype(np.int64) for each in counts)
+        return tokens, cut
 
     def encode_words(self, raw: Sequence[Sequence[str]]) -> tuple[list[np.ndarray], np.ndarray]:
         """Returns the ids of every window, and where its first piece is for every word of all sentences.

@@ -34,7 +34,7 @@ from progressive_tf.models.text_to_text_preprocessing import (
 )
 from progressive_tf.models.translator import Translator
 from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
-from progressive_tf.plan.networks import T5
+from progressive_tf.plan.networks import MOST_T5_TOKENS, T5
 from progressive_tf.seeds import derive_seed
 
 PIECES_FILE = "spiece.model"
@@ -88,8 +88,10 @@ def build(request: Request) -> Translator:
     )
     # Where the weights were loaded from is a path of this machine.
     settings = json.dumps({name: value for name, value in config.to_dict().items() if not name.startswith("_")})
+    preprocess = TextToTextPreprocessing(tokens, model.max_length, model.max_target_length, model.prefix)
+    preprocess.longest = MOST_T5_TOKENS
     return Translator(
-        TextToTextPreprocessing(tokens, model.max_length, model.max_target_length, model.prefix),
+        preprocess,
         encoder_blocks,
         decoder_blocks,
         head,

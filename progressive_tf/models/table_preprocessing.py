@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.read_counts import UNKNOWN_CELLS
 from progressive_tf.plan.table_columns import MISSING, NUMBER, argument_names
+from progressive_tf.plan.written_numbers import EDGES, MINUS, Notation
 
 NO_CELL = " "  # stands for values outside a vocabulary; no cell without spaces around it is equal to it
 
@@ -21,8 +23,9 @@ NO_CELL = " "  # stands for values outside a vocabulary; no cell without spaces 
 class TablePreprocessing(Preprocessing):
     """Cells, string [batch, columns] → `inputs` float32 [batch, 1, width] and `mask` float32 [batch, 1].
 
-    Columns come in the order of `statistics.columns.names`. A row becomes its numbers, normalised, 0 where they are
-    missing or no number; an indicator of that for each of them; then its categories and hashed values, each one-hot.
+    Columns come in the order of `statistics.columns.names`, numbers as `statistics.notations` say. A row becomes its
+    numbers, normalised, 0 where they are missing or no number; an indicator of that for each of them; then its
+    categories and hashed values, each one-hot.
 
     Args:
         statistics: of the rows that it is adapted on.
@@ -60,6 +63,8 @@ class TablePreprocessing(Preprocessing):
         self.position_shape = (width,)
         self.settings = json.dumps({"columns": sha256_json(statistics.to_json())})
         self._one_hot = one_hot
+        self._written = [(place, each) for place, each in enumerate(statistics.notations) if not each.is_plain]
+        self._missing = "|".join(map(re.escape, statistics.missing))
         self.resources = [index.lookup_table for index, _ in one_hot if isinstance(index, tf.keras.layers.StringLookup)]
         # A constant column has no spread to divide by.
         variances = [variance or 1.0 for variance in statistics.variances]
@@ -79,6 +84,8 @@ class TablePreprocessing(Preprocessing):
             cells = tf.strings.strip(raw)
             parts = self._numbers(cells)
             others = cells[:, len(self.columns) - len(self._one_hot) :]
+            if self._missing:
+                others = tf.where(tf.strings.regex_full_match(others, self._missing), MISSING, others)
             # One column of a batch at a time: CategoryEncoding takes a vector for a single example.
             parts += [
                 encoding(index(others[:, place : place + 1])) for place, (index, encoding) in enumerate(self._one_hot)
@@ -115,8 +122,16 @@ class TablePreprocessing(Preprocessing):
         return list(self._encode(self.tensor(raw))["inputs"].numpy())
 
     def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
-        """Returns rows of cells as string [batch, columns]."""
-        return tf.constant(list(map(list, raw)), tf.string, shape=[len(raw), len(self.columns)])
+        """Returns rows of cells as string [batch, columns], numbers as callers write them.
+
+        Args:
+            raw: rows whose numbers are as Python writes them.
+        """
+        rows = [list(row) for row in raw]
+        for place, notation in self._written:
+            for row in rows:
+                row[place] = notation.written(row[place])
+        return tf.constant(rows, tf.string, shape=[len(rows), len(self.columns)])
 
     def _row(self, raw: Any) -> tf.Tensor:
         """Returns the cells of rows, string [batch, columns], however they were given."""
@@ -124,12 +139,29 @@ class TablePreprocessing(Preprocessing):
 
     def _numbers(self, cells: tf.Tensor) -> list[tf.Tensor]:
         cells = cells[:, : len(self.columns) - len(self._one_hot)]
+        cells = plain_numbers(cells, self._written)
         readable = tf.strings.regex_full_match(cells, NUMBER)
         numbers = tf.strings.to_number(tf.where(readable, cells, "0"), tf.float64)
         # In float64, because a year or a time in seconds differs from its mean in the last digits of a float32.
         normalised = tf.cast(self._normalise(numbers), tf.float32)
         known = tf.logical_and(readable, tf.math.is_finite(normalised))
         return [tf.where(known, normalised, 0.0), 1.0 - tf.cast(known, tf.float32)]
+
+
+def plain_numbers(cells: tf.Tensor, written: Sequence[tuple[int, Notation]]) -> tf.Tensor:
+    """Returns cells with the numbers of some columns as Python writes them; what is no number there becomes "".
+
+    Args:
+        cells: string [batch, columns], without ASCII spaces around them.
+        written: columns whose numbers are written otherwise, and how.
+    """
+    cells = tf.strings.regex_replace(tf.strings.regex_replace(cells, EDGES, ""), MINUS, "-")
+    for place, notation in written:
+        column = cells[:, place : place + 1]
+        bare = tf.strings.regex_replace(tf.strings.regex_replace(column, notation.ignored, ""), ",", ".")
+        plain = tf.where(tf.strings.regex_full_match(column, notation.pattern), bare, MISSING)
+        cells = tf.concat([cells[:, :place], plain, cells[:, place + 1 :]], axis=1)
+    return cells
 
 
 OneHot = tuple[tf.keras.layers.Layer, tf.keras.layers.CategoryEncoding]

@@ -35,6 +35,7 @@ class TextPreprocessing(Preprocessing):
     position_shape = ()
     input_type = np.dtype(np.int32)
     bucket_width = 8
+    cuts = True
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
         super().__init__(name="preprocess")
@@ -48,6 +49,7 @@ class TextPreprocessing(Preprocessing):
         )
         # Nothing here needs autograph, and converting the tokenizer's code takes a second.
         self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
+        self._count = tf.function(self._pieces, input_signature=[self.raw], autograph=False)
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
@@ -79,6 +81,15 @@ class TextPreprocessing(Preprocessing):
         encoded = self._encode(self.tensor(raw))
         lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
         return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
+
+    def cut_tokens(self, raw: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many tokens each text has, [CLS] and [SEP] included, and how many are cut off, int64 [n]."""
+        tokens = self._count(self.tensor(raw)).numpy().astype(np.int64) + 2
+        return tokens, np.maximum(tokens - self.max_length, 0)
+
+    def _pieces(self, raw: tf.Tensor) -> tf.Tensor:
+        cleaned = clean(raw)
+        return self.tokenizer.unpaired_tokenize(lower(cleaned) if self._lower_case else cleaned).row_lengths()
 
     def described(self, positions: int) -> str:
         """Returns in words what an example with so many positions is."""

@@ -141,6 +141,7 @@ class TextToTextPreprocessing(Preprocessing):
     position_shape = ()
     input_type = np.dtype(np.int32)
     bucket_width = 8
+    cuts = True
 
     def __init__(self, tokens: Tokens, max_length: int, max_target_length: int, prefix: str = "") -> None:
         super().__init__(name="preprocess")
@@ -184,6 +185,12 @@ class TextToTextPreprocessing(Preprocessing):
         encoded = self._encode(self.tensor(raw))
         lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
         return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
+
+    def cut_tokens(self, raw: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many tokens each text has, prefix and end included, and how many are cut off, int64 [n]."""
+        ids = self._pieces(self.tensor([self.prefix + text for text in raw]))
+        tokens = ids.row_lengths().numpy().astype(np.int64) + 1
+        return tokens, np.maximum(tokens - self.max_length, 0)
 
     def encode_targets(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of texts to be written, the end included and nothing cut, int32 [length]."""

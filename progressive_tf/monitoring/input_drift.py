@@ -14,6 +14,9 @@ from PIL import Image, UnidentifiedImageError
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from progressive_tf.data.column_kinds import notation_of
+from progressive_tf.data.column_profile import FEW
+from progressive_tf.data.table import PLAIN, number_text
 from progressive_tf.monitoring.drift import FEWEST, DriftTest, category_drift, classifier_drift, number_drift
 
 EMBEDDING_WIDTH = 50
@@ -54,12 +57,15 @@ def input_drift(
 
 
 def _column_tests(name: str, reference: Sequence[Any], live: Sequence[Any]) -> list[DriftTest]:
-    """Returns the test of a table's column: of numbers where all cells are numbers or empty, else of categories."""
-    try:
-        numbers = [np.array([float(cell) if cell != "" else np.nan for cell in side]) for side in (reference, live)]
-    except ValueError:
+    """Returns the test of a table's column: of numbers where both sides have hardly anything else, or of categories.
+
+    Cells that are no numbers count as missing then, as they do for the network.
+    """
+    notation = notation_of(reference) or PLAIN
+    numbers = [[number_text(cell, notation) for cell in side] for side in (reference, live)]
+    if any(side.count(None) > FEW * len(side) for side in numbers):
         return [category_drift("inputs", name, [str(cell) for cell in reference], [str(cell) for cell in live])]
-    return [number_drift("inputs", name, numbers[0], numbers[1])]
+    return [number_drift("inputs", name, *(np.array([float(each or "nan") for each in side]) for side in numbers))]
 
 
 def _tests_of(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:

@@ -243,7 +243,8 @@ def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candida
     )
     if data.columns is None:
         return source
-    return read_tables({source.name: source}, plan.data.model_copy(update={"features": data.columns}))[source.name]
+    named = plan.data.model_copy(update={"features": data.columns})
+    return read_tables({source.name: source}, named, next(iter(data.sources.values())).notations)[source.name]
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -14,6 +14,7 @@ Text = Annotated[str, Field(min_length=1)]
 BUILDERS_GROUP = "progressive_tf.builders"
 OWN_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 OWN_TAG = "module:function"
+MOST_TOKENS, MOST_T5_TOKENS = 512, 1024  # that a text may have, for BERT and for T5
 
 
 class Bert(Strict):
@@ -27,7 +28,7 @@ class Bert(Strict):
 
     builder: Literal["bert"]
     weights: Text | None
-    max_length: int = Field(default=128, ge=3, le=512)
+    max_length: int = Field(default=128, ge=3, le=MOST_TOKENS)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     config: dict[str, int | float | str | bool] | None = None
     vocabulary: Text | None = None
@@ -100,8 +101,8 @@ class T5(Strict):
 
     builder: Literal["t5"]
     weights: Text | None
-    max_length: int = Field(default=128, ge=2, le=1024)
-    max_target_length: int = Field(default=128, ge=2, le=1024)
+    max_length: int = Field(default=128, ge=2, le=MOST_T5_TOKENS)
+    max_target_length: int = Field(default=128, ge=2, le=MOST_T5_TOKENS)
     beams: int = Field(default=4, ge=1, le=16)
     length_penalty: float = Field(default=1.0, ge=0, le=4)
     prefix: str = ""

@@ -32,8 +32,8 @@ from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, problem_with_streams
 from progressive_tf.plan.sweep import Tune
-from progressive_tf.plan.table_columns import TableColumns
-from progressive_tf.plan.tagging import problem_with_tagging
+from progressive_tf.plan.table_columns import Columns, TableColumns
+from progressive_tf.plan.tagging import ColumnOrNumber, problem_with_tagging
 from progressive_tf.plan.translation import problem_with_translation
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -73,6 +73,8 @@ class Quality(Strict):
 
     empty_text: Action | None = "drop"
     broken_tags: Action | None = "warn"
+    odd_cells: Action = "warn"
+    cut_texts: ActionWithoutDrop | None = "warn"
     duplicates: Action | None = "drop"
     conflicting_labels: Action | None = "warn"
     label_noise: Action | None = "warn"
@@ -94,10 +96,12 @@ class Data(Strict):
     text: Text = "text"
     image: Text = "image"
     label: Text = "label"
-    tokens: Text = "tokens"
-    tags: Text = "tags"
+    tokens: ColumnOrNumber = "tokens"
+    tags: ColumnOrNumber = "tags"
     target: Text = "target"
     features: TableColumns | None = None
+    leave_out: Columns = ()
+    decimal: Literal[".", ","] | None = None
     labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
     task: Text | None = None
     split: Split = Split()
@@ -111,6 +115,8 @@ class Data(Strict):
             raise ValueError(f"labels: each label once; got {list(self.labels)}")
         if self.features is not None and self.label in self.features.names:
             raise ValueError(f"features: {self.label!r} is the label; take it out")
+        if self.features is not None and self.leave_out:
+            raise ValueError("leave_out: features names the columns that are read; drop one of the two")
         both = sorted(set(self.slices) & set(self.validation_sets))
         taken = both or sorted((set(self.slices) | set(self.validation_sets)) & set(STANDING_SLICES))
         if taken:

@@ -28,7 +28,7 @@ class TableColumns(Strict):
     `categories` are one-hot over the values of the first stage's training rows, with one place for missing and one
     for any other value. `hashed` (column → buckets) are one-hot over so many buckets that values are hashed into, with
     one place more for missing: for columns with very many values. Where a plan names no columns, `numbers` are those in
-    which nothing but numbers stands, `categories` all others, both in alphabetical order.
+    which at most a tenth of the filled cells is no number, `categories` all others, both in alphabetical order.
     """
 
     numbers: Columns = ()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from progressive_tf.plan.networks import OwnBuilder
+from pydantic import BeforeValidator
+
+from progressive_tf.plan.networks import OwnBuilder, Text
 from progressive_tf.plan.retention_methods import EnsembleAverage
 from progressive_tf.plan.stage_checks import SAME_OUTPUTS, StageCheck, stage_problems
 
@@ -13,6 +15,13 @@ if TYPE_CHECKING:
     from progressive_tf.plan.schema import Plan, Stage
 
 TASK = "token-classification"
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int and value >= 1 else value
+
+
+ColumnOrNumber = Annotated[Text, BeforeValidator(_as_text)]
 
 
 def problem_with_tagging(plan: Plan) -> str | None:

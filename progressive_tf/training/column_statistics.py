@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.column_statistics import ColumnStatistics, measure_columns
@@ -25,8 +29,9 @@ def start_statistics(data: PlanData, version: Version | None) -> ColumnStatistic
     if data.columns is None:
         return None
     if version is None:
+        notations = next(iter(data.sources.values())).notations  # of the plan's own source, as callers will write
         try:
-            return measure_columns(data.columns, data.training_cells(0))
+            return measure_columns(data.columns, data.training_cells(0), notations=notations)
         except InputError as error:
             raise InputError(f"stages[0].data: {error}") from None
     recorded = (version.manifest() or {}).get("preprocessing")
@@ -36,6 +41,27 @@ def start_statistics(data: PlanData, version: Version | None) -> ColumnStatistic
         raise InputError(
             f"start: version {version.number} reads other columns ({theirs}), or as something else, than this plan "
             f"({', '.join(data.columns.names)}); name the version's in data.features, or set start: pretrained"
+        )
+    return statistics
+
+
+def recorded_statistics(content: Mapping[str, Any], data: PlanData, folder: Path) -> ColumnStatistics:
+    """Returns the statistics that a stage began with.
+
+    Args:
+        content: of its preprocessing.json.
+        data: every row of the plan.
+        folder: the stage's.
+
+    Raises:
+        InputError: columns are read otherwise now.
+    """
+    statistics = ColumnStatistics.from_json(content)
+    if statistics.columns != data.columns:
+        read = ", ".join(statistics.columns.names)
+        raise InputError(
+            f"{folder}: the stage began with other columns ({read}), or as something else, than are read now; name "
+            f"them in data.features, or begin a new run with --fresh"
         )
     return statistics
 

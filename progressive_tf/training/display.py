@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.progress import (
@@ -78,6 +78,11 @@ class Display:
     def line(self, text: str) -> None:
         """Prints one remark."""
         self.console.print(output.printable(text, one_line=True), markup=False, highlight=False, soft_wrap=True)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Prints several remarks."""
+        for text in texts:
+            self.line(text)
 
     @contextlib.contextmanager
     def task(self, description: str, total: int) -> Iterator[Callable[[int], None]]:

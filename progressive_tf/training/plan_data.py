@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from progressive_tf.data.quality import unused_lines
 from progressive_tf.data.resolve import Reads
 from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
 from progressive_tf.data.tables import read_tables
@@ -197,20 +197,13 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
     for name, place in places.items():
         with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
             sources[name] = read_source(
-                name,
-                data,
-                base=loaded.folder,
-                cache=cache,
-                place=place,
-                progress=progress,
-                reads=READS[plan.task],
+                name, data, base=loaded.folder, cache=cache, place=place, progress=progress, reads=READS[plan.task]
             )
-        if display is not None:
-            for line in (*sources[name].notes, *unused_lines(sources[name])):
-                display.line(line)
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)
+    if display is not None:
+        display.lines(source_lines(list(sources.values())))
     splits = _splits(plan)
     parts = {name: fixed_parts(sources[name], *splits[name]) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)

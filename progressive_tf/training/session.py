@@ -26,8 +26,8 @@ from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training import column_statistics as statistics_of
 from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
-from progressive_tf.training.column_statistics import stage_statistics, start_statistics, use_statistics
 from progressive_tf.training.display import Display
 from progressive_tf.training.environment import describe_environment
 from progressive_tf.training.features import Features
@@ -135,7 +135,7 @@ class Session:
                 self.network, self.base_labels, self.data.classes.label_tasks[: len(self.base_labels)], self.plan.seed
             )
             self.network.preprocess.resize(self.plan.stages[0].image_size)
-            use_statistics(self.network, self.base_statistics)
+            statistics_of.use_statistics(self.network, self.base_statistics)
             self.network.remove_additions()
             restore_additions(self.network, self.base_additions)
             assign_weights(self.network.named_weights(), self.base)
@@ -154,15 +154,15 @@ class Session:
         if stage is None or self.base_statistics is None:
             return self.base_statistics
         if stage.statistics is not None:
-            return ColumnStatistics.from_json(stage.statistics)
+            return statistics_of.recorded_statistics(stage.statistics, self.data, stage.folder)
         inherited = self.statistics(self.parent(stage))
         if inherited is None or not self.plan.stages[stage.index].readapt:
             return inherited
-        return stage_statistics(inherited, self.data, stage.index)
+        return statistics_of.stage_statistics(inherited, self.data, stage.index)
 
     def _prepare(self, stage: StageRecord) -> None:
         prepare_for_stage(self.network, self.plan, self.data, stage.index)
-        use_statistics(self.network, self.statistics(stage))
+        statistics_of.use_statistics(self.network, self.statistics(stage))
 
     def known(self, stage: StageRecord | None) -> int:
         """Returns how many of the classes the network has outputs for after a stage; for the run's start, then."""
@@ -241,7 +241,7 @@ def open_session(
     earlier = read_json(recorded) if recorded.exists() else None
     versions = Registry(registry).model(plan.name)
     start = find_start(plan, versions, earlier["start"]["version"] if earlier else None)
-    statistics = start_statistics(data, start)
+    statistics = statistics_of.start_statistics(data, start)
     with built_for(hardware.precision):
         network = build_network(loaded, data, statistics)
     set_precision(network, FLOAT32)  # whenever it is not being trained

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import StageRows
 from progressive_tf.errors import InputError
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.cut_texts import find_cut_texts
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
 
@@ -38,8 +40,6 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         session.data, report.kept, validation, report, parent.name if parent else None, session.environment_now
     )
     session.display.line(f"{stage.name}: {_counts(session, stage)}")
-    if session.data.classes.writes:
-        _say_what_is_cut(session, stage, report.kept)
     return report.kept, validation
 
 
@@ -55,17 +55,6 @@ def _counts(session: Session, stage: StageRecord) -> str:
         f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not classes.grow)}"
         for part, labels in recorded["labels"].items()
     )
-
-
-def _say_what_is_cut(session: Session, stage: StageRecord, rows: np.ndarray) -> None:
-    """Says how many texts may be longer than what is read of them: their targets say more than what is left."""
-    name, longest = session.data.stage_sources[stage.index], session.network.preprocess.max_length
-    lengths = session.features.examples(name, rows, 0, session.plan.stages[stage.index].cache).lengths
-    full = int((lengths == longest).sum())
-    if full:
-        session.display.line(
-            f"{stage.name}: {full:,} of {len(rows):,} texts fill model.max_length, {longest} tokens; more is cut"
-        )
 
 
 def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:
@@ -105,6 +94,7 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
         )
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None
+    report = _with_cut_texts(session, stage, report)
     wrong = sum(int(np.isin(each.rows, report.kept).sum()) for each in data.wrong_labels[stage.index])
     if wrong:
         session.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
@@ -118,6 +108,21 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
             f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
         )
     return report, validation
+
+
+def _with_cut_texts(session: Session, stage: StageRecord, report: QualityReport) -> QualityReport:
+    """Returns a report with what is said about texts that are cut, if any are."""
+    action = session.plan.data.quality.cut_texts
+    name = session.data.stage_sources[stage.index]
+    source = session.data.sources[name]
+    cut = None if action is None else find_cut_texts(session.network.preprocess, source, report.kept)
+    if action is None or cut is None:
+        return report
+    try:
+        found = cut.finding(source, action, "data.quality")
+    except InputError as error:
+        raise InputError(f"stage {stage.name}: {error}") from None
+    return report if found is None else replace(report, findings=(*report.findings, found))
 
 
 def _classes_in(source: Source, rows: StageRows) -> set[str]:

@@ -59,6 +59,18 @@ CASES = {
     ),
     "nested without end": ("a.jsonl", JSON + b"[" * 100_000 + b"\n", ["a.jsonl: not JSON in 1 row: row 3"]),
     "JSON not UTF-8": ("a.jsonl", JSON + b'{"text": "\xe9", "label": "a"}\n', ["a.jsonl: not UTF-8 in 1 row: row 3"]),
+    "JSON key twice": (
+        "a.jsonl",
+        JSON + b'{"text": "x", "label": "a", "label": "b"}\n',
+        ["a.jsonl: a key stands twice in 1 row: row 3: 'label'; rename one of the two"],
+    ),
+    "JSON list with a key twice": (
+        "a.json",
+        b'[{"text": "x", "label": "a", "label": "b"}]',
+        ["a.json: key 'label' stands twice in an object; rename one"],
+    ),
+    "another case": ("a.csv", b"TEXT,label\n" + GOOD, ["a.csv: unknown column 'text'; did you mean 'TEXT'? Known"]),
+    "a spreadsheet's first line": ("a.csv", b"sep=;\ntext;label\n", ["a.csv: the first line begins with 'sep=;'"]),
     "JSON null": (
         "a.jsonl",
         JSON + b'{"text": null, "label": "a"}\n',
@@ -85,7 +97,19 @@ CASES = {
     "JSON binary": ("a.jsonl", JSON + b"\0", ["a.jsonl: the file is binary"]),
     "no Parquet": ("a.parquet", b"PAR1 but no more", ["a.parquet: cannot be read as Parquet"]),
     "empty Parquet": ("a.parquet", b"", ["a.parquet: the file is empty"]),
-    "unknown suffix": ("a.xlsx", b"PK", ["data.source: a.xlsx: unknown file suffix '.xlsx'", ".csv", ".parquet"]),
+    "unknown suffix": ("a.doc", b"PK", ["data.source: a.doc: unknown file suffix '.doc'", ".csv", ".parquet"]),
+    "workbook": ("a.xlsx", b"PK", ["data.source: a.xlsx: a workbook is not read; save its sheet as CSV in UTF-8"]),
+    "compressed": ("a.csv.gz", b"\x1f\x8b", ["data.source: a.csv.gz: a compressed file is not read; unpack it first"]),
+    "a comment first": (
+        "a.csv",
+        b"# exported\n" + HEADER + GOOD,
+        ["a.csv: the first line begins with '# exported'; delete what stands above the line of column names"],
+    ),
+    "no header": (
+        "a.csv",
+        b"a long text with more words than the name of a column could ever have here,1\n" + GOOD,
+        ["a.csv: the first line is no line of column names, among them 'text' and 'label'", "write one above it"],
+    ),
     "no suffix": ("data", b"text", ["data.source: data: unknown file suffix ''"]),
 }
 

@@ -197,3 +197,39 @@ def test_wrong_token_lines_are_named(token_lines: Read, wrong: dict, message: st
     with pytest.raises(InputError) as raised:
         token_lines({"tokens": ["a"], "tags": ["O"]}, wrong)
     assert message in str(raised.value)
+
+
+GERMEVAL = "#\thttp://example.org\t[2010-01-01]\n1\tAnna\tB-PER\tO\n2\tnach\tO\tO\n3\tRom\tB-LOC\tB-LOC\n\n"
+UNIVERSAL = "# text = du pain\n1-2\tdu\t_\t_\t_\t_\n1\tde\tde\tADP\tB-x\t_\n2\tle\tle\tDET\tI-x\t_\n\n"
+
+
+def test_a_column_that_counts_words_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(GERMEVAL * 10)
+    with pytest.raises(InputError, match=r"a.conll: the first column only counts .* data.tokens: 2 and data.tags: 3"):
+        read(read_conll, path)
+
+
+@pytest.mark.parametrize(
+    ("content", "tags", "tokens", "expected"),
+    [
+        (GERMEVAL, "3", ["Anna", "nach", "Rom"], ["B-PER", "O", "B-LOC"]),
+        (GERMEVAL, "4", ["Anna", "nach", "Rom"], ["O", "O", "B-LOC"]),
+        (UNIVERSAL, "5", ["de", "le"], ["B-x", "I-x"]),
+    ],
+)
+def test_a_plan_may_say_which_columns_are_read(
+    content: str, tags: str, tokens: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.conll"
+    path.write_bytes(b"\xef\xbb\xbf" + (content * 2).replace("\n", "\r\n").encode())
+    (batch,) = read(read_conll, path, "2", tags)
+    assert batch.inputs == [tokens] * 2
+    assert batch.labels == [expected] * 2
+
+
+def test_a_column_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(GERMEVAL)
+    with pytest.raises(InputError, match=r"line 2 has 4 columns, .*data.tokens and data.tags ask for a column that it"):
+        read(read_conll, path, "2", "7")

@@ -100,11 +100,14 @@ def test_columns_that_say_the_task_or_the_group_are_not_features(tmp_path: Path)
     assert found == TableColumns(numbers=("age",))
 
 
-def test_a_column_with_text_in_one_source_is_a_category_in_all(tmp_path: Path) -> None:
+def test_a_column_that_is_numbers_in_one_source_and_text_in_another_is_refused(tmp_path: Path) -> None:
     first = write(tmp_path, "a.csv", [{"size": 1, "label": "a"}, {"size": 2, "label": "b"}])
     second = write(tmp_path, "b.csv", [{"size": "small", "label": "a"}, {"size": "2", "label": "b"}])
     assert read(tmp_path, first).features == TableColumns(numbers=("size",))
-    assert read(tmp_path, first, second).features == TableColumns(categories=("size",))
+    with pytest.raises(InputError, match=r"b.csv: column 'size' is numbers in a.csv, .* such as 'small'; make both"):
+        read(tmp_path, first, second)
+    named = TableColumns(categories=("size",))
+    assert read(tmp_path, first, second, features=named).features == named
 
 
 def test_a_source_without_a_found_column_is_refused(tmp_path: Path) -> None:
@@ -143,7 +146,7 @@ def test_ten_rows_without_a_number_are_named(tmp_path: Path) -> None:
     [
         ("label\na\nb\n", "'label' is its only column"),
         ("age,,label\n1,2,a\n2,3,b\n", "a column has no name; name it in the header, or name the columns to use"),
-        ("age,city,label\n1,,a\n2,,b\n", "column 'city' is empty in every row; name the columns to use"),
+        ("age,label\n,a\n,b\n", r"no column is left to read beside .* \('age' left out\)"),
         ("age,age,label\n1,2,a\n2,3,b\n", "column 'age' stands twice"),
     ],
 )

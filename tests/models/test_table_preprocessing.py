@@ -14,6 +14,7 @@ from progressive_tf.models.request import Request
 from progressive_tf.models.table_preprocessing import TablePreprocessing
 from progressive_tf.plan.networks import Mlp
 from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.plan.written_numbers import Notation
 
 COLUMNS = TableColumns(numbers=("age", "size"), categories=("city",), hashed={"shop": 4})
 ROWS = [["1", "5", "Rome", "s1"], ["3", "5", "Oslo", "s2"], ["", "5", "", "s3"]]
@@ -83,6 +84,64 @@ def test_large_numbers_close_to_one_another_are_told_apart() -> None:
     values = np.array([row[0, 0] for row in TablePreprocessing(statistics).encode(rows)])
     expected = (np.arange(100) - 49.5) / np.arange(100).std()
     np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+NOTATIONS = {
+    "plain": Notation(),
+    "comma": Notation(",", grouped=True),
+    "point": Notation(".", grouped=True),
+    "share": Notation(unit="%"),
+    "euro": Notation(",", grouped=True, unit="€"),
+}
+WRITTEN = [
+    *(
+        "1.234,56",
+        "1 234,56",
+        "1\u202f234",
+        "1,234.56",
+        "1,234",
+        "1.234",
+        "1'000",
+        "0,123",
+        "-1.5",
+        "−3",
+        "+2",
+        "1e3",
+        ".",
+    ),
+    *("12 %", "% 12", "€ 12", "12€", "-€1.200,5", "€ -3", "$ 12", "12 kg", "-", "NA", "nan", "", "\u00a07\u00a0", "x"),
+]
+
+
+def test_the_graph_reads_numbers_as_python_does() -> None:
+    """So that a served version answers for a cell as training has read it."""
+    columns = TableColumns(numbers=tuple(NOTATIONS))
+    statistics = measure_columns(columns, [["0"] * 5, ["2"] * 5], notations=NOTATIONS)
+    raw = tf.constant([[cell] * 5 for cell in WRITTEN])
+    found = TablePreprocessing(statistics)(raw)["inputs"].numpy()[:, 0]
+    for cell, row in zip(WRITTEN, found, strict=True):
+        for place, (name, notation) in enumerate(NOTATIONS.items()):
+            number = notation.plain(cell)
+            expected = [0, 1] if not number else [float(number) - 1, 0]
+            assert row[[place, place + 5]].tolist() == pytest.approx(expected), (cell, name)
+
+
+def test_rows_of_a_source_are_written_as_callers_would() -> None:
+    statistics = measure_columns(TableColumns(numbers=tuple(NOTATIONS)), [["0"] * 5, ["2"] * 5], notations=NOTATIONS)
+    preprocess = TablePreprocessing(statistics)
+    assert preprocess.tensor([["1.234"] * 5]).numpy().tolist()[0][:2] == [b"1.234", b"1,234"]
+    np.testing.assert_allclose(preprocess.encode([["1.234"] * 5])[0][0, :5], [0.234] * 5, rtol=1e-5)
+
+
+def test_words_for_missing_values_are_missing_categories_unless_an_older_version_has_them(
+    preprocess: TablePreprocessing,
+) -> None:
+    assert encoded(preprocess, "1", "5", "NA", "?")[4:].argmax() == 0
+    assert encoded(preprocess, "1", "5", "Rome", "None")[8:].argmax() == 0
+    content = measure_columns(COLUMNS, [*ROWS, ["1", "5", "NA", "s1"]], missing=()).to_json()
+    del content["missing"], content["notations"]
+    older = TablePreprocessing(ColumnStatistics.from_json(content))
+    assert encoded(older, "1", "5", "NA", "s1")[4:9].tolist() == [0, 0, 1, 0, 0]
 
 
 def test_a_batch_gives_what_single_rows_give(preprocess: TablePreprocessing) -> None:

@@ -18,11 +18,13 @@ READERS: dict[str, Reader] = {
     ".csv": delimited_reader(","),
     ".tsv": delimited_reader("\t"),
     ".jsonl": read_json_lines,
+    ".json": read_json_lines,
     ".parquet": read_parquet,
 }
 SENTENCE_READERS: dict[str, Reader] = {
     ".conll": TaggedReader(read_conll),
     ".txt": TaggedReader(read_conll),
     ".jsonl": TaggedReader(read_token_lines),
+    ".json": TaggedReader(read_token_lines),
 }
 BINARY_SUFFIXES = frozenset({".parquet"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from progressive_tf.data.problems import Problems, shorten
@@ -13,10 +14,12 @@ from progressive_tf.data.tags import is_tag
 from progressive_tf.errors import InputError
 
 FEWEST_COLUMNS, MOST_COLUMNS = 2, 5
+COUNTED_WORDS, COUNTED_SENTENCES = 20, 3  # so many numbers in the place of words, and they count the words
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Not every character that Unicode calls white space: some tokens consist of others.
 _BLANK = " \t\r\n"
 _SEPARATOR = re.compile(r"[ \t]+")
+_NO_WORD = re.compile(r"[0-9]+[-.][0-9]+")  # in CoNLL-U: several words that are one token, or a word that is left out
 _DOCUMENT_MARK = re.compile(rb"-DOCSTART-([ \t]|$)")
 
 _Line = tuple[int, bytes]
@@ -26,21 +29,23 @@ _Sentence = tuple[int, int, list[str], list[str]]
 def read_conll(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the sentences of a CoNLL file; see `Reader`. Inputs are lists of tokens, labels are lists of tags.
 
-    A line is a token, up to three columns that are not read, and the tag, separated by spaces or tabs. Document marks,
-    and lines that begin with "# " before a sentence's first token, are skipped; but a line whose first column is "#" is
-    a token if its number of columns is the file's and its last is a tag. Rows are sentences.
+    A line is a token, up to three columns that are not read, and the tag, separated by spaces or tabs; or any columns,
+    where the plan says which of them, counted from 1, are the token and the tag. Document marks, and lines that begin
+    with "#" and a space or tab before a sentence's first token, are skipped; but a line whose first column is "#" is a
+    token if its number of columns is the file's and its tag is one. Rows are sentences.
 
     Args:
         path: the file, UTF-8 with or without a byte order mark.
-        text: not used; the columns have no names.
-        label: not used.
+        text: number of the column of tokens; the first if it is no number.
+        label: number of the column of tags; the last if it is no number.
         problems: where sentences with lines that cannot be read go.
 
     Raises:
-        InputError: the first token's line has fewer than two or more than five columns.
+        InputError: the first token's line has fewer than two columns or, where the plan does not say which are read,
+            more than five, or a first column that only counts the words.
     """
     pending: list[_Sentence] = []
-    for sentence in _sentences(path, problems):
+    for sentence in _sentences(path, _Columns.of(text, label), problems):
         pending.append(sentence)
         if len(pending) == BATCH_ROWS:
             yield _batch(pending)
@@ -49,17 +54,44 @@ def read_conll(path: Path, text: str | None, label: str, problems: Problems) -> 
         yield _batch(pending)
 
 
-def _sentences(path: Path, problems: Problems) -> Iterator[_Sentence]:
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns are read, as indices; None for the first and the last."""
+
+    token: int | None
+    tag: int | None
+
+    @classmethod
+    def of(cls, text: str | None, label: str) -> _Columns:
+        token, tag = (int(each) - 1 if each and each.isdecimal() else None for each in (text, label))
+        return cls(token, tag)
+
+    @property
+    def are_named(self) -> bool:
+        return self.token is not None or self.tag is not None
+
+    def fits(self, count: int) -> bool:
+        """Whether a line may have so many columns."""
+        if not self.are_named:
+            return FEWEST_COLUMNS <= count <= MOST_COLUMNS
+        return count >= FEWEST_COLUMNS and max(self.token or 0, self.tag or 0) < count
+
+    def pair(self, fields: list[str]) -> tuple[str, str]:
+        """Returns a line's token and its tag."""
+        return fields[self.token or 0], fields[-1 if self.tag is None else self.tag]
+
+
+def _sentences(path: Path, read: _Columns, problems: Problems) -> Iterator[_Sentence]:
     """Yields the row, the last line, the tokens and the tags of each sentence that can be read."""
     columns: int | None = None
-    row = 0
+    row = counted = 0
     for block in _blocks(path):
         tokens: list[str] = []
         tags: list[str] = []
         begun, whole = False, True
         for line, raw in block:
             fields = _fields(raw)
-            if not begun and _is_comment(raw, fields, columns):
+            if not begun and _is_comment(raw, fields, columns, read):
                 continue
             row += not begun
             begun = True
@@ -67,18 +99,30 @@ def _sentences(path: Path, problems: Problems) -> Iterator[_Sentence]:
                 problems.add(NOT_UTF8, row, line, advice=UTF8_ADVICE)
                 whole = False
                 continue
+            if read.are_named and _NO_WORD.fullmatch(fields[0]):
+                continue
             if columns is None:
-                columns = _columns(fields, line, problems)
+                columns = _count(fields, line, read, problems)
             if len(fields) != columns:
                 detail = f"{len(fields)} column{'s' if len(fields) > 1 else ''}, starting {shorten(fields[0], 20)}"
                 advice = "put a token first and its tag last on every line, and a blank line after each sentence"
+                if read.are_named:
+                    advice = "give every line the same columns, and put a blank line after each sentence"
                 problems.add(f"other than the first token's {columns} columns", row, line, detail, advice=advice)
                 whole = False
                 continue
-            tokens.append(fields[0])
-            tags.append(fields[-1])
+            token, tag = read.pair(fields)
+            tokens.append(token)
+            tags.append(tag)
         if begun and whole:
-            yield row, block[-1][0], tokens, tags
+            counted = counted + len(tokens) if tokens == [str(number + 1) for number in range(len(tokens))] else 0
+            if read.token is None and counted >= COUNTED_WORDS and row >= COUNTED_SENTENCES:
+                raise InputError(
+                    f"{problems.file}: the first column only counts the words of each sentence; say which columns, "
+                    f"counted from 1, have the words and the tags, such as data.tokens: 2 and data.tags: 3"
+                )
+            if tokens:
+                yield row, block[-1][0], tokens, tags
 
 
 def _blocks(path: Path) -> Iterator[list[_Line]]:
@@ -103,22 +147,25 @@ def _fields(raw: bytes) -> list[str] | None:
         return None
 
 
-def _is_comment(raw: bytes, fields: list[str] | None, columns: int | None) -> bool:
-    if not raw.startswith(b"# "):
+def _is_comment(raw: bytes, fields: list[str] | None, columns: int | None, read: _Columns) -> bool:
+    if not raw.startswith((b"# ", b"#\t")) and raw != b"#":
         return False
     if fields is None:
         return True
-    usual = FEWEST_COLUMNS <= len(fields) <= MOST_COLUMNS if columns is None else len(fields) == columns
-    return not (usual and is_tag(fields[-1]))
+    usual = read.fits(len(fields)) if columns is None else len(fields) == columns
+    return not (usual and is_tag(read.pair(fields)[1]))
 
 
-def _columns(fields: list[str], line: int, problems: Problems) -> int:
-    if FEWEST_COLUMNS <= len(fields) <= MOST_COLUMNS:
+def _count(fields: list[str], line: int, read: _Columns, problems: Problems) -> int:
+    if read.fits(len(fields)):
         return len(fields)
     count = f"{len(fields)} column{'s' if len(fields) > 1 else ''}"
+    begins = f"{problems.file}: line {line:,} has {count}, starting {shorten(fields[0], 20)}"
+    if read.are_named:
+        raise InputError(f"{begins}; data.tokens and data.tags ask for a column that it does not have")
     raise InputError(
-        f"{problems.file}: line {line:,} has {count}, starting {shorten(fields[0], 20)}; expected {FEWEST_COLUMNS} to "
-        f"{MOST_COLUMNS} on every line, separated by spaces or tabs: a token first and its tag last"
+        f"{begins}; expected {FEWEST_COLUMNS} to {MOST_COLUMNS} on every line, separated by spaces or tabs: a token "
+        f"first and its tag last; or say which columns are read, such as data.tokens: 2 and data.tags: 3"
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +13,15 @@ from typing import Literal
 
 import pyarrow
 
+from progressive_tf.data.images import DIALECT, Remark
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, Reader, check_columns
 from progressive_tf.errors import InputError
 
 LONGEST_FIELD = 1 << 24
+LONGEST_NAME = 60
+SEPARATORS = (",", ";", "\t", "|")
+_CALLED = {"\t": "tabs"}
 NOT_UTF8 = "not UTF-8"
 UTF8_ADVICE = "save the file as UTF-8"
 
@@ -34,14 +39,59 @@ def delimited_reader(delimiter: str, renamed: Mapping[str, str] = MappingProxyTy
 def _read(
     path: Path, text: str | None, label: str, problems: Problems, *, delimiter: str, renamed: Mapping[str, str]
 ) -> Iterator[Batch]:
-    rows = read_fields(path, problems, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL)
+    wanted = [name for name in (text, label) if name is not None]
+    separator = _separator(path, delimiter, wanted)
+    rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
     header = next(rows, None)
     if header is None:
         problems.raise_if_any()
         raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
-    names = [renamed.get(name, name) for name in header[2]]
+    names = [renamed.get(name, name) for name in _header(header[2], wanted)]
+    _check_header(problems.file, names, wanted)
     check_columns(problems.file, names, text, label)
-    yield from batches(rows, names, None if text is None else names.index(text), names.index(label), problems)
+    found = batches(rows, names, None if text is None else names.index(text), names.index(label), problems)
+    first = next(found, None)
+    if first is not None:
+        says = f"its columns are separated by {_CALLED.get(separator, repr(separator))}"
+        yield first if separator == delimiter else replace(first, remarks=(Remark(DIALECT, 0, problems.file, says),))
+        yield from found
+
+
+def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
+    """Returns what separates the header's columns: the usual sign, unless only another gives the wanted columns."""
+    for separator in (usual, *SEPARATORS):
+        rows = read_fields(path, Problems(path.name), delimiter=separator, quoting=csv.QUOTE_MINIMAL)
+        if set(wanted) <= set(_header(next(rows, (0, 0, []))[2], wanted)):
+            return separator
+    return usual
+
+
+def _header(fields: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Returns the names of columns without spaces around them, unless the plan names one with spaces."""
+    return list(fields) if any(name != name.strip() for name in wanted) else [name.strip() for name in fields]
+
+
+def _check_header(file: str, names: Sequence[str], wanted: Sequence[str]) -> None:
+    if any(name in names for name in wanted):
+        return
+    if names[0].lower().startswith(("#", "sep=")):
+        raise InputError(
+            f"{file}: the first line begins with {shorten(names[0], 20)}; delete what stands above the line of column "
+            f"names, which has to be the first"
+        )
+    if any(len(name) > LONGEST_NAME or _is_number(name) for name in names):
+        shown = ", ".join(shorten(name, 20) for name in names[:5])
+        raise InputError(
+            f"{file}: the first line is no line of column names, among them {' and '.join(map(repr, wanted))}, but "
+            f"{shown}{', …' if len(names) > 5 else ''}; write one above it"
+        )
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return name != "" and float(name) == float(name)
+    except ValueError:
+        return False
 
 
 def read_fields(
@@ -93,6 +143,8 @@ def batches(
     """
     pending: list[tuple[int, int, list[str]]] = []
     for row, line, fields in rows:
+        if len(fields) == len(names) + 1 and not fields[-1]:  # a separator at the end of a line, and no column
+            fields = fields[:-1]
         if len(fields) != len(names):
             detail = f"{len(fields)} fields, starting {shorten(fields[0], 20)}"
             advice = "quote fields that hold the separator"

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line."""
+"""JSON: one object a line, or one list of objects."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.errors import InputError, unknown_name
 
 OBJECT_COLUMN = "object"
+BEGINNING = 1 << 10
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_json_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
-    """Yields the rows of a JSON lines file; see `Reader`. Blank lines are skipped."""
+    """Yields the rows of a file of JSON lines, or of one list of objects; see `Reader`. Blank lines are skipped."""
     pending: list[tuple[int, int, dict[str, Any]]] = []
     wanted = [name for name in (text, label) if name is not None]
     known: set[str] = set()
@@ -42,7 +43,47 @@ def read_json_lines(path: Path, text: str | None, label: str, problems: Problems
         yield _batch(pending, text, label)
 
 
+class _KeyTwiceError(ValueError):
+    """An object has a key twice; the message is the key."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _KeyTwiceError(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _values(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
+    """Yields row, line and value of each element where the file is one list; of each line otherwise."""
+    with path.open("rb") as stream:
+        begins = stream.read(BEGINNING).removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if begins.startswith(b"["):
+        try:
+            values = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_each_key_once)
+        except _KeyTwiceError as error:
+            raise InputError(f"{problems.file}: key {str(error)!r} stands twice in an object; rename one") from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{problems.file}: {NOT_UTF8} (byte {error.start:,}); {UTF8_ADVICE}") from None
+        except (ValueError, RecursionError):
+            values = None  # lists, one a line, are no list of objects either
+        if isinstance(values, list) and values and isinstance(values[0], dict):
+            yield from ((row, row, value) for row, value in enumerate(values, start=1))
+            return
+    yield from _lines(path, problems)
+
+
 def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    for row, line, value in _values(path, problems):
+        if isinstance(value, dict):
+            yield row, line, value
+        else:
+            advice = "write one object a line, or one list of objects"
+            problems.add("not a JSON object", row, line, shorten(value, 30), advice=advice)
+
+
+def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
     row = 0
     with path.open("rb") as stream:
         for line, content in enumerate(stream, start=1):
@@ -52,7 +93,9 @@ def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[st
             row += 1
             try:
                 decoded = raw.decode()
-                value = json.loads(decoded)
+                value = json.loads(decoded, object_pairs_hook=_each_key_once)
+            except _KeyTwiceError as error:
+                problems.add("a key stands twice", row, line, shorten(str(error), 30), advice="rename one of the two")
             except UnicodeDecodeError:
                 problems.add(NOT_UTF8, row, line, advice=UTF8_ADVICE)
             except (ValueError, RecursionError) as error:
@@ -60,11 +103,7 @@ def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[st
                 advice = "" if raw.endswith(b"\n") else "the line has no end; is the file still being written?"
                 problems.add("not JSON", row, line, f"{reason} in {shorten(decoded.strip(), 30)}", advice=advice)
             else:
-                if isinstance(value, dict):
-                    yield row, line, value
-                else:
-                    advice = "write one object a line, not a list of them"
-                    problems.add("not a JSON object", row, line, shorten(value, 30), advice=advice)
+                yield row, line, value
 
 
 def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str | None, label: str) -> Batch:

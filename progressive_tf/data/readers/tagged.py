@@ -12,7 +12,7 @@ from progressive_tf.data.readers.batch import Batch, Reader
 from progressive_tf.data.sentences import Sentences
 from progressive_tf.data.tags import OUTSIDE, Scheme, find_breaks, is_tag, scheme_of, to_bio
 
-ADVICE = "write O, or B-, I-, E- or S- and a type of entity"
+ADVICE = "write O, or B-, I-, E- or S- and a type of entity; of BILOU, E- for L- and S- for U-"
 
 
 @dataclass(frozen=True)
