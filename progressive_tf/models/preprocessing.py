@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.models.read_counts import INPUT_TOKENS, USED_TOKENS
 
 Alternative = tuple[Any, Callable[[Any], dict[str, tf.Tensor]]]  # a TensorSpec, or several by name
 
@@ -86,6 +87,12 @@ class Preprocessing(tf.keras.layers.Layer):
         Args:
             raw: raw inputs, as a source gives them.
         """
+        counts = self._counts(raw)
+        tokens, used = (counts[name].numpy().astype(np.int64) for name in (INPUT_TOKENS, USED_TOKENS))
+        return tokens, tokens - used
+
+    def _counts(self, raw: Any) -> Mapping[str, tf.Tensor]:
+        """Returns what `read` says of raw inputs, as a source gives them; only where something `cuts`."""
         raise NotImplementedError(f"{type(self).__name__} does not say what it cuts off")
 
     def resize(self, size: int) -> None:

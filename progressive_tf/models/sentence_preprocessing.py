@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,7 @@ class SentencePreprocessing(Preprocessing):
         )
         signature = [tf.RaggedTensorSpec([None, None], tf.string)]
         self._encode = tf.function(self.windows.call, input_signature=signature, autograph=False)
-        spec = [tf.TensorSpec([None], tf.string)]
-        self._count = tf.function(self.windows.count, input_signature=spec, autograph=False)
+        self._read = tf.function(self.windows.read, input_signature=signature, autograph=False)
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of sentences; a row ends at its first empty string."""
@@ -59,18 +58,9 @@ class SentencePreprocessing(Preprocessing):
         """Returns the ids of every window without padding, int32 [length], sentence by sentence."""
         return self.encode_words(raw)[0]
 
-    def cut_tokens(self, raw: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how many tokens each sentence has, and how many are cut off, int64 [n].
-
-        A sentence is read in windows; what is cut off is the end of a word that no window has room for.
-        """
-        words = [word.encode("utf-8", "surrogatepass") for sentence in raw for word in sentence]
-        pieces = self._count(tf.constant(words, tf.string)).numpy().astype(np.int64)
-        sentence = np.repeat(np.arange(len(raw)), [len(words) for words in raw])
-        lost = np.maximum(pieces - (self.max_length - 2), 0)
-        counts = (np.bincount(sentence, each, len(raw)) for each in (pieces, lost))
-        tokens, cut = (each.astype(np.int64) for each in counts)
-        return tokens, cut
+    def _counts(self, raw: Sequence[Sequence[str]]) -> Mapping[str, tf.Tensor]:
+        # A sentence is read in windows; what is cut off is the end of a word that no window has room for.
+        return self._read(_ragged(raw))[2]
 
     def encode_words(self, raw: Sequence[Sequence[str]]) -> tuple[list[np.ndarray], np.ndarray]:
         """Returns the ids of every window, and where its first piece is for every word of all sentences.
@@ -81,9 +71,7 @@ class SentencePreprocessing(Preprocessing):
         Returns:
             int32 [length] for each window, and int32 [words of all sentences, 2]: window, and position in it.
         """
-        words = [word.encode("utf-8", "surrogatepass") for sentence in raw for word in sentence]
-        values = tf.constant(words, tf.string)
-        state, places = self._encode(tf.RaggedTensor.from_row_lengths(values, [len(sentence) for sentence in raw]))
+        state, places = self._encode(_ragged(raw))
         lengths = state["mask"].numpy().sum(axis=1).astype(int)
         windows = [row[:length] for row, length in zip(state["inputs"].numpy(), lengths, strict=True)]
         return windows, places.flat_values.numpy()
@@ -99,3 +87,8 @@ def ragged_words(words: tf.Tensor) -> tf.RaggedTensor:
     """Returns the words of each row up to its first empty string, string [batch, (words)]."""
     filled = tf.cast(words != "", tf.int64)
     return tf.RaggedTensor.from_tensor(words, tf.reduce_sum(tf.math.cumprod(filled, axis=1), axis=1))
+
+
+def _ragged(sentences: Sequence[Sequence[str]]) -> tf.RaggedTensor:
+    words = [word.encode("utf-8", "surrogatepass") for sentence in sentences for word in sentence]
+    return tf.RaggedTensor.from_row_lengths(tf.constant(words, tf.string), [len(sentence) for sentence in sentences])

@@ -81,11 +81,9 @@ class TablePreprocessing(Preprocessing):
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of rows."""
         with tf.device("CPU"):  # where strings are; counting into one-hot vectors is not deterministic on a GPU
-            cells = tf.strings.strip(raw)
+            cells = self._cells(raw)
             parts = self._numbers(cells)
             others = cells[:, len(self.columns) - len(self._one_hot) :]
-            if self._missing:
-                others = tf.where(tf.strings.regex_full_match(others, self._missing), MISSING, others)
             # One column of a batch at a time: CategoryEncoding takes a vector for a single example.
             parts += [
                 encoding(index(others[:, place : place + 1])) for place, (index, encoding) in enumerate(self._one_hot)
@@ -101,12 +99,12 @@ class TablePreprocessing(Preprocessing):
         """Returns the first state, and the columns in which each row has a value that says nothing.
 
         These are string [batch, most], "" behind the last. Such a value is no number in a column of numbers, which
-        counts as missing, or a category that the first stage did not have. Empty cells are missing by themselves, and
-        hashed values are all known.
+        counts as missing, or a category that the first stage did not have. Empty cells and words for a missing value
+        are missing by themselves, and hashed values are all known.
         """
         row = self._row(raw)
         with tf.device("CPU"):
-            cells = tf.strings.strip(row)
+            cells = self._cells(row)
             others = cells[:, len(self.columns) - len(self._one_hot) :]
             unknown = [tf.cast(self._numbers(cells)[1], tf.bool)]
             for place, (index, _) in enumerate(self._one_hot):
@@ -136,6 +134,11 @@ class TablePreprocessing(Preprocessing):
     def _row(self, raw: Any) -> tf.Tensor:
         """Returns the cells of rows, string [batch, columns], however they were given."""
         return tf.stack([raw[name] for name in self._arguments], axis=1) if isinstance(raw, Mapping) else raw
+
+    def _cells(self, row: tf.Tensor) -> tf.Tensor:
+        """Returns cells without spaces around them; a word for a missing value is the empty string."""
+        cells = tf.strings.strip(row)
+        return tf.where(tf.strings.regex_full_match(cells, self._missing), MISSING, cells) if self._missing else cells
 
     def _numbers(self, cells: tf.Tensor) -> list[tf.Tensor]:
         cells = cells[:, : len(self.columns) - len(self._one_hot)]

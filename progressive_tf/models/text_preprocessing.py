@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class TextPreprocessing(Preprocessing):
         )
         # Nothing here needs autograph, and converting the tokenizer's code takes a second.
         self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
-        self._count = tf.function(self._pieces, input_signature=[self.raw], autograph=False)
+        self._read = tf.function(self.read, input_signature=[self.raw], autograph=False)
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns the first state for a batch of strings."""
@@ -82,14 +82,8 @@ class TextPreprocessing(Preprocessing):
         lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
         return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
 
-    def cut_tokens(self, raw: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how many tokens each text has, [CLS] and [SEP] included, and how many are cut off, int64 [n]."""
-        tokens = self._count(self.tensor(raw)).numpy().astype(np.int64) + 2
-        return tokens, np.maximum(tokens - self.max_length, 0)
-
-    def _pieces(self, raw: tf.Tensor) -> tf.Tensor:
-        cleaned = clean(raw)
-        return self.tokenizer.unpaired_tokenize(lower(cleaned) if self._lower_case else cleaned).row_lengths()
+    def _counts(self, raw: Sequence[str]) -> Mapping[str, tf.Tensor]:
+        return self._read(self.tensor(raw))[1]
 
     def described(self, positions: int) -> str:
         """Returns in words what an example with so many positions is."""

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,7 @@ class TextToTextPreprocessing(Preprocessing):
         self.settings = json.dumps({"tokens": tokens.sha256, "max_length": max_length, "prefix": prefix})
         self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
         self._pieces = tf.function(self._ids, input_signature=[self.raw], autograph=False)
+        self._read = tf.function(self.read, input_signature=[self.raw], autograph=False)
         self._text = tf.function(self.written, input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
 
     def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -186,11 +187,8 @@ class TextToTextPreprocessing(Preprocessing):
         lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
         return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
 
-    def cut_tokens(self, raw: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how many tokens each text has, prefix and end included, and how many are cut off, int64 [n]."""
-        ids = self._pieces(self.tensor([self.prefix + text for text in raw]))
-        tokens = ids.row_lengths().numpy().astype(np.int64) + 1
-        return tokens, np.maximum(tokens - self.max_length, 0)
+    def _counts(self, raw: Sequence[str]) -> Mapping[str, tf.Tensor]:
+        return self._read(self.tensor(raw))[1]
 
     def encode_targets(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of texts to be written, the end included and nothing cut, int32 [length]."""

@@ -95,17 +95,10 @@ class WordWindows(tf.keras.layers.Layer):
         windows = [row[:length] for row, length in zip(state["inputs"].numpy(), lengths, strict=True)]
         return windows, places.flat_values.numpy()
 
-    def count(self, words: tf.Tensor) -> tf.Tensor:
-        """Returns how many pieces each of some words has, int64 [words], those that no window has room for too."""
-        return tf.maximum(self._whole(words).row_lengths(), 1)
-
-    def _whole(self, words: tf.Tensor) -> tf.RaggedTensor:
-        cleaned = clean(words)
-        return self.tokenizer.unpaired_tokenize(lower(cleaned) if self._lower_case else cleaned)
-
     def _pieces(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of each word's pieces, int32 [words, (pieces)]; at least one."""
-        pieces = self._whole(words)
+        cleaned = clean(words)
+        pieces = self.tokenizer.unpaired_tokenize(lower(cleaned) if self._lower_case else cleaned)
         missing = tf.cast(tf.equal(pieces.row_lengths(), 0), tf.int64)
         unknown = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(missing)], self._unknown), missing)
         return tf.concat([tf.cast(pieces, tf.int32), unknown], axis=1)

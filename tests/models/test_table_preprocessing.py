@@ -160,7 +160,8 @@ def test_columns_by_name_are_the_same(preprocess: TablePreprocessing) -> None:
 
 def test_columns_with_a_value_that_says_nothing_are_named(preprocess: TablePreprocessing) -> None:
     rows = [["1", " 5 ", "Rome", "s9"], ["", "", "", ""], ["1,5", "1e400", "oslo", "s1"], ["3", "abc", "Oslo", "s1"]]
-    expected = [[], [], ["age", "size", "city"], ["size"]]
+    rows += [["NA", "?", "n/a", "null"]]
+    expected = [[], [], ["age", "size", "city"], ["size"], []]
     for raw in (preprocess.tensor(rows), _named(preprocess, rows)):
         state, found = preprocess.read(raw, "columns")
         names = [[name.decode() for name in row if name] for row in found["unknown_cells"].numpy()]
