@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED = 30
+LONGEST_NAME = 80
+
 
 class ProgressiveError(Exception):
     """An expected failure: commands print its message, without a traceback, and exit with `exit_code`."""
@@ -22,10 +25,20 @@ class InputError(ProgressiveError):
     exit_code = 2
 
 
+def listed(names: Iterable[object], most: int = MOST_NAMED) -> str:
+    """Returns names joined by commas: the first few and, where there are more, how many more."""
+    shown = list(map(str, names))
+    more = f", … and {len(shown) - most:,} more" if len(shown) > most else ""
+    return ", ".join(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in shown[:most]) + more
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Returns `unknown <kind> 'name'; did you mean …? Known: …`, or `…; known: …` where none is near."""
+    """Returns `unknown <kind> 'name'; did you mean …? Known: …`, or `…; known: …` where none is near.
+
+    Of many known ones the nearest and the first are named, and the others counted.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}? Known" if near else "; known"
     ordered = near + [other for other in names if other not in near]
-    return f"unknown {kind} {name!r}{hint}: {', '.join(ordered)}"
+    return f"unknown {kind} {name!r:.{LONGEST_NAME}}{hint}: {listed(ordered)}"

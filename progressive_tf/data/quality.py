@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from progressive_tf.data.folding import is_empty
 from progressive_tf.data.label_noise import MOST_ROWS, Embeddings, suspected_label_noise
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import label_counts
 from progressive_tf.data.tags import OUTSIDE
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Quality
+from progressive_tf.plan.quality import Quality
 
 SHOWN = 10
 EXAMPLE_LENGTH = 80
@@ -125,9 +124,7 @@ def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    if source.kind not in ("texts", "sentences", "pairs"):
-        return np.zeros(len(rows), bool)
-    return np.fromiter(map(is_empty, source.texts(rows)), bool, len(rows))
+    return source.is_empty(rows)
 
 
 def _conflicting(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:

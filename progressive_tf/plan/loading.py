@@ -15,6 +15,7 @@ from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_json
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
 from progressive_tf.plan.problems import describe
+from progressive_tf.plan.quality import ABOUT_LABELS
 from progressive_tf.plan.reading import parse_scalar, read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples
@@ -49,6 +50,11 @@ class LoadedPlan:
     def identity(self) -> str:
         """Eight hex digits over what a run may never change: the plan's name, model, data and seed."""
         resolved = self.to_json()
+        data = resolved["data"]
+        for key in ABOUT_LABELS:
+            del data["quality"][key]
+        if data["normalize_labels"] is None:  # a plan that does not say it is the plan it was before there was the key
+            del data["normalize_labels"]
         return sha256_json({key: resolved[key] for key in ("name", "model", "data", "seed")})[:8]
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.left_out import about_left_out, rows_left_out
+from progressive_tf.data.quality import Finding
 from progressive_tf.data.resolve import Reads
+from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
@@ -64,6 +68,8 @@ class PlanData:
         slice_of: the name of the slice of each stage, in order.
         further: rows of other sources that a single stage trains and validates on too, by source.
         wrong_labels: of each stage, those that are wrong on purpose.
+        spelling: which class a label is that comes later, however it is written.
+        findings: source → what was found in it before it was split.
     """
 
     classes: ClassSpace
@@ -75,6 +81,8 @@ class PlanData:
     slice_of: tuple[str, ...]
     further: Mapping[str, StageRows] = field(default_factory=dict)
     wrong_labels: tuple[tuple[WrongLabels, ...], ...] = ()
+    spelling: Spelling = field(default_factory=Spelling)
+    findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -174,13 +182,16 @@ class PlanData:
         return np.unique(np.concatenate(keys))
 
 
-def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = None) -> PlanData:
+def read_plan_data(
+    loaded: LoadedPlan, cache: Path, display: Display | None = None, leave_empty_out: bool = True
+) -> PlanData:
     """Reads every source of a plan and fixes all parts, before any stage runs.
 
     Args:
         loaded: the plan.
         cache: the folder of all caches.
-        display: shows reading that takes long; None shows nothing.
+        display: shows reading that takes long, and what is decided; None shows nothing.
+        leave_empty_out: whether rows with an empty text go into no part, where the plan drops them.
 
     Raises:
         InputError: anything wrong with the data or with what the plan asks of it.
@@ -203,12 +214,24 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
                 place=place,
                 progress=progress,
                 reads=READS[plan.task],
+                as_written=True,
             )
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)
+    settled = settle_labels(sources, data)
+    sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
+    left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
+    found = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
+    said = [each.message for name in sources for each in found[name]]
+    for line in (*settled.lines, *dict.fromkeys(said)):
+        if display is not None:
+            display.line(line)
     splits = _splits(plan)
-    parts = {name: fixed_parts(sources[name], *splits[name]) for name in splits}
+    parts = {
+        name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name))
+        for name in splits
+    }
     stages = _stage_rows(plan, stage_sources, sources, parts)
     slices, slice_of = _stage_slices(plan, stage_sources, sources, parts)
     used = [
@@ -222,7 +245,7 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
     classes = class_space(plan, sources, places, used)
-    slices |= _named_slices(plan, sources, parts, slices, classes)
+    slices |= _named_slices(plan, sources, parts, slices, classes, left_out)
     return PlanData(
         classes,
         sources,
@@ -232,7 +255,18 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
         slices,
         slice_of,
         wrong_labels=_wrong_labels(plan, sources, stages),
+        spelling=settled.spelling,
+        findings=found,
     )
+
+
+def _with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
+    """Returns the plan with the classes of its stages called as they are, however it writes them."""
+    stages = []
+    for stage in plan.stages:
+        classes = stage.data.classes and tuple(dict.fromkeys(map(spelling.of, stage.data.classes)))
+        stages.append(stage.model_copy(update={"data": stage.data.model_copy(update={"classes": classes})}))
+    return plan.model_copy(update={"stages": tuple(stages)})
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
@@ -336,6 +370,7 @@ def _named_slices(
     parts: Mapping[str, Parts],
     taken: Mapping[str, Slice],
     classes: ClassSpace,
+    left_out: Mapping[str, np.ndarray],
 ) -> dict[str, Slice]:
     """Returns the slices and validation sets that the plan names, without rows of classes that no stage has."""
     slices: dict[str, Slice] = {}
@@ -348,7 +383,8 @@ def _named_slices(
         slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
     for name, source in plan.data.validation_sets.items():
         _refuse_taken(name, taken, f"data.validation_sets.{name}")
-        rows = np.flatnonzero(classes.codes[source] != UNKNOWN)
+        known = classes.codes[source] != UNKNOWN
+        rows = np.flatnonzero(known & ~left_out[source] if source in left_out else known)
         slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
     return slices
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -110,6 +111,7 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
         session.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
     for finding in report.findings:
         session.display.line(f"{stage.name}: {finding.message}")
+    report = replace(report, findings=(*data.findings.get(name, ()), *report.findings))
     validation = _unleaked_validation(session, stage, source, rows.validation)
     _check_earlier_training(session, stage)
     if not len(validation):

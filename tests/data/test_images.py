@@ -20,7 +20,8 @@ from progressive_tf.data.images import MOST_PIXELS, UnreadableImageError, read_i
 from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Data, Quality
+from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.schema import Data
 
 PIXELS = pictures.picture("dot", np.random.default_rng(1), 20)
 WHOLE = {kind: pictures.encoded(PIXELS, kind) for kind in ("PNG", "JPEG", "GIF", "BMP")}
