@@ -29,7 +29,12 @@ def listed(names: Iterable[object], most: int = MOST_NAMED) -> str:
     """Returns names joined by commas: the first few and, where there are more, how many more."""
     shown = list(map(str, names))
     more = f", … and {len(shown) - most:,} more" if len(shown) > most else ""
-    return ", ".join(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in shown[:most]) + more
+    return ", ".join(map(shortened, shown[:most])) + more
+
+
+def shortened(name: str) -> str:
+    """Returns a name as it may stand in a message: at most 80 characters of it."""
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
@@ -41,4 +46,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}? Known" if near else "; known"
     ordered = near + [other for other in names if other not in near]
-    return f"unknown {kind} {name!r:.{LONGEST_NAME}}{hint}: {listed(ordered)}"
+    return f"unknown {kind} {shortened(name)!r}{hint}: {listed(ordered)}"

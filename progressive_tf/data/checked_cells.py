@@ -42,7 +42,7 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, 
             problems.add(f"a list in column {label!r}, which reads as several labels", row, line, detail, advice=advice)
         elif value is None:
             problems.add(f"no text in column {label!r}", row, line, "null", advice=ADVICE)
-        elif _check_text(value, label, row, line, problems) and is_empty(value):
+        elif _check_text(value, label, row, line, problems) and is_empty(str(value)):
             problems.add(f"empty {called} (column {label!r})", row, line, advice=ADVICE)
     return replace(batch, labels=labels)
 

@@ -86,9 +86,7 @@ class Spelling:
         return self._by_key.get(_key(self.rule)(meant), label)
 
 
-def class_names(
-    rule: LabelRule, counted: Sequence[Mapping[str, int]], given: Iterable[str] = ()
-) -> dict[str, str]:
+def class_names(rule: LabelRule, counted: Sequence[Mapping[str, int]], given: Iterable[str] = ()) -> dict[str, str]:
     """Returns the name of the class that each label belongs to.
 
     A class is called as the plan calls it; else by its most frequent spelling, spaces aside, in the first source that

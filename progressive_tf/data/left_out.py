@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from progressive_tf.data.quality import SHOWN, Finding
+from progressive_tf.data.findings import SHOWN, Finding
 from progressive_tf.data.source import Source
 from progressive_tf.plan.quality import Quality
 

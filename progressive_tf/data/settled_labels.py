@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from progressive_tf.data.findings import Finding
 from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
 from progressive_tf.data.odd_labels import what_is_odd
-from progressive_tf.data.quality import Finding
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, listed
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP
@@ -114,6 +114,31 @@ def _absent(data: Data, names: Mapping[str, str]) -> list[str]:
     return [label for label in data.normalize_labels if label not in there and stripped(label) not in there]
 
 
+def task_names(counted: Sequence[Mapping[str, int]], data: Data) -> dict[str, str]:
+    """Returns what each task is called, which is written as labels may be.
+
+    Args:
+        counted: task → rows, of each source in the plan's order.
+        data: says how labels may be written, and what to do about similar ones.
+
+    Raises:
+        InputError: two tasks are written alike, and the plan wants to know of it.
+    """
+    rule = STRIP if isinstance(data.normalize_labels, Mapping) else data.normalize_labels
+    names = class_names(rule, counted)
+    total = Counter[str]()
+    for each in counted:
+        total.update(_renamed(each, names))
+    groups = alike(total)
+    if groups and data.quality.similar_labels == "fail":
+        raise InputError(
+            f"data.task: {_groups_in_words(groups, total, 'task')}\nto read each as one task, set "
+            f"{_mend(groups, total, data.model_copy(update={'normalize_labels': None}))}; to keep them apart, set "
+            f"{PLACE}: null"
+        )
+    return names
+
+
 def _similar(total: Mapping[str, int], sources: Mapping[str, Source], data: Data) -> list[Finding]:
     action, given = data.quality.similar_labels, data.labels or ()
     if action is None:
@@ -121,22 +146,29 @@ def _similar(total: Mapping[str, int], sources: Mapping[str, Source], data: Data
     groups = [group for group in alike([*given, *total]) if not set(group) <= set(given)]
     if not groups:
         return []
-    groups.sort(key=lambda group: -sum(total.get(label, 0) for label in group))
-    examples = []
-    for group in groups:
-        ordered = sorted(group, key=lambda label: -total.get(label, 0))
-        spelt = zip(written(ordered), ordered, strict=True)
-        examples.append(listed((f"{shown} ({total.get(label, 0):,})" for shown, label in spelt), SHOWN))
     where = listed((source.name for source in sources.values()), 3)
-    count = f"{len(groups):,} class{'es are' if len(groups) > 1 else ' is'} written in more than one way"
-    more = f"; … and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
-    message = f"{count}: {'; '.join(examples[:SHOWN])}{more}"
+    message = _groups_in_words(groups, total, "class")
     if action == "fail":
         raise InputError(
             f"{PLACE}: {where}: {message}\nto read each as one class, set {_mend(groups, total, data)}; to keep them "
             f"apart, set {PLACE}: null"
         )
-    return [Finding("similar_labels", action, len(groups), (), tuple(examples[:SHOWN]), message)]
+    examples = tuple(_spellings(group, total) for group in groups[:SHOWN])
+    return [Finding("similar_labels", action, len(groups), (), examples, message)]
+
+
+def _groups_in_words(groups: list[list[str]], total: Mapping[str, int], called: str) -> str:
+    groups.sort(key=lambda group: -sum(total.get(label, 0) for label in group))
+    several = {"class": "classes", "task": "tasks"}[called]
+    count = f"{len(groups):,} {f'{several} are' if len(groups) > 1 else f'{called} is'} written in more than one way"
+    more = f"; … and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
+    return f"{count}: {'; '.join(_spellings(group, total) for group in groups[:SHOWN])}{more}"
+
+
+def _spellings(group: Sequence[str], total: Mapping[str, int]) -> str:
+    ordered = sorted(group, key=lambda label: -total.get(label, 0))
+    shown = zip(written(ordered), ordered, strict=True)
+    return listed((f"{text} ({total.get(label, 0):,})" for text, label in shown), SHOWN)
 
 
 def _mend(groups: list[list[str]], total: Mapping[str, int], data: Data) -> str:

@@ -180,7 +180,8 @@ class Source:
         found = self.store.tags(indices)
         if self.tagged is None or not self.tagged.renamed:
             return found
-        names = {f"{prefix}-{kind}": f"{prefix}-{name}" for kind, name in self.tagged.renamed.items() for prefix in "BI"}
+        renamed = self.tagged.renamed.items()
+        names = {f"{prefix}-{kind}": f"{prefix}-{name}" for kind, name in renamed for prefix in "BI"}
         return [[names.get(tag, tag) for tag in tags] for tags in found]
 
     def targets(self, indices: Iterable[int]) -> list[str]:

@@ -36,9 +36,7 @@ class Parts:
     pool_validation: np.ndarray
 
 
-def fixed_parts(
-    source: Source, split: Split, place: str = "data.split", left_out: np.ndarray | None = None
-) -> Parts:
+def fixed_parts(source: Source, split: Split, place: str = "data.split", left_out: np.ndarray | None = None) -> Parts:
     """Returns the parts of a source; equal for equal rows and `split`, wherever the file is.
 
     Rows with the same folded text, or the same value of `split.group`, go to the same part. A published split is kept:

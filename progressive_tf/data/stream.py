@@ -14,6 +14,7 @@ import numpy as np
 
 from progressive_tf.data.cells import label_text
 from progressive_tf.data.folding import fold_number, is_missing
+from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.problems import shorten
 from progressive_tf.data.readers.delimited import NOT_UTF8
 from progressive_tf.errors import InputError, unknown_name
@@ -71,12 +72,21 @@ class StreamRows:
         label: the key of the label.
         labels: the classes.
         evaluation_keys: uint64, sorted, folded texts of rows that are measured on, which are not to be learnt.
+        spelling: says which class a label is that is written otherwise; None takes labels as they are.
     """
 
-    def __init__(self, text: str, label: str, labels: tuple[str, ...], evaluation_keys: np.ndarray) -> None:
+    def __init__(
+        self,
+        text: str,
+        label: str,
+        labels: tuple[str, ...],
+        evaluation_keys: np.ndarray,
+        spelling: Spelling | None = None,
+    ) -> None:
         self._text = text
         self._label = label
         self._labels = labels
+        self._spelling = spelling or Spelling()
         self._codes = {name: code for code, name in enumerate(labels)}
         self._evaluation_keys = evaluation_keys
         self._ids: set[bytes] = set()
@@ -114,7 +124,7 @@ class StreamRows:
             return PutAside(self.row, problem, shown)
         if identifier is not None:
             self._ids.add(key)
-        return Accepted(self.row, value[self._text], self._codes[label_text(value[self._label])])
+        return Accepted(self.row, value[self._text], self._codes[self._spelling.of(label_text(value[self._label]))])
 
     def _problem(self, value: Mapping[str, Any]) -> str:
         for name in (self._text, self._label):
@@ -131,7 +141,7 @@ class StreamRows:
             return f"{self._text}: is empty"
         if not isinstance(label, str):
             return f"{self._label} {shorten(label, 20)}: expected text"
-        if label not in self._codes:
+        if self._spelling.of(label) not in self._codes:
             return unknown_name("label", label, self._labels)
         place = np.searchsorted(self._evaluation_keys, key := np.uint64(fold_number(text)))
         if place < len(self._evaluation_keys) and self._evaluation_keys[place] == key:

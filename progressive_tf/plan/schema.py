@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from progressive_tf.errors import listed, unknown_name
+from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
     Adaptation,
     Augmentation,
@@ -26,7 +27,6 @@ from progressive_tf.plan.methods import (
 )
 from progressive_tf.plan.metric_names import MetricName, all_metric_patterns, find_metric, metric_fits, metric_patterns
 from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, Network, ResNet50, Text
-from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.probes import EXPLANATION_CORRELATION, Probes
 from progressive_tf.plan.prompt_start import PROMPT, PromptStart
 from progressive_tf.plan.quality import Quality

@@ -29,6 +29,7 @@ class StagedVersion:
         additions: what adaptation methods have added to the network, as plain JSON; needed to train it on.
         preprocessing: what its preprocessing has learnt from data, as plain JSON; None where that is nothing.
         release: the steps in which it is to reach its callers, as the plan has them; None for all at once.
+        normalize_labels: how else its labels may be written, as the plan has it; None where they may not.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -49,6 +50,7 @@ class StagedVersion:
     preprocessing: Mapping[str, Any] | None = None
     release: Mapping[str, Any] | None = None
     ensemble: bool = False
+    normalize_labels: str | Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class LoadedVersion:
         self.version = version
         manifest = version.manifest() or {}
         self.labels = tuple(manifest.get("labels", ()))
+        self.normalize_labels = manifest.get("normalize_labels")
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {

@@ -14,8 +14,8 @@ from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.metric_names import matrix_metric
-from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import GateRule, Plan
 from progressive_tf.training.display import Display
 from progressive_tf.training.plan_data import PlanData, read_plan_data

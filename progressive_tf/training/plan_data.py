@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.findings import Finding
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.left_out import about_left_out, rows_left_out
-from progressive_tf.data.quality import Finding
 from progressive_tf.data.resolve import Reads
 from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import Parts, fixed_parts
-from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
+from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
@@ -26,6 +26,7 @@ from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
 from progressive_tf.training.display import Display
+from progressive_tf.training.slices import Slice, named_slices, stage_slices
 from progressive_tf.training.wrong_labels import WrongLabels, choose_wrong_labels, with_wrong_labels
 
 READS: dict[str, Reads] = {
@@ -35,23 +36,6 @@ READS: dict[str, Reads] = {
     ResNet50.task: "images",
     T5.task: "pairs",
 }
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A named part of the evaluation data; rows are indices into the source.
-
-    Attributes:
-        name: of the first stage that has these rows, or the name given in the plan.
-        source: as named in the plan.
-        gate: int64 rows that decisions and the R matrix read.
-        test: int64 rows that are only reported; empty for slices that are not a stage's.
-    """
-
-    name: str
-    source: str
-    gate: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -228,12 +212,9 @@ def read_plan_data(
         if display is not None:
             display.line(line)
     splits = _splits(plan)
-    parts = {
-        name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name))
-        for name in splits
-    }
+    parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)
-    slices, slice_of = _stage_slices(plan, stage_sources, sources, parts)
+    slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
     used = [
         UsedRows(
             stage=stage.name,
@@ -245,7 +226,7 @@ def read_plan_data(
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
     classes = class_space(plan, sources, places, used)
-    slices |= _named_slices(plan, sources, parts, slices, classes, left_out)
+    slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     return PlanData(
         classes,
         sources,
@@ -342,58 +323,3 @@ def _stage_rows(
         taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
         selected.append(rows)
     return tuple(selected)
-
-
-def _stage_slices(
-    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
-) -> tuple[dict[str, Slice], tuple[str, ...]]:
-    slices: dict[str, Slice] = {}
-    slice_of: list[str] = []
-    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
-        place = f"stages[{index}].data"
-        gate = _distinct(sources[name], slice_rows(sources[name], parts[name].gate, stage.data, place))
-        test = slice_rows(sources[name], parts[name].test, stage.data, place)
-        same = [
-            known.name
-            for known in slices.values()
-            if known.source == name and np.array_equal(known.gate, gate) and np.array_equal(known.test, test)
-        ]
-        slice_of.append(same[0] if same else stage.name)
-        if not same:
-            slices[stage.name] = Slice(stage.name, name, gate, test)
-    return slices, tuple(slice_of)
-
-
-def _named_slices(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    parts: Mapping[str, Parts],
-    taken: Mapping[str, Slice],
-    classes: ClassSpace,
-    left_out: Mapping[str, np.ndarray],
-) -> dict[str, Slice]:
-    """Returns the slices and validation sets that the plan names, without rows of classes that no stage has."""
-    slices: dict[str, Slice] = {}
-    none = np.empty(0, np.int64)
-    main = plan.data.source
-    for name, where in plan.data.slices.items():
-        _refuse_taken(name, taken, f"data.slices.{name}")
-        gate = matching_slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
-        gate = gate[classes.codes[main][gate] != UNKNOWN]
-        slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
-    for name, source in plan.data.validation_sets.items():
-        _refuse_taken(name, taken, f"data.validation_sets.{name}")
-        known = classes.codes[source] != UNKNOWN
-        rows = np.flatnonzero(known & ~left_out[source] if source in left_out else known)
-        slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
-    return slices
-
-
-def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:
-    """Returns the first row of each text: the statistics of the gate need rows that are independent."""
-    return np.sort(rows[np.unique(source.keys[rows], return_index=True)[1]])
-
-
-def _refuse_taken(name: str, slices: Mapping[str, Slice], place: str) -> None:
-    if name in slices:
-        raise InputError(f"{place}: {name!r} is also a stage's name; choose another")

@@ -70,7 +70,7 @@ class TestRowFindings:
 
 def test_good_rows_have_no_findings() -> None:
     source = with_filler()
-    found = report(source, **Quality().model_dump())
+    found = report(source, **Quality(label_noise=None).model_dump())
     assert found.findings == ()
     assert np.array_equal(found.kept, np.arange(20))
 

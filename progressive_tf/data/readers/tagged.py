@@ -42,7 +42,8 @@ class TaggedReader:
         counts = Counter(as_tag(tag) for batch in batches for tag in chain.from_iterable(batch.labels))
         scheme, names = scheme_of(counts), _names(counts, self.rule)
         for read in self.reader(path, text, label, problems):
-            batch = replace(read, labels=[[names.get(as_tag(tag), as_tag(tag)) for tag in tags] for tags in read.labels])
+            written = [list(map(as_tag, tags)) for tags in read.labels]
+            batch = replace(read, labels=[[names.get(tag, tag) for tag in tags] for tags in written])
             fine = [position for position in range(len(batch.rows)) if _has_tags(batch, position, problems)]
             yield _in_bio(batch.only(fine), scheme)
 

@@ -168,7 +168,7 @@ class StreamFit:
 
     def _batches(self) -> Iterator[MicroBatch]:
         plan, data, counts = self.session.plan, self.session.data, self.progress.counts
-        rows = StreamRows(plan.data.text, plan.data.label, data.labels, data.evaluation_keys)
+        rows = StreamRows(plan.data.text, plan.data.label, data.labels, data.evaluation_keys, data.spelling)
         if self.settings.data.stream == STANDARD_INPUT:
             lines = keep_lines(sys.stdin.fileno(), self.folder / "kept.jsonl")
         else:
