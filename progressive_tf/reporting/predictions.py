@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 
 STRINGS = ("part", "slice", "source", "label", "predicted")
 COLUMNS = (*STRINGS, "row", "text", "probabilities")
@@ -97,7 +97,7 @@ def read_predictions(path: Path) -> Predictions | None:
         names = file.schema_arrow.names
         missing = [name for name in COLUMNS if name not in names]
         if missing:
-            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(names)}")
+            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {listed(names)}")
         table = file.read([name for name in COLUMNS if name != "text"])  # nor images
         columns = {name: _strings(table.column(name)) for name in STRINGS}
     except (pa.ArrowException, OSError) as error:
