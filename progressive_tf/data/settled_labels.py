@@ -18,6 +18,7 @@ from progressive_tf.plan.schema import Data
 PLACE = "data.quality.similar_labels"
 ODD = "data.quality.odd_labels"
 SHOWN = 5
+LINES = "\n  "
 _READ_AS_TEXT = {"float": "numbers with a fraction", "Decimal": "decimal numbers", "bool": "truth values"}
 
 
@@ -132,7 +133,7 @@ def task_names(counted: Sequence[Mapping[str, int]], data: Data) -> dict[str, st
     groups = alike(total)
     if groups and data.quality.similar_labels == "fail":
         raise InputError(
-            f"data.task: {_groups_in_words(groups, total, 'task')}\nto read each as one task, set "
+            f"data.task: {_groups_in_words(groups, total, 'task', LINES)}\nto read each as one task, set "
             f"{_mend(groups, total, data.model_copy(update={'normalize_labels': None}))}; to keep them apart, set "
             f"{PLACE}: null"
         )
@@ -147,22 +148,24 @@ def _similar(total: Mapping[str, int], sources: Mapping[str, Source], data: Data
     if not groups:
         return []
     where = listed((source.name for source in sources.values()), 3)
-    message = _groups_in_words(groups, total, "class")
     if action == "fail":
+        words = _groups_in_words(groups, total, "class", LINES)
         raise InputError(
-            f"{PLACE}: {where}: {message}\nto read each as one class, set {_mend(groups, total, data)}; to keep them "
+            f"{PLACE}: {where}: {words}\nto read each as one class, set {_mend(groups, total, data)}; to keep them "
             f"apart, set {PLACE}: null"
         )
+    message = _groups_in_words(groups, total, "class")
     examples = tuple(_spellings(group, total) for group in groups[:SHOWN])
     return [Finding("similar_labels", action, len(groups), (), examples, message)]
 
 
-def _groups_in_words(groups: list[list[str]], total: Mapping[str, int], called: str) -> str:
+def _groups_in_words(groups: list[list[str]], total: Mapping[str, int], called: str, between: str = "; ") -> str:
     groups.sort(key=lambda group: -sum(total.get(label, 0) for label in group))
     several = {"class": "classes", "task": "tasks"}[called]
     count = f"{len(groups):,} {f'{several} are' if len(groups) > 1 else f'{called} is'} written in more than one way"
-    more = f"; … and {len(groups) - SHOWN:,} more" if len(groups) > SHOWN else ""
-    return f"{count}: {'; '.join(_spellings(group, total) for group in groups[:SHOWN])}{more}"
+    shown = [_spellings(group, total) for group in groups[:SHOWN]]
+    shown += [f"… and {len(groups) - SHOWN:,} more"] if len(groups) > SHOWN else []
+    return f"{count}:{between.lstrip(';')}{between.join(shown)}"
 
 
 def _spellings(group: Sequence[str], total: Mapping[str, int]) -> str:

@@ -104,6 +104,7 @@ def release(
     plan_release: dict[str, Any] | None = None,
     export: Callable[[Path], None] | None = None,
     labels: tuple[str, ...] = ("negative", "positive"),
+    normalize_labels: str | None = None,
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
@@ -115,6 +116,7 @@ def release(
             weights_sha256=str(number),
             parent=None,
             labels=labels,
+            normalize_labels=normalize_labels,
             plan_sha256="plan",
             data_sha256="data",
             code_sha256="code",
