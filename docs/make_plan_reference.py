@@ -114,6 +114,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "leave_out": "Columns of a table that are not read, where `features` is null.",
         "decimal": "What stands before a fraction in a table's texts; null: what the cells of each column tell.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
+        "normalize_labels": "Labels that are one class however they are written: `strip` (spaces aside), `casefold` "
+        "(spaces, case, dashes, 1 and 1.0 aside), or {as written: class}; null: each spelling is a class.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
         "split": "See `data.split`.",
         "quality": "See `data.quality`.",
@@ -134,7 +136,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "seed": "Which rows go where; independent of the plan's `seed`.",
     },
     "Quality": {
-        "empty_text": "Texts of nothing but spaces and control characters.",
+        "similar_labels": "Labels that a person reads as one: spaces, case, dashes, 1 and 1.0.",
+        "odd_labels": "Labels that look like numbers to predict, several labels in one, an id, or a missing value.",
+        "empty_text": "Texts of nothing but spaces and control characters, and missing ones; dropped before the split.",
         "broken_tags": "Tags that are not valid BIO or BIOES; those that stay are read as `conlleval` reads them.",
         "duplicates": "Rows whose text and label repeat an earlier row's; case, spaces and punctuation do not count.",
         "conflicting_labels": "Rows whose text also stands there with another label.",

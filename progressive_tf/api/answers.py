@@ -14,7 +14,7 @@ import tensorflow_text  # noqa: F401  the tokenizer's operations
 
 from progressive_tf.api.unread import Unread
 from progressive_tf.data.cells import cell_text
-from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.column_statistics import ColumnStatistics
 from progressive_tf.training.saved_model import DEFAULT
 from progressive_tf.training.served_tagger import TOKENS
@@ -94,7 +94,7 @@ class ServedModel:
             return None
         known = list(dict.fromkeys(label.partition("/")[0] for label in self._labels))
         if task is None:
-            raise InputError(f"task: this version has tasks; name that of each input, one of {', '.join(known)}")
+            raise InputError(f"task: this version has tasks; name that of each input, one of {listed(known)}")
         tasks = [task] * rows if isinstance(task, str) else list(task)
         if len(tasks) != rows:
             raise InputError(f"task: {len(tasks)} given for {rows} inputs; give one for each, or one for all")
@@ -223,17 +223,17 @@ def _cells(inputs: Any, statistics: ColumnStatistics) -> Iterator[list[str]]:
     if isinstance(inputs, pd.DataFrame):
         missing = [name for name in columns if name not in inputs.columns]
         if missing:
-            raise InputError(f"inputs: no column {missing[0]!r}; this version reads {', '.join(columns)}")
+            raise InputError(f"inputs: no column {missing[0]!r}; this version reads {listed(columns)}")
         rows = inputs[list(columns)].to_dict("records")
     elif isinstance(inputs, Mapping):
         rows = [inputs]
-    for index, row in enumerate(_listed(rows, f"rows with the columns {', '.join(columns)}")):
+    for index, row in enumerate(_listed(rows, f"rows with the columns {listed(columns)}")):
         if not isinstance(row, Mapping):
             raise InputError(f"inputs[{index}]: a mapping from column to cell expected; got {type(row).__name__}")
         cells = []
         for name in columns:
             if name not in row:
-                raise InputError(f"inputs[{index}]: no column {name!r}; this version reads {', '.join(columns)}")
+                raise InputError(f"inputs[{index}]: no column {name!r}; this version reads {listed(columns)}")
             text = cell_text(row[name].item() if isinstance(row[name], np.generic) else row[name])
             if text is None:
                 raise InputError(f"inputs[{index}].{name}: one value expected; got {type(row[name]).__name__}")

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from progressive_tf.api import markup
 from progressive_tf.api.quiet import quiet
-from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError, listed
 from progressive_tf.plan.metric_names import TAGGING, TRANSLATION, matrix_metric
 from progressive_tf.registry.history import PREVIOUS, STABLE
 from progressive_tf.registry.store import Registry as RegistryFolder
@@ -107,7 +107,7 @@ class Version:
         figures = [(name, _number(name, value)) for name, value in self.manifest.get("metrics", {}).items()]
         head = markup.heading(f"{self.record.model} version {self.number}", ", ".join(self.aliases))
         classes = self.manifest["labels"]
-        gives = f"classes {', '.join(classes)}" if classes else "writes texts"
+        gives = f"classes {listed(classes)}" if classes else "writes texts"
         origin = f"stage {self.stage} of run {self.run}; {gives}"
         shown = markup.table(("metric on test rows", "value"), figures[:8]) if figures else Markup("")
         return markup.framed(head + markup.paragraph(origin) + shown)

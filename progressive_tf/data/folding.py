@@ -26,6 +26,7 @@ class _Deletions(dict[int, "int | None"]):
 
 
 _DELETIONS = _Deletions()
+_MISSING = frozenset({"nan", "NaN", "<NA>"})
 _DIGIT_GAP = 0xFFFF  # a noncharacter, so that it stands in no folded text on its own account
 _DELETIONS[_DIGIT_GAP] = ord(" ")
 
@@ -51,6 +52,11 @@ def fold_number(text: str) -> int:
     """Returns `fold_key` as a plain integer in [0, 2**64); quicker where many are stored at once."""
     folded = fold(text).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(folded, digest_size=8).digest(), "little")
+
+
+def is_missing(text: str) -> bool:
+    """Returns whether a text holds nothing: it is empty, or what programs write for a missing value."""
+    return is_empty(text) or text.strip() in _MISSING
 
 
 def is_empty(text: str) -> bool:

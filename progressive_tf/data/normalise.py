@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.cells import label_text
-from progressive_tf.data.folding import fold_number
+from progressive_tf.data.checked_cells import check_cells
+from progressive_tf.data.folding import fold_number, is_missing
 from progressive_tf.data.images import DIALECT, Remark
 from progressive_tf.data.near_duplicates import keys_of_alike
-from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.data.readers.tagged import TaggedReader
 from progressive_tf.data.sentences import kinds_in, rarest_kinds
 from progressive_tf.data.store import (
     ARRAYS_FILE,
@@ -39,9 +39,10 @@ from progressive_tf.data.store import (
 from progressive_tf.disk import writing
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json
+from progressive_tf.plan.label_rules import LabelRule
 
 PAIR = "pair"  # the one label of rows that are a text and what is expected for it
-VERSION = 2  # of what is written; a new number makes older folders unused
+VERSION = 3  # of what is written; a new number makes older folders unused
 _CHUNK = 1 << 20
 
 
@@ -71,6 +72,12 @@ class InputFile:
     may_be_empty: bool = False
     sha256: Callable[[Path, str | None, str], str] | None = None
 
+    def with_rule(self, rule: LabelRule) -> InputFile:
+        """Returns the file as it is read where labels are to be one class however they are written."""
+        if rule is None or not isinstance(self.reader, TaggedReader):
+            return self
+        return replace(self, reader=replace(self.reader, rule=rule), format=f"{self.format}, types {rule}")
+
 
 @dataclass
 class _Rows:
@@ -87,8 +94,10 @@ class _Rows:
     words: array[int] = field(default_factory=lambda: array("i"))
     answers: array[int] = field(default_factory=lambda: array("Q"))
     broken: array[int] = field(default_factory=lambda: array("b"))
+    empty: array[int] = field(default_factory=lambda: array("b"))
     remarks: list[Remark] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
+    label_types: set[str] = field(default_factory=set)
     kind: ColumnKind = "text"
 
 
@@ -197,7 +206,8 @@ def _write(
             first, before = len(kept.numbers), kept.numbers[-1] if kept.numbers else 0
             problems = Problems(file.name)
             for batch in file.reader(file.path, text, label, problems):
-                checked = check_cells(batch, text, label, problems, "expected text" if file.paired else "label")
+                kept.label_types.update({type(value).__name__ for value in batch.labels})
+                checked = check_cells(batch, text, label, problems, paired=file.paired)
                 if file.paired:
                     checked = replace(checked, targets=checked.labels, labels=[PAIR] * len(checked.labels))
                 if problems:
@@ -231,45 +241,6 @@ def _why_empty(file: InputFile, kept: _Rows) -> str:
     return f"{file.name}: the file has no rows below its header; expected rows with labels"
 
 
-def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, called: str = "label") -> Batch:
-    """Notes every text and label that is not text in UTF-8, and every empty label.
-
-    Whole numbers are taken as labels, as they are in a text file.
-
-    Args:
-        batch: rows as a reader gave them.
-        text: name of the text column, or None where rows are made of columns.
-        label: name of the label column.
-        problems: where such rows go.
-        called: what the label column has.
-
-    Returns:
-        The batch with labels as text.
-    """
-    for position, value in enumerate(batch.inputs if isinstance(batch.inputs, list) else []):
-        _check_text(value, str(text), batch.rows[position], batch.lines[position], problems)
-    labels = [label_text(value) for value in batch.labels]
-    for position, value in enumerate(labels):
-        row, line = batch.rows[position], batch.lines[position]
-        if _check_text(value, label, row, line, problems) and not value.strip():
-            problems.add(f"empty {called} (column {label!r})", row, line, advice="fill these in, or take the rows out")
-    return replace(batch, labels=labels)
-
-
-def _check_text(value: Any, column: str, row: int, line: int, problems: Problems) -> bool:
-    if not isinstance(value, str):
-        kind = "null" if value is None else f"{type(value).__name__} {shorten(value, 20)}"
-        problems.add(f"no text in column {column!r}", row, line, kind, advice="give text, in quotes")
-        return False
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            problems.add(NOT_UTF8, row, line, f"half a surrogate pair in column {column!r}", advice=UTF8_ADVICE)
-            return False
-    return True
-
-
 def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
     if batch.images is not None:
         kept.keys.extend(batch.images.keys)
@@ -277,6 +248,8 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
         kept.thumbnails.append(batch.images.thumbnails)
     elif len(batch.inputs):
         kept.keys.extend(map(fold_number if isinstance(batch.inputs, list) else _vector_number, batch.inputs))
+    texts = batch.inputs if isinstance(batch.inputs, list) and batch.images is None else []
+    kept.empty.extend(map(is_missing, texts) if texts else [False] * len(batch.rows))
     if batch.sentences is not None:
         tags = batch.sentences.tags
         kept.kinds.extend(map(kinds_in, tags))
@@ -342,6 +315,7 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
             keys=keys_of_alike(keys, *map(np.concatenate, (kept.hashes, kept.thumbnails))) if kept.hashes else keys,
             rows=np.frombuffer(kept.numbers, np.int64),
             parts=np.frombuffer(kept.parts, np.int8),
+            empty=np.frombuffer(kept.empty, np.int8).astype(bool),
             **beside,
         )
     remarks = [asdict(remark) for remark in kept.remarks]
@@ -349,6 +323,7 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
     description = {
         "labels": order,
         "kinds": kinds,
+        "label_types": sorted(kept.label_types),
         "kind": kept.kind,
         "columns": sorted(kept.columns),
         "remarks": remarks,

@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from progressive_tf.data.folding import is_empty
-from progressive_tf.data.label_noise import MOST_ROWS, Embeddings, suspected_label_noise
+from progressive_tf.data.findings import SHOWN, Finding, QualityReport, about_rows
+from progressive_tf.data.label_noise import Embeddings
+from progressive_tf.data.noise_finding import find_noise
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import label_counts
 from progressive_tf.data.tags import OUTSIDE
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Quality
+from progressive_tf.plan.quality import Action, Quality
 
-SHOWN = 10
-EXAMPLE_LENGTH = 80
 IMBALANCE = 10
 FEWEST_PER_CLASS = 8
 NAMED = 5  # in a line
 UNUSED_FILES = "unused_files"
 """A finding that is always told, once for a source: it costs nothing, and a missing class stands in it."""
-
-Action = Literal["warn", "drop", "fail"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of thing that is wrong.
-
-    Attributes:
-        kind: as in the plan's `data.quality`.
-        action: what the plan says to do about it.
-        count: number of rows; of classes for `class_imbalance` and `too_few_per_class`.
-        rows: source row numbers of the first ten.
-        examples: what stands there, shortened.
-        message: a sentence for people.
-    """
-
-    kind: str
-    action: Action
-    count: int
-    rows: tuple[int, ...]
-    examples: tuple[str, ...]
-    message: str
-
-
-@dataclass(frozen=True, eq=False)
-class QualityReport:
-    """Findings about a stage's rows and the rows that are kept.
-
-    Attributes:
-        findings: in the order in which they were looked for.
-        kept: int64, the given rows without those that were dropped, in the given order.
-    """
-
-    findings: tuple[Finding, ...]
-    kept: np.ndarray
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns what stands in quality.json."""
-        return {"findings": [asdict(finding) for finding in self.findings]}
 
 
 def examine(
@@ -72,7 +30,7 @@ def examine(
     *,
     place: str = "data.quality",
     evaluation_keys: np.ndarray,
-    embeddings: Embeddings | None,
+    embeddings: Embeddings | str | None,
     seed: int,
     expected: Collection[str] | None = None,
 ) -> QualityReport:
@@ -84,7 +42,7 @@ def examine(
         quality: what to do about each kind of finding; None turns the check off.
         place: where `quality` stands in the plan; errors begin with it.
         evaluation_keys: uint64, folded-text keys of all evaluation rows of all of the plan's sources.
-        embeddings: frozen embeddings of rows, float32 [n, width], for label noise; None skips that check.
+        embeddings: frozen embeddings of rows, float32 [n, width], for label noise; or why there are none.
         seed: for the folds of label noise.
         expected: the classes that rows should have, by default the source's; one suffices where fewer are named.
 
@@ -99,26 +57,15 @@ def examine(
             continue
         found = look(source, kept, evaluation_keys)
         if found.any():
-            findings.append(_about_rows(source, kept[found], kind, action, place))
+            findings.append(about_rows(source, kept[found], kind, _SAYS[kind], action, place))
             kept = kept[~found] if action == "drop" else kept
-    if quality.label_noise is not None and source.tagged is not None:
-        message = "label noise was not looked for: it is found in labels of whole rows, and these are tags of words"
-        findings.append(Finding("label_noise", "warn", 0, (), (), message))
-    elif quality.label_noise is not None and embeddings is not None and source.expected is None and len(kept):
-        noise = suspected_label_noise(source.label_codes[kept], kept, embeddings, seed)
-        action = quality.label_noise
-        if noise.skipped:
-            message = f"label noise was not looked for: {noise.skipped}"
-            findings.append(Finding("label_noise", "warn", 0, (), (), message))
-        elif len(noise.positions):
-            finding = _about_rows(source, kept[noise.positions], "label_noise", action, place)
-            if len(kept) > MOST_ROWS:
-                finding = replace(finding, message=f"{finding.message}, of the first {MOST_ROWS:,} examined")
-            findings.append(finding)
-            kept = np.delete(kept, noise.positions) if action == "drop" else kept
+    noise = find_noise(source, kept, quality.label_noise, place, embeddings, seed)
+    if noise is not None:
+        findings.append(noise.finding)
+        kept = np.delete(kept, noise.positions) if quality.label_noise == "drop" else kept
     _refuse_useless(source, rows, kept, findings, min(2, len(expected or source.labels)))
     findings.extend(_about_classes(source, kept, quality, place, expected or source.labels))
-    return QualityReport(tuple(findings), kept)
+    return QualityReport(tuple(findings), kept, () if noise is None else noise.suspects)
 
 
 def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
@@ -128,9 +75,7 @@ def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    if source.kind not in ("texts", "sentences", "pairs"):
-        return np.zeros(len(rows), bool)
-    return np.fromiter(map(is_empty, source.texts(rows)), bool, len(rows))
+    return source.is_empty(rows)
 
 
 def _conflicting(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
@@ -176,18 +121,6 @@ _FILES_SAY = {
     "odd_images": "with something odd",
     UNUSED_FILES: "that no row comes from",
 }
-_INPUTS = {
-    "texts": "text",
-    "vectors": "numbers",
-    "images": "image",
-    "columns": "row of values",
-    "sentences": "sentence",
-    "pairs": "text",
-}
-_LABELS = {
-    "sentences": {"label": "tags", "other": "other tags"},
-    "pairs": {"label": "expected text", "other": "another expected text"},
-}
 _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
@@ -195,10 +128,7 @@ _SAYS = {
     "odd_cells": "with a cell that is no number in a column of numbers",
     "conflicting_labels": "whose {input} also has {other}",
     "duplicates": "that repeat an earlier row's {input} and {label}",
-    "label_noise": "whose label looks wrong",
 }
-
-_DONE = {"broken_tags": "; repaired", "odd_cells": "; counted as missing"}  # where a finding does not drop the rows
 
 
 def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
@@ -220,33 +150,6 @@ def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
         rows, examples = tuple(remark.row for remark in shown if remark.row), tuple(map(str, shown))
         findings.append(Finding(kind, action, files, rows, examples, f"{count}{left_out}"))
     return findings
-
-
-def _about_rows(source: Source, rows: np.ndarray, kind: str, action: Action, place: str) -> Finding:
-    shown = rows[:SHOWN]
-    numbers = tuple(source.rows[shown].tolist())
-    texts = map(shortened, source.descriptions(shown))
-    if source.expected is not None:
-        examples = tuple(map("{} → {}".format, texts, map(shortened, source.targets(shown))))
-    else:
-        labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
-        examples = tuple(map("{}: {}".format, labels, texts))
-    names = _LABELS.get(source.kind, {"label": "label", "other": "another label"})
-    says = _SAYS[kind].format(input=_INPUTS[source.kind], **names)
-    count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {says}"
-    if action == "fail":
-        where = ", ".join(f"{number:,}" for number in numbers) + (", …" if len(rows) > SHOWN else "")
-        raise InputError(
-            f"{place}.{kind}: {source.name} has {count} (row {where}; first: {examples[0]!r}); correct the source, or "
-            f"set {place}.{kind} to drop or warn"
-        )
-    done = "; dropped" if action == "drop" else _DONE.get(kind, "")
-    return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}")
-
-
-def shortened(text: str) -> str:
-    """Returns a text as a finding shows it."""
-    return text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…"
 
 
 def _refuse_useless(

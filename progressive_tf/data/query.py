@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.errors import InputError, listed, unknown_name
 
 _QUOTED = re.compile(r"`([^`]*)`")
 _EVALUATION_ERRORS = (
@@ -44,7 +44,7 @@ def matching_rows(
     """
     needed = _columns_of(expression, place)
     if not needed:
-        raise InputError(f"{place}: {expression!r} names no column; known: {', '.join(sorted(known))}")
+        raise InputError(f"{place}: {expression!r} names no column; known: {listed(sorted(known))}")
     for name in needed:
         if name not in set(known):
             raise InputError(f"{place}: {unknown_name('column', name, known)}")

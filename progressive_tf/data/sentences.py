@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,12 +35,14 @@ class TaggedRows:
         words: int32 [rows], how many words each has.
         answers: uint64 [rows], equal for equal sequences of tags.
         broken: bool [rows], whether its tags were repaired.
+        renamed: type of entity as it stands on disk → what it is called instead.
     """
 
     kinds: tuple[str, ...]
     words: np.ndarray
     answers: np.ndarray
     broken: np.ndarray
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def kinds_in(tags: Iterable[str]) -> tuple[str, ...]:

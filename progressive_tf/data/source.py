@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.data.cells import cell_text
+from progressive_tf.data.folding import is_missing
 from progressive_tf.data.images import Remark
+from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.normalise import content_hash, normalise
-from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.resolve import Reads, resolve
-from progressive_tf.data.sentences import TaggedRows
+from progressive_tf.data.sentences import TaggedRows, kinds_in
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
 from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError
@@ -52,6 +54,8 @@ class Source:
         table: what is known of its columns, where rows are those of a table; see `read_tables`.
         tagged: what is known of its rows beside, where they are tagged sentences.
         expected: uint64 [rows], equal for equal expected texts, where rows are pairs of texts.
+        empty: bool [rows], whether each row's text, or its words, are empty or missing; None where it is not known yet.
+        label_types: what labels were before they became text, such as "str", "int", "float", "bool"; empty if unknown.
     """
 
     name: str
@@ -69,6 +73,8 @@ class Source:
     table: Table | None = field(default=None, repr=False)
     tagged: TaggedRows | None = field(default=None, repr=False)
     expected: np.ndarray | None = field(default=None, repr=False)
+    empty: np.ndarray | None = field(default=None, repr=False)
+    label_types: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -105,6 +111,46 @@ class Source:
         if self.expected is not None:
             return self.expected
         return self.label_codes if self.tagged is None else self.tagged.answers
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What is learnt by name: the labels, the types of entities of tagged sentences, nothing of pairs of texts."""
+        if self.expected is not None:
+            return ()
+        return self.labels if self.tagged is None else self.tagged.kinds
+
+    def class_counts(self) -> dict[str, int]:
+        """Returns how many rows each of `class_names` has; of a type of entity, how many sentences."""
+        if self.tagged is not None:
+            found = Counter(kind for tags in self.tags(range(len(self))) for kind in kinds_in(tags))
+            return {name: found[name] for name in self.class_names}
+        rows = np.bincount(self.label_codes, minlength=len(self.labels)).tolist()
+        return dict(zip(self.class_names, rows, strict=False))
+
+    def with_class_names(self, names: Mapping[str, str]) -> Source:
+        """Returns the source with other names for its classes; those with one name become one.
+
+        Args:
+            names: each of `class_names` → its new name.
+        """
+        if self.expected is not None or all(name == new for name, new in names.items()):
+            return self
+        renamed = [names.get(label, label) for label in self.labels]
+        labels = tuple(sorted(set(renamed)))
+        codes = np.array([labels.index(label) for label in renamed], np.int32)[self.label_codes]
+        tagged = self.tagged
+        if tagged is not None:
+            kinds = tuple(sorted({names.get(kind, kind) for kind in tagged.kinds}))
+            tagged = replace(tagged, kinds=kinds, renamed={**tagged.renamed, **names})
+        return replace(self, labels=labels, label_codes=codes, tagged=tagged)
+
+    def is_empty(self, rows: np.ndarray) -> np.ndarray:
+        """Returns whether the text or the words of each of some rows are empty or missing; other inputs never are."""
+        if self.empty is not None:
+            return self.empty[rows]
+        if self.kind not in ("texts", "sentences", "pairs"):
+            return np.zeros(len(rows), bool)
+        return np.fromiter(map(is_missing, self.texts(rows)), bool, len(rows))
 
     def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | list[list[str]] | np.ndarray:
         """Returns what the rows at `indices` hold, in that order.
@@ -146,7 +192,12 @@ class Source:
 
     def tags(self, indices: Iterable[int]) -> list[list[str]]:
         """Returns the BIO tags of the sentences at `indices`, in that order."""
-        return self.store.tags(indices)
+        found = self.store.tags(indices)
+        if self.tagged is None or not self.tagged.renamed:
+            return found
+        renamed = self.tagged.renamed.items()
+        names = {f"{prefix}-{kind}": f"{prefix}-{name}" for kind, name in renamed for prefix in "BI"}
+        return [[names.get(tag, tag) for tag in tags] for tags in found]
 
     def targets(self, indices: Iterable[int]) -> list[str]:
         """Returns the texts that are expected for the rows at `indices`, in that order."""
@@ -198,6 +249,7 @@ def read_source(
     place: str = "data.source",
     progress: Callable[[int], None] | None = None,
     reads: Reads = "rows",
+    as_written: bool = False,
 ) -> Source:
     """Returns the source called `name_or_path`; what was read once is kept under `cache` and mapped into memory.
 
@@ -210,6 +262,7 @@ def read_source(
         place: where the source is named in the plan; messages about the name begin with it.
         progress: called now and then with the number of rows read so far; not at all if the cache has them.
         reads: what rows are to be; `read_tables` says later of which columns those of a table are made.
+        as_written: whether labels may be any; `settle_labels` says later, of all sources of a plan, which are classes.
 
     Raises:
         InputError: there is no such source, or its content is wrong; rows are named.
@@ -217,7 +270,8 @@ def read_source(
     resolved = resolve(name_or_path, base, place, reads, data.folders)
     column, label = _COLUMNS[reads](data)
     content = content_hash(resolved.files, column, label)
-    folder = normalise(resolved.files, content, column, label, cache, progress)
+    files = tuple(file.with_rule(data.normalize_labels) for file in resolved.files)
+    folder = normalise(files, content, column, label, cache, progress)
     try:
         description = read_json(folder / DESCRIPTION_FILE)
     except DamagedRecordError:
@@ -241,20 +295,12 @@ def read_source(
             if reads == "sentences"
             else None,
             expected=arrays["answers"] if reads == "pairs" else None,
+            empty=arrays["empty"],
+            label_types=frozenset(description.get("label_types", ())),
         )
-    if source.expected is not None:
-        return source
-    if source.tagged is not None:
-        if not source.tagged.kinds:
-            raise InputError(f"{source.name}: every tag is O; a tagger needs sentences with entities")
-        return source
-    if data.labels is not None:
-        return _with_labels(source, data.labels)
-    if len(source.labels) < 2:
-        raise InputError(
-            f"{source.name}: every row is labelled {source.labels[0]!r}; a classifier needs at least two classes"
-        )
-    return source
+    if source.tagged is not None and not source.tagged.kinds:
+        raise InputError(f"{source.name}: every tag is O; a tagger needs sentences with entities")
+    return source if as_written else with_known_labels(source, data)
 
 
 _COLUMNS: dict[Reads, Callable[[Data], tuple[str | None, str]]] = {
@@ -264,16 +310,3 @@ _COLUMNS: dict[Reads, Callable[[Data], tuple[str | None, str]]] = {
     "sentences": lambda data: (data.tokens, data.tags),
     "pairs": lambda data: (data.text, data.target),
 }
-
-
-def _with_labels(source: Source, labels: tuple[str, ...]) -> Source:
-    positions = np.array([labels.index(label) if label in labels else -1 for label in source.labels], np.int32)
-    codes = positions[source.label_codes]
-    problems = Problems(source.name)
-    advice = f"data.labels has {', '.join(labels[:20])}{', …' if len(labels) > 20 else ''}"
-    for index in np.flatnonzero(codes < 0).tolist():
-        found = source.labels[source.label_codes[index]]
-        row = int(source.rows[index])
-        problems.add("label outside data.labels", row, None, shorten(found), advice=advice)
-    problems.raise_if_any()
-    return replace(source, labels=labels, label_codes=codes)

@@ -36,7 +36,7 @@ class Parts:
     pool_validation: np.ndarray
 
 
-def fixed_parts(source: Source, split: Split, place: str = "data.split") -> Parts:
+def fixed_parts(source: Source, split: Split, place: str = "data.split", left_out: np.ndarray | None = None) -> Parts:
     """Returns the parts of a source; equal for equal rows and `split`, wherever the file is.
 
     Rows with the same folded text, or the same value of `split.group`, go to the same part. A published split is kept:
@@ -46,22 +46,26 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split") -> Part
         source: the rows.
         split: sizes as counts or shares.
         place: where the split stands in the plan; errors begin with it.
+        left_out: bool [rows], those that go into no part; None for none.
 
     Raises:
         InputError: the source is too small for what is asked.
     """
+    out = np.zeros(len(source), bool) if left_out is None else left_out
+    if out.all():
+        raise InputError(f"{source.name}: every text of its {len(source):,} rows is empty; give other rows")
     units = find_units(source, split, place)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
     drawn: dict[str, np.ndarray] = {}
     if (published == TEST).any():
-        drawn["test"] = np.flatnonzero(published == TEST)
+        drawn["test"] = np.flatnonzero((published == TEST) & ~out)
     if (published == VALIDATION).any():
-        drawn["validation"] = np.flatnonzero(published == VALIDATION)
+        drawn["validation"] = np.flatnonzero((published == VALIDATION) & ~out)
     own_validation = isinstance(split.validation, float) and "validation" not in drawn
     asked = {"test": split.test, "gate": split.gate}
     if not own_validation:
         asked["validation"] = split.validation
-    taken = np.isin(np.arange(len(source)), np.concatenate([np.empty(0, np.int64), *drawn.values()]))
+    taken = np.isin(np.arange(len(source)), np.concatenate([np.empty(0, np.int64), *drawn.values()])) | out
     whole = np.flatnonzero(~taken)
     strata = _strata(source, units, whole, split.stratify)
     weights = np.bincount(strata[whole], minlength=int(strata.max()) + 1)

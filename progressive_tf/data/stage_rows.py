@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import Parts
-from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.errors import InputError, listed, shortened, unknown_name
 from progressive_tf.plan.schema import StageData
+
+SHOWN_CLASSES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,8 +131,21 @@ def _matches(source: Source, stage_data: StageData, place: str) -> np.ndarray:
 def _condition(stage_data: StageData) -> str:
     conditions = [repr(stage_data.where)] if stage_data.where is not None else []
     if stage_data.classes is not None:
-        conditions.append(f"classes {', '.join(stage_data.classes)}")
+        conditions.append(f"classes {listed(stage_data.classes, 10)}")
     return " and ".join(conditions)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Returns in words how many rows each class has; of more than ten the five largest and the five smallest."""
+    if len(counts) <= 2 * SHOWN_CLASSES:
+        return _each(counts.items())
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ends = f"{_each(ordered[:SHOWN_CLASSES])}, …, {_each(ordered[-SHOWN_CLASSES:])}"
+    return f"{sum(counts.values()):,} of {len(counts):,} classes ({ends})"
+
+
+def _each(counts: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{rows:,} {shortened(label)}" for label, rows in counts)
 
 
 def label_counts(source: Source, rows: np.ndarray) -> dict[str, int]:

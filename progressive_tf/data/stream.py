@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.data.cells import label_text
-from progressive_tf.data.folding import fold_number, is_empty
+from progressive_tf.data.folding import fold_number, is_missing
+from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.problems import shorten
 from progressive_tf.data.readers.delimited import NOT_UTF8
 from progressive_tf.errors import InputError, unknown_name
@@ -72,16 +73,25 @@ class StreamRows:
         label: the key of the label.
         labels: the classes.
         evaluation_keys: uint64, sorted, folded texts of rows that are measured on, which are not to be learnt.
+        spelling: says which class a label is that is written otherwise; None takes labels as they are.
 
     Attributes:
         row: number of the last row, from 1.
         waiting: bytes of a last line that somebody is still writing; it has no number, and is read once it has its end.
     """
 
-    def __init__(self, text: str, label: str, labels: tuple[str, ...], evaluation_keys: np.ndarray) -> None:
+    def __init__(
+        self,
+        text: str,
+        label: str,
+        labels: tuple[str, ...],
+        evaluation_keys: np.ndarray,
+        spelling: Spelling | None = None,
+    ) -> None:
         self._text = text
         self._label = label
         self._labels = labels
+        self._spelling = spelling or Spelling()
         self._codes = {name: code for code, name in enumerate(labels)}
         self._evaluation_keys = evaluation_keys
         self._ids: set[bytes] = set()
@@ -120,7 +130,7 @@ class StreamRows:
             return PutAside(self.row, problem, shown)
         if identifier is not None:
             self._ids.add(key)
-        return Accepted(self.row, value[self._text], self._codes[label_text(value[self._label])])
+        return Accepted(self.row, value[self._text], self._codes[self._spelling.of(label_text(value[self._label]))])
 
     def _problem(self, value: Mapping[str, Any]) -> str:
         for name in (self._text, self._label):
@@ -133,11 +143,11 @@ class StreamRows:
             text.encode()
         except UnicodeEncodeError:
             return f"{self._text}: half a surrogate pair"
-        if is_empty(text):
+        if is_missing(text):
             return f"{self._text}: is empty"
         if not isinstance(label, str):
             return f"{self._label} {shorten(label, 20)}: expected text"
-        if label not in self._codes:
+        if self._spelling.of(label) not in self._codes:
             return unknown_name("label", label, self._labels)
         place = np.searchsorted(self._evaluation_keys, key := np.uint64(fold_number(text)))
         if place < len(self._evaluation_keys) and self._evaluation_keys[place] == key:

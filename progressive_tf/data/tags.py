@@ -57,6 +57,15 @@ def kinds_of(tags: Iterable[str]) -> tuple[str, ...]:
     return tuple(tag[2:] for tag in tags if tag.startswith("B-"))
 
 
+def as_tag(written: str) -> str:
+    """Returns a tag with a capital prefix and no spaces before it, where it has become one by that; else as it is."""
+    text = written.lstrip()
+    if text.strip().upper() == OUTSIDE:
+        return OUTSIDE
+    changed = text[:1].upper() + text[1:]
+    return changed if is_tag(changed) else written
+
+
 def is_tag(tag: str) -> bool:
     """Returns whether something is a tag of BIO or BIOES, in whatever place."""
     return _parts(tag) is not None

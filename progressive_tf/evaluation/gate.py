@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from progressive_tf.errors import listed
 from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
@@ -223,14 +224,14 @@ def _same_rows(name: str, found: Sequence[AnyPredictions]) -> None:
 
 
 def _rows(predictions: AnyPredictions) -> str:
-    kind = "texts" if isinstance(predictions, Translations) else list(predictions.labels)
+    kind = "texts" if isinstance(predictions, Translations) else listed(predictions.labels)
     return f"{len(predictions)} rows of {kind}"
 
 
 def _why_undefined(metric: str, who: str, predictions: AnyPredictions) -> str | None:
     if not has_label(predictions, metric):
         kind, known = ("type", predictions.kinds) if isinstance(predictions, TaggedPredictions) else ("label", None)
-        return f"{metric}: no such {kind}; known are {', '.join(known or predictions.labels)}"
+        return f"{metric}: no such {kind}; known are {listed(known or predictions.labels)}"
     if len(predictions) == 0:
         return f"{who} has no rows here"
     if not predictions.knowable.all():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.errors import ProgressiveError
+from progressive_tf.errors import ProgressiveError, listed
 from progressive_tf.models.block_model import BlockModel, State, read_weights
 from progressive_tf.models.class_growth import set_classes
 from progressive_tf.models.image_preprocessing import ImagePreprocessing
@@ -120,7 +120,7 @@ def _structure(subject: _Subject) -> None:
     if not network.blocks:
         raise BrokenError("it has no block; put everything below the classes into blocks")
     if len(set(names)) < len(names):
-        raise BrokenError(f"two of its blocks, or a block and the head, share a name: {', '.join(names)}")
+        raise BrokenError(f"two of its blocks, or a block and the head, share a name: {listed(names)}")
     if network.labels != tuple(subject.request.labels):
         raise BrokenError(f"its labels are {list(network.labels)}; give it request.labels")
     held = {id(weight.variable) for weight in network.named_weights()}

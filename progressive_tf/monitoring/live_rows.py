@@ -54,7 +54,8 @@ class LiveRows:
 
     def by(self, version: int) -> LiveRows:
         """Returns what one version was asked and answered."""
-        return LiveRows(*(each[each["version"] == version] for each in (self.requests, self.answers)))
+        requests, answers = (each[each["version"] == version] for each in (self.requests, self.answers))
+        return LiveRows(requests, answers, self.releases)
 
     def between(self, since: float, until: float) -> LiveRows:
         """Returns what was answered from a time on, before another."""

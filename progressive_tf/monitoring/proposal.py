@@ -24,8 +24,9 @@ from progressive_tf.monitoring.told_rows import OF_TEXTS, Columns, told_rows
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import TokenBudget
 from progressive_tf.plan.networks import T5, Bert, Mlp
+from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.plan.schema import GateRule, Plan, Quality, Split
+from progressive_tf.plan.schema import GateRule, Plan, Split
 from progressive_tf.plan.streams import ARRIVED
 from progressive_tf.training.plan_data import READS, PlanData, read_plan_data
 

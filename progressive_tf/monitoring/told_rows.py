@@ -71,6 +71,7 @@ def told_rows(
     each = (judged[name] for name in ("id", "label", "told", "right", "input"))
     for prediction, said, told, is_right, given, stated in zip(*each, confidence(judged), strict=True):
         label = told if told is not None else said if is_right else None
+        label = data.spelling.of(label) if isinstance(label, str) else label
         if label is None and len(labels) == 2 and said in labels:
             label = next(other for other in labels if other != said)
         if label is None:

@@ -15,8 +15,9 @@ from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_json
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
 from progressive_tf.plan.problems import describe
+from progressive_tf.plan.quality import LATER_QUALITY_KEYS, SAY_WHETHER_IT_BEGINS
 from progressive_tf.plan.reading import parse_scalar, read_yaml_mapping, to_yaml
-from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.schema import LATER_DATA_KEYS, Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples
 
 DEFAULT_PLAN = "movie-reviews"
@@ -49,8 +50,14 @@ class LoadedPlan:
     def identity(self) -> str:
         """Eight hex digits over what a run may never change: the plan's name, model, data and seed."""
         resolved = self.to_json()
-        if resolved["data"]["folders"] is None:  # plans without this key are those from before there was one
-            del resolved["data"]["folders"]
+        data = resolved["data"]
+        for key in SAY_WHETHER_IT_BEGINS:
+            del data["quality"][key]
+        # A plan that leaves these as they are is the plan that it was before there were such keys.
+        for keys, later in ((data, LATER_DATA_KEYS), (data["quality"], LATER_QUALITY_KEYS)):
+            for key, default in later.items():
+                if keys[key] == default:
+                    del keys[key]
         return sha256_json({key: resolved[key] for key in ("name", "model", "data", "seed")})[:8]
 
 

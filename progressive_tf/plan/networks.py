@@ -17,7 +17,28 @@ OWN_TAG = "module:function"
 MOST_TOKENS, MOST_T5_TOKENS = 512, 1024  # that a text may have, for BERT and for T5
 
 
-class Bert(Strict):
+class Builder(Strict):
+    """What every network's section says about it."""
+
+    @property
+    def random_says_little(self) -> bool:
+        """Whether the network begins with random weights, and its outputs then say little about a row.
+
+        Those of a perceptron do not count: a random layer of plain numbers keeps what these say.
+        """
+        return False
+
+
+class Pretrained(Builder):
+    """A network that usually begins with weights of others."""
+
+    @property
+    def random_says_little(self) -> bool:
+        """Whether the network begins with random weights, and its outputs then say little about a row."""
+        return getattr(self, "weights", None) is None
+
+
+class Bert(Pretrained):
     """A BERT encoder for texts.
 
     `weights` is an asset's name, a local folder, a hub id, or null for random weights, which need `config` (fields
@@ -55,7 +76,7 @@ class BertTagger(Bert):
     builder: Literal["bert-tagger"]  # type: ignore[assignment]
 
 
-class Mlp(Strict):
+class Mlp(Builder):
     """A multilayer perceptron for rows of numbers: `layers` dense layers of `units` with ReLU, from random weights."""
 
     task: ClassVar[str] = "tabular-classification"
@@ -67,7 +88,7 @@ class Mlp(Strict):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class ResNet50(Strict):
+class ResNet50(Pretrained):
     """ResNet50 for images.
 
     `weights` is `imagenet` (Keras downloads them), a local Keras file (.h5, .keras) or checkpoint, or null for random
@@ -87,7 +108,7 @@ class ResNet50(Strict):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class T5(Strict):
+class T5(Pretrained):
     """A T5 that writes a text for a text: a translation, a summary, a rewording.
 
     `weights` is a local folder with T5's or ByT5's files, a hub id, or null for random weights, which need `config`
@@ -119,7 +140,7 @@ class T5(Strict):
         return self
 
 
-class OwnBuilder(Strict):
+class OwnBuilder(Builder):
     """A network of one's own: `module:function`, or an installed entry point of the group `progressive_tf.builders`.
 
     `settings` is whatever the function reads; `weights` too.

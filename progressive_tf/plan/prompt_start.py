@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from progressive_tf.errors import listed
 from progressive_tf.plan.methods import Strict
 
 PROMPT = "prompt"
@@ -37,7 +38,7 @@ def descriptions_of(start: str | int | PromptStart, labels: tuple[str, ...]) -> 
         )
         if missing or unknown:
             wrong = f"{missing[0]!r} has none" if missing else f"{unknown[0]!r} is no class"
-            raise ValueError(f"start.prompt: a description for each of {', '.join(labels)} expected; {wrong}")
+            raise ValueError(f"start.prompt: a description for each of {listed(labels)} expected; {wrong}")
         return {label: (text,) if isinstance(text := given[label], str) else tuple(text) for label in labels}
     if start == PROMPT:
         return {label: (label.replace("_", " ").replace("-", " ").lower(),) for label in labels}

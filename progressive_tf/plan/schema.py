@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from progressive_tf.errors import unknown_name
+from progressive_tf.errors import listed, unknown_name
+from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
     Adaptation,
     Augmentation,
@@ -28,6 +29,7 @@ from progressive_tf.plan.metric_names import MetricName, all_metric_patterns, fi
 from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, Network, ResNet50, Text
 from progressive_tf.plan.probes import EXPLANATION_CORRELATION, Probes
 from progressive_tf.plan.prompt_start import PROMPT, PromptStart
+from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
 from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, problem_with_streams
@@ -38,14 +40,14 @@ from progressive_tf.plan.translation import problem_with_translation
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
-Action = Literal["warn", "drop", "fail"]
-ActionWithoutDrop = Literal["warn", "fail"]
 SAME_IN_EVERY_STAGE = {
     "pooling": "one head is carried through all of them",
     "precision": "one network is carried through all of them",
     "distribute": "one network is carried through all of them",
     "crf": "one network is carried through all of them",
 }
+# Keys of `data` that came after the first runs were made, and what plans without them have.
+LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
 STANDING_SLICES = ("current", "every-previous", "all", ARRIVED)
 
 
@@ -68,23 +70,6 @@ class Split(Strict):
     seed: int = Field(default=0, ge=0)
 
 
-class Quality(Strict):
-    """What happens to each kind of finding: warn, drop the rows, fail; null turns the check off."""
-
-    empty_text: Action | None = "drop"
-    broken_tags: Action | None = "warn"
-    odd_cells: Action = "warn"
-    cut_texts: ActionWithoutDrop | None = "warn"
-    duplicates: Action | None = "drop"
-    conflicting_labels: Action | None = "warn"
-    label_noise: Action | None = "warn"
-    leakage: Action | None = "fail"
-    unreadable_images: Literal["drop", "fail"] = "drop"
-    odd_images: ActionWithoutDrop | None = "warn"
-    class_imbalance: ActionWithoutDrop | None = "warn"
-    too_few_per_class: ActionWithoutDrop | None = "warn"
-
-
 class Data(Strict):
     """Where examples come from, and which of them are kept for evaluation.
 
@@ -102,7 +87,8 @@ class Data(Strict):
     features: TableColumns | None = None
     leave_out: Columns = ()
     decimal: Literal[".", ","] | None = None
-    labels: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] | None = None
+    labels: Annotated[Labels, Field(min_length=2)] | None = None
+    normalize_labels: NormalizeLabels | None = None
     task: Text | None = None
     split: Split = Split()
     quality: Quality = Quality()
@@ -112,7 +98,7 @@ class Data(Strict):
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Data:
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
-            raise ValueError(f"labels: each label once; got {list(self.labels)}")
+            raise ValueError(f"labels: each label once; got {listed(self.labels)}")
         if self.features is not None and self.label in self.features.names:
             raise ValueError(f"features: {self.label!r} is the label; take it out")
         if self.features is not None and self.leave_out:
@@ -138,7 +124,7 @@ class StageData(Strict):
     all: Literal[True] | None = None
     source: Text | None = None
     where: Text | None = None
-    classes: Annotated[tuple[Text, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] | None = None
+    classes: Annotated[Labels, Field(min_length=1)] | None = None
     split: Split | None = None
     wrong_labels: Share | None = None
     stream: Text | None = None
@@ -167,7 +153,7 @@ class StageData(Strict):
         if not sizes and not any((self.source, self.where, self.classes, self.stream)):
             raise ValueError("says no rows; give take, take_new, all: true, source, where, classes or stream")
         if self.classes is not None and len(set(self.classes)) < len(self.classes):
-            raise ValueError(f"classes: each class once; got {list(self.classes)}")
+            raise ValueError(f"classes: each class once; got {listed(self.classes)}")
         return self
 
 

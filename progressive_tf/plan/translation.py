@@ -33,10 +33,12 @@ def _problems(plan: Plan) -> Iterator[str]:
         )
     if plan.data.labels is not None:
         yield f"data.labels: names classes, and texts have none; drop it for task {TASK}"
+    if plan.data.normalize_labels is not None:
+        yield f"data.normalize_labels: merges classes, and texts have none; drop it for task {TASK}"
     if plan.data.label != "label":
         yield f"data.label: names the column of labels; task {TASK} reads data.target; drop it"
-    for name, default in (("label_noise", "warn"), ("class_imbalance", "warn"), ("too_few_per_class", "warn")):
-        if getattr(plan.data.quality, name) not in (None, default):
+    for name in ("similar_labels", "odd_labels", "label_noise", "class_imbalance", "too_few_per_class"):
+        if getattr(plan.data.quality, name) not in (None, type(plan.data.quality).model_fields[name].default):
             yield f"data.quality.{name}: looks at classes, and texts have none; drop it for task {TASK}"
     yield from stage_problems(plan, _STAGE_CHECKS)
 

@@ -73,6 +73,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "data_sha256": staged.data_sha256,
         "code_sha256": staged.code_sha256,
         "labels": list(staged.labels),
+        "normalize_labels": staged.normalize_labels,
         "additions": [dict(addition) for addition in staged.additions],
         "ensemble": staged.ensemble,
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),

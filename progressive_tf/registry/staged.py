@@ -30,6 +30,7 @@ class StagedVersion:
         preprocessing: what its preprocessing has learnt from data, as plain JSON; None where that is nothing.
         release: the steps in which it is to reach its callers, as the plan has them; None for all at once.
         inputs: what a caller has to know of raw inputs beside their type, as plain JSON by name.
+        normalize_labels: how else its labels may be written, as the plan has it; None where they may not.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -51,6 +52,7 @@ class StagedVersion:
     release: Mapping[str, Any] | None = None
     inputs: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = False
+    normalize_labels: str | Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

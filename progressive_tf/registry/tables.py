@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from progressive_tf.errors import listed
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
 from progressive_tf.registry.journal import ALIAS, ROLLBACK, Entry
@@ -81,7 +82,7 @@ def version_details(model: ModelVersions, version: Version) -> Table:
         "run / stage": f"{version.run}/{version.stage}",
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
-        "labels": ", ".join(map(str, manifest.get("labels", []))) or ("none: it writes texts" if manifest else ""),
+        "labels": listed(manifest.get("labels", [])) or ("none: it writes texts" if manifest else ""),
         "metrics": ", ".join(f"{name} {_figure(value)}" for name, value in manifest.get("metrics", {}).items()),
         **{name.removesuffix("_sha256"): str(manifest.get(name, ""))[:_HASH_DIGITS] for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy import sparse
 
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.predictions import probable
 
 STRINGS = ("part", "slice", "source", "label", "predicted")
@@ -101,7 +101,7 @@ def read_predictions(path: Path) -> Predictions | None:
         names = file.schema_arrow.names
         missing = [name for name in COLUMNS if name not in names]
         if missing:
-            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(names)}")
+            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {listed(names)}")
         table = file.read([*STRINGS, "row"])  # texts and images stay there
         columns = {name: _strings(table.column(name)) for name in STRINGS}
     except (pa.ArrowException, OSError) as error:

@@ -123,6 +123,7 @@ class Finding:
     rows: tuple[int, ...] = ()
     examples: tuple[str, ...] = ()
     message: str = ""
+    images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.reporting.saved_rows import has_column, test_rows
 
 KEYS = ("part", "slice", "source", "row")
@@ -84,7 +84,7 @@ def read_tagged(path: Path) -> TaggedSentences | None:
     file = pq.ParquetFile(path)
     missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
     if missing:
-        raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(file.schema_arrow.names)}")
+        raise InputError(f"{path}: column {missing[0]!r} is missing; it has {listed(file.schema_arrow.names)}")
     try:
         table = file.read(list(COLUMNS))
     except (pa.ArrowException, OSError) as error:

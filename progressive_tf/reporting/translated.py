@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.translations import CONFIDENCE_TOLERANCE
 from progressive_tf.reporting.predictions import read_values, unreadable
 from progressive_tf.reporting.saved_rows import has_column, test_rows
@@ -138,7 +138,7 @@ def read_translated(path: Path) -> TranslatedTexts | None:
         file = pq.ParquetFile(path)
         missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
         if missing:
-            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {', '.join(file.schema_arrow.names)}")
+            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {listed(file.schema_arrow.names)}")
         places = file.read(list(KEYS)).to_pandas()
         confidence = file.read(["confidence"]).column(0).to_numpy()
         right = [_right(batch) for batch in file.iter_batches(columns=["target", "predicted"])]

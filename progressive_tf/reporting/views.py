@@ -39,6 +39,7 @@ from progressive_tf.reporting.translated import WrittenTexts
 
 WRONG_ROWS = 20
 CONFUSED_PAIRS = 10
+MOST_CLASSES = 100
 PARTS = ("train", "validation", "gate", "test")
 PER_CLASS = ("precision", "recall", "f1")
 
@@ -59,6 +60,7 @@ class StageView:
     other_classes: int
     reliability: Markup | None
     per_class: Mapping[str, Mapping[str, Measure]]
+    further_classes: int
     confused_pairs: list[tuple[str, str, int]]
     wrong: list[WrongRow]
     wrong_sentences: list[WrongSentence]
@@ -182,6 +184,26 @@ def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
     return classes
 
 
+def lowest_classes(classes: Mapping[str, Mapping[str, Measure]]) -> Mapping[str, Mapping[str, Measure]]:
+    """Returns the classes that a table shows: all, or of very many those with the lowest F1."""
+    if len(classes) <= MOST_CLASSES:
+        return classes
+
+    def f1(label: str) -> float:
+        return classes[label].get("f1", Measure()).value or 0.0
+
+    return {label: classes[label] for label in sorted(classes, key=f1)[:MOST_CLASSES]}
+
+
+def largest_and_smallest(counts: Mapping[str, int]) -> list[tuple[str, int | None]]:
+    """Returns classes with their rows: all, or of very many the largest, a gap without a number, and the smallest."""
+    if len(counts) <= MOST_CLASSES:
+        return list(counts.items())
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    left_out = f"… {len(counts) - MOST_CLASSES:,} more …"
+    return [*ordered[: MOST_CLASSES // 2], (left_out, None), *ordered[-(MOST_CLASSES // 2) :]]
+
+
 def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
     """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
 
@@ -233,6 +255,8 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         rows = stage.translated.test_rows(stage.slice)
         written = stage.translated.summarize(rows, WRONG_ROWS)
         right = written.right
+    classes = per_class(stage.test)
+    shown = lowest_classes(classes)
     return StageView(
         record=stage,
         decided=wording.decided(stage),
@@ -246,7 +270,8 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         confusion=confusion,
         other_classes=others,
         reliability=reliability_figure,
-        per_class=per_class(stage.test),
+        per_class=shown,
+        further_classes=len(classes) - len(shown),
         confused_pairs=pairs,
         wrong=wrong,
         wrong_sentences=wrong_sentences,

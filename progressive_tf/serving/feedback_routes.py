@@ -9,6 +9,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from progressive_tf.data.cells import label_text
+from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.errors import unknown_name
 from progressive_tf.serving import fields
 from progressive_tf.serving.errors import Refusal
@@ -71,7 +73,7 @@ def feedback_routes(
         tokens.check_predict(request)
         with incoming.one():
             found = read_body(await incoming.body(request))
-            said = _read(found, None if _writes(served) else _known_labels(served))
+            said = _read(found, None if _writes(served) else _known_labels(served), _spelling(served))
             try:
                 version = await request_log.add_feedback(said)
             except UnlikeAnswer as error:
@@ -104,12 +106,20 @@ def _known_labels(served: ServedModel) -> dict[str, str]:
     return said | {label: label for label in said.values()}
 
 
-def _read(found: dict[str, Any], labels: Mapping[str, str] | None) -> Feedback:
+def _spelling(served: ServedModel) -> Spelling:
+    """Returns how else the newest version in memory that says it lets labels be written."""
+    versions = sorted(served.standing.by_number.items(), reverse=True)
+    rules = (each.loaded.normalize_labels for _, each in versions)
+    return Spelling(next((rule for rule in rules if rule is not None), None), tuple(_known_labels(served)))
+
+
+def _read(found: dict[str, Any], labels: Mapping[str, str] | None, spelling: Spelling) -> Feedback:
     """Returns the feedback in a body.
 
     Args:
         found: the JSON object.
         labels: what `_known_labels` gives; None where answers are texts.
+        spelling: says which of them a label is that is written otherwise.
     """
     fields.refuse_unknown(found, _KEYS)
     prediction = found.get("prediction_id")
@@ -121,7 +131,7 @@ def _read(found: dict[str, Any], labels: Mapping[str, str] | None) -> Feedback:
     expected = _text(found.get("label")) if labels is None else None
     return Feedback(
         prediction,
-        _label(found.get("label"), labels) if labels is not None else expected and fingerprint(expected),
+        _label(found.get("label"), labels, spelling) if labels is not None else expected and fingerprint(expected),
         fields.truth(found, "correct"),
         fields.whole_number(found, "rating", 1, 5),
         fields.text(found, "comment", _LONGEST_COMMENT),
@@ -129,9 +139,14 @@ def _read(found: dict[str, Any], labels: Mapping[str, str] | None) -> Feedback:
     )
 
 
-def _label(value: Any, labels: Mapping[str, str]) -> Any:
+def _label(value: Any, labels: Mapping[str, str], spelling: Spelling) -> Any:
     if value is None:
         return None
+    if isinstance(value, list):
+        value = [spelling.of(label) if isinstance(label, str) else label for label in value]
+    else:
+        value = label_text(value)
+        value = spelling.of(value) if isinstance(value, str) else value
     each = value if isinstance(value, list) else [value]
     if len(each) > _MOST_TAGS or not all(isinstance(label, str) for label in each):
         raise Refusal(400, "label: a class, or for a tagger a list with the tag of each word, expected")

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from progressive_tf.errors import listed
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.limits import Limits
 
@@ -187,11 +188,11 @@ def _is_named(value: Any, specs: Mapping[str, InputSpec]) -> bool:
 
 def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, Any]:
     if not isinstance(row, dict):
-        _refuse(f"{place}: an object with {', '.join(specs)} expected; got {type(row).__name__}")
+        _refuse(f"{place}: an object with {listed(specs)} expected; got {type(row).__name__}")
     missing, unknown = [name for name in specs if name not in row], [name for name in row if name not in specs]
     if missing or unknown:
         wrong = f"missing {missing[0]!r}" if missing else f"unknown {unknown[0]!r:.80}"
-        _refuse(f"{place}: {wrong}; expected {', '.join(specs)}")
+        _refuse(f"{place}: {wrong}; expected {listed(specs)}")
     return row
 
 

@@ -49,6 +49,7 @@ class LoadedVersion:
         manifest = version.manifest() or {}
         self.manifest = manifest
         self.labels = tuple(manifest.get("labels", ()))
+        self.normalize_labels = manifest.get("normalize_labels")
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {

@@ -14,8 +14,9 @@ from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.metric_names import matrix_metric
+from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.retention_methods import Retention
-from progressive_tf.plan.schema import GateRule, Plan, Quality
+from progressive_tf.plan.schema import GateRule, Plan
 from progressive_tf.training.display import Display
 from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.predictions_file import load_predictions
@@ -74,7 +75,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     started = read_json(run / "environment.json")["start"]["version"]  # stable has moved since
     update = {"stages": planned[: len(trained)]} | ({} if started is None else {"start": started})
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
-    data = read_plan_data(loaded, CACHE_FOLDER)
+    data = read_plan_data(loaded, CACHE_FOLDER, leave_empty_out=not folder.splits_empty_rows)
     places = run / "bounds"
     display.line("naive: every stage again, without retention")
     naive = run_plan(_naive(loaded), places / "naive", registry, False, display, releases=False).run

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from progressive_tf.data.settled_labels import task_names
 from progressive_tf.data.source import Source
 from progressive_tf.data.tags import tag_names
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.schema import Data, Plan
 
 MOST_SHOWN = 10
 UNKNOWN = -1
@@ -155,7 +157,7 @@ def _task_incremental(
     plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     tasks = (
-        _tasks_by_column(plan.data.task, sources, places, used)
+        _tasks_by_column(plan.data, plan.data.task, sources, places, used)
         if plan.data.task
         else _tasks_by_stage(plan, sources, used)
     )
@@ -202,7 +204,7 @@ def _tasks_by_stage(plan: Plan, sources: Mapping[str, Source], used: Sequence[Us
 
 
 def _tasks_by_column(
-    column: str, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    data: Data, column: str, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
 ) -> dict[str, np.ndarray]:
     tasks: dict[str, np.ndarray] = {}
     for name, source in sources.items():
@@ -215,6 +217,8 @@ def _tasks_by_column(
                 f"data.task: {_counted(source, slashed)} have '/' in {column}, such as {tasks[name][slashed[0]]!r}; "
                 f"answers are named task/class, so write the task without it"
             )
+    names = task_names([Counter(each.tolist()) for each in tasks.values()], data)
+    tasks = {name: np.array([names[task] for task in each], object) for name, each in tasks.items()}
     trained = {task for stage in used for task in np.unique(tasks[stage.source][stage.rows])}
     stage_sources = {stage.source for stage in used}
     for name in sources.keys() - stage_sources:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.column_statistics import ColumnStatistics, measure_columns
 from progressive_tf.registry.version import Version
@@ -37,10 +37,10 @@ def start_statistics(data: PlanData, version: Version | None) -> ColumnStatistic
     recorded = (version.manifest() or {}).get("preprocessing")
     statistics = ColumnStatistics.from_json(recorded) if recorded else None
     if statistics is None or statistics.columns != data.columns:
-        theirs = ", ".join(statistics.columns.names) if statistics is not None else "none"
+        theirs = listed(statistics.columns.names) if statistics is not None else "none"
         raise InputError(
             f"start: version {version.number} reads other columns ({theirs}), or as something else, than this plan "
-            f"({', '.join(data.columns.names)}); name the version's in data.features, or set start: pretrained"
+            f"({listed(data.columns.names)}); name the version's in data.features, or set start: pretrained"
         )
     return statistics
 

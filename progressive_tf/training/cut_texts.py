@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.data.quality import SHOWN, Finding, shortened
+from progressive_tf.data.findings import SHOWN, Finding, shortened
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import ActionWithoutDrop
+from progressive_tf.plan.quality import ActionWithoutDrop
 
 KIND = "cut_texts"
 

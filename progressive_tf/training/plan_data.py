@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.findings import Finding
+from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.left_out import about_left_out, rows_left_out
 from progressive_tf.data.resolve import Reads
+from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts
-from progressive_tf.data.stage_rows import StageRows, matching_slice_rows, select_stage_rows, slice_rows
+from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
@@ -23,6 +27,7 @@ from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, class_space
 from progressive_tf.training.display import Display
+from progressive_tf.training.slices import Slice, named_slices, stage_slices
 from progressive_tf.training.wrong_labels import WrongLabels, choose_wrong_labels, with_wrong_labels
 
 READS: dict[str, Reads] = {
@@ -32,23 +37,6 @@ READS: dict[str, Reads] = {
     ResNet50.task: "images",
     T5.task: "pairs",
 }
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A named part of the evaluation data; rows are indices into the source.
-
-    Attributes:
-        name: of the first stage that has these rows, or the name given in the plan.
-        source: as named in the plan.
-        gate: int64 rows that decisions and the R matrix read.
-        test: int64 rows that are only reported; empty for slices that are not a stage's.
-    """
-
-    name: str
-    source: str
-    gate: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -65,6 +53,8 @@ class PlanData:
         slice_of: the name of the slice of each stage, in order.
         further: rows of other sources that a single stage trains and validates on too, by source.
         wrong_labels: of each stage, those that are wrong on purpose.
+        spelling: which class a label is that comes later, however it is written.
+        findings: source → what was found in it before it was split.
     """
 
     classes: ClassSpace
@@ -76,6 +66,8 @@ class PlanData:
     slice_of: tuple[str, ...]
     further: Mapping[str, StageRows] = field(default_factory=dict)
     wrong_labels: tuple[tuple[WrongLabels, ...], ...] = ()
+    spelling: Spelling = field(default_factory=Spelling)
+    findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -175,13 +167,16 @@ class PlanData:
         return np.unique(np.concatenate(keys))
 
 
-def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = None) -> PlanData:
+def read_plan_data(
+    loaded: LoadedPlan, cache: Path, display: Display | None = None, leave_empty_out: bool = True
+) -> PlanData:
     """Reads every source of a plan and fixes all parts, before any stage runs.
 
     Args:
         loaded: the plan.
         cache: the folder of all caches.
-        display: shows reading that takes long, and what is decided about a source; None shows nothing.
+        display: shows reading that takes long, and what is decided; None shows nothing.
+        leave_empty_out: whether rows with an empty text go into no part, where the plan drops them.
 
     Raises:
         InputError: anything wrong with the data or with what the plan asks of it.
@@ -197,17 +192,29 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
     for name, place in places.items():
         with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
             sources[name] = read_source(
-                name, data, base=loaded.folder, cache=cache, place=place, progress=progress, reads=READS[plan.task]
+                name,
+                data,
+                base=loaded.folder,
+                cache=cache,
+                place=place,
+                progress=progress,
+                reads=READS[plan.task],
+                as_written=True,
             )
     _check_inputs(plan, sources, places)
     if sources[data.source].kind == "columns":
         sources = read_tables(sources, data)
+    settled = settle_labels(sources, data)
+    sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
+    left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
+    found = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
     if display is not None:
-        display.lines(source_lines(list(sources.values())))
+        said = [each.message for name in sources for each in found[name]]
+        display.lines([*source_lines(list(sources.values())), *settled.lines, *dict.fromkeys(said)])
     splits = _splits(plan)
-    parts = {name: fixed_parts(sources[name], *splits[name]) for name in splits}
+    parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)
-    slices, slice_of = _stage_slices(plan, stage_sources, sources, parts)
+    slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
     used = [
         UsedRows(
             stage=stage.name,
@@ -219,7 +226,7 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
     classes = class_space(plan, sources, places, used)
-    slices |= _named_slices(plan, sources, parts, slices, classes)
+    slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     return PlanData(
         classes,
         sources,
@@ -229,7 +236,18 @@ def read_plan_data(loaded: LoadedPlan, cache: Path, display: Display | None = No
         slices,
         slice_of,
         wrong_labels=_wrong_labels(plan, sources, stages),
+        spelling=settled.spelling,
+        findings=found,
     )
+
+
+def _with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
+    """Returns the plan with the classes of its stages called as they are, however it writes them."""
+    stages = []
+    for stage in plan.stages:
+        classes = stage.data.classes and tuple(dict.fromkeys(map(spelling.of, stage.data.classes)))
+        stages.append(stage.model_copy(update={"data": stage.data.model_copy(update={"classes": classes})}))
+    return plan.model_copy(update={"stages": tuple(stages)})
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
@@ -305,56 +323,3 @@ def _stage_rows(
         taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
         selected.append(rows)
     return tuple(selected)
-
-
-def _stage_slices(
-    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
-) -> tuple[dict[str, Slice], tuple[str, ...]]:
-    slices: dict[str, Slice] = {}
-    slice_of: list[str] = []
-    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
-        place = f"stages[{index}].data"
-        gate = _distinct(sources[name], slice_rows(sources[name], parts[name].gate, stage.data, place))
-        test = slice_rows(sources[name], parts[name].test, stage.data, place)
-        same = [
-            known.name
-            for known in slices.values()
-            if known.source == name and np.array_equal(known.gate, gate) and np.array_equal(known.test, test)
-        ]
-        slice_of.append(same[0] if same else stage.name)
-        if not same:
-            slices[stage.name] = Slice(stage.name, name, gate, test)
-    return slices, tuple(slice_of)
-
-
-def _named_slices(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    parts: Mapping[str, Parts],
-    taken: Mapping[str, Slice],
-    classes: ClassSpace,
-) -> dict[str, Slice]:
-    """Returns the slices and validation sets that the plan names, without rows of classes that no stage has."""
-    slices: dict[str, Slice] = {}
-    none = np.empty(0, np.int64)
-    main = plan.data.source
-    for name, where in plan.data.slices.items():
-        _refuse_taken(name, taken, f"data.slices.{name}")
-        gate = matching_slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
-        gate = gate[classes.codes[main][gate] != UNKNOWN]
-        slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
-    for name, source in plan.data.validation_sets.items():
-        _refuse_taken(name, taken, f"data.validation_sets.{name}")
-        rows = np.flatnonzero(classes.codes[source] != UNKNOWN)
-        slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
-    return slices
-
-
-def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:
-    """Returns the first row of each text: the statistics of the gate need rows that are independent."""
-    return np.sort(rows[np.unique(source.keys[rows], return_index=True)[1]])
-
-
-def _refuse_taken(name: str, slices: Mapping[str, Slice], place: str) -> None:
-    if name in slices:
-        raise InputError(f"{place}: {name!r} is also a stage's name; choose another")

@@ -275,6 +275,7 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         export=lambda folder: _export(session, stage, folder, others),
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),
+        normalize_labels=session.plan.data.normalize_labels,
     )
 
 

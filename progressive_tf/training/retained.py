@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import fixed_batches
-from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError, listed
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, read_weights
 from progressive_tf.plan.methods import CrossEntropy
@@ -285,7 +285,7 @@ class _Preparation:
         if unknown:
             raise InputError(
                 f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} does not know task "
-                f"{', '.join(unknown)}, which rows of this stage are of; use lwf, or a teacher that knows it"
+                f"{listed(unknown)}, which rows of this stage are of; use lwf, or a teacher that knows it"
             )
         probabilities = [
             predict_exported(

@@ -49,6 +49,12 @@ class RunFolder:
         path = self.path / "plan.yaml"
         return validate(read_yaml_mapping(path), str(path))
 
+    @property
+    def splits_empty_rows(self) -> bool:
+        """Whether rows without a text are in this run's parts, as they were in runs that earlier releases began."""
+        path = self.path / "environment.json"
+        return path.exists() and not read_json(path).get("empty_rows_left_out", False)
+
     def begun(self, plan: Plan) -> int:
         """Returns how many stages of a plan have begun here."""
         folders = [self.stage(index, stage.name) for index, stage in enumerate(plan.stages)]

@@ -232,7 +232,8 @@ def open_session(
     """
     plan = run.with_tuned_stages(loaded.plan)
     loaded = replace(loaded, plan=plan)
-    data = data or read_plan_data(loaded, CACHE_FOLDER, display)
+    left_out = not run.splits_empty_rows
+    data = data or read_plan_data(loaded, CACHE_FOLDER, display, leave_empty_out=left_out)
     check_rule_labels(plan, data)
     check_streams(plan, loaded.folder, run)
     hardware = hardware or prepare()
@@ -259,6 +260,7 @@ def open_session(
         recorded,
         (earlier or environment_now)
         | {
+            "empty_rows_left_out": left_out,
             "plan_folder": str(loaded.folder.resolve()),
             "registry": str(registry.resolve()),
             "start": {"weights_sha256": base_sha256, "version": start.number if start is not None else None},

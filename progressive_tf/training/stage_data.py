@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from progressive_tf.data.quality import UNUSED_FILES, QualityReport, examine
+from progressive_tf.data.findings import QualityReport
+from progressive_tf.data.quality import UNUSED_FILES, examine
 from progressive_tf.data.source import Source
-from progressive_tf.data.stage_rows import StageRows
+from progressive_tf.data.stage_rows import StageRows, counted
 from progressive_tf.errors import InputError
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.cut_texts import find_cut_texts
 from progressive_tf.training.session import Session
-from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.stage_record import SUSPECTS_FILE, StageRecord
 
 Rows = tuple[np.ndarray, np.ndarray]
 MOST_SHOWN = 10
@@ -39,6 +40,8 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     stage.save_rows(
         session.data, report.kept, validation, report, parent.name if parent else None, session.environment_now
     )
+    if report.suspects:
+        session.display.line(f"{stage.name}: labels that look wrong are in {stage.folder / SUSPECTS_FILE}")
     session.display.line(f"{stage.name}: {_counts(session, stage)}")
     return report.kept, validation
 
@@ -52,7 +55,7 @@ def _counts(session: Session, stage: StageRecord) -> str:
         sizes |= {"gate": len(part.gate), "test": len(part.test)}
         return "; ".join(f"{name} {size:,}" for name, size in sizes.items())
     return "; ".join(
-        f"{part} {', '.join(f'{count} {label}' for label, count in labels.items() if count or not classes.grow)}"
+        f"{part} {counted({label: rows for label, rows in labels.items() if rows or not classes.grow})}"
         for part, labels in recorded["labels"].items()
     )
 
@@ -86,9 +89,11 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
             rows.train,
             plan.data.quality,
             evaluation_keys=data.evaluation_keys,
-            embeddings=None
-            if data.classes.tags
-            else lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache),
+            embeddings=(
+                "the network began with random weights, whose outputs say little about a row"
+                if plan.model.random_says_little and session.start_version is None
+                else lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache)
+            ),
             seed=derive_seed(plan.seed, "label-noise", stage.name),
             expected=_classes_in(source, rows) if data.classes.grow else None,
         )
@@ -101,6 +106,7 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
     for finding in report.findings:
         if finding.kind != UNUSED_FILES:  # told when the source was read
             session.display.line(f"{stage.name}: {finding.message}")
+    report = replace(report, findings=(*data.findings.get(name, ()), *report.findings))
     validation = _unleaked_validation(session, stage, source, rows.validation)
     _check_earlier_training(session, stage)
     if not len(validation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from progressive_tf.data.quality import QualityReport
+from progressive_tf.data.findings import QualityReport, Suspect
 from progressive_tf.files import atomic_path, read_json, sha256_json, write_json
 from progressive_tf.training.checkpoint import checkpoint_file
 from progressive_tf.training.plan_data import PlanData
+
+SUSPECTS_FILE = "findings.csv"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,16 @@ class StageRecord:
         train, validation = (frame.loc[frame["part"] == part, "index"] for part in ("train", "validation"))
         return train.to_numpy(np.int64), validation.to_numpy(np.int64)
 
+    def _save_suspects(self, suspects: Sequence[Suspect]) -> None:
+        path = self.folder / SUSPECTS_FILE
+        path.unlink(missing_ok=True)  # of an attempt that was interrupted before the stage had begun
+        if not suspects:
+            return
+        with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+            table = csv.writer(stream)
+            table.writerow(("row", "text", "label", "likely_label", "probability"))
+            table.writerows((each.row, each.text, each.label, each.likely, each.probability) for each in suspects)
+
     def save_rows(
         self,
         data: PlanData,
@@ -104,6 +117,8 @@ class StageRecord:
         environment: dict[str, Any],
     ) -> None:
         """Writes quality.json, rows.parquet and, last, data.json, which marks the stage as begun.
+
+        Where labels look wrong, findings.csv has them.
 
         Args:
             data: every row of the plan.
@@ -127,6 +142,7 @@ class StageRecord:
                 "row": source.rows[np.concatenate([train, validation])],
             }
         )
+        self._save_suspects(quality.suspects)
         write_json(self.folder / "quality.json", quality.to_json())
         with atomic_path(self.folder / "rows.parquet") as temporary:
             frame.to_parquet(temporary, index=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from progressive_tf.adaptation.catalogue import restore_additions
-from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError, listed
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.class_growth import set_classes
 from progressive_tf.plan.schema import Plan
@@ -69,8 +69,10 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     served = tuple(manifest["labels"]) if manifest else ()
     other_kind = bool(served) != bool(data.outputs)
     if other_kind or served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
-        there, here = (", ".join(labels) or "texts, no classes" for labels in (served, data.outputs))
-        raise InputError(f"start: version {number} predicts {there}; the plan has {here}")
+        there, here = (listed(labels) or "texts, no classes" for labels in (served, data.outputs))
+        apart = next((pair for pair in zip(served, data.outputs, strict=False) if pair[0] != pair[1]), None)
+        first = f"; the first that differ are {apart[0]!r} and {apart[1]!r}" if apart else ""
+        raise InputError(f"start: version {number} predicts {there}; the plan has {here}{first}")
     set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
     try:
         restore_additions(network, (manifest or {}).get("additions", []))

@@ -86,7 +86,11 @@ CASES = {
         JSON + b'{"text": "x", "label": null}\n',
         ["no text in column 'label'", "row 3: null"],
     ),
-    "JSON label truth": ("a.jsonl", JSON + b'{"text": "x", "label": true}\n', ["column 'label'", "row 3: bool True"]),
+    "JSON label list": (
+        "a.jsonl",
+        JSON + b'{"text": "x", "label": ["a", "b"]}\n',
+        ["a list in column 'label', which reads as several labels in 1 row: row 3: ['a', 'b']", "write one"],
+    ),
     "JSON half surrogate": ("a.jsonl", JSON + b'{"text": "\\ud800", "label": "a"}\n', ["not UTF-8 in 1 row: row 3"]),
     "JSON key in no row": (
         "a.jsonl",
@@ -129,7 +133,6 @@ def test_bad_file(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"text": ["one", None], "label": ["a", "b"]}, "no text in column 'text' in 1 row: row 2: null"),
         ({"text": [1.5, 2.5], "label": ["a", "b"]}, "no text in column 'text' in 2 rows: row 1: float 1.5, row 2"),
         ({"text": ["one", "two"], "label": ["a", None]}, "no text in column 'label' in 1 row: row 2: null"),
         ({"texts": ["one"], "label": ["a"]}, "unknown column 'text'; did you mean 'texts'?"),

@@ -16,11 +16,13 @@ import pictures
 import pytest
 from PIL import Image
 
+from progressive_tf.data.findings import about_rows
 from progressive_tf.data.images import MOST_PIXELS, UnreadableImageError, read_image
 from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Data, Quality
+from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.schema import Data
 
 PIXELS = pictures.picture("dot", np.random.default_rng(1), 20)
 WHOLE = {kind: pictures.encoded(PIXELS, kind) for kind in ("PNG", "JPEG", "GIF", "BMP")}
@@ -149,6 +151,9 @@ def test_a_folder_gives_its_classes_and_its_findings(tmp_path: Path) -> None:
     assert kinds["unreadable_images"].count == len(unreadable)
     assert kinds["odd_images"].count == 1
     assert any("bar/empty.png: the file is empty" in example for example in kinds["unreadable_images"].examples)
+    shown = about_rows(source, np.arange(2), "label_noise", "whose label looks wrong", "warn", "data.quality")
+    assert len(shown.images) == 2
+    assert all(image.startswith("data:image/png;base64,") for image in shown.to_json()["images"])
     with pytest.raises(InputError, match=r"quality.unreadable_images: shapes has 12 files .*correct the files"):
         examined(source, unreadable_images="fail")
 

@@ -10,7 +10,8 @@ from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Quality, Split
+from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.schema import Split
 
 from .making import made_source
 
@@ -69,7 +70,7 @@ class TestRowFindings:
 
 def test_good_rows_have_no_findings() -> None:
     source = with_filler()
-    found = report(source, **Quality().model_dump())
+    found = report(source, **Quality(label_noise=None).model_dump())
     assert found.findings == ()
     assert np.array_equal(found.kept, np.arange(20))
 
@@ -175,3 +176,39 @@ def test_report_is_plain_json() -> None:
         "examples",
         "message",
     }
+
+
+def test_all_suspects_are_listed_with_the_label_that_fits_better() -> None:
+    source = made_source(["a", "b"] * 60)
+    found = report(source, embeddings=separable(source, [3, 40, 77]), label_noise="warn")
+    (finding,) = found.findings
+    assert finding.message.endswith("whose label looks wrong; all of them are in findings.csv")
+    assert [suspect.row for suspect in found.suspects] == list(finding.rows)
+    for suspect in found.suspects:
+        assert {suspect.label, suspect.likely} == {"a", "b"}
+        assert suspect.text == f"text {suspect.row - 1} of this source"
+        assert 0.5 < suspect.probability <= 1
+
+
+def test_a_class_that_is_too_small_does_not_switch_label_noise_off() -> None:
+    source = made_source(["a", "b"] * 60 + ["c"] * 2)
+    (finding,) = report(source, embeddings=separable(source, [3, 40, 77]), label_noise="warn").findings
+    assert set(finding.rows) <= {4, 41, 78}
+    assert finding.count >= 2
+    assert "without 1 class with fewer than 3 rows" in finding.message
+    (clean,) = report(source, embeddings=separable(source, []), label_noise="fail").findings
+    assert clean.message == "no label looks wrong, without 1 class with fewer than 3 rows"
+
+
+@pytest.mark.parametrize(
+    ("labels", "embeddings", "because"),
+    [
+        (["a", "b"] * 9, None, "there are no outputs of a network to look at"),
+        (["a", "b"] * 9, "the network is random", "the network is random"),
+        ([f"class {place % 201}" for place in range(804)], "some", "there are 201 classes; up to 200 are examined"),
+    ],
+)
+def test_label_noise_that_is_not_looked_for_says_why(labels: list[str], embeddings: Any, because: str) -> None:
+    looked = (lambda rows: np.zeros((len(rows), 2), np.float32)) if embeddings == "some" else embeddings
+    (finding,) = report(made_source(labels), embeddings=looked, label_noise="fail").findings
+    assert finding.message == f"label noise was not looked for: {because}"

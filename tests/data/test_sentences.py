@@ -13,7 +13,8 @@ from progressive_tf.data.sentences import rarest_kinds
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.windows import WindowStore
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Data, Quality
+from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.schema import Data
 
 Sentence = list[tuple[str, str]]
 SENTENCES: list[Sentence] = [

@@ -200,3 +200,14 @@ def test_impossible_splits_are_refused_with_their_place(split: Split, message: s
     with pytest.raises(InputError) as caught:
         fixed_parts(source, split)
     assert message in str(caught.value)
+
+
+def test_rows_that_are_left_out_are_in_no_part_and_sizes_are_of_the_others() -> None:
+    source = made_source(["a", "b"] * 50)
+    left_out = np.arange(100) < 20
+    parts = fixed_parts(source, Split(validation=0.25, gate=0.25, test=0.25), left_out=left_out)
+    used = np.concatenate([parts.validation, parts.gate, parts.test, parts.pool])
+    assert sorted(used.tolist()) == list(range(20, 100))
+    assert len(parts.gate) == len(parts.test) == 20
+    with pytest.raises(InputError, match="made: every text of its 100 rows is empty"):
+        fixed_parts(source, Split(), left_out=np.ones(100, bool))

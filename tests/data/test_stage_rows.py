@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.splits import fixed_parts
-from progressive_tf.data.stage_rows import StageRows, label_counts, matching_slice_rows, select_stage_rows, slice_rows
+from progressive_tf.data.stage_rows import (
+    StageRows,
+    counted,
+    label_counts,
+    matching_slice_rows,
+    select_stage_rows,
+    slice_rows,
+)
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Split, StageData
 
@@ -93,3 +100,14 @@ def test_slices_take_evaluation_rows_whatever_the_stage_takes() -> None:
     assert label_counts(SOURCE, rows) == {"a": 20, "b": 0}
     with pytest.raises(InputError, match=r"data\.slices\.none: none of the 40 rows"):
         matching_slice_rows(SOURCE, PARTS.gate, "stars > 9", "data.slices.none")
+
+
+def test_of_many_classes_the_largest_and_the_smallest_are_counted() -> None:
+    few = {f"class {place}": place for place in range(10)}
+    assert counted(few) == ", ".join(f"{place} class {place}" for place in range(10))
+    many = {f"class {place}": place for place in range(11, 20_011)}
+    assert counted(many) == (
+        "200,210,000 of 20,000 classes (20,010 class 20010, 20,009 class 20009, 20,008 class 20008, 20,007 class "
+        "20007, 20,006 class 20006, …, 15 class 15, 14 class 14, 13 class 13, 12 class 12, 11 class 11)"
+    )
+    assert len(counted({"x" * 5000: 1, "y": 2})) < 100

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.folding import fold_key
+from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.stream import Accepted, Duplicate, PutAside, StreamRows, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 
@@ -30,6 +31,13 @@ def test_a_row_is_accepted_with_its_number_and_its_class() -> None:
     assert reader.read(b"\n") is None
     assert reader.read(line(more=3)) == Accepted(1, "fine", 1)
     assert StreamRows("text", "label", ("0", "1"), MEASURED).read(line(label=1)) == Accepted(1, "fine", 1)
+
+
+def test_a_label_may_be_written_as_the_plan_lets_it() -> None:
+    spelt = StreamRows("text", "label", LABELS, MEASURED, Spelling("casefold", LABELS))
+    assert spelt.read(line(label=" Yes")) == Accepted(1, "fine", 1)
+    assert isinstance(spelt.read(line(label="perhaps")), PutAside)
+    assert isinstance(rows().read(line(label=" Yes")), PutAside)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.scheme import IOB2, IOBES, Entities
 
-from progressive_tf.data.tags import Span, find_breaks, is_tag, scheme_of, spans, tag_names, to_bio
+from progressive_tf.data.tags import Span, as_tag, find_breaks, is_tag, scheme_of, spans, tag_names, to_bio
 
 KINDS = ("person", "creative-work", "a")
 BIO = tag_names(KINDS)
@@ -153,3 +153,11 @@ def test_scheme() -> None:
 def test_names_are_sorted_by_kind() -> None:
     assert tag_names(["b", "a", "b"]) == ("O", "B-a", "I-a", "B-b", "I-b")
     assert tag_names([]) == ("O",)
+
+
+@pytest.mark.parametrize(
+    ("written", "tag"),
+    [("b-per", "B-per"), (" I-x", "I-x"), ("o", "O"), ("O ", "O"), ("B-PER ", "B-PER "), ("per", "per"), ("", "")],
+)
+def test_a_prefix_may_be_written_small(written: str, tag: str) -> None:
+    assert as_tag(written) == tag

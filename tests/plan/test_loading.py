@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.errors import InputError
+from progressive_tf.files import sha256_json
 from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans, validate
 from progressive_tf.plan.merging import apply_override, merge, parse_setting
 from progressive_tf.plan.reading import parse_scalar, to_yaml
@@ -264,3 +265,38 @@ def test_a_shipped_plan_is_valid_and_says_what_it_is_for(name: str) -> None:
     assert load_plan(name).plan.name == name
     assert len(plan_summary(path)) > 20
     assert f"python -m progressive_tf.train --plan {name}" in path.read_text(encoding="utf-8")
+
+
+def test_a_plan_that_says_nothing_about_labels_is_the_plan_it_was(tmp_path: Path) -> None:
+    path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
+    plain = load_plan(path).identity
+    resolved = load_plan(path).to_json()
+    before = {key: resolved[key] for key in ("name", "model", "data", "seed")}
+    del before["data"]["normalize_labels"], before["data"]["quality"]["similar_labels"]
+    del before["data"]["quality"]["odd_labels"]
+    assert plain == sha256_json(before)[:8]
+    assert load_plan(path, ["data.quality.similar_labels=warn"]).identity == plain  # says something, changes no row
+    assert load_plan(path, ["data.normalize_labels=strip"]).identity != plain
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.quality.similar_labels=drop", "only because of how their label is written; merge such labels"),
+        ("data.quality.odd_labels=drop", "data.quality.odd_labels: drop would take rows out"),
+        ("data.normalize_labels=lower", "data.normalize_labels: should be 'strip' or 'casefold'"),
+        ("data.normalize_labels={}", "data.normalize_labels"),
+        ("data.normalize_labels={a: ''}", "data.normalize_labels.a"),
+    ],
+)
+def test_what_cannot_be_said_about_labels(tmp_path: Path, setting: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_plan(str(tiny.write_plan(tmp_path, tiny.raw_plan())), [setting])
+    assert message in str(caught.value)
+
+
+def test_labels_of_a_plan_may_be_numbers_and_truth_values(tmp_path: Path) -> None:
+    path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
+    data = load_plan(path, ["data.labels=[0, true, x]", "data.normalize_labels={1: true, yes: 0}"]).plan.data
+    assert data.labels == ("0", "true", "x")
+    assert data.normalize_labels == {"1": "true", "yes": "0"}

@@ -39,6 +39,8 @@ from progressive_tf.plan.loading import load_plan, validate
         ),
         (["stages.german.gate=[{metric: bleu, at_least: 101}]"], "bleu lies between 0 and 100; got 101"),
         (["defaults.release={steps: [5, 100], max_drift: 0.1}"], "release.max_drift: compares how often each class is"),
+        (["data.normalize_labels=strip"], "data.normalize_labels: merges classes, and texts have none; drop it"),
+        (["data.quality.similar_labels=warn"], "data.quality.similar_labels: looks at classes, and texts have none"),
         (["data.quality.label_noise=fail"], "data.quality.label_noise: looks at classes, and texts have none"),
         (["data.quality.class_imbalance=fail"], "data.quality.class_imbalance: looks at classes"),
         (["defaults.crf=true"], "crf: is for task token-classification"),

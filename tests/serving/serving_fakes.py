@@ -105,6 +105,7 @@ def release(
     export: Callable[[Path], None] | None = None,
     labels: tuple[str, ...] = ("negative", "positive"),
     preprocessing: dict[str, Any] | None = None,
+    normalize_labels: str | None = None,
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
@@ -116,6 +117,7 @@ def release(
             weights_sha256=str(number),
             parent=None,
             labels=labels,
+            normalize_labels=normalize_labels,
             plan_sha256="plan",
             data_sha256="data",
             code_sha256="code",

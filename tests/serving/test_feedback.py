@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, wait_until
+from serving_fakes import MODEL, release, wait_until
 
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry import ModelVersions
@@ -70,6 +70,19 @@ def test_feedback_on_an_unknown_prediction_is_kept_and_said(model: ModelVersions
     assert found.status_code == 202
     assert found.json()["joined"] is False
     assert kept(tmp_path, "SELECT prediction, correct FROM feedback") == [("f" * 32, 0)]
+
+
+def test_a_label_is_the_class_it_is_however_the_plan_lets_it_be_written(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    release(model, 3, normalize_labels="casefold")
+    client = start(model)
+    for said in ("POSITIVE ", "\u00a0Positive"):
+        (prediction,) = predict(client, said)
+        assert client.post("/v1/feedback", json={"prediction_id": prediction, "label": said}).status_code == 200
+    assert kept(tmp_path, "SELECT label FROM feedback") == [('"positive"',)] * 2
+    refused = client.post("/v1/feedback", json={"prediction_id": prediction, "label": "perhaps"})
+    assert refused.status_code == 400
 
 
 @pytest.mark.parametrize(

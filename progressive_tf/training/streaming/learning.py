@@ -92,8 +92,8 @@ class StreamFit:
         self.learner = StreamLearner(network, self.settings, last, optimizer, penalties, replayed, session.plan.seed)
         self.start = self.learner.weights
         self.fresh_optimizer = optimizer.state()
-        data = session.data
-        self.rows = StreamRows(session.plan.data.text, session.plan.data.label, data.labels, data.evaluation_keys)
+        plan, data = session.plan, session.data
+        self.rows = StreamRows(plan.data.text, plan.data.label, data.labels, data.evaluation_keys, data.spelling)
         self.progress = self._restored()
         self.logs: dict[str, GrowingLog] = {}
         self.candidates = Candidates(session, stage, parent)

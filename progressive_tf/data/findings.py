@@ -1,0 +1,143 @@
+"""What was found to be wrong with a stage's rows."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.data.images import small_png
+from progressive_tf.data.source import Source
+from progressive_tf.errors import InputError
+from progressive_tf.plan.quality import Action
+
+SHOWN = 10
+EXAMPLE_LENGTH = 80
+_INPUTS = {
+    "texts": "text",
+    "vectors": "numbers",
+    "images": "image",
+    "columns": "row of values",
+    "sentences": "sentence",
+    "pairs": "text",
+}
+_LABELS = {
+    "sentences": {"label": "tags", "other": "other tags"},
+    "pairs": {"label": "expected text", "other": "another expected text"},
+}
+_DONE = {"broken_tags": "; repaired", "odd_cells": "; counted as missing"}  # where a finding does not drop the rows
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of thing that is wrong.
+
+    Attributes:
+        kind: as in the plan's `data.quality`.
+        action: what the plan says to do about it.
+        count: number of rows; of classes for `class_imbalance` and `too_few_per_class`.
+        rows: source row numbers of the first ten.
+        examples: what stands there, shortened.
+        message: a sentence for people.
+        images: small PNG files of the first ten, as data addresses; none where rows are no images.
+    """
+
+    kind: str
+    action: Action
+    count: int
+    rows: tuple[int, ...]
+    examples: tuple[str, ...]
+    message: str
+    images: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what stands in quality.json."""
+        return {key: value for key, value in asdict(self).items() if key != "images" or value}
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row whose label looks wrong.
+
+    Attributes:
+        row: its number in the source.
+        text: what a person can read of it.
+        label: as it stands there.
+        likely: the label that fits better.
+        probability: of that label, in [0, 1].
+    """
+
+    row: int
+    text: str
+    label: str
+    likely: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class QualityReport:
+    """Findings about a stage's rows and the rows that are kept.
+
+    Attributes:
+        findings: in the order in which they were looked for.
+        kept: int64, the given rows without those that were dropped, in the given order.
+        suspects: rows whose label looks wrong, most suspicious first.
+    """
+
+    findings: tuple[Finding, ...]
+    kept: np.ndarray
+    suspects: tuple[Suspect, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what stands in quality.json."""
+        return {"findings": [finding.to_json() for finding in self.findings]}
+
+
+def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: Action, place: str) -> Finding:
+    """Returns one kind of thing that is wrong with rows of a source.
+
+    Args:
+        source: the rows' source.
+        rows: int64, those that it is wrong with, at least one.
+        kind: as in the plan's `data.quality`.
+        says: what is wrong, to follow "rows"; {input}, {label} and {other} are called as the source's kind has them.
+        action: what the plan says to do.
+        place: where the checks stand in the plan; errors begin with it.
+
+    Raises:
+        InputError: the action is `fail`.
+    """
+    shown = rows[:SHOWN]
+    numbers = tuple(source.rows[shown].tolist())
+    texts = map(shortened, source.descriptions(shown))
+    if source.expected is not None:
+        examples = tuple(map("{} → {}".format, texts, map(shortened, source.targets(shown))))
+    else:
+        labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
+        examples = tuple(map("{}: {}".format, labels, texts))
+    names = _LABELS.get(source.kind, {"label": "label", "other": "another label"})
+    what = says.format(input=_INPUTS[source.kind], **names)
+    count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {what}"
+    if action == "fail":
+        where = ", ".join(f"{number:,}" for number in numbers) + (", …" if len(rows) > SHOWN else "")
+        raise InputError(
+            f"{place}.{kind}: {source.name} has {count} (row {where}; first: {examples[0]!r}); correct the source, or "
+            f"set {place}.{kind} to drop or warn"
+        )
+    done = "; dropped" if action == "drop" else _DONE.get(kind, "")
+    return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}", small_images(source, shown))
+
+
+def small_images(source: Source, rows: np.ndarray) -> tuple[str, ...]:
+    """Returns rows as small images that a page can hold; none where they are no images."""
+    if source.kind != "images":
+        return ()
+    pngs = (small_png(bytes(encoded)) for encoded in source.inputs(rows))  # type: ignore[arg-type]
+    return tuple(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" for png in pngs)
+
+
+def shortened(text: str) -> str:
+    """Returns the beginning of a text, as an example."""
+    return text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…"

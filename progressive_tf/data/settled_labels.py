@@ -1,0 +1,199 @@
+"""The labels of all sources of a plan, seen together: which are one class, and which are no classes at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from progressive_tf.data.findings import Finding
+from progressive_tf.data.known_labels import with_known_labels
+from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
+from progressive_tf.data.odd_labels import what_is_odd
+from progressive_tf.data.source import Source
+from progressive_tf.errors import InputError, listed
+from progressive_tf.plan.label_rules import CASEFOLD, STRIP
+from progressive_tf.plan.schema import Data
+
+PLACE = "data.quality.similar_labels"
+ODD = "data.quality.odd_labels"
+SHOWN = 5
+LINES = "\n  "
+_READ_AS_TEXT = {"float": "numbers with a fraction", "Decimal": "decimal numbers", "bool": "truth values"}
+
+
+@dataclass(frozen=True)
+class SettledLabels:
+    """What became of the labels.
+
+    Attributes:
+        sources: with the names of the classes in place of the labels as written; by the name the plan gives them.
+        spelling: says of a label that comes later, as it is written, which class it is.
+        findings: what is odd about them, for every stage.
+        lines: what was decided, for people.
+    """
+
+    sources: Mapping[str, Source]
+    spelling: Spelling
+    findings: tuple[Finding, ...]
+    lines: tuple[str, ...]
+
+
+def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
+    """Returns the sources with their labels as the plan wants them.
+
+    Args:
+        sources: as read, by the name the plan gives them, its own first.
+        data: says how labels may be written, which there are, and what to do about odd ones.
+
+    Raises:
+        InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
+    """
+    counted, lines = _counted(sources, data), [*_types(sources)]
+    if data.normalize_labels is not None:
+        names = class_names(data.normalize_labels, counted, data.labels or ())
+        lines.append(_what_was_merged(counted, names, data))
+        sources = {name: source.with_class_names(names) for name, source in sources.items()}
+        counted = [_renamed(each, names) for each in counted]
+    total = Counter[str]()
+    for each in counted:
+        total.update(each)
+    findings = [*_similar(total, sources, data), *_odd(total, sources, data)]
+    settled = {name: with_known_labels(source, data) for name, source in sources.items()}
+    known = dict.fromkeys(name for source in settled.values() for name in source.class_names)
+    return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines))
+
+
+def _counted(sources: Mapping[str, Source], data: Data) -> list[dict[str, int]]:
+    """Returns the rows of each class; where no spelling depends on them, of tagged sentences none are counted."""
+    together = {name for source in sources.values() for name in source.class_names}
+    plain = len(set(map(folded, together))) == len(together)
+    return [
+        dict.fromkeys(source.class_names, 1) if plain and source.tagged is not None else source.class_counts()
+        for source in sources.values()
+    ]
+
+
+def _renamed(counted: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
+    found = Counter[str]()
+    for label, rows in counted.items():
+        found[names[label]] += rows
+    return dict(found)
+
+
+def _types(sources: Mapping[str, Source]) -> list[str]:
+    return [
+        f"{source.name}: labels are {says}; read as text, such as {listed(map(repr, source.class_names), 3)}"
+        for source in sources.values()
+        for kind, says in _READ_AS_TEXT.items()
+        if kind in source.label_types and source.class_names
+    ]
+
+
+def _what_was_merged(counted: list[dict[str, int]], names: Mapping[str, str], data: Data) -> str:
+    place = "data.normalize_labels"
+    of_name: dict[str, list[str]] = {}
+    for label in dict.fromkeys(label for each in counted for label in each):
+        of_name.setdefault(names[label], []).append(label)
+    changed = {name: labels for name, labels in of_name.items() if labels != [name]}
+    absent = _absent(data, names)
+    unused = f"; no label is {listed(map(repr, absent), SHOWN)}" if absent else ""
+    if not changed:
+        return f"{place}: no label is written in more than one way{unused}"
+    shown = [
+        f"{written([name])[0]} ← {listed(written([label for label in labels if label != name]), SHOWN)}"
+        for name, labels in list(changed.items())[:SHOWN]
+    ]
+    more = f"; … and {len(changed) - SHOWN:,} more" if len(changed) > SHOWN else ""
+    return f"{place}: {len(names):,} labels are {len(of_name):,} classes: {'; '.join(shown)}{more}{unused}"
+
+
+def _absent(data: Data, names: Mapping[str, str]) -> list[str]:
+    if isinstance(data.normalize_labels, str) or data.normalize_labels is None:
+        return []
+    there = {*names, *map(stripped, names)}
+    return [label for label in data.normalize_labels if label not in there and stripped(label) not in there]
+
+
+def task_names(counted: Sequence[Mapping[str, int]], data: Data) -> dict[str, str]:
+    """Returns what each task is called, which is written as labels may be.
+
+    Args:
+        counted: task → rows, of each source in the plan's order.
+        data: says how labels may be written, and what to do about similar ones.
+
+    Raises:
+        InputError: two tasks are written alike, and the plan wants to know of it.
+    """
+    rule = STRIP if isinstance(data.normalize_labels, Mapping) else data.normalize_labels
+    names = class_names(rule, counted)
+    total = Counter[str]()
+    for each in counted:
+        total.update(_renamed(each, names))
+    groups = alike(total)
+    if groups and data.quality.similar_labels == "fail":
+        raise InputError(
+            f"data.task: {_groups_in_words(groups, total, 'task', LINES)}\nto read each as one task, set "
+            f"{_mend(groups, total, data.model_copy(update={'normalize_labels': None}))}; to keep them apart, set "
+            f"{PLACE}: null"
+        )
+    return names
+
+
+def _similar(total: Mapping[str, int], sources: Mapping[str, Source], data: Data) -> list[Finding]:
+    action, given = data.quality.similar_labels, data.labels or ()
+    if action is None:
+        return []
+    groups = [group for group in alike([*given, *total]) if not set(group) <= set(given)]
+    if not groups:
+        return []
+    where = listed((source.name for source in sources.values()), 3)
+    if action == "fail":
+        words = _groups_in_words(groups, total, "class", LINES)
+        raise InputError(
+            f"{PLACE}: {where}: {words}\nto read each as one class, set {_mend(groups, total, data)}; to keep them "
+            f"apart, set {PLACE}: null"
+        )
+    message = _groups_in_words(groups, total, "class")
+    examples = tuple(_spellings(group, total) for group in groups[:SHOWN])
+    return [Finding("similar_labels", action, len(groups), (), examples, message)]
+
+
+def _groups_in_words(groups: list[list[str]], total: Mapping[str, int], called: str, between: str = "; ") -> str:
+    groups.sort(key=lambda group: -sum(total.get(label, 0) for label in group))
+    several = {"class": "classes", "task": "tasks"}[called]
+    count = f"{len(groups):,} {f'{several} are' if len(groups) > 1 else f'{called} is'} written in more than one way"
+    shown = [_spellings(group, total) for group in groups[:SHOWN]]
+    shown += [f"… and {len(groups) - SHOWN:,} more"] if len(groups) > SHOWN else []
+    return f"{count}:{between.lstrip(';')}{between.join(shown)}"
+
+
+def _spellings(group: Sequence[str], total: Mapping[str, int]) -> str:
+    ordered = sorted(group, key=lambda label: -total.get(label, 0))
+    shown = zip(written(ordered), ordered, strict=True)
+    return listed((f"{text} ({total.get(label, 0):,})" for text, label in shown), SHOWN)
+
+
+def _mend(groups: list[list[str]], total: Mapping[str, int], data: Data) -> str:
+    """Returns the line of a plan that makes these labels one class each."""
+    if data.normalize_labels is not None and not isinstance(data.normalize_labels, str):
+        pairs = []
+        for group in groups:
+            name = max(group, key=lambda label: total.get(label, 0))
+            pairs += [f"{label!r}: {tidy(name)!r}" for label in group if label != name]
+        return f"further pairs in data.normalize_labels: {listed(pairs, SHOWN)}"
+    spaces = all(len(set(map(stripped, group))) == 1 for group in groups)
+    return f"data.normalize_labels: {STRIP if spaces else CASEFOLD}"
+
+
+def _odd(total: Mapping[str, int], sources: Mapping[str, Source], data: Data) -> list[Finding]:
+    action = data.quality.odd_labels
+    if action is None or data.labels is not None or any(source.tagged is not None for source in sources.values()):
+        return []
+    odd = what_is_odd(total)
+    if odd is None:
+        return []
+    where = listed((source.name for source in sources.values()), 3)
+    if action == "fail":
+        raise InputError(f"{ODD}: {where}: {odd.message}\n{odd.advice}; if they really are classes, set {ODD}: null")
+    return [Finding("odd_labels", action, odd.count, (), odd.examples, odd.message)]
