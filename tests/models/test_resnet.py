@@ -111,7 +111,7 @@ def test_missing_and_foreign_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.weights.h5").touch()
     with pytest.raises(
-        InputError, match=r"model.weights: folder: a folder; name the file in it, .* \(a\.weights\.h5\)"
+        InputError, match=r"folder: a folder; name the file in it, .* \(a\.weights\.h5\)"
     ):
         make("folder", tmp_path)
     (tmp_path / "bad.h5").write_bytes(b"nothing")
