@@ -119,7 +119,7 @@ def _with_most_errors(labels: Sequence[str], counts: sparse.coo_array, others: i
     """Returns the labels that are shown, in their order, and int [shown, shown]; the last stands for the others."""
     if not others:
         return labels, counts.toarray()
-    truth, predicted = counts.coords
+    truth, predicted = counts.row, counts.col
     wrong = truth != predicted
     ends, times = np.concatenate([truth[wrong], predicted[wrong]]), np.tile(counts.data[wrong], 2)
     errors = np.bincount(ends, times, minlength=len(labels))
