@@ -81,6 +81,8 @@ def train(
             console.print(f"{totals_line(blocks)}\n", highlight=False)
         return
 
+    from progressive_tf.registry import Registry
+    from progressive_tf.reporting.next_steps import after_success, next_steps, ways_text
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run
     from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
@@ -104,8 +106,15 @@ def train(
     if records.bounds is not None:
         console.print(bounds_line(records.bounds, records.metric), highlight=False)
     console.print(f"report: {report}", highlight=False)
+    aliases = Registry(registry).model(loaded.plan.name).aliases()
+    steps = next_steps(records, aliases)
+    for each in steps:
+        console.print(f"\n{ways_text(each)}", highlight=False, markup=False)
     if not finished.promoted:
         raise typer.Exit(3)
+    after = after_success(records, aliases)
+    if after is not None and not steps:
+        console.print("\n".join([after.what, *(f"  {each}" for each in after.commands)]), highlight=False, markup=False)
 
 
 if __name__ == "__main__":

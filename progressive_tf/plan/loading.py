@@ -31,11 +31,19 @@ class LoadedPlan:
         plan: cut to the stages that were asked for.
         folder: where relative paths start.
         whole: the plan with all of its stages.
+        asked: the flags of `train` that it was loaded with: --plan, --override, --set.
     """
 
     plan: Plan
     folder: Path
     whole: Plan
+    asked: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags of `train` that load this plan again."""
+        stages = len(self.plan.stages)
+        return [*self.asked, *(["--stages", str(stages)] if stages < len(self.whole.stages) else [])]
 
     def to_json(self) -> dict[str, Any]:
         """Returns the resolved plan as JSON-like values; reading them again gives an equal plan."""
@@ -93,7 +101,8 @@ def load_plan(
         if not 1 <= stages <= len(plan.stages):
             raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")
         plan = plan.model_copy(update={"stages": plan.stages[:stages]})
-    return LoadedPlan(plan, folder, whole)
+    asked = ["--plan", name_or_file, *(["--override", str(override)] if override is not None else [])]
+    return LoadedPlan(plan, folder, whole, (*asked, *(word for each in settings for word in ("--set", each))))
 
 
 def validate(raw: dict[str, Any], place: str) -> Plan:

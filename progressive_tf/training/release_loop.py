@@ -17,6 +17,7 @@ from progressive_tf.training.carried_optimizer import carried_optimizer, keep_op
 from progressive_tf.training.checkpoint import save_checkpoint
 from progressive_tf.training.clock import Clock
 from progressive_tf.training.display import Display
+from progressive_tf.training.environment import interpreter
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.explaining import check_probes, explanation_facts
 from progressive_tf.training.fit import Fitted
@@ -94,7 +95,7 @@ def run_plan(
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
                 check_probes(session)
-                return _run_stages(session, sweep)
+                return _run_stages(session, sweep, again=_again(loaded, out, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
@@ -106,10 +107,16 @@ def run_plan(
             ) from None
 
 
-def _run_stages(session: Session, sweep: SweepStage | None) -> Finished:
+def _again(loaded: LoadedPlan, out: Path, registry: Path) -> dict[str, Any]:
+    """Returns what a command needs that is to go on with a run: the interpreter, the flags of `train`, the registry."""
+    place = [] if out == Path("runs") / loaded.plan.name else ["--out", str(out)]
+    return {"python": interpreter(), "flags": [*loaded.flags, *place], "registry": str(registry)}
+
+
+def _run_stages(session: Session, sweep: SweepStage | None, again: dict[str, Any]) -> Finished:
     clock = Clock()
     run, plan, display = session.run, session.plan, session.display
-    run.log("started", stages=[stage.name for stage in plan.stages])
+    run.log("started", stages=[stage.name for stage in plan.stages], again=again)
     for warning in warnings_about(plan):
         display.line(f"warning: {warning}")
     trained: list[StageRecord] = []
