@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -44,6 +44,18 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+def say_idle(beside: str, given: Mapping[str, object]) -> None:
+    """Says on stderr which flags were given and change nothing beside another one.
+
+    Args:
+        beside: the other flag.
+        given: a flag → its value; None, False and nothing at all say that it was not given.
+    """
+    idle = [flag for flag, value in given.items() if value not in (None, False, "", [], ())]
+    if idle:
+        _say(f"no effect: {', '.join(idle)} beside {beside}")
 
 
 def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.commands import Verbose, run_command, say_idle
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -72,10 +72,14 @@ def train(
     from rich.console import Console
 
     if dry_run:
+        say_idle("--dry-run", {"--out": out, "--fresh": fresh, "--bounds": bounds})
+
         from progressive_tf.reporting.block_table import block_table, totals_line
         from progressive_tf.training.dry_run import stage_blocks
 
         console = Console(soft_wrap=True)
+        for remark in loaded.remarks:
+            console.print(remark, highlight=False, markup=False)
         for blocks in stage_blocks(loaded, registry):
             console.print(block_table(blocks))
             console.print(f"{totals_line(blocks)}\n", highlight=False)

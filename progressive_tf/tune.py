@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.commands import Verbose, run_command, say_idle
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -96,6 +96,9 @@ def tune(
 
     console = Console(soft_wrap=True)
     if find_rate:
+        given = {f"--{name.replace('_', '-')}": value for name, value in flags.items()} | {"--fresh": fresh}
+        say_idle("--find-rate", given)
+
         from progressive_tf.tuning.rate_finder import find_rate_of_stage
 
         found = find_rate_of_stage(loaded, index, place, registry, Display())

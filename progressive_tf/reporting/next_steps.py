@@ -10,7 +10,6 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate, with_change
 from progressive_tf.reporting.commands_again import CommandsAgain, commands_of
 from progressive_tf.reporting.gate_changes import (
-    FAILED,
     MoreRows,
     failed_rules,
     flow,
@@ -207,9 +206,7 @@ def _beside(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tupl
     before = [commands.release("rollback", commands.model, "--alias", "canary")] if taken else []
     return (
         Way("try it on part of the callers, as the canary:", (*before, canary)),
-        Way(
-            "make it stable all the same; the reason stands in the journal:", (_promote(run.path, stage, commands),)
-        ),
+        Way("make it stable all the same; the reason stands in the journal:", (_promote(run.path, stage, commands),)),
     )
 
 

@@ -87,6 +87,8 @@ def run_plan(
         if new and not fresh:
             for change in why_new(run):
                 display.line(f"  not the run before, because of {change}")
+        for remark in loaded.remarks if releases else ():
+            display.line(remark)
         try:
             hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
             display.line(f"hardware: {hardware.line}")

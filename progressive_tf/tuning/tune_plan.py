@@ -74,7 +74,9 @@ def at_stage(
         HeldError: one of them was not released.
         KeyboardInterrupt: with a message that says how to resume.
     """
-    loaded = _cut(loaded, index + 1)
+    for remark in loaded.remarks:
+        display.line(remark)
+    loaded = replace(_cut(loaded, index + 1), remarks=())
     if role() == "worker":
         run = _run_of_chief(loaded, index, out, display)
         return _in_session(loaded, run, index, registry, display, work)
