@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from progressive_tf.reporting.records import RunRecord
@@ -20,12 +21,14 @@ class CommandsAgain:
     Attributes:
         model: the model's name in the registry.
         python: what starts Python there.
+        run: the run's folder.
         registry: the registry's folder.
         flags: those of `train` that continue the run; None where the run does not say them, as an old one.
     """
 
     model: str
     python: str
+    run: Path
     registry: str
     flags: tuple[str, ...] | None
 
@@ -68,6 +71,7 @@ def commands_of(run: RunRecord) -> CommandsAgain:
     return CommandsAgain(
         model=str(run.plan.get("name", "")),
         python=str(said.get("python", "python")),
+        run=Path(said.get("run", run.path)),
         registry=str(said.get("registry") or recorded or DEFAULT_REGISTRY),
         flags=tuple(map(str, flags)) if isinstance(flags, list) else None,
     )

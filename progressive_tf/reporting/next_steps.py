@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate, with_change
@@ -153,7 +152,7 @@ def _rules(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[
     if gate is None:
         return []
     setting = f"stages.{stage_key(stage)}.gate={flow(gate)}"
-    what = "another rule, if it is still what your job needs; this one is what these rows show. It begins a new run:"
+    what = f"another rule for {stage.name}, if it is what your job needs; its rows show this one, in a new run:"
     return [Way(what, tuple(commands.train("--set", setting, "--fresh")))]
 
 
@@ -165,7 +164,7 @@ def _settings(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> li
     sweep = commands.tune("--stage", stage.name)
     if not sweep:
         return []
-    best = run.path / "sweeps" / f"{stage.number:02d}-{stage.name}" / "best.yaml"
+    best = commands.run / "sweeps" / f"{stage.number:02d}-{stage.name}" / "best.yaml"
     then = [] if commands.has_override else commands.train("--override", str(best), "--fresh")
     what = "a better stage: more or cleaner training rows, or other settings, which a sweep finds for a new run:"
     return [Way(what, (*sweep, *then))]
@@ -183,11 +182,11 @@ def _force(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> Way:
     left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
     then = f", then go on with {', '.join(left)}" if left else ""
     what = f"overrule the gate: release {stage.name} as it is{then}; the reason stands in the journal:"
-    return Way(what, (_promote(run.path, stage, commands), *(commands.train() if left else ())))
+    return Way(what, (_promote(stage, commands), *(commands.train() if left else ())))
 
 
-def _promote(run: Path, stage: StageRecord, commands: CommandsAgain) -> str:
-    return commands.release("promote", str(run / stage.name), "--force", "--reason", REASON)
+def _promote(stage: StageRecord, commands: CommandsAgain) -> str:
+    return commands.release("promote", str(commands.run / stage.name), "--force", "--reason", REASON)
 
 
 def _is_left_aside(stage: StageRecord, aliases: Mapping[str, int] | None) -> bool:
@@ -206,7 +205,7 @@ def _beside(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tupl
     before = [commands.release("rollback", commands.model, "--alias", "canary")] if taken else []
     return (
         Way("try it on part of the callers, as the canary:", (*before, canary)),
-        Way("make it stable all the same; the reason stands in the journal:", (_promote(run.path, stage, commands),)),
+        Way("make it stable all the same; the reason stands in the journal:", (_promote(stage, commands),)),
     )
 
 

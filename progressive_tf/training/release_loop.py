@@ -28,7 +28,7 @@ from progressive_tf.training.promotion import decide, decision_record, note_forc
 from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.retention_checks import check_teacher, warnings_about
 from progressive_tf.training.retention_costs import retention_flops
-from progressive_tf.training.run_folder import locked, open_run, why_new
+from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
@@ -97,7 +97,7 @@ def run_plan(
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
                 check_probes(session)
-                return _run_stages(session, sweep, again=_again(loaded, out, registry))
+                return _run_stages(session, sweep, again=_again(loaded, run, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
@@ -109,10 +109,16 @@ def run_plan(
             ) from None
 
 
-def _again(loaded: LoadedPlan, out: Path, registry: Path) -> dict[str, Any]:
-    """Returns what a command needs that is to go on with a run: the interpreter, the flags of `train`, the registry."""
+def _again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]:
+    """Returns what a command needs that is to go on with a run, as it was written here."""
+    out = run.path.parent
     place = [] if out == Path("runs") / loaded.plan.name else ["--out", str(out)]
-    return {"python": interpreter(), "flags": [*loaded.flags, *place], "registry": str(registry)}
+    return {
+        "python": interpreter(),
+        "flags": [*loaded.flags, *place],
+        "run": str(run.path),
+        "registry": str(registry),
+    }
 
 
 def _run_stages(session: Session, sweep: SweepStage | None, again: dict[str, Any]) -> Finished:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from progressive_tf.plan.idle_keys import idle_in_space
 from progressive_tf.plan.loading import check_space, with_change
 from progressive_tf.plan.metric_names import MetricName, find_metric, matrix_metric
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, samples, value_at
+from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples, value_at
 from progressive_tf.training.session import Session
 from progressive_tf.training.session_checks import check_metric_label
 from progressive_tf.training.stage_record import StageRecord
@@ -55,7 +56,7 @@ def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: boo
     try:
         session.plan = plan
         attempts = begin_sweep(session, plan, stage, settings, space, metric, folder)
-        for line in idle_in_space(plan, stage.index, space, _tried(plan, stage.index, space)):
+        for line in idle_in_space(plan, stage.index, space, list(_tried(plan, stage.index, space))):
             session.display.line(line)
         _search(attempts, settings, space, _first_trials(session, stage, plan, space, settings))
     finally:
@@ -72,9 +73,11 @@ def _space(plan: Plan, index: int, settings: Tune) -> dict[str, Parameter]:
     return dict(settings.space)
 
 
-def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> list[tuple[dict[str, Any], Plan]]:
-    """Returns values that take every end of every range, each with the plan that they give."""
-    return [(values, with_change(plan, index, change_of(values))) for _, values in samples(space)]
+def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> Iterator[tuple[dict[str, Any], Plan]]:
+    """Yields values that take each two ends at once, with the plan that they give where it is one."""
+    for values in paired_samples(space):
+        with contextlib.suppress(InputError):
+            yield values, with_change(plan, index, change_of(values))
 
 
 def _metric(session: Session, plan: Plan, settings: Tune) -> MetricName:
