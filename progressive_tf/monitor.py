@@ -175,11 +175,11 @@ def _propose(
     now: float,
     triggers: tuple[int | None, float | None, bool] | None,
 ) -> None:
+    from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.due import is_due
     from progressive_tf.monitoring.look import writes_texts
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.plan.loading import load_plan, shipped_plans
-    from progressive_tf.training.session import CACHE_FOLDER
 
     newest: Version = max(model.versions(), key=lambda version: version.number)
     if triggers is not None:
@@ -194,7 +194,7 @@ def _propose(
         raise InputError(f"--plan {plan}: the plan of {model.name} expected; this one is called {loaded.plan.name}")
     shipped = shipped_plans()
     file = shipped.get(plan or model.name) or Path(plan or "")
-    proposal = propose(file, loaded, live, target, CACHE_FOLDER)
+    proposal = propose(file, loaded, live, target, cache_folder())
     typer.echo(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

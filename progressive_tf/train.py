@@ -86,7 +86,7 @@ def train(
         return
 
     from progressive_tf.registry import Registry
-    from progressive_tf.reporting.next_steps import after_success, next_steps, ways_text
+    from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run
     from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
@@ -118,7 +118,7 @@ def train(
         raise typer.Exit(3)
     after = after_success(records, aliases)
     if after is not None and not steps:
-        console.print("\n".join([after.what, *(f"  {each}" for each in after.commands)]), highlight=False, markup=False)
+        console.print(way_text(after), highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from progressive_tf.commands import Verbose, run_command, say_idle
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -103,7 +106,8 @@ def tune(
 
         found = find_rate_of_stage(loaded, index, place, registry, Display())
         console.print(found.line, highlight=False)
-        console.print(f"plot: {found.plot}\noverride: {found.override}", highlight=False)
+        console.print(f"plot: {found.plot}\noverride: {found.override}", highlight=False, markup=False)
+        _say_next(console, found.override.parents[3], index, found.override)
         return
 
     from progressive_tf.reporting.page import write_report
@@ -116,8 +120,22 @@ def tune(
     record = read_sweep(sweep.folder)
     if record is not None:
         console.print(sweep_table(record))
-    console.print(f"override: {sweep.override}", highlight=False)
-    console.print(f"report: {write_report(sweep.folder.parents[1])}", highlight=False)
+    run = sweep.folder.parents[1]
+    console.print(f"override: {sweep.override}", highlight=False, markup=False)
+    console.print(f"report: {write_report(run)}", highlight=False, markup=False)
+    if sweep.change:
+        _say_next(console, run, index, sweep.override)
+    else:
+        console.print("the plan's own values are best, so the override changes nothing", highlight=False)
+
+
+def _say_next(console: Console, run: Path, index: int, override: Path) -> None:
+    from progressive_tf.reporting.next_steps import after_sweep, way_text
+    from progressive_tf.reporting.records import read_run
+
+    way = after_sweep(read_run(run), index, override)
+    if way is not None:
+        console.print(way_text(way), highlight=False, markup=False)
 
 
 if __name__ == "__main__":

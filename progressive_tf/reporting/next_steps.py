@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate, with_change
@@ -85,12 +86,32 @@ def after_success(run: RunRecord, aliases: Mapping[str, int]) -> Way | None:
     return Way("next: look at the stable version, or serve it", (show, commands.serve()))
 
 
+def after_sweep(run: RunRecord, index: int, override: Path) -> Way | None:
+    """Returns how a stage is trained with what was found for it; None where that is not known.
+
+    Args:
+        run: the run in which it was looked for.
+        index: of the stage, from 0.
+        override: the file that says what was found.
+    """
+    commands = commands_of(run)
+    begun = index < len(run.stages) and run.stages[index].data is not None
+    train = commands.train("--override", str(override), *(["--fresh"] if begun else []))
+    if commands.has_override or not train:
+        return None
+    return Way(
+        "next: train with it, in a new run, for the stage has begun" if begun else "next: train with it", (*train,)
+    )
+
+
+def way_text(way: Way) -> str:
+    """Returns a way as lines; each command stands on a line of its own."""
+    return "\n".join([way.what, *(f"  {command}" for command in way.commands)])
+
+
 def ways_text(steps: NextSteps) -> str:
     """Returns the ways on as lines; each command stands on a line of its own."""
-    lines = [steps.why, "ways on:"]
-    for way in steps.ways:
-        lines += [f"- {way.what}", *(f"  {command}" for command in way.commands)]
-    return "\n".join(lines)
+    return "\n".join([steps.why, "ways on:", *(f"- {way_text(way)}" for way in steps.ways)])
 
 
 def _held(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tuple[Way, ...]:

@@ -97,7 +97,7 @@ def run_plan(
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
                 check_probes(session)
-                return _run_stages(session, sweep, again=_again(loaded, run, registry))
+                return _run_stages(session, sweep, again(loaded, run, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
@@ -109,7 +109,7 @@ def run_plan(
             ) from None
 
 
-def _again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]:
+def again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]:
     """Returns what a command needs that is to go on with a run, as it was written here."""
     out = run.path.parent
     place = [] if out == Path("runs") / loaded.plan.name else ["--out", str(out)]
@@ -121,10 +121,10 @@ def _again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]
     }
 
 
-def _run_stages(session: Session, sweep: SweepStage | None, again: dict[str, Any]) -> Finished:
+def _run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]) -> Finished:
     clock = Clock()
     run, plan, display = session.run, session.plan, session.display
-    run.log("started", stages=[stage.name for stage in plan.stages], again=again)
+    run.log("started", stages=[stage.name for stage in plan.stages], again=known)
     for warning in warnings_about(plan):
         display.line(f"warning: {warning}")
     trained: list[StageRecord] = []
