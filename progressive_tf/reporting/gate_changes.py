@@ -162,7 +162,7 @@ def _shown(rule: dict[str, Any], failed: Sequence[RuleOutcome]) -> dict[str, Any
         key = next(key for key in THRESHOLDS if key in rule)
         sure = rule.get("confidence") is not None
         found = (each.low if key == "at_least" else each.high) if sure else each.estimate
-        value = _rounded(rule, key, each.estimate if found is None else found)
+        value = _rounded(rule, key, found if found is not None else each.estimate or 0.0)
         changed[key] = min(changed[key], value) if key == "at_least" else max(changed[key], value)
         if each.n is not None and each.n < int(changed.get("min_samples") or LEAST_ROWS):
             changed["min_samples"] = max(1, each.n)

@@ -144,7 +144,7 @@ def forced_words(stage: StageRecord) -> str:
     return f"released by force as version {stage.forced.version}{reason}"
 
 
-def stays_words(stable: int, why: str) -> str:
+def stays_words(stable: int | None, why: str) -> str:
     """Returns what became of a new version that `stable` did not move to."""
     return f"{STAYS} {stable}: {why}"
 
