@@ -60,8 +60,7 @@ def train(
     from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans
 
     if list_plans:
-        for name, path in shipped_plans().items():
-            typer.echo(f"{name:22} {plan_summary(path)}")
+        _list_plans({name: plan_summary(path) for name, path in shipped_plans().items()})
         return
     loaded = load_plan(plan, setting or (), override, stages)
 
@@ -119,6 +118,23 @@ def train(
     after = after_success(records, aliases)
     if after is not None and not steps:
         console.print(way_text(after), highlight=False, markup=False)
+
+
+def _list_plans(plans: dict[str, str]) -> None:
+    """Prints a line for each plan; on a terminal what it is for is wrapped beside its name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if not console.is_terminal:
+        for name, what in plans.items():
+            typer.echo(f"{name:22} {what}")
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, what in plans.items():
+        table.add_row(name, what)
+    table.columns[0].no_wrap = True
+    console.print(table, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -17,9 +15,9 @@ from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROL
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.widths import ByWidth
 
 _MOST_LABELS = 10
-_UNBOUNDED = 10_000
 _LISTED = ("accuracy", "entity_f1", "chrf")  # of classes, of tagged words, and of texts
 
 
@@ -47,26 +45,13 @@ def metric(manifest: Mapping[str, Any] | None, name: str) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def versions_table(records: Iterable[Mapping[str, Any]]) -> VersionsTable:
-    """Returns one row per version, from `version_record`."""
-    return VersionsTable(tuple(records))
+def versions_table(records: Iterable[Mapping[str, Any]]) -> ByWidth:
+    """Returns one row per version, from `version_record`.
 
-
-@dataclass(frozen=True)
-class VersionsTable:
-    """Versions as a table; on a narrow terminal a run stands below its date, so that it can be copied whole.
-
-    Args:
-        records: of the versions.
+    On a narrow terminal a run stands below its date, so that it can be copied whole.
     """
-
-    records: Sequence[Mapping[str, Any]]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the table as wide as the terminal allows."""
-        wide = _versions_table(self.records, narrow=False)
-        room = Measurement.get(console, options.update(max_width=_UNBOUNDED), wide).maximum
-        yield wide if room <= options.max_width else _versions_table(self.records, narrow=True)
+    listed = list(records)
+    return ByWidth(_versions_table(listed, narrow=False), _versions_table(listed, narrow=True))
 
 
 def _versions_table(records: Iterable[Mapping[str, Any]], narrow: bool) -> Table:
