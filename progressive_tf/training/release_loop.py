@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.idle import idle_data_lines
 from progressive_tf.errors import InputError
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
@@ -96,6 +97,8 @@ def run_plan(
             with hardware.scope(), gradients_released():
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
+                for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
+                    display.line(remark)
                 check_probes(session)
                 return _run_stages(session, sweep, again(loaded, run, registry))
         except InputError:
