@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.data.source import Source
 from progressive_tf.data.store import InputKind
@@ -39,7 +41,7 @@ def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
             source for source in sources.values() if source.published is not None and (source.published == code).any()
         ]
         if published and len(published) == len(sources):
-            rows = int((published[0].published == code).sum())
+            rows = int(np.sum(published[0].published == code))
             lines.append(
                 f"no effect: data.split.{part}: {published[0].name} has a published {part} part, {rows:,} rows, which "
                 f"is kept"
