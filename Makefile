@@ -29,7 +29,7 @@ gpu-check: setup
 # Exit code 3 says that a gate held: the run is finished and its table says why.
 train: setup
 	@$(PY) -m progressive_tf.train --stages 3; code=$$?; \
-	if [ $$code -eq 3 ]; then echo "make train: a gate did not promote its stage; see the table above"; exit 0; fi; \
+	if [ $$code -eq 3 ]; then echo "make train: a gate did not promote its stage; the ways on stand above"; exit 0; fi; \
 	exit $$code
 
 lint: setup

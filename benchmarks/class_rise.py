@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.files import cache_folder
 from progressive_tf.monitoring.due import BASELINE, first_rise
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.training.plan_data import read_plan_data
-from progressive_tf.training.session import CACHE_FOLDER
 
 STATIONARY, BEFORE, BURST = 10_000, 3_000, 200
 SHARES = (0.7, 0.8, 0.9, 1.0)
@@ -27,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=50, help="orders of the rows (default: 50)")
     given = parser.parse_args(arguments)
     loaded = load_plan("movie-reviews")
-    source = read_plan_data(loaded, Path(CACHE_FOLDER)).sources[loaded.plan.data.source]
+    source = read_plan_data(loaded, cache_folder()).sources[loaded.plan.data.source]
     labels = np.array(source.labels)[source.label_codes]
     usual = float((labels == "negative").mean())
     orders = [np.random.default_rng(seed).permutation(labels) for seed in range(given.seeds)]

@@ -62,12 +62,13 @@ def plan_of(seed: int, rate: float, replay: bool) -> dict[str, Any]:
 
 def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, float]]:
     """Returns the accuracy before and after the switch of the start's weights, the learner and River."""
+    from progressive_tf.files import cache_folder
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.display import Display
     from progressive_tf.training.plan_data import read_plan_data
     from progressive_tf.training.release_loop import run_plan
     from progressive_tf.training.run_folder import RunFolder
-    from progressive_tf.training.session import CACHE_FOLDER, open_session
+    from progressive_tf.training.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="stream-shift-"))
     plan = plan_of(seed, rate, replay)
@@ -77,7 +78,7 @@ def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, f
         "data": {"source": "tweets", "take": 1, "split": {"validation": 1, "gate": 1, "test": 1}},
     }
     (folder / "both.yaml").write_text(to_yaml(plan | {"stages": [plan["stages"][0], tweets]}), encoding="utf-8")
-    data = read_plan_data(load_plan(str(folder / "both.yaml")), CACHE_FOLDER)
+    data = read_plan_data(load_plan(str(folder / "both.yaml")), cache_folder())
     generator = np.random.default_rng(seed)
     pool = np.setdiff1d(
         data.parts["movie-reviews"].pool, np.concatenate([data.stages[0].train, data.stages[0].validation])

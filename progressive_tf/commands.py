@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -44,6 +44,18 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
     if lost:
         _say(lost)
     sys.exit(code or failed)
+
+
+def say_idle(beside: str, given: Mapping[str, object]) -> None:
+    """Says on stderr which flags were given and change nothing beside another one.
+
+    Args:
+        beside: the other flag.
+        given: a flag → its value; None, False and nothing at all say that it was not given.
+    """
+    idle = [flag for flag, value in given.items() if value not in (None, False, "", [], ())]
+    if idle:
+        _say(f"no effect: {', '.join(idle)} beside {beside}")
 
 
 def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import ProgressiveError
 
 TEMPORARY_SUFFIX = ".tmp"
+PROJECT_MARKS = ("cache", ".git", "pyproject.toml")
 
 
 class DamagedRecordError(ProgressiveError, ValueError):
@@ -91,3 +92,14 @@ def sha256_file(path: Path) -> str:
 def sha256_json(value: Any) -> str:
     """Returns the hex SHA-256 of a JSON value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Returns the folder of what may be deleted at any time: `cache/` in the current folder.
+
+    In a folder called notebooks it is that of the project above, so that its notebooks and its commands compute nothing
+    twice.
+    """
+    here, above = Path("cache"), Path("..")
+    in_project = Path.cwd().name == "notebooks" and any((above / name).exists() for name in PROJECT_MARKS)
+    return above / here if in_project else here

@@ -11,6 +11,7 @@ def set_up_logging(verbose: bool) -> None:
     """Sets log levels; must run before TensorFlow is imported."""
     if verbose:
         logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+        logging.getLogger("progressive_tf").setLevel(logging.DEBUG)
         return
     quiet_tensorflow()
     warnings.filterwarnings("ignore")

@@ -178,12 +178,12 @@ def _propose(
     now: float,
     triggers: tuple[int | None, float | None, bool] | None,
 ) -> None:
+    from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.due import is_due
     from progressive_tf.monitoring.look import writes_texts
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.plan.loading import load_plan, shipped_plans
-    from progressive_tf.training.session import CACHE_FOLDER
 
     version = model.in_use()
     if triggers is not None:
@@ -197,7 +197,7 @@ def _propose(
     refuse_other_plan(model, version, loaded, plan or model.name, runs)
     shipped = shipped_plans()
     file = shipped.get(plan or model.name) or Path(plan or "")
-    proposal = propose(file, loaded, live, target, CACHE_FOLDER)
+    proposal = propose(file, loaded, live, target, cache_folder())
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

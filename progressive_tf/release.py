@@ -73,20 +73,20 @@ def show(
     number: Annotated[
         int | None, typer.Argument(metavar="[N]", help="The version; by default the stable one, else the newest.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also metrics of each class, all labels, and each step of the journal.")
+    ] = False,
     registry: RegistryFolder = DEFAULT_REGISTRY,
     store: StoreFolder = DEFAULT_STORE,
     as_json: AsJson = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show a version: manifest, lineage, the decision with its rules, and history."""
+    """Show a version: where it comes from, its metrics, the decision with its rules, and history."""
     from dataclasses import asdict
 
-    from progressive_tf.registry.tables import (
-        decision_table,
-        history_table,
-        version_details,
-        version_record,
-    )
+    from rich.console import Group
+
+    from progressive_tf.registry.tables import version_details, version_record, version_tables
     from progressive_tf.registry.traffic import Traffic
 
     only_prints()
@@ -106,11 +106,10 @@ def show(
         details["evidence"] = evidence_record(Traffic(model), store)
         print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
         return
-    _print(version_details(model, version))
+    _print(version_details(model, version, everything))
     _print_canary(model, store)
-    if manifest is not None:
-        _print(decision_table(manifest.get("decision", {})))
-    _print(history_table(entries))
+    for shown in version_tables(manifest, entries, everything):
+        _print(shown if isinstance(shown, str) else Group("", shown))
 
 
 @app.command()
@@ -128,6 +127,8 @@ def promote(
     candidate = read_candidate(stage)
     if force and not reason.strip():
         raise InputError('--force needs --reason "…": why the gate is overruled; it stands in the journal')
+    if reason.strip() and not force:
+        sys.stderr.write("no effect: --reason without --force; a promotion by the gate has the gate's reason\n")
     forced = Forced(reason.strip()) if force else None
     model = _settled(_open(registry).model(candidate.model))
     version = model.version_of_stage(candidate.run, candidate.stage)

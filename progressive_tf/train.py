@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.commands import Verbose, run_command, say_idle
 from progressive_tf.output import console, only_prints
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -62,8 +62,7 @@ def train(
 
     if list_plans:
         only_prints()
-        for name, path in shipped_plans().items():
-            console().print(f"{name:22} {plan_summary(path)}")
+        _list_plans({name: plan_summary(path) for name, path in shipped_plans().items()})
         return
     loaded = load_plan(plan, setting or (), override, stages)
 
@@ -72,17 +71,23 @@ def train(
     set_up_logging(verbose)
 
     if dry_run:
+        say_idle("--dry-run", {"--out": out, "--fresh": fresh, "--bounds": bounds})
+
         from progressive_tf.reporting.block_table import block_table, totals_line
         from progressive_tf.training.display import Display
         from progressive_tf.training.dry_run import stage_blocks
 
         only_prints()
         screen = console()
+        for remark in loaded.remarks:
+            screen.print(remark)
         for blocks in stage_blocks(loaded, registry, Display()):
             screen.print(block_table(blocks))
             screen.print(f"{totals_line(blocks)}\n")
         return
 
+    from progressive_tf.registry import Registry
+    from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run
     from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
@@ -106,8 +111,31 @@ def train(
     if records.bounds is not None:
         screen.print(bounds_line(records.bounds, records.metric))
     screen.print(f"report: {report}")
+    aliases = Registry(registry).model(loaded.plan.name).aliases()
+    steps = next_steps(records, aliases)
+    for each in steps:
+        screen.print(f"\n{ways_text(each)}")
     if not finished.promoted:
         raise typer.Exit(3)
+    after = after_success(records, aliases)
+    if after is not None and not steps:
+        screen.print(way_text(after))
+
+
+def _list_plans(plans: dict[str, str]) -> None:
+    """Prints a line for each plan; on a terminal what it is for is wrapped beside its name."""
+    from rich.table import Table
+
+    screen = console()
+    if not screen.is_terminal:
+        for name, what in plans.items():
+            screen.print(f"{name:22} {what}")
+        return
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, what in plans.items():
+        table.add_row(name, what)
+    table.columns[0].no_wrap = True
+    screen.print(table)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.commands import Verbose, run_command, say_idle
 from progressive_tf.output import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
@@ -95,11 +98,15 @@ def tune(
 
     screen = console()
     if find_rate:
+        given = {f"--{name.replace('_', '-')}": value for name, value in flags.items()} | {"--fresh": fresh}
+        say_idle("--find-rate", given)
+
         from progressive_tf.tuning.rate_finder import find_rate_of_stage
 
         found = find_rate_of_stage(loaded, index, place, registry, Display())
         screen.print(found.line)
         screen.print(f"plot: {found.plot}\noverride: {found.override}")
+        _say_next(screen, found.override.parents[3], index, found.override)
         return
 
     from progressive_tf.reporting.page import write_report
@@ -112,8 +119,22 @@ def tune(
     record = read_sweep(sweep.folder)
     if record is not None:
         screen.print(sweep_table(record))
+    run = sweep.folder.parents[1]
     screen.print(f"override: {sweep.override}")
-    screen.print(f"report: {write_report(sweep.folder.parents[1])}")
+    screen.print(f"report: {write_report(run)}")
+    if sweep.change:
+        _say_next(screen, run, index, sweep.override)
+    else:
+        screen.print("the plan's own values are best, so the override changes nothing")
+
+
+def _say_next(screen: Console, run: Path, index: int, override: Path) -> None:
+    from progressive_tf.reporting.next_steps import after_sweep, way_text
+    from progressive_tf.reporting.records import read_run
+
+    way = after_sweep(read_run(run), index, override)
+    if way is not None:
+        screen.print(way_text(way))
 
 
 if __name__ == "__main__":

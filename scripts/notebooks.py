@@ -4,7 +4,8 @@
     python scripts/notebooks.py 01_three_stages       # one
     python scripts/notebooks.py --write               # write notebooks/*.ipynb from notebooks/*.py, without outputs
 
-A notebook runs in notebooks/, where its runs and versions stay. Exit code 1: a notebook ended with an error.
+A notebook runs in notebooks/, where its runs and versions stay; outputs of frozen blocks are shared with the commands,
+in cache/ of the project, so that a second time is faster. Exit code 1: a notebook ended with an error.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.files import DamagedRecordError, read_json, write_json
+from progressive_tf.files import DamagedRecordError, cache_folder, read_json, write_json
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -30,3 +30,16 @@ def test_a_damaged_record_is_no_fault_of_the_input() -> None:
 def test_a_record_that_is_not_there_is_another_matter(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize("mark", ["cache", ".git", "pyproject.toml", None])
+def test_notebooks_share_the_cache_of_their_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str | None
+) -> None:
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    if mark is not None:
+        (tmp_path / mark).mkdir()
+    for here, shared in ((tmp_path, tmp_path), (folder, tmp_path if mark else folder)):
+        monkeypatch.chdir(here)
+        assert cache_folder().resolve() == shared / "cache"

@@ -154,6 +154,29 @@ def test_show_tells_where_a_version_comes_from(model: ModelVersions, capsys: pyt
     assert [entry["event"] for entry in shown["history"]] == ["intent", "prepared", "commit", "alias"]
 
 
+def test_show_is_short_and_all_of_it_is_asked_for(
+    model: ModelVersions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = tuple(f"intent {number}" for number in range(12))
+    metrics = {"accuracy": 0.75, **{f"{kind}/{label}": 0.5 for kind in ("recall", "f1") for label in labels}}
+    run = "20261129-142747-725907-f0f4da2b"
+    model.publish(staged("pilot", run, labels=labels, metrics=metrics, weights_sha256="ab" * 32))
+    for width in ("80", "120"):
+        monkeypatch.setenv("COLUMNS", width)
+        _, out, _ = release(capsys, "show", MODEL)
+        for expected in (f"{run}/pilot", "ab" * 32, "registry/reviews/1", "intent 9 and 2 more, with --all"):
+            assert expected in out  # whole, on one line
+        assert "metrics of 12 classes or types: --all" in out
+        assert "0.500" not in out
+        assert "released" in out.partition("history")[2]
+        assert "intent" not in out.partition("history")[2]
+        _, out, _ = release(capsys, "show", MODEL, "--all")
+        assert out.count("0.500") == 24
+        assert "intent 11" in out
+        assert "prepared" in out.partition("history")[2]
+        assert f"{run}/pilot" in release(capsys, "list")[1]
+
+
 def test_show_refuses_what_is_not_there(model: ModelVersions, capsys: pytest.CaptureFixture[str]) -> None:
     model.publish(staged("pilot"))
     assert "unknown version of reviews '7'" in release(capsys, "show", MODEL, 7)[2]

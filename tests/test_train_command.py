@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import tiny
 
 from progressive_tf.commands import run_command
+from progressive_tf.registry.candidate import read_candidate
 from progressive_tf.train import app
 
 LONGEST = 300.0  # seconds; no wait takes so long, beside other work neither
@@ -78,9 +80,13 @@ def test_a_finished_run_prints_its_table_and_is_not_repeated(run: Run, tmp_path:
     assert code == 0
     assert "one: epoch 1/3" in err
     assert "epoch" not in out
-    report = Path(out.split("report: ")[1].strip())
+    report = Path(out.split("report: ")[1].splitlines()[0])
     assert report.read_text(encoding="utf-8").startswith("<!")
     assert json.loads((report.parent / "matrix.json").read_text())["stages"] == ["one", "two"]
+    assert [shlex.split(line)[2:4] for line in out.splitlines()[-2:]] == [
+        ["progressive_tf.release", "show"],
+        ["progressive_tf.serve", "--model"],
+    ]
     code, again, err = run("--plan", plan)
     assert code == 0
     assert again == out
@@ -108,6 +114,12 @@ def test_a_held_gate_ends_with_3(run: Run, tmp_path: Path) -> None:
     assert code == 3
     assert "reject" in out
     assert "so two does not start (on_hold: stop)" in err
+    force = [shlex.split(line) for line in out.splitlines() if "--force" in line]
+    assert [Path(words[4]).name for words in force] == ["one"]
+    assert read_candidate(Path(force[0][4])).stage == "one"
+    again = [shlex.split(line) for line in out.splitlines() if line.endswith("on_hold=continue")]
+    assert run(*again[0][3:])[0] == 3
+    assert sorted(each.name for each in (tmp_path / "runs").glob("*/*/stages/*")) == ["01-one", "02-two"]
     assert not (tmp_path / "registry" / "tiny" / "1").exists()
 
 

@@ -82,6 +82,7 @@ def test_a_sweep_ends_with_its_table_and_with_files_for_the_next_command(run: Ru
     assert code == 0
     assert "sweep of two: 3 trials" in out
     files = dict(line.split(": ") for line in out.splitlines() if line.startswith(("override", "report")))
+    assert "the override changes nothing" in out or f"--override {files['override']}" in out.splitlines()[-1]
     page = Path(files["report"]).read_text(encoding="utf-8")
     assert 'id="sweeps"' in page
     assert page.count("sweep-0-parallel-") > 0
@@ -99,3 +100,4 @@ def test_a_stage_before_that_was_held_ends_with_3(run: Run, tmp_path: Path) -> N
     code, _, error = run("--plan", str(tiny.write_plan(tmp_path, plan)), "--stage", "two", "--trials", "1")
     assert code == 3
     assert "a stage before two was not released" in error
+    assert any(line.startswith("  ") and "release promote runs/" in line for line in error.splitlines())

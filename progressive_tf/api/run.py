@@ -19,6 +19,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.registry.store import Registry as RegistryFolder
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.next_steps import next_steps, ways_text
 from progressive_tf.reporting.page import PAGE, render, write_report
 from progressive_tf.reporting.records import Measure, RunRecord, read_run
 from progressive_tf.reporting.terminal import measures_line
@@ -63,6 +64,11 @@ class Run:
     def summary(self) -> str:
         """What came of the run, in one sentence."""
         return wording.summary(self.record)
+
+    @property
+    def ways_on(self) -> str:
+        """What can be done about stages that were not released, with commands to copy; empty where there is nothing."""
+        return "\n\n".join(ways_text(steps) for steps in next_steps(self.record))
 
     @cached_property
     def stages(self) -> Stages[Stage]:

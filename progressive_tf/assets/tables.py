@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rich import box
 from rich.table import Table
 
 from progressive_tf.assets.entry import Asset
 from progressive_tf.assets.places import FOLDERS_VARIABLE, find_place, missing_files
+from progressive_tf.widths import ByWidth
 
 _HERE = {"own": f"in {FOLDERS_VARIABLE}", "installed": "installed", "samples": "in data_samples/", "cache": "cached"}
 
@@ -28,17 +28,22 @@ def size(count: int) -> str:
     return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"
 
 
-def assets_table(assets: Iterable[Asset]) -> Table:
-    """Returns one row per asset: name, kind, task, size, licence, where."""
-    table = Table(box=box.SIMPLE)
-    table.add_column("name", no_wrap=True)
-    table.add_column("kind", overflow="fold")
-    table.add_column("task", overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("licence", overflow="fold")
-    table.add_column("where", overflow="fold")
-    for asset in assets:
-        table.add_row(asset.name, asset.kind, asset.task, size(asset.bytes), asset.licence, whereabouts(asset))
+def assets_table(assets: Iterable[Asset]) -> ByWidth:
+    """Returns one row per asset: name, kind, task, size, licence, where; on a narrow terminal in two lines."""
+    listed = list(assets)
+    wide = _table("name", "kind", "task", "size", "licence", "where")
+    narrow = _table("name", "kind, size,\ntask", "licence,\nwhere")
+    for asset in listed:
+        where, takes = whereabouts(asset), size(asset.bytes)
+        wide.add_row(asset.name, asset.kind, asset.task, takes, asset.licence, where)
+        narrow.add_row(asset.name, f"{asset.kind}, {takes}\n{asset.task}", f"{asset.licence}\n{where}")
+    return ByWidth(wide, narrow)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
     return table
 
 

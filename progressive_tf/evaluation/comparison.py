@@ -16,6 +16,8 @@ from progressive_tf.evaluation.intervals import bounds
 TOLERANCE = 1e-9
 # Without a stated confidence the estimate decides; the interval is then drawn at this one.
 DEFAULT_CONFIDENCE = 0.95
+# The chance of passing for which the rows that a rule needs are counted: the usual one for planning a test.
+PLANNED_POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Evidence:
         p_pass: one-sided p of "the threshold is not met"; small speaks for passing.
         p_reject: one-sided p of "the threshold is met", not yet adjusted; small speaks for rejecting.
         power: chance that the rule passes if the drop is 0 (a drop rule) or the truth equals the estimate (others).
+        times_rows: how many times as many rows as these the rule needs to pass four times in five, if the truth
+            equals the estimate; None where no number of rows would do, because the estimate misses the threshold.
     """
 
     estimate: float
@@ -39,6 +43,7 @@ class Evidence:
     p_pass: float
     p_reject: float
     power: float
+    times_rows: float | None = None
 
 
 def weigh(
@@ -49,7 +54,8 @@ def weigh(
     The p-values count the resamples on the wrong side, plus one (Davison & Hinkley 1997); a resample in which the
     metric is undefined counts against both passing and rejecting. The power is the normal approximation
     Φ(margin / se − z), with the bootstrap's standard error, z the confidence's quantile (0 without one) and the margin
-    that of `expected`.
+    that of `expected`. With k times as many rows se is 1/√k of what it is; `times_rows` is the k that makes the power
+    80 % where the truth is the estimate.
 
     Args:
         resampled: the estimate with its resamples.
@@ -64,16 +70,20 @@ def weigh(
     total = len(margins) + 1
     low, high = bounds(resampled, DEFAULT_CONFIDENCE if confidence is None else confidence)
     quantile = 0.0 if confidence is None else float(norm.ppf(confidence))
-    margin = sign * ((resampled.value if expected is None else expected) - threshold)
+    found = sign * (resampled.value - threshold)
+    margin = found if expected is None else sign * (expected - threshold)
     error = float(known.std()) if known.size else math.inf
     return Evidence(
         estimate=resampled.value,
         low=low,
         high=high,
-        meets=bool(sign * (resampled.value - threshold) >= -TOLERANCE),
+        meets=bool(found >= -TOLERANCE),
         p_pass=(total - int((known >= -TOLERANCE).sum())) / total,
         p_reject=(total - int((known < -TOLERANCE).sum())) / total,
         power=float(norm.cdf(margin / error - quantile)) if error > TOLERANCE else float(margin >= -TOLERANCE),
+        times_rows=float(((quantile + norm.ppf(PLANNED_POWER)) * error / found) ** 2)
+        if found > TOLERANCE and math.isfinite(error)
+        else None,
     )
 
 

@@ -29,6 +29,8 @@ class RuleResult:
         p: one-sided p-value for passing; with a confidence the rule passes when it is at most 1 − confidence.
         power: chance that the rule passes on as many rows if nothing changed (drop rules), or if the candidate is truly
             as good as its estimate (others); normal approximation.
+        rows_needed: rows with which the rule would pass four times in five if the truth is the estimate; None where no
+            number of rows would do, or there is no estimate.
     """
 
     rule: GateRule
@@ -42,6 +44,7 @@ class RuleResult:
     high: float | None = None
     p: float | None = None
     power: float | None = None
+    rows_needed: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as it stands in decision.json."""
@@ -55,6 +58,7 @@ class RuleResult:
             "n": self.n,
             "p": self.p,
             "power": self.power,
+            "rows_needed": self.rows_needed,
             "outcome": self.outcome,
             "reason": self.reason,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -135,14 +136,18 @@ def _compare(
         if reason:
             return _without_evidence(replace(result, n=support(predictions, rule.metric)), "hold", reason)
     evidence = _weigh(rule, found, resamples, seed)
+    rows = min(support(predictions, rule.metric) for predictions in found)
     result = replace(
         result,
-        n=min(support(predictions, rule.metric) for predictions in found),
+        n=rows,
         estimate=evidence.estimate,
         low=evidence.low,
         high=evidence.high,
         p=evidence.p_pass,
         power=evidence.power,
+        rows_needed=None
+        if evidence.times_rows is None
+        else max(rule.min_samples, math.ceil(rows * evidence.times_rows)),
     )
     if result.n is not None and result.n < rule.min_samples:
         return _without_evidence(result, "hold", f"rests on {result.n} rows, at least {rule.min_samples} are needed")

@@ -172,7 +172,7 @@ def read_encoder(request: Request) -> Encoder:
     if model.weights is None:
         encoder, vocabulary, lower_case = _random_encoder(model, folder)
     else:
-        encoder, vocabulary, lower_case = _pretrained_encoder(model.weights, folder)
+        encoder, vocabulary, lower_case = _pretrained_encoder(model.weights, folder, request.pooling == "pooler")
     config = encoder.config
     if model.max_length > config.max_position_embeddings:
         raise InputError(
@@ -202,7 +202,7 @@ def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], 
     return encoder, vocabulary, True
 
 
-def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[str], bool]:
+def _pretrained_encoder(weights: str, folder: Path, pools: bool) -> tuple[TFBertModel, list[str], bool]:
     place = f"model.weights: {weights}"
     source, local = weights_source(weights, folder, "google-bert/bert-base-uncased")
     if local:
@@ -225,14 +225,15 @@ def _pretrained_encoder(weights: str, folder: Path) -> tuple[TFBertModel, list[s
     check_size(vocabulary, encoder.config.vocab_size, place)
     unused = sorted(info["unexpected_keys"])
     if unused:
-        log.info(
+        log.debug(
             "%s: not used, because BERT's encoder has no place for it: %s (%d in all)",
             place,
             ", ".join(unused[:5]),
             len(unused),
         )
     if len(info["missing_keys"]) > len(missing):
-        log.info("%s: has no pooler; the pooler's weights are random", place)
+        say = log.info if pools else log.debug  # without it, nothing reads what the pooler gives
+        say("%s: has no pooler; the pooler's weights are random", place)
     return encoder, vocabulary, lower_case
 
 

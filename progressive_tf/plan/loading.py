@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_json
+from progressive_tf.plan.idle_keys import idle_lines, repeated
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
 from progressive_tf.plan.problems import describe
 from progressive_tf.plan.quality import LATER_QUALITY_KEYS, SAY_WHETHER_IT_BEGINS
@@ -32,11 +33,21 @@ class LoadedPlan:
         plan: cut to the stages that were asked for.
         folder: where relative paths start.
         whole: the plan with all of its stages.
+        asked: the flags of `train` that it was loaded with: --plan, --override, --set.
+        remarks: what of it, and of the overrides, changes nothing, a line each.
     """
 
     plan: Plan
     folder: Path
     whole: Plan
+    asked: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags of `train` that load this plan again."""
+        stages = len(self.plan.stages)
+        return [*self.asked, *(["--stages", str(stages)] if stages < len(self.whole.stages) else [])]
 
     def to_json(self) -> dict[str, Any]:
         """Returns the resolved plan as JSON-like values; reading them again gives an equal plan."""
@@ -92,17 +103,36 @@ def load_plan(
         InputError: anything wrong with the plan; every problem is listed with its path in the file.
     """
     path, folder = _find(name_or_file)
-    raw = read_yaml_mapping(path)
+    raw = written = read_yaml_mapping(path)
+    overrides: list[tuple[str, dict[str, Any]]] = []
     if override is not None:
-        raw = apply_override(raw, read_yaml_mapping(override), str(override))
+        overrides.append((f"--override {override}", read_yaml_mapping(override)))
+        raw = apply_override(raw, overrides[-1][1], str(override))
     for setting in settings:
-        raw = apply_override(raw, parse_setting(setting), f"--set {setting}")
+        overrides.append((f"--set {setting}", parse_setting(setting)))
+        raw = apply_override(raw, overrides[-1][1], f"--set {setting}")
     plan = whole = validate(raw, str(path))
     if stages is not None:
         if not 1 <= stages <= len(plan.stages):
             raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")
         plan = plan.model_copy(update={"stages": plan.stages[:stages]})
-    return LoadedPlan(plan, folder, whole)
+    asked = ["--plan", name_or_file, *(["--override", str(override)] if override is not None else [])]
+    asked += [word for each in settings for word in ("--set", each)]
+    remarks = [*_repeated(written, str(path), whole, overrides, len(plan.stages)), *idle_lines(whole)]
+    return LoadedPlan(plan, folder, whole, tuple(asked), tuple(remarks))
+
+
+def _repeated(
+    written: dict[str, Any], place: str, plan: Plan, overrides: Sequence[tuple[str, dict[str, Any]]], run: int
+) -> list[str]:
+    """Returns what overrides of a plan say without changing anything; nothing where it is no plan without them."""
+    if not overrides:
+        return []
+    try:
+        before = validate(written, place)
+    except InputError:
+        return []
+    return [line for flag, change in overrides for line in repeated(before, plan, change, flag, run)]
 
 
 def validate(raw: dict[str, Any], place: str) -> Plan:

@@ -57,26 +57,55 @@ class Augmentation(Strict):
         return self
 
 
-class HeadAdaptation(Strict):
+class MovesBlocks(Strict):
+    """What a method says about the blocks before a network is there: as a rule it moves some and freezes some."""
+
+    @property
+    def moves_blocks(self) -> bool:
+        """Whether anything beside the head moves."""
+        return True
+
+    @property
+    def freezes_blocks(self) -> bool:
+        """Whether blocks may be left as they are."""
+        return True
+
+
+class HeadAdaptation(MovesBlocks):
     """Only the head moves; every block is frozen."""
 
     method: Literal["head"]
 
+    @property
+    def moves_blocks(self) -> bool:
+        """No."""
+        return False
 
-class FullAdaptation(Strict):
+
+class FullAdaptation(MovesBlocks):
     """Every weight moves."""
 
     method: Literal["full"]
 
+    @property
+    def freezes_blocks(self) -> bool:
+        """No."""
+        return False
 
-class TopBlocksAdaptation(Strict):
+
+class TopBlocksAdaptation(MovesBlocks):
     """The head and the last `blocks` blocks move."""
 
     method: Literal["top-blocks"]
     blocks: int = Field(ge=0)
 
+    @property
+    def moves_blocks(self) -> bool:
+        """Where any are asked for."""
+        return self.blocks > 0
 
-class GradualAdaptation(Strict):
+
+class GradualAdaptation(MovesBlocks):
     """Unfreezes from the top, phase by phase, within one stage (Howard & Ruder 2018).
 
     The first phase trains the head alone; each later phase also moves the next `blocks_per_phase` blocks below. A phase
@@ -88,7 +117,7 @@ class GradualAdaptation(Strict):
     epochs_per_phase: int = Field(default=1, ge=1)
 
 
-class LoraAdaptation(Strict):
+class LoraAdaptation(MovesBlocks):
     """The head and low-rank updates of the targeted matrices move (Hu et al. 2021).
 
     A matrix W becomes W + alpha/rank · A·B. `targets` name roles of matrices; blocks below `from_block` (numbered as
@@ -111,7 +140,7 @@ class LoraAdaptation(Strict):
         return self
 
 
-class AdapterAdaptation(Strict):
+class AdapterAdaptation(MovesBlocks):
     """The head, and bottlenecks of `size` numbers after both sublayers of each block, move (Houlsby et al. 2019).
 
     Normalisation weights of the blocks with adapters move too, as in the paper. Adapters stay part of the network.
@@ -122,13 +151,13 @@ class AdapterAdaptation(Strict):
     from_block: int = Field(default=0, ge=0)
 
 
-class BitfitAdaptation(Strict):
+class BitfitAdaptation(MovesBlocks):
     """The head and every bias move (Ben Zaken et al. 2021)."""
 
     method: Literal["bitfit"]
 
 
-class PromptAdaptation(Strict):
+class PromptAdaptation(MovesBlocks):
     """The head and `length` vectors in front of the embedded text move (Lester et al. 2021).
 
     The vectors start as embeddings of words drawn from the vocabulary. They take part in attention only: the mean over

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -237,6 +238,15 @@ def samples(space: Mapping[str, Parameter]) -> Iterator[tuple[str, dict[str, Any
     for key, parameter in space.items():
         for value in parameter.extremes:
             yield key, _with_dependents({**_conditions(key, space), key: value}, space)
+
+
+def paired_samples(space: Mapping[str, Parameter]) -> Iterator[dict[str, Any]]:
+    """Yields values that take each two ends of two ranges, or choices, at once."""
+    alone = [values for _, values in samples(space)]
+    yield from alone
+    for first, second in itertools.combinations(alone, 2):
+        if all(second[key] == value for key, value in first.items() if key in second):
+            yield first | second
 
 
 def _conditions(key: str, space: Mapping[str, Parameter]) -> dict[str, Any]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from progressive_tf.errors import listed
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
-from progressive_tf.registry.journal import ALIAS, ROLLBACK, Entry
+from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.widths import ByWidth
 
-_HASH_DIGITS = 12
+_MOST_LABELS = 10
 _LISTED = ("accuracy", "entity_f1", "chrf")  # of classes, of tagged words, and of texts
 
 
@@ -44,55 +45,113 @@ def metric(manifest: Mapping[str, Any] | None, name: str) -> float | None:
     return float(found) if isinstance(found, int | float) else None
 
 
-def versions_table(records: Iterable[Mapping[str, Any]]) -> Table:
-    """Returns one row per version, from `version_record`."""
-    table = _table("model", "version", "aliases", "created (UTC)", "run / stage", "on test rows")
+def versions_table(records: Iterable[Mapping[str, Any]]) -> ByWidth:
+    """Returns one row per version, from `version_record`.
+
+    On a narrow terminal a run stands below its date, so that it can be copied whole.
+    """
+    listed = list(records)
+    return ByWidth(_versions_table(listed, narrow=False), _versions_table(listed, narrow=True))
+
+
+def _versions_table(records: Iterable[Mapping[str, Any]], narrow: bool) -> Table:
+    table = _table("model", "version", "aliases")
+    if narrow:
+        table.add_column("created (UTC), on test rows,\nrun / stage", no_wrap=True, overflow="fold")
+    else:
+        for name in ("created (UTC)", "run / stage", "on test rows"):
+            table.add_column(name, no_wrap=True)
     for record in records:
         figure = next((f"{name} {record[name]:.3f}" for name in _LISTED if record[name] is not None), "")
         origin = f"{record['run']}/{record['stage']}" + (" (forced)" if record["forced"] else "")
-        table.add_row(
-            *map(
-                Text,
-                (
-                    record["model"],
-                    str(record["version"]),
-                    ", ".join(record["aliases"]),
-                    _moment(record["created"]),
-                    origin,
-                    figure,
-                ),
-            )
-        )
+        created = _moment(record["created"])
+        cells = (f"{created}  {figure}".rstrip() + f"\n{origin}",) if narrow else (created, origin, figure)
+        table.add_row(*map(Text, (record["model"], str(record["version"]), ", ".join(record["aliases"]), *cells)))
     return table
 
 
-def version_details(model: ModelVersions, version: Version) -> Table:
-    """Returns the facts of one version: where it comes from, its hashes, metrics and lineage."""
+def version_details(model: ModelVersions, version: Version, everything: bool = False) -> str:
+    """Returns the facts of one version, a line each: where it comes from, its labels, hashes and lineage.
+
+    They are lines and no table, so that a terminal breaks no path, run or hash that somebody wants to copy.
+
+    Args:
+        model: the model.
+        version: one of its versions.
+        everything: all labels, however many.
+    """
     manifest = version.manifest() or {}
-    table = Table(
-        title=Text(f"{version.model} version {version.number}"),
-        show_header=False,
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
+    labels = [str(label) for label in manifest.get("labels", [])]
+    shown = labels if everything else labels[:_MOST_LABELS]
+    more = f" and {len(labels) - len(shown)} more, with --all" if len(shown) < len(labels) else ""
     rows: dict[str, Any] = {
         "aliases": ", ".join(version.aliases) or "none",
         "released": f"{_moment(version.created)} UTC",
         "run / stage": f"{version.run}/{version.stage}",
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
-        "labels": listed(manifest.get("labels", [])) or ("none: it writes texts" if manifest else ""),
-        "metrics": ", ".join(f"{name} {_figure(value)}" for name, value in manifest.get("metrics", {}).items()),
-        **{name.removesuffix("_sha256"): str(manifest.get(name, ""))[:_HASH_DIGITS] for name in _HASHES},
+        "labels": f"{', '.join(shown)}{more}" if labels else "none: it writes texts" if manifest else "",
+        **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),
         "folder": str(version.folder),
     }
     if not manifest:
         rows["manifest"] = "missing or broken; see `release verify`"
-    for name, value in rows.items():
-        table.add_row(name, Text(str(value)))
-    return table
+    width = max(map(len, rows))
+    lines = [f"{version.model} version {version.number}", *(f"{name:{width}} {value}" for name, value in rows.items())]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def version_tables(
+    manifest: Mapping[str, Any] | None, entries: Sequence[Entry], everything: bool = False
+) -> list[Table | str]:
+    """Returns metrics, decision and history of a version.
+
+    Args:
+        manifest: its own, or None.
+        entries: of the journal, about it or about its model.
+        everything: also metrics of classes, and each step of the journal.
+    """
+    history = history_table(entries, everything)
+    if manifest is None:
+        return [history]
+    return [
+        *metrics_tables(manifest.get("metrics", {}), everything),
+        decision_table(manifest.get("decision", {})),
+        history,
+    ]
+
+
+def metrics_tables(metrics: Mapping[str, Any], everything: bool = False) -> list[Table | str]:
+    """Returns a version's metrics on its stage's test rows, a row each, and those of classes, or how to see them.
+
+    Args:
+        metrics: as the manifest has them; those of a class, or of a type of entity, are called `<kind>/<class>`.
+        everything: with a table of the classes.
+    """
+    whole = {name: value for name, value in metrics.items() if "/" not in name}
+    classes: dict[str, dict[str, Any]] = {}
+    for name, value in metrics.items():
+        kind, separator, label = name.partition("/")
+        if separator:
+            classes.setdefault(label, {})[kind] = value
+    if not whole and not classes:
+        return []
+    table = _table("metric", "on test rows")
+    table.columns[1].justify = "right"
+    for name, value in whole.items():
+        table.add_row(Text(name), Text(_figure(value)))
+    if not classes:
+        return [table]
+    if not everything:
+        return [table, f"metrics of {len(classes)} classes or types: --all"]
+    kinds = list(dict.fromkeys(kind for each in classes.values() for kind in each))
+    by_class = _table("class or type", *kinds)
+    for column in by_class.columns[1:]:
+        column.justify = "right"
+    for label, each in classes.items():
+        by_class.add_row(Text(label), *(Text(_figure(each.get(kind))) for kind in kinds))
+    return [table, by_class]
 
 
 _HASHES = ("weights_sha256", "plan_sha256", "data_sha256", "code_sha256")
@@ -134,15 +193,34 @@ def decision_table(decision: Mapping[str, Any]) -> Table:
     return table
 
 
-def history_table(entries: Sequence[Entry]) -> Table:
-    """Returns journal entries, oldest first."""
+def history_table(entries: Sequence[Entry], everything: bool = True) -> Table:
+    """Returns journal entries, oldest first.
+
+    Args:
+        entries: of the journal.
+        everything: each of them; otherwise a version that was released has one line, and not one for each step.
+    """
     table = _table("time (UTC)", "who", "event", "version", "reason")
     table.title, table.title_justify = "history", "left"
-    for entry in entries:
+    for entry in entries if everything else _in_short(entries):
         table.add_row(
             *map(Text, (_moment(entry.time), entry.who, _event(entry), _figure(entry.version), entry.reason or ""))
         )
     return table
+
+
+def _in_short(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Yields entries without the steps that led to a version; its last one takes over why the gate was overruled."""
+    released = {entry.token for entry in entries if entry.event == COMMIT}
+    intents = {entry.token: entry for entry in entries if entry.event == INTENT}
+    for entry in entries:
+        if entry.event in (INTENT, PREPARED) and entry.token in released:
+            continue
+        intent = intents.get(entry.token)
+        if entry.event == COMMIT and intent is not None:
+            yield replace(entry, event="released", forced=intent.forced, reason=intent.reason)
+        else:
+            yield entry
 
 
 def damage_table(found: Iterable[tuple[str, Damage]]) -> Table:

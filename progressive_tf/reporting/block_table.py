@@ -85,5 +85,5 @@ def totals_line(blocks: StageBlocks) -> str:
     kept = sum(row.flops for row in blocks.rows if row.prefix == "cached")
     return (
         f"{trainable:,} of {weights:,} weights move ({trainable / weights:.2%}); "
-        f"{kept / flops:.0%} of a forward pass is computed once per example"
+        f"{kept / flops:.0%} of a pass is computed once"
     )

@@ -15,6 +15,7 @@ from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.reporting.reading import read_record
 from progressive_tf.reporting.records import Matrix
 from progressive_tf.reporting.wording import decimals, number, signed
+from progressive_tf.widths import ByWidth
 
 MEASURES = ("acc", "bwt", "fwt", "forgetting")
 
@@ -71,37 +72,53 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
     return Method(str(folder), values, next(iter(metrics)))
 
 
-def comparison_table(methods: Sequence[Method], measure: str, part: str) -> Table:
-    """Returns a row per method, each but the first compared with it.
+def comparison_table(methods: Sequence[Method], measure: str, part: str) -> ByWidth:
+    """Returns a row per method, each but the first compared with it; on a narrow terminal in two lines.
 
     Raises:
         InputError: methods with other seeds than the first, or another metric.
     """
     first = methods[0]
-    digits = decimals(first.metric)
-    table = Table(title=f"{measure} on {part} rows, seeds {', '.join(map(str, sorted(first.values)))}")
-    for name in ("runs", "mean", "sd", f"more than {Path(first.name).name}", "95 % interval", "p"):
-        table.add_column(name, justify="left" if name == "runs" else "right")
+    title = f"{measure} on {part} rows, seeds {', '.join(map(str, sorted(first.values)))}"
+    more = f"more than {Path(first.name).name}"
+    wide = _table(title, ("runs", "mean", "sd", more, "95 % interval", "p"))
+    narrow = _table(title, ("runs", "mean", "sd", f"{more}\n95 % interval", "p"))
     for method in methods:
-        if method.values.keys() != first.values.keys():
-            raise InputError(
-                f"{method.name}: has seeds {sorted(method.values)}, {first.name} {sorted(first.values)}; compare runs "
-                f"of the same seeds"
-            )
-        if method.metric != first.metric:
-            raise InputError(
-                f"{method.name}: its R matrices are of {method.metric}, those of {first.name} of {first.metric}; "
-                f"compare runs of one task"
-            )
-        values = [method.values[seed] for seed in sorted(method.values)]
-        spread = number(float(np.std(values, ddof=1)), digits) if len(values) > 1 else "–"
-        cells = [method.name, number(float(np.mean(values)), digits), spread]
-        if method is not first:
-            found = paired_difference([first.values[seed] for seed in sorted(first.values)], values)
-            bounds = f"[{signed(found.low, digits)}, {signed(found.high, digits)}]" if found.low is not None else "–"
-            cells += [signed(found.mean, digits), bounds, f"{found.p:.4f}"]
-        table.add_row(*cells)
+        name, mean, spread, *compared = _cells(method, first)
+        wide.add_row(name, mean, spread, *compared)
+        stacked = [f"{compared[0]}\n{compared[1]}", compared[2]] if compared else []
+        narrow.add_row(name, mean, spread, *stacked)
+    return ByWidth(wide, narrow)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name == "runs" else "right", overflow="fold", no_wrap=name != "runs")
     return table
+
+
+def _cells(method: Method, first: Method) -> list[str]:
+    """Returns the cells of a method; of the first, those that compare it are left out."""
+    digits = decimals(first.metric)
+    if method.values.keys() != first.values.keys():
+        raise InputError(
+            f"{method.name}: has seeds {sorted(method.values)}, {first.name} {sorted(first.values)}; compare runs "
+            f"of the same seeds"
+        )
+    if method.metric != first.metric:
+        raise InputError(
+            f"{method.name}: its R matrices are of {method.metric}, those of {first.name} of {first.metric}; "
+            f"compare runs of one task"
+        )
+    values = [method.values[seed] for seed in sorted(method.values)]
+    spread = number(float(np.std(values, ddof=1)), digits) if len(values) > 1 else "–"
+    cells = [method.name, number(float(np.mean(values)), digits), spread]
+    if method is first:
+        return cells
+    found = paired_difference([first.values[seed] for seed in sorted(first.values)], values)
+    bounds = f"[{signed(found.low, digits)}, {signed(found.high, digits)}]" if found.low is not None else "–"
+    return [*cells, signed(found.mean, digits), bounds, f"{found.p:.4f}"]
 
 
 def caveat(methods: Sequence[Method]) -> str | None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from progressive_tf import files
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.next_steps import next_steps
 from progressive_tf.reporting.reasons import reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.streams import stream_views
@@ -82,6 +83,7 @@ def render(run: RunRecord) -> str:
         facts=_facts(run),
         summary=wording.summary(run),
         stages=stages,
+        ways={steps.stage: steps.ways for steps in next_steps(run)},
         metric=run.metric,
         metric_words=wording.metric_words,
         decimals=wording.decimals,

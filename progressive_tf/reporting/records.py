@@ -70,6 +70,7 @@ class RuleOutcome:
     n: int | None = None
     p: float | None = None
     power: float | None = None
+    rows_needed: int | None = None
     reason: str | None = None
 
 
@@ -102,7 +103,10 @@ class Forced:
 
 @dataclass(frozen=True)
 class StageData:
-    """`data.json`: how many rows of which source a stage used, and the labels of each part."""
+    """`data.json`: how many rows of which source a stage used, and the labels of each part.
+
+    `gate_part` and `pool` count the source's rows for gates and those that stages take from.
+    """
 
     source: str | None = None
     source_sha256: str | None = None
@@ -110,6 +114,8 @@ class StageData:
     slice: str | None = None
     train: int | None = None
     validation: int | None = None
+    gate_part: int | None = None
+    pool: int | None = None
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
@@ -200,6 +206,7 @@ class Environment:
     devices: tuple[str, ...] = ()
     hardware: str | None = None
     command: tuple[str, ...] = ()
+    registry: str | None = None
 
 
 @dataclass(frozen=True)

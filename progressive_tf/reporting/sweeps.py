@@ -9,9 +9,12 @@ from typing import Any
 
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from progressive_tf.files import read_json
+from progressive_tf.plan.merging import KIND_KEYS
 from progressive_tf.plan.metric_names import find_metric
+from progressive_tf.widths import ByWidth
 
 MOST_SHOWN = 12
 
@@ -128,30 +131,41 @@ def in_order(record: SweepRecord) -> list[Trial]:
     return sorted(record.trials, key=place)
 
 
-def sweep_table(record: SweepRecord) -> Table:
-    """Returns the best trials as a table for the terminal."""
+def sweep_table(record: SweepRecord) -> ByWidth:
+    """Returns the best trials as a table for the terminal; on a narrow one each value has a line."""
+    return ByWidth(_sweep_table(record, narrow=False), _sweep_table(record, narrow=True))
+
+
+def _sweep_table(record: SweepRecord, narrow: bool) -> Table:
     counts = {status: sum(each.status == status for each in record.trials) for status in ("infeasible", "crashed")}
     others = "".join(f", {count} {status}" for status, count in counts.items() if count)
     title = f"sweep of {record.stage}: {len(record.trials)} trials{others}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("trial")
-    table.add_column("origin")
-    for key in record.space:
-        table.add_column(short_key(key, record.space), justify="right", overflow="fold")
-    table.add_column(f"validation {record.metric}", justify="right")
-    table.add_column("worst drop", justify="right")
-    table.add_column("seconds", justify="right")
+    keys = [short_key(key, record.space) for key in record.space]
+    table.add_column("trial", no_wrap=True)
+    table.add_column("origin", overflow="fold")
+    for name in ["values"] if narrow else keys:
+        table.add_column(name, justify="left" if narrow else "right", overflow="fold")
+    for name in (f"validation\n{record.metric}", "worst\ndrop", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for trial in in_order(record)[:MOST_SHOWN]:
         drop = max(trial.drops.values(), default=None)
+        values = [shown_value(value) for value in record.values(trial).values()]
+        if narrow:
+            values = ["\n".join(f"{key} {value}" for key, value in zip(keys, values, strict=True))]
         table.add_row(
             trial.trial,
             trial.origin,
-            *(shown_value(value) for value in record.values(trial).values()),
-            (trial.reason or "crashed")[:40] if trial.metric is None else f"{trial.metric:.4f}",
-            "" if drop is None else f"{drop:+.4f}" + ("" if trial.status == "feasible" else " infeasible"),
+            *values,
+            "crashed" if trial.metric is None else f"{trial.metric:.4f}",
+            "" if drop is None else f"{drop:+.4f}" + ("" if trial.status == "feasible" else "\ninfeasible"),
             f"{trial.seconds:.1f}",
             style="bold" if trial.trial == record.best else None,
         )
+    crashed = [trial for trial in in_order(record)[:MOST_SHOWN] if trial.metric is None and trial.reason]
+    if crashed:
+        table.caption = Text("\n".join(f"{trial.trial} crashed: {trial.reason}" for trial in crashed))
+        table.caption_justify = "left"
     return table
 
 
@@ -167,4 +181,9 @@ def shown_value(value: Any) -> str:
         return "–"
     if isinstance(value, float):
         return f"{value:.3g}"
+    if isinstance(value, Mapping):  # what names the method comes first, without its key
+        named = [shown_value(value[key]) for key in KIND_KEYS if key in value]
+        return ", ".join(
+            [*named, *(f"{key} {shown_value(each)}" for key, each in value.items() if key not in KIND_KEYS)]
+        )
     return str(value)

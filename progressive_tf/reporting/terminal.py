@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import Bounds, Matrix, Measure, RunRecord, Weights
+from progressive_tf.widths import ByWidth
 
-UNBOUNDED = 10_000
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
 
 
-def stage_table(records: RunRecord) -> StageTable:
-    """Returns one row per stage: examples, weights, seconds, test and validation metric, decision, version."""
-    return StageTable(records)
+def stage_table(records: RunRecord) -> ByWidth:
+    """Returns one row per stage: examples, weights, seconds, test and validation metric, decision, version.
 
-
-@dataclass(frozen=True)
-class StageTable:
-    """The stages of a run as a table; on a narrow terminal intervals go below their values, and names are folded.
-
-    Args:
-        records: the run's.
+    On a narrow terminal intervals go below their values, and names are folded.
     """
-
-    records: RunRecord
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yields the table as wide as the terminal allows."""
-        wide = _stage_table(self.records)
-        room = Measurement.get(console, options.update(max_width=UNBOUNDED), wide).maximum
-        yield wide if room <= options.max_width else _stage_table(self.records, "\n")
+    return ByWidth(_stage_table(records), _stage_table(records, "\n"))
 
 
 def _stage_table(records: RunRecord, between: str = " ") -> Table:

@@ -12,6 +12,7 @@ from progressive_tf.reporting.records import Bounds, Measure, RunRecord, StageRe
 NOT_RECORDED = "–"
 EVERY_PREVIOUS = "every-previous"
 SPELLED = {"bleu": "BLEU", "chrf": "chrF"}
+STAYS, NO_ALIAS = "stable stays at version", "no alias points to it"
 DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
 MEASURES = {
     "acc": ("ACC", "Mean over all stages' rows after the last stage. Higher is better."),
@@ -141,6 +142,21 @@ def forced_words(stage: StageRecord) -> str:
         return ""
     reason = f": {stage.forced.reason.strip().rstrip('.')}" if stage.forced.reason else ""
     return f"released by force as version {stage.forced.version}{reason}"
+
+
+def stays_words(stable: int | None, why: str) -> str:
+    """Returns what became of a new version that `stable` did not move to."""
+    return f"{STAYS} {stable}: {why}"
+
+
+def no_alias_words(why: str) -> str:
+    """Returns what became of a new version that no alias points to."""
+    return f"{NO_ALIAS}: {why}"
+
+
+def is_beside_aliases(said: str | None) -> bool:
+    """Whether what a decision says of a version is that no alias came to point to it."""
+    return said is not None and said.startswith((STAYS, NO_ALIAS))
 
 
 def moment(stamp: str) -> str:

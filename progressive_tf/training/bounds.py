@@ -11,7 +11,7 @@ import numpy as np
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.metrics import measure
-from progressive_tf.files import read_json, write_json
+from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.plan.quality import Quality
@@ -22,7 +22,6 @@ from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.predictions_file import load_predictions
 from progressive_tf.training.release_loop import run_plan
 from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.session import CACHE_FOLDER
 from progressive_tf.training.stage_record import StageRecord
 
 BOUNDS_FILE = "bounds.json"
@@ -75,7 +74,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     started = read_json(run / "environment.json")["start"]["version"]  # stable has moved since
     update = {"stages": planned[: len(trained)]} | ({} if started is None else {"start": started})
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
-    data = read_plan_data(loaded, CACHE_FOLDER, leave_empty_out=not folder.splits_empty_rows)
+    data = read_plan_data(loaded, cache_folder(), leave_empty_out=not folder.splits_empty_rows)
     places = run / "bounds"
     display.line("naive: every stage again, without retention")
     naive = run_plan(_naive(loaded), places / "naive", registry, False, display, releases=False).run

@@ -14,6 +14,7 @@ from progressive_tf.adaptation.catalogue import adapt, merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
+from progressive_tf.files import cache_folder
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
 from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.models.translator import Translator
@@ -28,7 +29,7 @@ from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
 from progressive_tf.training.plan_data import read_plan_data
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER, build_network, prepare_for_stage
+from progressive_tf.training.session import build_network, prepare_for_stage
 from progressive_tf.training.start_version import find_start, load_start
 
 ROWS_MEASURED = 500
@@ -46,7 +47,7 @@ def stage_blocks(loaded: LoadedPlan, registry: Path, display: Display | None = N
         InputError: anything wrong with data, weights, or what a stage asks of the network.
     """
     plan = loaded.plan
-    data = read_plan_data(loaded, CACHE_FOLDER, display)
+    data = read_plan_data(loaded, cache_folder(), display)
     hardware.prepare()
     start = find_start(plan, Registry(registry).model(plan.name))
     network = build_network(loaded, data, start_statistics(data, start))

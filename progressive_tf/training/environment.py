@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +31,14 @@ def describe_environment(hardware: Hardware) -> dict[str, Any]:
         "hardware": hardware.line,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
+
+
+def interpreter() -> str:
+    """Returns what a person types to run this Python: `python` where that is it, else its path."""
+    found, own = shutil.which("python"), Path(sys.executable)
+    if found is not None and os.path.abspath(found) == os.path.abspath(own):
+        return "python"
+    return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
 
 
 def code_sha256() -> str:

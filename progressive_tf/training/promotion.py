@@ -26,6 +26,7 @@ from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
+from progressive_tf.reporting.wording import no_alias_words, stays_words
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.checkpoint import checkpoint_facts, weights_sha256
 from progressive_tf.training.display import Display
@@ -113,7 +114,7 @@ def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict
         try:
             if refusal is not None:
                 version = session.versions.publish(staged, alias=None, when_stable_in={stable})
-                return version, f"stable stays at version {stable}: {refusal}"
+                return version, stays_words(stable, refusal)
             if schedule is None or stable is None:
                 return session.versions.publish(staged, when_stable_in={stable}), "stable points to it"
             percent = schedule.steps[0]
@@ -123,7 +124,7 @@ def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict
             continue
         except CanaryTakenError as error:
             version = session.versions.publish(staged, alias=None)
-            return version, f"no alias points to it: {error}"
+            return version, no_alias_words(str(error))
 
 
 def note_forced(session: Session, stage: StageRecord) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.idle import idle_data_lines
 from progressive_tf.errors import InputError
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
@@ -17,6 +18,7 @@ from progressive_tf.training.carried_optimizer import carried_optimizer, keep_op
 from progressive_tf.training.checkpoint import save_checkpoint
 from progressive_tf.training.clock import Clock
 from progressive_tf.training.display import Display
+from progressive_tf.training.environment import interpreter
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
 from progressive_tf.training.explaining import check_probes, explanation_facts
 from progressive_tf.training.fit import Fitted
@@ -28,7 +30,7 @@ from progressive_tf.training.promotion import decide, decision_record, note_forc
 from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.retention_checks import check_teacher, warnings_about
 from progressive_tf.training.retention_costs import retention_flops
-from progressive_tf.training.run_folder import locked, open_run, why_new
+from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
 from progressive_tf.training.session import Session, open_session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
@@ -88,6 +90,8 @@ def run_plan(
         if new and not fresh:
             for change in why_new(run):
                 display.line(f"  not the run before, because of {change}")
+        for remark in loaded.remarks if releases else ():
+            display.line(remark)
         try:
             hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
             display.line(f"hardware: {hardware.line}")
@@ -95,19 +99,33 @@ def run_plan(
             with run.saying_how_to_continue(), hardware.scope(), gradients_released():
                 session = open_session(loaded, run, registry, display, hardware, data)
                 session.releases = releases
+                for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
+                    display.line(remark)
                 check_probes(session)
                 check_release(session)
-                return _run_stages(session, sweep)
+                return _run_stages(session, sweep, again(loaded, run, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)
             raise
 
 
-def _run_stages(session: Session, sweep: SweepStage | None) -> Finished:
+def again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]:
+    """Returns what a command needs that is to go on with a run, as it was written here."""
+    out = run.path.parent
+    place = [] if out == Path("runs") / loaded.plan.name else ["--out", str(out)]
+    return {
+        "python": interpreter(),
+        "flags": [*loaded.flags, *place],
+        "run": str(run.path),
+        "registry": str(registry),
+    }
+
+
+def _run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]) -> Finished:
     clock = Clock()
     run, plan, display = session.run, session.plan, session.display
-    run.log("started", stages=[stage.name for stage in plan.stages])
+    run.log("started", stages=[stage.name for stage in plan.stages], again=known)
     for warning in warnings_about(plan):
         display.line(f"warning: {warning}")
     trained: list[StageRecord] = []

@@ -14,7 +14,7 @@ import numpy as np
 from progressive_tf.adaptation.catalogue import adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
-from progressive_tf.files import read_json, write_json
+from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import build
 from progressive_tf.models.class_growth import set_classes
@@ -47,8 +47,6 @@ from progressive_tf.training.session_checks import (
 )
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.start_version import find_start, load_start
-
-CACHE_FOLDER = Path("cache")
 
 
 @dataclass
@@ -233,7 +231,7 @@ def open_session(
     plan = run.with_tuned_stages(loaded.plan)
     loaded = replace(loaded, plan=plan)
     left_out = not run.splits_empty_rows
-    data = data or read_plan_data(loaded, CACHE_FOLDER, display, leave_empty_out=left_out)
+    data = data or read_plan_data(loaded, cache_folder(), display, leave_empty_out=left_out)
     check_rule_labels(plan, data)
     check_streams(plan, loaded.folder, run)
     hardware = hardware or prepare()
@@ -279,7 +277,7 @@ def open_session(
         base_statistics=statistics,
         start_version=start.number if start is not None else None,
         plan_folder=loaded.folder,
-        features=Features(network, data.sources, data.classes, display, CACHE_FOLDER / "prefix"),
+        features=Features(network, data.sources, data.classes, display, cache_folder() / "prefix"),
         versions=versions,
         whole_plan=loaded.whole,
         environment_now=environment_now,

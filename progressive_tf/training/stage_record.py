@@ -154,6 +154,8 @@ class StageRecord:
                 "slice": part.name,
                 "train": len(train),
                 "validation": len(validation),
+                "gate_part": len(data.parts[name].gate),
+                "pool": len(data.parts[name].pool),
                 "labels": counts,
                 "wrong_labels": int((codes["train"] != data.codes[name][train]).sum()),
                 "rows_sha256": sha256_json(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import keras_tuner
 
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json
+from progressive_tf.plan.idle_keys import idle_in_space
 from progressive_tf.plan.loading import check_space, with_change
 from progressive_tf.plan.metric_names import MetricName, find_metric, matrix_metric
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, value_at
+from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples, value_at
 from progressive_tf.training.session import Session
 from progressive_tf.training.session_checks import check_metric_label
 from progressive_tf.training.stage_record import StageRecord
@@ -54,6 +56,8 @@ def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: boo
     try:
         session.plan = plan
         attempts = begin_sweep(session, plan, stage, settings, space, metric, folder)
+        for line in idle_in_space(plan, stage.index, space, list(_tried(plan, stage.index, space))):
+            session.display.line(line)
         _search(attempts, settings, space, _first_trials(session, stage, plan, space, settings))
     finally:
         session.plan = before
@@ -67,6 +71,13 @@ def _space(plan: Plan, index: int, settings: Tune) -> dict[str, Parameter]:
         return default_space(plan.stages[index].model_dump(mode="json"))
     check_space(plan, index, settings.space, f"stages[{index}].tune.space")
     return dict(settings.space)
+
+
+def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> Iterator[tuple[dict[str, Any], Plan]]:
+    """Yields values that take each two ends at once, with the plan that they give where it is one."""
+    for values in paired_samples(space):
+        with contextlib.suppress(InputError):
+            yield values, with_change(plan, index, change_of(values))
 
 
 def _metric(session: Session, plan: Plan, settings: Tune) -> MetricName:

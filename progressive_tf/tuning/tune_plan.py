@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,11 +13,13 @@ from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.sweep import Tune
+from progressive_tf.reporting.next_steps import next_steps, ways_text
+from progressive_tf.reporting.records import read_run
 from progressive_tf.run_order import in_order
 from progressive_tf.training.display import Display
 from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.preflight import check_release
-from progressive_tf.training.release_loop import run_plan
+from progressive_tf.training.release_loop import again, run_plan
 from progressive_tf.training.run_folder import RunFolder, locked, open_run
 from progressive_tf.training.session import Session, open_session
 from progressive_tf.training.stage_record import StageRecord
@@ -79,7 +82,10 @@ def at_stage(
         HeldError: one of them was not released.
         KeyboardInterrupt: with a message that says how to resume.
     """
-    loaded = _cut(loaded, index + 1)
+    for remark in loaded.remarks:
+        display.line(remark)
+    known = partial(again, loaded, registry=registry)
+    loaded = replace(_cut(loaded, index + 1), remarks=())
     if role() == "worker":
         run = _run_of_chief(loaded, index, out, display)
         return _in_session(loaded, run, index, registry, display, work)
@@ -87,6 +93,7 @@ def at_stage(
         _run_before(loaded, index, out, registry, display)
     with locked(out):
         run, _ = open_run(out, loaded, fresh=False)
+        run.log("tuning", stage=loaded.plan.stages[index].name, again=known(run))
         return _in_session(loaded, run, index, registry, display, work)
 
 
@@ -97,9 +104,10 @@ def _cut(loaded: LoadedPlan, stages: int) -> LoadedPlan:
 def _run_before(loaded: LoadedPlan, index: int, out: Path, registry: Path, display: Display) -> None:
     finished = run_plan(_cut(loaded, index), out, registry, False, display, sweep=sweep_for_train)
     if not finished.promoted and loaded.plan.on_hold == "stop":
+        ways = "\n".join(ways_text(steps) for steps in next_steps(read_run(finished.run)))
         raise HeldError(
             f"a stage before {loaded.plan.stages[index].name} was not released (on_hold: stop), so it does not start; "
-            f"see {finished.run}"
+            f"--set on_hold=continue starts it from the last released weights all the same\n{ways}"
         )
 
 

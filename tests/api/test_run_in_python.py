@@ -17,6 +17,7 @@ def test_a_run_is_where_the_command_would_put_it(finished: Run, home: Path) -> N
     assert (home / "registry" / "tiny" / "2").is_dir()
     assert finished.promoted
     assert finished.summary == "All 2 stages were promoted (latest: version 2)."
+    assert finished.ways_on == ""
 
 
 def test_a_finished_run_is_not_repeated(finished: Run, plan: Plan, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

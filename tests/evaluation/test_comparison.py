@@ -70,6 +70,20 @@ def test_power_by_hand() -> None:
     assert unsure.power == pytest.approx(0.5, abs=0.01)
 
 
+def test_as_many_rows_as_are_said_to_be_needed_give_the_power() -> None:
+    noise = np.random.default_rng(0).normal(0.3, 0.01, size=200_000)
+    floor = weigh(Resampled(0.3, noise), 0.29, at_least=True, confidence=0.95)
+    assert floor.times_rows == pytest.approx((1.6449 + 0.8416) ** 2, rel=0.01)  # one standard error to the threshold
+    more = 0.3 + (noise - 0.3) / floor.times_rows**0.5
+    again = weigh(Resampled(0.3, more), 0.29, at_least=True, confidence=0.95)
+    assert again.power == pytest.approx(0.8, abs=0.01)
+    assert again.times_rows == pytest.approx(1, rel=0.01)
+    # Of a drop, the estimate counts and not that nothing changed.
+    drop = weigh(Resampled(0.3, noise), 0.32, at_least=False, confidence=0.95, expected=0.0)
+    assert drop.times_rows == pytest.approx(((1.6449 + 0.8416) / 2) ** 2, rel=0.01)
+    assert weigh(Resampled(0.3, noise), 0.31, at_least=True, confidence=0.95).times_rows is None
+
+
 def test_power_without_noise_is_certain() -> None:
     still = Resampled(0.0, np.zeros(99))
     assert weigh(still, 0.02, at_least=False, confidence=0.95, expected=0.0).power == 1.0

@@ -254,13 +254,26 @@ def test_the_record_is_plain_json() -> None:
     record = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert set(record) == {"decision", "reason", "rules"}
     assert set(record["rules"][0]) == {
-        *("rule", "slice", "estimate", "low", "high", "threshold", "n", "p", "power", "outcome", "reason")
+        *("rule", "slice", "estimate", "low", "high", "threshold", "n", "p", "power", "rows_needed"),
+        *("outcome", "reason"),
     }
     assert record["rules"][0]["rule"] == {
         "metric": "accuracy", "slice": "current", "at_least": 0.7, "confidence": 0.95, "min_samples": 30,
     }  # fmt: skip
     assert record["rules"][2]["outcome"] == "not-applicable"
     assert record["rules"][2]["estimate"] is None
+
+
+def test_a_rule_says_how_many_rows_it_needs() -> None:
+    (unsure,) = current([GateRule(metric="accuracy", at_least=0.7, confidence=0.95)], model(292)).rules
+    assert unsure.outcome == "hold"
+    assert unsure.n == 400
+    # 0.73 is 0.03 above 0.7, at a standard error of √(0.73 · 0.27 / n), and 2.486 of these are needed.
+    assert unsure.rows_needed == pytest.approx(2.486**2 * 0.73 * 0.27 / 0.03**2, rel=0.05)
+    (few,) = current([GateRule(metric="accuracy", at_least=0.1, min_samples=800)], model(292)).rules
+    assert (few.outcome, few.rows_needed) == ("hold", 800)
+    (misses,) = current([GateRule(metric="accuracy", at_least=0.74, confidence=0.95)], model(292)).rules
+    assert (misses.outcome, misses.rows_needed) == ("hold", None)
 
 
 @pytest.mark.slow

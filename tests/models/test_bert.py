@@ -76,13 +76,14 @@ def test_pytorch_weights_give_the_encoder_they_came_from(
     )
 
 
-def test_weights_without_a_place_are_named_in_the_log(
+def test_weights_without_a_place_are_named_in_the_log_of_those_who_ask_for_more(
     weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     arrays = load_file(weights / "model.safetensors") | {"cls.predictions.bias": np.zeros(3, np.float32)}
     save_file(arrays, weights / "model.safetensors", metadata={"format": "pt"})
-    with caplog.at_level("INFO"):
+    with caplog.at_level("DEBUG", "progressive_tf"):
         build(tmp_path)
+    assert {record.levelname for record in caplog.records if record.name.startswith("progressive_tf")} == {"DEBUG"}
     assert "not used, because BERT's encoder has no place for it: cls.predictions.bias (1 in all)" in caplog.text
 
 

@@ -53,10 +53,16 @@ def write_run(
     )
     files.write_text(run / "plan.yaml", PLAN + stages)
     files.write_json(run / "environment.json", _environment())
-    events = [
+    events: list[dict[str, Any]] = [
         {"time": f"2026-05-04T09:1{minute}:07+00:00", "event": event}
         for minute, event in enumerate(("started", "decided", "decided", "finished"))
     ]
+    events[0]["again"] = {
+        "python": "python",
+        "flags": ["--plan", "movie-reviews"],
+        "run": "runs/movie-reviews/20260504-3f2a",
+        "registry": "registry",
+    }
     files.write_text(run / "events.jsonl", "".join(json.dumps(event) + "\n" for event in events))
     files.write_json(run / "matrix.json", _matrix())
     version = 0

@@ -39,3 +39,17 @@ def test_runs_of_several_metrics_are_not_compared(tmp_path: Path) -> None:
     _write(tmp_path / "texts", "accuracy", [0.5], first=1)
     with pytest.raises(InputError, match="texts: R matrices of several metrics, chrf in run-0 and accuracy in run-1"):
         read_method(tmp_path / "texts", "acc", "test")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_of_folders_and_intervals_are_not_cut(
+    tmp_path: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [Path("runs/naive"), Path("runs/with-replay-of-everything-before")]
+    methods = [read_method(_write(folder, "accuracy", [0.5, 0.6]), "acc", "test") for folder in names]
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(comparison_table(methods, "acc", "test"))
+    assert "runs/with-replay-of-everything-before" in stream.getvalue()
+    assert "[0.000, 0.000]" in stream.getvalue()
+    assert max(map(len, stream.getvalue().splitlines())) <= width

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.files import sha256_json
+from progressive_tf.files import cache_folder, sha256_json
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.plan.loading import LoadedPlan
@@ -17,7 +17,7 @@ from progressive_tf.training.evaluation_step import score, stage_metrics
 from progressive_tf.training.explaining import explanation_facts
 from progressive_tf.training.features import Features
 from progressive_tf.training.promotion import Arrived, decide, decision_record, publish
-from progressive_tf.training.session import CACHE_FOLDER, Session, build_network, total_weights
+from progressive_tf.training.session import Session, build_network, total_weights
 from progressive_tf.training.stage_data import record_no_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.streaming.progress import Arrays, Counts
@@ -81,7 +81,7 @@ class Candidates:
                 network = build_network(loaded, session.data, session.base_statistics)
             set_precision(network, FLOAT32)
             features = Features(
-                network, session.data.sources, session.data.classes, session.display, CACHE_FOLDER / "prefix"
+                network, session.data.sources, session.data.classes, session.display, cache_folder() / "prefix"
             )
             self._beside = replace(session, network=network, features=features)
         return self._beside

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import io
 import math
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from progressive_tf.reporting.figures.sweep import (
     Scale,
@@ -12,7 +14,7 @@ from progressive_tf.reporting.figures.sweep import (
     parameters_figure,
     progress_figure,
 )
-from progressive_tf.reporting.sweeps import SweepRecord, Trial, in_order, short_key, sweep_table
+from progressive_tf.reporting.sweeps import SweepRecord, Trial, in_order, short_key, shown_value, sweep_table
 
 
 def trial(number: int, metric: float | None, status: str = "feasible", **values: Any) -> Trial:
@@ -81,8 +83,25 @@ def test_keys_are_short_where_that_says_enough() -> None:
 
 
 def test_the_table_says_what_became_of_each_trial() -> None:
-    table = sweep_table(sweep(*TRIALS))
+    table = sweep_table(sweep(*TRIALS)).wide
     assert str(table.title) == "sweep of full: 4 trials, 1 infeasible, 1 crashed"
     assert table.row_count == 4
     cells = list(table.columns[5].cells)
-    assert cells == ["0.8000", "0.7000", "0.9000", "OOM"]
+    assert cells == ["0.8000", "0.7000", "0.9000", "crashed"]
+    assert str(table.caption) == "0003 crashed: OOM"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_table_cuts_nothing(width: int) -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(sweep_table(sweep(*TRIALS)))
+    text = stream.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for expected in ("learning_rate", "0.8000", "infeasible", "seconds"):
+        assert expected in text
+
+
+def test_a_method_with_settings_reads_as_words() -> None:
+    assert shown_value({"name": "cosine", "warmup": 0.1}) == "cosine, warmup 0.1"
+    assert shown_value({"replay": {"fraction": 0.25}}) == "replay fraction 0.25"

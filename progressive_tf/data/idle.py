@@ -1,0 +1,49 @@
+"""Keys of a plan's `data` that change nothing with the sources that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from progressive_tf.data.readers.batch import TEST, VALIDATION
+from progressive_tf.data.source import Source
+from progressive_tf.data.store import InputKind
+from progressive_tf.plan.schema import Data
+
+# What a check of data quality looks at; the others look at rows of every kind.
+CHECKED: dict[str, tuple[tuple[InputKind, ...], str]] = {
+    "empty_text": (("texts", "sentences", "pairs"), "texts"),
+    "broken_tags": (("sentences",), "tags of words"),
+    "unreadable_images": (("images",), "files of images"),
+    "odd_images": (("images",), "files of images"),
+}
+PUBLISHED = {"validation": VALIDATION, "test": TEST}
+
+
+def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
+    """Returns one line about each key that a plan gives without any source heeding it.
+
+    Args:
+        data: the plan's section.
+        sources: by the name that the plan gives them.
+    """
+    lines = []
+    kinds = {source.kind for source in sources.values()}
+    for key, (of, words) in CHECKED.items():
+        asked = key in data.quality.model_fields_set and getattr(data.quality, key) is not None
+        if asked and not kinds.intersection(of):
+            lines.append(f"no effect: data.quality.{key}: it is about {words}, and these rows are none")
+    for part, code in PUBLISHED.items():
+        if part not in data.split.model_fields_set:
+            continue
+        published = [
+            source for source in sources.values() if source.published is not None and (source.published == code).any()
+        ]
+        if published and len(published) == len(sources):
+            rows = int(np.sum(published[0].published == code))
+            lines.append(
+                f"no effect: data.split.{part}: {published[0].name} has a published {part} part, {rows:,} rows, which "
+                f"is kept"
+            )
+    return lines

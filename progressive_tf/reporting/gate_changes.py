@@ -1,0 +1,220 @@
+"""What would let a gate decide otherwise: more gate rows, or rules that the rows can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from progressive_tf.plan.metric_names import find_metric
+from progressive_tf.plan.probes import EXPLANATION_CORRELATION
+from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, StageRecord
+
+FAILED = ("hold", "reject")
+THRESHOLDS = ("at_least", "at_most", "drop_at_most")
+LEAST_ROWS = 30  # of a rule that does not say `min_samples`
+
+
+@dataclass(frozen=True)
+class MoreRows:
+    """How many gate rows a decision needs, and where the plan says it.
+
+    Attributes:
+        key: of the plan, as `--set` takes it.
+        value: for it, a count or a share as it is in the plan; None where the source has no more rows to give.
+        now: gate rows of the source.
+        needed: that it would need.
+        source: its name.
+        divided: its rows for gates and for training together.
+    """
+
+    key: str
+    value: int | float | None
+    now: int
+    needed: int
+    source: str
+    divided: int
+
+
+def failed_rules(stage: StageRecord) -> list[RuleOutcome]:
+    """Returns the comparisons that stood in the way of a stage."""
+    return [rule for rule in stage.decision.rules if rule.outcome in FAILED] if stage.decision else []
+
+
+def times_rows(rule: RuleOutcome) -> float | None:
+    """Returns how many times as many rows a comparison needs to pass four times in five, if the truth is the estimate.
+
+    None where no number of rows would do, or it is not known how many.
+    """
+    least = int(rule.rule.get("min_samples") or LEAST_ROWS)
+    if not rule.n or rule.outcome != "hold" or rule.rule.get("metric") == EXPLANATION_CORRELATION:
+        return None
+    if rule.rows_needed is None and rule.n >= least:
+        return None
+    return max(rule.rows_needed or 0, least) / rule.n
+
+
+def more_rows(run: RunRecord, stage: StageRecord) -> list[MoreRows] | None:
+    """Returns the parts of the data that would have to grow; None where growing them is not known to be enough."""
+    asked: dict[str, tuple[float, StageRecord, Mapping[str, Any]]] = {}
+    for rule in failed_rules(stage):
+        times = times_rows(rule)
+        of_slice = list(_stages_of(run, stage, rule.slice or "current"))
+        if times is None or not of_slice:
+            return None
+        for owner in of_slice:
+            planned = _planned(run, owner)
+            own = _mapping(planned.get("data")).get("split")
+            key = f"stages.{stage_key(owner)}.data.split" if own else "data.split"
+            split = _mapping(own or _mapping(run.plan.get("data")).get("split"))
+            if times > asked.get(key, (0.0,))[0]:
+                asked[key] = times, owner, split
+    return [
+        _grown(run, f"{key}.gate", times, owner, split) for key, (times, owner, split) in asked.items() if owner.data
+    ]
+
+
+def other_gate(run: RunRecord, stage: StageRecord) -> list[dict[str, Any]] | None:
+    """Returns the rules of a stage changed to what its rows show, so that it would pass; None where they show nothing.
+
+    A rule that has no value here is left out; where none is left that applies, the stage's own metric is asked for.
+    """
+    if stage.decision is None:
+        return None
+    kept, applies = [], False
+    for rule in _planned(run, stage).get("gate") or []:
+        said = {key: value for key, value in rule.items() if value is not None}
+        outcomes = [each for each in stage.decision.rules if _same_rule(each.rule, said)]
+        changed = _shown(said, [each for each in outcomes if each.outcome in FAILED])
+        if changed is not None:
+            kept.append(changed)
+            applies |= any(each.outcome != "not-applicable" for each in outcomes)
+    if not applies:
+        shown = _threshold_on(run.metric, _gate_measure(run, stage))
+        if shown is None:
+            return None
+        kept.append(shown)
+    return [_shortened(rule) for rule in kept]
+
+
+def flow(value: Any) -> str:
+    """Returns rules as YAML on one line, as `--set` takes them."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(flow, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
+    if isinstance(value, str):
+        plain = value.replace("-", "").replace("_", "").replace("/", "")
+        return value if plain.isascii() and plain.isalpha() else "'" + value.replace("'", "''") + "'"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def stage_key(stage: StageRecord) -> str:
+    """Returns a stage's name as `--set` takes it, its number where the name has a dot."""
+    return str(stage.number) if "." in stage.name else stage.name
+
+
+def _stages_of(run: RunRecord, stage: StageRecord, name: str) -> Iterator[StageRecord]:
+    """Yields the stages whose sources have a slice's rows; none for a source that is not divided."""
+    data = _mapping(run.plan.get("data"))
+    if name == "all":
+        yield from (each for each in run.stages if each.number <= stage.number)
+    elif name == "current" or name in _mapping(data.get("slices")):
+        yield stage
+    else:
+        yield from (each for each in run.stages if each.name == name)
+
+
+def _grown(run: RunRecord, key: str, times: float, owner: StageRecord, split: Mapping[str, Any]) -> MoreRows:
+    data = owner.data
+    asked = split.get("gate", 0.2)
+    now = (data.gate_part if data else None) or 0
+    divided = now + ((data.pool if data else None) or 0)
+    source = (data.source if data else None) or ""
+    needed = _rounded_up(now * times)
+    room = divided - _taken(run, source)
+    fits = not now or needed <= room
+    if isinstance(asked, float):
+        value: int | float = math.ceil(asked * times * 100 - 1e-9) / 100
+        fits = fits and value < 1
+    else:
+        value = _rounded_up(asked * times)
+    return MoreRows(key, value if fits else None, now, needed, source, divided)
+
+
+def _taken(run: RunRecord, source: str) -> int:
+    """Returns how many rows of a source stages must be able to take."""
+    most, new = 1, 0
+    for stage in run.stages:
+        data = _mapping(_planned(run, stage).get("data"))
+        if (data.get("source") or _mapping(run.plan.get("data")).get("source")) == source:
+            most, new = max(most, data.get("take") or 0), new + (data.get("take_new") or 0)
+    return most + new
+
+
+def _shown(rule: dict[str, Any], failed: Sequence[RuleOutcome]) -> dict[str, Any] | None:
+    """Returns a rule that the rows pass, or None where it has no value on them."""
+    if any(each.estimate is None for each in failed):
+        return None
+    changed = dict(rule)
+    for each in failed:
+        key = next(key for key in THRESHOLDS if key in rule)
+        sure = rule.get("confidence") is not None
+        found = (each.low if key == "at_least" else each.high) if sure else each.estimate
+        value = _rounded(rule, key, found if found is not None else each.estimate or 0.0)
+        changed[key] = min(changed[key], value) if key == "at_least" else max(changed[key], value)
+        if each.n is not None and each.n < int(changed.get("min_samples") or LEAST_ROWS):
+            changed["min_samples"] = max(1, each.n)
+    return changed
+
+
+def _threshold_on(metric: str, measure: Measure | None) -> dict[str, Any] | None:
+    known = find_metric(metric)
+    bound = None if measure is None or known is None else measure.low if known.maximize else measure.high
+    if bound is None or known is None:
+        return None
+    key = "at_least" if known.maximize else "at_most"
+    rule = {"metric": metric, "slice": "current", key: 0.0, "confidence": 0.95}
+    return rule | {key: _rounded(rule, key, bound)}
+
+
+def _rounded(rule: Mapping[str, Any], key: str, value: float) -> float:
+    """Returns a threshold with two figures behind the point, on the side on which it is met."""
+    metric = find_metric(str(rule.get("metric")))
+    highest = 1.0 if metric is None else metric.highest
+    scale = 10 if 1 < highest < math.inf else 100
+    rounded = math.floor(value * scale + 1e-9) if key == "at_least" else math.ceil(value * scale - 1e-9)
+    return float(min(max(rounded / scale, 0.0), highest))
+
+
+def _gate_measure(run: RunRecord, stage: StageRecord) -> Measure | None:
+    gate = stage.metrics.gate if stage.metrics else {}
+    return gate.get(stage.slice, gate.get("current", {})).get(run.metric)
+
+
+def _rounded_up(value: float) -> int:
+    """Returns a count with two figures that are not zero, not below `value`."""
+    whole = max(1, math.ceil(value - 1e-9))
+    step = 10 ** max(0, len(str(whole)) - 2)
+    return math.ceil(whole / step) * step
+
+
+def _shortened(rule: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {"slice": "current", "min_samples": LEAST_ROWS}
+    return {key: value for key, value in rule.items() if defaults.get(key, ...) != value}
+
+
+def _same_rule(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    keys = {*one, *other}
+    defaults = {"slice": "current", "min_samples": LEAST_ROWS}
+    return all(one.get(key, defaults.get(key)) == other.get(key, defaults.get(key)) for key in keys)
+
+
+def _planned(run: RunRecord, stage: StageRecord) -> Mapping[str, Any]:
+    stages = run.plan.get("stages") or []
+    return _mapping(stages[stage.number - 1]) if stage.number <= len(stages) else {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

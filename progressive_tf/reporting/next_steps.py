@@ -1,0 +1,238 @@
+"""What a person can do next about a run: the ways on from a gate that held, and from a promotion without an alias."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import validate, with_change
+from progressive_tf.reporting.commands_again import CommandsAgain, commands_of
+from progressive_tf.reporting.gate_changes import (
+    MoreRows,
+    failed_rules,
+    flow,
+    more_rows,
+    other_gate,
+    stage_key,
+    times_rows,
+)
+from progressive_tf.reporting.records import RuleOutcome, RunRecord, StageRecord
+from progressive_tf.reporting.wording import DECISIONS, count, is_beside_aliases, rule_words
+
+REASON = "say why here"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way on.
+
+    Attributes:
+        what: it does, in a sentence.
+        commands: that do it one after the other, each to be copied whole; none where there is something to decide.
+    """
+
+    what: str
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NextSteps:
+    """What can be done about a stage.
+
+    Attributes:
+        stage: its name.
+        why: something is to be done, in a sentence.
+        ways: on from there, to choose from.
+    """
+
+    stage: str
+    why: str
+    ways: tuple[Way, ...]
+
+
+def next_steps(run: RunRecord, aliases: Mapping[str, int] | None = None) -> list[NextSteps]:
+    """Returns the ways on from each stage that was not released, or whose version has no callers.
+
+    Args:
+        run: its records.
+        aliases: where the registry's aliases point now; None where only the run's own records are known.
+    """
+    commands = commands_of(run)
+    found = []
+    for stage in run.stages:
+        if stage.decision is None or stage.forced is not None:
+            continue
+        if not stage.decision.promoted:
+            said = DECISIONS.get(stage.decision.decision, stage.decision.decision)
+            reason = f": {stage.decision.reason}" if stage.decision.reason else ""
+            found.append(NextSteps(stage.name, f"{stage.name} was {said}{reason}", _held(run, stage, commands)))
+        elif _is_left_aside(stage, aliases):
+            why = f"{stage.name} is version {stage.version}, but {stage.decision.stable}"
+            found.append(NextSteps(stage.name, why, _beside(run, stage, commands)))
+    return found
+
+
+def after_success(run: RunRecord, aliases: Mapping[str, int]) -> Way | None:
+    """Returns what comes after a run whose stages were all released; None where nothing is stable."""
+    if not aliases:
+        return None
+    commands = commands_of(run)
+    show = commands.release("show", commands.model)
+    if "canary" in aliases:
+        what = "next: look at the canary, serve it to its share of the callers, then widen it"
+        return Way(what, (show, commands.serve(), commands.release("widen", commands.model)))
+    return Way("next: look at the stable version, or serve it", (show, commands.serve()))
+
+
+def after_sweep(run: RunRecord, index: int, override: Path) -> Way | None:
+    """Returns how a stage is trained with what was found for it; None where that is not known.
+
+    Args:
+        run: the run in which it was looked for.
+        index: of the stage, from 0.
+        override: the file that says what was found.
+    """
+    commands = commands_of(run)
+    begun = index < len(run.stages) and run.stages[index].data is not None
+    train = commands.train("--override", str(override), *(["--fresh"] if begun else []))
+    if commands.has_override or not train:
+        return None
+    return Way(
+        "next: train with it, in a new run, for the stage has begun" if begun else "next: train with it", (*train,)
+    )
+
+
+def way_text(way: Way) -> str:
+    """Returns a way as lines; each command stands on a line of its own."""
+    return "\n".join([way.what, *(f"  {command}" for command in way.commands)])
+
+
+def ways_text(steps: NextSteps) -> str:
+    """Returns the ways on as lines; each command stands on a line of its own."""
+    return "\n".join([steps.why, "ways on:", *(f"- {way_text(way)}" for way in steps.ways)])
+
+
+def _held(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tuple[Way, ...]:
+    return (
+        *_rows(run, stage, commands),
+        *_rules(run, stage, commands),
+        *_settings(run, stage, commands),
+        *_later_stages(run, stage, commands),
+        _force(run, stage, commands),
+    )
+
+
+def _rows(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+    failed = failed_rules(stage)
+    if not failed or any(rule.outcome != "hold" for rule in failed):
+        return []
+    grown = more_rows(run, stage)
+    if not grown:
+        return [Way(said) for said in _why_no_rows(run, failed)]
+    lacking = [each for each in grown if each.value is None]
+    if lacking:
+        return [Way(_lacking(each)) for each in lacking]
+    chance = "" if any(rule.rows_needed is None for rule in failed) else ", with which this result passes 4 times in 5"
+    rows = " and ".join(_sizes(each) for each in grown)
+    what = f"more gate rows{rows}{chance}; this begins a new run, for its parts of the data change:"
+    settings = [word for each in grown for word in ("--set", f"{each.key}={each.value:g}")]
+    return [Way(what, tuple(commands.train(*settings)))]
+
+
+def _sizes(each: MoreRows) -> str:
+    return f", about {count(each.needed)} of {each.source} instead of {count(each.now)}" if each.now else ""
+
+
+def _lacking(each: MoreRows) -> str:
+    return (
+        f"more gate rows: about {count(each.needed)} would be needed, and {each.source} has {count(each.divided)} for "
+        f"gates and training together; label more rows, add them to it and raise {each.key}"
+    )
+
+
+def _why_no_rows(run: RunRecord, failed: Sequence[RuleOutcome]) -> list[str]:
+    """Returns why more gate rows are no way on, for each rule of which that can be said."""
+    sets = (run.plan.get("data") or {}).get("validation_sets") or {}
+    said = []
+    for rule in failed:
+        words = rule_words(rule.rule, rule.slice)
+        if rule.slice == "arrived" and times_rows(rule) is not None:
+            said.append(f"more rows of the stream before a candidate is judged: raise data.candidate_every ({words})")
+        elif rule.slice in sets and times_rows(rule) is not None:
+            wanted = count(round((rule.n or 0) * (times_rows(rule) or 0)))
+            said.append(f"more rows in {sets[rule.slice]}: about {wanted} instead of {count(rule.n)} ({words})")
+        elif rule.estimate is not None and times_rows(rule) is None and rule.p is not None:
+            said.append(f"more gate rows alone would not do: the estimate itself misses the threshold ({words})")
+    return said
+
+
+def _rules(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+    gate = other_gate(run, stage)
+    if gate is None:
+        return []
+    setting = f"stages.{stage_key(stage)}.gate={flow(gate)}"
+    what = f"another rule for {stage.name}, if it is what your job needs; its rows show this one, in a new run:"
+    return [Way(what, tuple(commands.train("--set", setting, "--fresh")))]
+
+
+def _settings(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+    """Returns other settings as a way, where it is the estimate that misses a threshold."""
+    misses = [rule for rule in failed_rules(stage) if rule.estimate is not None and times_rows(rule) is None]
+    if not misses or not _may_be_swept(run, stage):
+        return []
+    sweep = commands.tune("--stage", stage.name)
+    if not sweep:
+        return []
+    best = commands.run / "sweeps" / f"{stage.number:02d}-{stage.name}" / "best.yaml"
+    then = [] if commands.has_override else commands.train("--override", str(best), "--fresh")
+    what = "a better stage: more or cleaner training rows, or other settings, which a sweep finds for a new run:"
+    return [Way(what, (*sweep, *then))]
+
+
+def _later_stages(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+    left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
+    if not left or run.plan.get("on_hold", "stop") != "stop":
+        return []
+    what = f"without it: {', '.join(left)} from the last released weights (on_hold: continue):"
+    return [Way(what, tuple(commands.train("--set", "on_hold=continue")))]
+
+
+def _force(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> Way:
+    left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
+    then = f", then go on with {', '.join(left)}" if left else ""
+    what = f"overrule the gate: release {stage.name} as it is{then}; the reason stands in the journal:"
+    return Way(what, (_promote(stage, commands), *(commands.train() if left else ())))
+
+
+def _promote(stage: StageRecord, commands: CommandsAgain) -> str:
+    return commands.release("promote", str(commands.run / stage.name), "--force", "--reason", REASON)
+
+
+def _is_left_aside(stage: StageRecord, aliases: Mapping[str, int] | None) -> bool:
+    if stage.decision is None or stage.version is None or not is_beside_aliases(stage.decision.stable):
+        return False
+    return aliases is None or stage.version not in aliases.values()
+
+
+def _beside(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tuple[Way, ...]:
+    number = str(stage.version)
+    newer = [each for each in run.stages if each.number > stage.number and each.version is not None]
+    if newer:
+        return (Way(f"nothing to do: {newer[-1].name} came after it"),)
+    canary = commands.release("canary", commands.model, number, "--percent", "10")
+    taken = "canary" in str(stage.decision.stable if stage.decision else "")
+    before = [commands.release("rollback", commands.model, "--alias", "canary")] if taken else []
+    return (
+        Way("try it on part of the callers, as the canary:", (*before, canary)),
+        Way("make it stable all the same; the reason stands in the journal:", (_promote(stage, commands),)),
+    )
+
+
+def _may_be_swept(run: RunRecord, stage: StageRecord) -> bool:
+    try:
+        with_change(validate(dict(run.plan), "plan.yaml"), stage.number - 1, {"tune": {"trials": 1}})
+    except InputError:
+        return False
+    return True
