@@ -21,7 +21,7 @@ Verbose = Annotated[bool, typer.Option(*_VERBOSE_FLAGS, help="Say more; show the
 """The option that each command declares as `verbose: Verbose = False`."""
 
 
-def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
+def run_command(app: typer.Typer, arguments: Sequence[str] | None = None, program: str | None = None) -> NoReturn:
     """Runs a typer application to its end and leaves the process with the exit code that fits.
 
     A `ProgressiveError` is printed as `error: …` on stderr and ends with its own code; wrong usage ends with 2; an
@@ -31,13 +31,14 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
     Args:
         app: the application; its commands declare `verbose: Verbose = False`.
         arguments: the command line without the program's name; sys.argv's by default.
+        program: how usage calls the command; as it was started by default.
 
     Raises:
         SystemExit: always.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = _exit_code(app, arguments)
+        code = _exit_code(app, arguments, program)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of a pipe has gone. Python flushes stdout once more at its end and would complain again.
@@ -46,19 +47,19 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
     sys.exit(code)
 
 
-def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
+def _exit_code(app: typer.Typer, arguments: Sequence[str], program: str | None) -> int:
     try:
-        app(args=list(arguments))
+        app(args=list(arguments), prog_name=program)
     except SystemExit as stop:
         # Typer turns an interruption into exit code 130 and drops its message.
         if stop.code == INTERRUPTED:
-            _say(_interruption(stop))
+            say(_interruption(stop))
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as interruption:
-        _say(_interruption(interruption))
+        say(_interruption(interruption))
         return INTERRUPTED
     except ProgressiveError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         if _is_verbose(arguments):
             traceback.print_exc()
         return error.exit_code
@@ -68,7 +69,7 @@ def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
         if _is_verbose(arguments):
             traceback.print_exc()
         else:
-            _say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
+            say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
         return 1
     return 0
 
@@ -84,6 +85,7 @@ def _interruption(error: BaseException) -> str:
     return str(cause) if cause is not None and str(cause) else "interrupted"
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Prints a line on stderr."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
