@@ -15,7 +15,7 @@ import numpy as np
 from progressive_tf.monitoring.due import BASELINE, first_rise
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.training.plan_data import read_plan_data
-from progressive_tf.training.session import CACHE_FOLDER
+from progressive_tf.training.run_folder import CACHE_FOLDER
 
 STATIONARY, BEFORE, BURST = 10_000, 3_000, 200
 SHARES = (0.7, 0.8, 0.9, 1.0)

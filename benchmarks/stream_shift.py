@@ -65,9 +65,9 @@ def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, f
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.display import Display
     from progressive_tf.training.plan_data import read_plan_data
-    from progressive_tf.training.release_loop import run_plan
-    from progressive_tf.training.run_folder import RunFolder
-    from progressive_tf.training.session import CACHE_FOLDER, open_session
+    from progressive_tf.training.run_folder import CACHE_FOLDER, RunFolder
+    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="stream-shift-"))
     plan = plan_of(seed, rate, replay)

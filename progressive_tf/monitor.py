@@ -90,14 +90,22 @@ def monitor(
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
+    from progressive_tf.registry import Registry
+    from progressive_tf.serving.store import store_path
+    from progressive_tf.serving.store_file import refuse_no_store
+
+    opened = Registry(registry)
+    models = opened.models() if name is None else (opened.existing_model(name),)
+    if name is not None:
+        refuse_no_store(store_path(store, name))
+    elif not any(store_path(store, model.name).is_file() for model in models):
+        raise InputError(f"--store {store}: no server has kept anything of a model in {registry} there")
+
     from rich.console import Console
 
     from progressive_tf.files import write_text
     from progressive_tf.monitoring.page import render
-    from progressive_tf.registry import Registry
 
-    opened = Registry(registry)
-    models = opened.models() if name is None else (opened.existing_model(name),)
     now = time.time()
     looks = []
     console = Console(soft_wrap=True, highlight=False)
@@ -179,7 +187,7 @@ def _propose(
     from progressive_tf.monitoring.look import writes_texts
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.plan.loading import load_plan, shipped_plans
-    from progressive_tf.training.session import CACHE_FOLDER
+    from progressive_tf.training.run_folder import CACHE_FOLDER
 
     newest: Version = max(model.versions(), key=lambda version: version.number)
     if triggers is not None:

@@ -69,24 +69,25 @@ def train(
 
     set_up_logging(verbose)
 
+    # What is wrong with the plan, its files or its rows is said before TensorFlow is imported, which takes longer.
     from rich.console import Console
 
+    from progressive_tf.training.display import Display
+    from progressive_tf.training.first_look import check_bounds, look
+
     if dry_run:
+        data = look(loaded, registry)
+
         from progressive_tf.reporting.block_table import block_table, totals_line
         from progressive_tf.training.dry_run import stage_blocks
 
         console = Console(soft_wrap=True)
-        for blocks in stage_blocks(loaded, registry):
+        for blocks in stage_blocks(loaded, registry, data):
             console.print(block_table(blocks))
             console.print(f"{totals_line(blocks)}\n", highlight=False)
         return
 
-    from progressive_tf.reporting.page import write_report
-    from progressive_tf.reporting.records import read_run
-    from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
-    from progressive_tf.training.bounds import check_bounds, measure_bounds
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.release_loop import run_plan
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.tuning.tune_plan import sweep_for_train
 
     if bounds:
@@ -94,7 +95,14 @@ def train(
     finished = run_plan(
         loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display(), sweep=sweep_for_train
     )
+
+    from progressive_tf.reporting.page import write_report
+    from progressive_tf.reporting.records import read_run
+    from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
+
     if bounds:
+        from progressive_tf.training.bounds import measure_bounds
+
         measure_bounds(loaded, finished.run, registry, Display())
     report = write_report(finished.run)
     records = read_run(finished.run)

@@ -96,20 +96,22 @@ def tune(
 
     console = Console(soft_wrap=True)
     if find_rate:
-        from progressive_tf.tuning.rate_finder import find_rate_of_stage
+        from progressive_tf.tuning.tune_plan import find_rate_of_stage
 
         found = find_rate_of_stage(loaded, index, place, registry, Display())
         console.print(found.line, highlight=False)
         console.print(f"plot: {found.plot}\noverride: {found.override}", highlight=False)
         return
 
-    from progressive_tf.reporting.page import write_report
-    from progressive_tf.reporting.sweeps import read_sweep, sweep_table
     from progressive_tf.tuning.tune_plan import tune_plan
 
     sweep = tune_plan(loaded, index, settings, place, registry, fresh, Display())
     if sweep is None:
         return
+
+    from progressive_tf.reporting.page import write_report
+    from progressive_tf.reporting.sweeps import read_sweep, sweep_table
+
     record = read_sweep(sweep.folder)
     if record is not None:
         console.print(sweep_table(record))

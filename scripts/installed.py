@@ -34,7 +34,7 @@ def main() -> None:
     if absent:
         shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         sys.exit(
-            f"setup: pip ended well, but {shown} cannot be found in .venv as locked; look for target, prefix or root in "
+            f"setup: pip ended well, but {shown} is not in .venv as locked; look for target, prefix or root in "
             f"`.venv/bin/python -m pip config list`, and run this again"
         )
     print(f"ready: .venv (Python {platform.python_version()}, {len(wanted)} locked packages, progressive_tf)")

@@ -9,8 +9,8 @@ from typing import Any
 VALUES: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 KINDS: tuple[str, ...] = tuple(VALUES["kinds"])
 SCORES: list[dict[str, Any]] = VALUES["scores"]
-"""Of each case: truth and predicted, tags of sentences; precision, recall and F1 as micro, macro and of each type, whose
-fourth number is the true entities; and token accuracy."""
+"""Of each case: truth and predicted, tags of sentences; precision, recall and F1 as micro, macro and of each type, with
+the number of true entities as a fourth; token accuracy."""
 
 
 def spans_of(scheme: str) -> list[tuple[list[str], list[list[Any]]]]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
-import tensorflow as tf
 from PIL import ExifTags, Image
 from scipy.fft import dctn
 
@@ -119,6 +118,8 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
         raise UnreadableImageError(
             f"{width} by {height} pixels, more than {MOST_PIXELS // 10**6} million; make it smaller"
         )
+    import tensorflow as tf  # not before an image is decoded: other data are read, and refused, without
+
     try:
         pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False).numpy()
     except tf.errors.OpError:

@@ -23,28 +23,30 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.training import hardware
 from progressive_tf.training.column_statistics import start_statistics
+from progressive_tf.training.first_look import look
 from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
-from progressive_tf.training.plan_data import read_plan_data
+from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.prefix.identity import storing_pays
-from progressive_tf.training.session import CACHE_FOLDER, build_network, prepare_for_stage
+from progressive_tf.training.session import build_network, prepare_for_stage
 from progressive_tf.training.start_version import find_start, load_start
 
 ROWS_MEASURED = 500
 
 
-def stage_blocks(loaded: LoadedPlan, registry: Path) -> Iterator[StageBlocks]:
+def stage_blocks(loaded: LoadedPlan, registry: Path, data: PlanData | None = None) -> Iterator[StageBlocks]:
     """Yields the blocks of each stage, on top of what the stages before it leave; writes no run and no version.
 
     Args:
         loaded: the plan.
         registry: the registry's folder, which has the version that the plan may start from.
+        data: the plan's rows, where `look` has been made already.
 
     Raises:
         InputError: anything wrong with data, weights, or what a stage asks of the network.
     """
     plan = loaded.plan
-    data = read_plan_data(loaded, CACHE_FOLDER)
+    data = data or look(loaded, registry)
     hardware.prepare()
     start = find_start(plan, Registry(registry).model(plan.name))
     network = build_network(loaded, data, start_statistics(data, start))

@@ -18,7 +18,13 @@ from progressive_tf.plan.loading import LoadedPlan, validate, with_change
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import Plan
 
-TUNED_FILE = "tuned.json"
+TUNED_FILE, ENVIRONMENT_FILE = "tuned.json", "environment.json"
+CACHE_FOLDER = Path("cache")
+
+
+def checkpoint_file(stage: Path) -> Path:
+    """Returns where the checkpoint of a stage stands, given the stage's folder."""
+    return stage / "checkpoint" / "weights.safetensors"
 
 
 class RunFolder:
@@ -40,6 +46,12 @@ class RunFolder:
         """Returns the plan that the run was last continued with."""
         path = self.path / "plan.yaml"
         return validate(read_yaml_mapping(path), str(path))
+
+    @property
+    def environment(self) -> dict[str, Any] | None:
+        """The content of environment.json, or None before the run has put its network at the weights it starts from."""
+        path = self.path / ENVIRONMENT_FILE
+        return read_json(path) if path.exists() else None
 
     def begun(self, plan: Plan) -> int:
         """Returns how many stages of a plan have begun here."""

@@ -17,7 +17,8 @@ from progressive_tf.training.evaluation_step import score, stage_metrics
 from progressive_tf.training.explaining import explanation_facts
 from progressive_tf.training.features import Features
 from progressive_tf.training.promotion import Arrived, decide, decision_record, publish
-from progressive_tf.training.session import CACHE_FOLDER, Session, build_network, total_weights
+from progressive_tf.training.run_folder import CACHE_FOLDER
+from progressive_tf.training.session import Session, build_network, total_weights
 from progressive_tf.training.stage_data import record_no_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.streaming.progress import Arrays, Counts
