@@ -59,7 +59,7 @@ def usage() -> str:
         f"Usage: {PROGRAM} COMMAND [OPTIONS]\n\n"
         f"Adapt a model stage by stage, and release each stage only on evidence.\n\n"
         f"Commands:\n{listed}\n"
-        f"`{PROGRAM} COMMAND --help` says more; `{PROGRAM} --version` says which this is.\n"
+        f"`{PROGRAM} COMMAND --help` says more about one.\n"
         f"To begin: `{PROGRAM} train --plan offline` takes a minute and no download.\n"
     )
 

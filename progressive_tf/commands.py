@@ -6,11 +6,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Annotated, NoReturn
 
 import typer
 
-from progressive_tf.errors import ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError
 
 INTERRUPTED = 130
 
@@ -45,6 +46,16 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None, progra
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """Raises InputError where modules that one of the package's extras brings are not installed; imports none."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)}: not installed; this command needs the package's extra: "
+            f"`pip install 'progressive-tf[{extra}]'`, or '.[{extra}]' in a clone"
+        )
 
 
 def _exit_code(app: typer.Typer, arguments: Sequence[str], program: str | None) -> int:
