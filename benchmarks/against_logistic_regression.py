@@ -52,8 +52,8 @@ def run_seed(plan: str, seed: int) -> tuple[list[StageAnswers], dict[str, float]
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.methods import Cache
     from progressive_tf.training.display import Display
-    from progressive_tf.training.release_loop import run_plan
     from progressive_tf.training.run_folder import RunFolder
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.training.session import open_session
 
     loaded = load_plan(plan, [f"seed={seed}", "on_hold=continue"])

@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.display import Display
     from progressive_tf.training.explaining import explained, explanations_file
-    from progressive_tf.training.release_loop import run_plan
     from progressive_tf.training.run_folder import RunFolder
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.training.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="explanations-"))

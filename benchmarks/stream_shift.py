@@ -66,8 +66,8 @@ def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, f
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.display import Display
     from progressive_tf.training.plan_data import read_plan_data
-    from progressive_tf.training.release_loop import run_plan
     from progressive_tf.training.run_folder import RunFolder
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.training.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="stream-shift-"))

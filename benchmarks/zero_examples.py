@@ -72,8 +72,8 @@ def measured(data: str, examples: int, seed: int, part: str, rate: float, epochs
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.methods import Cache
     from progressive_tf.training.display import Display
-    from progressive_tf.training.release_loop import run_plan
     from progressive_tf.training.run_folder import RunFolder
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.training.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="zero-examples-"))

@@ -317,16 +317,53 @@ class Shape:
     ground: str
 
 
+ENGLISH = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+ENGLISH_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+GERMAN = (
+    *("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn", "elf", "zwölf"),
+    *("dreizehn", "vierzehn", "fünfzehn", "sechzehn", "siebzehn", "achtzehn", "neunzehn"),
+)
+GERMAN_TENS = ("", "", "zwanzig", "dreißig", "vierzig", "fünfzig", "sechzig", "siebzig", "achtzig", "neunzig")
+
+
+def in_english(number: int) -> str:
+    """Returns a number from 0 to 9,999 in British English words: "four thousand and twenty-two"."""
+    thousands, rest = divmod(number, 1_000)
+    hundreds, last = divmod(rest, 100)
+    large = [f"{ENGLISH[thousands]} thousand"] if thousands else []
+    large += [f"{ENGLISH[hundreds]} hundred"] if hundreds else []
+    tens, ones = divmod(last, 10)
+    small = ENGLISH[last] if last < 20 else ENGLISH_TENS[tens] + (f"-{ENGLISH[ones]}" if ones else "")
+    if not large:
+        return small
+    before = ", ".join(large)
+    return f"{before} and {small}" if last else before
+
+
+def in_german(number: int) -> str:
+    """Returns a number from 0 to 9,999 in German words: "viertausendzweiundzwanzig"."""
+    thousands, rest = divmod(number, 1_000)
+    hundreds, last = divmod(rest, 100)
+    large = f"{_german_factor(thousands)}tausend" if thousands else ""
+    large += f"{_german_factor(hundreds)}hundert" if hundreds else ""
+    tens, ones = divmod(last, 10)
+    if last >= 20:
+        return large + (f"{_german_factor(ones)}und" if ones else "") + GERMAN_TENS[tens]
+    return large + (GERMAN[last] if last or not large else "")
+
+
+def _german_factor(number: int) -> str:
+    return "ein" if number == 1 else GERMAN[number]
+
+
 def numbers() -> list[dict[str, str | int]]:
-    """Returns numbers in English and German words, in mixed order: from digits, and from English to German.
-
-    num2words spells them (https://github.com/savoirfairelinux/num2words).
-    """
-    from num2words import num2words
-
+    """Returns numbers in English and German words, in mixed order: from digits, and from English to German."""
     draw = random.Random(SEED)
     chosen = [*range(HUNDREDS), *sorted(draw.sample(range(HUNDREDS, LARGEST + 1), THOUSANDS))]
-    english, german = ({number: num2words(number, lang=language) for number in chosen} for language in ("en", "de"))
+    english, german = ({number: words(number) for number in chosen} for words in (in_english, in_german))
     rows: list[dict[str, str | int]] = []
     for number in chosen:
         rows.append({"text": f"en {number}", "target": english[number], "kind": "en", "number": number})

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Annotated, NoReturn
 
 import typer
 
 from progressive_tf.disk import WriteError, refusal
-from progressive_tf.errors import ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.output import lost_output, printable, set_up_output
 
 INTERRUPTED = 130
@@ -22,7 +23,7 @@ Verbose = Annotated[bool, typer.Option(*_VERBOSE_FLAGS, help="Say more; show the
 """The option that each command declares as `verbose: Verbose = False`."""
 
 
-def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoReturn:
+def run_command(app: typer.Typer, arguments: Sequence[str] | None = None, program: str | None = None) -> NoReturn:
     """Runs a typer application to its end and leaves the process with the exit code that fits.
 
     A `ProgressiveError` is printed as `error: …` on stderr and ends with its own code; wrong usage ends with 2; an
@@ -33,16 +34,17 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> NoR
     Args:
         app: the application; its commands declare `verbose: Verbose = False`.
         arguments: the command line without the program's name; sys.argv's by default.
+        program: how usage calls the command; as it was started by default.
 
     Raises:
         SystemExit: always.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     set_up_output()
-    code = _exit_code(app, arguments)
+    code = _exit_code(app, arguments, program)
     lost, failed = lost_output()
     if lost:
-        _say(lost)
+        say(lost)
     sys.exit(code or failed)
 
 
@@ -55,22 +57,32 @@ def say_idle(beside: str, given: Mapping[str, object]) -> None:
     """
     idle = [flag for flag, value in given.items() if value not in (None, False, "", [], ())]
     if idle:
-        _say(f"no effect: {', '.join(idle)} beside {beside}")
+        say(f"no effect: {', '.join(idle)} beside {beside}")
 
 
-def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
+def need_extra(extra: str, *modules: str) -> None:
+    """Raises InputError where modules that one of the package's extras brings are not installed; imports none."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise InputError(
+            f"{', '.join(missing)}: not installed; this command needs the package's extra: "
+            f"`pip install 'progressive-tf[{extra}]'`, or '.[{extra}]' in a clone"
+        )
+
+
+def _exit_code(app: typer.Typer, arguments: Sequence[str], program: str | None) -> int:
     try:
-        app(args=list(arguments))
+        app(args=list(arguments), prog_name=program)
     except SystemExit as stop:
         # Typer turns an interruption into exit code 130 and drops its message.
         if stop.code == INTERRUPTED:
-            _say(_interruption(stop))
+            say(_interruption(stop))
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt as interruption:
-        _say(_interruption(interruption))
+        say(_interruption(interruption))
         return INTERRUPTED
     except ProgressiveError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         if _is_verbose(arguments):
             traceback.print_exc()
         return error.exit_code
@@ -80,9 +92,9 @@ def _exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
             traceback.print_exc()
         elif code is not None:
             named = error.filename if isinstance(error, OSError) else None
-            _say(f"error: {WriteError(named or 'a file', code)}, and run the same command again")
+            say(f"error: {WriteError(named or 'a file', code)}, and run the same command again")
         else:
-            _say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
+            say(f"error: unexpected {type(error).__name__}: {error} (run with -v for the traceback)")
         return 1
     return 0
 
@@ -98,6 +110,7 @@ def _interruption(error: BaseException) -> str:
     return str(cause) if cause is not None and str(cause) else "interrupted"
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Prints a line on stderr."""
     sys.stderr.write(printable(message) + "\n")
     sys.stderr.flush()

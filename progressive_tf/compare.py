@@ -46,11 +46,16 @@ def compare(
     by seed, its interval is Student's t, and p that of an exact sign-flip permutation test, two-sided.
     """
     from progressive_tf.errors import InputError
-    from progressive_tf.reporting.compared_runs import caveat, comparison_table, read_method
+    from progressive_tf.reporting.reading import finished_runs
 
     only_prints()
     if len(runs) < 2:
         raise InputError("RUNS: one folder given; name two or more, each with the runs of one method")
+    for folder in runs:
+        finished_runs(folder)
+
+    from progressive_tf.reporting.compared_runs import caveat, comparison_table, read_method
+
     methods = [read_method(folder, measure.value, part.value) for folder in runs]
     console().print(comparison_table(methods, measure.value, part.value))
     said = caveat(methods)

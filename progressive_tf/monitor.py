@@ -92,12 +92,20 @@ def monitor(
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
-    from progressive_tf.files import write_text
-    from progressive_tf.monitoring.page import render
     from progressive_tf.registry import Registry
+    from progressive_tf.serving.store import store_path
+    from progressive_tf.serving.store_file import refuse_no_store
 
     opened = Registry(registry)
     models = opened.models() if name is None else (opened.existing_model(name),)
+    if name is not None:
+        refuse_no_store(store_path(store, name))
+    elif not any(store_path(store, model.name).is_file() for model in models):
+        raise InputError(f"--store {store}: no server has kept anything of a model in {registry} there")
+
+    from progressive_tf.files import write_text
+    from progressive_tf.monitoring.page import render
+
     now = time.time()
     looks = []
     for model in models:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.commands import Verbose, need_extra, run_command
 from progressive_tf.errors import InputError
 from progressive_tf.logs import set_up_logging
 from progressive_tf.output import console, only_prints, print_json
@@ -272,6 +272,7 @@ def export(
     """Write a version for TensorFlow Serving and KServe, with warm-up requests and both servers' configs."""
     model = _settled(_open(registry).existing_model(name))
     model.version(number)
+    need_extra("serve", "tensorflow_serving")
     set_up_logging(verbose)
     from progressive_tf.serving.export import export_version
 

@@ -29,7 +29,11 @@ def report(
     verbose: Verbose = False,
 ) -> None:
     """Draw a run folder, finished or not, into its report.html and print the page's path."""
-    from progressive_tf.reporting.page import write_report  # after parsing: --help needs no matplotlib
+    from progressive_tf.reporting.reading import refuse_no_run
+
+    refuse_no_run(run)
+
+    from progressive_tf.reporting.page import write_report  # what is refused, and --help, need no matplotlib
 
     page = write_report(run)
     console().print(str(page))

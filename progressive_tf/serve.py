@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.commands import Verbose, need_extra, run_command
 from progressive_tf.errors import InputError
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -75,6 +75,8 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Serve a model's stable version over REST, its canary to part of the callers."""
+    need_extra("serve", "fastapi", "uvicorn", "anyio", "prometheus_client")
+
     from progressive_tf.registry import Registry
 
     versions = Registry(registry).existing_model(model)

@@ -70,8 +70,13 @@ def train(
 
     set_up_logging(verbose)
 
+    # What is wrong with the plan, its files or its rows is said before TensorFlow is imported, which takes longer.
+    from progressive_tf.training.display import Display
+    from progressive_tf.training.first_look import check_bounds, look
+
     if dry_run:
         say_idle("--dry-run", {"--out": out, "--fresh": fresh, "--bounds": bounds})
+        data = look(loaded, registry, Display())
 
         from progressive_tf.reporting.block_table import block_table, totals_line
         from progressive_tf.training.display import Display
@@ -81,19 +86,12 @@ def train(
         screen = console()
         for remark in loaded.remarks:
             screen.print(remark)
-        for blocks in stage_blocks(loaded, registry, Display()):
+        for blocks in stage_blocks(loaded, registry, data):
             screen.print(block_table(blocks))
             screen.print(f"{totals_line(blocks)}\n")
         return
 
-    from progressive_tf.registry import Registry
-    from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
-    from progressive_tf.reporting.page import write_report
-    from progressive_tf.reporting.records import read_run
-    from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
-    from progressive_tf.training.bounds import check_bounds, measure_bounds
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.release_loop import run_plan
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.tuning.tune_plan import sweep_for_train
 
     if bounds:
@@ -101,7 +99,16 @@ def train(
     finished = run_plan(
         loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display(), sweep=sweep_for_train
     )
+
+    from progressive_tf.registry import Registry
+    from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
+    from progressive_tf.reporting.page import write_report
+    from progressive_tf.reporting.records import read_run
+    from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
+
     if bounds:
+        from progressive_tf.training.bounds import measure_bounds
+
         measure_bounds(loaded, finished.run, registry, Display())
     report = write_report(finished.run)
     records = read_run(finished.run)

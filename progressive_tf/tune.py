@@ -101,7 +101,7 @@ def tune(
         given = {f"--{name.replace('_', '-')}": value for name, value in flags.items()} | {"--fresh": fresh}
         say_idle("--find-rate", given)
 
-        from progressive_tf.tuning.rate_finder import find_rate_of_stage
+        from progressive_tf.tuning.tune_plan import find_rate_of_stage
 
         found = find_rate_of_stage(loaded, index, place, registry, Display())
         screen.print(found.line)
@@ -109,13 +109,15 @@ def tune(
         _say_next(screen, found.override.parents[3], index, found.override)
         return
 
-    from progressive_tf.reporting.page import write_report
-    from progressive_tf.reporting.sweeps import read_sweep, sweep_table
     from progressive_tf.tuning.tune_plan import tune_plan
 
     sweep = tune_plan(loaded, index, settings, place, registry, fresh, Display())
     if sweep is None:
         return
+
+    from progressive_tf.reporting.page import write_report
+    from progressive_tf.reporting.sweeps import read_sweep, sweep_table
+
     record = read_sweep(sweep.folder)
     if record is not None:
         screen.print(sweep_table(record))

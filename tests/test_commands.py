@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import typer
 
-from progressive_tf.commands import Verbose, run_command
+from progressive_tf.__main__ import COMMANDS, main
+from progressive_tf.commands import Verbose, need_extra, run_command
 from progressive_tf.errors import InputError, ProgressiveError
 
 
@@ -108,3 +109,42 @@ def test_a_disk_that_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert exit_code(raising(OSError(28, "No space left on device", "page.html"))) == 1
     said = "page.html: cannot be written: No space left on device; free some space, and run the same command again"
     assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def started(*arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    return stop.value.code
+
+
+def test_the_program_lists_each_command_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert started("--help") == 0
+    out = capsys.readouterr().out
+    listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert listed == list(COMMANDS)
+    assert max(map(len, out.splitlines())) <= 80
+    assert started() == 2
+    assert capsys.readouterr().err == out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_teaches_under_the_programs_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert started(name, "--help") == 0
+    assert f"Usage: progressive-tf {name}" in capsys.readouterr().out
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert started("rlease", "list") == 2
+    assert capsys.readouterr().err.startswith("error: unknown command 'rlease'; did you mean 'release'? Known:")
+
+
+def test_the_programs_help_imports_no_command() -> None:
+    script = "import sys; from progressive_tf.__main__ import usage; usage(); print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not {"progressive_tf.train", "pydantic", "numpy", "rich"} & set(result.stdout.split())
+
+
+def test_an_extra_that_is_missing_is_an_error_that_says_how_to_get_it() -> None:
+    need_extra("serve", "json")
+    with pytest.raises(InputError, match=r"no_such_module: not installed; .*pip install 'progressive-tf\[serve\]'"):
+        need_extra("serve", "json", "no_such_module")

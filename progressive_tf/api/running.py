@@ -40,9 +40,10 @@ def run(
     place = Path("runs") / chosen.name if out is None else Path(out)
     with quiet():
         from progressive_tf.reporting.page import write_report
-        from progressive_tf.training.bounds import check_bounds, measure_bounds
+        from progressive_tf.training.bounds import measure_bounds
+        from progressive_tf.training.first_look import check_bounds
         from progressive_tf.training.notebook_display import shown_here
-        from progressive_tf.training.release_loop import run_plan
+        from progressive_tf.training.run_plan import run_plan
         from progressive_tf.tuning.tune_plan import sweep_for_train
 
         if bounds:

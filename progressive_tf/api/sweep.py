@@ -164,7 +164,7 @@ def find_stage_rate(loaded: LoadedPlan, stage: str | int, out: Path, registry: P
     """Returns what a learning-rate range test of a stage finds; see `Plan.find_rate`."""
     with quiet():
         from progressive_tf.training.notebook_display import shown_here
-        from progressive_tf.tuning.rate_finder import find_rate_of_stage
+        from progressive_tf.tuning.tune_plan import find_rate_of_stage
 
         with shown_here() as display:
             found = find_rate_of_stage(loaded, _index(loaded, stage), out, registry, display)

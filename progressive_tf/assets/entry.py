@@ -99,12 +99,12 @@ class InstalledFile(Entry):
 
 
 class SampleFile(Entry):
-    """A file of the repository's `data_samples/`; it is used where it stands."""
+    """A file of `data_samples/`, which the package brings along; it is used where it stands."""
 
     kind: Literal["samples"]
 
     def __str__(self) -> str:
-        return "data_samples/ of the repository"
+        return "data_samples/"
 
 
 Source = Annotated[PackageMember | Address | HubFile | InstalledFile | SampleFile, Field(discriminator="kind")]

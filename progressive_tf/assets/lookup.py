@@ -63,8 +63,8 @@ def _fetched(asset: Asset, *, download: bool) -> Path:
     kind = asset.files[0].sources[0].kind
     if kind == "samples":
         raise InputError(
-            f"asset {asset.name!r} stands in data_samples/ of the repository, which is not beside this installation; "
-            "work from a clone of the repository, or name a file of your own"
+            f"asset {asset.name!r} comes with the package, in data_samples/, and is not there; install the package "
+            "again, or restore data_samples/ in the clone"
         )
     if kind == "installed":
         raise InputError(f"asset {asset.name!r} is {asset.files[0].sources[0]}, which is not there; install it")
@@ -84,5 +84,5 @@ def _remedy(asset: Asset, place: Place) -> str:
     if place.kind == "own":
         return f"Remove {place.folder} or put the right files there. {by_hand(asset)}"
     if place.kind == "samples":
-        return "Restore the file from the repository, or run data_samples/generate.py"
+        return "Install the package again; in a clone restore the file, or run data_samples/generate.py"
     return "Install the version of the package that the requirements name"

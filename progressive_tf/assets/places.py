@@ -1,4 +1,4 @@
-"""Where assets stand: the user's own folders, installed modules, the repository's samples, the cache."""
+"""Where assets stand: the user's own folders, installed modules, the samples, the cache."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from progressive_tf.files import sha256_file
 
 FOLDERS_VARIABLE = "PROGRESSIVE_TF_ASSETS"
 CACHE_VARIABLE = "PROGRESSIVE_TF_CACHE"
+SAMPLES = "data_samples"
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ def why_not_own(asset: Asset) -> list[str]:
 
 
 def samples_folder() -> Path:
-    """Returns `data_samples/` beside the package, whether it exists or not."""
-    return Path(progressive_tf.__file__).parent.parent / "data_samples"
+    """Returns `data_samples/`: in the package where that was built and installed, beside it in a clone."""
+    package = Path(progressive_tf.__file__).parent
+    installed = package / SAMPLES
+    return installed if installed.is_dir() else package.parent / SAMPLES
 
 
 def installed_folder(source: InstalledFile) -> Path:

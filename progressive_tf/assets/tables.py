@@ -18,7 +18,7 @@ def whereabouts(asset: Asset) -> str:
     place = find_place(asset)
     if place is None:
         kind = asset.files[0].sources[0].kind
-        return {"installed": "not installed", "samples": "needs the repository"}.get(kind, "to fetch")
+        return {"installed": "not installed", "samples": "missing"}.get(kind, "to fetch")
     incomplete = missing_files(asset, place.folder)
     return _HERE[place.kind] + (f", {len(incomplete)} files missing" if incomplete else "")
 

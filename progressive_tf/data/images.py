@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
-import tensorflow as tf
 from PIL import ExifTags, Image
 from scipy.fft import dctn
-
-from progressive_tf.decoding import decode
 
 SUFFIXES = {
     **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
@@ -131,8 +128,10 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
         raise UnreadableImageError(
             f"{width} by {height} pixels, more than {MOST_PIXELS // 10**6} million; make it smaller"
         )
+    import tensorflow as tf  # not before an image is decoded: other data are read, and refused, without
+
     try:
-        pixels = decode(tf.constant(encoded)).numpy()
+        pixels = _pixels(encoded)
     except tf.errors.OpError:
         raise UnreadableImageError(_undecoded(encoded, kind)) from None
     digest = hashlib.blake2b(f"{pixels.shape}".encode(), digest_size=8)
@@ -169,7 +168,7 @@ def joined(images: Sequence[ReadImage]) -> Images:
 
 def small_png(encoded: bytes) -> bytes:
     """Returns an image as a PNG file of at most 96 pixels a side, with the pixels that networks see."""
-    small = Image.fromarray(decode(tf.constant(encoded)).numpy())
+    small = Image.fromarray(_pixels(encoded))
     small.thumbnail((SMALL_SIDE, SMALL_SIDE))
     stream = io.BytesIO()
     small.save(stream, "PNG")
@@ -197,6 +196,15 @@ def _is_transparent(encoded: bytes) -> bool:
             return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
         except Exception:  # what decodes otherwise is not called damaged for this
             return False
+
+
+def _pixels(encoded: bytes) -> np.ndarray:
+    """Returns an image as the network will see it, uint8 [height, width, 3]."""
+    import tensorflow as tf
+
+    from progressive_tf.decoding import decode
+
+    return decode(tf.constant(encoded)).numpy()
 
 
 def _undecoded(encoded: bytes, kind: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 FEWEST_SEEDS = 6  # with fewer, no outcome has a two-sided p below 0.05: the least is 2 / 2^n
 MOST_EXACT = 100_000  # sign patterns that are counted one by one; of more, as many are drawn
@@ -55,6 +54,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float], seed: int
     count = len(differences)
     low = high = None
     if count > 1:
+        from scipy import stats  # a second of imports, which what refuses its input does without
+
         half = stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / math.sqrt(count)
         low, high = float(differences.mean() - half), float(differences.mean() + half)
     if 2**count <= MOST_EXACT:

@@ -12,7 +12,6 @@ import tensorflow as tf
 from transformers import BertConfig, TFBertModel
 from transformers.activations_tf import ACT2FN
 
-from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.errors import InputError
 from progressive_tf.models.bert_settings import check_names, check_values
 from progressive_tf.models.block_model import BlockModel, State
@@ -23,7 +22,8 @@ from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.request import Request
 from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.models.vocabulary import check_size, hub_vocabulary, read_vocabulary
-from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
+from progressive_tf.models.weights_files import BERT_EXAMPLE, check_bert_folder, vocabulary_file
+from progressive_tf.models.weights_source import first_line, weights_source
 from progressive_tf.plan.networks import MOST_TOKENS, Bert
 from progressive_tf.seeds import derive_seed
 
@@ -189,7 +189,7 @@ def read_encoder(request: Request) -> Encoder:
 
 
 def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], bool]:
-    vocabulary = read_vocabulary(_vocabulary_file(str(model.vocabulary), folder))
+    vocabulary = read_vocabulary(vocabulary_file(str(model.vocabulary), folder))
     settings: dict[str, Any] = dict(model.config or {})
     check_names(settings)
     try:
@@ -204,9 +204,9 @@ def _random_encoder(model: Bert, folder: Path) -> tuple[TFBertModel, list[str], 
 
 def _pretrained_encoder(weights: str, folder: Path, pools: bool) -> tuple[TFBertModel, list[str], bool]:
     place = f"model.weights: {weights}"
-    source, local = weights_source(weights, folder, "google-bert/bert-base-uncased")
+    source, local = weights_source(weights, folder, BERT_EXAMPLE)
     if local:
-        _check_config(Path(source), place)
+        check_bert_folder(Path(source), place)
     try:
         encoder, info = TFBertModel.from_pretrained(source, output_loading_info=True)
         vocabulary, lower_case = _local_vocabulary(Path(source)) if local else hub_vocabulary(source)
@@ -237,31 +237,9 @@ def _pretrained_encoder(weights: str, folder: Path, pools: bool) -> tuple[TFBert
     return encoder, vocabulary, lower_case
 
 
-def _check_config(folder: Path, place: str) -> None:
-    expected = {"config.json", "vocab.txt"}
-    absent = sorted(name for name in expected if not (folder / name).is_file())
-    if absent:
-        raise InputError(f"{place}: {', '.join(absent)} missing; expected config.json, vocab.txt and the weights")
-    check_weights_file(folder, place)
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{place}: config.json is not a model's configuration: {first_line(error)}") from None
-    if kind != "bert":
-        raise InputError(
-            f"{place}: the builders bert and bert-tagger need a BERT encoder, config.json says model_type {kind!r}"
-        )
-
-
 def _local_vocabulary(folder: Path) -> tuple[list[str], bool]:
     lower_case = True
     tokenizer_config = folder / "tokenizer_config.json"
     if tokenizer_config.is_file():
         lower_case = bool(json.loads(tokenizer_config.read_text(encoding="utf-8")).get("do_lower_case", True))
     return read_vocabulary(folder / "vocab.txt"), lower_case
-
-
-def _vocabulary_file(vocabulary: str, folder: Path) -> Path:
-    if is_asset(vocabulary):
-        return locate(vocabulary) / find(vocabulary).files[0].name
-    return folder / vocabulary

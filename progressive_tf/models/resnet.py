@@ -15,6 +15,7 @@ from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.image_preprocessing import CHANNELS, ImagePreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
+from progressive_tf.models.weights_files import IMAGENET, keras_weights
 from progressive_tf.seeds import derive_seed
 
 STEM_END = "pool1_pool"
@@ -151,9 +152,9 @@ def _whole_network(weights: str | None, folder: Path) -> tf.keras.Model:
     if weights is None:
         return make(include_top=False, weights=None, input_shape=shape)
     place = f"model.weights: {weights}"
-    if weights == "imagenet":
+    if weights == IMAGENET:
         try:
-            return make(include_top=False, weights="imagenet", input_shape=shape)
+            return make(include_top=False, weights=IMAGENET, input_shape=shape)
         except Exception as error:  # urllib, h5py and Keras each raise their own kinds
             reason = str(error).strip().partition("\n")[0]
             raise InputError(
@@ -161,19 +162,12 @@ def _whole_network(weights: str | None, folder: Path) -> tf.keras.Model:
                 f"without top here and name it, or set weights: null"
             ) from None
     network = make(include_top=False, weights=None, input_shape=shape)
-    _load(network, folder / Path(weights).expanduser(), place)
+    _load(network, *keras_weights(weights, folder), place)
     return network
 
 
-def _load(network: tf.keras.Model, path: Path, place: str) -> None:
+def _load(network: tf.keras.Model, path: Path, checkpoint: bool, place: str) -> None:
     """Puts weights from a file into the network: Keras' .h5 (of either generation) or .keras, or a checkpoint."""
-    checkpoint = path.with_name(f"{path.name}.index").is_file()
-    if path.is_dir() and not checkpoint:
-        names = sorted(each.name for each in path.iterdir() if each.suffix in (".h5", ".keras", ".index"))
-        there = ", ".join(name.removesuffix(".index") for name in names[:5]) or "none is there"
-        raise InputError(f"{place}: a folder; name the file in it, Keras' .h5 or .keras, or a checkpoint ({there})")
-    if not checkpoint and not path.is_file():
-        raise InputError(f"{place}: there is no file {path}; expected Keras' .h5 or .keras, or a checkpoint's prefix")
     try:
         if checkpoint:
             network.load_weights(str(path)).assert_existing_objects_matched().expect_partial()

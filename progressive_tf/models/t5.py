@@ -33,12 +33,17 @@ from progressive_tf.models.text_to_text_preprocessing import (
     Tokens,
 )
 from progressive_tf.models.translator import Translator
-from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
+from progressive_tf.models.weights_files import (
+    BYTE_TOKENIZER,
+    PIECES_FILE,
+    T5_EXAMPLE,
+    check_t5_folder,
+    check_t5_kind,
+    is_of_bytes,
+)
+from progressive_tf.models.weights_source import first_line, weights_source
 from progressive_tf.plan.networks import MOST_T5_TOKENS, T5
 from progressive_tf.seeds import derive_seed
-
-PIECES_FILE = "spiece.model"
-BYTE_TOKENIZER = "ByT5Tokenizer"
 
 
 def build(request: Request) -> Translator:
@@ -141,12 +146,12 @@ def _draw_gates(network: TFT5ForConditionalGeneration, seed: int) -> None:
 
 def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForConditionalGeneration, Tokens]:
     place = f"model.weights: {weights}"
-    source, local = weights_source(weights, folder, "google-t5/t5-small")
+    source, local = weights_source(weights, folder, T5_EXAMPLE)
     if local:
-        _check_folder(Path(source), place)
+        check_t5_folder(Path(source), place)
     try:
         settings, _ = T5Config.get_config_dict(source)
-        _check_kind(settings.get("model_type"), place)
+        check_t5_kind(settings.get("model_type"), place)
         config = T5Config.from_dict(settings)
         config.dropout_rate = model.dropout
         with _initializers_shared():
@@ -183,33 +188,6 @@ def _tokens(folder: Path | None, source: str, place: str) -> Tokens:
         if kind.get("tokenizer_class") == BYTE_TOKENIZER:
             return Bytes()
         return SentencePieces(Path(str(cached_file(source, PIECES_FILE))), place)
-    if _is_of_bytes(folder):
+    if is_of_bytes(folder):
         return Bytes()
     return SentencePieces(folder / PIECES_FILE, place)
-
-
-def _is_of_bytes(folder: Path) -> bool:
-    path = folder / "tokenizer_config.json"
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class") == BYTE_TOKENIZER
-
-
-def _check_kind(kind: Any, place: str) -> None:
-    if kind != "t5":
-        raise InputError(f"{place}: builder t5 needs a T5, config.json says model_type {kind!r}")
-
-
-def _check_folder(folder: Path, place: str) -> None:
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{place}: config.json missing; expected it with the weights and {PIECES_FILE}")
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        of_bytes = _is_of_bytes(folder)
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"{place}: its configuration cannot be read: {first_line(error)}") from None
-    _check_kind(kind, place)
-    check_weights_file(folder, place)
-    if not of_bytes and not (folder / PIECES_FILE).is_file():
-        raise InputError(
-            f"{place}: {PIECES_FILE} missing, and tokenizer_config.json does not say {BYTE_TOKENIZER}; the "
-            f"tokenizer has to run inside the graph, so tokenizer.json alone does not do"
-        )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from transformers import T5Config
-from transformers.activations_tf import ACT2FN
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.models.settings_checks import check_counts, check_positive
 
+if TYPE_CHECKING:  # names and values are looked at before transformers is imported
+    from transformers import T5Config
+
+POSITIVE = ("layer_norm_epsilon", "initializer_factor")
 COUNTS = ("d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads")
 ELSEWHERE = {
     "vocab_size": "follows from the vocabulary; drop it",
@@ -35,6 +37,18 @@ def check_names(settings: dict[str, Any]) -> None:
             raise InputError(f"model.config.{name}: {unknown_name('T5 setting', name, known)}")
 
 
+def check_given(settings: dict[str, Any]) -> None:
+    """Refuses settings of the plan by their names, and by those values that can be judged by themselves.
+
+    Raises:
+        InputError: names the setting, what is allowed and what came.
+    """
+    check_names(settings)
+    given = SimpleNamespace(**settings)
+    check_counts(given, [name for name in COUNTS if name in settings], "model.config")
+    check_positive(given, [name for name in POSITIVE if name in settings], "model.config")
+
+
 def check_values(config: T5Config, place: str) -> None:
     """Refuses values that give no network, or another one than the settings say.
 
@@ -45,6 +59,8 @@ def check_values(config: T5Config, place: str) -> None:
     Raises:
         InputError: names the setting, what is allowed and what came.
     """
+    from transformers.activations_tf import ACT2FN
+
     check_counts(config, COUNTS, place)
     buckets, longest = config.relative_attention_num_buckets, config.relative_attention_max_distance
     if type(buckets) is not int or buckets < FEWEST_BUCKETS or buckets % 2:
@@ -56,7 +72,7 @@ def check_values(config: T5Config, place: str) -> None:
             f"{place}.relative_attention_max_distance: should be a whole number above {buckets // 2}, half of the "
             f"buckets; got {longest!r}"
         )
-    check_positive(config, ("layer_norm_epsilon", "initializer_factor"), place)
+    check_positive(config, POSITIVE, place)
     known = set(ACT2FN) - {"glu"}  # which halves what it is given
     if config.dense_act_fn not in known:
         raise InputError(f"{place}.feed_forward_proj: {unknown_name('activation', str(config.dense_act_fn), known)}")

@@ -16,6 +16,7 @@ import pandas as pd
 from progressive_tf.errors import InputError
 from progressive_tf.serving.release_marks import ReleaseMark, read_marks
 from progressive_tf.serving.said import EXPECTED, TEXT
+from progressive_tf.serving.store_file import refuse_no_store
 from progressive_tf.serving.store_schema import FORMAT, SECOND
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
@@ -84,10 +85,7 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
     Raises:
         InputError: there is no store, or it cannot be read.
     """
-    if not path.is_file():
-        raise InputError(
-            f"{path}: there is no store; name the --store of the server, which keeps what it answers there"
-        )
+    refuse_no_store(path)
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -12,7 +12,7 @@ from rich.table import Table
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.paired import FEWEST_SEEDS, paired_difference
 from progressive_tf.plan.reading import read_yaml_mapping
-from progressive_tf.reporting.reading import read_record
+from progressive_tf.reporting.reading import finished_runs, read_record
 from progressive_tf.reporting.records import Matrix
 from progressive_tf.reporting.wording import decimals, number, signed
 from progressive_tf.widths import ByWidth
@@ -46,11 +46,10 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
     Raises:
         InputError: no finished run there, two of one seed, several metrics, or a measure that a run does not have.
     """
-    runs = [folder] if (folder / "plan.yaml").exists() else sorted(path.parent for path in folder.glob("*/plan.yaml"))
     values: dict[int, float] = {}
     where: dict[int, Path] = {}
     metrics: dict[str, Path] = {}
-    for run in runs:
+    for run in finished_runs(folder):
         matrix = read_record(run / "matrix.json", Matrix)
         if matrix is None:
             continue
@@ -64,8 +63,6 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
             raise InputError(f"{run}: has no {measure} on {part} rows; compare another measure")
         values[seed], where[seed] = value, run
         metrics.setdefault(matrix.metric, run)
-    if not values:
-        raise InputError(f"{folder}: holds no finished run (a folder with plan.yaml and matrix.json)")
     if len(metrics) > 1:
         found = " and ".join(f"{metric} in {run.name}" for metric, run in metrics.items())
         raise InputError(f"{folder}: R matrices of several metrics, {found}; compare runs of one task")

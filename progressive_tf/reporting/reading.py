@@ -94,3 +94,33 @@ def _number(path: Path, line: int, column: str, cell: str) -> float:
     except ValueError as error:
         raise InputError(f"{path}: line {line}: {column}: expected a number, got {cell!r:.40}") from error
     return value if math.isfinite(value) else math.nan
+
+
+def refuse_no_run(run: Path) -> None:
+    """Raises InputError where a path is no run folder; says what is there instead."""
+    if not (run / "plan.yaml").is_file():
+        raise InputError(_not_a_run(run))
+
+
+def _not_a_run(run: Path) -> str:
+    expected = "expected a run folder with plan.yaml and stages/, as runs/<plan>/<run>"
+    if not run.exists():
+        return f"{run}: no such folder; {expected}"
+    if not run.is_dir():
+        return f"{run}: a file; {expected}"
+    inside = sorted(path.parent for path in run.glob("*/plan.yaml"))
+    hint = f"; the newest run inside it is {inside[-1]}" if inside else ""
+    return f"{run}: no plan.yaml in it; {expected}{hint}"
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Returns the finished runs in a folder, or the one that it is.
+
+    Raises:
+        InputError: there is none.
+    """
+    runs = [folder] if (folder / "plan.yaml").exists() else sorted(path.parent for path in folder.glob("*/plan.yaml"))
+    finished = [run for run in runs if (run / "matrix.json").exists()]
+    if not finished:
+        raise InputError(f"{folder}: holds no finished run (a folder with plan.yaml and matrix.json)")
+    return finished

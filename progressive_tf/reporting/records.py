@@ -14,10 +14,9 @@ from ruamel.yaml.error import YAMLError
 from progressive_tf.errors import InputError
 from progressive_tf.plan.metric_names import TRANSLATION, matrix_metric
 from progressive_tf.reporting.predictions import Predictions, read_predictions
-from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text
+from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text, refuse_no_run
 from progressive_tf.reporting.tagged import TaggedSentences, is_tagged, read_tagged
 from progressive_tf.reporting.translated import TranslatedTexts, is_translated, read_translated
-from progressive_tf.run_order import in_order
 
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
 
@@ -288,9 +287,8 @@ def read_run(run: Path) -> RunRecord:
     Raises:
         InputError: `run` is not a run folder, or a record in it cannot be read; the message names the file.
     """
+    refuse_no_run(run)
     plan_path = run / "plan.yaml"
-    if not plan_path.is_file():
-        raise InputError(_not_a_run(run))
     plan_text = read_text(plan_path)
     try:
         plan = YAML(typ="safe", pure=True).load(plan_text)
@@ -310,17 +308,6 @@ def read_run(run: Path) -> RunRecord:
         bounds=bounds if bounds and matrix and tuple(bounds.stages) == tuple(matrix.stages) else None,
         events=read_events(run / "events.jsonl"),
     )
-
-
-def _not_a_run(run: Path) -> str:
-    expected = "expected a run folder with plan.yaml and stages/, as runs/<plan>/<run>"
-    if not run.exists():
-        return f"{run}: no such folder; {expected}"
-    if not run.is_dir():
-        return f"{run}: a file; {expected}"
-    inside = in_order(path.parent for path in run.glob("*/plan.yaml"))
-    hint = f"; the newest run inside it is {inside[-1]}" if inside else ""
-    return f"{run}: no plan.yaml in it; {expected}{hint}"
 
 
 def _read_stages(run: Path, plan: Mapping[str, Any]) -> tuple[StageRecord, ...]:

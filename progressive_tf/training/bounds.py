@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.errors import InputError
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
@@ -20,8 +19,8 @@ from progressive_tf.plan.schema import GateRule, Plan
 from progressive_tf.training.display import Display
 from progressive_tf.training.plan_data import PlanData, read_plan_data
 from progressive_tf.training.predictions_file import load_predictions
-from progressive_tf.training.release_loop import run_plan
 from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.run_plan import run_plan
 from progressive_tf.training.stage_record import StageRecord
 
 BOUNDS_FILE = "bounds.json"
@@ -32,21 +31,6 @@ NO_CHECKS = Quality.model_validate(dict.fromkeys(Quality.model_fields))
 def no_gate(plan: Plan) -> tuple[GateRule, ...]:
     """Returns a gate that every stage of a plan passes."""
     return (GateRule(metric=matrix_metric(plan.task), at_least=0.0, min_samples=1),)
-
-
-def check_bounds(plan: Plan) -> None:
-    """Refuses a plan that has nothing to lie between.
-
-    Raises:
-        InputError: it has one stage, or one whose rows come once.
-    """
-    for index, stage in enumerate(plan.stages):
-        if stage.data.stream is not None:
-            raise InputError(
-                f"--bounds: trains every stage again, and the rows of stages[{index}].data.stream come once; drop it"
-            )
-    if len(plan.stages) < 2:
-        raise InputError("--bounds: a plan of one stage has nothing to forget; add a stage, or drop --bounds")
 
 
 def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Display) -> None:

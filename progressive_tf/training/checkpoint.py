@@ -14,6 +14,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, assign_weights, read_weights
 from progressive_tf.training.backup import damaged, load_arrays, load_names, save_arrays
+from progressive_tf.training.run_folder import checkpoint_file
 
 
 def weights_sha256(weights: Sequence[NamedWeight]) -> str:
@@ -24,11 +25,6 @@ def weights_sha256(weights: Sequence[NamedWeight]) -> str:
         digest.update(f"{weight.name} {value.dtype} {value.shape}\n".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()
-
-
-def checkpoint_file(folder: Path) -> Path:
-    """Returns where a stage's checkpoint stands."""
-    return folder / "checkpoint" / "weights.safetensors"
 
 
 def save_checkpoint(folder: Path, network: BlockModel, moved: MovedWeights, base_sha256: str) -> str:

@@ -14,7 +14,6 @@ from progressive_tf.adaptation.catalogue import adapt, merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
-from progressive_tf.files import cache_folder
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
 from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.models.translator import Translator
@@ -24,10 +23,10 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.training import hardware
 from progressive_tf.training.column_statistics import start_statistics
-from progressive_tf.training.display import Display
+from progressive_tf.training.first_look import look
 from progressive_tf.training.fit import phase_optimizer
 from progressive_tf.training.phases import Phase, phases_of
-from progressive_tf.training.plan_data import read_plan_data
+from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.prefix.identity import storing_pays
 from progressive_tf.training.session import build_network, prepare_for_stage
 from progressive_tf.training.start_version import find_start, load_start
@@ -35,19 +34,19 @@ from progressive_tf.training.start_version import find_start, load_start
 ROWS_MEASURED = 500
 
 
-def stage_blocks(loaded: LoadedPlan, registry: Path, display: Display | None = None) -> Iterator[StageBlocks]:
+def stage_blocks(loaded: LoadedPlan, registry: Path, data: PlanData | None = None) -> Iterator[StageBlocks]:
     """Yields the blocks of each stage, on top of what the stages before it leave; writes no run and no version.
 
     Args:
         loaded: the plan.
         registry: the registry's folder, which has the version that the plan may start from.
-        display: shows what is decided about the data; None shows nothing.
+        data: the plan's rows, where `look` has been made already.
 
     Raises:
         InputError: anything wrong with data, weights, or what a stage asks of the network.
     """
     plan = loaded.plan
-    data = read_plan_data(loaded, cache_folder(), display)
+    data = data or look(loaded, registry)
     hardware.prepare()
     start = find_start(plan, Registry(registry).model(plan.name))
     network = build_network(loaded, data, start_statistics(data, start))

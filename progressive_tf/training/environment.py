@@ -9,10 +9,12 @@ import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import progressive_tf
-from progressive_tf.training.hardware import Hardware
+
+if TYPE_CHECKING:
+    from progressive_tf.training.hardware import Hardware
 
 PACKAGES = (
     "progressive-tf", "tensorflow", "tensorflow-text", "tensorflow-addons", "transformers", "keras", "numpy",

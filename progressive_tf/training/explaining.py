@@ -5,33 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from progressive_tf.errors import InputError
 from progressive_tf.evaluation.explanations import Agreement, agreement
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.integrated_gradients import explanations, refuse_unexplained, tokens_of
 from progressive_tf.models.text_preprocessing import TextPreprocessing
-from progressive_tf.plan.probes import Probes
-from progressive_tf.seeds import derive_seed
-from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.probe_rows import probe_rows
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
 
 EXPLANATIONS = "explanations.json"
-
-
-def probe_rows(data: PlanData, probes: Probes, seed: int) -> tuple[str, np.ndarray]:
-    """Returns the source and rows of the probes, the same in every stage; drawn from the first stage's gate rows.
-
-    Raises:
-        InputError: there are fewer.
-    """
-    first = data.slices[data.slice_of[0]]
-    if probes.take > len(first.gate):
-        raise InputError(f"probes.take: {probes.take} asked, the first stage has {len(first.gate)} gate rows; lower it")
-    generator = np.random.default_rng(derive_seed(seed, "probes"))
-    return first.source, np.sort(generator.choice(first.gate, probes.take, replace=False))
 
 
 def check_probes(session: Session) -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import merge_additions, restore_additions
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.files import read_json, sha256_json, write_json
+from progressive_tf.files import sha256_json, write_json
 from progressive_tf.plan.retention_methods import EnsembleAverage
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.scratch import scratch_registry
@@ -42,7 +42,7 @@ def check_release(session: Session) -> None:
     waiting = [stage for stage in session.stages if stage.decision is None]
     if not waiting or not session.releases:
         return
-    recorded = read_json(session.run.environment)
+    recorded = session.run.environment or {}
     known = set(recorded.get(TRIED, []))
     needed: set[str] = set()
     said = False
@@ -64,7 +64,7 @@ def check_release(session: Session) -> None:
     except RegistryError as error:
         raise InputError(f"--registry {root}: no version could be released, so nothing is trained: {error}") from error
     if not needed <= known:
-        write_json(session.run.environment, recorded | {TRIED: sorted(known | needed)})
+        write_json(session.run.environment_file, recorded | {TRIED: sorted(known | needed)})
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.data.idle import idle_data_lines
-from progressive_tf.errors import InputError
-from progressive_tf.models.elementwise import gradients_released
-from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.training.callbacks.continual_evaluation import lowest
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.checkpoint import save_checkpoint
 from progressive_tf.training.clock import Clock
-from progressive_tf.training.display import Display
-from progressive_tf.training.environment import interpreter
 from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.explaining import check_probes, explanation_facts
+from progressive_tf.training.explaining import explanation_facts
 from progressive_tf.training.fit import Fitted
-from progressive_tf.training.hardware import check_batch_sizes, prepare
 from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
-from progressive_tf.training.plan_data import PlanData
-from progressive_tf.training.preflight import check_release
 from progressive_tf.training.promotion import decide, decision_record, note_forced, publish
 from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.retention_checks import check_teacher, warnings_about
 from progressive_tf.training.retention_costs import retention_flops
-from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
-from progressive_tf.training.session import Session, open_session, total_weights
+from progressive_tf.training.run_plan import Finished
+from progressive_tf.training.session import Session, total_weights
 from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.stage_training import summary, train_stage
@@ -40,89 +29,14 @@ from progressive_tf.training.streaming.learning import StreamFit
 from progressive_tf.training.tuned import SweepStage, tune_stage
 
 
-@dataclass(frozen=True)
-class Finished:
-    """How a run ended.
-
-    Attributes:
-        run: the run's folder.
-        promoted: whether every stage was released.
-    """
-
-    run: Path
-    promoted: bool
-
-
-def run_plan(
-    loaded: LoadedPlan,
-    out: Path,
-    registry: Path,
-    fresh: bool,
-    display: Display,
-    releases: bool = True,
-    data: PlanData | None = None,
-    sweep: SweepStage | None = None,
-) -> Finished:
-    """Runs the stages of a plan, continuing the newest run that fits.
+def run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]) -> Finished:
+    """Runs the stages that a run has not finished yet, one after the other.
 
     Args:
-        loaded: the plan, cut to the stages to run.
-        out: the folder of the plan's runs.
-        registry: the registry's folder.
-        fresh: begin a new run even if one could be continued.
-        display: where progress is shown.
-        releases: whether promoted stages become versions; the registry is only read otherwise.
-        data: the rows to run on instead of those that the plan selects.
+        session: the run.
         sweep: sweeps a stage that asks for it.
-
-    Raises:
-        InputError: anything wrong with plan, data or weights.
-        KeyboardInterrupt: with a message that says how to resume.
-        WriteError: the disk refuses what is written; likewise.
+        known: what a command needs that is to go on with the run, see `run_plan.again`.
     """
-    try:
-        registry.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--registry {registry}: cannot be written: {error.strerror}; give another folder") from None
-    with locked(out):
-        run, new = open_run(out, loaded, fresh)
-        display.line(f"{'run' if new else 'continuing'} {run.path}")
-        if new and not fresh:
-            for change in why_new(run):
-                display.line(f"  not the run before, because of {change}")
-        for remark in loaded.remarks if releases else ():
-            display.line(remark)
-        try:
-            hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
-            display.line(f"hardware: {hardware.line}")
-            check_batch_sizes(loaded.plan, hardware)
-            with run.saying_how_to_continue(), hardware.scope(), gradients_released():
-                session = open_session(loaded, run, registry, display, hardware, data)
-                session.releases = releases
-                for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
-                    display.line(remark)
-                check_probes(session)
-                check_release(session)
-                return _run_stages(session, sweep, again(loaded, run, registry))
-        except InputError:
-            if new and not run.begun(loaded.plan):
-                shutil.rmtree(run.path)
-            raise
-
-
-def again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]:
-    """Returns what a command needs that is to go on with a run, as it was written here."""
-    out = run.path.parent
-    place = [] if out == Path("runs") / loaded.plan.name else ["--out", str(out)]
-    return {
-        "python": interpreter(),
-        "flags": [*loaded.flags, *place],
-        "run": str(run.path),
-        "registry": str(registry),
-    }
-
-
-def _run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]) -> Finished:
     clock = Clock()
     run, plan, display = session.run, session.plan, session.display
     run.log("started", stages=[stage.name for stage in plan.stages], again=known)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.training.teacher import find_teacher
+
+if TYPE_CHECKING:
+    from progressive_tf.adaptation.moved_weights import MovedWeights
 
 
 def check_retention(stage: Stage, place: str, inherited: Collection[str], moved: MovedWeights) -> None:

@@ -24,6 +24,11 @@ from progressive_tf.run_order import in_order, number_run
 TUNED_FILE = "tuned.json"
 
 
+def checkpoint_file(stage: Path) -> Path:
+    """Returns where the checkpoint of a stage stands, given the stage's folder."""
+    return stage / "checkpoint" / "weights.safetensors"
+
+
 class RunFolder:
     """The folder of one run."""
 
@@ -36,7 +41,7 @@ class RunFolder:
         return self.path.name
 
     @property
-    def environment(self) -> Path:
+    def environment_file(self) -> Path:
         """The record of what it is computed with, and of what it began from."""
         return self.path / "environment.json"
 
@@ -50,10 +55,14 @@ class RunFolder:
         return validate(read_yaml_mapping(path), str(path))
 
     @property
+    def environment(self) -> dict[str, Any] | None:
+        """The record of what it is computed with and began from, or None before its network is at those weights."""
+        return read_json(self.environment_file) if self.environment_file.exists() else None
+
+    @property
     def splits_empty_rows(self) -> bool:
         """Whether rows without a text are in this run's parts, as they were in runs that earlier releases began."""
-        path = self.path / "environment.json"
-        return path.exists() and not read_json(path).get("empty_rows_left_out", False)
+        return self.environment is not None and not self.environment.get("empty_rows_left_out", False)
 
     def begun(self, plan: Plan) -> int:
         """Returns how many stages of a plan have begun here."""

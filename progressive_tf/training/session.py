@@ -14,7 +14,7 @@ import numpy as np
 from progressive_tf.adaptation.catalogue import adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
-from progressive_tf.files import cache_folder, read_json, write_json
+from progressive_tf.files import cache_folder, write_json
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.models.catalogue import build
 from progressive_tf.models.class_growth import set_classes
@@ -31,18 +31,17 @@ from progressive_tf.training.checkpoint import checkpoint_facts, load_checkpoint
 from progressive_tf.training.display import Display
 from progressive_tf.training.environment import describe_environment
 from progressive_tf.training.features import Features
+from progressive_tf.training.first_look import look
 from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.phases import phases_of
-from progressive_tf.training.plan_data import PlanData, read_plan_data
+from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.prompt_head import start_from_prompt
-from progressive_tf.training.retention_checks import check_retention, check_teacher, is_folder
+from progressive_tf.training.retention_checks import check_retention
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.session_checks import (
     check_base,
     check_registry,
-    check_rule_labels,
     check_sources,
-    check_streams,
     check_targets,
 )
 from progressive_tf.training.stage_record import StageRecord
@@ -222,22 +221,18 @@ def open_session(
         registry: the registry's folder.
         display: where progress is shown.
         hardware: what to train on, one device in float32 by default; this and all that follows runs in its scope.
-        data: the rows to run on instead of those that the plan selects.
+        data: the rows, where `look` has been made already.
 
     Raises:
         InputError: anything wrong with data, weights, or what stages ask of them.
         ProgressiveError: the run began from other weights or other data than those found now.
     """
+    data = data or look(loaded, registry, display, run)
     plan = run.with_tuned_stages(loaded.plan)
     loaded = replace(loaded, plan=plan)
-    left_out = not run.splits_empty_rows
-    data = data or read_plan_data(loaded, cache_folder(), display, leave_empty_out=left_out)
-    check_rule_labels(plan, data)
-    check_streams(plan, loaded.folder, run)
     hardware = hardware or prepare()
     environment_now = describe_environment(hardware)
-    recorded = run.environment
-    earlier = read_json(recorded) if recorded.exists() else None
+    earlier = run.environment
     versions = Registry(registry).model(plan.name)
     start = find_start(plan, versions, earlier["start"]["version"] if earlier else None)
     statistics = statistics_of.start_statistics(data, start)
@@ -255,10 +250,10 @@ def open_session(
         check_base(run, earlier, base_sha256, environment_now, display)
     known_sources = earlier["sources"] if earlier else {}
     write_json(
-        recorded,
+        run.environment_file,
         (earlier or environment_now)
         | {
-            "empty_rows_left_out": left_out,
+            "empty_rows_left_out": not run.splits_empty_rows,
             "plan_folder": str(loaded.folder.resolve()),
             "registry": str(registry.resolve()),
             "start": {"weights_sha256": base_sha256, "version": start.number if start is not None else None},
@@ -339,8 +334,6 @@ def _check_stages(session: Session) -> int:
         for phase in phases_of(session.network, stage, moved):
             session.features.check_storage(phase.moved.frozen_depth, stage.cache)
         place = f"stages[{record.index}]"
-        if stage.retention.distill is not None and is_folder(stage.retention.distill):
-            check_teacher(stage, place, session.versions, session.plan_folder)
         if record.index:
             check_retention(stage, place, inherited, moved[-1])
         merge_additions(session.network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,24 +14,26 @@ from progressive_tf.plan.networks import T5
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.streams import STANDARD_INPUT
 from progressive_tf.training.display import Display
-from progressive_tf.training.features import Features
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.stage_record import StageRecord
 
+if TYPE_CHECKING:  # checks that read no network are made before TensorFlow is imported
+    from progressive_tf.training.features import Features
+
 MOST_SHOWN = 10
 
 
-def check_streams(plan: Plan, folder: Path, run: RunFolder) -> None:
+def check_streams(plan: Plan, folder: Path, run: RunFolder | None) -> None:
     """Raises InputError where a file that a stage is still to learn from as it grows cannot be read.
 
     Args:
         plan: the plan.
         folder: where its relative paths start.
-        run: the run's folder.
+        run: the run's folder, if there is one already.
     """
     for index, stage in enumerate(plan.stages):
-        learnt = StageRecord(index, stage.name, run.stage(index, stage.name)).is_trained
+        learnt = run is not None and StageRecord(index, stage.name, run.stage(index, stage.name)).is_trained
         if stage.data.stream not in (None, STANDARD_INPUT) and not learnt:
             try:
                 next(read_lines(folder / str(stage.data.stream)), None)

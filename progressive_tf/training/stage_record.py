@@ -13,8 +13,8 @@ import pandas as pd
 
 from progressive_tf.data.findings import QualityReport, Suspect
 from progressive_tf.files import atomic_path, read_json, sha256_json, write_json
-from progressive_tf.training.checkpoint import checkpoint_file
 from progressive_tf.training.plan_data import PlanData
+from progressive_tf.training.run_folder import checkpoint_file
 
 SUSPECTS_FILE = "findings.csv"
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from progressive_tf.adaptation.catalogue import restore_additions
+from typing import TYPE_CHECKING
+
 from progressive_tf.errors import InputError, ProgressiveError, listed
-from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.class_growth import set_classes
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.training.checkpoint import weights_sha256
 from progressive_tf.training.plan_data import PlanData
-from progressive_tf.training.saved_model import read_exported_weights
+
+if TYPE_CHECKING:
+    from progressive_tf.models.block_model import BlockModel
 
 
 def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:
@@ -65,6 +65,12 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     Raises:
         InputError: the version is another network's.
     """
+    # Whether there is a version to start from is found out without TensorFlow.
+    from progressive_tf.adaptation.catalogue import restore_additions
+    from progressive_tf.models.class_growth import set_classes
+    from progressive_tf.training.checkpoint import weights_sha256
+    from progressive_tf.training.saved_model import read_exported_weights
+
     number, manifest = version.number, version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()
     other_kind = bool(served) != bool(data.outputs)

@@ -23,8 +23,8 @@ from progressive_tf.training.run_folder import changed_keys
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_data import Rows, find_rows
 from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.tuning.role import role
 from progressive_tf.tuning.trial import Trials, metric_before
-from progressive_tf.tuning.tuner import role
 
 SETTINGS = "sweep.json"
 ROWS = "rows.parquet"

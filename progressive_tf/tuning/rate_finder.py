@@ -14,20 +14,18 @@ import tensorflow as tf
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, write_json, write_text
-from progressive_tf.plan.loading import LoadedPlan, with_change
+from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.methods import GradualAdaptation
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.reporting.figures.rates import save_rate_figure
 from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
 from progressive_tf.training.clock import Clock
-from progressive_tf.training.display import Display
 from progressive_tf.training.retained import prepare_retention
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_data import find_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.stage_training import train_stage
 from progressive_tf.tuning.display import SweepDisplay
-from progressive_tf.tuning.tune_plan import at_stage
 
 STEPS = 100
 REACH = 1e3  # rates from the plan's divided by this to the plan's times this
@@ -58,23 +56,6 @@ class FoundRate:
         """What a person is told."""
         suggested = f"suggested learning rate: {self.rate:.2g}, a tenth of that with the lowest loss"
         return f"{suggested}; the plan has {self.plans:.2g}"
-
-
-def find_rate_of_stage(loaded: LoadedPlan, index: int, out: Path, registry: Path, display: Display) -> FoundRate:
-    """Runs the stages before one, and a range test from the weights that they leave.
-
-    Args:
-        loaded: the plan.
-        index: of the stage, from 0.
-        out: the folder of the plan's runs.
-        registry: the registry's folder.
-        display: where progress is shown.
-
-    Raises:
-        InputError: anything wrong with plan, data or weights.
-        ProgressiveError: no rate lowers the loss.
-    """
-    return at_stage(loaded, index, out, registry, display, find_rate)
 
 
 def find_rate(session: Session, stage: StageRecord) -> FoundRate:

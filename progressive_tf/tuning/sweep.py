@@ -26,8 +26,9 @@ from progressive_tf.tuning.hypermodel import StageHyperModel
 from progressive_tf.tuning.oracles import make_oracle
 from progressive_tf.tuning.outcome import Sweep, finish_sweep, result_line
 from progressive_tf.tuning.result import read_results
+from progressive_tf.tuning.role import role
 from progressive_tf.tuning.trial import Trials
-from progressive_tf.tuning.tuner import StageTuner, role
+from progressive_tf.tuning.tuner import StageTuner
 
 
 def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: bool = False) -> Sweep | None:

@@ -7,26 +7,25 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.reporting.next_steps import next_steps, ways_text
 from progressive_tf.reporting.records import read_run
 from progressive_tf.run_order import in_order
 from progressive_tf.training.display import Display
-from progressive_tf.training.hardware import check_batch_sizes, prepare
-from progressive_tf.training.preflight import check_release
-from progressive_tf.training.release_loop import again, run_plan
+from progressive_tf.training.first_look import look
 from progressive_tf.training.run_folder import RunFolder, locked, open_run
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.run_plan import again, run_plan
 from progressive_tf.training.stage_record import StageRecord
-from progressive_tf.tuning.beginning import SETTINGS
-from progressive_tf.tuning.outcome import Sweep
-from progressive_tf.tuning.sweep import sweep_stage
-from progressive_tf.tuning.tuner import role
+from progressive_tf.tuning.role import role
+
+if TYPE_CHECKING:  # what needs TensorFlow is imported once the plan has been looked at
+    from progressive_tf.training.session import Session
+    from progressive_tf.tuning.outcome import Sweep
+    from progressive_tf.tuning.rate_finder import FoundRate
 
 T = TypeVar("T")
 
@@ -60,12 +59,38 @@ def tune_plan(
         KeyboardInterrupt: with a message that says how to resume.
     """
 
-    def search(session: Session, stage: StageRecord) -> Sweep | None:
+    def sweep(session: Session, stage: StageRecord) -> Sweep | None:
+        from progressive_tf.training.preflight import check_release
+        from progressive_tf.tuning.sweep import sweep_stage
+
         if role() != "worker":  # the chief has done it
             check_release(session)
         return sweep_stage(session, stage, settings, fresh)
 
-    return at_stage(loaded, index, out, registry, display, search)
+    return at_stage(loaded, index, out, registry, display, sweep)
+
+
+def find_rate_of_stage(loaded: LoadedPlan, index: int, out: Path, registry: Path, display: Display) -> FoundRate:
+    """Runs the stages before one, and a range test from the weights that they leave.
+
+    Args:
+        loaded: the plan.
+        index: of the stage, from 0.
+        out: the folder of the plan's runs.
+        registry: the registry's folder.
+        display: where progress is shown.
+
+    Raises:
+        InputError: anything wrong with plan, data or weights.
+        ProgressiveError: no rate lowers the loss.
+    """
+
+    def find(session: Session, stage: StageRecord) -> FoundRate:
+        from progressive_tf.tuning.rate_finder import find_rate
+
+        return find_rate(session, stage)
+
+    return at_stage(loaded, index, out, registry, display, find)
 
 
 def at_stage(
@@ -86,6 +111,7 @@ def at_stage(
         display.line(remark)
     known = partial(again, loaded, registry=registry)
     loaded = replace(_cut(loaded, index + 1), remarks=())
+    look(loaded, registry)
     if role() == "worker":
         run = _run_of_chief(loaded, index, out, display)
         return _in_session(loaded, run, index, registry, display, work)
@@ -113,6 +139,8 @@ def _run_before(loaded: LoadedPlan, index: int, out: Path, registry: Path, displ
 
 def _run_of_chief(loaded: LoadedPlan, index: int, out: Path, display: Display) -> RunFolder:
     """Waits until the chief has begun the sweep, and returns its run."""
+    from progressive_tf.tuning.beginning import SETTINGS
+
     said = False
     while True:
         for path in in_order(path.parent for path in out.glob(f"*-{loaded.identity}/plan.yaml"))[-1:]:
@@ -133,6 +161,10 @@ def _in_session(
     display: Display,
     work: Callable[[Session, StageRecord], T],
 ) -> T:
+    from progressive_tf.models.elementwise import gradients_released
+    from progressive_tf.training.hardware import check_batch_sizes, prepare
+    from progressive_tf.training.session import open_session
+
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
     with run.saying_how_to_continue(), hardware.scope(), gradients_released():
@@ -156,6 +188,8 @@ def sweep_for_train(session: Session, stage: StageRecord) -> dict[str, object]:
             "--override"
         )
     session.display.line(f"{stage.name}: sweeping first, {settings.trials} trials")
+    from progressive_tf.tuning.sweep import sweep_stage
+
     found = sweep_stage(session, stage, settings)
     if found is None:
         raise ProgressiveError("a sweep ended without a result")

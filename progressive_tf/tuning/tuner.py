@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,6 @@ from progressive_tf.tuning.hypermodel import StageHyperModel
 from progressive_tf.tuning.oracles import SCORE
 from progressive_tf.tuning.result import TrialResult, read_result
 from progressive_tf.tuning.trial import Trials
-
-CHIEF = "chief"
-
-
-def role() -> str | None:
-    """Returns what this process is among several that sweep together: `chief`, `worker`, or None where it is alone.
-
-    Keras Tuner's environment variables say it: KERASTUNER_ORACLE_IP, KERASTUNER_ORACLE_PORT and KERASTUNER_TUNER_ID.
-    """
-    if "KERASTUNER_ORACLE_IP" not in os.environ:
-        return None
-    return CHIEF if CHIEF in os.environ.get("KERASTUNER_TUNER_ID", "") else "worker"
 
 
 class RefusedTrialError(WriteError, FatalError):

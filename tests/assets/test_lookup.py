@@ -107,10 +107,14 @@ def test_an_incomplete_cache_is_completed(toy: Asset) -> None:
     assert (locate("toy") / "a.txt").read_bytes() == CONTENTS["a.txt"]
 
 
-def test_samples_need_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_that_are_missing_are_an_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (locate("sample-reviews") / "reviews.csv").is_file()
     monkeypatch.setattr("progressive_tf.assets.places.samples_folder", lambda: tmp_path / "data_samples")
-    with pytest.raises(InputError, match="work from a clone of the repository"):
+    with pytest.raises(
+        InputError, match="comes with the package, in data_samples/, and is not there; install the package again"
+    ):
         locate("sample-reviews")
 
 

@@ -31,7 +31,16 @@ def made_again(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "name",
-    ["reviews.csv", "reviews.tsv", "reviews.jsonl", "vocab.txt", "entities.conll", "entities-vocab.txt", "flowers.csv"],
+    [
+        "reviews.csv",
+        "reviews.tsv",
+        "reviews.jsonl",
+        "vocab.txt",
+        "entities.conll",
+        "entities-vocab.txt",
+        "flowers.csv",
+        "numbers.csv",
+    ],
 )
 def test_the_script_makes_the_same_bytes(made_again: Path, name: str) -> None:
     assert (made_again / name).read_bytes() == (SAMPLES / name).read_bytes()

@@ -1,20 +1,29 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval.scheme import IOB2, IOBES, Entities
 
 from progressive_tf.data.tags import Span, as_tag, find_breaks, is_tag, scheme_of, spans, tag_names, to_bio
+from tests.seqeval_values import spans_of
 
 KINDS = ("person", "creative-work", "a")
 BIO = tag_names(KINDS)
 BIOES = (*BIO, *(f"{prefix}-{kind}" for prefix in "ES" for kind in KINDS))
 
 
-def seqeval_spans(tags: list[str], scheme: type) -> list[Span]:
-    (entities,) = Entities([tags], scheme).entities
-    return [Span(entity.start, entity.end, entity.tag) for entity in entities]
+def by_pattern(tags: list[str]) -> list[Span]:
+    """Returns the spans of BIO tags as a regular expression finds them: B of a kind, then all I of it."""
+    letters = {tag: chr(ord("a") + position) for position, tag in enumerate(BIO)}
+    written = "".join(map(letters.__getitem__, tags))
+    found = [
+        Span(match.start(), match.end(), kind)
+        for kind in KINDS
+        for match in re.finditer(f"{letters[f'B-{kind}']}{letters[f'I-{kind}']}*", written)
+    ]
+    return sorted(found, key=lambda span: span.start)
 
 
 @st.composite
@@ -31,22 +40,26 @@ def bioes(draw: st.DrawFn) -> list[str]:
     return tags
 
 
+@pytest.mark.parametrize("scheme", ["bio", "bioes"])
+def test_spans_are_those_of_seqeval(scheme: str) -> None:
+    for tags, expected in spans_of(scheme):
+        assert spans(tags if scheme == "bio" else to_bio(tags)) == [Span(*span) for span in expected]
+
+
 @given(st.lists(st.sampled_from(BIO), max_size=12))
-def test_spans_agree_with_seqeval_on_tags_in_any_order(tags: list[str]) -> None:
-    assert spans(tags) == seqeval_spans(tags, IOB2)
+def test_spans_of_tags_in_any_order(tags: list[str]) -> None:
+    assert spans(tags) == by_pattern(tags)
     repaired = to_bio(tags)
     assert find_breaks(repaired) == []
-    assert spans(repaired) == seqeval_spans(repaired, IOB2)
+    assert spans(repaired) == by_pattern(repaired)
     assert (repaired == tags) == (find_breaks(tags) == [])
     assert all(repaired[place.position][2:] == place.tag[2:] for place in find_breaks(tags))
 
 
 @given(bioes())
-def test_bioes_marks_the_same_spans_as_what_it_is_converted_to(tags: list[str]) -> None:
+def test_bioes_without_breaks_becomes_bio_without_breaks(tags: list[str]) -> None:
     assert find_breaks(tags, "BIOES") == []
-    converted = to_bio(tags)
-    assert find_breaks(converted) == []
-    assert spans(converted) == seqeval_spans(tags, IOBES)
+    assert find_breaks(to_bio(tags)) == []
 
 
 @given(st.lists(st.sampled_from(BIOES), max_size=12))

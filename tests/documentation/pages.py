@@ -11,7 +11,7 @@ _FENCE = re.compile(r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?
 _CODE = re.compile(r"`([^`]+)`")
 _COMMANDS = ("train", "tune", "release", "serve", "monitor", "report", "compare", "assets", "models")
 _IN_TEXT = re.compile(
-    r"(\.venv/bin/)?python (-m (progressive_tf|benchmarks)\b|scripts/)|make [a-z]|scripts/|--[a-z]"
+    r"progressive-tf [a-z]|(\.venv/bin/)?python (-m (progressive_tf|benchmarks)\b|scripts/)|make [a-z]|scripts/|--[a-z]"
     rf"|({'|'.join(_COMMANDS)}) (--|[a-z]+$|[a-z]+ [-\w/]+)"
 )
 

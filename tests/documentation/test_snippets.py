@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from importlib.metadata import metadata
 from importlib.util import find_spec
 from typing import Any
 
@@ -107,6 +108,9 @@ def test_a_command_in_the_text_exists(command: Snippet) -> None:
         "python -m benchmarks nothing",
         "python -m benchmarks.nothing",
         "scripts/nothing",
+        "progressive-tf trian",
+        "progressive-tf train --epochs 3",
+        "pip install '.[nothing]'",
         "sudo rm",
     ],
 )
@@ -143,6 +147,9 @@ def check_python(words: list[str]) -> None:
 
 def check_module(words: list[str]) -> None:
     module, arguments = words[0], words[1:]
+    if module == "progressive_tf":
+        check_program(["progressive-tf", *arguments])
+        return
     if module == "benchmarks":
         assert set(arguments) <= set(importlib.import_module("benchmarks.__main__").BENCHMARKS)
         return
@@ -194,6 +201,17 @@ def check_make(words: list[str]) -> None:
     assert set(words[1:]) <= set(targets[1].split())
 
 
+def check_program(words: list[str]) -> None:
+    assert words[1] in COMMANDS
+    parse(f"progressive_tf.{words[1]}", words[2:])
+
+
+def check_pip(words: list[str]) -> None:
+    assert words[1] == "install"
+    extras = {extra for word in words[2:] if "[" in word for extra in word.partition("[")[2].rstrip("]").split(",")}
+    assert extras <= set(metadata("progressive-tf").get_all("Provides-Extra") or [])
+
+
 def check_script(words: list[str]) -> None:
     assert (ROOT / words[0]).is_file()
 
@@ -205,6 +223,8 @@ def accept(words: list[str]) -> None:
 PROGRAMS: dict[str, Callable[[list[str]], Any]] = {
     "python": check_python,
     "make": check_make,
+    "pip": check_pip,
+    "progressive-tf": check_program,
     "scripts/": check_script,
     "mkdir": accept,
     "cp": accept,

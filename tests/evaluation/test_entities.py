@@ -1,15 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from seqeval.metrics import accuracy_score
-from seqeval.metrics.v1 import precision_recall_fscore_support  # the one with mode="strict"
-from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score as sklearn_accuracy
 from sklearn.metrics import precision_recall_fscore_support as sklearn_scores
 
+from progressive_tf.data.tags import spans
 from progressive_tf.evaluation.entities import (
     Scores,
     TagCounts,
@@ -21,6 +21,7 @@ from progressive_tf.evaluation.entities import (
     token_accuracy_without_o,
     token_scores_without_o,
 )
+from tests import seqeval_values
 
 KINDS = ("group", "person", "product")
 TAGS = ("O", *(f"{prefix}-{kind}" for kind in KINDS for prefix in "BI"))
@@ -50,29 +51,37 @@ def check(found: Scores, expected: tuple[float, float, float], true: int, predic
     assert agree(float(found.f1), expected[2], neither)
 
 
-@given(tagged())
-@settings(max_examples=150, deadline=None)
-def test_agrees_with_seqeval(sentences: tuple[Sentences, Sentences]) -> None:
-    truth, predicted = sentences
-    sums = count_tags(truth, predicted, KINDS).entities.sum(axis=0)
-    strict = {"scheme": IOB2, "zero_division": 0}
-    *expected, _ = precision_recall_fscore_support(truth, predicted, average="micro", **strict)
-    check(micro_scores(sums), tuple(expected), *sums.sum(axis=0)[:2])
+@pytest.mark.parametrize("case", seqeval_values.SCORES)
+def test_agrees_with_seqeval(case: dict[str, Any]) -> None:
+    truth, predicted = seqeval_values.sentences(case)
+    kinds = seqeval_values.KINDS
+    counts = count_tags(truth, predicted, kinds)
+    sums = counts.entities.sum(axis=0)
+    check(micro_scores(sums), tuple(case["micro"]), *sums.sum(axis=0)[:2])
+    assert token_accuracy_with_o(counts.tokens.sum(axis=0)) == pytest.approx(case["accuracy"])
 
-    *each, support = precision_recall_fscore_support(truth, predicted, average=None, **strict)
-    shown = [index for index in range(len(KINDS)) if sums[index, :2].sum()]  # seqeval leaves the others out
-    assert sums[shown, 0].tolist() == np.atleast_1d(support).tolist()
     found = scores_by_type(sums)
-    for place, index in enumerate(shown):
+    for index, kind in enumerate(kinds):
+        *expected, true = case["types"].get(kind, [0.0, 0.0, 0.0, 0])  # seqeval leaves out types without entities
+        assert sums[index, 0] == true
         of_type = Scores(found.precision[index], found.recall[index], found.f1[index])
-        check(of_type, tuple(np.atleast_1d(values)[place] for values in each), *sums[index, :2])
+        check(of_type, (expected[0], expected[1], expected[2]), *sums[index, :2])
 
     macro = macro_scores(sums)
-    if shown:
-        *expected, _ = precision_recall_fscore_support(truth, predicted, average="macro", **strict)
-        assert [float(macro.precision), float(macro.recall), float(macro.f1)] == pytest.approx(expected)
+    if case["macro"] is not None:
+        assert [float(macro.precision), float(macro.recall), float(macro.f1)] == pytest.approx(case["macro"])
     else:
         assert np.isnan([macro.precision, macro.recall, macro.f1]).all()
+
+
+@given(tagged())
+@settings(max_examples=150, deadline=None)
+def test_entities_are_counted_as_sets_of_spans(sentences: tuple[Sentences, Sentences]) -> None:
+    counts = count_tags(*sentences, KINDS).entities
+    for found, truth, predicted in zip(counts, *sentences, strict=True):
+        for index, kind in enumerate(KINDS):
+            true, guessed = ({span for span in spans(tags) if span.kind == kind} for tags in (truth, predicted))
+            assert found[index].tolist() == [len(true), len(guessed), len(true & guessed)]
 
 
 @given(tagged())
@@ -83,7 +92,6 @@ def test_words_agree_with_scikit_learn(sentences: tuple[Sentences, Sentences]) -
     tokens, inside = counts.tokens.sum(axis=0), counts.inside.sum(axis=0)
     if len(truth):
         assert token_accuracy_with_o(tokens) == pytest.approx(sklearn_accuracy(truth, predicted))
-        assert token_accuracy_with_o(tokens) == pytest.approx(accuracy_score(*sentences))
         *expected, _ = sklearn_scores(truth, predicted, labels=TAGS[1:], average="micro", zero_division=0)
         check(token_scores_without_o(inside), tuple(expected), *inside[:2])
     else:

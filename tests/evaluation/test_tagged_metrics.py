@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from seqeval.metrics.v1 import precision_recall_fscore_support  # the one with mode="strict"
-from seqeval.scheme import IOB2
 
+from progressive_tf.data.tags import tag_names
 from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import judge
 from progressive_tf.evaluation.metrics import measure, metrics_of, support
 from progressive_tf.evaluation.tagged_metrics import pseudo_sentences, sentence_features, tagged_metric
 from progressive_tf.evaluation.tagged_predictions import TaggedPredictions, join_tagged
 from progressive_tf.plan.schema import GateRule
+from tests import seqeval_values
 
 KINDS = ("person", "place", "team")
 TAGS = ("O", *(f"{prefix}-{kind}" for kind in KINDS for prefix in "BI"))
@@ -40,16 +40,18 @@ def tagged(sentences: int, seed: int, wrong: float = 0.3) -> TaggedPredictions:
     return TaggedPredictions(TAGS, lengths, flat, predicted, np.ones(len(flat), np.float32))
 
 
-@given(st.integers(1, 12), st.integers(0, 100))
-@settings(max_examples=60, deadline=None)
-def test_entity_metrics_are_those_of_seqeval(sentences: int, seed: int) -> None:
-    predictions = tagged(sentences, seed, wrong=0.5)
-    truth, predicted = (predictions.sentences(codes) for codes in (predictions.truth, predictions.predicted))
-    names = {"entity_precision": ("micro", 0), "entity_recall": ("micro", 1), "entity_f1": ("micro", 2)}
-    for name, (average, place) in {**names, "entity_f1_macro": ("macro", 2)}.items():
-        expected = precision_recall_fscore_support(truth, predicted, average=average, scheme=IOB2, zero_division=0)
+@pytest.mark.parametrize("case", seqeval_values.SCORES)
+def test_entity_metrics_are_those_of_seqeval(case: dict[str, Any]) -> None:
+    names = tag_names(seqeval_values.KINDS)
+    truth, predicted = seqeval_values.sentences(case)
+    codes = [np.array([names.index(tag) for tags in side for tag in tags], np.int32) for side in (truth, predicted)]
+    lengths = np.array(list(map(len, truth)), np.int32)
+    predictions = TaggedPredictions(names, lengths, *codes, np.ones(len(codes[0]), np.float32))
+    expected = dict(zip(("entity_precision", "entity_recall", "entity_f1"), case["micro"], strict=True))
+    expected["entity_f1_macro"] = case["macro"][2] if case["macro"] else 0.0
+    for name, value in expected.items():
         found = measure(predictions, name)
-        assert (expected[place] == 0) if found is None else (found == pytest.approx(expected[place]))
+        assert (value == 0) if found is None else (found == pytest.approx(value))
 
 
 def test_token_metrics_count_words() -> None:

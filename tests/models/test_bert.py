@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 import tiny
 from safetensors.numpy import load_file, save_file
-from transformers import BertTokenizer, TFBertModel
+from transformers import BertConfig, BertTokenizer, TFBertModel
 
 from progressive_tf.errors import InputError
-from progressive_tf.models import bert
+from progressive_tf.models import bert, bert_settings
 from progressive_tf.models.request import Request
 from progressive_tf.models.vocabulary import read_vocabulary
 from progressive_tf.plan.networks import Bert
@@ -268,3 +268,7 @@ def test_blocks_compute_what_transformers_computes(make_network: Callable[..., A
         )[0]
     ours = network.run_blocks(state, 0, 3)["hidden"]
     np.testing.assert_allclose(ours * state["mask"][:, :, None], hidden * state["mask"][:, :, None], atol=1e-6)
+
+
+def test_the_names_of_settings_are_those_of_transformers() -> None:
+    assert set(BertConfig().to_dict()) - {"vocab_size"} == bert_settings.NAMES

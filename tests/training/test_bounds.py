@@ -21,8 +21,9 @@ from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import render
 from progressive_tf.reporting.records import read_run
 from progressive_tf.reporting.terminal import bounds_line
-from progressive_tf.training.bounds import check_bounds, measure_bounds, position_between
+from progressive_tf.training.bounds import measure_bounds, position_between
 from progressive_tf.training.display import Display
+from progressive_tf.training.first_look import check_bounds
 
 
 def bounded(place: Place, plan: dict[str, Any]) -> tuple[Path, str]:

@@ -11,7 +11,8 @@ from sweeping import SweepPlace, two_stages
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.sweeps import read_rate_tests
-from progressive_tf.tuning.rate_finder import FoundRate, find_rate_of_stage, smooth, tenth_of_lowest
+from progressive_tf.tuning.rate_finder import FoundRate, smooth, tenth_of_lowest
+from progressive_tf.tuning.tune_plan import find_rate_of_stage
 
 
 def test_smoothing_is_an_average_that_does_not_begin_at_zero() -> None:

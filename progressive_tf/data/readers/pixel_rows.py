@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
-import tensorflow as tf
 
 from progressive_tf.data.images import Images, joined, read_image
 from progressive_tf.data.problems import Problems, shorten
@@ -101,6 +100,8 @@ def _batch(
 
 
 def _images(rows: list[int], pixels: np.ndarray) -> Images:
+    import tensorflow as tf  # as in data/images.py
+
     grey = np.rint(pixels * 255).astype(np.uint8)[..., np.newaxis]
     encoded = [tf.io.encode_png(image).numpy() for image in grey]
     return joined([read_image(content, _title(row)) for row, content in zip(rows, encoded, strict=True)])
