@@ -84,7 +84,8 @@ def parse_setting(text: str) -> dict[str, Any]:
     keys = re.sub(r"\[(\d+)\]", lambda match: f".{int(match[1]) + 1}", path).split(".")
     if not separator or not all(keys):
         raise InputError(f"--set {text}: expected PATH=VALUE, such as stages.beta.epochs=3 or seed=8")
-    result: Any = parse_scalar(value, f"--set {text}")
+    # In YAML a comma alone begins nothing, and quotes around it would have to be quoted again for a shell.
+    result: Any = value if value == "," else parse_scalar(value, f"--set {text}")
     for key in reversed(keys):
         result = {key: result}
     return result
