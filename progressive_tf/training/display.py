@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -76,8 +77,18 @@ class Display:
         self.console = console or output.console(stderr=True)
 
     def line(self, text: str) -> None:
-        """Prints one remark."""
-        self.console.print(output.printable(text, one_line=True), markup=False, highlight=False, soft_wrap=True)
+        """Prints one remark; a terminal that is narrower than it breaks it between words, and no path or name."""
+        text = output.printable(text, one_line=True)
+        if self.console.is_terminal:
+            text = textwrap.fill(
+                text,
+                self.console.width,
+                subsequent_indent="  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+                replace_whitespace=False,
+            )
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def lines(self, texts: Iterable[str]) -> None:
         """Prints several remarks."""

@@ -21,3 +21,17 @@ def test_long_reading_is_said_once_where_there_is_no_terminal(
         tell(256)
         tell(512)
     assert stream.getvalue() == said
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "expected"),
+    [
+        (True, "pilot: train 30\n  negative, kept in\n  runs/plan/20260101-000000\n"),
+        (False, "pilot: train 30 negative, kept in runs/plan/20260101-000000\n"),
+    ],
+)
+def test_a_narrow_terminal_breaks_a_remark_between_words_and_no_path(is_terminal: bool, expected: str) -> None:
+    stream = io.StringIO()
+    screen = Display(Console(file=stream, force_terminal=is_terminal, width=20, color_system=None))
+    screen.line("pilot: train 30 negative, kept in runs/plan/20260101-000000")
+    assert stream.getvalue() == expected
