@@ -148,7 +148,7 @@ def _sizes(each: MoreRows) -> str:
 def _lacking(each: MoreRows) -> str:
     return (
         f"more gate rows: about {count(each.needed)} would be needed, and {each.source} has {count(each.divided)} for "
-        f"gates and training together; label more rows, add them to it and raise {each.key}"
+        f"gates and training together; add more rows to it and raise {each.key}"
     )
 
 

@@ -27,6 +27,7 @@ from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
 from progressive_tf.serving.said import says_the_same
 
+UNREAD = object()
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 30.0
 
@@ -133,6 +134,7 @@ class ServedModel:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
                     self._replace(problems=(str(error),))
+                    seen = UNREAD  # a copy that is put back may be the very journal of before
                 else:
                     seen = now
                     self._failed.clear()
