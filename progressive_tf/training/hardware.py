@@ -15,6 +15,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.precision import FLOAT32
 from progressive_tf.plan.schema import Plan
 
+BELOW_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI")
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -66,8 +68,13 @@ def prepare(precision: str = FLOAT32, distribute: str = "none") -> Hardware:
     Args:
         precision: the plan's.
         distribute: the plan's: "none", or "mirrored" to use every GPU, or every logical CPU device where there is none.
+
+    Raises:
+        InputError: the precision would end the process here.
     """
     gpus = tf.config.list_physical_devices("GPU")
+    if precision == "mixed_bfloat16" and not gpus:
+        refuse_capped_bfloat16()
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
@@ -83,6 +90,20 @@ def prepare(precision: str = FLOAT32, distribute: str = "none") -> Hardware:
         strategy=strategy,
         asked_to_mirror=mirrored,
     )
+
+
+def refuse_capped_bfloat16() -> None:
+    """Raises InputError where oneDNN may not use what TensorFlow 2.15 asks it to compute bfloat16 with.
+
+    TensorFlow looks at the processor, oneDNN at its variable too, and where they differ the process is ended by a
+    segmentation fault.
+    """
+    cap = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
+    if cap in BELOW_BFLOAT16 and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0":
+        raise InputError(
+            f"precision: mixed_bfloat16: ONEDNN_MAX_CPU_ISA={cap} takes away the instructions that it is computed with; "
+            f"unset it, set TF_ENABLE_ONEDNN_OPTS=0, or train in float32"
+        )
 
 
 def uses_xla() -> bool:

@@ -36,6 +36,17 @@ def test_preparing_twice_finds_the_same() -> None:
     assert not found.xla
 
 
+@pytest.mark.parametrize("cap", ["SSE41", "avx2"])
+def test_bfloat16_is_refused_where_it_would_end_the_process(cap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if not prepare().gpu:
+        with pytest.raises(InputError, match=r"mixed_bfloat16: ONEDNN_MAX_CPU_ISA=\w+ takes away"):
+            prepare("mixed_bfloat16")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert prepare("mixed_bfloat16").precision == "mixed_bfloat16"
+
+
 @pytest.mark.parametrize(
     ("found", "line"),
     [
