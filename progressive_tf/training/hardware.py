@@ -101,8 +101,8 @@ def refuse_capped_bfloat16() -> None:
     cap = os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
     if cap in BELOW_BFLOAT16 and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0":
         raise InputError(
-            f"precision: mixed_bfloat16: ONEDNN_MAX_CPU_ISA={cap} takes away the instructions that it is computed with; "
-            f"unset it, set TF_ENABLE_ONEDNN_OPTS=0, or train in float32"
+            f"precision: mixed_bfloat16: ONEDNN_MAX_CPU_ISA={cap} takes away the instructions that compute it; unset "
+            f"it, set TF_ENABLE_ONEDNN_OPTS=0, or train in float32"
         )
 
 
