@@ -21,3 +21,11 @@ def test_long_reading_is_said_once_where_there_is_no_terminal(
         tell(256)
         tell(512)
     assert stream.getvalue() == said
+
+
+def test_what_is_said_of_data_is_said_once_however_often_they_are_read() -> None:
+    stream = io.StringIO()
+    shown = Display(Console(file=stream))
+    shown.lines_once(["columns: [bold]", "labels"])
+    shown.lines_once(["labels", "rows"])
+    assert stream.getvalue() == "columns: [bold]\nlabels\nrows\n"
