@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from progressive_tf.commands import run_command, say
+from progressive_tf.commands import run_command
 from progressive_tf.errors import unknown_name
+from progressive_tf.output import say
 
 PROGRAM = "progressive-tf"
 COMMANDS = {

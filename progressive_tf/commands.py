@@ -12,7 +12,7 @@ import typer
 
 from progressive_tf.disk import WriteError, refusal
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.output import lost_output, printable, set_up_output
+from progressive_tf.output import lost_output, say, set_up_output
 
 INTERRUPTED = 130
 
@@ -108,9 +108,3 @@ def _interruption(error: BaseException) -> str:
     while cause is not None and not isinstance(cause, KeyboardInterrupt):
         cause = cause.__cause__ or cause.__context__
     return str(cause) if cause is not None and str(cause) else "interrupted"
-
-
-def say(message: str) -> None:
-    """Prints a line on stderr."""
-    sys.stderr.write(printable(message) + "\n")
-    sys.stderr.flush()

@@ -157,6 +157,12 @@ def console(stderr: bool = False) -> Console:
     return PlainConsole(stderr=stderr, width=width, soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
+def say(message: str) -> None:
+    """Prints a line on standard error."""
+    sys.stderr.write(printable(message) + "\n")
+    sys.stderr.flush()
+
+
 def print_json(value: Any) -> None:
     """Prints a value as JSON, in any encoding."""
     has_all = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 from progressive_tf.commands import Verbose, need_extra, run_command
 from progressive_tf.errors import InputError
 from progressive_tf.logs import set_up_logging
-from progressive_tf.output import console, only_prints, print_json
+from progressive_tf.output import console, only_prints, print_json, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -128,7 +127,7 @@ def promote(
     if force and not reason.strip():
         raise InputError('--force needs --reason "…": why the gate is overruled; it stands in the journal')
     if reason.strip() and not force:
-        sys.stderr.write("no effect: --reason without --force; a promotion by the gate has the gate's reason\n")
+        say("no effect: --reason without --force; a promotion by the gate has the gate's reason")
     forced = Forced(reason.strip()) if force else None
     model = _settled(_open(registry).model(candidate.model))
     version = model.version_of_stage(candidate.run, candidate.stage)
@@ -321,7 +320,7 @@ def _print_canary(model: ModelVersions, store: Path, lines: int | None = None) -
 
 def _settled(model: ModelVersions) -> ModelVersions:
     if model.settle():
-        sys.stderr.write(f"{model.name}: completed what an interrupted command left, or rewrote the aliases' files\n")
+        say(f"{model.name}: completed what an interrupted command left, or rewrote the aliases' files")
     return model
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.files import read_json, write_json
+from progressive_tf.files import DamagedRecordError, read_json, write_json
 
 ORDER_FILE = "order.json"
 
 
 def number_run(run: Path) -> None:
-    """Numbers a new run after all others in its folder, whose lock the caller holds."""
-    write_json(run / ORDER_FILE, {"number": 1 + max(map(_number, run.parent.glob("*/")), default=0)})
+    """Numbers a new run after all others in its folder, whose lock the caller holds.
+
+    One whose number cannot be read does not keep a new one from beginning.
+    """
+    highest = 0
+    for other in run.parent.glob("*/"):
+        with contextlib.suppress(ProgressiveError):
+            highest = max(highest, _number(other))
+    write_json(run / ORDER_FILE, {"number": highest + 1})
 
 
 def in_order(runs: Iterable[Path]) -> list[Path]:
@@ -29,7 +37,12 @@ def _number(run: Path) -> int:
     path = run / ORDER_FILE
     if not path.exists():
         return 0
-    found = read_json(path)
+    try:
+        found = read_json(path)
+    except DamagedRecordError:
+        found = None
     if not isinstance(found, dict) or not isinstance(found.get("number"), int):
-        raise ProgressiveError(f'{path}: expected {{"number": N}}; restore it from a copy, or delete it')
+        raise ProgressiveError(
+            f'{path}: expected {{"number": N}}; restore it from a copy, or delete it, and the run counts as the oldest'
+        )
     return int(found["number"])

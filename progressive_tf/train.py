@@ -74,12 +74,12 @@ def train(
     from progressive_tf.training.display import Display
     from progressive_tf.training.first_look import check_bounds, look
 
+    display = Display()
     if dry_run:
         say_idle("--dry-run", {"--out": out, "--fresh": fresh, "--bounds": bounds})
-        data = look(loaded, registry, Display())
+        data = look(loaded, registry, display)
 
         from progressive_tf.reporting.block_table import block_table, totals_line
-        from progressive_tf.training.display import Display
         from progressive_tf.training.dry_run import stage_blocks
 
         only_prints()
@@ -96,9 +96,7 @@ def train(
 
     if bounds:
         check_bounds(loaded.plan)
-    finished = run_plan(
-        loaded, out or Path("runs") / loaded.plan.name, registry, fresh, Display(), sweep=sweep_for_train
-    )
+    finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, display, sweep=sweep_for_train)
 
     from progressive_tf.registry import Registry
     from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
@@ -109,7 +107,7 @@ def train(
     if bounds:
         from progressive_tf.training.bounds import measure_bounds
 
-        measure_bounds(loaded, finished.run, registry, Display())
+        measure_bounds(loaded, finished.run, registry, display)
     report = write_report(finished.run)
     records = read_run(finished.run)
     screen = console()

@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 
-UNBOUNDED = 10_000
+from progressive_tf.output import UNBOUNDED
 
 
 @dataclass(frozen=True)

@@ -385,6 +385,17 @@ def test_the_steps_of_a_plan_need_the_answers_that_the_server_counted(
     as_json = json.loads(release(capsys, "show", MODEL, "--json", "--store", tmp_path / "store")[1])
     assert as_json["rollout"]["percent"] == 25
     assert as_json["evidence"]["decides"] == "the server"
+    # Version 1 is stable: that callers of what was stable before it did not fail says nothing of it.
+    rollout = Traffic(model).rollout()
+    assert rollout is not None
+    store = Store(store_path(tmp_path / "moved", MODEL))
+    for version, alias, status in ((2, "canary", 500), (7, "stable", 200)):
+        store.add(ServedRequest(0.0, version, alias, rollout.step, status, 0.1, caller=each) for each in range(40))
+    store.close()
+    assert (
+        "fails for more callers than stable, by a likelihood ratio of 1 "
+        in release(capsys, "show", MODEL, "--store", tmp_path / "moved")[1]
+    )
     for command in (["show", MODEL], ["list"]):
         shown = release(capsys, *command, "--store", tmp_path / "store")[1]
         assert "wait: 0 of 2 answers" in shown

@@ -16,9 +16,10 @@ from progressive_tf.assets.archives import copy_member
 from progressive_tf.assets.entry import Address, Artefact, Asset, AssetFile, HubFile, PackageMember, Source
 from progressive_tf.assets.packages import download_artefact
 from progressive_tf.assets.places import CACHE_VARIABLE, FOLDERS_VARIABLE, cache_folder, cache_root, damages
-from progressive_tf.assets.progress import expected_bytes, say, watch
+from progressive_tf.assets.progress import expected_bytes, watch
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import TEMPORARY_SUFFIX, fsync, sha256_file
+from progressive_tf.output import say
 
 
 def fetch(asset: Asset) -> Path:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from progressive_tf.assets.entry import Asset, PackageMember
-from progressive_tf.output import console, printable
+from progressive_tf.output import console, say
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -45,12 +44,6 @@ def watch(asset: Asset, folder: Path) -> Iterator[None]:
         finally:
             ended.set()
             thread.join()
-
-
-def say(message: str) -> None:
-    """Prints one plain line on stderr."""
-    sys.stderr.write(f"{printable(message)}\n")
-    sys.stderr.flush()
 
 
 def expected_bytes(asset: Asset) -> int:

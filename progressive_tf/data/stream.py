@@ -266,13 +266,15 @@ def keep_lines(descriptor: int, kept: Path) -> Iterator[bytes]:
     """
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.touch()
-    with kept.open("r+b", buffering=0) as stream:
-        begun = b""
-        for begun in stream:
+    begun = b""
+    with kept.open("rb") as earlier:
+        for begun in earlier:
             if begun.endswith(b"\n"):
                 yield begun
                 begun = b""
-        half = len(begun)
+    half = len(begun)
+    with kept.open("r+b", buffering=0) as stream:
+        stream.seek(0, os.SEEK_END)
         while arrived := os.read(descriptor, CHUNK):
             _write_all(stream, arrived)
             begun += arrived

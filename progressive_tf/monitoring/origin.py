@@ -9,6 +9,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import read_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry import ModelVersions, Version
+from progressive_tf.run_order import in_order
 from progressive_tf.training.run_folder import RunFolder, changed_keys, differences
 
 _COMPARED = ("name", "task", "model", "data", "seed")
@@ -93,10 +94,10 @@ def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan
             f"version's weights"
         )
     _refuse_differences(RunFolder(run), loaded, given, came)
-    newer = [path.name for path in run.parent.glob(f"*-{loaded.identity}") if path.name > run.name]
-    if newer:
+    newest = in_order(path.parent for path in run.parent.glob(f"*-{loaded.identity}/plan.yaml"))[-1:]
+    if newest not in ([], [run]):
         raise InputError(
-            f"{came}; training goes on in the newest run of a plan, which is {max(newer)}. Move that one out of "
+            f"{came}; training goes on in the newest run of a plan, which is {newest[0].name}. Move that one out of "
             f"{run.parent}, or release a stage of it"
         )
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from progressive_tf.output import printable
+from progressive_tf.output import say
 from progressive_tf.registry.errors import RegistryBusyError, from_os_error
 
 LOCK_NAME = ".lock"
@@ -17,16 +16,8 @@ QUIET_SECONDS = 2.0
 WAIT_SECONDS = 600.0
 
 
-def tell_on_stderr(message: str) -> None:
-    """Writes one line to stderr."""
-    sys.stderr.write(printable(message) + "\n")
-    sys.stderr.flush()
-
-
 @contextlib.contextmanager
-def write_lock(
-    folder: Path, wait_seconds: float = WAIT_SECONDS, tell: Callable[[str], None] = tell_on_stderr
-) -> Iterator[None]:
+def write_lock(folder: Path, wait_seconds: float = WAIT_SECONDS, tell: Callable[[str], None] = say) -> Iterator[None]:
     """Holds the model's lock; the kernel lets it go when the process ends, however it ends.
 
     Args:

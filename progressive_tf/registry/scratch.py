@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from progressive_tf.registry.errors import RegistryBusyError
+from progressive_tf.registry.errors import RegistryBusyError, RegistryError
 from progressive_tf.registry.folder import remove_folder
-from progressive_tf.registry.lock import write_lock
+from progressive_tf.registry.lock import LOCK_NAME, write_lock
 from progressive_tf.registry.store import Registry
 
 SCRATCH_PREFIX = ".scratch-"
@@ -29,11 +29,36 @@ def scratch_registry(root: Path) -> Iterator[Registry]:
     """
     for leftover in root.glob(f"{SCRATCH_PREFIX}*"):
         # A lock that can be taken belongs to no process any more.
-        with contextlib.suppress(RegistryBusyError), write_lock(leftover, 0.0):
-            remove_folder(leftover)
-    folder = root / f"{SCRATCH_PREFIX}{secrets.token_hex(4)}"
-    with write_lock(folder, 0.0):
+        with contextlib.suppress(RegistryError), write_lock(leftover, 0.0):
+            _discard(leftover)
+    with contextlib.ExitStack() as held:
+        folder = _locked_folder(root, held)
         try:
             yield Registry(folder)
         finally:
-            remove_folder(folder)
+            _discard(folder)
+
+
+def _locked_folder(root: Path, held: contextlib.ExitStack) -> Path:
+    """Returns a new folder, whose lock `held` keeps.
+
+    Between its making and its locking another process may take it for a leftover and remove it: then comes another.
+    """
+    while True:
+        folder = root / f"{SCRATCH_PREFIX}{secrets.token_hex(4)}"
+        try:
+            held.enter_context(write_lock(folder, 0.0))
+        except RegistryBusyError:
+            continue
+        except RegistryError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                continue
+            raise
+        if (folder / LOCK_NAME).exists():
+            return folder
+
+
+def _discard(folder: Path) -> None:
+    """Removes a folder; what cannot be removed now goes when the next one begins."""
+    with contextlib.suppress(OSError):
+        remove_folder(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +35,10 @@ class CommandsAgain:
 
     def train(self, *more: str) -> list[str]:
         """Returns the command that continues the run, with more flags; nothing where its flags are not known."""
-        return [] if self.flags is None else [self._command("train", *self.flags, *self._place(self.flags), *more)]
+        if self.flags is None:
+            return []
+        flags = _without_set_again(self.flags, more)
+        return [self._command("train", *flags, *self._place(flags), *more)]
 
     def tune(self, *more: str) -> list[str]:
         """Returns the command that sweeps a stage of the run; nothing where its flags are not known."""
@@ -83,4 +87,16 @@ def _without(flags: Sequence[str], name: str) -> list[str]:
     while name in kept:
         place = kept.index(name)
         del kept[place : place + 2]
+    return kept
+
+
+def _without_set_again(flags: Sequence[str], more: Sequence[str]) -> list[str]:
+    """Returns flags without each `--set` of a key that further flags set."""
+    said = {word.partition("=")[0] for flag, word in itertools.pairwise(more) if flag == "--set"}
+    kept: list[str] = []
+    for place, word in enumerate(flags):
+        if place and flags[place - 1] == "--set" and word.partition("=")[0] in said:
+            kept.pop()
+        else:
+            kept.append(word)
     return kept

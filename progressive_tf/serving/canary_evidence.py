@@ -63,7 +63,7 @@ def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
     if rollout is None or not path.is_file():
         return None
     schedule, stable = traffic.schedule(), traffic.model.aliases().get(STABLE)
-    store = Store(path)
+    store = Store(path, only_reads=True)
     try:
         counts = [
             store.step_counts(step, slow_limit(store.seconds_before(step, MOST_BEFORE, stable), schedule), stable)
@@ -79,7 +79,7 @@ def present_counts(traffic: Traffic, folder: Path) -> VersionCounts:
     path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
     if rollout is None or not path.is_file():
         return VersionCounts()
-    store = Store(path)
+    store = Store(path, only_reads=True)
     try:
         return store.step_counts(rollout.step).canary
     finally:

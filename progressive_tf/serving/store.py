@@ -161,32 +161,36 @@ class Store:
 
     Args:
         path: the file; created with its folder.
+        only_reads: whether a file that exists is read as it is: it may belong to a running server of an earlier
+            release, which could not write to it any more in the present format.
 
     Raises:
         StoreError: it is damaged, cannot be written, or comes from a newer release.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, only_reads: bool = False) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not only_reads:
+                path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{path.parent}: cannot be made ({error}); choose another --store") from error
         with self._in_words():
             self._connection = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                f"{path.absolute().as_uri()}?mode={'ro' if only_reads else 'rwc'}",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
             )
+            if only_reads:
+                self._format()
+                return
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             with self.writing() as connection:
-                found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-                if found > FORMAT:
-                    raise StoreError(
-                        f"{path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
-                        "update progressive-tf"
-                    )
-                for statement in statements_from(found):
+                for statement in statements_from(self._format()):
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
@@ -342,6 +346,15 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+    def _format(self) -> int:
+        found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if found > FORMAT:
+            raise StoreError(
+                f"{self.path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
+                "update progressive-tf"
+            )
+        return found
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:

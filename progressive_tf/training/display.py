@@ -75,6 +75,7 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or output.console(stderr=True)
+        self._said: set[str] = set()
 
     def line(self, text: str) -> None:
         """Prints one remark; a terminal that is narrower than it breaks it between words, and no path or name."""
@@ -90,10 +91,12 @@ class Display:
             )
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def lines(self, texts: Iterable[str]) -> None:
-        """Prints several remarks."""
+    def lines_once(self, texts: Iterable[str]) -> None:
+        """Prints several remarks, each once, however often what they are about is read."""
         for text in texts:
-            self.line(text)
+            if text not in self._said:
+                self._said.add(text)
+                self.line(text)
 
     @contextlib.contextmanager
     def task(self, description: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -210,7 +210,7 @@ def read_plan_data(
     found = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
     if display is not None:
         said = [each.message for name in sources for each in found[name]]
-        display.lines([*source_lines(list(sources.values())), *settled.lines, *dict.fromkeys(said)])
+        display.lines_once([*source_lines(list(sources.values())), *settled.lines, *dict.fromkeys(said)])
     splits = _splits(plan)
     parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)

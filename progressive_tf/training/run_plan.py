@@ -73,27 +73,28 @@ def run_plan(
         for remark in loaded.remarks if releases else ():
             display.line(remark)
         try:
-            data = look(loaded, registry, display, run, data)
+            with run.saying_how_to_continue():
+                data = look(loaded, registry, display, run, data)
 
-            # The plan, its files and its rows can be had; what follows needs TensorFlow.
-            from progressive_tf.models.elementwise import gradients_released
-            from progressive_tf.training.explaining import check_probes
-            from progressive_tf.training.hardware import check_batch_sizes, prepare
-            from progressive_tf.training.preflight import check_release
-            from progressive_tf.training.release_loop import run_stages
-            from progressive_tf.training.session import open_session
+                # The plan, its files and its rows can be had; what follows needs TensorFlow.
+                from progressive_tf.models.elementwise import gradients_released
+                from progressive_tf.training.explaining import check_probes
+                from progressive_tf.training.hardware import check_batch_sizes, prepare
+                from progressive_tf.training.preflight import check_release
+                from progressive_tf.training.release_loop import run_stages
+                from progressive_tf.training.session import open_session
 
-            hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
-            display.line(f"hardware: {hardware.line}")
-            check_batch_sizes(loaded.plan, hardware)
-            with run.saying_how_to_continue(), hardware.scope(), gradients_released():
-                session = open_session(loaded, run, registry, display, hardware, data)
-                session.releases = releases
-                for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
-                    display.line(remark)
-                check_probes(session)
-                check_release(session)
-                return run_stages(session, sweep, again(loaded, run, registry))
+                hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
+                display.line(f"hardware: {hardware.line}")
+                check_batch_sizes(loaded.plan, hardware)
+                with hardware.scope(), gradients_released():
+                    session = open_session(loaded, run, registry, display, hardware, data)
+                    session.releases = releases
+                    for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
+                        display.line(remark)
+                    check_probes(session)
+                    check_release(session)
+                    return run_stages(session, sweep, again(loaded, run, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)

@@ -17,6 +17,7 @@ from progressive_tf.reporting.records import read_run
 from progressive_tf.run_order import in_order
 from progressive_tf.training.display import Display
 from progressive_tf.training.first_look import look
+from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.run_folder import RunFolder, locked, open_run
 from progressive_tf.training.run_plan import again, run_plan
 from progressive_tf.training.stage_record import StageRecord
@@ -111,16 +112,16 @@ def at_stage(
         display.line(remark)
     known = partial(again, loaded, registry=registry)
     loaded = replace(_cut(loaded, index + 1), remarks=())
-    look(loaded, registry)
+    data = look(loaded, registry, display)
     if role() == "worker":
         run = _run_of_chief(loaded, index, out, display)
-        return _in_session(loaded, run, index, registry, display, work)
+        return _in_session(loaded, run, index, registry, display, data, work)
     if index:
         _run_before(loaded, index, out, registry, display)
     with locked(out):
         run, _ = open_run(out, loaded, fresh=False)
         run.log("tuning", stage=loaded.plan.stages[index].name, again=known(run))
-        return _in_session(loaded, run, index, registry, display, work)
+        return _in_session(loaded, run, index, registry, display, data, work)
 
 
 def _cut(loaded: LoadedPlan, stages: int) -> LoadedPlan:
@@ -159,6 +160,7 @@ def _in_session(
     index: int,
     registry: Path,
     display: Display,
+    data: PlanData,
     work: Callable[[Session, StageRecord], T],
 ) -> T:
     from progressive_tf.models.elementwise import gradients_released
@@ -167,8 +169,9 @@ def _in_session(
 
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
+    is_as_planned = run.with_tuned_stages(loaded.plan) == loaded.plan and not run.splits_empty_rows
     with run.saying_how_to_continue(), hardware.scope(), gradients_released():
-        session = open_session(loaded, run, registry, display, hardware)
+        session = open_session(loaded, run, registry, display, hardware, data if is_as_planned else None)
         stage = session.stages[index]
         if stage.rows() is not None:
             display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")

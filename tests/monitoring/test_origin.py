@@ -15,6 +15,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.monitoring.origin import find_origin, later_release, refuse_other_plan
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.registry import ModelVersions, Registry, StagedVersion
+from progressive_tf.run_order import number_run
 
 STAGES = ("beta", "pre-beta", "online", "held", "last")
 
@@ -129,7 +130,8 @@ def test_without_the_run_it_says_how_to_go_on(model: ModelVersions, plan: Loaded
 
 def test_a_newer_run_of_the_plan_would_be_trained_instead(model: ModelVersions, plan: LoadedPlan, place: Path) -> None:
     shutil.copytree(place / "runs", place / "more")
-    newer = begin_run(place / "more", plan, "20270101")
+    newer = begin_run(place / "more", plan, "20250101")  # by a clock that was set back
+    number_run(place / "more" / "tiny" / newer)
     with pytest.raises(InputError, match=f"goes on in the newest run of a plan, which is {newer}"):
         refuse_other_plan(model, model.in_use(), plan, "plan.yaml", place / "more")
 

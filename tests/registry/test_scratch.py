@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,14 @@ def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "registry").write_text("a file")
     with pytest.raises(RegistryError, match="registry"), scratch_registry(tmp_path / "registry"):
         pytest.fail("there is no folder")
+
+
+def test_many_that_come_and_go_at_once_do_not_get_into_each_others_way(tmp_path: Path) -> None:
+    def come_and_go(_: int) -> None:
+        with scratch_registry(tmp_path) as scratch:
+            (scratch.root / "model").write_text("a")
+            assert (scratch.root / "model").read_text() == "a"
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(come_and_go, range(120)))
+    assert not list(tmp_path.iterdir())

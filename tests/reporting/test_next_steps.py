@@ -10,6 +10,7 @@ import pytest
 from progressive_tf import files
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.merging import parse_setting
+from progressive_tf.reporting.commands_again import CommandsAgain
 from progressive_tf.reporting.gate_changes import other_gate
 from progressive_tf.reporting.next_steps import NextSteps, after_success, next_steps, ways_text
 from progressive_tf.reporting.page import render
@@ -226,3 +227,12 @@ def test_flags_load_the_same_plan_again(tmp_path: Path) -> None:
     loaded = load_plan("offline", ["seed=8"], None, 2)
     assert loaded.flags == ["--plan", "offline", "--set", "seed=8", "--stages", "2"]
     assert load_plan("offline", ["seed=8"]).flags == ["--plan", "offline", "--set", "seed=8"]
+
+
+def test_a_key_that_a_way_sets_is_not_set_twice() -> None:
+    flags = ("--plan", "offline", "--set", "seed=8", "--set", "stages.beta.gate=[a=b]", "--stages", "2")
+    again = CommandsAgain("offline", "python", Path("run"), "registry", flags)
+    (command,) = again.train("--set", "stages.beta.gate=[]", "--fresh")
+    assert command == (
+        "python -m progressive_tf.train --plan offline --set seed=8 --stages 2 --set 'stages.beta.gate=[]' --fresh"
+    )

@@ -59,6 +59,11 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     live = read_live_rows(store.path)
     assert live.answers["was_cut"].isna().all()
     assert live.mark(3) is None
+    only_read = Store(store.path, only_reads=True)  # as a command does, beside a server of an earlier release
+    assert only_read.step_counts(7).canary.answers == 1
+    only_read.close()
+    with sqlite3.connect(store.path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     again = Store(store.path)
     assert read_marks(again._connection) == {}
     cut = request(2)

@@ -35,3 +35,11 @@ def test_a_narrow_terminal_breaks_a_remark_between_words_and_no_path(is_terminal
     screen = Display(Console(file=stream, force_terminal=is_terminal, width=20, color_system=None))
     screen.line("pilot: train 30 negative, kept in runs/plan/20260101-000000")
     assert stream.getvalue() == expected
+
+
+def test_what_is_said_of_data_is_said_once_however_often_they_are_read() -> None:
+    stream = io.StringIO()
+    shown = Display(Console(file=stream))
+    shown.lines_once(["columns: [bold]", "labels"])
+    shown.lines_once(["labels", "rows"])
+    assert stream.getvalue() == "columns: [bold]\nlabels\nrows\n"

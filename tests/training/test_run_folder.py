@@ -84,8 +84,20 @@ def test_the_newest_run_is_the_last_begun_whatever_the_clock_says(
     assert opened(tmp_path, plan).path == runs[-1].path
     opened(tmp_path, changed)
     assert why_new(opened(tmp_path, loaded(seed=6)))[-1] == "seed: was 5, now 6"
-    with pytest.raises(InputError, match=f"newest run inside it is .*-{loaded(seed=6).identity}"):
+    newest = opened(tmp_path, plan, fresh=True)  # by its number: the clock is set back again and again
+    with pytest.raises(InputError, match=f"newest run inside it is {newest.path}"):
         read_run(tmp_path)
+
+
+def test_a_damaged_number_is_named_and_keeps_no_new_run_from_beginning(tmp_path: Path) -> None:
+    first = opened(tmp_path, loaded())
+    for damage in ("", "[]", "half\xff"):
+        (first.path / "order.json").write_text(damage, encoding="latin-1")
+        with pytest.raises(ProgressiveError, match=r"order.json: expected .* delete it, and the run counts as"):
+            opened(tmp_path, loaded())
+    other = opened(tmp_path, loaded(), fresh=True)
+    (first.path / "order.json").unlink()
+    assert opened(tmp_path, loaded()).path == other.path
 
 
 @pytest.mark.parametrize(
