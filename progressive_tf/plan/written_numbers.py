@@ -115,7 +115,6 @@ def _pattern(decimal: Decimal, grouped: bool, unit: str) -> str:
 
 EDGES = f"^{_GAP}+|{_GAP}+$"
 MINUS = "−"
-MISSING_PATTERN = "(?:" + "|".join(map(re.escape, MISSING_WORDS)) + ")"
 _EDGES = re.compile(EDGES)
 _MISSING_WORDS = frozenset(MISSING_WORDS)
 _MISSING_NUMBERS = _MISSING_WORDS | frozenset(MISSING_NUMBERS)
