@@ -40,6 +40,7 @@ def both(*names: str) -> list[str]:
         ("red fox", "Füchse", "7"),
         ("Cat", "cat"),
         ("dev", "ops"),
+        ("steam_train", "crash_test"),
     ],
 )
 def test_a_folder_with_images_is_a_class_whatever_it_is_called(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -125,6 +126,7 @@ TWO_WAYS = r"can be read in two ways: .* as parts without .*, or .* as classes; 
         (both("1.png"), "the images of 'test' and 'train' stand in no class folder; expected photos/test/<class>"),
         ([*both("a/1.png")[:1], "test/1.png"], "the images of 'test' stand in no class folder"),
         (["val/a/1.png", "test/a/1.png"], "no folder is called train; add photos/train/<class>/<image>, or set"),
+        (["seg_train/a/1.png", "seg_test/a/1.png"], "'seg_test' and 'seg_train' seem to be parts of a published split"),
         (["cat/train/1.png", "cat/test/1.png", "dog/train/1.png"], "'cat' has 'test' and 'train', which are called"),
         (["photos/cat/1.png", "photos/dog/1.png"], r"below its folder 'photos'; name that folder \(photos/photos\)"),
         (["1.png", "2.png"], "no image in it; the first of 2 files: 1.png, 2.png: stands in no folder"),

@@ -126,8 +126,8 @@ class _Reading:
         if flat:
             raise InputError(
                 f"{self.place}: {_quoted(self.called)} are called like parts, but the images of {_quoted(flat)} stand "
-                f"in no class folder; expected {self.name}/{flat[0]}/<class>/<image>, or set data.folders: classes if "
-                f"{_quoted(self.called)} are the classes"
+                f"in no class folder; expected {self.name}/{flat[0]}/<class>/<image>: move them, or take them out, or set "
+                f"data.folders: classes if {_quoted(self.called)} are the classes"
             )
         for code, words in PART_WORDS.items():
             twice = [top for top, each in self.called.items() if each == code]
@@ -143,6 +143,7 @@ class _Reading:
         self._refuse_wrapped(trained)
         self._refuse_parts_in_classes()
         if not self.called:
+            self._refuse_parts_of_other_names()
             return False
         kinds = set(self.called.values())
         if trained and not others:
@@ -180,6 +181,15 @@ class _Reading:
                     f"split is read as {self.name}/train/<class>/<image>: move them, or set data.folders: classes to "
                     f"take all images of a class together"
                 )
+
+    def _refuse_parts_of_other_names(self) -> None:
+        nested = [top for top, each in self.used.items() if each.inner and not each.directly]
+        kinds = {part_of(word) for top in nested for word in re.split(r"[\W_]+", top)} - {None}
+        if len(nested) == len(self.used) and TRAIN in kinds and len(kinds) > 1:
+            raise InputError(
+                f"{self.place}: {_quoted(self.used)} seem to be parts of a published split; call them train, "
+                f"validation and test, or set data.folders: classes if they are the classes"
+            )
 
     def notes(self, parts: Sequence[FolderPart]) -> Iterator[str]:
         """Yields what was decided, a sentence each."""
@@ -226,7 +236,7 @@ def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Rem
             what = (
                 f"has {each.images:,} images, but is no part" if each.images else f"holds no image, so it is no {kind}"
             )
-            files = f" ({each.files:,} files)" if each.files and not each.images else ""
+            files = f" ({each.files:,} file{'s' * (each.files > 1)})" if each.files and not each.images else ""
             remarks.append(Remark(UNUSED, 0, f"{printable(top)}/", what + files))
     loose = [printable(name) for name in found.files if "/" not in name and fault_of(name) != ""] if parts else []
     if loose:
