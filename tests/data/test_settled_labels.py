@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.settled_labels import SettledLabels, settle_labels, task_names
 from progressive_tf.errors import InputError
 from progressive_tf.plan.quality import Quality
@@ -40,6 +42,16 @@ def test_similar_labels_are_refused_with_both_counts_and_the_line_that_mends_it(
     assert classes(found) == ["Fees"] * 9 + ["Card"] * 4
     assert found.findings == ()
     assert found.lines == ("data.normalize_labels: 4 labels are 2 classes: 'Fees' ← 'Fees ', 'fees'",)
+
+
+def test_types_of_entities_are_named_without_saying_which_spellings_there_were() -> None:
+    """A file's spans are read with the rule, so that what it has written is no longer known."""
+    source = made_source(["PER", "LOC"], name="0.csv")
+    nothing = np.zeros(2, np.uint64)
+    tagged = TaggedRows(("LOC", "PER"), np.ones(2, np.int32), nothing, nothing.astype(bool))
+    rule = {"per": "PER"}
+    found = settle_labels({"0.csv": replace(source, tagged=tagged)}, Data(source="0.csv", normalize_labels=rule))
+    assert found.lines == ("data.normalize_labels: types of entities, however they are written: LOC, PER",)
 
 
 def test_where_spaces_are_all_strip_is_proposed_and_enough() -> None:
