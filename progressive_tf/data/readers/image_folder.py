@@ -126,8 +126,8 @@ class _Reading:
         if flat:
             raise InputError(
                 f"{self.place}: {_quoted(self.called)} are called like parts, but the images of {_quoted(flat)} stand "
-                f"in no class folder; expected {self.name}/{flat[0]}/<class>/<image>: move them, or take them out, or set "
-                f"data.folders: classes if {_quoted(self.called)} are the classes"
+                f"in no class folder; expected {self.name}/{flat[0]}/<class>/<image>: move them, or take them out, or "
+                f"set data.folders: classes if {_quoted(self.called)} are the classes"
             )
         for code, words in PART_WORDS.items():
             twice = [top for top, each in self.called.items() if each == code]
