@@ -117,7 +117,8 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
             lambda name, each: name in numbers and _may_be_thousands(table, name)
         ),
         "mostly numbers, but categories because more than a tenth of the cells is none": lambda name, each: (
-            name in table.columns.categories and each.share(each.native + sum(each.written.values())) >= MOSTLY
+            name in table.columns.categories
+            and MOSTLY <= each.share(each.native + sum(each.written.values())) < 1 - FEW
         ),
     }
     looked_at = False
@@ -168,7 +169,7 @@ def _odd_cells(source: Source, table: Table) -> Iterator[str]:
     for name, (count, cells) in list(table.odd_cells.items())[:MOST_NAMED]:
         shown = ", ".join(f"row {row:,}: {shorten(cell, 20)}" for row, cell in cells[:MOST_CELLS])
         more = ", …" if count > MOST_CELLS else ""
-        says = "cells are no numbers and count" if count > 1 else "cell is no number and counts"
+        says = "cells are no numbers and count" if count > 1 else "cells is no number and counts"
         of = f"{count:,} of {len(source):,}"
         yield (
             f"column {_short(name)!r} of {source.name}: {of} {says} as missing ({shown}{more}); "

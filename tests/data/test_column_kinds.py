@@ -218,7 +218,7 @@ def test_sources_whose_numbers_may_mean_another_thing_are_refused(
 def test_a_few_shares_among_plain_numbers_are_no_numbers(read: Read) -> None:
     (source,) = read({"x": ["0.12"] * 29 + ["12 %"]})
     assert numbers(source) == ["0.12"] * 29 + [""]
-    assert any("1 of 30 cell is no number" in line for line in source_lines([source]))
+    assert any("1 of 30 cells is no number" in line for line in source_lines([source]))
 
 
 def test_numbers_of_a_parquet_file_are_not_read_by_notation(read: Read) -> None:
