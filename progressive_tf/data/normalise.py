@@ -18,11 +18,11 @@ import pyarrow
 
 from progressive_tf.data.checked_cells import check_cells
 from progressive_tf.data.folding import fold_number, is_missing
-from progressive_tf.data.images import DIALECT, Remark
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.tagged import TaggedReader
+from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.data.sentences import kinds_in, rarest_kinds
 from progressive_tf.data.store import (
     ARRAYS_FILE,

@@ -12,10 +12,10 @@ import pandas as pd
 
 from progressive_tf.data.cells import cell_text
 from progressive_tf.data.folding import is_missing
-from progressive_tf.data.images import Remark
 from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.query import matching_rows
+from progressive_tf.data.remarks import Remark
 from progressive_tf.data.resolve import Reads, resolve
 from progressive_tf.data.sentences import TaggedRows, kinds_in
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from progressive_tf.data.column_kinds import PANDAS_INDEX
 from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, ColumnProfile
-from progressive_tf.data.images import DIALECT
 from progressive_tf.data.problems import shorten
-from progressive_tf.data.quality import UNUSED_FILES
+from progressive_tf.data.remarks import DIALECT, UNUSED_FILES
 from progressive_tf.data.source import Source
 from progressive_tf.data.table import Table
 

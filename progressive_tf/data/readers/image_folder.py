@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from progressive_tf.data.images import SUFFIXES, Remark
+from progressive_tf.data.images import SUFFIXES
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import BATCH_ROWS, TEST, TRAIN, VALIDATION, Batch, Reader
 from progressive_tf.data.readers.image_tree import FilesBelow, TopFolder, fault_of, files_below, printable
+from progressive_tf.data.remarks import UNREADABLE_IMAGES, UNUSED_FILES, Remark
 from progressive_tf.errors import InputError
 
 Folders = Literal["classes", "parts"]
 """What the folders of a folder of images are, where a plan says it."""
 
-UNREADABLE, UNUSED = "unreadable_images", "unused_files"
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), VALIDATION),
@@ -86,7 +86,9 @@ def read_image_folder(folder: Path, place: str, folders: Folders | None = None) 
         parts.append(FolderPart(name, code, tuple(files)))
         remarks += left_out
     remarks += _of_folders(found, set(codes) if codes else reading.used, bool(codes))
-    remarks += [Remark(UNUSED, 0, _first(names), reason, len(names)) for reason, names in sorted(found.skipped.items())]
+    remarks += [
+        Remark(UNUSED_FILES, 0, _first(names), reason, len(names)) for reason, names in sorted(found.skipped.items())
+    ]
     return ImageFolder(tuple(parts), tuple(remarks), tuple(reading.notes(parts)))
 
 
@@ -222,7 +224,7 @@ def _rows_of(found: FilesBelow, part: str, used: Mapping[str, TopFolder]) -> tup
             place = below.partition("/")[0] if "/" in below else ""
             faults.setdefault((place, fault), []).append((row, printable(name)))
     return rows, [
-        Remark(UNREADABLE, files[0][0], _first([name for _, name in files]), fault, len(files))
+        Remark(UNREADABLE_IMAGES, files[0][0], _first([name for _, name in files]), fault, len(files))
         for (_, fault), files in faults.items()
     ]
 
@@ -237,13 +239,13 @@ def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Rem
                 f"has {each.images:,} images, but is no part" if each.images else f"holds no image, so it is no {kind}"
             )
             files = f" ({each.files:,} file{'s' * (each.files > 1)})" if each.files and not each.images else ""
-            remarks.append(Remark(UNUSED, 0, f"{printable(top)}/", what + files))
+            remarks.append(Remark(UNUSED_FILES, 0, f"{printable(top)}/", what + files))
     loose = [printable(name) for name in found.files if "/" not in name and fault_of(name) != ""] if parts else []
     if loose:
-        remarks.append(Remark(UNUSED, 0, _first(loose), "not in a part", len(loose)))
+        remarks.append(Remark(UNUSED_FILES, 0, _first(loose), "not in a part", len(loose)))
     empty = [f"{printable(name)}/" for name in found.without_images()]
     if empty:
-        remarks.append(Remark(UNUSED, 0, _first(empty), "no image in it", len(empty)))
+        remarks.append(Remark(UNUSED_FILES, 0, _first(empty), "no image in it", len(empty)))
     return remarks
 
 
