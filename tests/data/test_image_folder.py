@@ -91,12 +91,12 @@ def test_everything_that_is_not_used_is_counted_and_the_first_are_named(tmp_path
         "unread 1 fox/notes.txt: not called like an image",
         "unread 1 labels.csv: not called like an image",
         "unread 1 loose.png: stands in no folder, so it has no class",
-        "unread 5 dog/0.webp, dog/1.webp, dog/2.webp and 2 more: WEBP images are not read; "
+        "unread 5 dog/0.webp, dog/1.webp, dog/2.webp, … and 2 more: WEBP images are not read; "
         "save it as JPEG, PNG, GIF or BMP",
         "unused 1 cat/Thumbs.db: left by an operating system",
         "unused 1 dog/: holds no image, so it is no class (5 files)",
         "unused 1 empty/: holds no image, so it is no class",
-        "unused 10 cat/._0.png, cat/._1.png, cat/._2.png and 7 more: hidden, so not looked at",
+        "unused 10 cat/._0.png, cat/._1.png, cat/._2.png, … and 7 more: hidden, so not looked at",
     ]
     assert classes(found) == {"cat", "fox"}
 

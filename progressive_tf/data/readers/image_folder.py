@@ -14,7 +14,7 @@ from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import BATCH_ROWS, TEST, TRAIN, VALIDATION, Batch, Reader
 from progressive_tf.data.readers.image_tree import FilesBelow, TopFolder, fault_of, files_below, printable
 from progressive_tf.data.remarks import UNREADABLE_IMAGES, UNUSED_FILES, Remark
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 
 Folders = Literal["classes", "parts"]
 """What the folders of a folder of images are, where a plan says it."""
@@ -87,7 +87,8 @@ def read_image_folder(folder: Path, place: str, folders: Folders | None = None) 
         remarks += left_out
     remarks += _of_folders(found, set(codes) if codes else reading.used, bool(codes))
     remarks += [
-        Remark(UNUSED_FILES, 0, _first(names), reason, len(names)) for reason, names in sorted(found.skipped.items())
+        Remark(UNUSED_FILES, 0, listed(names, SHOWN), reason, len(names))
+        for reason, names in sorted(found.skipped.items())
     ]
     return ImageFolder(tuple(parts), tuple(remarks), tuple(reading.notes(parts)))
 
@@ -224,7 +225,7 @@ def _rows_of(found: FilesBelow, part: str, used: Mapping[str, TopFolder]) -> tup
             place = below.partition("/")[0] if "/" in below else ""
             faults.setdefault((place, fault), []).append((row, printable(name)))
     return rows, [
-        Remark(UNREADABLE_IMAGES, files[0][0], _first([name for _, name in files]), fault, len(files))
+        Remark(UNREADABLE_IMAGES, files[0][0], listed([name for _, name in files], SHOWN), fault, len(files))
         for (_, fault), files in faults.items()
     ]
 
@@ -242,10 +243,10 @@ def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Rem
             remarks.append(Remark(UNUSED_FILES, 0, f"{printable(top)}/", what + files))
     loose = [printable(name) for name in found.files if "/" not in name and fault_of(name) != ""] if parts else []
     if loose:
-        remarks.append(Remark(UNUSED_FILES, 0, _first(loose), "not in a part", len(loose)))
+        remarks.append(Remark(UNUSED_FILES, 0, listed(loose, SHOWN), "not in a part", len(loose)))
     empty = [f"{printable(name)}/" for name in found.without_images()]
     if empty:
-        remarks.append(Remark(UNUSED_FILES, 0, _first(empty), "no image in it", len(empty)))
+        remarks.append(Remark(UNUSED_FILES, 0, listed(empty, SHOWN), "no image in it", len(empty)))
     return remarks
 
 
@@ -254,14 +255,9 @@ def _no_image(left_out: Sequence[Remark]) -> str:
     return f"no image in it{because}; expected a folder for each class, with files {', '.join(SUFFIXES)}"
 
 
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
 def _quoted(names: Iterable[str]) -> str:
-    listed = [repr(name) for name in names]
-    shown = listed if len(listed) <= 6 else [*listed[:5], f"{len(listed) - 5:,} more"]
+    quoted = [repr(name) for name in names]
+    shown = quoted if len(quoted) <= 6 else [*quoted[:5], f"{len(quoted) - 5:,} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
