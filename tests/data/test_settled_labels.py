@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.settled_labels import SettledLabels, settle_labels, task_names
+from progressive_tf.data.source import read_source
 from progressive_tf.errors import InputError
 from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.schema import Data
@@ -120,3 +122,14 @@ def test_tasks_are_written_as_labels_may_be() -> None:
     with pytest.raises(InputError, match=r"(?s)data\.task: 1 task is written .*normalize_labels: strip"):
         task_names(counts, Data(source="x"))
     assert task_names(counts, Data(source="x", normalize_labels="strip")) == {"A": "A", "A ": "A", "B": "B"}
+
+
+def test_types_of_entities_of_two_files_are_one_in_tags_and_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Ann B-PER\nLee I-per\n\nRome B-LOC\n\nBob B-PER\n")
+    (tmp_path / "b.conll").write_text("Eve B-per\nMay I-per\n\nOslo B-loc\n")
+    data = Data(source="a.conll", normalize_labels="casefold")
+    keys: Any = {"base": tmp_path, "cache": tmp_path / "cache", "reads": "sentences", "as_written": True}
+    read = {name: read_source(name, data, **keys) for name in ("a.conll", "b.conll")}
+    found = settle_labels(read, data).sources["b.conll"]
+    assert found.tags([0, 1]) == [["B-PER", "I-PER"], ["B-LOC"]]
+    assert found.class_counts() == {"LOC": 1, "PER": 1}
