@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from progressive_tf.errors import InputError
+from progressive_tf.run_order import in_order
 
 Record = TypeVar("Record")
 
@@ -108,7 +109,7 @@ def _not_a_run(run: Path) -> str:
         return f"{run}: no such folder; {expected}"
     if not run.is_dir():
         return f"{run}: a file; {expected}"
-    inside = sorted(path.parent for path in run.glob("*/plan.yaml"))
+    inside = in_order(path.parent for path in run.glob("*/plan.yaml"))
     hint = f"; the newest run inside it is {inside[-1]}" if inside else ""
     return f"{run}: no plan.yaml in it; {expected}{hint}"
 
