@@ -32,9 +32,9 @@ def listed(names: Iterable[object], most: int = MOST_NAMED) -> str:
     return ", ".join(map(shortened, shown[:most])) + more
 
 
-def shortened(name: str) -> str:
-    """Returns a name as it may stand in a message: at most 80 characters of it."""
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+def shortened(name: str, longest: int = LONGEST_NAME) -> str:
+    """Returns a name, or a text, as it may stand in a message: at most so many characters of it."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

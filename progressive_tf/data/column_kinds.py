@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, ColumnProfile
+from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, SHARES, ColumnProfile
 from progressive_tf.data.problems import shorten
 from progressive_tf.errors import InputError
 from progressive_tf.plan.table_columns import TableColumns, argument_names
@@ -21,7 +21,6 @@ PANDAS_INDEX = "pandas' index"
 _INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")
 # Names that such an index has after it was written and read again; only its values tell it from a real column.
 _WRITTEN_INDEX = re.compile(r"|Unnamed: \d+(_level_\d+|\.\d+)?|index|level_\d+")
-_SHARES = ("%", "‰")  # 12 % and 0.12 are the same: one column cannot have some cells with the sign and others without
 
 
 def why_left_out(name: str, profiles: Sequence[ColumnProfile]) -> str | None:
@@ -55,7 +54,7 @@ def find_columns(
     A column is one of numbers if at most a tenth of its cells, missing ones aside, is something else.
 
     Args:
-        sources: the profiles of each, the plan's own first.
+        sources: the profiles of each, by the name that the plan gives it, the plan's own first.
         names: of the columns.
         decimal: what the plan says that stands before a fraction.
         known: how numbers of columns were written before.
@@ -106,7 +105,23 @@ def named_numbers(
             f"{first} may be a number of thousands or have a decimal comma, and no cell tells which{more}; set "
             f"data.decimal to '.' or ','"
         )
+    for name in columns.numbers:
+        _check_one_unit(
+            name, {source: found[source][name].unit for source in found if sources[source][name].has_numbers}
+        )
     return found
+
+
+def _check_one_unit(name: str, units: Mapping[str, str]) -> None:
+    """Raises InputError where sources write a column of numbers with different units, or shares without their sign."""
+    first = next(iter(units), None)
+    for source, unit in units.items():
+        if unit != units[str(first)] and (all((unit, units[str(first)])) or {unit, units[str(first)]} & set(SHARES)):
+            here, there = (each or "no sign" for each in (unit, units[str(first)]))
+            raise InputError(
+                f"{source}: column {name!r} has {here} beside its numbers, in {first} {there}; the same number may "
+                f"mean another thing in each, so write them alike, or name the column under data.features.categories"
+            )
 
 
 def notation_of(cells: Sequence[Any]) -> Notation | None:
@@ -170,7 +185,7 @@ def _check_one_way(source: str, name: str, profile: ColumnProfile, notation: Not
             f"{source}: column {name!r} writes numbers in two ways: {usual!r} and {profile.first[others[0]]!r}{because}"
             f"; write them in one, or name the column under data.features.categories"
         )
-    if notation.unit in _SHARES:
+    if notation.unit in SHARES:
         signed = sum(count for written, count in profile.written.items() if written.unit == notation.unit)
         if FEW < profile.share(signed) < 1 - FEW:
             raise InputError(

@@ -21,6 +21,7 @@ from progressive_tf.plan.written_numbers import (
 
 FEW = 0.1  # of the filled cells: so many may be no number, and the column is one of numbers all the same
 MOST_VALUES = 10_000  # different values that are counted
+SHARES = ("%", "‰")  # 12 % and 0.12 are the same: a column cannot have some cells with the sign and others without
 FEWEST_ROWS = 20  # below that a running number or a column that equals the label may be chance
 _MISSING_NUMBERS = frozenset(MISSING_NUMBERS)
 _DATE = re.compile(
@@ -124,6 +125,11 @@ class ColumnProfile:
         """Cells that have a value, whatever it is."""
         return self.rows - self.missing
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether any cell can be read as a number."""
+        return bool(self.native or self.written)
+
     def decimals(self) -> dict[Decimal, int]:
         """Returns how many texts can be read with each decimal sign."""
         signs: tuple[Decimal, ...] = (".", ",")
@@ -136,6 +142,8 @@ class ColumnProfile:
         for written, count in read.items():
             units[written.unit] += count
         unit = max((each for each in units if each), key=lambda each: (units[each], each), default="")
+        if unit in SHARES and self.share(units[unit]) <= FEW:
+            unit = ""  # these few are no numbers then, rather than a hundred times the others
         return Notation(decimal, any(decimal in written.grouped for written in read), unit)
 
     def numbers(self, notation: Notation) -> int:

@@ -10,11 +10,10 @@ import numpy as np
 
 from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, shortened
 from progressive_tf.plan.quality import Action
 
 SHOWN = 10
-EXAMPLE_LENGTH = 80
 _INPUTS = {
     "texts": "text",
     "vectors": "numbers",
@@ -121,13 +120,18 @@ def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: A
     what = says.format(input=_INPUTS[source.kind], **names)
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {what}"
     if action == "fail":
-        where = ", ".join(f"{number:,}" for number in numbers) + (", …" if len(rows) > SHOWN else "")
         raise InputError(
-            f"{place}.{kind}: {source.name} has {count} (row {where}; first: {examples[0]!r}); correct the source, or "
-            f"set {place}.{kind} to drop or warn"
+            f"{place}.{kind}: {source.name} has {count} ({row_words(source.rows[rows])}; first: {examples[0]!r}); "
+            f"correct the source, or set {place}.{kind} to drop or warn"
         )
     done = "; dropped" if action == "drop" else _DONE.get(kind, "")
     return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}", small_images(source, shown))
+
+
+def row_words(numbers: np.ndarray) -> str:
+    """Returns the first of some rows' numbers, as a message has them: `rows 3, 1,204, …`."""
+    shown = ", ".join(f"{number:,}" for number in numbers[:SHOWN].tolist())
+    return f"row{'s' if len(numbers) > 1 else ''} {shown}" + (", …" if len(numbers) > SHOWN else "")
 
 
 def small_images(source: Source, rows: np.ndarray) -> tuple[str, ...]:
@@ -136,8 +140,3 @@ def small_images(source: Source, rows: np.ndarray) -> tuple[str, ...]:
         return ()
     pngs = (small_png(bytes(encoded)) for encoded in source.inputs(rows))  # type: ignore[arg-type]
     return tuple(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" for png in pngs)
-
-
-def shortened(text: str) -> str:
-    """Returns the beginning of a text, as an example."""
-    return text if len(text) <= EXAMPLE_LENGTH else text[: EXAMPLE_LENGTH - 1] + "…"

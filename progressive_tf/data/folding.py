@@ -26,7 +26,7 @@ class _Deletions(dict[int, "int | None"]):
 
 
 _DELETIONS = _Deletions()
-_MISSING = frozenset({"nan", "NaN", "<NA>"})
+MISSING_TEXTS = frozenset({"nan", "NaN", "<NA>"})  # as programs write them; "NA" and "None" people write too
 _DIGIT_GAP = 0xFFFF  # a noncharacter, so that it stands in no folded text on its own account
 _DELETIONS[_DIGIT_GAP] = ord(" ")
 
@@ -54,9 +54,9 @@ def fold_number(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(folded, digest_size=8).digest(), "little")
 
 
-def is_missing(text: str) -> bool:
+def is_missing_text(text: str) -> bool:
     """Returns whether a text holds nothing: it is empty, or what programs write for a missing value."""
-    return is_empty(text) or text.strip() in _MISSING
+    return is_empty(text) or text.strip() in MISSING_TEXTS
 
 
 def is_empty(text: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from progressive_tf.data.findings import SHOWN, Finding
+from progressive_tf.data.findings import SHOWN, Finding, row_words
 from progressive_tf.data.source import Source
 from progressive_tf.plan.quality import Quality
 
@@ -29,8 +29,6 @@ def about_left_out(source: Source, left_out: np.ndarray | None) -> tuple[Finding
     if left_out is None:
         return ()
     rows = source.rows[left_out]
-    shown = tuple(rows[:SHOWN].tolist())
-    where = ", ".join(f"{row:,}" for row in shown) + (", …" if len(rows) > SHOWN else "")
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} with an empty text"
-    message = f"{source.name}: {count} (row {where}) left out before the split"
-    return (Finding("empty_text", "drop", len(rows), shown, (), message),)
+    message = f"{source.name}: {count} ({row_words(rows)}) left out before the split"
+    return (Finding("empty_text", "drop", len(rows), tuple(rows[:SHOWN].tolist()), (), message),)

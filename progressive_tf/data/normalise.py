@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow
 
 from progressive_tf.data.checked_cells import check_cells
-from progressive_tf.data.folding import fold_number, is_missing
-from progressive_tf.data.images import DIALECT, Remark
+from progressive_tf.data.folding import fold_number, is_missing_text
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.tagged import TaggedReader
+from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.data.sentences import kinds_in, rarest_kinds
 from progressive_tf.data.store import (
     ARRAYS_FILE,
@@ -249,7 +249,7 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
     elif len(batch.inputs):
         kept.keys.extend(map(fold_number if isinstance(batch.inputs, list) else _vector_number, batch.inputs))
     texts = batch.inputs if isinstance(batch.inputs, list) and batch.images is None else []
-    kept.empty.extend(map(is_missing, texts) if texts else [False] * len(batch.rows))
+    kept.empty.extend(map(is_missing_text, texts) if texts else [False] * len(batch.rows))
     if batch.sentences is not None:
         tags = batch.sentences.tags
         kept.kinds.extend(map(kinds_in, tags))

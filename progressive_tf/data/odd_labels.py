@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from progressive_tf.data.folding import MISSING_TEXTS
 from progressive_tf.data.label_spelling import written
 from progressive_tf.errors import listed
 
@@ -18,7 +19,7 @@ ROWS_OF_A_NUMBER = 20
 ROWS_OF_A_SCATTERED_NUMBER = 100
 # The first two stand in names of classes hardly ever; between the parts of one name stand the others too.
 SEPARATORS = {"|": True, ";": True, ",": False, "/": False}
-MISSING = frozenset({"nan", "NaN", "<NA>", "#N/A", "NULL"})
+MISSING = MISSING_TEXTS | {"#N/A", "NULL"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _LIST = re.compile(r"\s*[\[({].*[\])}]\s*", re.DOTALL)
 

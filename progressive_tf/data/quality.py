@@ -10,6 +10,7 @@ import numpy as np
 from progressive_tf.data.findings import SHOWN, Finding, QualityReport, about_rows
 from progressive_tf.data.label_noise import Embeddings
 from progressive_tf.data.noise_finding import find_noise
+from progressive_tf.data.remarks import ODD_IMAGES, UNREADABLE_IMAGES, UNUSED_FILES
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import label_counts
 from progressive_tf.data.tags import OUTSIDE
@@ -19,8 +20,6 @@ from progressive_tf.plan.quality import Action, Quality
 IMBALANCE = 10
 FEWEST_PER_CLASS = 8
 NAMED = 5  # in a line
-UNUSED_FILES = "unused_files"
-"""A finding that is always told, once for a source: it costs nothing, and a missing class stands in it."""
 
 
 def examine(
@@ -117,9 +116,9 @@ _ROW_CHECKS: tuple[tuple[str, Callable[[Source, np.ndarray, np.ndarray], np.ndar
     ("duplicates", _repeated),
 )
 _FILES_SAY = {
-    "unreadable_images": "that cannot be read as an image with a class",
-    "odd_images": "with something odd",
-    UNUSED_FILES: "that no row comes from",
+    UNREADABLE_IMAGES: "that cannot be read as an image with a class",
+    ODD_IMAGES: "with something odd",
+    UNUSED_FILES: "that no row comes from",  # always told: it costs nothing, and a missing class stands in it
 }
 _SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",

@@ -12,7 +12,6 @@ from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.assets.catalogue import catalogue
 from progressive_tf.assets.entry import Asset, Reading
 from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
-from progressive_tf.data.images import Remark
 from progressive_tf.data.normalise import InputFile
 from progressive_tf.data.readers import BINARY_SUFFIXES, READERS, SENTENCE_READERS
 from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
@@ -23,6 +22,7 @@ from progressive_tf.data.readers.orange_tab import orange_tab_reader
 from progressive_tf.data.readers.parquet import read_parquet
 from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
+from progressive_tf.data.remarks import Remark
 from progressive_tf.errors import InputError, unknown_name
 
 Reads = Literal["rows", "table", "images", "sentences", "pairs"]

@@ -52,7 +52,8 @@ def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
     counted, lines = _counted(sources, data), [*_types(sources)]
     if data.normalize_labels is not None:
         names = class_names(data.normalize_labels, counted, data.labels or ())
-        lines.append(_what_was_merged(counted, names, data))
+        of_words = any(source.tagged is not None for source in sources.values())
+        lines.append(_types_of_entities(names) if of_words else _what_was_merged(counted, names, data))
         sources = {name: source.with_class_names(names) for name, source in sources.items()}
         counted = [_renamed(each, names) for each in counted]
     total = Counter[str]()
@@ -88,6 +89,12 @@ def _types(sources: Mapping[str, Source]) -> list[str]:
         for kind, says in _READ_AS_TEXT.items()
         if kind in source.label_types and source.class_names
     ]
+
+
+def _types_of_entities(names: Mapping[str, str]) -> str:
+    """Returns which types there are; how else a file writes them is no longer known, for spans are read after that."""
+    types = listed(dict.fromkeys(names.values()), SHOWN)
+    return f"data.normalize_labels: types of entities, however they are written: {types}"
 
 
 def _what_was_merged(counted: list[dict[str, int]], names: Mapping[str, str], data: Data) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.data.cells import cell_text
-from progressive_tf.data.folding import is_missing
-from progressive_tf.data.images import Remark
+from progressive_tf.data.folding import is_missing_text
 from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.query import matching_rows
+from progressive_tf.data.remarks import Remark
 from progressive_tf.data.resolve import Reads, resolve
 from progressive_tf.data.sentences import TaggedRows, kinds_in
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
@@ -150,7 +150,7 @@ class Source:
             return self.empty[rows]
         if self.kind not in ("texts", "sentences", "pairs"):
             return np.zeros(len(rows), bool)
-        return np.fromiter(map(is_missing, self.texts(rows)), bool, len(rows))
+        return np.fromiter(map(is_missing_text, self.texts(rows)), bool, len(rows))
 
     def inputs(self, indices: Iterable[int]) -> list[str] | list[bytes] | list[list[str]] | np.ndarray:
         """Returns what the rows at `indices` hold, in that order.

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from progressive_tf.data.column_kinds import PANDAS_INDEX
 from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, ColumnProfile
-from progressive_tf.data.images import DIALECT
 from progressive_tf.data.problems import shorten
-from progressive_tf.data.quality import UNUSED_FILES
+from progressive_tf.data.remarks import DIALECT, UNUSED_FILES
 from progressive_tf.data.source import Source
 from progressive_tf.data.table import Table
+from progressive_tf.errors import shortened
 
 MOST_NAMED = 8  # columns of a kind
 MOST_CELLS = 3
@@ -70,13 +70,9 @@ def _named(names: Sequence[str], describe: Callable[[str], str] = lambda name: "
     shown = []
     for name in names[:MOST_NAMED]:
         about = describe(name)
-        shown.append((_short(name) or "''") + (f" ({about})" if about else ""))
+        shown.append((shortened(name, LONGEST_NAME) or "''") + (f" ({about})" if about else ""))
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return ", ".join(shown) + more
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _number(table: Table, name: str) -> str:
@@ -117,7 +113,8 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
             lambda name, each: name in numbers and _may_be_thousands(table, name)
         ),
         "mostly numbers, but categories because more than a tenth of the cells is none": lambda name, each: (
-            name in table.columns.categories and each.share(each.native + sum(each.written.values())) >= MOSTLY
+            name in table.columns.categories
+            and MOSTLY <= each.share(each.native + sum(each.written.values())) < 1 - FEW
         ),
     }
     looked_at = False
@@ -133,7 +130,7 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
         signed = sum(count for written, count in found[name].written.items() if unit and written.unit == unit)
         if unit and signed < sum(found[name].written.values()):
             cells = f"{signed:,} of {found[name].filled:,} cells"
-            yield f"column {_short(name)!r} has {unit} in {cells}; all are read alike"
+            yield f"column {shortened(name, LONGEST_NAME)!r} has {unit} in {cells}; all are read alike"
     folded: dict[str, list[str]] = {}
     for name in table.columns.names:
         folded.setdefault("".join(name.casefold().split()), []).append(name)
@@ -168,10 +165,10 @@ def _odd_cells(source: Source, table: Table) -> Iterator[str]:
     for name, (count, cells) in list(table.odd_cells.items())[:MOST_NAMED]:
         shown = ", ".join(f"row {row:,}: {shorten(cell, 20)}" for row, cell in cells[:MOST_CELLS])
         more = ", …" if count > MOST_CELLS else ""
-        says = "cells are no numbers and count" if count > 1 else "cell is no number and counts"
+        says = "cells are no numbers and count" if count > 1 else "cells is no number and counts"
         of = f"{count:,} of {len(source):,}"
         yield (
-            f"column {_short(name)!r} of {source.name}: {of} {says} as missing ({shown}{more}); "
+            f"column {shortened(name, LONGEST_NAME)!r} of {source.name}: {of} {says} as missing ({shown}{more}); "
             f"see data.quality.odd_cells"
         )
     if len(table.odd_cells) > MOST_NAMED:

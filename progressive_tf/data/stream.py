@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.data.cells import label_text
-from progressive_tf.data.folding import fold_number, is_missing
+from progressive_tf.data.folding import fold_number, is_missing_text
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.problems import shorten
 from progressive_tf.data.readers.delimited import NOT_UTF8
@@ -143,7 +143,7 @@ class StreamRows:
             text.encode()
         except UnicodeEncodeError:
             return f"{self._text}: half a surrogate pair"
-        if is_missing(text):
+        if is_missing_text(text):
             return f"{self._text}: is empty"
         if not isinstance(label, str):
             return f"{self._label} {shorten(label, 20)}: expected text"

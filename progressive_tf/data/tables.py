@@ -46,20 +46,20 @@ def read_tables(
     for source in sources.values():
         _check_names(source, names, data)
     profiles = {key: _profiles(source, names) for key, source in sources.items()}
-    found = {source.name: profiles[key] for key, source in sources.items()}
     if data.features:
         columns, left_out = data.features, {}
-        notations = named_numbers(found, columns, data.decimal, known)
+        notations = named_numbers(profiles, columns, data.decimal, known)
     else:
-        left_out = {name: why for name in names if (why := why_left_out(name, [each[name] for each in found.values()]))}
+        left_out = {
+            name: why for name in names if (why := why_left_out(name, [each[name] for each in profiles.values()]))
+        }
         read = [name for name in names if name not in left_out]
         if not read:
             shown = f" ({', '.join(map(repr, left_out))} left out)" if left_out else ""
             raise InputError(f"{main.name}: no column is left to read beside those of label, task and group{shown}")
-        columns, notations = find_columns(found, read, data.decimal, known)
+        columns, notations = find_columns(profiles, read, data.decimal, known)
     return {
-        key: _checked(source, columns, notations[source.name], profiles[key], left_out, data)
-        for key, source in sources.items()
+        key: _checked(source, columns, notations[key], profiles[key], left_out, data) for key, source in sources.items()
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.plan.table_columns import MISSING, TableColumns
 from progressive_tf.plan.written_numbers import MISSING_WORDS, Notation
 
@@ -81,9 +81,9 @@ class ColumnStatistics:
             new = sorted(set(now) - set(known))
             if new:
                 raise InputError(
-                    f"column {name!r} has {_listed(new)}, which the first stage's rows have not; places for them would "
-                    f"widen what the network reads. Without readapt they count as unknown; name the column under "
-                    f"data.features.hashed if new values are to be expected"
+                    f"column {name!r} has {listed(map(repr, new), SHOWN)}, which the first stage's rows have not; "
+                    f"places for them would widen what the network reads. Without readapt they count as unknown; "
+                    f"name the column under data.features.hashed if new values are to be expected"
                 )
         return replace(self, means=found.means, variances=found.variances)
 
@@ -128,7 +128,3 @@ def measure_columns(
     variances = tuple(float(values.var()) for values in numbers)
     written = tuple(notations.get(name, Notation()) for name in columns.numbers)
     return ColumnStatistics(columns, means, variances, vocabularies, written, tuple(missing))
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(map(repr, values[:SHOWN])) + (f" and {len(values) - SHOWN:,} more" if len(values) > SHOWN else "")

@@ -161,7 +161,8 @@ def _checked(
     whole = np.arange(len(source))
     checked = examine(source, whole, _QUALITY, evaluation_keys=data.evaluation_keys, embeddings=None, seed=0)
     for finding in checked.findings:
-        put_aside[_FINDINGS[finding.kind]] += finding.count
+        if finding.action == "drop":
+            put_aside[_FINDINGS[finding.kind]] += finding.count
     trained = [
         data.sources[name].keys[np.concatenate([stage.train, stage.validation])]
         for name, stage in zip(data.stage_sources, data.stages, strict=True)

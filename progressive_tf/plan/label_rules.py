@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from progressive_tf.plan.networks import Text
 
@@ -32,6 +32,14 @@ def _rule(value: Any) -> Any:
     return value
 
 
+def _named_at_once(rule: dict[str, str]) -> dict[str, str]:
+    """Refuses a class that is renamed itself: a label that comes later would be that class, or the one after it."""
+    again = next((name for name in rule.values() if rule.get(name, name) != name), None)
+    if again is not None:
+        raise ValueError(f"{again!r} is a class here, and is renamed to {rule[again]!r} itself; name each class once")
+    return rule
+
+
 Labels = Annotated[tuple[Text, ...], BeforeValidator(_labels)]
-Renamed = Annotated[dict[Text, Text], Field(min_length=1)]
+Renamed = Annotated[dict[Text, Text], Field(min_length=1), AfterValidator(_named_at_once)]
 NormalizeLabels = Annotated[Literal["strip", "casefold"] | Renamed, BeforeValidator(_rule)]

@@ -115,7 +115,6 @@ def _pattern(decimal: Decimal, grouped: bool, unit: str) -> str:
 
 EDGES = f"^{_GAP}+|{_GAP}+$"
 MINUS = "−"
-MISSING_PATTERN = "(?:" + "|".join(map(re.escape, MISSING_WORDS)) + ")"
 _EDGES = re.compile(EDGES)
 _MISSING_WORDS = frozenset(MISSING_WORDS)
 _MISSING_NUMBERS = _MISSING_WORDS | frozenset(MISSING_NUMBERS)
@@ -152,6 +151,7 @@ class Written:
     unit: str = ""
 
 
+_SURELY_HELD = 38  # characters: a number of so many digits is below LARGEST_NUMBER
 _WHOLE = Written(frozenset(_LOOSE))
 _POINT = Written(frozenset[Decimal]({"."}))
 
@@ -159,14 +159,14 @@ _POINT = Written(frozenset[Decimal]({"."}))
 def ways_to_read(cell: str) -> Written | None:
     """Returns how a cell can be read as a number; None for what is missing or no number."""
     cell = tidy(cell)
-    if cell.isdigit() and cell.isascii():
-        return _WHOLE
-    if _PLAIN_POINT.fullmatch(cell):
-        return _POINT
-    decimals = frozenset(decimal for decimal, pattern in _LOOSE.items() if pattern.fullmatch(cell))
-    if not decimals:
-        return None
-    found = _UNIT.search(cell)
+    if len(cell) <= _SURELY_HELD:
+        if cell.isdigit() and cell.isascii():
+            return _WHOLE
+        if _PLAIN_POINT.fullmatch(cell):
+            return _POINT
+    decimals = [decimal for decimal, pattern in _LOOSE.items() if pattern.fullmatch(cell)]
+    found = _UNIT.search(cell) if decimals else None
     unit = found.group() if found else ""
-    grouped = (decimal for decimal in decimals if Notation(decimal, False, unit).plain(cell) is None)
-    return Written(decimals, frozenset(grouped), unit)
+    read = frozenset(decimal for decimal in decimals if Notation(decimal, True, unit).plain(cell) is not None)
+    grouped = (decimal for decimal in read if Notation(decimal, False, unit).plain(cell) is None)
+    return Written(read, frozenset(grouped), unit) if read else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from progressive_tf.plan.metric_names import find_metric
 from progressive_tf.plan.probes import EXPLANATION_CORRELATION
+from progressive_tf.plan.reading import parse_scalar
 from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, StageRecord
 
 FAILED = ("hold", "reject")
@@ -106,8 +107,9 @@ def flow(value: Any) -> str:
         return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
     if isinstance(value, str):
         plain = value.replace("-", "").replace("_", "").replace("/", "")
-        return value if plain.isascii() and plain.isalpha() else "'" + value.replace("'", "''") + "'"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        is_text = plain.isascii() and plain.isalpha() and parse_scalar(value, "") == value  # as `true` is not
+        return value if is_text else "'" + value.replace("'", "''") + "'"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def stage_key(stage: StageRecord) -> str:

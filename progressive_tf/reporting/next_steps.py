@@ -137,7 +137,7 @@ def _rows(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[W
     chance = "" if any(rule.rows_needed is None for rule in failed) else ", with which this result passes 4 times in 5"
     rows = " and ".join(_sizes(each) for each in grown)
     what = f"more gate rows{rows}{chance}; this begins a new run, for its parts of the data change:"
-    settings = [word for each in grown for word in ("--set", f"{each.key}={each.value:g}")]
+    settings = [word for each in grown for word in ("--set", f"{each.key}={flow(each.value)}")]
     return [Way(what, tuple(commands.train(*settings)))]
 
 

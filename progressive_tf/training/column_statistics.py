@@ -58,10 +58,10 @@ def recorded_statistics(content: Mapping[str, Any], data: PlanData, folder: Path
     """
     statistics = ColumnStatistics.from_json(content)
     if statistics.columns != data.columns:
-        read = ", ".join(statistics.columns.names)
         raise InputError(
-            f"{folder}: the stage began with other columns ({read}), or as something else, than are read now; name "
-            f"them in data.features, or begin a new run with --fresh"
+            f"{folder}: the stage began with other columns ({listed(statistics.columns.names)}), or as something else, "
+            f"than are read now; go on with the release that began the run, or begin a new one with --fresh (name the "
+            f"columns in data.features to have it read the same)"
         )
     return statistics
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.data.findings import SHOWN, Finding, shortened
+from progressive_tf.data.findings import SHOWN, Finding, row_words
 from progressive_tf.data.source import Source
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, shortened
 from progressive_tf.plan.quality import ActionWithoutDrop
 
 KIND = "cut_texts"
@@ -56,9 +56,8 @@ class CutTexts:
             f"{self.tokens.max():,}; {self._advice}"
         )
         if action == "fail":
-            first = ", ".join(f"{row:,}" for row in source.rows[rows[:SHOWN]].tolist())
             raise InputError(
-                f"{place}.{KIND}: {source.name}: {message} (rows {first}{', …' if len(rows) > SHOWN else ''}), or set "
+                f"{place}.{KIND}: {source.name}: {message} ({row_words(source.rows[rows])}), or set "
                 f"{place}.{KIND} to warn"
             )
         shown = rows[np.argsort(-self.lost[cut], kind="stable")[:SHOWN]]

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from progressive_tf.data.findings import QualityReport
-from progressive_tf.data.quality import UNUSED_FILES, examine
+from progressive_tf.data.quality import examine
+from progressive_tf.data.remarks import UNUSED_FILES
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import StageRows, counted
 from progressive_tf.errors import InputError

@@ -192,6 +192,35 @@ def test_a_further_source_that_leaves_it_open_is_read_as_the_first(read: Read) -
     assert numbers(second)[:2] == ["1.234", "2"]
 
 
+def test_sources_of_one_file_name_are_read_each_in_its_way(tmp_path: Path) -> None:
+    found = {}
+    for name, cells in (("old/a.csv", ["1,5", "2,5"]), ("new/a.csv", ["1.5", "2.5"])):
+        (tmp_path / name).parent.mkdir()
+        pd.DataFrame({"price": cells * 10, "label": ["yes", "no"] * 10}).to_csv(tmp_path / name, index=False)
+        data = Data(source="old/a.csv")
+        found[name] = read_source(name, data, base=tmp_path, cache=tmp_path / "cache", reads="table")
+    old, new = read_tables(found, data).values()
+    assert numbers(old) == numbers(new) == ["1.5", "2.5"] * 10
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "here"),
+    [("12 %", "0.12", "no sign"), ("0.12", "12 %", "%"), ("€ 5", "$ 5", r"\$")],
+)
+def test_sources_whose_numbers_may_mean_another_thing_are_refused(
+    first: str, second: str, here: str, read: Read
+) -> None:
+    with pytest.raises(InputError, match=rf"b\.csv: column 'x' has {here} beside its numbers, in a\.csv "):
+        read({"x": [first] * 20}, {"x": [second] * 20})
+    read({"x": [first] * 20, "y": [1] * 20}, {"x": [""] * 20, "y": [2] * 20})  # one without a number says nothing
+
+
+def test_a_few_shares_among_plain_numbers_are_no_numbers(read: Read) -> None:
+    (source,) = read({"x": ["0.12"] * 29 + ["12 %"]})
+    assert numbers(source) == ["0.12"] * 29 + [""]
+    assert any("1 of 30 cells is no number" in line for line in source_lines([source]))
+
+
 def test_numbers_of_a_parquet_file_are_not_read_by_notation(read: Read) -> None:
     (source,) = read({"price": [1.234, 2.5, None] * 10}, suffix=".parquet", decimal=",")
     assert numbers(source)[:3] == ["1.234", "2.5", ""]

@@ -40,6 +40,7 @@ def both(*names: str) -> list[str]:
         ("red fox", "Füchse", "7"),
         ("Cat", "cat"),
         ("dev", "ops"),
+        ("steam_train", "crash_test"),
     ],
 )
 def test_a_folder_with_images_is_a_class_whatever_it_is_called(names: tuple[str, ...], tmp_path: Path) -> None:
@@ -90,12 +91,12 @@ def test_everything_that_is_not_used_is_counted_and_the_first_are_named(tmp_path
         "unread 1 fox/notes.txt: not called like an image",
         "unread 1 labels.csv: not called like an image",
         "unread 1 loose.png: stands in no folder, so it has no class",
-        "unread 5 dog/0.webp, dog/1.webp, dog/2.webp and 2 more: WEBP images are not read; "
+        "unread 5 dog/0.webp, dog/1.webp, dog/2.webp, … and 2 more: WEBP images are not read; "
         "save it as JPEG, PNG, GIF or BMP",
         "unused 1 cat/Thumbs.db: left by an operating system",
         "unused 1 dog/: holds no image, so it is no class (5 files)",
         "unused 1 empty/: holds no image, so it is no class",
-        "unused 10 cat/._0.png, cat/._1.png, cat/._2.png and 7 more: hidden, so not looked at",
+        "unused 10 cat/._0.png, cat/._1.png, cat/._2.png, … and 7 more: hidden, so not looked at",
     ]
     assert classes(found) == {"cat", "fox"}
 
@@ -125,6 +126,7 @@ TWO_WAYS = r"can be read in two ways: .* as parts without .*, or .* as classes; 
         (both("1.png"), "the images of 'test' and 'train' stand in no class folder; expected photos/test/<class>"),
         ([*both("a/1.png")[:1], "test/1.png"], "the images of 'test' stand in no class folder"),
         (["val/a/1.png", "test/a/1.png"], "no folder is called train; add photos/train/<class>/<image>, or set"),
+        (["seg_train/a/1.png", "seg_test/a/1.png"], "'seg_test' and 'seg_train' seem to be parts of a published split"),
         (["cat/train/1.png", "cat/test/1.png", "dog/train/1.png"], "'cat' has 'test' and 'train', which are called"),
         (["photos/cat/1.png", "photos/dog/1.png"], r"below its folder 'photos'; name that folder \(photos/photos\)"),
         (["1.png", "2.png"], "no image in it; the first of 2 files: 1.png, 2.png: stands in no folder"),

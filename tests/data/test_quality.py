@@ -60,7 +60,7 @@ class TestRowFindings:
         with pytest.raises(InputError) as caught:
             report(source, **{kind: "fail"})
         assert str(caught.value).startswith(f"data.quality.{kind}: made has {len(numbers)} rows")
-        assert f"(row {numbers[0]}, {numbers[1]}" in str(caught.value)
+        assert f"(rows {numbers[0]}, {numbers[1]}" in str(caught.value)
         assert f"set data.quality.{kind} to drop or warn" in str(caught.value)
 
     def test_none_looks_for_nothing(self, kind: str) -> None:

@@ -98,7 +98,7 @@ def test_broken_sequences_are_repaired_and_said(tmp_path: Path) -> None:
 def test_broken_sequences_can_be_dropped_or_refused(tmp_path: Path) -> None:
     source = read(tmp_path, write(tmp_path, "a.conll", BROKEN))
     assert report(source, broken_tags="drop").kept.tolist() == [0, 1, 2, 3]
-    with pytest.raises(InputError, match=r"data.quality.broken_tags: a.conll has 2 rows .*\(row 5, 6; first:"):
+    with pytest.raises(InputError, match=r"data.quality.broken_tags: a.conll has 2 rows .*\(rows 5, 6; first:"):
         report(source, broken_tags="fail")
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.settled_labels import SettledLabels, settle_labels, task_names
+from progressive_tf.data.source import read_source
 from progressive_tf.errors import InputError
 from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.schema import Data
@@ -40,6 +44,16 @@ def test_similar_labels_are_refused_with_both_counts_and_the_line_that_mends_it(
     assert classes(found) == ["Fees"] * 9 + ["Card"] * 4
     assert found.findings == ()
     assert found.lines == ("data.normalize_labels: 4 labels are 2 classes: 'Fees' ← 'Fees ', 'fees'",)
+
+
+def test_types_of_entities_are_named_without_saying_which_spellings_there_were() -> None:
+    """A file's spans are read with the rule, so that what it has written is no longer known."""
+    source = made_source(["PER", "LOC"], name="0.csv")
+    nothing = np.zeros(2, np.uint64)
+    tagged = TaggedRows(("LOC", "PER"), np.ones(2, np.int32), nothing, nothing.astype(bool))
+    rule = {"per": "PER"}
+    found = settle_labels({"0.csv": replace(source, tagged=tagged)}, Data(source="0.csv", normalize_labels=rule))
+    assert found.lines == ("data.normalize_labels: types of entities, however they are written: LOC, PER",)
 
 
 def test_where_spaces_are_all_strip_is_proposed_and_enough() -> None:
@@ -108,3 +122,14 @@ def test_tasks_are_written_as_labels_may_be() -> None:
     with pytest.raises(InputError, match=r"(?s)data\.task: 1 task is written .*normalize_labels: strip"):
         task_names(counts, Data(source="x"))
     assert task_names(counts, Data(source="x", normalize_labels="strip")) == {"A": "A", "A ": "A", "B": "B"}
+
+
+def test_types_of_entities_of_two_files_are_one_in_tags_and_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text("Ann B-PER\nLee I-per\n\nRome B-LOC\n\nBob B-PER\n")
+    (tmp_path / "b.conll").write_text("Eve B-per\nMay I-per\n\nOslo B-loc\n")
+    data = Data(source="a.conll", normalize_labels="casefold")
+    keys: Any = {"base": tmp_path, "cache": tmp_path / "cache", "reads": "sentences", "as_written": True}
+    read = {name: read_source(name, data, **keys) for name in ("a.conll", "b.conll")}
+    found = settle_labels(read, data).sources["b.conll"]
+    assert found.tags([0, 1]) == [["B-PER", "I-PER"], ["B-LOC"]]
+    assert found.class_counts() == {"LOC": 1, "PER": 1}

@@ -209,5 +209,9 @@ def test_rows_that_are_left_out_are_in_no_part_and_sizes_are_of_the_others() -> 
     used = np.concatenate([parts.validation, parts.gate, parts.test, parts.pool])
     assert sorted(used.tolist()) == list(range(20, 100))
     assert len(parts.gate) == len(parts.test) == 20
+    published = made_source(["a", "b"] * 50, published=[2] * 10 + [1] * 30 + [0] * 60)
+    parts = fixed_parts(published, Split(gate=0.25), left_out=np.arange(100) % 20 == 0)
+    assert parts.test.tolist() == list(range(1, 10))
+    assert parts.validation.tolist() == [row for row in range(10, 40) if row != 20]
     with pytest.raises(InputError, match="made: every text of its 100 rows is empty"):
         fixed_parts(source, Split(), left_out=np.ones(100, bool))

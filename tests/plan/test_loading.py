@@ -284,6 +284,7 @@ def test_a_plan_without_later_keys_is_the_plan_that_it_was_before_there_were_any
         ("data.normalize_labels=lower", "data.normalize_labels: should be 'strip' or 'casefold'"),
         ("data.normalize_labels={}", "data.normalize_labels"),
         ("data.normalize_labels={a: ''}", "data.normalize_labels.a"),
+        ("data.normalize_labels={a: b, b: c}", "'b' is a class here, and is renamed to 'c' itself"),
     ],
 )
 def test_what_cannot_be_said_about_labels(tmp_path: Path, setting: str, message: str) -> None:

@@ -59,7 +59,9 @@ def test_which_decimal_signs_a_cell_allows(cell: str, decimals: str) -> None:
     assert written.decimals == set(decimals)
 
 
-@pytest.mark.parametrize("cell", ["", "Rome", "12 kg", "A12", "1,2,3", "2024-01-05", "24.12.2020", "12:30", "NA", "-"])
+@pytest.mark.parametrize(
+    "cell", ["", "Rome", "12 kg", "A12", "1,2,3", "2024-01-05", "24.12.2020", "12:30", "NA", "-", "1e400", "9" * 60]
+)
 def test_what_is_no_number_in_any_notation(cell: str) -> None:
     assert ways_to_read(cell) is None
 

@@ -11,7 +11,7 @@ from progressive_tf import files
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.merging import parse_setting
 from progressive_tf.reporting.commands_again import CommandsAgain
-from progressive_tf.reporting.gate_changes import other_gate
+from progressive_tf.reporting.gate_changes import flow, other_gate
 from progressive_tf.reporting.next_steps import NextSteps, after_success, next_steps, ways_text
 from progressive_tf.reporting.page import render
 from progressive_tf.reporting.records import read_run
@@ -144,6 +144,11 @@ def test_a_rule_is_changed_to_what_the_rows_show(
     assert gate[0] == {name: value for name, value in rule.items() if name != "slice" or value != "current"} | {
         key: expected
     }
+
+
+@pytest.mark.parametrize("value", ["true", "null", "it's", "f1/no", 0.123456789, 0.8, 1_200_000, [{"at_least": 0.5}]])
+def test_what_a_setting_says_is_read_again_as_it_was(value: Any) -> None:
+    assert parse_setting(f"key={flow(value)}") == {"key": value}
 
 
 def test_an_estimate_that_misses_asks_for_a_better_stage(tmp_path: Path) -> None:

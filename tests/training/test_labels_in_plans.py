@@ -78,7 +78,7 @@ def test_rows_without_a_text_go_into_no_part_and_are_counted(tmp_path: Path) -> 
     for name in ("own.csv", "own.parquet"):
         getattr(frame, f"to_{name[4:]}")(tmp_path / name, index=False)
         data, said = read(tmp_path, [{"all": True}], source=name)
-        assert f"{name}: 4 rows with an empty text (row 4, 11, 21, 31) left out before the split" in said
+        assert f"{name}: 4 rows with an empty text (rows 4, 11, 21, 31) left out before the split" in said
         parts = data.parts[name]
         used = np.concatenate([parts.validation, parts.gate, parts.test, parts.pool])
         assert sorted(set(range(80)) - set(used.tolist())) == [3, 10, 20, 30]

@@ -50,6 +50,18 @@ def test_a_new_run_is_named_by_time_and_plan_and_holds_the_plan(tmp_path: Path) 
     assert run.stage(1, "two") == run.path / "stages" / "02-two"
 
 
+@pytest.mark.parametrize(
+    ("environment", "splits"), [(None, False), ("{}", True), ('{"empty_rows_left_out": true}', False)]
+)
+def test_runs_of_earlier_releases_have_rows_without_a_text_in_their_parts(
+    environment: str | None, splits: bool, tmp_path: Path
+) -> None:
+    run = RunFolder(tmp_path)
+    if environment is not None:
+        run.environment_file.write_text(environment)
+    assert run.splits_empty_rows is splits
+
+
 def test_the_newest_fitting_run_is_continued(tmp_path: Path) -> None:
     plan = loaded()
     runs = [opened(tmp_path, plan, fresh=True) for _ in range(3)]  # within one second: their names must still sort

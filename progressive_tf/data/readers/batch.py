@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.images import Images, Remark
+from progressive_tf.data.images import Images
 from progressive_tf.data.problems import Problems
+from progressive_tf.data.remarks import Remark
 from progressive_tf.data.sentences import Sentences
 from progressive_tf.errors import InputError, unknown_name
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 import pyarrow
 
-from progressive_tf.data.images import DIALECT, Remark
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, Reader, check_columns
+from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.errors import InputError
 
 LONGEST_FIELD = 1 << 24

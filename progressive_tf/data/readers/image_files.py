@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.data.images import ReadImage, Remark, UnreadableImageError, joined, read_image
+from progressive_tf.data.images import ReadImage, UnreadableImageError, joined, read_image
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, Reader
+from progressive_tf.data.remarks import ODD_IMAGES, UNREADABLE_IMAGES, Remark
 from progressive_tf.files import sha256_file, sha256_json
 
 IMAGES_AT_ONCE = 256
@@ -64,9 +65,9 @@ def _with_images(batch: Batch, read: list[ReadImage | str], remarks: tuple[Remar
     found = list(remarks)
     for row, name, image in zip(batch.rows, batch.inputs, read, strict=True):
         if isinstance(image, str):
-            found.append(Remark("unreadable_images", row, name, image))
+            found.append(Remark(UNREADABLE_IMAGES, row, name, image))
         elif image.odd is not None:
-            found.append(Remark("odd_images", row, name, image.odd))
+            found.append(Remark(ODD_IMAGES, row, name, image.odd))
     kept = [position for position, image in enumerate(read) if isinstance(image, ReadImage)]
     images = joined([image for image in read if isinstance(image, ReadImage)])
     return replace(batch.only(kept), images=images, remarks=tuple(found))

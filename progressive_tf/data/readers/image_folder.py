@@ -9,16 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from progressive_tf.data.images import SUFFIXES, Remark
+from progressive_tf.data.images import SUFFIXES
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import BATCH_ROWS, TEST, TRAIN, VALIDATION, Batch, Reader
 from progressive_tf.data.readers.image_tree import FilesBelow, TopFolder, fault_of, files_below, printable
-from progressive_tf.errors import InputError
+from progressive_tf.data.remarks import UNREADABLE_IMAGES, UNUSED_FILES, Remark
+from progressive_tf.errors import InputError, listed
 
 Folders = Literal["classes", "parts"]
 """What the folders of a folder of images are, where a plan says it."""
 
-UNREADABLE, UNUSED = "unreadable_images", "unused_files"
 PART_NAMES = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), VALIDATION),
@@ -86,7 +86,10 @@ def read_image_folder(folder: Path, place: str, folders: Folders | None = None) 
         parts.append(FolderPart(name, code, tuple(files)))
         remarks += left_out
     remarks += _of_folders(found, set(codes) if codes else reading.used, bool(codes))
-    remarks += [Remark(UNUSED, 0, _first(names), reason, len(names)) for reason, names in sorted(found.skipped.items())]
+    remarks += [
+        Remark(UNUSED_FILES, 0, listed(names, SHOWN), reason, len(names))
+        for reason, names in sorted(found.skipped.items())
+    ]
     return ImageFolder(tuple(parts), tuple(remarks), tuple(reading.notes(parts)))
 
 
@@ -126,8 +129,8 @@ class _Reading:
         if flat:
             raise InputError(
                 f"{self.place}: {_quoted(self.called)} are called like parts, but the images of {_quoted(flat)} stand "
-                f"in no class folder; expected {self.name}/{flat[0]}/<class>/<image>, or set data.folders: classes if "
-                f"{_quoted(self.called)} are the classes"
+                f"in no class folder; expected {self.name}/{flat[0]}/<class>/<image>: move them, or take them out, or "
+                f"set data.folders: classes if {_quoted(self.called)} are the classes"
             )
         for code, words in PART_WORDS.items():
             twice = [top for top, each in self.called.items() if each == code]
@@ -143,6 +146,7 @@ class _Reading:
         self._refuse_wrapped(trained)
         self._refuse_parts_in_classes()
         if not self.called:
+            self._refuse_parts_of_other_names()
             return False
         kinds = set(self.called.values())
         if trained and not others:
@@ -181,6 +185,15 @@ class _Reading:
                     f"take all images of a class together"
                 )
 
+    def _refuse_parts_of_other_names(self) -> None:
+        nested = [top for top, each in self.used.items() if each.inner and not each.directly]
+        kinds = {part_of(word) for top in nested for word in re.split(r"[\W_]+", top)} - {None}
+        if len(nested) == len(self.used) and TRAIN in kinds and len(kinds) > 1:
+            raise InputError(
+                f"{self.place}: {_quoted(self.used)} seem to be parts of a published split; call them train, "
+                f"validation and test, or set data.folders: classes if they are the classes"
+            )
+
     def notes(self, parts: Sequence[FolderPart]) -> Iterator[str]:
         """Yields what was decided, a sentence each."""
         if parts[0].folder:
@@ -212,7 +225,7 @@ def _rows_of(found: FilesBelow, part: str, used: Mapping[str, TopFolder]) -> tup
             place = below.partition("/")[0] if "/" in below else ""
             faults.setdefault((place, fault), []).append((row, printable(name)))
     return rows, [
-        Remark(UNREADABLE, files[0][0], _first([name for _, name in files]), fault, len(files))
+        Remark(UNREADABLE_IMAGES, files[0][0], listed([name for _, name in files], SHOWN), fault, len(files))
         for (_, fault), files in faults.items()
     ]
 
@@ -226,14 +239,14 @@ def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Rem
             what = (
                 f"has {each.images:,} images, but is no part" if each.images else f"holds no image, so it is no {kind}"
             )
-            files = f" ({each.files:,} files)" if each.files and not each.images else ""
-            remarks.append(Remark(UNUSED, 0, f"{printable(top)}/", what + files))
+            files = f" ({each.files:,} file{'s' * (each.files > 1)})" if each.files and not each.images else ""
+            remarks.append(Remark(UNUSED_FILES, 0, f"{printable(top)}/", what + files))
     loose = [printable(name) for name in found.files if "/" not in name and fault_of(name) != ""] if parts else []
     if loose:
-        remarks.append(Remark(UNUSED, 0, _first(loose), "not in a part", len(loose)))
+        remarks.append(Remark(UNUSED_FILES, 0, listed(loose, SHOWN), "not in a part", len(loose)))
     empty = [f"{printable(name)}/" for name in found.without_images()]
     if empty:
-        remarks.append(Remark(UNUSED, 0, _first(empty), "no image in it", len(empty)))
+        remarks.append(Remark(UNUSED_FILES, 0, listed(empty, SHOWN), "no image in it", len(empty)))
     return remarks
 
 
@@ -242,14 +255,9 @@ def _no_image(left_out: Sequence[Remark]) -> str:
     return f"no image in it{because}; expected a folder for each class, with files {', '.join(SUFFIXES)}"
 
 
-def _first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
 def _quoted(names: Iterable[str]) -> str:
-    listed = [repr(name) for name in names]
-    shown = listed if len(listed) <= 6 else [*listed[:5], f"{len(listed) - 5:,} more"]
+    quoted = [repr(name) for name in names]
+    shown = quoted if len(quoted) <= 6 else [*quoted[:5], f"{len(quoted) - 5:,} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
