@@ -22,7 +22,7 @@ BEGINNINGS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"GIF8": "GIF", b"BM":
 # Decoding needs three bytes a pixel: what a few bytes of a file can claim must not fill the memory.
 MOST_PIXELS = 50_000_000
 TINY = 4
-DIALECT = "dialect"
+DIALECT, BLANK_ROWS = "dialect", "blank_rows"
 HASH_SIDE, HASHED_FREQUENCIES = 32, 8
 THUMBNAIL_SHAPE = (16, 16, 3)
 SMALL_SIDE = 96
@@ -34,7 +34,7 @@ class Remark:
 
     Attributes:
         kind: "unreadable_images", whose rows are left out, "odd_images", whose rows are kept, "unused_files", files and
-            folders that no row was expected of, or "dialect", on how a table is written.
+            folders that no row was expected of, "dialect", on how a table is written, or "blank_rows".
         row: number of the first one's row in its file; 0 where there is none.
         path: how they are called; of many the first few.
         detail: what is the matter.
