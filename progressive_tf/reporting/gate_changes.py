@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, St
 
 FAILED = ("hold", "reject")
 THRESHOLDS = ("at_least", "at_most", "drop_at_most")
+NOT_TEXT = ("true", "false", "null")  # what YAML 1.2 reads as something else than words
 LEAST_ROWS = 30  # of a rule that does not say `min_samples`
 
 
@@ -105,9 +107,13 @@ def flow(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
     if isinstance(value, str):
-        plain = value.replace("-", "").replace("_", "").replace("/", "")
-        return value if plain.isascii() and plain.isalpha() else "'" + value.replace("'", "''") + "'"
+        return value if _is_plain(value) else "'" + value.replace("'", "''") + "'"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _is_plain(value: str) -> bool:
+    """Returns whether YAML reads a value without quotes as itself."""
+    return re.fullmatch(r"[A-Za-z][\w/-]*", value, re.ASCII) is not None and value.lower() not in NOT_TEXT
 
 
 def stage_key(stage: StageRecord) -> str:

@@ -49,15 +49,17 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
 def _counts(session: Session, stage: StageRecord) -> str:
     """Returns in words how many rows of each class each part has, or how many where there are no classes."""
     classes, recorded = session.data.classes, stage.data()
+    part = session.data.slices[recorded["slice"]]
+    again = f"; {part.repeated:,} more for the gate repeat another and do not count" if part.repeated else ""
     if classes.writes:
-        part = session.data.slices[recorded["slice"]]
         sizes = {key: recorded[key] for key in ("train", "validation")}
         sizes |= {"gate": len(part.gate), "test": len(part.test)}
-        return "; ".join(f"{name} {size:,}" for name, size in sizes.items())
-    return "; ".join(
-        f"{part} {counted({label: rows for label, rows in labels.items() if rows or not classes.grow})}"
-        for part, labels in recorded["labels"].items()
+        return "; ".join(f"{name} {size:,}" for name, size in sizes.items()) + again
+    counts = (
+        f"{name} {counted({label: rows for label, rows in labels.items() if rows or not classes.grow})}"
+        for name, labels in recorded["labels"].items()
     )
+    return "; ".join(counts) + again
 
 
 def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from progressive_tf import files
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.merging import parse_setting
-from progressive_tf.reporting.gate_changes import other_gate
+from progressive_tf.reporting.gate_changes import flow, other_gate
 from progressive_tf.reporting.next_steps import NextSteps, after_success, next_steps, ways_text
 from progressive_tf.reporting.page import render
 from progressive_tf.reporting.records import read_run
@@ -226,3 +227,11 @@ def test_flags_load_the_same_plan_again(tmp_path: Path) -> None:
     loaded = load_plan("offline", ["seed=8"], None, 2)
     assert loaded.flags == ["--plan", "offline", "--set", "seed=8", "--stages", "2"]
     assert load_plan("offline", ["seed=8"]).flags == ["--plan", "offline", "--set", "seed=8"]
+
+
+@pytest.mark.parametrize("name", ["entity_f1", "recall/card-lost", "true", "null", "it's", "1.0", "a: b", "a, b", ""])
+def test_rules_on_one_line_are_read_as_they_were(name: str) -> None:
+    assert YAML(typ="safe", pure=True).load(flow([{"metric": name, "at_least": 0.5}])) == [
+        {"metric": name, "at_least": 0.5}
+    ]
+    assert ("'" in flow(name)) == (name not in ("entity_f1", "recall/card-lost"))
