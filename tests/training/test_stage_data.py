@@ -94,4 +94,4 @@ def test_gate_rows_that_repeat_another_are_not_counted_again_and_said(place: Pla
     plan["data"] |= {"split": gate}
     kept = sum(read_json(place.run(plan).run / "stages" / "01-one" / "data.json")["labels"]["gate"].values())
     assert kept < 60
-    assert f"; {60 - kept} more for the gate repeat another and do not count\n" in place.said[0]
+    assert f"; {60 - kept} more for the gate repeat another's text, not counted again\n" in place.said[0]
