@@ -57,7 +57,7 @@ def _counts(session: Session, stage: StageRecord) -> str:
         sizes = {key: recorded[key] for key in ("train", "validation")}
         sizes |= {"gate": len(part.gate), "test": len(part.test)}
         return "; ".join(f"{name} {size:,}" for name, size in sizes.items()) + again
-    counts = []
+    counts: list[str] = []
     for name, labels in recorded["labels"].items():
         shown = {label: rows for label, rows in labels.items() if rows or not classes.grow}
         counts.append(f"{name} {counted_briefly(shown) if counts else counted(shown)}")
