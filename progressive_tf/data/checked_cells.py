@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from progressive_tf.data.cells import label_text
 from progressive_tf.data.folding import is_empty
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch
 from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.data.remarks import BLANK_ROWS, Remark
 
 ADVICE = "fill these in, or take the rows out"
 
 
 def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, *, paired: bool = False) -> Batch:
-    """Notes every text and label that is not text in UTF-8, and every empty label.
+    """Notes every text and label that is not text in UTF-8, and every empty label; leaves out rows without either.
 
     Numbers and truth values are taken as labels, as they are in a text file; a missing text is an empty one.
 
@@ -31,6 +34,8 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, 
     """
     if isinstance(batch.inputs, list):
         batch = replace(batch, inputs=["" if _is_missing(value) else value for value in batch.inputs])
+    batch = _without_blank_rows(batch)
+    if isinstance(batch.inputs, list):
         for position, value in enumerate(batch.inputs):
             _check_text(value, str(text), batch.rows[position], batch.lines[position], problems)
     called = "expected text" if paired else "label"
@@ -45,6 +50,29 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, 
         elif _check_text(value, label, row, line, problems) and is_empty(str(value)):
             problems.add(f"empty {called} (column {label!r})", row, line, advice=ADVICE)
     return replace(batch, labels=labels)
+
+
+def _without_blank_rows(batch: Batch) -> Batch:
+    """Leaves out rows that hold nothing to read and no label, such as those that spreadsheets write behind the last."""
+    if batch.images is not None or batch.sentences is not None or isinstance(batch.inputs, np.ndarray):
+        return batch
+    unlabelled = [position for position, value in enumerate(batch.labels) if _is_blank(value)]
+    if batch.inputs:
+        blank = {position for position in unlabelled if _is_blank(batch.inputs[position])}
+    elif batch.kind == "json":
+        return batch  # an object without a label is not one that a program wrote for an empty row
+    else:
+        columns = list(batch.columns.values())
+        blank = {position for position in unlabelled if all(_is_blank(each[position].as_py()) for each in columns)}
+    if not blank:
+        return batch
+    rows = sorted(batch.rows[position] for position in blank)
+    kept = batch.only([position for position in range(len(batch.rows)) if position not in blank])
+    return replace(kept, remarks=(*kept.remarks, Remark(BLANK_ROWS, rows[0], "", "", len(rows))))
+
+
+def _is_blank(value: Any) -> bool:
+    return _is_missing(value) or (isinstance(value, str) and is_empty(value))
 
 
 def _is_missing(value: Any) -> bool:

@@ -101,7 +101,8 @@ def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: A
         source: the rows' source.
         rows: int64, those that it is wrong with, at least one.
         kind: as in the plan's `data.quality`.
-        says: what is wrong, to follow "rows"; {input}, {label} and {other} are called as the source's kind has them.
+        says: what is wrong, to follow "rows"; {s} ends a verb of one row, and {input}, {label} and {other} are called
+            as the source's kind has them.
         action: what the plan says to do.
         place: where the checks stand in the plan; errors begin with it.
 
@@ -117,7 +118,7 @@ def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: A
         labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
         examples = tuple(map("{}: {}".format, labels, texts))
     names = _LABELS.get(source.kind, {"label": "label", "other": "another label"})
-    what = says.format(input=_INPUTS[source.kind], **names)
+    what = says.format(input=_INPUTS[source.kind], s="" if len(rows) > 1 else "s", **names)
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {what}"
     if action == "fail":
         raise InputError(

@@ -16,6 +16,7 @@ _LONGEST = 60
 _LETTER = r"[^\W\d_]"
 _BETWEEN_LETTERS = re.compile(rf"(?<={_LETTER})[\s_-]+(?={_LETTER})")
 _BETWEEN_OTHERS = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")
+_BESIDE_MARKS = re.compile(r"\s*([/&+,;:|()\[\]{}])\s*")
 _NUMBER = re.compile(r"([+-]?)0*(\d+)(?:\.0*)?")
 _MARKS = {ord(mark): "'" for mark in "\u2018\u2019\u201a\u201b\u2032\u00b4`"}
 _MARKS |= {ord(mark): '"' for mark in "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb"}
@@ -43,8 +44,9 @@ def folded(label: str) -> str:
     """Returns what is equal for labels that a person reads as one.
 
     Beside spaces, these do not count: case, full-width and other compatibility forms (NFKC), the kind of dash and of
-    quotation mark, whether words are joined by spaces, hyphens, underscores or nothing, marks around a label and full
-    stops and commas behind it, and how a whole number is written: 1, 01 and 1.0. A minus sign before a number counts.
+    quotation mark, whether words are joined by spaces, hyphens, underscores or nothing, spaces beside a slash and the
+    like, marks around a label and full stops and commas behind it, and how a whole number is written: 1, 01 and 1.0. A
+    minus sign before a number counts.
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", stripped(label)).casefold()).translate(_MARKS)
     text = "".join("-" if unicodedata.category(each) == "Pd" or each == _MINUS else each for each in text)
@@ -52,7 +54,7 @@ def folded(label: str) -> str:
     number = _NUMBER.fullmatch(text)
     if number is not None:
         return ("-" if number[1] == "-" and number[2] != "0" else "") + number[2]
-    return _BETWEEN_OTHERS.sub(" ", _BETWEEN_LETTERS.sub("", text))
+    return _BESIDE_MARKS.sub(r"\1", _BETWEEN_OTHERS.sub(" ", _BETWEEN_LETTERS.sub("", text)))
 
 
 _KEYS: dict[str, Callable[[str], str]] = {STRIP: stripped, CASEFOLD: folded}

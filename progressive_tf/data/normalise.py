@@ -22,7 +22,7 @@ from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.tagged import TaggedReader
-from progressive_tf.data.remarks import DIALECT, Remark
+from progressive_tf.data.remarks import BLANK_ROWS, DIALECT, Remark
 from progressive_tf.data.sentences import kinds_in, rarest_kinds
 from progressive_tf.data.store import (
     ARRAYS_FILE,
@@ -234,7 +234,7 @@ def _write(
 
 
 def _why_empty(file: InputFile, kept: _Rows) -> str:
-    images = [remark for remark in kept.remarks if remark.kind != DIALECT]
+    images = [remark for remark in kept.remarks if remark.kind not in (DIALECT, BLANK_ROWS)]
     if images:
         start = "" if file.path.is_dir() else f"; paths start from the folder of {file.path.name}"
         return f"{file.name}: none of {len(images):,} images can be read; the first: {images[0]}{start}"

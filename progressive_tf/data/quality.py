@@ -126,7 +126,7 @@ _SAYS = {
     "broken_tags": "whose tags are not a valid sequence",
     "odd_cells": "with a cell that is no number in a column of numbers",
     "conflicting_labels": "whose {input} also has {other}",
-    "duplicates": "that repeat an earlier row's {input} and {label}",
+    "duplicates": "that repeat{s} an earlier row's {input} and {label}",
 }
 
 

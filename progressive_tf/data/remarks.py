@@ -8,6 +8,7 @@ UNREADABLE_IMAGES = "unreadable_images"  # whose rows are left out
 ODD_IMAGES = "odd_images"  # whose rows are kept
 UNUSED_FILES = "unused_files"  # files and folders that no row was expected of
 DIALECT = "dialect"  # how a table is written
+BLANK_ROWS = "blank_rows"  # rows of a table with neither a text nor a label, which are left out
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from progressive_tf.data.column_kinds import PANDAS_INDEX
 from progressive_tf.data.column_profile import FEW, FEWEST_ROWS, MOST_VALUES, ColumnProfile
 from progressive_tf.data.problems import shorten
-from progressive_tf.data.remarks import DIALECT, UNUSED_FILES
+from progressive_tf.data.remarks import BLANK_ROWS, DIALECT, UNUSED_FILES, Remark
 from progressive_tf.data.source import Source
 from progressive_tf.data.table import Table
 from progressive_tf.errors import shortened
@@ -15,6 +15,7 @@ from progressive_tf.errors import shortened
 MOST_NAMED = 8  # columns of a kind
 MOST_CELLS = 3
 LONGEST_NAME = 40
+_FILES_ARE = {"unreadable_images": "cannot be read", "odd_images": "look at", UNUSED_FILES: "not used"}
 MOSTLY = 0.5
 
 
@@ -40,13 +41,31 @@ def source_lines(sources: Sequence[Source]) -> list[str]:
 
 
 def _about_files(source: Source) -> list[str]:
-    """Returns how files were read, and in a line which files and folders no row comes from."""
+    """Returns how files were read, and a line each on files that cannot be read, are odd, or that no row comes from."""
     lines = [str(remark) for remark in source.remarks if remark.kind == DIALECT]
-    unused = [remark for remark in source.remarks if remark.kind == UNUSED_FILES]
-    if unused:
-        more = f"; {len(unused) - MOST_NAMED:,} more" if len(unused) > MOST_NAMED else ""
-        lines.append(f"{source.name}: not used: {'; '.join(map(str, unused[:MOST_NAMED]))}{more}")
+    blank = [remark for remark in source.remarks if remark.kind == BLANK_ROWS]
+    if blank:
+        count = sum(remark.count for remark in blank)
+        rows = f"row {blank[0].row:,}" if count == 1 else f"{count:,} rows, the first being row {blank[0].row:,},"
+        what = f"neither {'columns' if source.store.inputs == 'columns' else 'a text'} nor a label"
+        lines.append(f"{source.name}: {rows} with {what} left out")
+    for kind, says in _FILES_ARE.items():
+        of_kind: dict[str, list[Remark]] = {}
+        for remark in source.remarks:
+            if remark.kind == kind:
+                of_kind.setdefault(remark.detail, []).append(remark)
+        if of_kind:
+            shown = "; ".join(_alike(remarks) for remarks in list(of_kind.values())[:MOST_NAMED])
+            more = f"; {len(of_kind) - MOST_NAMED:,} more" if len(of_kind) > MOST_NAMED else ""
+            lines.append(f"{source.name}: {says}: {shown}{more}")
     return lines
+
+
+def _alike(remarks: Sequence[Remark]) -> str:
+    """Returns what is the matter with files that have the same, with the first one's name and their number."""
+    further = sum(remark.count for remark in remarks[1:])
+    more = f" and {further:,} more" if further else ""
+    return f"{remarks[0].path}{more}: {remarks[0].detail}"
 
 
 def _kinds(table: Table) -> str:

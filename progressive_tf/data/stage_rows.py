@@ -144,6 +144,13 @@ def counted(counts: Mapping[str, int]) -> str:
     return f"{sum(counts.values()):,} of {len(counts):,} classes ({ends})"
 
 
+def counted_briefly(counts: Mapping[str, int]) -> str:
+    """Returns in words how many rows each class has; of more than ten how many there are and the fewest and most."""
+    if len(counts) <= 2 * SHOWN_CLASSES:
+        return counted(counts)
+    return f"{sum(counts.values()):,} ({min(counts.values()):,} to {max(counts.values()):,} of a class)"
+
+
 def _each(counts: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{rows:,} {shortened(label)}" for label, rows in counts)
 

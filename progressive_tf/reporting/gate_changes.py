@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from progressive_tf.plan.metric_names import find_metric
 from progressive_tf.plan.probes import EXPLANATION_CORRELATION
-from progressive_tf.plan.reading import parse_scalar
 from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, StageRecord
 
 FAILED = ("hold", "reject")
 THRESHOLDS = ("at_least", "at_most", "drop_at_most")
+NOT_TEXT = ("true", "false", "null")  # what YAML 1.2 reads as something else than words
 LEAST_ROWS = 30  # of a rule that does not say `min_samples`
 
 
@@ -106,10 +107,13 @@ def flow(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
     if isinstance(value, str):
-        plain = value.replace("-", "").replace("_", "").replace("/", "")
-        is_text = plain.isascii() and plain.isalpha() and parse_scalar(value, "") == value  # as `true` is not
-        return value if is_text else "'" + value.replace("'", "''") + "'"
+        return value if _is_plain(value) else "'" + value.replace("'", "''") + "'"
     return f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _is_plain(value: str) -> bool:
+    """Returns whether YAML reads a value without quotes as itself."""
+    return re.fullmatch(r"[A-Za-z][\w/-]*", value, re.ASCII) is not None and value.lower() not in NOT_TEXT
 
 
 def stage_key(stage: StageRecord) -> str:

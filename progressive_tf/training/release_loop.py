@@ -25,7 +25,7 @@ from progressive_tf.training.stage_data import Rows, settle_rows
 from progressive_tf.training.stage_record import StageRecord
 from progressive_tf.training.stage_training import summary, train_stage
 from progressive_tf.training.streaming.candidates import arrived_of
-from progressive_tf.training.streaming.learning import StreamFit
+from progressive_tf.training.streaming.learning import StreamFit, rows_behind
 from progressive_tf.training.tuned import SweepStage, tune_stage
 
 
@@ -50,6 +50,8 @@ def run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]
         if decision is None:
             decision, seconds = _run_stage(session, stage, sweep)
             work = {kind: work.get(kind, 0.0) + seconds.get(kind, 0.0) for kind in {*work, *seconds}}
+        elif (further := rows_behind(session, stage)) is not None:
+            display.line(further)
         _remove_backup(stage)
         trained.append(stage)
         released = session.is_released(stage)

@@ -24,12 +24,14 @@ class Slice:
         source: as named in the plan.
         gate: int64 rows that decisions and the R matrix read.
         test: int64 rows that are only reported; empty for slices that are not a stage's.
+        repeated: rows of the gate's part that are left out, because their text stands there already.
     """
 
     name: str
     source: str
     gate: np.ndarray
     test: np.ndarray
+    repeated: int = 0
 
 
 def stage_slices(
@@ -50,7 +52,8 @@ def stage_slices(
     slice_of: list[str] = []
     for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
         place = f"stages[{index}].data"
-        gate = _distinct(sources[name], slice_rows(sources[name], parts[name].gate, stage.data, place))
+        all_rows = slice_rows(sources[name], parts[name].gate, stage.data, place)
+        gate = _distinct(sources[name], all_rows)
         test = slice_rows(sources[name], parts[name].test, stage.data, place)
         same = [
             known.name
@@ -59,7 +62,7 @@ def stage_slices(
         ]
         slice_of.append(same[0] if same else stage.name)
         if not same:
-            slices[stage.name] = Slice(stage.name, name, gate, test)
+            slices[stage.name] = Slice(stage.name, name, gate, test, len(all_rows) - len(gate))
     return slices, tuple(slice_of)
 
 

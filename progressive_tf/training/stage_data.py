@@ -11,7 +11,7 @@ from progressive_tf.data.findings import QualityReport
 from progressive_tf.data.quality import examine
 from progressive_tf.data.remarks import UNUSED_FILES
 from progressive_tf.data.source import Source
-from progressive_tf.data.stage_rows import StageRows, counted
+from progressive_tf.data.stage_rows import StageRows, counted, counted_briefly
 from progressive_tf.errors import InputError
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.cut_texts import find_cut_texts
@@ -50,15 +50,19 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
 def _counts(session: Session, stage: StageRecord) -> str:
     """Returns in words how many rows of each class each part has, or how many where there are no classes."""
     classes, recorded = session.data.classes, stage.data()
+    part = session.data.slices[recorded["slice"]]
+    more = f"{part.repeated:,} more for the gate"
+    again = f"; {more} {'repeats' if part.repeated == 1 else 'repeat'} another's text, not counted again"
+    again = again if part.repeated else ""
     if classes.writes:
-        part = session.data.slices[recorded["slice"]]
         sizes = {key: recorded[key] for key in ("train", "validation")}
         sizes |= {"gate": len(part.gate), "test": len(part.test)}
-        return "; ".join(f"{name} {size:,}" for name, size in sizes.items())
-    return "; ".join(
-        f"{part} {counted({label: rows for label, rows in labels.items() if rows or not classes.grow})}"
-        for part, labels in recorded["labels"].items()
-    )
+        return "; ".join(f"{name} {size:,}" for name, size in sizes.items()) + again
+    counts: list[str] = []
+    for name, labels in recorded["labels"].items():
+        shown = {label: rows for label, rows in labels.items() if rows or not classes.grow}
+        counts.append(f"{name} {counted_briefly(shown) if counts else counted(shown)}")
+    return "; ".join(counts) + again
 
 
 def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:

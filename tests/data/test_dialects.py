@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from progressive_tf.data.resolve import Reads
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.errors import InputError
@@ -98,3 +99,28 @@ def test_parts_without_any_row_are_refused(tmp_path: Path) -> None:
         (tmp_path / "table" / f"part-{number}.csv").write_text("text,label\n")
     with pytest.raises(InputError, match=r"table/part-0.csv: the file has no rows"):
         read(tmp_path, "table")
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_names_in_another_case_are_found_behind_any_separator(separator: str, tmp_path: Path) -> None:
+    pd.DataFrame(ROWS).rename(columns=str.title).to_csv(tmp_path / "a.csv", sep=separator, index=False)
+    with pytest.raises(InputError, match=r"unknown column 'text'; did you mean 'Text'\? Known: Text, Label$"):
+        read(tmp_path, "a.csv")
+
+
+@pytest.mark.parametrize("text", ["text", None])
+def test_rows_that_spreadsheets_leave_blank_are_left_out_and_said(text: str | None, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text;label\n;\none;a\n;\u00a0\ntwo;b\n;\n")
+    reads: Reads = "rows" if text else "table"
+    source = read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache", reads=reads)
+    assert source.rows.tolist() == [2, 4]
+    what = "a text" if text else "columns"
+    assert (
+        source_lines([source])[1] == f"a.csv: 3 rows, the first being row 1, with neither {what} nor a label left out"
+    )
+
+
+def test_a_row_with_a_text_and_no_label_is_still_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\none,a\ntwo,\n,b\n")
+    with pytest.raises(InputError, match="empty label"):
+        read(tmp_path, "a.csv")

@@ -20,6 +20,7 @@ from progressive_tf.data.findings import about_rows
 from progressive_tf.data.images import MOST_PIXELS, UnreadableImageError, read_image
 from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source_lines import source_lines
 from progressive_tf.errors import InputError
 from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.schema import Data
@@ -146,6 +147,9 @@ def test_a_folder_gives_its_classes_and_its_findings(tmp_path: Path) -> None:
         "loose.png",
     }
     assert [remark.path for remark in source.remarks if remark.kind == "odd_images"] == ["dot/turned.jpg"]
+    lines = "\n".join(source_lines([source]))
+    assert "shapes: cannot be read: " in lines
+    assert "shapes: look at: dot/turned.jpg: its EXIF data ask for a turn" in lines
     report = examined(source)
     kinds = {finding.kind: finding for finding in report.findings}
     assert kinds["unreadable_images"].count == len(unreadable)

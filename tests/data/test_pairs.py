@@ -67,7 +67,7 @@ def test_other_targets_of_the_same_text_are_conflicts_and_the_same_are_repeats(t
     assert conflict.message == "2 rows whose text also has another expected text"
     assert conflict.examples == ("two → zwei", "Two! → zwo")
     repeats = report(source, duplicates="drop")
-    assert repeats.findings[0].message == "1 row that repeat an earlier row's text and expected text; dropped"
+    assert repeats.findings[0].message == "1 row that repeats an earlier row's text and expected text; dropped"
     assert repeats.kept.tolist() == [0, 1, 2, 4, 5]
     (empty,) = report(source, empty_text="drop").findings
     assert empty.rows == (5,)

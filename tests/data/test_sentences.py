@@ -107,7 +107,7 @@ def test_other_tags_of_the_same_words_are_conflicts_and_the_same_tags_are_repeat
     source = read(tmp_path, write(tmp_path, "a.conll", [*SENTENCES, again, other]))
     (repeated,) = report(source, duplicates="warn").findings
     assert repeated.rows == (5,)
-    assert repeated.message == "1 row that repeat an earlier row's sentence and tags"
+    assert repeated.message == "1 row that repeats an earlier row's sentence and tags"
     (conflict,) = report(source, conflicting_labels="warn").findings
     assert conflict.rows == (2, 5, 6)
     assert "also has other tags" in conflict.message

@@ -7,6 +7,7 @@ from progressive_tf.data.splits import fixed_parts
 from progressive_tf.data.stage_rows import (
     StageRows,
     counted,
+    counted_briefly,
     label_counts,
     matching_slice_rows,
     select_stage_rows,
@@ -111,3 +112,5 @@ def test_of_many_classes_the_largest_and_the_smallest_are_counted() -> None:
         "20007, 20,006 class 20006, …, 15 class 15, 14 class 14, 13 class 13, 12 class 12, 11 class 11)"
     )
     assert len(counted({"x" * 5000: 1, "y": 2})) < 100
+    assert counted_briefly(many) == "200,210,000 (11 to 20,010 of a class)"
+    assert counted_briefly(few) == counted(few)

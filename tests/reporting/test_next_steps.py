@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from progressive_tf import files
 from progressive_tf.plan.loading import load_plan
@@ -241,3 +242,11 @@ def test_a_key_that_a_way_sets_is_not_set_twice() -> None:
     assert command == (
         "python -m progressive_tf.train --plan offline --set seed=8 --stages 2 --set 'stages.beta.gate=[]' --fresh"
     )
+
+
+@pytest.mark.parametrize("name", ["entity_f1", "recall/card-lost", "true", "null", "it's", "1.0", "a: b", "a, b", ""])
+def test_rules_on_one_line_are_read_as_they_were(name: str) -> None:
+    assert YAML(typ="safe", pure=True).load(flow([{"metric": name, "at_least": 0.5}])) == [
+        {"metric": name, "at_least": 0.5}
+    ]
+    assert ("'" in flow(name)) == (name not in ("entity_f1", "recall/card-lost"))

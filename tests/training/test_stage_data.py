@@ -83,3 +83,15 @@ def test_a_stage_keeps_the_parent_it_began_with(place: Place) -> None:
     assert after["started_from"] == "one"
     assert after["weights_sha256"] == before["weights_sha256"]
     assert read_json(run / "stages" / "02-two" / "forced.json")["reason"] == "shown to be right by hand"
+
+
+def test_gate_rows_that_repeat_another_are_not_counted_again_and_said(place: Place) -> None:
+    rows = (place.folder / "data.csv").read_text(encoding="utf-8")
+    with (place.folder / "data.csv").open("a", encoding="utf-8") as stream:
+        stream.write(rows.partition("\n")[2])
+    gate = {"validation": 40, "gate": 60, "test": 20}
+    plan = small_plan({"name": "one", "data": {"take": 100}})
+    plan["data"] |= {"split": gate}
+    kept = sum(read_json(place.run(plan).run / "stages" / "01-one" / "data.json")["labels"]["gate"].values())
+    assert kept < 60
+    assert f"; {60 - kept} more for the gate repeat another's text, not counted again\n" in place.said[0]

@@ -143,8 +143,13 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
 def test_a_later_stage_of_the_same_stream_goes_on_behind_it(place: Place) -> None:
     first = place.run(small_plan(ONE, live()))
     write_stream(place.folder / "stream.jsonl", 40, seed=11, first=130)  # of whose ids twenty came before
+    place.run(small_plan(ONE, live()))
+    waiting = "live: 40 rows have come in stream.jsonl since it ended"
+    assert "since it ended" not in place.said[0]
+    assert waiting in place.said[1]
     finished = place.run(small_plan(ONE, live(), live(name="later")))
     assert finished.run == first.run
+    assert waiting not in place.said[2]
     folder = stage_folder(finished.run, "later")
     assert [row for row, *_ in answers(folder)] == list(range(ROWS + 21, ROWS + 41))
     assert read(folder / "metrics.json")["stream"]["duplicates"] == 20

@@ -58,12 +58,21 @@ def _read(
 
 
 def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
-    """Returns what separates the header's columns: the usual sign, unless only another gives the wanted columns."""
-    for separator in (usual, *SEPARATORS):
+    """Returns what separates the header's columns: the usual sign, unless another gives more of the wanted columns.
+
+    Where the plan's names are not the header's, names that differ in case count, then the number of columns: so that
+    what is said about unknown columns names those that a person sees.
+    """
+
+    def fits(separator: str) -> tuple[int, int, int, bool]:
         rows = read_fields(path, Problems(path.name), delimiter=separator, quoting=csv.QUOTE_MINIMAL)
-        if set(wanted) <= set(_header(next(rows, (0, 0, []))[2], wanted)):
-            return separator
-    return usual
+        names = _header(next(rows, (0, 0, []))[2], wanted)
+        folded = {name.casefold() for name in names}
+        near = sum(name.casefold() in folded for name in wanted)
+        return sum(name in names for name in wanted), near, sum(map(bool, names)), separator == usual
+
+    has_all = next((separator for separator in (usual, *SEPARATORS) if fits(separator)[0] == len(wanted)), None)
+    return has_all or max((usual, *SEPARATORS), key=fits)
 
 
 def _header(fields: Sequence[str], wanted: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.data.stream import MicroBatch, StreamRows, keep_lines, micro_batches, read_lines
+from progressive_tf.data.stream import MicroBatch, StreamRows, is_whole, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.streams import STANDARD_INPUT
@@ -51,6 +51,21 @@ class Streamed:
     fitted: Fitted
     arrived: Arrays
     facts: dict[str, Any]
+
+
+def rows_behind(session: Session, stage: StageRecord) -> str | None:
+    """Returns what is said of rows that came behind those that a finished stage has read of its file; None for none."""
+    stream = session.plan.stages[stage.index].data.stream
+    end = _end(stage)
+    if stream in (None, STANDARD_INPUT) or "rows" not in end or not (path := session.plan_folder / stream).is_file():
+        return None
+    if stream in [each.data.stream for each in session.plan.stages[stage.index + 1 :]]:
+        return None  # which goes on behind them
+    further = sum(bool(line.strip()) and is_whole(line) for line in read_lines(path)) - end["rows"]
+    if further <= 0:
+        return None
+    rows = "1 row has" if further == 1 else f"{further:,} rows have"
+    return f"{stage.name}: {rows} come in {stream} since it ended; another stage with data.stream: {stream} learns them"
 
 
 class StreamFit:
@@ -116,6 +131,7 @@ class StreamFit:
                         log.write(header)
                 self._learn()
         left_out = f"{counts.duplicates:,} duplicate ids skipped, {counts.aside:,} rows put aside"
+        left_out += f", with the reasons in {self.folder / ASIDE}" if counts.aside else ""
         if self.rows.waiting:
             left_out += f"; the last line has no end yet and waits ({self.rows.waiting:,} bytes)"
         if not counts.learnt:
@@ -159,16 +175,11 @@ class StreamFit:
             RELEASED: np.empty([0, classes], np.float32),
         }
         counts = Counts(right=dict.fromkeys(MODELS, 0), by_label=[0] * classes)
-        earlier = [self._end(stage) for stage in self.session.stages[: self.stage.index]]
+        earlier = [_end(stage) for stage in self.session.stages[: self.stage.index]]
         for end in earlier:
             if end["stream"] == self.settings.data.stream != STANDARD_INPUT:
                 counts.rows, counts.sha256 = end["rows"], end["sha256"]
         return Progress(counts, np.empty([0, len(MODELS)], bool), none, {}, {}, [])
-
-    @staticmethod
-    def _end(stage: StageRecord) -> dict[str, Any]:
-        path = stage.folder / FOLDER / END_FILE
-        return read_json(path) if path.exists() else {"stream": None}
 
     def _batches(self) -> Iterator[MicroBatch]:
         counts, rows = self.progress.counts, self.rows
@@ -253,3 +264,9 @@ class StreamFit:
         self.progress.optimizer = self.learner.optimizer.state()
         self.progress.save(backup_file(self.stage.folder))
         self.saved = time.monotonic()
+
+
+def _end(stage: StageRecord) -> dict[str, Any]:
+    """Returns how far a stage has read its stream; nothing but `stream`, None, where it has none."""
+    path = stage.folder / FOLDER / END_FILE
+    return read_json(path) if path.exists() else {"stream": None}
