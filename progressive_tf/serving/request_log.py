@@ -183,7 +183,8 @@ class RequestLog:
             return
         self._requests, self._shadows = [], []
         try:
-            await self._in_writer(self._write, requests, shadows)
+            # A server that stops ends the task that waits here; what waits for its turn is written all the same.
+            await asyncio.shield(self._in_writer(self._write, requests, shadows))
         except StoreError as error:
             self._requests, self._shadows = requests + self._requests, shadows + self._shadows
             self._failed(error)
