@@ -62,7 +62,8 @@ class RunFolder:
     @property
     def splits_empty_rows(self) -> bool:
         """Whether rows without a text are in this run's parts, as they were in runs that earlier releases began."""
-        return self.environment is not None and not self.environment.get("empty_rows_left_out", False)
+        recorded = self.environment
+        return recorded is not None and not recorded.get("empty_rows_left_out", False)
 
     def begun(self, plan: Plan) -> int:
         """Returns how many stages of a plan have begun here."""
