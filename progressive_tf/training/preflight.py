@@ -17,6 +17,7 @@ from progressive_tf.plan.retention_methods import EnsembleAverage
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.scratch import scratch_registry
 from progressive_tf.registry.staged import StagedVersion
+from progressive_tf.training.exported import load_exported
 from progressive_tf.training.saved_model import export_saved_model
 from progressive_tf.training.session import Session
 from progressive_tf.training.stage_record import StageRecord
@@ -126,7 +127,7 @@ class _Release:
         part = session.data.slices[session.data.slice_of[self.stage.index]]
         source, rows = session.data.sources[part.source], part.gate[:1]
         with self._explained("asked for an answer"):
-            signatures = tf.saved_model.load(str(folder)).signatures.values()
+            signatures = load_exported(folder).signatures.values()
             given = {raw.name: session.network.preprocess.tensor(source.inputs(rows))}
             tasks = session.data.row_tasks(part.source, rows)
             if tasks is not None:

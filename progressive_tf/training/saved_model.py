@@ -18,6 +18,7 @@ from progressive_tf.models.preprocessing import Preprocessing
 from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
 from progressive_tf.models.text_to_text_preprocessing import TextToTextPreprocessing
 from progressive_tf.models.translator import Translator
+from progressive_tf.training.exported import load_exported
 from progressive_tf.training.served_tagger import TOKENS, ServedTagger
 from progressive_tf.training.served_translator import GENERATE, ServedTranslator
 
@@ -145,7 +146,7 @@ def misfit(folder: Path, preprocess: Preprocessing, has_tasks: bool) -> str | No
         preprocess: the network's, which says what it reads.
         has_tasks: whether each row has a task.
     """
-    signatures = tf.saved_model.load(str(folder)).signatures
+    signatures = load_exported(folder).signatures
     if isinstance(preprocess, TextToTextPreprocessing) or GENERATE in signatures:
         same = isinstance(preprocess, TextToTextPreprocessing) and GENERATE in signatures
         return None if same else "writes texts, or this plan's network does; only one of the two does"
@@ -184,7 +185,7 @@ def predict_exported(
         tasks: the task of each, where the version has tasks.
         batch_size: how many at once.
     """
-    signature = tf.saved_model.load(str(folder)).signatures[DEFAULT]
+    signature = load_exported(folder).signatures[DEFAULT]
     spec = next(each for name, each in signature.structured_input_signature[1].items() if name != "task")
     order = sorted(range(len(raw)), key=lambda index: len(raw[index]))
     parts = []

@@ -12,6 +12,7 @@ import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.sentence_preprocessing import ragged_words
 from progressive_tf.models.word_windows import gather_words
+from progressive_tf.training.exported import load_exported
 
 TOKENS = "tokens"
 # What Python's str.split() separates words at.
@@ -129,7 +130,7 @@ def tag_exported(folder: Path, sentences: list[list[str]], batch_size: int = 64)
         sentences: words of each.
         batch_size: how many at once.
     """
-    signature: Any = tf.saved_model.load(str(folder)).signatures[TOKENS]
+    signature: Any = load_exported(folder).signatures[TOKENS]
     order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
     found: dict[int, list[str]] = {}
     for begin in range(0, len(order), batch_size):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from progressive_tf.models.text_to_text_preprocessing import END, PAD
 from progressive_tf.models.translator import Translator
+from progressive_tf.training.exported import load_exported
 
 GENERATE, TOKENS, IS_WHOLE = "generate", "tokens", "is_whole"
 
@@ -78,7 +79,7 @@ def translate_exported(folder: Path, texts: Sequence[str], batch_size: int = 16)
         texts: what is to be translated.
         batch_size: how many at once; those of about the same length stand together.
     """
-    model = tf.saved_model.load(str(folder))
+    model = load_exported(folder)
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     written = np.empty(len(texts), object)
     confidence = np.zeros(len(texts), np.float32)

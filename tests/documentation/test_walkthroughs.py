@@ -91,7 +91,8 @@ class Server:
         return f"localhost:{self.port}"
 
     def start(self, command: str) -> None:
-        """Starts it, and waits until it answers."""
+        """Starts it in place of the one before, and waits until it answers."""
+        self.stop()
         with (self.desk / "server.txt").open("wb") as said:
             self.process = subprocess.Popen(
                 ["bash", "-c", f"exec {command} --port {self.port}"],
@@ -105,6 +106,12 @@ class Server:
                 return
             time.sleep(0.2)
         pytest.fail((self.desk / "server.txt").read_text())
+
+    def stop(self) -> None:
+        """Ends it, where it was started."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def ask(self, block: Snippet, command: str) -> None:
         """Asks it as the page does; it has to answer in JSON and with no error."""
@@ -123,9 +130,7 @@ def servers(desk: Path) -> Iterator[Server]:
     try:
         yield server
     finally:
-        if server.process is not None:
-            server.process.kill()
-            server.process.wait()
+        server.stop()
 
 
 def write(block: Snippet, desk: Path) -> None:

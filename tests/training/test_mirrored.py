@@ -70,6 +70,10 @@ def test_a_run_over_two_devices_judges_and_releases_what_a_run_on_one_does(resul
     assert results["plans"]["served"] < 2e-3  # outputs of frozen blocks are kept as float16
 
 
+def test_a_run_over_two_devices_asks_what_another_run_released(results: dict[str, Any]) -> None:
+    assert results["plans"]["compared"] is True
+
+
 def test_images_with_statistics_of_batches_are_served_as_they_were_judged(results: dict[str, Any]) -> None:
     """Each device normalises by its own part of a batch, so only what follows from the trained weights is compared."""
     assert results["images"]["served"] < 1e-5
