@@ -257,37 +257,50 @@ class TestResume:
 
         monkeypatch.setattr(EpochRecord, "on_epoch_end", killed)
         with pytest.raises(Killed):
-            other.run(plan)
+            other.run(plan, stages=1)
         monkeypatch.undo()
-        again = other.run(plan).run
-        mine, theirs = weights(place, run, "three"), weights(other, again, "three")
+        again = other.run(plan, stages=1).run
+        mine, theirs = weights(place, run, "one"), weights(other, again, "one")
         assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "replay, other sentences": {
+    "replay of other sentences": {
         "retention": {"replay": {"budget": 10}},
         "data": {"source": "others.conll", "all": True},
     },
-    "ewc, tokens": {
+    "ewc over batches of tokens": {
         "retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}},
         "batch_size": {"tokens": 64},
     },
-    "ema, lora": {"retention": {"average": {"kind": "ema"}}, "adaptation": {"method": "lora", "rank": 2}},
     "wise-ft": {"retention": {"average": {"kind": "wise-ft"}}},
-    "soup, continual": {"retention": {"average": {"kind": "soup"}}, "continual_evaluation": 2},
+    "soup with continual evaluation": {"retention": {"average": {"kind": "soup"}}, "continual_evaluation": 2},
+    "ema of lora": {"retention": {"average": {"kind": "ema"}}, "adaptation": {"method": "lora", "rank": 2}},
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_methods_work_on_words(tmp_path: Path, method: str) -> None:
-    place = make_place(tmp_path)
-    words = (tmp_path / "words.conll").read_text(encoding="utf-8").split("\n\n")
-    (tmp_path / "others.conll").write_text("\n\n".join(words[:120]), encoding="utf-8")
-    second = {"name": "two", "data": {"take": 50}} | METHODS[method]
-    finished = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, second))
+@pytest.fixture(scope="module")
+def of_methods(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A run with a stage for each method, one behind the other."""
+    place = make_place(tmp_path_factory.mktemp("methods"))
+    words = (place.folder / "words.conll").read_text(encoding="utf-8").split("\n\n")
+    (place.folder / "others.conll").write_text("\n\n".join(words[:120]), encoding="utf-8")
+    stages = [
+        {"name": f"stage-{number}", "data": {"take": 40 + number}} | method
+        for number, method in enumerate(METHODS.values())
+    ]
+    finished = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, *stages))
     assert finished.promoted
-    assert np.isfinite(pd.read_csv(stage_folder(finished.run, "two") / "history.csv")["loss"]).all()
+    return finished.run
+
+
+@pytest.mark.parametrize("number", range(len(METHODS)), ids=METHODS)
+def test_methods_work_on_words(of_methods: Path, number: int) -> None:
+    folder = stage_folder(of_methods, f"stage-{number}")
+    assert np.isfinite(pd.read_csv(folder / "history.csv")["loss"]).all()
+    costs = read(folder / "metrics.json")["retention"]
+    retention = list(METHODS.values())[number]["retention"]
+    assert list(costs) == ([] if number == 4 else list(retention)), "a running average costs nothing"
 
 
 def test_weights_that_mattered_move_less(tmp_path: Path) -> None:
