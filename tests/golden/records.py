@@ -39,7 +39,8 @@ HIDDEN_SECTIONS = ("wrong", "environment", "plan")  # an order among equals; env
 
 _RUN = re.compile(r"\d{8}-\d{6}-\d{6}-")
 _EVENTS = re.compile(r"events\.out\.tfevents\.[^/]*")
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?(\+00:00| UTC)?|\b\d+(\.\d+)? (ms|s|min)\b")
+_DURATION = r"\b\d+(\.\d+)? (ms|s|min|h)\b"
+_MOMENT = re.compile(rf"\d{{4}}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?(\.\d+)?(\+00:00| UTC)?|{_DURATION}( {_DURATION})*")
 _SECONDS = re.compile(r"\d+\.\d")  # what a report prints with one decimal, and nothing else
 _NUMBER = re.compile(r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
