@@ -14,7 +14,7 @@ from markupsafe import Markup
 from progressive_tf.api import markup
 from progressive_tf.api.quiet import quiet
 from progressive_tf.errors import InputError, ProgressiveError, listed
-from progressive_tf.plan.metric_names import TAGGING, TRANSLATION, matrix_metric
+from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry.history import PREVIOUS, STABLE
 from progressive_tf.registry.store import Registry as RegistryFolder
 from progressive_tf.registry.tables import version_record
@@ -214,7 +214,7 @@ class Registry:
 
 
 _HEADINGS = ("model", "version", "aliases", "released (UTC)", "stage", "run", "on test rows")
-_METRICS = [matrix_metric(task) for task in ("", TAGGING, TRANSLATION)]
+_METRICS = list(dict.fromkeys(task.matrix_metric for task in TASKS.values()))
 
 
 def _cells(version: Version) -> list[object]:
