@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from progressive_tf.plan.methods import Strict
+from progressive_tf.plan.tasks import OWN_TAG
 
 Text = Annotated[str, Field(min_length=1)]
 BUILDERS_GROUP = "progressive_tf.builders"
 OWN_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-OWN_TAG = "module:function"
 MOST_TOKENS, MOST_T5_TOKENS = 512, 1024  # that a text may have, for BERT and for T5
 
 

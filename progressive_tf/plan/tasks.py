@@ -16,15 +16,17 @@ from progressive_tf.plan.metric_names import (
     metric_fits,
     metric_patterns,
 )
-from progressive_tf.plan.networks import OWN_TAG
 
 TaskName = Literal[
     "text-classification", "token-classification", "image-classification", "tabular-classification", "translation"
 ]
 Inputs = Literal["texts", "words", "images", "columns", "vectors"]
 """What a row is: a text, the words of a sentence, an image, named cells of a table, or numbers without names."""
+OF_WORDS: tuple[Inputs, ...] = ("texts", "words")  # what is read in tokens, and may be cut
 Reads = Literal["rows", "table", "images", "sentences", "pairs"]
 """What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
+
+OWN_TAG = "module:function"  # stands for every builder of one's own
 
 # Keys of `data` that name columns → why they make no sense in a task that does not read them.
 COLUMN_KEYS = {
@@ -72,6 +74,11 @@ class Task:
     refuses: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def writes(self) -> bool:
+        """Whether a text is answered, which is of no class."""
+        return self.answers == "texts"
+
+    @property
     def column_refusals(self) -> dict[str, str]:
         """The features among columns: names of those that this task does not read, with the reason."""
         own = (self.input_key, self.answer_key)
@@ -91,6 +98,10 @@ class Task:
     def metric_patterns(self) -> list[str]:
         """The metrics, as a person may write them."""
         return metric_patterns(self.answers)
+
+    def input_kind(self, width: int | None) -> Inputs:
+        """Returns what a row is, given how many numbers without names it has, None where it is no row of such."""
+        return self.inputs if width is None else "vectors"
 
     def has_metric(self, name: str) -> bool:
         """Returns whether a metric, as in a plan, is one of this task."""

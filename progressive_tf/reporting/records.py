@@ -283,7 +283,7 @@ class RunRecord:
     @property
     def writes(self) -> bool:
         """Whether its stages write texts, which have no classes."""
-        return self.kind.answers == "texts"
+        return self.kind.writes
 
 
 def read_run(run: Path) -> RunRecord:

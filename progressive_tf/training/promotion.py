@@ -266,6 +266,8 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         inputs=session.network.preprocess.facts,
         preprocessing=session.network.preprocess.learnt(),
         parent=parent_version,
+        task=session.plan.task,
+        input_kind=session.plan.kind.input_kind(session.data.input_width),
         labels=session.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
         data_sha256=used["rows_sha256"],
