@@ -73,13 +73,13 @@ def told_rows(
             label = next(other for other in labels if other != said)
         if label is None:
             put_aside["are wrong, and nobody said what is right"] += 1
-        elif not data.classes.writes and label not in labels:
+        elif not plan.kind.writes and label not in labels:
             put_aside["have a label that the plan does not know"] += 1
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
         elif plan.kind.inputs == "texts" and not isinstance(next(iter(given.values()), None), str):
             put_aside["have an input that is no text"] += 1
-        elif data.classes.writes and not (isinstance(label, str) and isinstance(said, str)):
+        elif plan.kind.writes and not (isinstance(label, str) and isinstance(said, str)):
             put_aside["have texts that --redact does not keep"] += 1
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)
