@@ -16,7 +16,7 @@ from progressive_tf.api.unread import Unread
 from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.column_statistics import ColumnStatistics
-from progressive_tf.registry.version import input_kind_of, task_of
+from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
 from progressive_tf.training.saved_model import DEFAULT
 from progressive_tf.training.served_tagger import TOKENS
 from progressive_tf.training.served_translator import GENERATE
@@ -46,7 +46,7 @@ class ServedModel:
         self._labels = list(manifest["labels"])
         learnt = manifest.get("preprocessing")
         self._statistics = ColumnStatistics.from_json(learnt) if learnt else None
-        self._task, self._kind = task_of(manifest, inputs), input_kind_of(manifest, inputs)
+        self._task, self._kind = task_of_version(manifest, inputs), input_kind_of_version(manifest, inputs)
 
     def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
         """Returns a row for each input, or for each span that a tagger finds.

@@ -95,7 +95,8 @@ def metric_fits(name: str, answers: Answers) -> bool:
         answers: what is answered about a row.
     """
     kind = name.partition("/")[0]
-    return answers == next((each for each in ("tags", "texts") if kind in _METRICS_OF[each]), "classes")
+    own: Answers = next((each for each, metrics in _METRICS_OF.items() if kind in metrics), "classes")
+    return own == answers
 
 
 def metric_patterns(answers: Answers) -> list[str]:

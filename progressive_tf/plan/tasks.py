@@ -5,9 +5,9 @@ Everything else asks the `Task` of a plan, or of a released version, and tests n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from progressive_tf.plan.metric_names import (
     Answers,
@@ -263,3 +263,35 @@ assert set(TASKS) == set(get_args(TaskName))
 def task_of_builder(builder: str) -> Task | None:
     """Returns the task that a builder's networks are for; None for a builder of one's own."""
     return next((task for task in TASKS.values() if builder in task.builders and builder != OWN_TAG), None)
+
+
+def task_of_version(manifest: Mapping[str, Any], inputs: Collection[str] = ()) -> Task:
+    """Returns the task of a version; where its manifest is older than that key, what it has tells.
+
+    Args:
+        manifest: content of its manifest.json.
+        inputs: names of the inputs that it is served with, where they are known; they tell more of an old manifest.
+    """
+    return TASKS.get(str(manifest.get("task"))) or TASKS[_inferred(manifest, inputs)]
+
+
+def input_kind_of_version(manifest: Mapping[str, Any], inputs: Collection[str] = ()) -> Inputs:
+    """Returns what a row is for a version; the arguments are those of `task_of_version`."""
+    if manifest.get("input_kind") in get_args(Inputs):
+        return manifest["input_kind"]
+    kind = task_of_version(manifest, inputs).inputs
+    return "vectors" if kind == "columns" and not manifest.get("preprocessing") else kind
+
+
+def _inferred(manifest: Mapping[str, Any], inputs: Collection[str]) -> str:
+    labels, facts = manifest.get("labels"), manifest.get("inputs")
+    if labels == []:
+        return "translation"
+    if labels and labels[0] == "O" and all(label[:2] in ("B-", "I-") for label in labels[1:]):
+        return "token-classification"
+    if manifest.get("preprocessing") or "features" in inputs:
+        return "tabular-classification"
+    if "image" in inputs or (facts and "size" in facts):
+        return "image-classification"
+    # Rows of numbers are those of which a caller has to know nothing.
+    return "text-classification" if facts or facts is None or "text" in inputs else "tabular-classification"

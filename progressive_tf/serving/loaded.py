@@ -12,11 +12,11 @@ import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
 from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS
-from progressive_tf.plan.tasks import OF_WORDS, Inputs
+from progressive_tf.plan.tasks import OF_WORDS, Inputs, input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
-from progressive_tf.registry.version import Version, input_kind_of, task_of
+from progressive_tf.registry.version import Version
 from progressive_tf.serving.described import TASK, describe, place_of
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
@@ -53,8 +53,8 @@ class LoadedVersion:
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
         asked = {name for each in self._model.signatures.values() for name in each.structured_input_signature[1]}
-        self.task = task_of(manifest, asked)
-        self.input_kind = input_kind_of(manifest, asked)
+        self.task = task_of_version(manifest, asked)
+        self.input_kind = input_kind_of_version(manifest, asked)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
         }

@@ -11,6 +11,7 @@ import pytest
 from registry_fakes import MODEL, fake_export, staged
 
 from progressive_tf.errors import InputError
+from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
 from progressive_tf.registry import (
     Forced,
     ModelVersions,
@@ -20,7 +21,6 @@ from progressive_tf.registry import (
     journal,
 )
 from progressive_tf.registry import folder as version_folder
-from progressive_tf.registry.version import input_kind_of, task_of
 
 
 def names(model: ModelVersions) -> set[str]:
@@ -353,7 +353,7 @@ OLD_MANIFESTS: list[tuple[dict[str, Any], list[str], tuple[str, str]]] = [
 def test_a_manifest_without_a_task_tells_it(
     manifest: dict[str, Any], inputs: list[str], expected: tuple[str, str]
 ) -> None:
-    assert (task_of(manifest, inputs).name, input_kind_of(manifest, inputs)) == expected
+    assert (task_of_version(manifest, inputs).name, input_kind_of_version(manifest, inputs)) == expected
 
 
 def test_a_manifest_names_its_task_and_what_a_row_is(model: ModelVersions) -> None:
@@ -363,4 +363,4 @@ def test_a_manifest_names_its_task_and_what_a_row_is(model: ModelVersions) -> No
     manifest = version.manifest() or {}
     assert (manifest["task"], manifest["input_kind"]) == ("tabular-classification", "vectors")
     assert version.task.answers == "classes"
-    assert input_kind_of(manifest) == "vectors"
+    assert input_kind_of_version(manifest) == "vectors"
