@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -10,7 +10,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan, shipped_plans
 from progressive_tf.plan.refusals import SAME_IN_EVERY_STAGE, Asked, called
 from progressive_tf.plan.schema import Data, Plan, Stage
-from progressive_tf.plan.tasks import COLUMN_KEYS, TASKS, Task
+from progressive_tf.plan.tasks import COLUMN_KEYS, TASKS, Task, TaskName
 
 PLANS = {
     "text-classification": "offline",
@@ -40,6 +40,10 @@ def test_what_a_task_says_of_plans_is_about_keys_that_there_are(task: Task) -> N
     assert [feature for feature in {**task.column_refusals, **task.refuses} if not exists(feature)] == []
     assert task.has_metric(task.matrix_metric)
     assert all(task.has_metric(name) for name in task.further)
+
+
+def test_the_table_has_every_task_that_a_plan_may_name() -> None:
+    assert list(TASKS) == list(get_args(TaskName))
 
 
 def test_every_builder_is_of_one_task() -> None:
