@@ -6,8 +6,8 @@ PY := .venv/bin/python
 help:
 	@echo "make setup         create .venv with the locked packages"
 	@echo "make train         set up, then run the three stages of the default plan"
-	@echo "make test          set up, then lint, types, import contracts and tests"
-	@echo "make lint          set up, then lint, types and import contracts"
+	@echo "make test          set up, then lint and tests"
+	@echo "make lint          set up, then lint, types, import contracts and questions about the task"
 	@echo "make notebooks     set up, then run every notebook and print how long it took"
 	@echo "make docs          set up, then the documentation as pages in site/; a broken link is an error"
 	@echo "make bench         set up, then the benchmarks behind the README's figures"
@@ -37,6 +37,7 @@ lint: setup
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports
+	@$(PY) scripts/count_task_questions.py --quiet
 
 test: lint
 	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -147,7 +147,7 @@ def _look(
     alpha: float,
     seed: int,
 ) -> Look:
-    from progressive_tf.monitoring.look import look_at, reference_of, writes_texts
+    from progressive_tf.monitoring.look import look_at, reference_of
     from progressive_tf.monitoring.origin import find_origin
 
     found, version = None, model.in_use()
@@ -162,7 +162,7 @@ def _look(
             if reference == Reference.RUN:
                 raise InputError(f"{missing}; name the folder of all runs, or give --reference live")
             console().print(f"{missing}; compared with earlier live rows instead")
-    return look_at(model.name, live, found, now, days, alpha, seed, writes_texts(version), version.number)
+    return look_at(model.name, live, found, now, days, alpha, seed, version.task, version.number)
 
 
 def _print_look(look: Look) -> None:
@@ -188,14 +188,13 @@ def _propose(
 ) -> None:
     from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.due import is_due
-    from progressive_tf.monitoring.look import writes_texts
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.plan.loading import load_plan, shipped_plans
 
     version = model.in_use()
     if triggers is not None:
-        due = is_due(live, version.created, now, *triggers, writes=writes_texts(version), version=version.number)
+        due = is_due(live, version.created, now, *triggers, writes=version.task.writes, version=version.number)
         console().print(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
         if not due.is_due:
             return

@@ -58,7 +58,8 @@ def train(
     far, and becomes an immutable version in the registry if its gate promotes it. The same command continues a run
     that was stopped, and a finished run prints its table again.
     """
-    from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans
+    from progressive_tf.plan.loading import load_plan, shipped_plans
+    from progressive_tf.plan.reading import plan_summary
 
     if list_plans:
         only_prints()

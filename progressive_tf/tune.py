@@ -73,8 +73,9 @@ def tune(
     compared on the stage's validation rows; gate and test rows are not read. The same command continues a sweep that
     was stopped, and more `--trials` make it longer. Several processes share one by Keras Tuner's environment variables.
     """
-    from progressive_tf.plan.loading import load_plan, read_mapping, sweep_settings
+    from progressive_tf.plan.loading import load_plan, sweep_settings
     from progressive_tf.plan.merging import stage_index
+    from progressive_tf.plan.reading import read_mapping
 
     loaded = load_plan(plan, setting or (), override)
     index = stage_index([each.name for each in loaded.whole.stages], stage, "--stage")

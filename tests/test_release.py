@@ -49,6 +49,8 @@ def staged(stage: str, run: str = "run-1", **changes: Any) -> StagedVersion:
         "stage": stage,
         "weights_sha256": f"weights of {run}/{stage}",
         "parent": None,
+        "task": "text-classification",
+        "input_kind": "texts",
         "labels": ("negative", "positive"),
         "plan_sha256": "plan",
         "data_sha256": "data",
@@ -120,7 +122,9 @@ def test_list_shows_every_version_and_its_aliases(model: ModelVersions, capsys: 
 def test_a_version_that_writes_texts_is_listed_by_their_metric(
     model: ModelVersions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model.publish(staged("pilot", labels=(), metrics={"exact_match": 0.5, "bleu": 30.25, "chrf": 61.5}))
+    model.publish(
+        staged("pilot", task="translation", labels=(), metrics={"exact_match": 0.5, "bleu": 30.25, "chrf": 61.5})
+    )
     assert "chrf 61.500" in release(capsys, "list")[1]
     assert json.loads(release(capsys, "list", "--json")[1])[0]["chrf"] == 61.5
     assert "none: it writes texts" in release(capsys, "show", MODEL)[1]

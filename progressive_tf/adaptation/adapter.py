@@ -11,7 +11,7 @@ from progressive_tf.adaptation.targets import blocks_from
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight
 from progressive_tf.models.projection import Addition, Projection
-from progressive_tf.plan.methods import AdapterAdaptation
+from progressive_tf.plan.adaptation_methods import AdapterAdaptation
 from progressive_tf.seeds import derive_seed
 
 KIND = "adapter"

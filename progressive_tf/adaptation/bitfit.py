@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.plan.methods import BitfitAdaptation
+from progressive_tf.plan.adaptation_methods import BitfitAdaptation
 
 BIASES = ("bias", "/beta")  # how Keras' names of them end; beta is that of a normalisation
 

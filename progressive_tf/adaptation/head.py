@@ -5,7 +5,7 @@ from __future__ import annotations
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_from
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.plan.methods import HeadAdaptation
+from progressive_tf.plan.adaptation_methods import HeadAdaptation
 
 
 def head(network: BlockModel, settings: HeadAdaptation) -> MovedWeights:

@@ -12,7 +12,7 @@ from progressive_tf.adaptation.targets import blocks_from, projections_of_roles
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.projection import Addition, Projection
-from progressive_tf.plan.methods import LoraAdaptation
+from progressive_tf.plan.adaptation_methods import LoraAdaptation
 from progressive_tf.seeds import derive_seed
 
 KIND = "lora"

@@ -16,6 +16,7 @@ from progressive_tf.api.unread import Unread
 from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
 from progressive_tf.training.saved_model import DEFAULT
 from progressive_tf.training.served_tagger import TOKENS
 from progressive_tf.training.served_translator import GENERATE
@@ -25,6 +26,7 @@ SPAN_COLUMNS = ["input", "kind", "words", "start", "end", "score"]
 TEXT_COLUMNS = ["text", "translation", "confidence"]
 
 Rows = Sequence[Any] | np.ndarray
+Reading = tuple[str, Rows, Callable[[Rows], tf.Tensor]]
 
 
 class ServedModel:
@@ -44,6 +46,7 @@ class ServedModel:
         self._labels = list(manifest["labels"])
         learnt = manifest.get("preprocessing")
         self._statistics = ColumnStatistics.from_json(learnt) if learnt else None
+        self._task, self._kind = task_of_version(manifest, inputs), input_kind_of_version(manifest, inputs)
 
     def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
         """Returns a row for each input, or for each span that a tagger finds.
@@ -60,11 +63,10 @@ class ServedModel:
         return found
 
     def _answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int, unread: Unread) -> pd.DataFrame:
-        if GENERATE in self._signatures or TOKENS in self._signatures:
-            if task is not None:
-                raise InputError("task: this version has no tasks; leave it out")
-            answers = self._written if GENERATE in self._signatures else self._spans
-            return answers(inputs, batch_size, unread)
+        without_tasks = {"tags": self._spans, "texts": self._written}.get(self._task.answers)
+        if without_tasks is not None:
+            self._tasks(task, 0)
+            return without_tasks(inputs, batch_size, unread)
         name, rows, tensor = self._read(inputs)
         tasks = self._tasks(task, len(rows))
         parts = []
@@ -103,20 +105,25 @@ class ServedModel:
                 raise InputError(unknown_name("task", name, known))
         return tasks
 
-    def _read(self, inputs: Any) -> tuple[str, Rows, Callable[[Rows], tf.Tensor]]:
+    def _read(self, inputs: Any) -> Reading:
         """Returns the signature that reads such inputs, the inputs one by one, and what makes a tensor of some."""
-        spec = self._spec
-        if self._statistics is not None:
-            width = len(self._statistics.columns.names)
-            cells = list(_cells(inputs, self._statistics))
-            return DEFAULT, cells, lambda rows: tf.constant(rows, tf.string, [len(rows), width])
-        if spec.dtype != tf.string:
-            return DEFAULT, _numbers(inputs, spec), lambda rows: tf.constant(rows, spec.dtype)
-        if spec.name == "image":
-            if isinstance(inputs, np.ndarray) and inputs.dtype != object:
-                return PIXELS, _pixels(inputs, PIXELS in self._signatures), lambda rows: tf.constant(rows, tf.uint8)
-            return DEFAULT, _files(inputs), lambda rows: tf.constant(rows, tf.string)
-        return DEFAULT, _texts(inputs), lambda rows: tf.constant(rows, tf.string)
+        return {"columns": self._read_cells, "vectors": self._read_numbers, "images": self._read_images}.get(
+            self._kind, _read_texts
+        )(inputs)
+
+    def _read_cells(self, inputs: Any) -> Reading:
+        assert self._statistics is not None
+        width = len(self._statistics.columns.names)
+        cells = list(_cells(inputs, self._statistics))
+        return DEFAULT, cells, lambda rows: tf.constant(rows, tf.string, [len(rows), width])
+
+    def _read_numbers(self, inputs: Any) -> Reading:
+        return DEFAULT, _numbers(inputs, self._spec), lambda rows: tf.constant(rows, self._spec.dtype)
+
+    def _read_images(self, inputs: Any) -> Reading:
+        if isinstance(inputs, np.ndarray) and inputs.dtype != object:
+            return PIXELS, _pixels(inputs, PIXELS in self._signatures), lambda rows: tf.constant(rows, tf.uint8)
+        return DEFAULT, _files(inputs), lambda rows: tf.constant(rows, tf.string)
 
     def _written(self, inputs: Any, batch_size: int, unread: Unread) -> pd.DataFrame:
         texts = _texts(inputs)
@@ -161,6 +168,10 @@ def _listed(inputs: Any, expected: str) -> list[Any]:
     if isinstance(inputs, Mapping | bytes) or not hasattr(inputs, "__iter__"):
         raise InputError(f"inputs: this version reads {expected}; got {type(inputs).__name__}")
     return list(inputs)
+
+
+def _read_texts(inputs: Any) -> Reading:
+    return DEFAULT, _texts(inputs), lambda rows: tf.constant(rows, tf.string)
 
 
 def _texts(inputs: Any) -> list[str]:

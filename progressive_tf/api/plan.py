@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from progressive_tf.api import markup
 from progressive_tf.api.named import Stages
 from progressive_tf.api.quiet import quiet
-from progressive_tf.plan.loading import DEFAULT_PLAN, LoadedPlan, load_plan, plan_summary, shipped_plans
+from progressive_tf.plan.loading import DEFAULT_PLAN, LoadedPlan, load_plan, shipped_plans
+from progressive_tf.plan.reading import plan_summary
 from progressive_tf.plan.schema import Stage
 from progressive_tf.reporting.wording import rule_words
 

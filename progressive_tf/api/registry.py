@@ -14,7 +14,6 @@ from markupsafe import Markup
 from progressive_tf.api import markup
 from progressive_tf.api.quiet import quiet
 from progressive_tf.errors import InputError, ProgressiveError, listed
-from progressive_tf.plan.metric_names import TAGGING, TRANSLATION, matrix_metric
 from progressive_tf.registry.history import PREVIOUS, STABLE
 from progressive_tf.registry.store import Registry as RegistryFolder
 from progressive_tf.registry.tables import version_record
@@ -66,10 +65,9 @@ class Version:
         Raises:
             InputError: the version writes texts, and has none.
         """
-        labels = tuple(self.manifest["labels"])
-        if not labels:
+        if self.record.task.writes:
             raise InputError(f"{self.record.model} version {self.number} writes texts; it has no classes")
-        return labels
+        return tuple(self.manifest["labels"])
 
     def predict(self, inputs: Any, task: str | Sequence[str] | None = None, batch_size: int = 64) -> pd.DataFrame:
         """Returns what the version answers to raw inputs, with what was released alone; it is loaded once.
@@ -106,8 +104,7 @@ class Version:
     def _repr_html_(self) -> str:
         figures = [(name, _number(name, value)) for name, value in self.manifest.get("metrics", {}).items()]
         head = markup.heading(f"{self.record.model} version {self.number}", ", ".join(self.aliases))
-        classes = self.manifest["labels"]
-        gives = f"classes {listed(classes)}" if classes else "writes texts"
+        gives = "writes texts" if self.record.task.writes else f"classes {listed(self.manifest['labels'])}"
         origin = f"stage {self.stage} of run {self.run}; {gives}"
         shown = markup.table(("metric on test rows", "value"), figures[:8]) if figures else Markup("")
         return markup.framed(head + markup.paragraph(origin) + shown)
@@ -214,7 +211,6 @@ class Registry:
 
 
 _HEADINGS = ("model", "version", "aliases", "released (UTC)", "stage", "run", "on test rows")
-_METRICS = [matrix_metric(task) for task in ("", TAGGING, TRANSLATION)]
 
 
 def _cells(version: Version) -> list[object]:
@@ -226,15 +222,14 @@ def _cells(version: Version) -> list[object]:
         Markup("{}").format(record.created[:19].replace("T", " ")),
         f"{record.stage} (forced)" if record.forced else record.stage,
         Markup("{}").format(record.run),
-        _tested(record.manifest() or {}),
+        _tested(record),
     ]
 
 
-def _tested(manifest: Mapping[str, Any]) -> str:
+def _tested(record: VersionRecord) -> str:
     """Returns the metric of the version's task, with its value; a dash where none is recorded."""
-    metrics = manifest.get("metrics") or {}
-    shown = [f"{wording.metric_words(name)} {_number(name, metrics[name])}" for name in _METRICS if name in metrics]
-    return shown[0] if shown else wording.NOT_RECORDED
+    name, metrics = record.task.matrix_metric, (record.manifest() or {}).get("metrics") or {}
+    return f"{wording.metric_words(name)} {_number(name, metrics[name])}" if name in metrics else wording.NOT_RECORDED
 
 
 def _number(name: str, value: Any) -> str:

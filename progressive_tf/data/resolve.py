@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.assets.catalogue import catalogue
@@ -24,9 +23,7 @@ from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
 from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
 from progressive_tf.data.remarks import Remark
 from progressive_tf.errors import InputError, unknown_name
-
-Reads = Literal["rows", "table", "images", "sentences", "pairs"]
-"""What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
+from progressive_tf.plan.tasks import Reads
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.remarks import Remark
-from progressive_tf.data.resolve import Reads, resolve
+from progressive_tf.data.resolve import resolve
 from progressive_tf.data.sentences import TaggedRows, kinds_in
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
 from progressive_tf.data.table import Table, number_text
@@ -24,6 +24,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
 from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.plan.tasks import Reads
 from progressive_tf.plan.written_numbers import Notation
 
 NUMBERS_SHOWN = 8  # of a vector, where a person reads it

@@ -15,7 +15,7 @@ from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
 from progressive_tf.evaluation.metrics import has_label, measure, support
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
 from progressive_tf.evaluation.translations import Translations
-from progressive_tf.plan.probes import EXPLANATION_CORRELATION
+from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import GateRule
 
 EVERY_PREVIOUS = "every-previous"

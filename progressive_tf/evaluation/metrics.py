@@ -24,9 +24,8 @@ from progressive_tf.evaluation.translations import Translations
 from progressive_tf.plan.metric_names import (
     METRICS,
     PER_CLASS_METRICS,
-    TAGGING,
-    TRANSLATION,
     TRANSLATION_METRICS,
+    Answers,
     find_metric,
     metric_fits,
 )
@@ -73,11 +72,11 @@ class ClassSums:
         return ClassSums(self.true + added, self.predicted + added, self.right + right_answers[..., None] * spread)
 
 
-def task_of(predictions: AnyPredictions) -> str:
-    """Returns the task whose metrics these predictions have; `classification` stands for every one with classes."""
+def answers_of(predictions: AnyPredictions) -> Answers:
+    """Returns what these predictions say about a row."""
     if isinstance(predictions, Translations):
-        return TRANSLATION
-    return TAGGING if isinstance(predictions, TaggedPredictions) else "classification"
+        return "texts"
+    return "tags" if isinstance(predictions, TaggedPredictions) else "classes"
 
 
 def metrics_of(predictions: AnyPredictions) -> list[str]:
@@ -106,7 +105,7 @@ def measure(predictions: AnyPredictions, name: str) -> float | None:
     Raises:
         ValueError: a name that no metric of these predictions has.
     """
-    if find_metric(name) is None or not metric_fits(name, task_of(predictions)):
+    if find_metric(name) is None or not metric_fits(name, answers_of(predictions)):
         raise ValueError(unknown_name("metric", name, metrics_of(predictions)))
     if isinstance(predictions, TaggedPredictions):
         return tagged_measure(predictions, name)

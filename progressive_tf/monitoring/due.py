@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 import numpy as np
 from scipy.stats import beta
 
-from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.live_rows import LiveRows, in_a_word
 
 # Rows that say how often a class usually comes, and the trailing window in which it may come more often.
 BASELINE, WINDOW = 500, 200
@@ -90,7 +90,7 @@ def is_due(
         found.append((False, "answers are texts, of which no class rises"))
     elif rises:
         since_then = live.answers["time"] >= released if mark is None else live.answers["request"] > mark.request
-        said = [str(each) for each in live.answers.loc[since_then, "label"]]
+        said = [in_a_word(each) for each in live.answers.loc[since_then, "label"]]
         found.append(_rise_in_words(said))
     return Due(any(met for met, _ in found), tuple(reason for _, reason in found))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,24 +18,27 @@ from progressive_tf.data.column_kinds import notation_of
 from progressive_tf.data.column_profile import FEW
 from progressive_tf.data.table import PLAIN, number_text
 from progressive_tf.monitoring.drift import FEWEST, DriftTest, category_drift, classifier_drift, number_drift
+from progressive_tf.plan.tasks import Inputs
 
 EMBEDDING_WIDTH = 50
 # Rows of each side for the classifier, whose fit takes longer than all else.
 MOST_EMBEDDED = 2000
 # The input of a served table that takes a row's cells, or a vector's numbers, together.
 ROW = "features"
+TASK = "task"  # of an input, where a version has several
 PIXELS = ("brightness", "contrast", "redness", "sharpness")
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
 def input_drift(
-    reference: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]], seed: int
+    reference: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]], kind: Inputs, seed: int
 ) -> list[DriftTest]:
     """Returns the tests of every input that both sides have.
 
     Args:
         reference: inputs by name, JSON-like, as a server keeps them.
         live: the same.
+        kind: what a row is.
         seed: of samples and folds.
     """
     tests: list[DriftTest] = []
@@ -45,15 +48,18 @@ def input_drift(
             [each[name] for each in rows if name in each and isinstance(each[name], list) == is_list]
             for rows in (reference, live)
         )
-        if not before:
-            continue
-        if name == ROW and is_list:
-            columns = [list(zip(*rows, strict=True)) for rows in (before, now)]
-            for place, sides in enumerate(zip(*columns, strict=True), 1):
-                tests += _column_tests(f"column {place}", *sides)
-            continue
-        tests += _tests_of(name, before, now, seed)
+        if before:
+            tests += _TESTS[kind](name, before, now, seed)
     return tests
+
+
+def _row_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
+    """Returns the tests of a table's column, or of every column where rows come as lists of cells."""
+    if name == ROW and isinstance(live[0], list):
+        columns = [list(zip(*rows, strict=True)) for rows in (reference, live)]
+        sides = zip(*columns, strict=True)
+        return [test for place, each in enumerate(sides, 1) for test in _column_tests(f"column {place}", *each)]
+    return _column_tests(name, reference, live)
 
 
 def _column_tests(name: str, reference: Sequence[Any], live: Sequence[Any]) -> list[DriftTest]:
@@ -68,18 +74,21 @@ def _column_tests(name: str, reference: Sequence[Any], live: Sequence[Any]) -> l
     return [number_drift("inputs", name, *(np.array([float(each or "nan") for each in side]) for side in numbers))]
 
 
-def _tests_of(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
-    every = reference + live
-    if all(isinstance(value, bool | int | float) for value in every):
-        return [number_drift("inputs", name, np.array(reference, float), np.array(live, float))]
-    if all(isinstance(value, str) for value in every):
-        is_text = np.mean([" " in value.strip() for value in every]) > 0.5
-        if is_text:
-            return text_drift(name, reference, live, seed)
-        return _column_tests(name, reference, live)
-    if all(_is_words(value) for value in every):
-        before, now = ([" ".join(words) for words in side] for side in (reference, live))
-        return text_drift(name, before, now, seed)
+def _text_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
+    """Returns the tests of texts, or of sentences as lists of words; none of ids of tokens."""
+    if name == TASK:
+        return [category_drift("inputs", name, reference, live)]
+    if not all(isinstance(value, str) or _is_words(value) for value in reference + live):
+        return []
+    before, now = (
+        [value if isinstance(value, str) else " ".join(value) for value in side] for side in (reference, live)
+    )
+    return text_drift(name, before, now, seed)
+
+
+def _image_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
+    if name == TASK:
+        return [category_drift("inputs", name, reference, live)]
     pixels = [[pixel_statistics(value) for value in side] for side in (reference, live)]
     return pixel_drift(name, *([each for each in side if each is not None] for side in pixels))
 
@@ -197,3 +206,12 @@ def _sample(rows: Sequence[str], seed: int) -> list[str]:
 
 def _is_words(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+_TESTS: Mapping[Inputs, Callable[[str, list[Any], list[Any], int], list[DriftTest]]] = {
+    "texts": _text_tests,
+    "words": _text_tests,
+    "images": _image_tests,
+    "columns": _row_tests,
+    "vectors": _row_tests,
+}

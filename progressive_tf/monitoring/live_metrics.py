@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.monitoring.live_rows import LiveRows, confidence, in_a_word
 
 ALL = "all"
 # Slices by what was said, at most so many, the most frequent ones.
@@ -56,7 +56,7 @@ def live_metrics(rows: LiveRows, writes: bool = False) -> list[LiveMetrics]:
         rows: what was asked and answered.
         writes: whether answers are texts, which are no slices: nearly every one is another.
     """
-    said = rows.answers["label"].map(str)
+    said = rows.answers["label"].map(in_a_word)
     common = said.value_counts().index[: 0 if writes else MOST_LABELS]
     weeks = [_mondays(each["time"]) for each in (rows.requests, rows.answers)]
     found = []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from progressive_tf.data.tags import OUTSIDE, is_tag
 from progressive_tf.errors import InputError
 from progressive_tf.serving.release_marks import ReleaseMark, read_marks
 from progressive_tf.serving.said import EXPECTED, TEXT
@@ -115,6 +116,14 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
 def confidence(answers: pd.DataFrame) -> np.ndarray:
     """Returns the probability of what was said, float64 [rows]; NaN where there are no probabilities."""
     return np.array([max(each) if each else np.nan for each in answers["probabilities"]], np.float64)
+
+
+def in_a_word(said: Any) -> str:
+    """Returns what an answer says as a category: a class, or the kinds of entities that tags or spans have."""
+    if not isinstance(said, list):
+        return str(said)
+    kinds = {each[2:] if is_tag(each) else each for each in said if each != OUTSIDE}
+    return ", ".join(sorted(kinds)) or "no entity"
 
 
 def _value(text: Any) -> Any:

@@ -13,10 +13,10 @@ from progressive_tf.errors import InputError
 from progressive_tf.monitoring.drift import DriftTest, calibration_drift, category_drift, judged_together, number_drift
 from progressive_tf.monitoring.input_drift import input_drift, text_drift
 from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
-from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.live_rows import LiveRows, in_a_word
 from progressive_tf.monitoring.origin import Origin
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
-from progressive_tf.registry import Version
+from progressive_tf.plan.tasks import Task
 
 DAY = 86_400.0
 
@@ -55,7 +55,7 @@ def look_at(
     days: float,
     alpha: float,
     seed: int,
-    writes: bool = False,
+    task: Task,
     version: int | None = None,
 ) -> Look:
     """Returns what the rows of the last days say beside a reference.
@@ -68,7 +68,7 @@ def look_at(
         days: so many, > 0.
         alpha: the false discovery rate, in (0, 1).
         seed: of samples and folds.
-        writes: whether answers are texts.
+        task: what the model answers.
         version: whose stage the reference is; what is said is compared with this version's own answers, and not with
             those of a canary or of what was stable before. None where the reference is live rows.
     """
@@ -79,37 +79,32 @@ def look_at(
     if reference is not None and version is not None:
         window = replace(rows_of_live(recent.by(version), window.name), inputs=window.inputs)
         described += f", {len(window.said):,} of them by version {version}"
-    if reference is None:
-        earlier = live.between(0.0, since)
-        if len(earlier.answers):
-            reference = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
-    tests = [] if reference is None else judged_together(drift_tests(reference, window, seed, writes), alpha)
+    earlier = live.between(0.0, since)
+    before = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
+    if reference is None and len(earlier.answers):
+        reference = before
+    elif reference is not None and not reference.inputs:  # a run keeps no images and no cells
+        reference = replace(reference, inputs=before.inputs)
+    tests = [] if reference is None else judged_together(drift_tests(reference, window, seed, task), alpha)
     name = None if reference is None else reference.name
-    return Look(model, live_metrics(live, writes), tests, name, described, alpha)
+    return Look(model, live_metrics(live, task.writes), tests, name, described, alpha)
 
 
-def drift_tests(reference: Rows, live: Rows, seed: int, writes: bool = False) -> list[DriftTest]:
+def drift_tests(reference: Rows, live: Rows, seed: int, task: Task) -> list[DriftTest]:
     """Returns the tests of inputs, predictions and calibration; texts that were written are tested as such."""
     stated = [each.confidence[np.isfinite(each.confidence)] for each in (reference, live)]
-    if writes:
+    if task.writes:
         before, now = ([each for each in rows.said if isinstance(each, str)] for rows in (reference, live))
         said = text_drift("translation", before, now, seed, about="predictions")
     else:
-        words = ([_in_a_word(each) for each in rows.said] for rows in (reference, live))
+        words = ([in_a_word(each) for each in rows.said] for rows in (reference, live))
         said = [category_drift("predictions", "labels", *words)]
     return [
-        *input_drift(reference.inputs, live.inputs, seed),
+        *input_drift(reference.inputs, live.inputs, task.inputs, seed),
         *said,
         number_drift("predictions", "confidence", *stated),
         calibration_drift(reference.judged, live.judged),
     ]
-
-
-def _in_a_word(said: Any) -> str:
-    """Returns what an answer says as a category: a class, or the kinds of entities that the tags of words have."""
-    if not isinstance(said, list):
-        return str(said)
-    return ", ".join(sorted({tag[2:] for tag in said if tag != "O"})) or "no entity"
 
 
 def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
@@ -122,7 +117,7 @@ def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
     kept: dict[str, Any] = next((each for each in live.answers["input"] if each is not None), {})
     text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")
     of = f"stage {origin.version.stage}, version {origin.version.number}"
-    return rows_of_stage(origin.stage, of, text_name, origin.slices)
+    return rows_of_stage(origin.stage, of, origin.version.task.inputs, text_name, origin.slices)
 
 
 def refuse_no_answers(live: LiveRows, path: Path) -> None:
@@ -133,8 +128,3 @@ def refuse_no_answers(live: LiveRows, path: Path) -> None:
     """
     if not len(live.requests):
         raise InputError(f"{path}: no request has been kept yet; serve the model first")
-
-
-def writes_texts(version: Version) -> bool:
-    """Whether a version answers with texts, not with classes."""
-    return (version.manifest() or {}).get("labels") == []

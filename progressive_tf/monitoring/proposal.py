@@ -20,15 +20,15 @@ from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
 from progressive_tf.monitoring.live_rows import LiveRows
-from progressive_tf.monitoring.told_rows import OF_TEXTS, Columns, told_rows
+from progressive_tf.monitoring.told_rows import Columns, told_rows
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import TokenBudget
-from progressive_tf.plan.networks import T5, Bert, Mlp
 from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule, Plan, Split
-from progressive_tf.plan.streams import ARRIVED
-from progressive_tf.training.plan_data import READS, PlanData, read_plan_data
+from progressive_tf.plan.tasks import TASKS
+from progressive_tf.training.plan_data import PlanData, read_plan_data
 
 FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
@@ -50,7 +50,6 @@ _FINDINGS = {
     "duplicates": "stand twice",
     "conflicting_labels": "were given two labels",
 }
-_TASKS = (Bert.task, Mlp.task, T5.task)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
     data = read_plan_data(loaded, cache)
-    if plan.task not in OF_TEXTS and data.columns is None:
+    if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
     columns = Columns.beside(plan, data)
     rows, put_aside = told_rows(plan, data, columns, live.answers)
@@ -124,8 +123,9 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
 
 def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
     plan = loaded.whole
-    if plan.task not in _TASKS:
-        raise InputError(f"--propose: {', '.join(_TASKS)} are supported; the plan's task is {plan.task}")
+    if not plan.kind.from_feedback:
+        supported = ", ".join(task.name for task in TASKS.values() if task.from_feedback)
+        raise InputError(f"--propose: {supported} are supported; the plan's task is {plan.task}")
     if plan.scenario == "task-incremental":
         raise InputError("--propose: the scenario task-incremental is not supported; write its stage by hand")
     if target.suffix not in PLAN_SUFFIXES:
@@ -215,8 +215,7 @@ def _stage(plan: Plan, columns: Columns, name: str, file: str, train: int, gate_
         },
         "gate": [_rule(rule, gate_rows) for rule in last.gate],
     }
-    # The matrix that ends a translator may be its table of tokens, which cannot be moved alone.
-    if train < FEW and plan.task != T5.task:
+    if train < FEW and plan.kind.head_moves_alone:
         stage["adaptation"] = {"method": "head"}
     elif train < MANY:
         stage["adaptation"] = {"method": "top-blocks", "blocks": 1}
@@ -241,7 +240,7 @@ def _difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
 def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
     write_text(candidates, _lines(rows))
     source = read_source(
-        str(candidates), plan.data, base=candidates.parent, cache=cache, place="--propose", reads=READS[plan.task]
+        str(candidates), plan.data, base=candidates.parent, cache=cache, place="--propose", reads=plan.kind.reads
     )
     if data.columns is None:
         return source

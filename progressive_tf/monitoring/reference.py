@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.plan.tasks import OF_WORDS, Inputs
 
 PREDICTIONS = "predictions.parquet"
+WORDS = "tokens"  # the words of a sentence, here and where a server is asked with them
 # The column with what is right → the one that says how sure an answer is; an answer of tags says so of each word.
 STATED = {"target": "confidence", "tags": None, "label": "probabilities"}
 
@@ -56,15 +58,17 @@ def rows_of_live(live: LiveRows, name: str) -> Rows:
     )
 
 
-def rows_of_stage(folder: Path, of: str, text_name: str, slices: Sequence[str]) -> Rows | None:
+def rows_of_stage(folder: Path, of: str, kind: Inputs, text_name: str, slices: Sequence[str]) -> Rows | None:
     """Returns what a stage said about gate rows; None where its record is not there.
 
     The record has rows of every slice of the plan, those of later stages too, which may come at any time; those of the
-    released stages are what it was released for. A row that stands in several is taken once.
+    released stages are what it was released for. A row that stands in several is taken once. Of images and rows of a
+    table it has only what a person can read, which is no input.
 
     Args:
         folder: of the stage in its run.
         of: what it is, in words.
+        kind: what a row is.
         text_name: under which name a server gets the texts.
         slices: whose rows.
 
@@ -77,7 +81,8 @@ def rows_of_stage(folder: Path, of: str, text_name: str, slices: Sequence[str]) 
     try:
         names = pq.read_schema(path).names
         right = next((name for name in STATED if name in names), "label")
-        wanted = ["part", "slice", "source", "index", "text", "predicted", right]
+        words = [WORDS] if kind == "words" else []
+        wanted = ["part", "slice", "source", "index", "text", "predicted", right, *words]
         stated = STATED[right]
         found = pq.read_table(path, columns=[*wanted, *([] if stated is None else [stated])]).to_pandas()
     except (OSError, ValueError, KeyError) as error:
@@ -86,12 +91,13 @@ def rows_of_stage(folder: Path, of: str, text_name: str, slices: Sequence[str]) 
         ) from None
     found = found[found["part"] == "gate"]
     found = found[found["slice"].isin(slices)].drop_duplicates(["source", "index"])
-    texts = [text for text in found["text"] if text]
+    inputs = [{text_name: text} for text in found["text"] if text] if kind in OF_WORDS else []
+    inputs += [{WORDS: _plain(each)} for name in words for each in found[name] if len(each)]
     said, expected = ([_plain(each) for each in found[name]] for name in ("predicted", right))
     sure = [np.nan] * len(found) if stated is None else [_confidence(each) for each in found[stated]]
     return Rows(
         f"{len(found):,} gate rows of {of}",
-        [{text_name: text} for text in texts],
+        inputs,
         said,
         np.array(sure, float),
         [one == other for one, other in zip(expected, said, strict=True)],

@@ -12,12 +12,9 @@ import pandas as pd
 
 from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import confidence
-from progressive_tf.plan.networks import T5, Bert
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.training.plan_data import PlanData
-
-OF_TEXTS = (Bert.task, T5.task)
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Columns:
     @classmethod
     def beside(cls, plan: Plan, data: PlanData) -> Columns:
         """Returns the names for a plan's rows."""
-        expected = plan.data.target if data.classes.writes else plan.data.label
+        expected = str(getattr(plan.data, plan.kind.answer_key))
         taken = {expected, *((plan.data.text,) if data.columns is None else data.columns.names)}
         names = []
         for name in ("said", "confidence", "id", "chosen"):
@@ -76,13 +73,13 @@ def told_rows(
             label = next(other for other in labels if other != said)
         if label is None:
             put_aside["are wrong, and nobody said what is right"] += 1
-        elif not data.classes.writes and label not in labels:
+        elif not plan.kind.writes and label not in labels:
             put_aside["have a label that the plan does not know"] += 1
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
-        elif plan.task in OF_TEXTS and not isinstance(next(iter(given.values()), None), str):
+        elif plan.kind.inputs == "texts" and not isinstance(next(iter(given.values()), None), str):
             put_aside["have an input that is no text"] += 1
-        elif data.classes.writes and not (isinstance(label, str) and isinstance(said, str)):
+        elif plan.kind.writes and not (isinstance(label, str) and isinstance(said, str)):
             put_aside["have texts that --redact does not keep"] += 1
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)

@@ -9,7 +9,7 @@ from typing import Any
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.reading import parse_scalar
-from progressive_tf.plan.streams import OF_EPOCHS
+from progressive_tf.plan.refusals import OF_EPOCHS
 
 KIND_KEYS = ("method", "name", "kind")
 

@@ -1,10 +1,14 @@
-"""What a stage may say about how it trains: adaptation, optimizer, schedule, early stopping, loss, cache."""
+"""What a plan may say about how it begins, trains, is explained and is released: its smaller sections."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from progressive_tf.errors import listed
 
 
 class Strict(BaseModel):
@@ -26,6 +30,10 @@ class Strict(BaseModel):
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+PROMPT = "prompt"
+Description = Annotated[str, Field(min_length=1)]
+EXPLANATION_CORRELATION = "explanation_correlation"
 
 
 def tuple_from_list(value: Any) -> Any:
@@ -55,130 +63,6 @@ class Augmentation(Strict):
         if not any(getattr(self, name) for name in type(self).model_fields):
             raise ValueError(f"nothing is changed; give one of {', '.join(type(self).model_fields)}, or null")
         return self
-
-
-class MovesBlocks(Strict):
-    """What a method says about the blocks before a network is there: as a rule it moves some and freezes some."""
-
-    @property
-    def moves_blocks(self) -> bool:
-        """Whether anything beside the head moves."""
-        return True
-
-    @property
-    def freezes_blocks(self) -> bool:
-        """Whether blocks may be left as they are."""
-        return True
-
-
-class HeadAdaptation(MovesBlocks):
-    """Only the head moves; every block is frozen."""
-
-    method: Literal["head"]
-
-    @property
-    def moves_blocks(self) -> bool:
-        """No."""
-        return False
-
-
-class FullAdaptation(MovesBlocks):
-    """Every weight moves."""
-
-    method: Literal["full"]
-
-    @property
-    def freezes_blocks(self) -> bool:
-        """No."""
-        return False
-
-
-class TopBlocksAdaptation(MovesBlocks):
-    """The head and the last `blocks` blocks move."""
-
-    method: Literal["top-blocks"]
-    blocks: int = Field(ge=0)
-
-    @property
-    def moves_blocks(self) -> bool:
-        """Where any are asked for."""
-        return self.blocks > 0
-
-
-class GradualAdaptation(MovesBlocks):
-    """Unfreezes from the top, phase by phase, within one stage (Howard & Ruder 2018).
-
-    The first phase trains the head alone; each later phase also moves the next `blocks_per_phase` blocks below. A phase
-    lasts `epochs_per_phase` epochs, or less where early stopping ends it; the last one has what is left of `epochs`.
-    """
-
-    method: Literal["gradual"]
-    blocks_per_phase: int = Field(default=1, ge=1)
-    epochs_per_phase: int = Field(default=1, ge=1)
-
-
-class LoraAdaptation(MovesBlocks):
-    """The head and low-rank updates of the targeted matrices move (Hu et al. 2021).
-
-    A matrix W becomes W + alpha/rank · A·B. `targets` name roles of matrices; blocks below `from_block` (numbered as
-    `--dry-run` shows them) stay as they are. With `merge` the updates are added to the matrices when the stage ends;
-    without, they stay apart, and a later stage with the same settings trains them on.
-    """
-
-    method: Literal["lora"]
-    rank: int = Field(default=8, ge=1)
-    alpha: float = Field(default=16.0, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: Annotated[tuple[str, ...], BeforeValidator(tuple_from_list), Field(min_length=1)] = ("query", "value")
-    from_block: int = Field(default=0, ge=0)
-    merge: bool = True
-
-    @model_validator(mode="after")
-    def _each_target_once(self) -> LoraAdaptation:
-        if len(set(self.targets)) < len(self.targets):
-            raise ValueError(f"targets: each role once; got {list(self.targets)}")
-        return self
-
-
-class AdapterAdaptation(MovesBlocks):
-    """The head, and bottlenecks of `size` numbers after both sublayers of each block, move (Houlsby et al. 2019).
-
-    Normalisation weights of the blocks with adapters move too, as in the paper. Adapters stay part of the network.
-    """
-
-    method: Literal["adapter"]
-    size: int = Field(default=32, ge=1)
-    from_block: int = Field(default=0, ge=0)
-
-
-class BitfitAdaptation(MovesBlocks):
-    """The head and every bias move (Ben Zaken et al. 2021)."""
-
-    method: Literal["bitfit"]
-
-
-class PromptAdaptation(MovesBlocks):
-    """The head and `length` vectors in front of the embedded text move (Lester et al. 2021).
-
-    The vectors start as embeddings of words drawn from the vocabulary. They take part in attention only: the mean over
-    positions leaves them out, and a pooler still reads the text's first token. They stay part of the network.
-    """
-
-    method: Literal["prompt"]
-    length: int = Field(default=16, ge=1)
-
-
-Adaptation = Annotated[
-    HeadAdaptation
-    | FullAdaptation
-    | TopBlocksAdaptation
-    | GradualAdaptation
-    | LoraAdaptation
-    | AdapterAdaptation
-    | BitfitAdaptation
-    | PromptAdaptation,
-    Field(discriminator="method"),
-]
 
 
 class Optimizer(Strict):
@@ -341,3 +225,68 @@ class Contrastive(Strict):
     def softmax_temperature(self) -> float:
         """The temperature in force where no margin is given."""
         return 0.1 if self.temperature is None else self.temperature
+
+
+class Probes(Strict):
+    """After each stage, why the network says the right class of the same gate rows of the first stage."""
+
+    take: Annotated[int, Field(ge=1)] = 50
+    steps: Annotated[int, Field(ge=8, le=512)] = 32
+
+
+class PromptStart(Strict):
+    """The head starts from the encoder's embedding of a description of each class: one text, or several to average."""
+
+    prompt: Annotated[dict[str, Description | Annotated[list[Description], Field(min_length=1)]], Field(min_length=2)]
+
+
+def descriptions_of(start: str | int | PromptStart, labels: tuple[str, ...]) -> Mapping[str, tuple[str, ...]] | None:
+    """Returns the descriptions of each class, or None where a plan starts from none; a class's name stands for itself.
+
+    Args:
+        start: as in a plan.
+        labels: the classes.
+
+    Raises:
+        ValueError: a description for no class, or a class without one.
+    """
+    if isinstance(start, PromptStart):
+        given = start.prompt
+        missing, unknown = (
+            [each for each in labels if each not in given],
+            [each for each in given if each not in labels],
+        )
+        if missing or unknown:
+            wrong = f"{missing[0]!r} has none" if missing else f"{unknown[0]!r} is no class"
+            raise ValueError(f"start.prompt: a description for each of {listed(labels)} expected; {wrong}")
+        return {label: (text,) if isinstance(text := given[label], str) else tuple(text) for label in labels}
+    if start == PROMPT:
+        return {label: (label.replace("_", " ").replace("-", " ").lower(),) for label in labels}
+    return None
+
+
+class ReleaseSchedule(Strict):
+    """A promoted stage becomes the canary, for the first of the steps; without it a promoted stage becomes stable.
+
+    Where nothing is stable yet there are no callers to share, and it becomes stable at once.
+    """
+
+    steps: Annotated[tuple[Percent, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] = (1, 5, 25, 50, 100)
+    min_samples: int = Field(default=200, ge=1)
+    min_judged: int = Field(default=0, ge=0)
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    automatic: bool = True
+    alpha: Share = 0.05
+    max_error_rate: Share = 0.05
+    max_slowdown: Annotated[float, Field(ge=1)] = 2.0
+    max_disagreement: Share | None = None
+    max_drift: Share | None = None
+
+    @field_validator("steps")
+    @classmethod
+    def _widen_up_to_all(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if any(later <= earlier for earlier, later in pairwise(steps)) or steps[-1] != 100:
+            raise ValueError(
+                f"percentages that rise and end with 100 expected; got {', '.join(map('{:g}'.format, steps))}"
+            )
+        return steps

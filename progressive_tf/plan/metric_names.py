@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
+
+Answers = Literal["classes", "tags", "texts"]
+"""What is answered about a row: one class, a tag for each word, or a text."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,22 @@ TRANSLATION_METRICS = {
         MetricName("chrf", highest=100.0),
     )
 }
-TAGGING, TRANSLATION = "token-classification", "translation"  # every other task has classes
-_METRICS_OF = {TAGGING: TAGGING_METRICS, TRANSLATION: TRANSLATION_METRICS}
-_PATTERNS_OF = {
-    TAGGING: [*TAGGING_METRICS, *(f"{kind}/<type>" for kind in PER_TYPE_METRICS)],
-    TRANSLATION: [*TRANSLATION_METRICS],
+_METRICS_OF: dict[Answers, dict[str, MetricName]] = {
+    "classes": METRICS,
+    "tags": TAGGING_METRICS,
+    "texts": TRANSLATION_METRICS,
 }
-_CLASS_PATTERNS = [*METRICS, *(f"{kind}/<label>" for kind in PER_CLASS_METRICS)]
+_PATTERNS_OF: dict[Answers, list[str]] = {
+    "classes": [*METRICS, *(f"{kind}/<label>" for kind in PER_CLASS_METRICS)],
+    "tags": [*TAGGING_METRICS, *(f"{kind}/<type>" for kind in PER_TYPE_METRICS)],
+    "texts": [*TRANSLATION_METRICS],
+}
+# What the R matrix shows, and what it is also kept of.
+_OF_MATRICES: dict[Answers, tuple[str, ...]] = {
+    "classes": ("accuracy",),
+    "tags": ("entity_f1",),
+    "texts": ("chrf", "exact_match", "bleu"),
+}
 
 
 def find_metric(name: str) -> MetricName | None:
@@ -71,37 +84,36 @@ def find_metric(name: str) -> MetricName | None:
     kind, separator, label = name.partition("/")
     if separator and label and kind in (*PER_CLASS_METRICS, *PER_TYPE_METRICS):
         return MetricName(name)
-    return METRICS.get(name) or TAGGING_METRICS.get(name) or TRANSLATION_METRICS.get(name)
+    return next((metrics[name] for metrics in _METRICS_OF.values() if name in metrics), None)
 
 
-def metric_fits(name: str, task: str) -> bool:
-    """Returns whether a metric is one of a task.
+def metric_fits(name: str, answers: Answers) -> bool:
+    """Returns whether a metric is one of such answers.
 
     Args:
-        name: as in a plan; one that belongs to no kind of task, as `explanation_correlation`, is of classes.
-        task: `token-classification`, `translation`, or any other, which has classes.
+        name: as in a plan; one that belongs to no kind of answer, as `explanation_correlation`, is of classes.
+        answers: what is answered about a row.
     """
     kind = name.partition("/")[0]
-    if task in _METRICS_OF:
-        return kind in _METRICS_OF[task]
-    return not any(kind in metrics for metrics in _METRICS_OF.values())
+    own: Answers = next((each for each, metrics in _METRICS_OF.items() if kind in metrics), "classes")
+    return own == answers
 
 
-def metric_patterns(task: str) -> list[str]:
-    """Returns the metrics of a task, as a person may write them."""
-    return list(_PATTERNS_OF.get(task, _CLASS_PATTERNS))
+def metric_patterns(answers: Answers) -> list[str]:
+    """Returns the metrics of such answers, as a person may write them."""
+    return list(_PATTERNS_OF[answers])
 
 
 def all_metric_patterns() -> list[str]:
-    """Returns the metrics of every task, as a person may write them."""
-    return [*_CLASS_PATTERNS, *(pattern for patterns in _PATTERNS_OF.values() for pattern in patterns)]
+    """Returns the metrics of all answers, as a person may write them."""
+    return [pattern for patterns in _PATTERNS_OF.values() for pattern in patterns]
 
 
-def matrix_metric(task: str) -> str:
-    """Returns the metric of a task that the R matrix shows, and that mixtures are chosen by."""
-    return {TAGGING: "entity_f1", TRANSLATION: "chrf"}.get(task, "accuracy")
+def matrix_metric(answers: Answers) -> str:
+    """Returns the metric of such answers that the R matrix shows, and that mixtures are chosen by."""
+    return _OF_MATRICES[answers][0]
 
 
-def further_matrix_metrics(task: str) -> tuple[str, ...]:
-    """Returns the metrics of a task that an R matrix is also kept of."""
-    return ("exact_match", "bleu") if task == TRANSLATION else ()
+def further_matrix_metrics(answers: Answers) -> tuple[str, ...]:
+    """Returns the metrics of such answers that an R matrix is also kept of."""
+    return _OF_MATRICES[answers][1:]

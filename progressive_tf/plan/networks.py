@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import entry_points
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from progressive_tf.plan.methods import Strict
+from progressive_tf.plan.tasks import OWN_TAG
 
 Text = Annotated[str, Field(min_length=1)]
 BUILDERS_GROUP = "progressive_tf.builders"
 OWN_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-OWN_TAG = "module:function"
 MOST_TOKENS, MOST_T5_TOKENS = 512, 1024  # that a text may have, for BERT and for T5
 
 
@@ -45,8 +45,6 @@ class Bert(Pretrained):
     of transformers' BertConfig) and `vocabulary` (a WordPiece vocabulary file, one token a line).
     """
 
-    task: ClassVar[str] = "text-classification"
-
     builder: Literal["bert"]
     weights: Text | None
     max_length: int = Field(default=128, ge=3, le=MOST_TOKENS)
@@ -71,15 +69,11 @@ class BertTagger(Bert):
     more than `max_length` pieces is cut between words into windows, whose answers are joined again.
     """
 
-    task: ClassVar[str] = "token-classification"
-
     builder: Literal["bert-tagger"]  # type: ignore[assignment]
 
 
 class Mlp(Builder):
     """A multilayer perceptron for rows of numbers: `layers` dense layers of `units` with ReLU, from random weights."""
-
-    task: ClassVar[str] = "tabular-classification"
 
     builder: Literal["mlp"]
     weights: None = None
@@ -98,8 +92,6 @@ class ResNet50(Pretrained):
     own 0.99 follows so slowly that what stages of few steps have learnt is not to be seen in inference.
     """
 
-    task: ClassVar[str] = "image-classification"
-
     builder: Literal["resnet50"]
     weights: Text | None
     blocks: Literal["groups", "residual"] = "groups"
@@ -117,8 +109,6 @@ class T5(Pretrained):
     `prefix` stands in front of every input. A text is searched for with `beams`, and texts are compared by their log
     probability over length^`length_penalty`.
     """
-
-    task: ClassVar[str] = "translation"
 
     builder: Literal["t5"]
     weights: Text | None
@@ -145,8 +135,6 @@ class OwnBuilder(Builder):
 
     `settings` is whatever the function reads; `weights` too.
     """
-
-    task: ClassVar[None] = None
 
     builder: Text
     weights: Text | None = None

@@ -35,6 +35,30 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     return value
 
 
+def read_mapping(text: str, place: str) -> dict[str, Any]:
+    """Returns the mapping in a YAML file, or written out on the command line.
+
+    Args:
+        text: a path, or YAML that begins with a brace.
+        place: the flag, for error messages.
+
+    Raises:
+        InputError: no such file, or no mapping.
+    """
+    if not text.lstrip().startswith("{"):
+        return read_yaml_mapping(Path(text))
+    value = parse_scalar(text, place)
+    if not isinstance(value, dict):
+        raise InputError(f"{place}: expected a mapping or a file; got {text!r:.80}")
+    return value
+
+
+def plan_summary(path: Path) -> str:
+    """Returns the first comment line of a plan file: what the plan is for."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").strip()
+
+
 def parse_scalar(text: str, place: str) -> Any:
     """Returns the value that `text` has in YAML 1.2; `place` starts the error message."""
     return _parse(text, place)

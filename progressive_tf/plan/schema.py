@@ -4,51 +4,60 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from progressive_tf.errors import listed, unknown_name
+from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
-    Adaptation,
+    EXPLANATION_CORRELATION,
     Augmentation,
     Cache,
     Contrastive,
     CrossEntropy,
     EarlyStopping,
-    HeadAdaptation,
     Loss,
     Optimizer,
     PlateauSchedule,
+    Probes,
+    PromptStart,
+    ReleaseSchedule,
     Schedule,
     Share,
     Strict,
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import MetricName, all_metric_patterns, find_metric, metric_fits, metric_patterns
-from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, Network, ResNet50, Text
-from progressive_tf.plan.probes import EXPLANATION_CORRELATION, Probes
-from progressive_tf.plan.prompt_start import PROMPT, PromptStart
+from progressive_tf.plan.metric_names import MetricName, all_metric_patterns, find_metric
+from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.quality import Quality
-from progressive_tf.plan.release_schedule import ReleaseSchedule
-from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage, SoupAverage
-from progressive_tf.plan.streams import ARRIVED, problem_with_stream_keys, problem_with_streams
+from progressive_tf.plan.refusals import (
+    STANDING_SLICES,
+    Asked,
+    problem_with_stages,
+    problem_with_stream_keys,
+    refusals,
+)
+from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
-from progressive_tf.plan.tagging import ColumnOrNumber, problem_with_tagging
-from progressive_tf.plan.translation import problem_with_translation
+from progressive_tf.plan.tasks import TASKS, Task, TaskName
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
-SAME_IN_EVERY_STAGE = {
-    "pooling": "one head is carried through all of them",
-    "precision": "one network is carried through all of them",
-    "distribute": "one network is carried through all of them",
-    "crf": "one network is carried through all of them",
-}
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
-STANDING_SLICES = ("current", "every-previous", "all", ARRIVED)
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int and value >= 1 else value
+
+
+ColumnOrNumber = Annotated[Text, BeforeValidator(_as_text)]
+
+
+def _asked(part: BaseModel) -> Asked:
+    return Asked(part.model_dump(), part.model_dump(exclude_defaults=True))
 
 
 def _named(value: Any) -> Any:
@@ -134,7 +143,7 @@ class StageData(Strict):
 
     @model_validator(mode="after")
     def _streams_come_as_they_are(self) -> StageData:
-        problem = problem_with_stream_keys(self)
+        problem = problem_with_stream_keys(_asked(self))
         if problem is not None:
             raise ValueError(problem)
         return self
@@ -267,9 +276,7 @@ class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: Literal[
-        "text-classification", "token-classification", "image-classification", "tabular-classification", "translation"
-    ]
+    task: TaskName
     scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
         "data-incremental"
     )
@@ -284,146 +291,19 @@ class Plan(Strict):
     @field_validator("stages")
     @classmethod
     def _stages_fit_together(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-        names = [stage.name for stage in stages]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise ValueError(f"[{index}].name: {name!r} is also the name of stage {names.index(name) + 1}")
-            if name.isdigit():
-                raise ValueError(f"[{index}].name: {name!r} reads as a stage's number; use a word")
-        for key, reason in SAME_IN_EVERY_STAGE.items():
-            if len({getattr(stage, key) for stage in stages}) > 1:
-                raise ValueError(f"{key} is the same in every stage: {reason}")
+        problem = problem_with_stages([stage.model_dump() for stage in stages])
+        if problem is not None:
+            raise ValueError(problem)
         return stages
 
     @model_validator(mode="after")
-    def _builder_fits_the_task(self) -> Plan:
-        if self.model.task not in (None, self.task):
-            raise ValueError(f"model.builder: {self.model.builder} is for task {self.model.task}; got {self.task}")
-        if self.task not in (Bert.task, T5.task) and self.data.text != "text":
-            raise ValueError(f"data.text: names the column of texts; task {self.task} reads none; drop it")
-        if self.task != Bert.task and any(stage.pooling != "mean" for stage in self.stages):
-            raise ValueError(f"pooling: pooler is a layer of BERT; builder {self.model.builder} has none")
-        if self.task != Mlp.task:
-            if self.data.features is not None:
-                raise ValueError(f"data.features: names columns of a table; task {self.task} reads none; drop it")
-            for index, stage in enumerate(self.stages):
-                if stage.readapt:
-                    raise ValueError(f"stages[{index}].readapt: is for tables; task {self.task} reads none; drop it")
-        if self.task != ResNet50.task:
-            if self.data.image != "image":
-                raise ValueError(f"data.image: names the column of images; task {self.task} reads none; drop it")
-            for index, stage in enumerate(self.stages):
-                for key in ("image_size", "augmentation"):
-                    if getattr(stage, key) != Stage.model_fields[key].default:
-                        raise ValueError(f"stages[{index}].{key}: is for images; task {self.task} reads none; drop it")
-        return self
-
-    @model_validator(mode="after")
-    def _reasons_need_probes(self) -> Plan:
-        if self.probes is not None and self.task not in (Bert.task, ResNet50.task):
-            raise ValueError(f"probes: explain classes of texts and images; the task is {self.task}")
-        if self.probes is not None and self.scenario == "task-incremental":
-            raise ValueError("probes: a network of several tasks is not explained; drop it")
-        for index, stage in enumerate(self.stages):
-            for position, rule in enumerate(stage.gate):
-                if rule.metric == EXPLANATION_CORRELATION and self.probes is None:
-                    raise ValueError(f"stages[{index}].gate[{position}]: {rule.metric} needs probes; add probes: {{}}")
-        return self
-
-    @model_validator(mode="after")
-    def _prompts_describe_classes_of_texts(self) -> Plan:
-        if self.start != PROMPT and not isinstance(self.start, PromptStart):
-            return self
-        if self.task != Bert.task:
-            raise ValueError(f"start: prompt describes classes of texts; the task is {self.task}")
-        if self.scenario not in ("data-incremental", "domain-incremental"):
-            raise ValueError(
-                f"start: prompt is for classes that are all known from the first stage, not {self.scenario}"
-            )
-        if any(stage.pooling != "mean" for stage in self.stages):
-            raise ValueError("start: prompt compares mean outputs; pooling must be mean")
-        return self
-
-    @model_validator(mode="after")
-    def _streams_are_learnt_once(self) -> Plan:
-        problem = problem_with_streams(self)
+    def _asks_what_it_can_have(self) -> Plan:
+        problem = next(refusals(self.kind, _asked(self)), None)
         if problem is not None:
             raise ValueError(problem)
         return self
 
-    @model_validator(mode="after")
-    def _tagging_is_for_words(self) -> Plan:
-        tagging = self.task == BertTagger.task
-        for index, stage in enumerate(self.stages):
-            for position, rule in enumerate(stage.gate):
-                if not metric_fits(rule.metric, self.task):
-                    place = f"stages[{index}].gate[{position}].metric"
-                    known = ", ".join(metric_patterns(self.task))
-                    raise ValueError(f"{place}: {rule.metric} is no metric of task {self.task}; known: {known}")
-            metric = stage.tune.metric if stage.tune is not None else None
-            if metric is not None and not metric_fits(metric, self.task):
-                known = ", ".join(metric_patterns(self.task))
-                raise ValueError(
-                    f"stages[{index}].tune.metric: {metric} is no metric of task {self.task}; known: {known}"
-                )
-            if stage.crf and not tagging:
-                raise ValueError(f"crf: is for task {BertTagger.task}; task {self.task} tags no words; drop it")
-        if tagging:
-            problem = problem_with_tagging(self)
-            if problem is not None:
-                raise ValueError(problem)
-        elif (self.data.tokens, self.data.tags) != ("tokens", "tags"):
-            raise ValueError(f"data.tokens, data.tags: are for task {BertTagger.task}; task {self.task} reads none")
-        if self.task == T5.task:
-            problem = problem_with_translation(self)
-            if problem is not None:
-                raise ValueError(problem)
-        elif self.data.target != "target":
-            raise ValueError(f"data.target: names the column of expected texts; task {self.task} has none; drop it")
-        return self
-
-    @model_validator(mode="after")
-    def _tasks_have_a_scenario(self) -> Plan:
-        if self.data.task is not None and self.scenario != "task-incremental":
-            raise ValueError(f"data.task: is for scenario task-incremental; got {self.scenario}")
-        return self
-
-    @model_validator(mode="after")
-    def _wrong_labels_have_one_task(self) -> Plan:
-        for index, stage in enumerate(self.stages):
-            if stage.data.wrong_labels is not None and self.scenario == "task-incremental":
-                raise ValueError(
-                    f"stages[{index}].data.wrong_labels: a wrong label would be another task's; drop it, or set "
-                    f"another scenario"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _averaged_stages_come_before(self) -> Plan:
-        for index, stage in enumerate(self.stages):
-            place, average = f"stages[{index}].retention.average", stage.retention.average
-            if isinstance(average, EnsembleAverage) and self.scenario == "task-incremental":
-                raise ValueError(
-                    f"{place}: an ensemble needs every stage's outputs for every row, and earlier stages have none for "
-                    f"later tasks; use soup or wise-ft"
-                )
-            earlier = [other.name for other in self.stages[:index]]
-            named = (average.stages or ()) if isinstance(average, SoupAverage | EnsembleAverage) else ()
-            for name in named:
-                if name not in earlier:
-                    raise ValueError(f"{place}.stages: {unknown_name('earlier stage', name, earlier)}")
-        return self
-
-    @model_validator(mode="after")
-    def _slices_exist(self) -> Plan:
-        given = [*self.data.slices, *self.data.validation_sets]
-        for index, stage in enumerate(self.stages):
-            if stage.name in (*STANDING_SLICES, *given):
-                raise ValueError(f"stages[{index}].name: {stage.name!r} is also a slice's name; choose another")
-        known = [*STANDING_SLICES, *given]
-        for index, stage in enumerate(self.stages):
-            for position, rule in enumerate(stage.gate):
-                if rule.slice not in known:
-                    place = f"stages[{index}].gate[{position}].slice"
-                    raise ValueError(f"{place}: {unknown_name('slice', rule.slice, known)}")
-        return self
+    @property
+    def kind(self) -> Task:
+        """The kind of its task: what a row is, what is answered about it, and what follows from that."""
+        return TASKS[self.task]

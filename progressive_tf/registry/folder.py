@@ -67,6 +67,8 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "run": staged.run,
         "stage": staged.stage,
+        "task": staged.task,
+        "input_kind": staged.input_kind,
         "parent": staged.parent,
         "weights_sha256": staged.weights_sha256,
         "plan_sha256": staged.plan_sha256,

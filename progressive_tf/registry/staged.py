@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.plan.tasks import Inputs, TaskName
+
 
 @dataclass(frozen=True)
 class StagedVersion:
@@ -18,6 +20,8 @@ class StagedVersion:
         stage: the stage's name; one (run, stage) becomes at most one version.
         weights_sha256: hash of the trained weights, equal for the same stage exported twice.
         parent: number of the version of this model that training started from, or None for pretrained weights.
+        task: what it answers, as plans write it.
+        input_kind: what a row is for it: texts, words, images, columns or vectors.
         labels: the classes in the order of the served probabilities.
         plan_sha256: hash of the resolved plan.
         data_sha256: hash of the rows the stage consumed.
@@ -39,6 +43,8 @@ class StagedVersion:
     stage: str
     weights_sha256: str
     parent: int | None
+    task: TaskName
+    input_kind: Inputs
     labels: tuple[str, ...]
     plan_sha256: str
     data_sha256: str

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
 from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
@@ -18,7 +19,7 @@ from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.widths import ByWidth
 
 _MOST_LABELS = 10
-_LISTED = ("accuracy", "entity_f1", "chrf")  # of classes, of tagged words, and of texts
+_LISTED = tuple(dict.fromkeys(task.matrix_metric for task in TASKS.values()))
 
 
 def version_record(version: Version) -> dict[str, Any]:
@@ -90,7 +91,8 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "run / stage": f"{version.run}/{version.stage}",
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
-        "labels": f"{', '.join(shown)}{more}" if labels else "none: it writes texts" if manifest else "",
+        "task": version.task.name if manifest else "",
+        "labels": "none: it writes texts" if version.task.writes else f"{', '.join(shown)}{more}",
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),
         "folder": str(version.folder),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.plan.tasks import Task, task_of_version
 from progressive_tf.registry.folder import read_manifest
 
 
@@ -43,3 +44,8 @@ class Version:
     def manifest(self) -> Mapping[str, Any] | None:
         """Returns the content of manifest.json, or None where it is missing or broken."""
         return read_manifest(self.folder)
+
+    @property
+    def task(self) -> Task:
+        """What it answers, and what follows from that."""
+        return task_of_version(self.manifest() or {})

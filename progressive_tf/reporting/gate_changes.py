@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.metric_names import find_metric
-from progressive_tf.plan.probes import EXPLANATION_CORRELATION
 from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, StageRecord
 
 FAILED = ("hold", "reject")

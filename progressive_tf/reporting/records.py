@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from progressive_tf.errors import InputError
-from progressive_tf.plan.metric_names import TRANSLATION, matrix_metric
+from progressive_tf.plan.tasks import TASKS, Task
 from progressive_tf.reporting.predictions import Predictions, read_predictions
 from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text, refuse_no_run
 from progressive_tf.reporting.tagged import TaggedSentences, is_tagged, read_tagged
@@ -271,14 +271,19 @@ class RunRecord:
     events: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def kind(self) -> Task:
+        """The kind of its task; that of texts with classes where its plan does not say."""
+        return TASKS.get(str(self.plan.get("task")), TASKS["text-classification"])
+
+    @property
     def metric(self) -> str:
         """The metric that stages are told apart by at a glance: that of the R matrix."""
-        return matrix_metric(str(self.plan.get("task", "")))
+        return self.kind.matrix_metric
 
     @property
     def writes(self) -> bool:
         """Whether its stages write texts, which have no classes."""
-        return self.plan.get("task") == TRANSLATION
+        return self.kind.writes
 
 
 def read_run(run: Path) -> RunRecord:

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from progressive_tf.evaluation.calibration import reliability
-from progressive_tf.plan.prompt_start import PROMPT
+from progressive_tf.plan.methods import PROMPT
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.calibration import reliability_diagram

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.evaluation.metrics import measure, task_of
+from progressive_tf.evaluation.metrics import answers_of, measure
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.evaluation.tagged_predictions import AnyPredictions
 from progressive_tf.plan.metric_names import find_metric, matrix_metric
@@ -70,7 +70,7 @@ def quality(predictions: AnyPredictions) -> float:
     As a share of the metric's highest value, so that a limit on drops means the same for each: 0.02 is two points of
     chrF, which goes to 100.
     """
-    name = matrix_metric(task_of(predictions))
+    name = matrix_metric(answers_of(predictions))
     metric = find_metric(name)
     highest = 1.0 if metric is None else metric.highest
     return float(measure(predictions, name) or 0.0) / highest

@@ -276,7 +276,8 @@ async def _answer(
     served: ServedModel, answering: Answering, found: dict[str, Any], limits: Limits, began: float
 ) -> _Answers:
     asked = read_request(found, answering.loaded.signatures, limits)
-    instances = [Asked(bucket_of(asked.signature, each), length_of(each), each) for each in asked.instances]
+    specs = answering.loaded.signatures[asked.signature]
+    instances = [Asked(bucket_of(asked.signature, each), length_of(each, specs), each) for each in asked.instances]
     left = limits.request_seconds - (time.monotonic() - began)
     try:
         with anyio.fail_after(max(left, 0.0)):

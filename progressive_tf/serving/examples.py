@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from progressive_tf.serving.instances import InputSpec, Instance, is_image
+from progressive_tf.serving.instances import InputSpec, Instance
 
 _TEXT_BYTES = (8, 64, 512)
 
@@ -26,16 +26,16 @@ def examples(
         for length in _TEXT_BYTES:
             yield (
                 signature,
-                {name: _value(name, spec, length, labels, is_image(signature, name)) for name, spec in specs.items()},
+                {name: _value(name, spec, length, labels) for name, spec in specs.items()},
             )
 
 
-def _value(name: str, spec: InputSpec, length: int, labels: Sequence[str], picture: bool) -> np.ndarray:
+def _value(name: str, spec: InputSpec, length: int, labels: Sequence[str]) -> np.ndarray:
     shape = tuple(length // 8 if size is None else size for size in spec.shape)
     if spec.dtype != object:
         return np.zeros(shape, spec.dtype)
     text = b"word " * (length // 5 + 1)
-    if picture:
+    if spec.is_image:
         stream = io.BytesIO()
         Image.new("RGB", (64, 64)).save(stream, "PNG")
         text = stream.getvalue()

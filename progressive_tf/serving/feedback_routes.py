@@ -92,7 +92,7 @@ def feedback_routes(
 
 def _writes(served: ServedModel) -> bool:
     """Whether the versions in memory write texts, which are of no class."""
-    return any(each.loaded.writes for each in served.standing.by_number.values())
+    return any(each.loaded.task.writes for each in served.standing.by_number.values())
 
 
 def _known_labels(served: ServedModel) -> dict[str, str]:

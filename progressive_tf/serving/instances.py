@@ -19,8 +19,6 @@ from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.limits import Limits
 
 DEFAULT = "serving_default"
-IMAGE = "image"
-BY_COLUMN = "columns"  # the signature of a table whose inputs have the names of its columns
 ROWS, COLUMNS = "instances", "inputs"
 _SHORTEST = 16
 
@@ -34,10 +32,12 @@ class InputSpec:
     Args:
         dtype: of its values; object for strings.
         shape: without the batch; None for a length that is free.
+        is_image: whether it is the file of an image.
     """
 
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+    is_image: bool = False
 
     def __str__(self) -> str:
         kind = "string" if self.dtype == object else str(self.dtype)
@@ -116,18 +116,10 @@ def read_request(
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [
-        {
-            each: _value(values[each], spec, f"instance {place}, {each}", limits, is_image(name, each))
-            for each, spec in specs.items()
-        }
+        {each: _value(values[each], spec, f"instance {place}, {each}", limits) for each, spec in specs.items()}
         for place, values in enumerate(rows)
     ]
     return Request(ROWS if ROWS in found else COLUMNS, name, instances)
-
-
-def is_image(signature: str, name: str) -> bool:
-    """Whether an input is the file of an image; a table's column may have the same name."""
-    return name == IMAGE and signature != BY_COLUMN
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
@@ -135,12 +127,16 @@ def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
     return signature, tuple((name, value.shape) for name, value in sorted(instance.items()))
 
 
-def length_of(instance: Instance) -> int:
+def length_of(instance: Instance, specs: Mapping[str, InputSpec]) -> int:
     """Returns the bytes of an instance's longest text, at least 16: nothing is gained by telling shorter ones apart.
 
     The file of an image may be as long as it likes: all are brought to one size.
+
+    Args:
+        instance: the values of each input.
+        specs: of each input.
     """
-    texts = (value for name, value in instance.items() if value.dtype == object and name != IMAGE)
+    texts = (value for name, value in instance.items() if value.dtype == object and not specs[name].is_image)
     return max([_SHORTEST, *(len(text) for value in texts for text in value.flat)])
 
 
@@ -196,7 +192,7 @@ def _named(row: Any, specs: Mapping[str, InputSpec], place: str) -> dict[str, An
     return row
 
 
-def _value(given: Any, spec: InputSpec, place: str, limits: Limits, picture: bool) -> np.ndarray:
+def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarray:
     if spec.dtype == object:
         flat, shape = _strings(given, place, limits)
         value = np.empty(len(flat), object)
@@ -211,7 +207,7 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits, picture: boo
         wanted is not None and wanted != size for wanted, size in zip(spec.shape, value.shape, strict=True)
     ):
         _refuse(f"{place}: {spec} expected; got shape {list(value.shape)}")
-    if picture:
+    if spec.is_image:
         _check_image(value.item(), place, limits)
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
 from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS
+from progressive_tf.plan.tasks import OF_WORDS, Inputs, input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
@@ -19,11 +21,9 @@ from progressive_tf.serving.described import TASK, describe, place_of
 from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.examples import examples
 from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucket_of
-from progressive_tf.serving.said import TEXT
 
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 _MANY = 32
-TEXT_INPUT = "text"
 
 
 class LoadedVersion:
@@ -52,11 +52,13 @@ class LoadedVersion:
         self.normalize_labels = manifest.get("normalize_labels")
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
+        asked = {name for each in self._model.signatures.values() for name in each.structured_input_signature[1]}
+        self.task = task_of_version(manifest, asked)
+        self.input_kind = input_kind_of_version(manifest, asked)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
-            name: _inputs(signature) for name, signature in self._model.signatures.items()
+            name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
         }
         self.outputs = {name for each in self._model.signatures.values() for name in each.structured_outputs}
-        self.writes = TEXT in self.outputs
         self.has_tasks = TASK in self.signatures.get(DEFAULT, {})
 
     @property
@@ -67,8 +69,7 @@ class LoadedVersion:
     @property
     def caution(self) -> str:
         """What an operator has to know of it, in words behind a sentence; mostly nothing."""
-        reads_texts = any(TEXT_INPUT in specs for specs in self.signatures.values())
-        if not reads_texts or INPUT_TOKENS in self.outputs:
+        if self.input_kind not in OF_WORDS or INPUT_TOKENS in self.outputs:
             return ""
         return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
@@ -114,7 +115,7 @@ class LoadedVersion:
         Args:
             most: instances of the largest batch.
         """
-        return [1] if self.writes else sorted({1, most})
+        return [1] if self.task.writes else sorted({1, most})
 
     def metadata(self) -> dict[str, Any]:
         """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
@@ -134,11 +135,14 @@ class LoadedVersion:
         }
 
 
-def _inputs(signature: Any) -> dict[str, InputSpec]:
-    return {
+def _inputs(signature: Any, kind: Inputs) -> dict[str, InputSpec]:
+    found = {
         name: InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]))
         for name, spec in signature.structured_input_signature[1].items()
     }
+    if kind != "images":
+        return found
+    return {name: replace(spec, is_image=name != TASK and spec.dtype == object) for name, spec in found.items()}
 
 
 def _one_of(outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import numpy as np
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import GateRule, Plan
@@ -30,7 +29,7 @@ NO_CHECKS = Quality.model_validate(dict.fromkeys(Quality.model_fields))
 
 def no_gate(plan: Plan) -> tuple[GateRule, ...]:
     """Returns a gate that every stage of a plan passes."""
-    return (GateRule(metric=matrix_metric(plan.task), at_least=0.0, min_samples=1),)
+    return (GateRule(metric=plan.kind.matrix_metric, at_least=0.0, min_samples=1),)
 
 
 def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Display) -> None:
@@ -76,7 +75,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     found = {
         "naive": _from_matrix(naive),
         "plan": _from_matrix(run),
-        JOINT: _from_predictions(last, data, matrix_metric(loaded.plan.task)),
+        JOINT: _from_predictions(last, data, loaded.plan.kind.matrix_metric),
     }
     position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
     write_json(path, {"stages": names, **found, "position": position})

@@ -12,7 +12,6 @@ from progressive_tf.evaluation.measures import measures
 from progressive_tf.evaluation.metrics import measure
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import write_json
-from progressive_tf.plan.metric_names import further_matrix_metrics, matrix_metric
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.mixture import answers
 from progressive_tf.training.predictions_file import (
@@ -106,7 +105,7 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
         gate, test = cells("gate", metric), cells("test", metric)
         return {"gate": gate, "test": test, **vars(measures(gate)), "test_measures": vars(measures(test))}
 
-    task = session.plan.task
-    further = {metric: matrix(metric) for metric in further_matrix_metrics(task)}
-    own = {"metric": matrix_metric(task), "stages": [stage.name for stage in trained], **matrix(matrix_metric(task))}
+    task = session.plan.kind
+    further = {metric: matrix(metric) for metric in task.further}
+    own = {"metric": task.matrix_metric, "stages": [stage.name for stage in trained], **matrix(task.matrix_metric)}
     write_json(session.run.path / "matrix.json", own | ({"further": further} if further else {}))

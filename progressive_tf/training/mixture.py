@@ -15,7 +15,6 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import assign_weights, read_weights
-from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.plan.retention_methods import EnsembleAverage, Mixture, SoupAverage
 from progressive_tf.retention.average import Tried, between, candidates, choose, judged, mean, quality
 from progressive_tf.training.backup import Arrays
@@ -270,7 +269,7 @@ def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) 
     others = f"the mean of {', '.join(names)}" if names else "what it started from"
     mixing.session.display.line(
         f"{stage.name}: {settings.kind} of {found.coefficient:.2g} of its own and {1 - found.coefficient:.2g} of "
-        f"{others}: validation {matrix_metric(mixing.session.plan.task).replace('_', ' ')} {found.accuracy:.4f}"
+        f"{others}: validation {mixing.session.plan.kind.matrix_metric.replace('_', ' ')} {found.accuracy:.4f}"
         + (f", at most {max(found.worst_drop, 0.0):.4f} lost on an earlier stage's" if found.drops else "")
     )
     if chosen and found.worst_drop > settings.drop_at_most:

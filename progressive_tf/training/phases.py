@@ -9,7 +9,8 @@ from progressive_tf.adaptation.head import head
 from progressive_tf.adaptation.moved_weights import MovedWeights, WeightGroup
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.plan.methods import Contrastive, GradualAdaptation, HeadAdaptation
+from progressive_tf.plan.adaptation_methods import GradualAdaptation, HeadAdaptation
+from progressive_tf.plan.methods import Contrastive
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.contrastive import LEAST_BATCH
 

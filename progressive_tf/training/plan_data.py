@@ -12,7 +12,6 @@ import numpy as np
 from progressive_tf.data.findings import Finding
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.left_out import about_left_out, rows_left_out
-from progressive_tf.data.resolve import Reads
 from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.source_lines import source_lines
@@ -21,7 +20,6 @@ from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, ResNet50
 from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
@@ -29,14 +27,6 @@ from progressive_tf.training.class_space import UNKNOWN, ClassSpace, UsedRows, c
 from progressive_tf.training.display import Display
 from progressive_tf.training.slices import Slice, named_slices, stage_slices
 from progressive_tf.training.wrong_labels import WrongLabels, choose_wrong_labels, with_wrong_labels
-
-READS: dict[str, Reads] = {
-    Bert.task: "rows",
-    BertTagger.task: "sentences",
-    Mlp.task: "table",
-    ResNet50.task: "images",
-    T5.task: "pairs",
-}
 
 
 @dataclass(frozen=True)
@@ -198,7 +188,7 @@ def read_plan_data(
                 cache=cache,
                 place=place,
                 progress=progress,
-                reads=READS[plan.task],
+                reads=plan.kind.reads,
                 as_written=True,
             )
     _check_inputs(plan, sources, places)
@@ -287,14 +277,8 @@ def _wrong_labels(
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
     first = next(iter(sources.values()))
-    kinds = {
-        Bert.task: "texts",
-        BertTagger.task: "sentences",
-        Mlp.task: first.kind,
-        ResNet50.task: "images",
-        T5.task: "pairs",
-    }
-    reads = kinds[plan.task]
+    possible = plan.kind.source_kinds
+    reads = first.kind if first.kind in possible else possible[0]
     width = first.width
     if reads == "vectors" and plan.data.features is not None:
         raise InputError(f"data.features: {first.name} holds vectors, which have no columns; drop it")

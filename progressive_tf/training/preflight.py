@@ -103,6 +103,8 @@ class _Release:
             stage=f"{self.stage.name} {self.form}",
             weights_sha256="",
             parent=None,
+            task=session.plan.task,
+            input_kind=session.plan.kind.input_kind(session.data.input_width),
             labels=session.network.labels,
             plan_sha256="",
             data_sha256="",

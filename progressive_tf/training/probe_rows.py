@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from progressive_tf.errors import InputError
-from progressive_tf.plan.probes import Probes
+from progressive_tf.plan.methods import Probes
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.plan_data import PlanData
 

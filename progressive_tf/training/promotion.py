@@ -19,8 +19,8 @@ from progressive_tf.evaluation.translations import Translations
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule
-from progressive_tf.plan.streams import ARRIVED
 from progressive_tf.registry.errors import CanaryTakenError, StableMovedError
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.history import CANARY, STABLE
@@ -266,6 +266,8 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         inputs=session.network.preprocess.facts,
         preprocessing=session.network.preprocess.learnt(),
         parent=parent_version,
+        task=session.plan.task,
+        input_kind=session.plan.kind.input_kind(session.data.input_width),
         labels=session.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
         data_sha256=used["rows_sha256"],

@@ -10,7 +10,7 @@ import tensorflow as tf
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.classification_head import ClassificationHead
-from progressive_tf.plan.prompt_start import descriptions_of
+from progressive_tf.plan.methods import descriptions_of
 from progressive_tf.plan.schema import Plan
 from progressive_tf.training.plan_data import PlanData
 

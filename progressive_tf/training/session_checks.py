@@ -11,8 +11,8 @@ from progressive_tf.data.stream import read_lines
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.plan.networks import T5
+from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.streams import STANDARD_INPUT
 from progressive_tf.training.display import Display
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.run_folder import RunFolder

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.evaluation.metrics import measure as evaluated
-from progressive_tf.plan.metric_names import matrix_metric
 from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.clock import Clock
 from progressive_tf.training.examples import AnyExamples, Examples
@@ -113,7 +112,7 @@ def _accuracy_of_earlier(
         if rows is not None
     }
     if session.network.tags_words or session.data.classes.writes:
-        metric = matrix_metric(session.plan.task)
+        metric = session.plan.kind.matrix_metric
         answers = session.features.translations if session.data.classes.writes else session.features.tagged
         return lambda: {
             name: evaluated(answers(source, rows, depth, cache), metric) or 0.0

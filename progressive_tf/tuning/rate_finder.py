@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, write_json, write_text
+from progressive_tf.plan.adaptation_methods import GradualAdaptation
 from progressive_tf.plan.loading import with_change
-from progressive_tf.plan.methods import GradualAdaptation
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.reporting.figures.rates import save_rate_figure
 from progressive_tf.training.callbacks.non_finite import NonFiniteLossError

@@ -14,7 +14,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import read_json
 from progressive_tf.plan.idle_keys import idle_in_space
 from progressive_tf.plan.loading import check_space, with_change
-from progressive_tf.plan.metric_names import MetricName, find_metric, matrix_metric
+from progressive_tf.plan.metric_names import MetricName, find_metric
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples, value_at
 from progressive_tf.training.session import Session
@@ -82,7 +82,7 @@ def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> Iterator[t
 
 
 def _metric(session: Session, plan: Plan, settings: Tune) -> MetricName:
-    name = settings.metric or matrix_metric(plan.task)
+    name = settings.metric or plan.kind.matrix_metric
     found = find_metric(name)
     if found is None:
         raise InputError(f"tune.metric: unknown metric {name!r}")

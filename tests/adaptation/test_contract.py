@@ -17,7 +17,7 @@ from progressive_tf.adaptation.catalogue import ADDING, CHOOSING, PHASED, adapt,
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import assign_weights, read_weights
-from progressive_tf.plan.methods import Adaptation
+from progressive_tf.plan.adaptation_methods import Adaptation
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.display import Display
 from progressive_tf.training.examples import Examples

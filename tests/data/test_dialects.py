@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from progressive_tf.data.resolve import Reads
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Data
+from progressive_tf.plan.tasks import Reads
 
 ROWS = [
     {"text": "Good, really", "label": "a"},

@@ -22,7 +22,7 @@ from progressive_tf.models.block_model import read_weights
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5_blocks import TARGET
 from progressive_tf.models.translator import Translator
-from progressive_tf.plan.methods import AdapterAdaptation, HeadAdaptation, LoraAdaptation
+from progressive_tf.plan.adaptation_methods import AdapterAdaptation, HeadAdaptation, LoraAdaptation
 from progressive_tf.plan.networks import T5
 
 TEXTS = ["hello world", "a", "", "a text that is longer than the others"]

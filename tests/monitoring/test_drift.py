@@ -20,6 +20,7 @@ from progressive_tf.monitoring.drift import (
 from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics, text_drift
 from progressive_tf.monitoring.look import drift_tests
 from progressive_tf.monitoring.reference import Rows
+from progressive_tf.plan.tasks import TASKS, Inputs
 from progressive_tf.serving.said import fingerprint
 
 GENERATOR = np.random.default_rng(0)
@@ -75,25 +76,35 @@ def test_identical_data_is_quiet_and_disjoint_data_loud(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("same", "other", "names"),
+    ("kind", "same", "other", "names"),
     [
         (
+            "texts",
             [{"text": text} for text in FILMS],
             [{"text": text} for text in CODE],
             ["text: words", "text: share of unknown words", "text: embedding"],
         ),
-        ([{"image": picture(60)} for _ in range(80)], [{"image": picture(200)} for _ in range(80)], []),
+        ("images", [{"image": picture(60)} for _ in range(80)], [{"image": picture(200)} for _ in range(80)], []),
         (
+            "columns",
             [{"x": float(n), "city": "Bonn"} for n in range(60)],
             [{"x": 99.0 + n, "city": "Ulm"} for n in range(60)],
             ["x", "city"],
         ),
-        ([{"tokens": text.split()} for text in FILMS], [{"tokens": text.split()} for text in CODE], []),
+        ("words", [{"tokens": text.split()} for text in FILMS], [{"tokens": text.split()} for text in CODE], []),
+        (
+            "vectors",
+            [{"features": [0.1 * n, 1.0]} for n in range(60)],
+            [{"features": [9.0 + n, 1.0]} for n in range(60)],
+            [],
+        ),
     ],
-    ids=["texts", "images", "table", "sentences"],
+    ids=["texts", "images", "table", "sentences", "vectors"],
 )
-def test_inputs_of_every_kind(same: list[dict[str, object]], other: list[dict[str, object]], names: list[str]) -> None:
-    quiet, loud = (judged_together(input_drift(same, live, 0), 0.01) for live in (same, other))
+def test_inputs_of_every_kind(
+    kind: Inputs, same: list[dict[str, object]], other: list[dict[str, object]], names: list[str]
+) -> None:
+    quiet, loud = (judged_together(input_drift(same, live, kind, 0), 0.01) for live in (same, other))
     assert not any(test.is_drift for test in quiet)
     assert any(test.is_drift for test in loud)
     if names:
@@ -103,7 +114,7 @@ def test_inputs_of_every_kind(same: list[dict[str, object]], other: list[dict[st
 def test_callers_who_ask_in_several_ways_are_compared_each_with_their_own() -> None:
     ids: list[dict[str, object]] = [{"inputs": [1, 2, 1]}] * 3
     mixed = [*ids, *({"text": text} for text in CODE)]
-    found = judged_together(input_drift([{"text": text} for text in FILMS], mixed, 0), 0.01)
+    found = judged_together(input_drift([{"text": text} for text in FILMS], mixed, "texts", 0), 0.01)
     assert [test.name for test in found] == ["text: words", "text: share of unknown words", "text: embedding"]
     assert found[-1].is_drift
 
@@ -116,13 +127,14 @@ def test_texts_without_a_word_in_common_have_no_embedding() -> None:
     ]
 
 
-@pytest.mark.parametrize("writes", [False, True])
-def test_texts_that_were_written_are_tested_as_texts(writes: bool) -> None:
+@pytest.mark.parametrize("task", ["text-classification", "translation"])
+def test_texts_that_were_written_are_tested_as_texts(task: str) -> None:
+    writes = TASKS[task].writes
     before, after = (
         Rows("side", [], [*texts, fingerprint("not kept")], np.full(len(texts) + 1, 0.9), [True] * (len(texts) + 1))
         for texts in (FILMS, CODE)
     )
-    found = [test for test in drift_tests(before, after, 0, writes) if test.about == "predictions"]
+    found = [test for test in drift_tests(before, after, 0, TASKS[task]) if test.about == "predictions"]
     names = ["translation: words", "translation: share of unknown words", "translation: embedding"]
     assert [test.name for test in found] == [*(names if writes else ["labels"]), "confidence"]
     assert all(test.rows == (len(FILMS), len(CODE)) for test in found[:-1]) == writes

@@ -41,7 +41,9 @@ def publish(model: ModelVersions, run: str, stage: str, parent: int | None) -> N
     def export(folder: Path) -> None:
         (folder / "saved_model.pb").write_bytes(stage.encode())
 
-    version = StagedVersion("tiny", run, stage, stage, parent, ("a",), "", "", "", {}, {}, {}, export)
+    version = StagedVersion(
+        "tiny", run, stage, stage, parent, "text-classification", "texts", ("a",), "", "", "", {}, {}, {}, export
+    )
     model.publish(replace(version, model=model.name))
 
 

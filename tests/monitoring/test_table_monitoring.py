@@ -99,7 +99,7 @@ def test_columns_of_a_row_are_compared_one_by_one() -> None:
         [{"features": [str(height), colour]} for height, colour, _ in each.itertuples(index=False)]
         for each in (before, after)
     ]
-    found = input_drift(sides[0], sides[1], 0)
+    found = input_drift(sides[0], sides[1], "columns", 0)
     assert [(test.name, test.statistic) for test in found] == [("column 1", "KS"), ("column 2", "PSI")]
     assert [bool(test.p_value is not None and test.p_value < 0.001) for test in found] == [False, True]
 
@@ -107,7 +107,7 @@ def test_columns_of_a_row_are_compared_one_by_one() -> None:
 def test_a_column_that_is_called_features_is_no_row_of_cells() -> None:
     before, after = ([{"features": str(value)} for value in range(begin, begin + 60)] for begin in (0, 500))
     after.append({"features": ["1", "2"]})  # another caller gave a whole row
-    (found,) = input_drift(before, after, 0)
+    (found,) = input_drift(before, after, "columns", 0)
     assert (found.name, found.statistic) == ("features", "KS")
     assert found.p_value is not None
     assert found.p_value < 0.001

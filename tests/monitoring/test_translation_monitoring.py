@@ -117,7 +117,7 @@ def test_a_stage_that_wrote_texts_is_what_live_texts_are_compared_with(tmp_path:
         "confidence": np.array([0.9, 0.6, 0.8, 0.6, 0.7], np.float32),
     }
     pd.DataFrame(columns).to_parquet(folder / "predictions.parquet")
-    found = rows_of_stage(folder, "stage one", "text", ["digits", "digits-again"])
+    found = rows_of_stage(folder, "stage one", "texts", "text", ["digits", "digits-again"])
     assert found is not None
     assert (found.name, found.inputs, found.said) == (
         "2 gate rows of stage one",

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.errors import InputError
-from progressive_tf.plan.loading import load_plan, plan_summary, shipped_plans, validate
+from progressive_tf.plan.loading import load_plan, shipped_plans, validate
 from progressive_tf.plan.merging import apply_override, merge, parse_setting
-from progressive_tf.plan.reading import parse_scalar, to_yaml
+from progressive_tf.plan.reading import parse_scalar, plan_summary, to_yaml
 
 GATE = [{"metric": "accuracy", "at_least": 0.5}]
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.metric_names import (
     METRICS,
     TAGGING_METRICS,
     TRANSLATION_METRICS,
+    Answers,
     all_metric_patterns,
     find_metric,
     further_matrix_metrics,
@@ -13,31 +15,30 @@ from progressive_tf.plan.metric_names import (
     metric_fits,
     metric_patterns,
 )
-from progressive_tf.plan.probes import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import GateRule
 
-TASKS = ("text-classification", "token-classification", "translation")
+ANSWERS: tuple[Answers, ...] = ("classes", "tags", "texts")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_metric_fits_one_kind_of_task(task: str) -> None:
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_a_metric_is_of_one_kind_of_answer(answers: Answers) -> None:
     names = (set(METRICS) | {"recall/yes"}, set(TAGGING_METRICS) | {"entity_f1/person"}, set(TRANSLATION_METRICS))
-    for of, metrics in zip(TASKS, names, strict=True):
-        assert {metric_fits(name, task) for name in metrics} == {of == task}
-    assert metric_fits(EXPLANATION_CORRELATION, task) == (task == "text-classification")
+    for of, metrics in zip(ANSWERS, names, strict=True):
+        assert {metric_fits(name, answers) for name in metrics} == {of == answers}
+    assert metric_fits(EXPLANATION_CORRELATION, answers) == (answers == "classes")
 
 
-@pytest.mark.parametrize("task", [*TASKS, "tabular-classification"])
-def test_the_metrics_of_a_matrix_are_among_those_of_the_task(task: str) -> None:
-    for name in (matrix_metric(task), *further_matrix_metrics(task)):
-        assert name in metric_patterns(task)
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_the_metrics_of_a_matrix_are_among_those_of_the_answers(answers: Answers) -> None:
+    for name in (matrix_metric(answers), *further_matrix_metrics(answers)):
+        assert name in metric_patterns(answers)
         assert find_metric(name) is not None
-        assert metric_fits(name, task)
+        assert metric_fits(name, answers)
 
 
-def test_what_a_person_may_write_is_of_some_task() -> None:
-    assert all_metric_patterns() == [pattern for task in TASKS for pattern in metric_patterns(task)]
-    assert metric_patterns("translation") == ["exact_match", "bleu", "chrf"]
+def test_what_a_person_may_write_is_of_some_answers() -> None:
+    assert all_metric_patterns() == [pattern for answers in ANSWERS for pattern in metric_patterns(answers)]
+    assert metric_patterns("texts") == ["exact_match", "bleu", "chrf"]
 
 
 def test_thresholds_are_in_the_metrics_unit() -> None:

@@ -29,6 +29,8 @@ def staged(stage: str, run: str = "run-1", **changes: Any) -> StagedVersion:
         "stage": stage,
         "weights_sha256": f"weights of {run}/{stage}",
         "parent": None,
+        "task": "text-classification",
+        "input_kind": "texts",
         "labels": ("negative", "positive"),
         "plan_sha256": "plan",
         "data_sha256": "data",

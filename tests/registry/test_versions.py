@@ -5,11 +5,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from registry_fakes import MODEL, fake_export, staged
 
 from progressive_tf.errors import InputError
+from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
 from progressive_tf.registry import (
     Forced,
     ModelVersions,
@@ -329,3 +331,36 @@ def test_a_lost_journal_is_an_error_and_not_an_empty_registry(model: ModelVersio
     with pytest.raises(RegistryError, match="missing or empty although there are versions"):
         model.publish(staged("beta"))
     assert json.loads((model.files.path / "aliases.json").read_text()) == {"stable": 1}
+
+
+# What manifests from before the key `task` have, with the task, and what a row is.
+OLD_MANIFESTS: list[tuple[dict[str, Any], list[str], tuple[str, str]]] = [
+    ({"labels": ["no", "yes"], "inputs": {"max_length": 32}}, [], ("text-classification", "texts")),
+    ({"labels": ["no", "yes"]}, [], ("text-classification", "texts")),
+    ({"labels": ["O", "B-a", "I-a"], "inputs": {"max_length": 32}}, [], ("token-classification", "words")),
+    ({"labels": ["O", "other"], "inputs": {"max_length": 32}}, [], ("text-classification", "texts")),
+    ({"labels": [], "inputs": {"max_length": 8, "max_target_length": 8}}, [], ("translation", "texts")),
+    ({"labels": ["0", "1"], "inputs": {"size": 64}}, [], ("image-classification", "images")),
+    ({"labels": ["0", "1"]}, ["image", "pixels"], ("image-classification", "images")),
+    ({"labels": ["0", "1"], "preprocessing": {"columns": {}}}, ["image"], ("tabular-classification", "columns")),
+    ({"labels": ["0", "1"], "inputs": {}}, [], ("tabular-classification", "vectors")),
+    ({"labels": ["0", "1"]}, ["features"], ("tabular-classification", "vectors")),
+    ({}, [], ("text-classification", "texts")),
+]
+
+
+@pytest.mark.parametrize(("manifest", "inputs", "expected"), OLD_MANIFESTS)
+def test_a_manifest_without_a_task_tells_it(
+    manifest: dict[str, Any], inputs: list[str], expected: tuple[str, str]
+) -> None:
+    assert (task_of_version(manifest, inputs).name, input_kind_of_version(manifest, inputs)) == expected
+
+
+def test_a_manifest_names_its_task_and_what_a_row_is(model: ModelVersions) -> None:
+    # Labels that look like tags are classes where the task says so.
+    labels = ("O", "B-a")
+    version = model.publish(staged("one", task="tabular-classification", input_kind="vectors", labels=labels))
+    manifest = version.manifest() or {}
+    assert (manifest["task"], manifest["input_kind"]) == ("tabular-classification", "vectors")
+    assert version.task.answers == "classes"
+    assert input_kind_of_version(manifest) == "vectors"

@@ -116,6 +116,8 @@ def release(
             stage=f"stage-{number}",
             weights_sha256=str(number),
             parent=None,
+            task="tabular-classification" if preprocessing else "text-classification" if labels else "translation",
+            input_kind="columns" if preprocessing else "texts",
             labels=labels,
             normalize_labels=normalize_labels,
             plan_sha256="plan",

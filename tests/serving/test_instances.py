@@ -23,7 +23,7 @@ SIGNATURES = {
     "columns": {"features": InputSpec(np.dtype(object), (2,))},
     "numbers": {"numbers": InputSpec(np.dtype(np.float32), (3,))},
     "pixels": {"pixels": InputSpec(np.dtype(np.uint8), (None, None, 3))},
-    "files": {"image": TEXT},
+    "files": {"image": InputSpec(np.dtype(object), (), is_image=True)},
     "tokens": {"tokens": InputSpec(np.dtype(object), (None,))},
     "written": {"inputs": InputSpec(np.dtype(np.int32), (None,))},
 }
@@ -182,9 +182,14 @@ def test_a_column_of_a_table_is_a_column_whatever_its_name(column: str) -> None:
 
 
 def test_an_instance_is_as_long_as_its_longest_text_and_an_image_has_no_length() -> None:
-    assert [length_of(asked(instances=["é" * length]).instances[0]) for length in (1, 8, 100)] == [16, 16, 200]
-    assert length_of(asked(instances=[["a" * 20, "a" * 30]], signature_name="tokens").instances[0]) == 30
-    assert length_of({"image": np.array(b"x" * 5000, object)}) == 16
+    def length(**body: Any) -> int:
+        found = asked(**body)
+        return length_of(found.instances[0], SIGNATURES[found.signature])
+
+    assert [length(instances=["é" * size]) for size in (1, 8, 100)] == [16, 16, 200]
+    assert length(instances=[["a" * 20, "a" * 30]], signature_name="tokens") == 30
+    assert length_of({"image": np.array(b"x" * 5000, object)}, SIGNATURES["files"]) == 16
+    assert length_of({"image": np.array(b"x" * 5000, object)}, {"image": TEXT}) == 5000
 
 
 def test_the_reply_has_the_form_of_the_request() -> None:

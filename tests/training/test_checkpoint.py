@@ -16,7 +16,7 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.bert import build
 from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.models.request import Request
-from progressive_tf.plan.methods import LoraAdaptation
+from progressive_tf.plan.adaptation_methods import LoraAdaptation
 from progressive_tf.plan.networks import Bert
 from progressive_tf.training.backup import Backup, load_arrays, load_names, save_arrays
 from progressive_tf.training.checkpoint import (

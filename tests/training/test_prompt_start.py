@@ -13,7 +13,7 @@ from releasing import Place, small_plan
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate
-from progressive_tf.plan.prompt_start import PromptStart, descriptions_of
+from progressive_tf.plan.methods import PromptStart, descriptions_of
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.prompt_head import SCALE, prompt_head
 

@@ -17,7 +17,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.stream import MicroBatch, StreamRows, is_whole, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
-from progressive_tf.plan.streams import STANDARD_INPUT
+from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.training.callbacks.epoch_record import backup_file
 from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
 from progressive_tf.training.fit import Fitted, phase_optimizer
