@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from progressive_tf.errors import InputError, listed
-from progressive_tf.evaluation.predictions import probable
+from progressive_tf.evaluation.answers.classes import probable
 
 STRINGS = ("part", "slice", "source", "label", "predicted")
 PROBABILITIES_AT_ONCE = 4_000_000

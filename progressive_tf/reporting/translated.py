@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from progressive_tf.errors import InputError, listed
-from progressive_tf.evaluation.translations import CONFIDENCE_TOLERANCE
+from progressive_tf.evaluation.answers.texts import CONFIDENCE_TOLERANCE
 from progressive_tf.reporting.predictions import read_values, unreadable
 from progressive_tf.reporting.saved_rows import has_column, test_rows
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from progressive_tf.evaluation.calibration import reliability
+from progressive_tf.evaluation.metrics import reliability
 from progressive_tf.plan.prompt_start import PROMPT
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.figures.bounds import bounds_figure
