@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy.stats import norm
 
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import judge
-from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.plan.schema import GateRule
 from progressive_tf.seeds import derive_seed
 
@@ -56,13 +56,13 @@ class Case:
     slices: int = 1
 
 
-def answers(right: np.ndarray, truth: np.ndarray) -> Predictions:
+def answers(right: np.ndarray, truth: np.ndarray) -> ClassAnswers:
     """Returns two-class predictions that are right where `right` (bool [rows]) says so."""
     predicted = np.where(right, truth, 1 - truth)
-    return Predictions(("no", "yes"), truth, np.where(np.eye(2)[predicted] > 0, 0.9, 0.1))
+    return ClassAnswers(("no", "yes"), truth, np.where(np.eye(2)[predicted] > 0, 0.9, 0.1))
 
 
-def pair(case: Case, generator: np.random.Generator) -> tuple[Predictions, Predictions]:
+def pair(case: Case, generator: np.random.Generator) -> tuple[ClassAnswers, ClassAnswers]:
     """Draws a candidate and a baseline on the same rows, with the case's discordance and expected drop."""
     lost, won = (case.discordance + case.drop) / 2, (case.discordance - case.drop) / 2
     cell = generator.choice(4, size=case.rows, p=[ACCURACY - lost, lost, won, 1 - ACCURACY - won])
@@ -83,7 +83,7 @@ def decide(case: Case, generator: np.random.Generator, seed: int, resamples: int
     return judge([EVERY_PREVIOUS], candidate, baseline, names, seed, resamples), passes
 
 
-def plain_passes(candidate: Predictions, baseline: Predictions, seed: int, resamples: int) -> bool:
+def plain_passes(candidate: ClassAnswers, baseline: ClassAnswers, seed: int, resamples: int) -> bool:
     """Returns whether the rule passes under a bootstrap of the rows alone, without pseudo-observations."""
     rows = len(candidate)
     lost = int((baseline.right & ~candidate.right).sum())

@@ -159,8 +159,7 @@ class Stage:
         drawn = {
             "curves": self._view.curves,
             "gate": self._view.gate,
-            "confusion": self._view.confusion,
-            "reliability": self._view.reliability,
+            **(self._view.answers.figures if self._view.answers else {}),
         }
         return markup.Figures(
             {name: markup.Figure(svg, CAPTIONS[name]) for name, svg in drawn.items() if svg is not None}

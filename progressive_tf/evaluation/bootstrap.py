@@ -5,38 +5,33 @@ all answers are right, or two models answer alike, every draw is the same and th
 Metrics of right and wrong answers are therefore drawn from the rows plus pseudo-observations: for one model one right
 and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that only the first gets right and two that
 only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
-to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. Of tagged sentences, sentences are what is
-drawn, and pseudo-observations are sentences; see `tagged_metrics`. Of translations they are texts; see
-`translation_metrics`.
+to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
+pseudo-observation is, the kind of answer says: `Answers.summed`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
-from progressive_tf.evaluation.class_draws import ClassDraws, draw_answers
-from progressive_tf.evaluation.draws import PSEUDO_OBSERVATIONS, draw_sums, merge_rows
-from progressive_tf.evaluation.metrics import (
-    CALIBRATION_FEATURES,
-    CALIBRATION_METRICS,
-    Floats,
-    calibration_features,
-    calibration_metric,
-    measure,
-)
-from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_metrics import pseudo_sentences, sentence_features, smoothed_tagged_metric
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
-from progressive_tf.evaluation.translation_metrics import pseudo_texts, text_features, translation_metric
-from progressive_tf.evaluation.translations import Translations
+from progressive_tf.evaluation.answers.base import Answers, Floats, Summed
+from progressive_tf.plan.metric_names import find_metric
 from progressive_tf.seeds import derive_seed
 
 RESAMPLES = 10_000
-# Of more rows than this, those within a tenth of a standard deviation of each other are drawn as one kind.
+# Of more rows than this, those that are nearly alike may be drawn as one kind; see `Summed.cells`.
 MOST_EXACT_ROWS = 20_000
+# Numbers held at once by one chunk of resamples: 8 bytes each.
+CHUNK_NUMBERS = 4_000_000
+# A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
+MULTINOMIAL_ADVANTAGE = 6
+PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
+"""Of each of the two kinds, by the number of models."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,36 +47,20 @@ class Resampled:
     samples: Floats
 
 
-@dataclass(frozen=True, eq=False)
-class _Summed:
-    """One model's rows as what metrics are functions of.
-
-    Attributes:
-        features: float64 [rows, features].
-        pseudo: a metric's name → float64 [features] of its right and of its wrong pseudo-observation.
-        metric: sums over draws, float64 [resamples, features], those of their pseudo-observations, and a name → the
-            metric, float64 [resamples].
-    """
-
-    features: Floats
-    pseudo: Callable[[str], tuple[Floats, Floats]]
-    metric: Callable[[Floats, Floats, str], Floats]
-
-
 def resample_metrics(
-    predictions: AnyPredictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    answers: Answers, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Resampled]:
     """Bootstraps metrics of one model; see `each_resampled`."""
-    return dict(each_resampled(predictions, names, resamples, seed))
+    return dict(each_resampled(answers, names, resamples, seed))
 
 
 def each_resampled(
-    predictions: AnyPredictions, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
+    answers: Answers, names: Sequence[str], resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[tuple[str, Resampled]]:
     """Bootstraps metrics of one model, one after another: those of thousands of classes would fill the memory.
 
     Args:
-        predictions: at least one row; their order does not matter.
+        answers: at least one row; their order does not matter.
         names: metrics that are defined on these rows.
         resamples: > 0.
         seed: of everything random here.
@@ -92,13 +71,15 @@ def each_resampled(
     Raises:
         ValueError: a metric that is undefined on these rows.
     """
-    values = {name: _defined(predictions, name) for name in names}
-    for name, (samples,) in _resample([predictions], names, resamples, seed):
-        yield name, Resampled(values[name], samples)
+    values = {name: _defined(answers, name) for name in names}
+    samples = _resample([answers], names, resamples, seed)
+    for name in names:
+        (drawn,) = samples(name)
+        yield name, Resampled(values[name], drawn)
 
 
 def resample_drop(
-    candidate: AnyPredictions, baseline: AnyPredictions, name: str, resamples: int = RESAMPLES, seed: int = 0
+    candidate: Answers, baseline: Answers, name: str, resamples: int = RESAMPLES, seed: int = 0
 ) -> Resampled:
     """Bootstraps how much a metric falls from baseline to candidate, drawing the same rows for both.
 
@@ -115,112 +96,183 @@ def resample_drop(
     Raises:
         ValueError: other rows or labels, or a metric that is undefined on these rows.
     """
-    if candidate.labels != baseline.labels or not np.array_equal(candidate.truth, baseline.truth):
+    if not candidate.same_rows(baseline):
         raise ValueError(
             "candidate and baseline: the same rows in the same order expected; got"
             f" {len(candidate)} and {len(baseline)} rows, or other labels or texts; predict both on one slice"
         )
     value = _defined(baseline, name) - _defined(candidate, name)
-    ((_, (new, old)),) = _resample([candidate, baseline], [name], resamples, seed)
+    new, old = _resample([candidate, baseline], [name], resamples, seed)(name)
     return Resampled(value, old - new)
 
 
-def _resample(
-    models: Sequence[AnyPredictions], names: Sequence[str], resamples: int, seed: int
-) -> Iterator[tuple[str, list[Floats]]]:
-    """Yields each name with float64 [resamples] of each model, the rows of a resample being the same for all models."""
-    classified = [model for model in models if isinstance(model, Predictions)]
-    if classified:
-        yield from _resample_rows(classified, names, resamples, seed)
-        return
-    summed = [_summed(model) for model in models if not isinstance(model, Predictions)]
-    found = _resample_sums(summed, names, resamples, derive_seed(seed, "bootstrap", "sentences"))
-    yield from ((name, [samples[:, place] for samples in found]) for place, name in enumerate(names))
+def bounds(resampled: Resampled, confidence: float) -> tuple[float, float]:
+    """Returns the lower and the upper bound that each hold with `confidence` alone: percentiles of the resamples.
 
+    Both are widened to contain the estimate. Counting one more value beyond each bound than the resamples show (Davison
+    & Hinkley 1997) makes a bound meet a threshold exactly when the p-value of `weigh` is at most 1 − confidence.
 
-def _summed(model: TaggedPredictions | Translations) -> _Summed:
-    if isinstance(model, TaggedPredictions):
-        kinds = model.kinds
-        return _Summed(
-            sentence_features(model),
-            lambda name: pseudo_sentences(model, name),
-            lambda sums, added, name: smoothed_tagged_metric(sums, added, kinds, name),
-        )
-    pair = pseudo_texts(model)
-    return _Summed(
-        text_features(model), lambda _: pair, lambda sums, added, name: translation_metric(sums + added, name)
-    )
-
-
-def _resample_sums(models: Sequence[_Summed], names: Sequence[str], resamples: int, seed: int) -> list[Floats]:
-    """Returns float64 [resamples, names] of each model: one draw, smoothed for each with its pseudo-observations."""
-    features = np.hstack([model.features for model in models])
-    distinct, counts = np.unique(features, axis=0, return_counts=True)
-    width = features.shape[1] // len(models)
-    rows = np.block([[distinct, np.zeros((len(distinct), 2))], [np.zeros((2, features.shape[1])), np.eye(2)]])
-    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
-    sums = np.vstack(list(draw_sums(rows, counts, resamples, seed)))
-    found = []
-    for index, model in enumerate(models):
-        own = sums[:, index * width : (index + 1) * width]
-        # The first model is right in the first kind of pseudo-observation, the second in the other.
-        right, wrong = sums[:, -2 + index, np.newaxis], sums[:, -1 - index, np.newaxis]
-        columns = []
-        for name in names:
-            right_one, wrong_one = model.pseudo(name)
-            columns.append(model.metric(own, right * right_one + wrong * wrong_one, name))
-        found.append(np.column_stack(columns))
-    return found
-
-
-def _resample_rows(
-    models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int
-) -> Iterator[tuple[str, list[Floats]]]:
-    columns: list[dict[str, Floats]] = [{} for _ in models]
-    of_answers = [name for name in names if name not in CALIBRATION_METRICS]
-    of_calibration = [name for name in names if name in CALIBRATION_METRICS]
-    drawn: ClassDraws | None = None
-    if of_answers:
-        drawn = draw_answers(models, of_answers, resamples, derive_seed(seed, "bootstrap", "answers"))
-    if of_calibration:
-        place = derive_seed(seed, "bootstrap", "calibration")
-        _resample_calibration(models, of_calibration, resamples, place, columns)
-    for name in names:
-        if name in CALIBRATION_METRICS or drawn is None:
-            yield name, [column[name] for column in columns]
-        else:
-            yield name, [drawn.samples(index, name) for index in range(len(models))]
-
-
-def _resample_calibration(
-    models: Sequence[Predictions], names: Sequence[str], resamples: int, seed: int, columns: list[dict[str, Floats]]
-) -> None:
-    """Fills `columns` with log loss and calibration error, from the rows alone.
-
-    One model's rows, where they are more than `MOST_EXACT_ROWS`, are drawn by the cells of `merge_rows`: log loss and
-    the gap of confidence then spread less by at most 1/800 of their standard deviation; the ends of an interval from
-    10,000 resamples are uncertain by about 1/50 of it.
+    Args:
+        resampled: the estimate and its resamples; undefined resamples are left out.
+        confidence: one-sided, in (0, 1).
     """
-    rows = len(models[0])
-    features = np.hstack([calibration_features(model) for model in models])
-    if len(models) == 1 and rows > MOST_EXACT_ROWS:
-        distinct, counts = merge_rows(features)
+    known = np.sort(resampled.samples[~np.isnan(resampled.samples)])
+    if known.size == 0:
+        return resampled.value, resampled.value
+    # The small addition keeps 0.05 × 2,000 from becoming 99.
+    outside = max(0, math.floor((1 - confidence) * (known.size + 1) + 1e-9) - 1)
+    outside = min(outside, known.size - 1)
+    low, high = float(known[outside]), float(known[known.size - 1 - outside])
+    return min(low, resampled.value), max(high, resampled.value)
+
+
+def intervals(
+    answers: Answers, confidence: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, dict[str, float | int | None]]:
+    """Measures everything on a slice, with two-sided bootstrap intervals.
+
+    Args:
+        answers: on the slice; may be without rows.
+        confidence: of the two-sided interval, in (0, 1).
+        resamples: > 0.
+        seed: the plan's seed, or one derived from it.
+
+    Returns:
+        For each metric, per-class ones included, `value`, `low`, `high` (None where undefined) and `n`, the number of
+        rows it rests on.
+    """
+    values = {name: answers.measure(name) for name in answers.names}
+    defined = [name for name, value in values.items() if value is not None]
+    drawn = each_resampled(answers, defined, resamples, seed) if defined else ()
+    ends = {name: _within_range(name, *bounds(each, (1 + confidence) / 2)) for name, each in drawn}
+    table: dict[str, dict[str, float | int | None]] = {}
+    for name, value in values.items():
+        low, high = ends.get(name, (None, None))
+        table[name] = {"value": value, "low": low, "high": high, "n": answers.support(name)}
+    return table
+
+
+def draw_sums(
+    features: Floats | sparse.csr_array, counts: npt.NDArray[np.int64], resamples: int, seed: int
+) -> Iterator[Floats]:
+    """Draws as many rows as there are, with replacement, and yields the features' sums, chunk by chunk.
+
+    Args:
+        features: float64 [distinct rows, features]; sparse where most are zero, as those of many classes are.
+        counts: how often each distinct row occurs.
+        resamples: > 0.
+        seed: ≥ 0.
+
+    Yields:
+        float64 [part of the resamples, features].
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    rows = int(counts.sum())
+    few = len(counts) * MULTINOMIAL_ADVANTAGE <= rows
+    width = max(len(counts) if few else rows, features.shape[1])
+    step = max(1, CHUNK_NUMBERS // width)
+    row_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    for first in range(0, resamples, step):
+        size = min(step, resamples - first)
+        if few:
+            drawn = generator.multinomial(rows, counts / rows, size=size)
+        else:
+            places = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
+            places += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
+            drawn = np.bincount(places.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
+        yield np.ascontiguousarray(drawn.astype(np.float64) @ features)
+
+
+def _resample(
+    models: Sequence[Answers], names: Sequence[str], resamples: int, seed: int
+) -> Callable[[str], list[Floats]]:
+    """Draws the same rows for all models; returns what gives a metric's float64 [resamples] of each model."""
+    samples: dict[str, Callable[[str], list[Floats]]] = {}
+    for parts in zip(*(model.summed(names) for model in models), strict=True):
+        drawn = _draw(parts, resamples, derive_seed(seed, "bootstrap", parts[0].stream))
+        samples |= dict.fromkeys(parts[0].names, drawn)
+    return lambda name: samples[name](name)
+
+
+def _draw(models: Sequence[Summed], resamples: int, seed: int) -> Callable[[str], list[Floats]]:
+    """Draws rows, and computes metrics of all features at once, chunk by chunk; of the others the sums are kept.
+
+    For thousands of classes these sums are a quarter of the memory that each class' metrics would take, or less.
+    """
+    first = models[0]
+    features, counts = _distinct_rows(models)
+    width = (features.shape[1] - 2 * first.smoothed) // len(models)
+    needed = {name: columns for name in first.names if (columns := first.columns(name)) is not None}
+    kept = np.unique(np.concatenate([np.zeros(0, np.int64), *needed.values()]))
+    sums_of = [np.empty([len(kept), resamples], np.min_scalar_type(int(counts.sum()))) for _ in models]
+    metrics = {name: np.empty([len(models), resamples]) for name in first.names if name not in needed}
+    pseudo = np.zeros([2, resamples])
+    end = 0
+    for sums in draw_sums(features, counts, resamples, seed):
+        begin, end = end, end + len(sums)
+        if first.smoothed:
+            pseudo[:, begin:end] = sums[:, -2:].T
+        for index, model in enumerate(models):
+            own = sums[:, index * width : (index + 1) * width]
+            sums_of[index][:, begin:end] = own[:, kept].T
+            right, wrong = _right_and_wrong(pseudo[:, begin:end], index)
+            for name, samples in metrics.items():
+                samples[index, begin:end] = model.metric(own, right, wrong, name)
+    for name, samples in metrics.items():
+        for index, model in enumerate(models):
+            if name in model.centres:
+                samples[index] = samples[index] - samples[index].mean() + model.centres[name]
+
+    def samples_of(name: str) -> list[Floats]:
+        if name not in needed:
+            return list(metrics[name])
+        rows = np.searchsorted(kept, needed[name])
+        return [
+            model.metric(own[rows].astype(np.float64).T, *_right_and_wrong(pseudo, index), name)
+            for index, (model, own) in enumerate(zip(models, sums_of, strict=True))
+        ]
+
+    return samples_of
+
+
+def _distinct_rows(models: Sequence[Summed]) -> tuple[Floats | sparse.csr_array, npt.NDArray[np.int64]]:
+    """Returns float64 [distinct rows, features of all models] and how often each row occurs.
+
+    Where metrics are smoothed, the last two rows and columns are the two kinds of pseudo-observation, counted apart.
+    """
+    first = models[0]
+    keys = np.hstack([model.keys for model in models])
+    if len(models) == 1 and first.cells is not None and len(keys) > MOST_EXACT_ROWS:
+        distinct, counts = first.cells(keys)
     else:
-        distinct, counts = np.unique(features, axis=0, return_counts=True)
-    sums = np.vstack(list(draw_sums(distinct, counts, resamples, seed)))
-    for index, (model, column_of) in enumerate(zip(models, columns, strict=True)):
-        own = sums[:, index * CALIBRATION_FEATURES : (index + 1) * CALIBRATION_FEATURES]
-        for name in names:
-            samples = calibration_metric(own, rows, name)
-            if name == "ece":
-                # Noise in the bins adds up as error, once in the estimate and again in each resample; without the
-                # shift the second helping would move the whole interval above the estimate.
-                samples = samples - samples.mean() + _defined(model, name)
-            column_of[name] = samples
+        # Sorting the distinct rows makes the result independent of the rows' order.
+        distinct, counts = np.unique(keys, axis=0, return_counts=True)
+    each = np.split(distinct, len(models), axis=1)
+    blocks = [model.features(own) for model, own in zip(models, each, strict=True)]
+    is_sparse = sparse.issparse(blocks[0])
+    features = sparse.hstack(blocks, format="csr") if is_sparse else np.hstack(blocks)
+    if not first.smoothed:
+        return features, counts
+    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
+    if is_sparse:
+        return sparse.block_diag([features, sparse.eye_array(2)], format="csr"), counts
+    rows, width = features.shape
+    return np.block([[features, np.zeros((rows, 2))], [np.zeros((2, width)), np.eye(2)]]), counts
 
 
-def _defined(predictions: AnyPredictions, name: str) -> float:
-    value = measure(predictions, name)
+def _right_and_wrong(pseudo: Floats, index: int) -> tuple[Floats, Floats]:
+    """The first model is right in the first kind of pseudo-observation, the second in the other."""
+    return pseudo[index], pseudo[1 - index]
+
+
+def _within_range(name: str, low: float, high: float) -> tuple[float, float]:
+    metric = find_metric(name)
+    highest = math.inf if metric is None else metric.highest
+    return max(low, 0.0), min(high, highest)
+
+
+def _defined(answers: Answers, name: str) -> float:
+    value = answers.measure(name)
     if value is None:
-        raise ValueError(f"{name} is undefined on these {len(predictions)} rows; ask measure() first")
+        raise ValueError(f"{name} is undefined on these {len(answers)} rows; ask measure() first")
     return value

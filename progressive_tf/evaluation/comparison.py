@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from progressive_tf.evaluation.bootstrap import Resampled
-from progressive_tf.evaluation.intervals import bounds
+from progressive_tf.evaluation.bootstrap import Resampled, bounds
 
 # 0.90 − 0.88 is a little more than 0.02 in binary; differences this small are none, of 100 as of 1.
 TOLERANCE = 1e-9

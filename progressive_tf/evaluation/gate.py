@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from progressive_tf.errors import listed
+from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
-from progressive_tf.evaluation.metrics import has_label, measure, support
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
-from progressive_tf.evaluation.translations import Translations
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import GateRule
 
@@ -46,8 +44,8 @@ class _Comparison:
 
 def judge(
     rules: Sequence[GateRule],
-    candidate: Mapping[str, AnyPredictions],
-    baseline: Mapping[str, AnyPredictions] | None,
+    candidate: Mapping[str, Answers],
+    baseline: Mapping[str, Answers] | None,
     previous_slices: Sequence[str],
     seed: int,
     resamples: int = RESAMPLES,
@@ -65,7 +63,7 @@ def judge(
 
     Args:
         rules: at least one.
-        candidate: predictions by slice: `current`, `all`, the earlier stages' and the named ones.
+        candidate: answers by slice: `current`, `all`, the earlier stages' and the named ones.
         baseline: the last released version on the same slices, row by row; None: there is none.
         previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
         seed: the plan's seed, or one derived from it.
@@ -107,8 +105,8 @@ def _slices(rule: GateRule, baseline: object | None, previous_slices: Sequence[s
 def _compare(
     rule: GateRule,
     name: str,
-    candidate: Mapping[str, AnyPredictions],
-    baseline: Mapping[str, AnyPredictions] | None,
+    candidate: Mapping[str, Answers],
+    baseline: Mapping[str, Answers] | None,
     seed: int,
     resamples: int,
 ) -> _Comparison:
@@ -121,22 +119,22 @@ def _compare(
     models = [("the candidate", candidate)]
     if is_drop and baseline is not None:
         models.append(("the released version", baseline))
-    found: list[AnyPredictions] = []
-    for who, answers in models:
-        if name not in answers:
+    found: list[Answers] = []
+    for who, of_slices in models:
+        if name not in of_slices:
             return _without_evidence(result, "hold", f"{who} has no predictions for slice {name!r}")
-        found.append(answers[name])
+        found.append(of_slices[name])
     _same_rows(name, found)
     if is_drop:
         if len(found[1]) and not found[1].knowable.any():
             return _without_evidence(result, "not-applicable", "the released version knows none of these classes")
         found[1] = found[1].as_answered()
-    for (who, _), predictions in zip(models, found, strict=True):
-        reason = _why_undefined(rule.metric, who, predictions)
+    for (who, _), answers in zip(models, found, strict=True):
+        reason = _why_undefined(rule.metric, who, answers)
         if reason:
-            return _without_evidence(replace(result, n=support(predictions, rule.metric)), "hold", reason)
+            return _without_evidence(replace(result, n=answers.support(rule.metric)), "hold", reason)
     evidence = _weigh(rule, found, resamples, seed)
-    rows = min(support(predictions, rule.metric) for predictions in found)
+    rows = min(answers.support(rule.metric) for answers in found)
     result = replace(
         result,
         n=rows,
@@ -172,7 +170,7 @@ def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
     return replace(result, outcome="reject", reason=f"{found}: beyond the threshold")
 
 
-def _weigh(rule: GateRule, found: Sequence[AnyPredictions], resamples: int, seed: int) -> Evidence:
+def _weigh(rule: GateRule, found: Sequence[Answers], resamples: int, seed: int) -> Evidence:
     if rule.drop_at_most is None:
         resampled = resample_metrics(found[0], [rule.metric], resamples, seed)[rule.metric]
         return weigh(resampled, _threshold(rule), at_least=rule.at_least is not None, confidence=rule.confidence)
@@ -218,30 +216,25 @@ def _without_evidence(result: RuleResult, outcome: Outcome, reason: str) -> _Com
     return _Comparison(replace(result, outcome=outcome, reason=reason))
 
 
-def _same_rows(name: str, found: Sequence[AnyPredictions]) -> None:
+def _same_rows(name: str, found: Sequence[Answers]) -> None:
     first = found[0]
     for other in found[1:]:
-        if other.labels != first.labels or other.truth.tolist() != first.truth.tolist():
+        if not first.same_rows(other):
             raise ValueError(
                 f"slice {name!r}: candidate and released version must answer the same rows with the same labels; got"
-                f" {_rows(first)} and {_rows(other)}, or another order"
+                f" {first.in_words} and {other.in_words}, or another order"
             )
 
 
-def _rows(predictions: AnyPredictions) -> str:
-    kind = "texts" if isinstance(predictions, Translations) else listed(predictions.labels)
-    return f"{len(predictions)} rows of {kind}"
-
-
-def _why_undefined(metric: str, who: str, predictions: AnyPredictions) -> str | None:
-    if not has_label(predictions, metric):
-        kind, known = ("type", predictions.kinds) if isinstance(predictions, TaggedPredictions) else ("label", None)
-        return f"{metric}: no such {kind}; known are {listed(known or predictions.labels)}"
-    if len(predictions) == 0:
+def _why_undefined(metric: str, who: str, answers: Answers) -> str | None:
+    if not answers.has_label(metric):
+        known = answers.metric_labels or answers.labels
+        return f"{metric}: no such {answers.label_word}; known are {listed(known)}"
+    if len(answers) == 0:
         return f"{who} has no rows here"
-    if not predictions.knowable.all():
-        return f"{who} has no output for the class of {np.count_nonzero(~predictions.knowable)} rows"
-    return f"{metric} of {who} is undefined on these rows" if measure(predictions, metric) is None else None
+    if not answers.knowable.all():
+        return f"{who} has no output for the class of {np.count_nonzero(~answers.knowable)} rows"
+    return f"{metric} of {who} is undefined on these rows" if answers.measure(metric) is None else None
 
 
 def _threshold(rule: GateRule) -> float:

@@ -18,7 +18,6 @@ from progressive_tf.reporting.streams import stream_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.views import (
     PARTS,
-    PER_CLASS,
     bounds_view,
     class_curves_view,
     largest_and_smallest,
@@ -74,7 +73,7 @@ def render(run: RunRecord) -> str:
     )
     stages = stage_views(run)
     streams = stream_views(run)
-    told = [stage for stage in stages if stage.test_rows]
+    told = [stage for stage in stages if stage.answers]
     style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
     return environment.get_template("page.html").render(
         run=run,
@@ -101,7 +100,6 @@ def render(run: RunRecord) -> str:
         rate_tests=rate_views(run),
         position_words=wording.position_words,
         short_key=short_key,
-        per_class_names=PER_CLASS,
         largest_and_smallest=largest_and_smallest,
         packages=_packages(run),
         parts=_parts(run),

@@ -13,10 +13,9 @@ from ruamel.yaml.error import YAMLError
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.tasks import TASKS, Task
-from progressive_tf.reporting.predictions import Predictions, read_predictions
+from progressive_tf.reporting.answers import read_answers
+from progressive_tf.reporting.answers.base import SavedAnswers
 from progressive_tf.reporting.reading import read_events, read_history, read_record, read_text, refuse_no_run
-from progressive_tf.reporting.tagged import TaggedSentences, is_tagged, read_tagged
-from progressive_tf.reporting.translated import TranslatedTexts, is_translated, read_translated
 
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
 
@@ -227,9 +226,7 @@ class StageRecord:
     quality: Quality | None = None
     history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     metrics: StageMetrics | None = None
-    predictions: Predictions | None = None
-    tagged: TaggedSentences | None = None
-    translated: TranslatedTexts | None = None
+    answers: SavedAnswers | None = None
     decision: Decision | None = None
     forced: Forced | None = None
     candidates: tuple[Candidate, ...] = ()
@@ -328,7 +325,6 @@ def _read_stages(run: Path, plan: Mapping[str, Any]) -> tuple[StageRecord, ...]:
 
 
 def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
-    predictions = folder / "predictions.parquet"
     return StageRecord(
         number=number,
         name=name,
@@ -337,9 +333,7 @@ def _read_stage(folder: Path, number: int, name: str) -> StageRecord:
         quality=read_record(folder / "quality.json", Quality),
         history=read_history(folder / "history.csv"),
         metrics=read_record(folder / "metrics.json", StageMetrics),
-        predictions=None if is_tagged(predictions) or is_translated(predictions) else read_predictions(predictions),
-        tagged=read_tagged(predictions),
-        translated=read_translated(predictions),
+        answers=read_answers(folder / "predictions.parquet"),
         decision=read_record(folder / "decision.json", Decision),
         forced=read_record(folder / "forced.json", Forced),
         candidates=_read_candidates(folder / "candidates"),

@@ -6,39 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
-from progressive_tf.evaluation.calibration import reliability
 from progressive_tf.plan.methods import PROMPT
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.answers.base import Summary
 from progressive_tf.reporting.figures.bounds import bounds_figure
-from progressive_tf.reporting.figures.calibration import reliability_diagram
 from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
-from progressive_tf.reporting.figures.matrix import (
-    MOST_NUMBERED_CLASSES,
-    accuracy_matrix,
-    confusion_matrix,
-    others_of,
-)
+from progressive_tf.reporting.figures.matrix import accuracy_matrix
 from progressive_tf.reporting.figures.rates import rate_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
-from progressive_tf.reporting.predictions import (
-    Predictions,
-    WrongRow,
-    count_confusions,
-    most_confident_errors,
-    most_confused_pairs,
-)
 from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
 from progressive_tf.reporting.sweeps import RateTest, SweepRecord, Trial, in_order, read_rate_tests, read_sweeps
-from progressive_tf.reporting.tagged import WrongSentence, most_confident_sentences, right_sentences
-from progressive_tf.reporting.translated import WrittenTexts
 
-WRONG_ROWS = 20
-CONFUSED_PAIRS = 10
 MOST_CLASSES = 100
 PARTS = ("train", "validation", "gate", "test")
 PER_CLASS = ("precision", "recall", "f1")
@@ -46,9 +28,9 @@ PER_CLASS = ("precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class StageView:
-    """One stage as the page shows it; a figure is None where its records are missing; `written` is of translations.
+    """One stage as the page shows it; a figure is None where its records are missing.
 
-    `other_classes` are those that stand together in the confusion matrix.
+    `answers` are those on its test rows, None where it has none.
     """
 
     record: StageRecord
@@ -56,18 +38,10 @@ class StageView:
     started_from: str
     curves: Markup | None
     gate: Markup | None
-    confusion: Markup | None
-    other_classes: int
-    reliability: Markup | None
+    answers: Summary | None
     per_class: Mapping[str, Mapping[str, Measure]]
     further_classes: int
-    confused_pairs: list[tuple[str, str, int]]
-    wrong: list[WrongRow]
-    wrong_sentences: list[WrongSentence]
-    written: WrittenTexts | None
     part_rows: Mapping[str, int | None]
-    test_rows: int
-    right_rows: int
 
 
 def stage_views(run: RunRecord) -> list[StageView]:
@@ -227,34 +201,10 @@ def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
 
 
 def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
-    predictions = stage.predictions
-    rows = predictions.test_rows(stage.slice) if predictions else np.zeros(0, dtype=np.int64)
     best = stage.metrics.best_epoch if stage.metrics else None
     drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
     rules = [rule for rule in drawn if rule is not None]
     name = f"stage-{stage.number}"
-    confusion = reliability_figure = None
-    others, right = 0, 0
-    pairs: list[tuple[str, str, int]] = []
-    wrong: list[WrongRow] = []
-    if predictions is not None and len(rows):
-        counts = count_confusions(predictions, rows)
-        confusion = confusion_matrix(f"{name}-confusion", stage.name, predictions.labels, counts)
-        others, right = others_of(len(predictions.labels)), int(counts.trace())
-        reliability_figure = _reliability(stage, predictions, rows)
-        wrong = most_confident_errors(predictions, rows, WRONG_ROWS)
-        if len(predictions.labels) > MOST_NUMBERED_CLASSES:
-            pairs = most_confused_pairs(predictions, rows, CONFUSED_PAIRS)
-    wrong_sentences: list[WrongSentence] = []
-    if stage.tagged is not None:
-        rows = stage.tagged.test_rows(stage.slice)
-        right = right_sentences(stage.tagged, rows)
-        wrong_sentences = most_confident_sentences(stage.tagged, rows, WRONG_ROWS)
-    written = None
-    if stage.translated is not None:
-        rows = stage.translated.test_rows(stage.slice)
-        written = stage.translated.summarize(rows, WRONG_ROWS)
-        right = written.right
     classes = per_class(stage.test)
     shown = lowest_classes(classes)
     return StageView(
@@ -267,38 +217,30 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         if any(stage.history.values())
         else None,
         gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
-        confusion=confusion,
-        other_classes=others,
-        reliability=reliability_figure,
+        answers=_answers(stage, name),
         per_class=shown,
         further_classes=len(classes) - len(shown),
-        confused_pairs=pairs,
-        wrong=wrong,
-        wrong_sentences=wrong_sentences,
-        written=written,
         part_rows=_part_rows(run, stage),
-        test_rows=len(rows),
-        right_rows=right,
     )
+
+
+def _answers(stage: StageRecord, name: str) -> Summary | None:
+    if stage.answers is None:
+        return None
+    rows = stage.answers.test_rows(stage.slice)
+    ece = stage.test.get("ece", Measure()).value
+    return stage.answers.summarize(rows, name, stage.name, ece) if len(rows) else None
 
 
 def _part_rows(run: RunRecord, stage: StageRecord) -> dict[str, int | None]:
     """Returns how many rows each part of a stage has: of all its classes, or of texts, which are counted themselves."""
-    data, translated = stage.data, stage.translated
+    data, answers = stage.data, stage.answers
     if data is None:
         return {}
     if not run.writes:
         return {part: sum(labels.values()) for part, labels in data.labels.items()}
-    counted = {part: translated.count(part, stage.slice) if translated else None for part in ("gate", "test")}
+    counted = {part: answers.count(part, stage.slice) if answers else None for part in ("gate", "test")}
     return {"train": data.train, "validation": data.validation, **counted}
-
-
-def _reliability(stage: StageRecord, predictions: Predictions, rows: np.ndarray) -> Markup:
-    known = rows[predictions.codes(predictions.label[rows]) >= 0]
-    right = predictions.label[known] == predictions.predicted[known]
-    bins = reliability(predictions.confidence[known].astype(np.float64), right)
-    ece = stage.test.get("ece", Measure()).value
-    return reliability_diagram(f"stage-{stage.number}-reliability", stage.name, bins, ece)
 
 
 def first_row(plan: Mapping[str, Any]) -> str:

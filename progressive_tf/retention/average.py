@@ -8,10 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.evaluation.metrics import answers_of, measure
-from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions
-from progressive_tf.plan.metric_names import find_metric, matrix_metric
+from progressive_tf.evaluation.answers.base import Answers
 
 STEPS = 10
 EQUAL = 1e-9  # of shares that differ by rounding alone
@@ -64,31 +61,27 @@ def choose(tried: Sequence[Tried], drop_at_most: float) -> Tried:
     return max(within, key=lambda each: (each.accuracy, -each.log_loss))
 
 
-def quality(predictions: AnyPredictions) -> float:
+def quality(answers: Answers) -> float:
     """Returns the accuracy of rows, F1 of the entities of tagged sentences or chrF of translations; 0 if undefined.
 
     As a share of the metric's highest value, so that a limit on drops means the same for each: 0.02 is two points of
     chrF, which goes to 100.
     """
-    name = matrix_metric(answers_of(predictions))
-    metric = find_metric(name)
-    highest = 1.0 if metric is None else metric.highest
-    return float(measure(predictions, name) or 0.0) / highest
+    name = answers.matrix_metric
+    return float(answers.measure(name) or 0.0) / answers.metrics[name].highest
 
 
-def judged(
-    coefficient: float, own: AnyPredictions, earlier: Mapping[str, AnyPredictions], before: Mapping[str, float]
-) -> Tried:
+def judged(coefficient: float, own: Answers, earlier: Mapping[str, Answers], before: Mapping[str, float]) -> Tried:
     """Returns what a mixture does on validation rows.
 
     Args:
         coefficient: the stage's own share.
-        own: its predictions on the stage's rows.
+        own: its answers on the stage's rows.
         earlier: those on the rows of each earlier stage.
         before: the quality there before the stage.
     """
     drops = {name: before[name] - quality(each) for name, each in earlier.items()}
-    log_loss = float(measure(own, "log_loss") or 0.0) if isinstance(own, Predictions) else 0.0
+    log_loss = float(own.measure("log_loss") or 0.0) if "log_loss" in own.metrics else 0.0
     return Tried(coefficient, quality(own), log_loss, drops)
 
 

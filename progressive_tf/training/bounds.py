@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.quality import Quality
@@ -145,7 +144,7 @@ def _from_predictions(stage: Path, data: PlanData, metric: str) -> dict[str, Any
     scored = load_predictions(stage / "predictions.parquet", data.labels, data.classes.tags).predictions
 
     def acc(part: str) -> float | None:
-        values = [measure(scored[part, name], metric) for name in data.slice_of if (part, name) in scored]
+        values = [scored[part, name].measure(metric) for name in data.slice_of if (part, name) in scored]
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else None
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.evaluation.intervals import intervals
+from progressive_tf.evaluation.bootstrap import intervals
 from progressive_tf.evaluation.measures import measures
-from progressive_tf.evaluation.metrics import measure
-from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import write_json
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.mixture import answers
@@ -76,11 +74,9 @@ def _recency(session: Session, stage: StageRecord, scored: Scored) -> dict[str, 
     if known == before:
         return {}
     slices = dict.fromkeys(session.data.slice_of[: stage.index + 1])
-    parts = [part for name in slices if isinstance(part := scored.predictions["gate", name], Predictions)]
-    rows = [part.take(part.knowable) for part in parts]
-    predicted = np.concatenate([part.predicted for part in rows])
-    true = np.concatenate([part.truth for part in rows])
-    return {"predicted": float((predicted >= before).mean()), "true": float((true >= before).mean())}
+    newest = [scored.predictions["gate", name].of_classes_from(before) for name in slices]
+    predicted, true = (np.concatenate(rows) for rows in zip(*newest, strict=True))
+    return {"predicted": float(predicted.mean()), "true": float(true.mean())}
 
 
 def write_matrix(session: Session, trained: list[StageRecord]) -> None:
@@ -95,7 +91,7 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
     def cells(part: str, metric: str) -> list[list[float | None]]:
         return [
             [
-                measure(row.predictions[part, name], metric) if (part, name) in row.predictions else None
+                row.predictions[part, name].measure(metric) if (part, name) in row.predictions else None
                 for name in columns
             ]
             for row in scored

@@ -16,8 +16,8 @@ from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.ragged import ranges
 from progressive_tf.data.source import Source
 from progressive_tf.data.windows import WindowStore
-from progressive_tf.evaluation.tagged_predictions import TaggedPredictions
-from progressive_tf.evaluation.translations import Translations
+from progressive_tf.evaluation.answers.tags import TagAnswers
+from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.models.augmentation import Augment
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State
 from progressive_tf.models.classification_head import mean_pooling
@@ -141,7 +141,7 @@ class Features:
         labels = self._classes.codes[source][rows][windows.sentences]
         return Examples(inputs, windows.numbers, labels, prefix, window_tags(windows, codes, width))
 
-    def tagged(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TaggedPredictions:
+    def tagged(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TagAnswers:
         """Returns the tags of sentences at the network's present weights, beside the true ones.
 
         Args:
@@ -169,13 +169,13 @@ class Features:
         if weights not in self._decoders:
             self._decoders[weights] = Decoder(network.head.crf, len(tags))
         predicted, confidence = self._decoders[weights](logits, lengths)
-        return TaggedPredictions(tags, lengths, tag_codes(true, tags), predicted, confidence)
+        return TagAnswers(tags, lengths, tag_codes(true, tags), predicted, confidence)
 
     def target_lengths(self, source: str, rows: np.ndarray) -> np.ndarray:
         """Returns how many tokens the text has that is expected for each row, its end included, int32 [n]."""
         return self._targets_of(source, rows).lengths(rows)
 
-    def translations(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Translations:
+    def translations(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TextAnswers:
         """Returns what the network writes for texts at its present weights, beside what is expected.
 
         Args:
@@ -196,7 +196,7 @@ class Features:
             tokens[positions] = found["tokens"].numpy()[: len(positions)]
             confidence[positions] = found["confidence"].numpy()[: len(positions)]
         truth = np.array(self._sources[source].targets(rows), object)
-        return Translations(truth, np.array(network.preprocess.texts(tokens), object), confidence)
+        return TextAnswers(truth, np.array(network.preprocess.texts(tokens), object), confidence)
 
     def augmented(self, source: str, rows: np.ndarray, depth: int, settings: Augmentation) -> AugmentedExamples:
         """Returns images of a source as inputs of the block after the first `depth`, changed at random in each epoch.

@@ -12,7 +12,6 @@ import numpy as np
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.errors import InputError
-from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.plan.retention_methods import EnsembleAverage, Mixture, SoupAverage
@@ -175,19 +174,7 @@ def answers(
 
 def mixed(others: Scored, own: Scored, share: float) -> Scored:
     """Returns (1 − share) · others + share · own, with the classes that `own` knows."""
-    return Scored(
-        {
-            key: Predictions(
-                each.labels,
-                each.truth,
-                (1 - share) * before.probabilities + share * each.probabilities,
-                each.known,
-            )
-            for key, each in own.predictions.items()
-            if isinstance(each, Predictions) and isinstance(before := others.predictions[key], Predictions)
-        },
-        own.rows,
-    )
+    return Scored({key: each.mix(others.predictions[key], share) for key, each in own.predictions.items()}, own.rows)
 
 
 def _file(stage: StageRecord) -> Path:

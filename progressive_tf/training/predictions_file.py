@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 
 from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
-from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions, join_tagged
-from progressive_tf.evaluation.translations import Translations, join_translations
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
 from progressive_tf.training.features import Features
@@ -40,9 +39,9 @@ CHUNK_ROWS = 20_000
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions by (part, slice), with the source and rows they are for."""
+    """Answers by (part, slice), with the source and rows they are for."""
 
-    predictions: Mapping[tuple[str, str], AnyPredictions]
+    predictions: Mapping[tuple[str, str], Answers]
     rows: Mapping[tuple[str, str], tuple[str, np.ndarray]]
 
 
@@ -58,7 +57,7 @@ def wanted_rows(data: PlanData) -> Wanted:
 
 def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int, cache: Cache) -> Scored:
     """Scores rows at the network's present weights; a row wanted twice is computed once."""
-    predictions: dict[tuple[str, str], AnyPredictions] = {}
+    predictions: dict[tuple[str, str], Answers] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
         if data.classes.tags or data.classes.writes:
@@ -73,7 +72,7 @@ def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int,
         probabilities[:, :known] = features.probabilities(features.examples(source, rows, depth, cache))
         for key, (name, needed) in wanted.items():
             if name == source:
-                predictions[key] = Predictions(
+                predictions[key] = ClassAnswers(
                     data.labels, data.codes[source][needed], probabilities[np.searchsorted(rows, needed)], known
                 )
     return Scored(predictions, wanted)
@@ -87,7 +86,7 @@ def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
     if data.classes.writes:
         save_translations(path, scored.predictions, scored.rows, data)
         return
-    classified = {key: each for key, each in scored.predictions.items() if isinstance(each, Predictions)}
+    classified = {key: each for key, each in scored.predictions.items() if isinstance(each, ClassAnswers)}
     known = next((predictions.known for predictions in classified.values()), None)
     facts = {"labels": data.labels, "known": len(data.labels) if known is None else known}
     pictured = any(data.sources[source].kind == "images" for source, _ in scored.rows.values())
@@ -125,7 +124,7 @@ def load_predictions(path: Path, labels: tuple[str, ...], tags: tuple[str, ...] 
     probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
     groups = _groups(table)
     predictions = {
-        key: Predictions(labels, truth[places], probabilities[places], known) for key, (_, places, _) in groups.items()
+        key: ClassAnswers(labels, truth[places], probabilities[places], known) for key, (_, places, _) in groups.items()
     }
     return Scored(predictions, {key: (source, rows) for key, (source, _, rows) in groups.items()})
 
@@ -138,9 +137,7 @@ def missing_keys(path: Path, wanted: Wanted) -> bool:
     return any(key not in saved or not _same(saved[key], wanted[key]) for key in wanted if len(wanted[key][1]))
 
 
-def gate_view(
-    scored: Scored, current: str, previous: Iterable[str], named: Iterable[str], labels: tuple[str, ...]
-) -> dict[str, AnyPredictions]:
+def gate_view(scored: Scored, current: str, previous: Iterable[str], named: Iterable[str]) -> dict[str, Answers]:
     """Returns gate predictions under the names that rules use: `current`, `all`, and each slice's own.
 
     Args:
@@ -148,17 +145,16 @@ def gate_view(
         current: the slice of the stage that is judged.
         previous: slices of the earlier promoted stages, each once.
         named: the plan's own slices.
-        labels: the classes.
     """
     known = {name: predictions for (part, name), predictions in scored.predictions.items() if part == "gate"}
     previous = list(previous)
     view = {name: known[name] for name in [*previous, *named, current] if name in known}
     view["current"] = known[current]
-    view["all"] = _union(scored, list(dict.fromkeys([*previous, current])), labels)
+    view["all"] = _union(scored, list(dict.fromkeys([*previous, current])))
     return view
 
 
-def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> AnyPredictions:
+def _union(scored: Scored, names: list[str]) -> Answers:
     """Returns each row of the slices once, where it stands first."""
     seen: dict[str, np.ndarray] = {}
     parts = []
@@ -170,28 +166,14 @@ def _union(scored: Scored, names: list[str], labels: tuple[str, ...]) -> AnyPred
         seen[source] = np.union1d(earlier, distinct)
         part = scored.predictions["gate", name]
         parts.append(part if len(fresh) == len(part) else part.take(fresh))
-    if len(parts) == 1:
-        return parts[0]
-    tagged = [part for part in parts if isinstance(part, TaggedPredictions)]
-    if tagged:
-        return join_tagged(tagged)
-    written = [part for part in parts if isinstance(part, Translations)]
-    if written:
-        return join_translations(written)
-    classified = [part for part in parts if isinstance(part, Predictions)]
-    return Predictions(
-        labels,
-        np.concatenate([part.truth for part in classified]),
-        np.concatenate([part.probabilities for part in classified]),
-        classified[0].known,
-    )
+    return parts[0].join(parts[1:]) if len(parts) > 1 else parts[0]
 
 
 def _chunk(
     schema: pa.Schema,
     key: tuple[str, str],
     places: slice,
-    predictions: Predictions,
+    predictions: ClassAnswers,
     of: tuple[str, np.ndarray],
     data: PlanData,
 ) -> pa.Table:
@@ -216,7 +198,7 @@ def _chunk(
 
 
 def _small_images(
-    key: tuple[str, str], places: slice, predictions: Predictions, rows: np.ndarray, source: Source
+    key: tuple[str, str], places: slice, predictions: ClassAnswers, rows: np.ndarray, source: Source
 ) -> list[bytes | None]:
     """Returns small PNG files of the images that are most confidently wrong, of the test part; None for the others."""
     wrong = np.flatnonzero(~predictions.right) if key[0] == "test" else np.empty(0, np.int64)

@@ -11,11 +11,12 @@ import numpy as np
 
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.answers.tags import TagAnswers
+from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import ReasonsKept, judge
-from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
-from progressive_tf.evaluation.translations import Translations
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
@@ -51,8 +52,8 @@ EXTRA = "assets.extra"
 class Arrived:
     """Answers on the rows of a stream since its last candidate, each given before the row was learnt."""
 
-    candidate: Predictions
-    released: Predictions
+    candidate: Answers
+    released: Answers
 
 
 def decide(session: Session, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> GateResult:
@@ -184,8 +185,8 @@ def _judge(
         previous.append(current)
     named = [*session.plan.data.slices, *session.plan.data.validation_sets]
 
-    def view(scored: Scored, of_stream: Predictions | None) -> dict[str, AnyPredictions]:
-        standing = gate_view(scored, current, previous, named, data.labels)
+    def view(scored: Scored, of_stream: Answers | None) -> dict[str, Answers]:
+        standing = gate_view(scored, current, previous, named)
         return standing if of_stream is None else standing | {ARRIVED: of_stream}
 
     return judge(
@@ -218,17 +219,17 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
     if not _rules(session, stage, of_another_run=True):
         return "it has not answered the rows that arrived, and every rule is about these"
     session.display.line(f"comparing with version {stable}, which another run released")
-    theirs: dict[tuple[str, str], AnyPredictions] = {}
+    theirs: dict[tuple[str, str], Answers] = {}
     for key, predictions in scored.predictions.items():
         if key[0] == "gate":
             source, rows = scored.rows[key]
-            if isinstance(predictions, TaggedPredictions):
+            if isinstance(predictions, TagAnswers):
                 tags = tag_exported(version.folder, session.data.sources[source].store.tokens(rows))
                 theirs[key] = replace(predictions, predicted=tag_codes(tags, predictions.labels))
                 continue
-            if isinstance(predictions, Translations):
+            if isinstance(predictions, TextAnswers):
                 written, confidence = translate_exported(version.folder, session.data.sources[source].texts(rows))
-                theirs[key] = Translations(predictions.truth, written, confidence)
+                theirs[key] = TextAnswers(predictions.truth, written, confidence)
                 continue
             known = len(session.network.labels)
             probabilities = np.zeros((len(rows), len(predictions.labels)))
@@ -237,7 +238,7 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
                 session.data.sources[source].inputs(rows),
                 session.data.row_tasks(source, rows),
             )
-            theirs[key] = Predictions(predictions.labels, predictions.truth, probabilities, known)
+            theirs[key] = ClassAnswers(predictions.labels, predictions.truth, probabilities, known)
     # Its reasons are not known: it stands in no run of this plan.
     result = _judge(session, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, of_another_run=True)
     return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"

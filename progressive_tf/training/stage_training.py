@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.evaluation.metrics import measure as evaluated
 from progressive_tf.training.augmented_examples import TrainingExamples
 from progressive_tf.training.clock import Clock
 from progressive_tf.training.examples import AnyExamples, Examples
@@ -115,8 +114,7 @@ def _accuracy_of_earlier(
         metric = session.plan.kind.matrix_metric
         answers = session.features.translations if session.data.classes.writes else session.features.tagged
         return lambda: {
-            name: evaluated(answers(source, rows, depth, cache), metric) or 0.0
-            for name, (source, rows) in wanted.items()
+            name: answers(source, rows, depth, cache).measure(metric) or 0.0 for name, (source, rows) in wanted.items()
         }
     examples = {name: session.features.examples(source, rows, depth, cache) for name, (source, rows) in wanted.items()}
 

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions, TaggedPredictions
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.tags import TagAnswers
 from progressive_tf.training.chunked_rows import FIRST_FIELDS, KEYS, write_rows
 from progressive_tf.training.plan_data import PlanData
 from progressive_tf.training.tagging import tag_codes
@@ -29,7 +30,7 @@ SCHEMA = pa.schema(
 
 def save_tagged(
     path: Path,
-    predictions: Mapping[tuple[str, str], AnyPredictions],
+    predictions: Mapping[tuple[str, str], Answers],
     rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
     data: PlanData,
 ) -> None:
@@ -42,11 +43,11 @@ def save_tagged(
         data: every row of the plan.
     """
     schema = SCHEMA.with_metadata({"tags": json.dumps(data.classes.tags)})
-    told = {key: each for key, each in predictions.items() if isinstance(each, TaggedPredictions)}
+    told = {key: each for key, each in predictions.items() if isinstance(each, TagAnswers)}
     write_rows(path, schema, told, rows, partial(_chunk, schema, data))
 
 
-def load_tagged(path: Path, tags: tuple[str, ...]) -> TaggedPredictions:
+def load_tagged(path: Path, tags: tuple[str, ...]) -> TagAnswers:
     """Returns what `save_tagged` wrote, all rows of the file.
 
     Args:
@@ -57,9 +58,7 @@ def load_tagged(path: Path, tags: tuple[str, ...]) -> TaggedPredictions:
     truth, predicted = (table.column(name).to_pylist() for name in ("tags", "predicted"))
     confidence = table.column("confidence").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     lengths = np.array([len(each) for each in truth], np.int32)
-    return TaggedPredictions(
-        tags, lengths, tag_codes(truth, tags), tag_codes(predicted, tags), confidence.astype(np.float32)
-    )
+    return TagAnswers(tags, lengths, tag_codes(truth, tags), tag_codes(predicted, tags), confidence.astype(np.float32))
 
 
 def _chunk(
@@ -67,7 +66,7 @@ def _chunk(
     data: PlanData,
     key: tuple[str, str],
     places: np.ndarray,
-    tagged: TaggedPredictions,
+    tagged: TagAnswers,
     of: tuple[str, np.ndarray],
 ) -> pa.Table:
     name, all_rows = of

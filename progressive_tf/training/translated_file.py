@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions
-from progressive_tf.evaluation.translations import Translations
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.training.chunked_rows import FIRST_FIELDS, KEYS, write_rows
 from progressive_tf.training.plan_data import PlanData
 
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
 
 def save_translations(
     path: Path,
-    predictions: Mapping[tuple[str, str], AnyPredictions],
+    predictions: Mapping[tuple[str, str], Answers],
     rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
     data: PlanData,
 ) -> None:
@@ -38,7 +38,7 @@ def save_translations(
         rows: the source and the rows that these are for.
         data: every row of the plan.
     """
-    told = {key: each for key, each in predictions.items() if isinstance(each, Translations)}
+    told = {key: each for key, each in predictions.items() if isinstance(each, TextAnswers)}
     write_rows(path, SCHEMA, told, rows, partial(_chunk, data))
 
 
@@ -47,19 +47,19 @@ def holds_translations(path: Path) -> bool:
     return pq.read_schema(path).equals(SCHEMA)
 
 
-def load_translations(path: Path) -> Translations:
+def load_translations(path: Path) -> TextAnswers:
     """Returns what `save_translations` wrote, all rows of the file."""
     table = pq.read_table(path, columns=["target", "predicted", "confidence"])
     truth, predicted = (np.array(table.column(name).to_pylist(), dtype=object) for name in ("target", "predicted"))
     confidence = table.column("confidence").to_numpy()
-    return Translations(truth, predicted, confidence.astype(np.float32))
+    return TextAnswers(truth, predicted, confidence.astype(np.float32))
 
 
 def _chunk(
     data: PlanData,
     key: tuple[str, str],
     places: np.ndarray,
-    written: Translations,
+    written: TextAnswers,
     of: tuple[str, np.ndarray],
 ) -> pa.Table:
     name, all_rows = of

@@ -15,7 +15,6 @@ import numpy as np
 
 from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.evaluation.metrics import measure
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import with_change
@@ -179,11 +178,11 @@ class Trials:
         )
         cache = session.plan.stages[stage.index].cache
         scored = predict_rows(session.features, session.data, wanted, moved.frozen_depth, cache).predictions
-        own = measure(scored[OWN, stage.name], self.metric.name)
+        own = scored[OWN, stage.name].measure(self.metric.name)
         if own is None:
             raise ProgressiveError(f"{self.metric.name} has no value on the stage's validation rows; name another")
         sign = 1 if self.metric.maximize else -1
-        after = {name: measure(each, self.metric.name) for (part, name), each in scored.items() if part == EARLIER}
+        after = {name: each.measure(self.metric.name) for (part, name), each in scored.items() if part == EARLIER}
         drops = {name: sign * (before - (after[name] or 0.0)) for name, before in self.before.items()}
         return _Measured(own, drops, fitted.epochs)
 
@@ -211,7 +210,7 @@ def metric_before(session: Session, parent: StageRecord | None, metric: MetricNa
     if not wanted:
         return {}
     scored = answers(session, parent, wanted).predictions
-    found = {name: measure(each, metric.name) for (_, name), each in scored.items()}
+    found = {name: each.measure(metric.name) for (_, name), each in scored.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import judge
-from progressive_tf.evaluation.predictions import Predictions
 from progressive_tf.plan.schema import GateRule
 
 RESAMPLES = 1_999
@@ -19,17 +19,17 @@ DROP = GateRule(metric="accuracy", drop_at_most=0.02, confidence=0.95)
 PREVIOUS = GateRule(metric="accuracy", slice="every-previous", drop_at_most=0.02, confidence=0.95)
 
 
-def model(right: Any, rows: int = 400, confidence: float = 0.9) -> Predictions:
+def model(right: Any, rows: int = 400, confidence: float = 0.9) -> ClassAnswers:
     """Answers `rows` rows of two classes; `right`: how many of the first are right, or which."""
     truth = np.arange(rows) % 2
     chosen = np.arange(rows) < right if isinstance(right, int) else np.asarray(right)
     predicted = np.where(chosen, truth, 1 - truth)
     probabilities = np.where(np.eye(2)[predicted] > 0, confidence, 1 - confidence)
-    return Predictions(("no", "yes"), truth, probabilities)
+    return ClassAnswers(("no", "yes"), truth, probabilities)
 
 
 def current(
-    rules: list[GateRule], candidate: Predictions, baseline: Predictions | None = None, **more: Any
+    rules: list[GateRule], candidate: ClassAnswers, baseline: ClassAnswers | None = None, **more: Any
 ) -> GateResult:
     released = None if baseline is None else {"current": baseline}
     return judge(rules, {"current": candidate}, released, [], seed=1, resamples=RESAMPLES, **more)
@@ -103,7 +103,7 @@ def test_fewer_rows_than_asked_hold_even_when_the_estimate_is_clear() -> None:
 
 def test_a_class_is_judged_by_its_own_rows() -> None:
     truth = (np.arange(500) < 20).astype(int)
-    few = Predictions(("no", "yes"), truth, np.eye(2)[truth])
+    few = ClassAnswers(("no", "yes"), truth, np.eye(2)[truth])
     result = current([GateRule(metric="recall/yes", at_least=0.5, confidence=0.95)], few)
     assert (result.decision, result.rules[0].n) == ("hold", 20)
 
@@ -133,7 +133,7 @@ def test_a_slice_only_the_candidate_answered_holds() -> None:
 
 
 def test_an_undefined_metric_and_an_empty_slice_hold() -> None:
-    one_class = Predictions(("no", "yes"), np.zeros(50, int), np.tile([0.9, 0.1], (50, 1)))
+    one_class = ClassAnswers(("no", "yes"), np.zeros(50, int), np.tile([0.9, 0.1], (50, 1)))
     result = current([GateRule(metric="recall/yes", at_least=0.5)], one_class)
     assert result.decision == "hold"
     assert "undefined" in result.rules[0].reason
@@ -203,7 +203,7 @@ def test_rejections_are_adjusted_for_the_number_of_comparisons() -> None:
 
 def test_baseline_of_other_rows_is_refused() -> None:
     shifted = model(400).take(np.roll(np.arange(400), 1))
-    for other in (model(300, 300), shifted, Predictions(("yes", "no"), shifted.truth, shifted.probabilities)):
+    for other in (model(300, 300), shifted, ClassAnswers(("yes", "no"), shifted.truth, shifted.probabilities)):
         with pytest.raises(ValueError, match="same rows"):
             current([DROP], model(400), other)
 

@@ -6,44 +6,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
-from progressive_tf.evaluation.metrics import measure, metric_list, support
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.metrics import BINS, bin_of, reliability
 from progressive_tf.plan.metric_names import METRICS, find_metric
 
 KINDS = ("precision", "recall", "f1")
 
 
-def answers(truth: list[int], predicted: list[int], classes: int) -> Predictions:
+def answers(truth: list[int], predicted: list[int], classes: int) -> ClassAnswers:
     labels = tuple(f"c{index}" for index in range(classes))
-    return Predictions(labels, np.array(truth, dtype=int), np.eye(classes)[np.array(predicted, dtype=int)])
+    return ClassAnswers(labels, np.array(truth, dtype=int), np.eye(classes)[np.array(predicted, dtype=int)])
 
 
 @st.composite
-def any_predictions(draw: st.DrawFn) -> Predictions:
+def any_predictions(draw: st.DrawFn) -> ClassAnswers:
     classes = draw(st.integers(2, 6))
     rows = draw(st.integers(1, 40))
     generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     # Few classes in truth leave some without rows, without predictions, or without either.
     truth = generator.integers(0, draw(st.integers(1, classes)), size=rows)
     probabilities = generator.dirichlet(np.full(classes, 0.4), size=rows)
-    return Predictions(tuple(f"c{index}" for index in range(classes)), truth, probabilities)
+    return ClassAnswers(tuple(f"c{index}" for index in range(classes)), truth, probabilities)
 
 
 @given(any_predictions())
 @settings(max_examples=150, deadline=None)
-def test_agrees_with_scikit_learn(predictions: Predictions) -> None:
+def test_agrees_with_scikit_learn(predictions: ClassAnswers) -> None:
     truth, predicted = predictions.truth, predictions.predicted
-    assert measure(predictions, "accuracy") == pytest.approx(accuracy_score(truth, predicted))
+    assert predictions.measure("accuracy") == pytest.approx(accuracy_score(truth, predicted))
     for average in ("macro", "weighted"):
         expected = precision_recall_fscore_support(truth, predicted, average=average, zero_division=0)
         for kind, value in zip(KINDS, expected, strict=False):
-            assert measure(predictions, f"{kind}_{average}") == pytest.approx(value), (kind, average)
+            assert predictions.measure(f"{kind}_{average}") == pytest.approx(value), (kind, average)
     every = range(len(predictions.labels))
     per_class = precision_recall_fscore_support(truth, predicted, labels=every, zero_division=0)
     for index, label in enumerate(predictions.labels):
         rows, guesses = int((truth == index).sum()), int((predicted == index).sum())
         for kind, values in zip(KINDS, per_class, strict=False):
-            found = measure(predictions, f"{kind}/{label}")
+            found = predictions.measure(f"{kind}/{label}")
             if rows == 0 and (guesses == 0 or kind == "recall"):
                 assert found is None
             else:
@@ -51,52 +51,78 @@ def test_agrees_with_scikit_learn(predictions: Predictions) -> None:
     clipped = np.clip(predictions.probabilities, 1e-7, None)
     if clipped[np.arange(len(truth)), truth].min() > 1e-6:
         expected_loss = log_loss(truth, predictions.probabilities, labels=list(every))
-        assert measure(predictions, "log_loss") == pytest.approx(expected_loss, rel=1e-5)
+        assert predictions.measure("log_loss") == pytest.approx(expected_loss, rel=1e-5)
 
 
 def test_log_loss_of_a_certain_mistake_is_finite() -> None:
-    assert measure(answers([0], [1], 2), "log_loss") == pytest.approx(-np.log(1e-7))
+    assert answers([0], [1], 2).measure("log_loss") == pytest.approx(-np.log(1e-7))
 
 
 def test_a_class_never_predicted_has_precision_zero_and_one_never_met_has_none() -> None:
     predictions = answers([0, 1, 1], [0, 0, 0], 3)
-    assert measure(predictions, "precision/c1") == 0
-    assert measure(predictions, "f1/c1") == 0
-    assert measure(predictions, "precision/c2") is None
-    assert measure(predictions, "recall_macro") == pytest.approx(0.5)
+    assert predictions.measure("precision/c1") == 0
+    assert predictions.measure("f1/c1") == 0
+    assert predictions.measure("precision/c2") is None
+    assert predictions.measure("recall_macro") == pytest.approx(0.5)
 
 
 def test_a_class_without_rows_has_no_recall_but_lowers_the_macro_average() -> None:
     predictions = answers([0, 0], [0, 1], 2)
-    assert measure(predictions, "recall/c1") is None
-    assert measure(predictions, "precision/c1") == 0
-    assert measure(predictions, "recall_macro") == pytest.approx((0.5 + 0) / 2)
+    assert predictions.measure("recall/c1") is None
+    assert predictions.measure("precision/c1") == 0
+    assert predictions.measure("recall_macro") == pytest.approx((0.5 + 0) / 2)
 
 
 def test_support_counts_the_rows_a_metric_rests_on() -> None:
     predictions = answers([0, 0, 0, 1, 1], [0, 0, 1, 1, 0], 3)
-    found = {name: support(predictions, f"{name}/c0") for name in KINDS}
+    found = {name: predictions.support(f"{name}/c0") for name in KINDS}
     assert found == {"precision": 3, "recall": 3, "f1": 4}
-    assert support(predictions, "recall/c2") == 0
-    assert support(predictions, "recall/other") == 0
-    assert support(predictions, "f1_macro") == 5
+    assert predictions.support("recall/c2") == 0
+    assert predictions.support("recall/other") == 0
+    assert predictions.support("f1_macro") == 5
 
 
 def test_no_rows_and_no_such_label_have_no_value() -> None:
     empty = answers([0], [0], 2).take([])
-    assert [measure(empty, name) for name in metric_list(empty.labels)] == [None] * (len(METRICS) + 6)
-    assert measure(answers([0], [0], 2), "recall/other") is None
+    assert [empty.measure(name) for name in empty.names] == [None] * (len(METRICS) + 6)
+    assert answers([0], [0], 2).measure("recall/other") is None
 
 
 def test_an_unknown_metric_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="did you mean 'accuracy'"):
-        measure(answers([0], [0], 2), "acuracy")
+        answers([0], [0], 2).measure("acuracy")
 
 
 def test_every_listed_metric_has_a_direction() -> None:
-    assert all(find_metric(name) is not None for name in metric_list(("a", "b/c")))
+    assert all(find_metric(name) is not None for name in answers([], [], 3).names)
 
 
 def test_a_label_may_contain_a_slash() -> None:
-    predictions = Predictions(("sport/ball", "rest"), np.array([0, 0]), np.array([[1.0, 0.0], [0.0, 1.0]]))
-    assert measure(predictions, "recall/sport/ball") == 0.5
+    predictions = ClassAnswers(("sport/ball", "rest"), np.array([0, 0]), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    assert predictions.measure("recall/sport/ball") == 0.5
+
+
+def test_bins_are_closed_above() -> None:
+    assert bin_of(np.array([0.0, 0.01, 0.2, 0.2001, 0.999, 1.0])).tolist() == [0, 0, 2, 3, 14, 14]
+
+
+def test_bins_by_hand_and_their_gap_is_the_calibration_error() -> None:
+    confidence = np.array([0.95, 0.97, 0.61, 0.65, 0.64])
+    predictions = ClassAnswers(("a", "b"), np.array([0, 1, 0, 0, 1]), np.column_stack([confidence, 1 - confidence]))
+    bins = reliability(predictions.confidence, predictions.right)
+    filled = {index: bar for index, bar in enumerate(bins) if bar.count}
+    assert sorted(filled) == [9, 14]
+    assert (filled[14].count, filled[14].accuracy) == (2, 0.5)
+    assert filled[14].confidence == pytest.approx(0.96)
+    assert (filled[9].count, filled[9].accuracy) == (3, pytest.approx(2 / 3))
+    assert (filled[9].lower, filled[9].upper) == (pytest.approx(0.6), pytest.approx(2 / 3))
+    assert bins[0].confidence is None
+    assert bins[0].accuracy is None
+    gap = (2 * abs(0.96 - 0.5) + 3 * abs(1.9 / 3 - 2 / 3)) / 5
+    assert predictions.measure("ece") == pytest.approx(gap)
+
+
+def test_an_empty_slice_has_empty_bins() -> None:
+    bins = reliability(np.zeros(0), np.zeros(0, bool))
+    assert len(bins) == BINS
+    assert all(bar.count == 0 for bar in bins)

@@ -23,9 +23,9 @@ def test_a_finished_run_is_read_whole(tmp_path: Path) -> None:
     assert (last.decision.decision, last.decision.version) == ("hold", None)
     assert last.test["accuracy"].value == pytest.approx(0.79)
     assert last.history["epoch"] == tuple(range(1, 23))
-    assert last.predictions is not None
-    assert last.predictions.labels == ("negative", "positive")
-    assert last.predictions.confidence.shape == (1200,)
+    assert last.answers is not None
+    assert len(last.answers.places) == 1200
+    assert last.answers.count("test", last.slice) == len(last.answers.test_rows(last.slice))
 
 
 def test_a_stage_has_the_version_of_the_gate_or_else_of_who_overruled_it(tmp_path: Path) -> None:

@@ -61,14 +61,17 @@ def test_an_undecided_stage_starts_from_one_that_was_forced(tmp_path: Path) -> N
 
 def test_test_rows_are_those_of_the_stages_slice(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run"))
-    assert [view.test_rows for view in stage_views(run)] == [1000, 1000, 1000]
+    assert [view.answers.rows for view in stage_views(run) if view.answers] == [1000, 1000, 1000]
 
 
 def test_twenty_wrong_texts_the_surest_first(tmp_path: Path) -> None:
-    view = stage_views(read_run(write_run(tmp_path / "run")))[-1]
-    assert len(view.wrong) == 20
-    assert view.wrong[0].text == SCRIPT
-    assert [error.probability for error in view.wrong] == sorted((e.probability for e in view.wrong), reverse=True)
+    answers = stage_views(read_run(write_run(tmp_path / "run")))[-1].answers
+    assert answers is not None
+    assert len(answers.wrong) == 20
+    assert answers.wrong[0].text == SCRIPT
+    assert [error.probability for error in answers.wrong] == sorted(
+        (error.probability for error in answers.wrong), reverse=True
+    )
 
 
 def test_numbers_that_are_no_probabilities_are_refused_by_file(tmp_path: Path) -> None:

@@ -3,34 +3,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from progressive_tf.evaluation.metrics import measure
-from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_predictions import TaggedPredictions
-from progressive_tf.evaluation.translations import Translations
+from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.answers.tags import TagAnswers
+from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.retention.average import choose, judged, quality
 
 
-def translated(right: int) -> Translations:
+def translated(right: int) -> TextAnswers:
     truth = np.array(["the cat sat on the mat"] * 50, dtype=object)
     predicted = np.where(np.arange(50) < right, truth, "zzz").astype(object)
-    return Translations(truth, predicted, np.ones(50, np.float32))
+    return TextAnswers(truth, predicted, np.ones(50, np.float32))
 
 
-def classified(right: int) -> Predictions:
+def classified(right: int) -> ClassAnswers:
     truth = np.zeros(50, int)
-    return Predictions(("no", "yes"), truth, np.eye(2)[(np.arange(50) >= right).astype(int)])
+    return ClassAnswers(("no", "yes"), truth, np.eye(2)[(np.arange(50) >= right).astype(int)])
 
 
-def tagged() -> TaggedPredictions:
+def tagged() -> TagAnswers:
     codes = np.array([1, 0, 1, 0], np.int32)
-    return TaggedPredictions(("O", "B-x", "I-x"), np.array([2, 2], np.int32), codes, codes, np.ones(4, np.float32))
+    return TagAnswers(("O", "B-x", "I-x"), np.array([2, 2], np.int32), codes, codes, np.ones(4, np.float32))
 
 
 def test_quality_is_a_share_whatever_the_metric() -> None:
     assert quality(classified(40)) == 0.8
     assert quality(tagged()) == 1.0
     assert quality(translated(50)) == 1.0
-    assert quality(translated(20)) == pytest.approx(float(measure(translated(20), "chrf") or 0) / 100)
+    assert quality(translated(20)) == pytest.approx(float(translated(20).measure("chrf") or 0) / 100)
     assert 0.3 < quality(translated(20)) < 0.6
     assert quality(translated(20).take([])) == 0
 

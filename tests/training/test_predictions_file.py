@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.training import predictions_file
 from progressive_tf.training.predictions_file import (
     Scored,
@@ -58,7 +58,7 @@ def scored(**slices: tuple[str, list[int]]) -> Scored:
     rows = {("gate", name): (source, np.array(part, np.int64)) for name, (source, part) in slices.items()}
     rows["test", next(iter(slices))] = ("main", np.array([40, 41]))
     predictions = {
-        key: Predictions(LABELS, (part % 3).astype(np.int32), probabilities_of(source, part))
+        key: ClassAnswers(LABELS, (part % 3).astype(np.int32), probabilities_of(source, part))
         for key, (source, part) in rows.items()
     }
     return Scored(predictions, rows)
@@ -108,7 +108,7 @@ def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_
 
 @pytest.mark.parametrize("slices", [{}, {("gate", "one"): ("main", np.zeros(0, np.int64))}])
 def test_nothing_to_save_is_nothing_to_load(tmp_path: Path, slices: dict[Any, Any]) -> None:
-    none = {key: Predictions(LABELS, np.zeros(0, np.int32), np.zeros((0, 3))) for key in slices}
+    none = {key: ClassAnswers(LABELS, np.zeros(0, np.int32), np.zeros((0, 3))) for key in slices}
     save_predictions(tmp_path / "file", Scored(none, slices), DATA)
     assert_same(load_predictions(tmp_path / "file", DATA.labels), Scored({}, {}))
     assert not missing_keys(tmp_path / "file", slices)
@@ -187,7 +187,7 @@ def test_classes_that_came_later_have_no_probability(tmp_path: Path) -> None:
 
 
 def test_rules_see_current_all_and_each_slice_by_its_name() -> None:
-    view = gate_view(EXAMPLE, "two", ["one"], ["short"], LABELS)
+    view = gate_view(EXAMPLE, "two", ["one"], ["short"])
     assert set(view) == {"one", "short", "two", "current", "all"}
     assert view["current"] is view["two"] is EXAMPLE.predictions["gate", "two"]
     assert len(view["one"]) == 3
@@ -200,7 +200,7 @@ parts = st.lists(st.integers(0, 30), min_size=1, max_size=15, unique=True)
 def test_all_has_each_row_of_earlier_and_current_slices_once(slices: dict[str, tuple[str, list[int]]]) -> None:
     *previous, current = slices
     made = scored(**slices, unreleased=("main", [31, 32]))
-    union = gate_view(made, current, previous, ["unreleased"], LABELS)["all"]
+    union = gate_view(made, current, previous, ["unreleased"])["all"]
     rows = {(source, row) for source, part in slices.values() for row in part}
     assert len(union) == len(rows)
     first = list(dict.fromkeys((source, row) for source, part in slices.values() for row in part))
@@ -210,5 +210,5 @@ def test_all_has_each_row_of_earlier_and_current_slices_once(slices: dict[str, t
 
 
 def test_a_slice_that_is_also_current_is_not_counted_twice() -> None:
-    view = gate_view(EXAMPLE, "one", ["one", "two"], [], LABELS)
+    view = gate_view(EXAMPLE, "one", ["one", "two"], [])
     assert len(view["all"]) == 4

@@ -15,9 +15,8 @@ from fitting import Killed
 from releasing import Place, read, stage_folder
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.evaluation.measures import measures
-from progressive_tf.evaluation.metrics import measure
-from progressive_tf.evaluation.translations import Translations
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.store import Registry
@@ -125,8 +124,8 @@ def test_the_matrix_has_every_metric_of_texts(run: Path) -> None:
         assert [len(row) for row in each["gate"]] == [3, 3, 3, 3]
         assert {name: each[name] for name in ("acc", "bwt", "fwt", "forgetting")} == vars(measures(each["gate"]))
     rows = predictions(run, "two").query("part == 'gate'")
-    told = Translations(*(rows[name].to_numpy() for name in ("target", "predicted", "confidence")))
-    assert matrix["gate"][2][0] == pytest.approx(measure(told, "chrf"))
+    told = TextAnswers(*(rows[name].to_numpy() for name in ("target", "predicted", "confidence")))
+    assert matrix["gate"][2][0] == pytest.approx(told.measure("chrf"))
     assert matrix["further"]["exact_match"]["gate"][2][0] == (rows["target"] == rows["predicted"]).mean()
     recorded = read(stage_folder(run, "two") / "metrics.json")["gate"]["one"]
     assert set(recorded) == {"exact_match", "bleu", "chrf"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.files import cache_folder, sha256_json
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
@@ -93,7 +93,7 @@ def arrived_of(session: Session, arrived: Arrays) -> Arrived | None:
         return None
     labels, truth = session.data.labels, arrived["truth"]
     candidate, baseline = (
-        Predictions(labels, truth, arrived[name].astype(np.float64)) for name in ("learner", "released")
+        ClassAnswers(labels, truth, arrived[name].astype(np.float64)) for name in ("learner", "released")
     )
     return Arrived(candidate, baseline)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from progressive_tf.evaluation.predictions import Predictions
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 
 GOOD: dict[str, Any] = {
     "labels": ("a", "b"),
@@ -15,7 +15,7 @@ GOOD: dict[str, Any] = {
 
 
 def test_predicted_confidence_and_right_follow_from_probabilities() -> None:
-    predictions = Predictions(**GOOD)
+    predictions = ClassAnswers(**GOOD)
     assert predictions.predicted.tolist() == [0, 0, 0]
     assert predictions.confidence.tolist() == [0.9, 0.6, 0.5]
     assert predictions.right.tolist() == [True, False, False]
@@ -24,7 +24,7 @@ def test_predicted_confidence_and_right_follow_from_probabilities() -> None:
 
 @pytest.mark.parametrize("rows", [[2, 0], np.array([True, False, True]), []])
 def test_take_keeps_truth_and_probabilities_together(rows: Any) -> None:
-    predictions = Predictions(**GOOD)
+    predictions = ClassAnswers(**GOOD)
     taken = predictions.take(rows)
     expected = np.asarray(rows) if len(rows) else np.zeros(0, int)
     assert taken.truth.tolist() == GOOD["truth"][expected].tolist()
@@ -48,4 +48,4 @@ def test_take_keeps_truth_and_probabilities_together(rows: Any) -> None:
 )
 def test_what_is_no_prediction_is_refused(key: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Predictions(**{**GOOD, key: value})
+        ClassAnswers(**{**GOOD, key: value})

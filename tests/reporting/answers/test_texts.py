@@ -11,21 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.errors import InputError
+from progressive_tf.reporting.answers import read_answers
+from progressive_tf.reporting.answers.texts import LONGEST, Piece, SavedTexts, TextSummary, compare
 from progressive_tf.reporting.page import write_report
 from progressive_tf.reporting.records import read_run
-from progressive_tf.reporting.translated import (
-    LONGEST,
-    Piece,
-    TranslatedTexts,
-    compare,
-    is_translated,
-    read_translated,
-)
 from progressive_tf.reporting.views import matrix_views, stage_views
 
-from .records_builder import write_run
-from .test_page import Page
-from .translated_records import HOSTILE, PLAIN, POLITE, write_translation_run, write_translations
+from ..records_builder import write_run
+from ..test_page import Page
+from ..translated_records import HOSTILE, PLAIN, POLITE, write_translation_run, write_translations
 
 TEXTS = st.text(st.sampled_from("abc \n,é"), max_size=30)
 
@@ -34,10 +28,14 @@ def _marked(pieces: list[Piece]) -> str:
     return "".join(f"[{piece.text}]" if piece.differs else piece.text for piece in pieces)
 
 
-def _read(path: Path) -> TranslatedTexts:
-    found = read_translated(path)
-    assert found is not None
-    return found
+def _read(path: Path) -> SavedTexts:
+    saved = read_answers(path)
+    assert isinstance(saved, SavedTexts)
+    return saved
+
+
+def _summary(texts: SavedTexts, rows: np.ndarray) -> TextSummary:
+    return texts.summarize(rows, "stage-1", "plain", None)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +83,7 @@ def test_rows_are_read_with_what_is_right(tmp_path: Path) -> None:
     assert texts.test_rows("unknown").tolist() == [2, 3, 4, 5, 6], "index 0 of the source is one text"
     assert texts.count("gate", "polite") == 2
     assert texts.count("gate", "plain") == 0
-    found = texts.summarize(texts.test_rows("plain"), 3)
+    found = _summary(texts, texts.test_rows("plain"))
     assert (found.rows, found.right) == (5, 1)
     assert found.sure_right == pytest.approx(0.97)
     assert found.sure_wrong == pytest.approx((0.875 + 0.9375 + 0.5 + 0.25) / 4)
@@ -93,9 +91,10 @@ def test_rows_are_read_with_what_is_right(tmp_path: Path) -> None:
         ("two hundred and five", 0.9375),
         ("the red house is old", 0.875),
         (f"a {HOSTILE} b", 0.5),
+        ("nothing", 0.25),
     ]
     assert _marked(found.wrong[1].written) == "das rote [Auto] ist alt"
-    last = texts.summarize(np.array([6]), 3)
+    last = _summary(texts, np.array([6]))
     assert (last.sure_right, last.wrong[0].written) == (None, [])
 
 
@@ -103,15 +102,8 @@ def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     path = write_translations(tmp_path / "file", {("test", "plain"): PLAIN})
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     texts = _read(path)
-    found = texts.summarize(texts.test_rows("plain"), 3)
+    found = _summary(texts, texts.test_rows("plain"))
     assert (found.rows, found.right, found.sure_right, found.sure_wrong, found.wrong) == (0, 0, None, None, [])
-
-
-def test_other_files_are_no_translations(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "run") / "stages/01-pilot/predictions.parquet"
-    assert not is_translated(path)
-    assert read_translated(path) is None
-    assert read_translated(tmp_path / "none.parquet") is None
 
 
 @pytest.mark.parametrize("confidence", [1.5, -0.5, float("nan"), None])
@@ -121,10 +113,10 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path, confidence: f
     values = pa.array([0.5, 0.5, 0.5, confidence, 0.5], pa.float32())
     pq.write_table(table.set_column(table.column_names.index("confidence"), "confidence", values), path)
     with pytest.raises(InputError, match=r"file: confidence\[3\]: a number from 0 to 1 expected; got"):
-        read_translated(path)
+        read_answers(path)
     pq.write_table(table.drop_columns(["confidence"]), path)
     with pytest.raises(InputError, match="file: column 'confidence' is missing; it has part, slice"):
-        read_translated(path)
+        read_answers(path)
 
 
 @pytest.fixture(scope="module")

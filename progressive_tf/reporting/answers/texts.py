@@ -16,14 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from progressive_tf.errors import InputError, listed
-from progressive_tf.evaluation.translations import CONFIDENCE_TOLERANCE
-from progressive_tf.reporting.predictions import read_values, unreadable
-from progressive_tf.reporting.saved_rows import has_column, test_rows
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answers.texts import CONFIDENCE_TOLERANCE
+from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
 
 KEYS = ("part", "slice", "source", "index")
 TEXTS = ("text", "target", "predicted")
-COLUMNS = (*KEYS, "row", *TEXTS, "confidence")
+WRONG_TEXTS = 20
 
 LONGEST, BEFORE = 400, 60  # characters that are shown of a text, and how many of them before the first that differs
 SHORTEST_MATCH = 3  # letters that two words have in common by more than chance
@@ -58,27 +57,24 @@ class WrongText:
 
 
 @dataclass(frozen=True)
-class WrittenTexts:
-    """What a stage wrote for some rows, in short.
+class TextSummary(Summary):
+    """What the page shows of texts; `right` are the expected ones, character by character.
 
     Attributes:
-        rows: how many there are.
-        right: how many are the expected ones, character by character.
-        sure_right: mean confidence of those; None where there are none.
+        sure_right: mean confidence of those that are right; None where there are none.
         sure_wrong: mean confidence of the others; None where there are none.
-        wrong: those that are not the expected ones, the most confident first.
     """
 
-    rows: int
-    right: int
+    template = "answers/texts.html"
+
+    wrong: Sequence[WrongText]
     sure_right: float | None
     sure_wrong: float | None
-    wrong: list[WrongText]
 
 
 @dataclass(frozen=True, eq=False)
-class TranslatedTexts:
-    """Rows of `predictions.parquet`, in file order, but for their texts, which stay there until they are asked for.
+class SavedTexts(SavedAnswers):
+    """Texts that were written, which stay in the file until they are asked for.
 
     Attributes:
         path: the file's.
@@ -88,67 +84,49 @@ class TranslatedTexts:
         file: the open file: should the run go on and replace it, texts still come from what was read here.
     """
 
+    columns = (*KEYS, "row", *TEXTS, "confidence")
+    number = "index"
+
     path: Path
     places: pd.DataFrame
     right: np.ndarray
     confidence: np.ndarray
     file: pq.ParquetFile
 
-    def test_rows(self, slice_name: str) -> np.ndarray:
-        """Returns the indices of the test rows of a slice, or of every test row once if it has none: int64 [found]."""
-        return test_rows(self.places, slice_name, "index")
+    @classmethod
+    def read(cls, path: Path, file: pq.ParquetFile) -> SavedTexts:
+        """Returns the rows of an open file that has the columns.
 
-    def count(self, part: str, slice_name: str) -> int:
-        """Returns how many rows a part of a slice has."""
-        return int(((self.places["part"] == part) & (self.places["slice"] == slice_name)).sum())
+        Raises:
+            InputError: it cannot be read, or a confidence is no probability.
+        """
+        with readable(path):
+            places = file.read(list(KEYS)).to_pandas()
+            confidence = file.read(["confidence"]).column(0).to_numpy()
+            right = [_right(batch) for batch in file.iter_batches(columns=["target", "predicted"])]
+        fine = (confidence >= 0) & (confidence <= 1 + CONFIDENCE_TOLERANCE)  # NaN is not
+        if not fine.all():
+            row = int(fine.argmin())
+            raise InputError(f"{path}: confidence[{row}]: a number from 0 to 1 expected; got {confidence[row]}")
+        return SavedTexts(path, places, np.concatenate([np.zeros(0, bool), *right]), confidence, file)
 
-    def summarize(self, rows: np.ndarray, most_wrong: int) -> WrittenTexts:
-        """Returns what was written for some rows, in short, with so many of the wrong texts at most."""
+    def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> TextSummary:
+        """Returns what is shown of some rows."""
         right, confidence = self.right[rows], self.confidence[rows]
         wrong = rows[~right]
-        first = wrong[np.argsort(-self.confidence[wrong], kind="stable")[:most_wrong]].tolist()
+        first = wrong[np.argsort(-self.confidence[wrong], kind="stable")[:WRONG_TEXTS]].tolist()
         values = (read_values(self.path, self.file, name, first) for name in TEXTS)
         texts = zip(*([value or "" for value in column] for column in values), strict=True)
-        return WrittenTexts(
+        return TextSummary(
             rows=len(rows),
             right=int(right.sum()),
-            sure_right=_mean(confidence[right]),
-            sure_wrong=_mean(confidence[~right]),
             wrong=[
                 WrongText(_visible(text[:LONGEST] + "…" * (len(text) > LONGEST)), *compare(expected, written), sure)
                 for (text, expected, written), sure in zip(texts, self.confidence[first].tolist(), strict=True)
             ],
+            sure_right=_mean(confidence[right]),
+            sure_wrong=_mean(confidence[~right]),
         )
-
-
-def is_translated(path: Path) -> bool:
-    """Returns whether a file of predictions has a text that was written in each row."""
-    return has_column(path, "target")
-
-
-def read_translated(path: Path) -> TranslatedTexts | None:
-    """Returns what was written, or None if there is no such file, or one of another kind.
-
-    Raises:
-        InputError: it has not the columns it should, cannot be read, or a confidence is no probability.
-    """
-    if not path.exists() or not is_translated(path):
-        return None
-    try:
-        file = pq.ParquetFile(path)
-        missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
-        if missing:
-            raise InputError(f"{path}: column {missing[0]!r} is missing; it has {listed(file.schema_arrow.names)}")
-        places = file.read(list(KEYS)).to_pandas()
-        confidence = file.read(["confidence"]).column(0).to_numpy()
-        right = [_right(batch) for batch in file.iter_batches(columns=["target", "predicted"])]
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
-    fine = (confidence >= 0) & (confidence <= 1 + CONFIDENCE_TOLERANCE)  # NaN is not
-    if not fine.all():
-        row = int(fine.argmin())
-        raise InputError(f"{path}: confidence[{row}]: a number from 0 to 1 expected; got {confidence[row]}")
-    return TranslatedTexts(path, places, np.concatenate([np.zeros(0, bool), *right]), confidence, file)
 
 
 def compare(expected: str, written: str) -> tuple[list[Piece], list[Piece]]:

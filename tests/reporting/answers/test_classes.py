@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,18 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.errors import InputError
-from progressive_tf.reporting.predictions import (
-    Predictions,
+from progressive_tf.reporting.answers import read_answers
+from progressive_tf.reporting.answers.classes import (
+    SavedClasses,
     count_confusions,
     most_confident_errors,
     most_confused_pairs,
-    read_predictions,
 )
 
 LABELS = ("a", "b", "c")
 
 
-def _predictions(truth: list[str], predicted: list[str], top: list[float], **columns: list[object]) -> Predictions:
+def _predictions(truth: list[str], predicted: list[str], top: list[float], **columns: list[object]) -> SavedClasses:
     rows = len(truth)
     values: dict[str, list[object]] = {
         "part": ["test"] * rows,
@@ -32,13 +33,22 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
         "predicted": list(predicted),
         **columns,
     }
-    return Predictions(
+    label, predicted = (np.array(values.pop(name), dtype=object) for name in ("label", "predicted"))
+    return SavedClasses(
         LABELS,
+        pd.DataFrame(values),
+        label,
+        predicted,
         confidence=np.array(top, np.float32),
         texts=lambda wanted: [f"text {row}" for row in wanted],
         images=lambda wanted: [b"png" if row == 0 else None for row in wanted],
-        **{name: np.array(column, dtype=object) for name, column in values.items()},
     )
+
+
+def _read(path: Path) -> SavedClasses:
+    saved = read_answers(path)
+    assert isinstance(saved, SavedClasses)
+    return saved
 
 
 def test_confusions_by_hand() -> None:
@@ -111,10 +121,8 @@ def _write(path: Path, labels: bytes | None = None, **replaced: object) -> Path:
 
 
 def test_labels_come_from_the_metadata_and_else_from_the_rows(tmp_path: Path) -> None:
-    recorded = read_predictions(_write(tmp_path / "one.parquet", labels=b'["b", "a"]'))
-    seen = read_predictions(_write(tmp_path / "two.parquet"))
-    assert recorded is not None
-    assert seen is not None
+    recorded = _read(_write(tmp_path / "one.parquet", labels=b'["b", "a"]'))
+    seen = _read(_write(tmp_path / "two.parquet"))
     assert recorded.labels == ("b", "a")
     assert seen.labels == ("a", "b")
 
@@ -124,36 +132,33 @@ def test_texts_come_in_the_order_asked_for_from_the_file_that_was_read(tmp_path:
     texts = [f"text {row}" for row in range(6)] + [None]
     table = pa.table({**columns, "row": range(7), "text": texts, "probabilities": [[1.0]] * 7})
     pq.write_table(table, tmp_path / "file.parquet", row_group_size=2)
-    predictions = read_predictions(tmp_path / "file.parquet")
-    assert predictions is not None
+    predictions = _read(tmp_path / "file.parquet")
     _write(tmp_path / "new.parquet").replace(tmp_path / "file.parquet")
     assert predictions.texts([5, 0, 6, 3]) == ["text 5", "text 0", "", "text 3"]
 
 
 def test_dictionary_and_missing_strings_are_read_as_strings(tmp_path: Path) -> None:
     path = _write(tmp_path / "file", part=pa.array(["test"]).dictionary_encode(), label=pa.array([None], pa.string()))
-    predictions = read_predictions(path)
-    assert predictions is not None
-    assert (predictions.part.tolist(), predictions.label.tolist()) == (["test"], [""])
+    predictions = _read(path)
+    assert (predictions.places["part"].tolist(), predictions.label.tolist()) == (["test"], [""])
 
 
 def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
     path = _write(tmp_path / "file", labels=b'["a", "b"]')
     pq.write_table(pq.read_table(path).slice(0, 0), path)
-    predictions = read_predictions(path)
-    assert predictions is not None
+    predictions = _read(path)
     assert len(predictions.test_rows("one")) == 0
     assert predictions.confidence.shape == (0,)
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
-    assert read_predictions(tmp_path / "none.parquet") is None
+    assert read_answers(tmp_path / "none.parquet") is None
 
 
 def test_predictions_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="column 'text' is missing"):
-        read_predictions(_write(tmp_path / "a.parquet", text=None))
+        read_answers(_write(tmp_path / "a.parquet", text=None))
     with pytest.raises(InputError, match="expected 3 numbers a row"):
-        read_predictions(_write(tmp_path / "b.parquet", labels=b'["a", "b", "c"]'))
+        read_answers(_write(tmp_path / "b.parquet", labels=b'["a", "b", "c"]'))
     with pytest.raises(InputError, match="expected a JSON list"):
-        read_predictions(_write(tmp_path / "c.parquet", labels=b"negative"))
+        read_answers(_write(tmp_path / "c.parquet", labels=b"negative"))

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.tags import tag_names
+from progressive_tf.evaluation.answers.tags import TagAnswers, pseudo_sentences, sentence_features, tag_metric
 from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import judge
-from progressive_tf.evaluation.metrics import measure, metrics_of, support
-from progressive_tf.evaluation.tagged_metrics import pseudo_sentences, sentence_features, tagged_metric
-from progressive_tf.evaluation.tagged_predictions import TaggedPredictions, join_tagged
 from progressive_tf.plan.schema import GateRule
 from tests import seqeval_values
 
@@ -30,14 +28,14 @@ def random_tags(words: int, generator: np.random.Generator) -> list[int]:
     return codes
 
 
-def tagged(sentences: int, seed: int, wrong: float = 0.3) -> TaggedPredictions:
+def tagged(sentences: int, seed: int, wrong: float = 0.3) -> TagAnswers:
     """Returns sentences that depend on their number alone, tagged wrongly so often."""
     data, generator = np.random.default_rng(sentences), np.random.default_rng(seed)
     lengths = data.integers(1, 9, sentences).astype(np.int32)
     truth = [random_tags(length, data) for length in lengths]
     found = [random_tags(len(each), generator) if generator.random() < wrong else each for each in truth]
     flat, predicted = (np.array([code for each in rows for code in each], np.int32) for rows in (truth, found))
-    return TaggedPredictions(TAGS, lengths, flat, predicted, np.ones(len(flat), np.float32))
+    return TagAnswers(TAGS, lengths, flat, predicted, np.ones(len(flat), np.float32))
 
 
 @pytest.mark.parametrize("case", seqeval_values.SCORES)
@@ -46,37 +44,37 @@ def test_entity_metrics_are_those_of_seqeval(case: dict[str, Any]) -> None:
     truth, predicted = seqeval_values.sentences(case)
     codes = [np.array([names.index(tag) for tags in side for tag in tags], np.int32) for side in (truth, predicted)]
     lengths = np.array(list(map(len, truth)), np.int32)
-    predictions = TaggedPredictions(names, lengths, *codes, np.ones(len(codes[0]), np.float32))
+    predictions = TagAnswers(names, lengths, *codes, np.ones(len(codes[0]), np.float32))
     expected = dict(zip(("entity_precision", "entity_recall", "entity_f1"), case["micro"], strict=True))
     expected["entity_f1_macro"] = case["macro"][2] if case["macro"] else 0.0
     for name, value in expected.items():
-        found = measure(predictions, name)
+        found = predictions.measure(name)
         assert (value == 0) if found is None else (found == pytest.approx(value))
 
 
 def test_token_metrics_count_words() -> None:
     truth, predicted = [0, 1, 2, 0, 3], [0, 1, 0, 5, 3]
-    predictions = TaggedPredictions(
+    predictions = TagAnswers(
         TAGS,
         np.array([3, 2], np.int32),
         np.array(truth, np.int32),
         np.array(predicted, np.int32),
         np.ones(5, np.float32),
     )
-    assert measure(predictions, "token_accuracy") == 3 / 5
-    assert measure(predictions, "token_f1_without_o") == pytest.approx(2 * 2 / (3 + 3))
-    assert measure(predictions, "entity_f1") == pytest.approx(2 * 1 / (2 + 3))
-    assert (measure(predictions, "entity_f1/person"), measure(predictions, "entity_f1/place")) == (0.0, 1.0)
-    assert support(predictions, "token_accuracy") == 2
-    assert [support(predictions, f"entity_f1/{kind}") for kind in KINDS] == [1, 1, 1]
-    assert support(predictions, "entity_recall/team") == 0
-    assert measure(predictions, "entity_recall/team") is None
+    assert predictions.measure("token_accuracy") == 3 / 5
+    assert predictions.measure("token_f1_without_o") == pytest.approx(2 * 2 / (3 + 3))
+    assert predictions.measure("entity_f1") == pytest.approx(2 * 1 / (2 + 3))
+    assert (predictions.measure("entity_f1/person"), predictions.measure("entity_f1/place")) == (0.0, 1.0)
+    assert predictions.support("token_accuracy") == 2
+    assert [predictions.support(f"entity_f1/{kind}") for kind in KINDS] == [1, 1, 1]
+    assert predictions.support("entity_recall/team") == 0
+    assert predictions.measure("entity_recall/team") is None
     assert predictions.right.tolist() == [False, False]
 
 
 def test_metrics_of_classes_are_not_those_of_tags() -> None:
     with pytest.raises(ValueError, match="unknown metric 'accuracy'"):
-        measure(tagged(5, 1), "accuracy")
+        tagged(5, 1).measure("accuracy")
 
 
 def test_sentences_that_are_joined_or_taken_keep_their_words() -> None:
@@ -85,16 +83,16 @@ def test_sentences_that_are_joined_or_taken_keep_their_words() -> None:
     taken = predictions.take(order)
     whole = predictions.sentences(predictions.predicted)
     assert taken.sentences(taken.predicted) == [whole[row] for row in order]
-    parts = join_tagged([predictions.take(np.arange(4)), predictions.take(np.arange(9) >= 4)])
+    parts = predictions.take(np.arange(4)).join([predictions.take(np.arange(9) >= 4)])
     assert np.array_equal(parts.truth, predictions.truth)
-    assert measure(parts, "entity_f1") == measure(predictions, "entity_f1")
+    assert parts.measure("entity_f1") == predictions.measure("entity_f1")
 
 
-@pytest.mark.parametrize("name", metrics_of(tagged(200, 1)))
+@pytest.mark.parametrize("name", tagged(200, 1).names)
 def test_resampled_values_lie_around_the_value(name: str) -> None:
     predictions = tagged(200, 1)
     found = resample_metrics(predictions, [name], 2_000, seed=0)[name]
-    value = measure(predictions, name)
+    value = predictions.measure(name)
     assert found.value == value
     low, high = np.quantile(found.samples, [0.025, 0.975])
     assert low < value < high
@@ -104,17 +102,17 @@ def test_resampled_values_lie_around_the_value(name: str) -> None:
 def test_the_spread_is_that_of_drawing_sentences() -> None:
     predictions = tagged(150, 1)
     generator = np.random.default_rng(0)
-    drawn = [measure(predictions.take(generator.integers(150, size=150)), "entity_f1") or 0.0 for _ in range(1_500)]
+    drawn = [predictions.take(generator.integers(150, size=150)).measure("entity_f1") or 0.0 for _ in range(1_500)]
     found = resample_metrics(predictions, ["entity_f1"], 1_500, seed=0)["entity_f1"].samples
     assert found.std() == pytest.approx(np.std(drawn), rel=0.1)
 
 
-@pytest.mark.parametrize("name", metrics_of(tagged(200, 1)))
+@pytest.mark.parametrize("name", tagged(200, 1).names)
 def test_pseudo_sentences_are_all_right_or_all_wrong(name: str) -> None:
     right, wrong = pseudo_sentences(tagged(50, 1), name)
     if not name.endswith("_macro"):  # whose mean has the types that a pseudo-sentence is made for
-        assert float(tagged_metric(right, KINDS, name)) == pytest.approx(1)
-        assert float(tagged_metric(wrong, KINDS, name)) == 0
+        assert float(tag_metric(right, KINDS, name)) == pytest.approx(1)
+        assert float(tag_metric(wrong, KINDS, name)) == 0
     assert (wrong <= right).all()
 
 
@@ -140,6 +138,6 @@ def test_the_gate_decides_by_entities() -> None:
         assert decided(rules, candidate, baseline) == verdict
 
 
-def decided(rules: tuple[GateRule, ...], candidate: TaggedPredictions, baseline: TaggedPredictions) -> str:
+def decided(rules: tuple[GateRule, ...], candidate: TagAnswers, baseline: TagAnswers) -> str:
     view = [{"current": each, "earlier": each} for each in (candidate, baseline)]
     return judge(rules, *view, ["earlier"], seed=0).decision

@@ -1,10 +1,11 @@
-"""Metrics of translations: against sacrebleu and by hand, their bootstrap, and the gate that decides by them."""
+"""Texts that were written, their metrics against sacrebleu and by hand, their bootstrap, and the gate."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from math import exp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,11 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.answers.texts import TextAnswers, pseudo_texts, text_features, text_metric
+from progressive_tf.evaluation.bootstrap import intervals, resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import judge
-from progressive_tf.evaluation.intervals import intervals
-from progressive_tf.evaluation.metrics import has_label, measure, metrics_of, support
-from progressive_tf.evaluation.predictions import Predictions
-from progressive_tf.evaluation.tagged_predictions import AnyPredictions
-from progressive_tf.evaluation.translation_metrics import pseudo_texts, text_features, translation_metric
-from progressive_tf.evaluation.translations import Translations
 from progressive_tf.plan.metric_names import TRANSLATION_METRICS
 from progressive_tf.plan.schema import GateRule
 
@@ -28,12 +26,12 @@ WORDS = ("the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "tree", "
 HIGHEST = {name: metric.highest for name, metric in TRANSLATION_METRICS.items()}
 
 
-def written(predicted: list[str], truth: list[str]) -> Translations:
+def written(predicted: list[str], truth: list[str]) -> TextAnswers:
     rows = [np.array(each, dtype=object) for each in (truth, predicted)]
-    return Translations(*rows, np.ones(len(truth), np.float32))
+    return TextAnswers(*rows, np.ones(len(truth), np.float32))
 
 
-def translated(rows: int, seed: int, wrong: float = 0.3) -> Translations:
+def translated(rows: int, seed: int, wrong: float = 0.3) -> TextAnswers:
     """Returns texts that depend on the number of rows alone, each of whose words is written wrongly so often."""
     data, generator = np.random.default_rng(rows), np.random.default_rng(seed)
     truth = [data.choice(WORDS, data.integers(4, 13)).tolist() for _ in range(rows)]
@@ -41,16 +39,79 @@ def translated(rows: int, seed: int, wrong: float = 0.3) -> Translations:
     return written([" ".join(text) for text in predicted], [" ".join(text) for text in truth])
 
 
+def texts(*each: str) -> np.ndarray:
+    return np.array(each, dtype=object)
+
+
+def three() -> TextAnswers:
+    return TextAnswers(texts("a b", "c", ""), texts("a b", "C", ""), np.array([0.9, 0.5, 1.0], np.float32))
+
+
+def test_right_is_what_is_written_exactly() -> None:
+    predictions = three()
+    assert len(predictions) == 3
+    assert predictions.right.dtype == bool
+    assert predictions.right.tolist() == [True, False, True]
+    assert predictions.knowable.all()
+    assert predictions.as_answered() is predictions
+    assert predictions.labels == ()
+    assert predictions.confidence.dtype == np.float32
+
+
+@pytest.mark.parametrize("rows", [[2, 0, 2], np.array([True, False, True]), [], np.zeros(3, bool)])
+def test_rows_are_taken_by_index_or_mask(rows: Any) -> None:
+    predictions = three()
+    chosen = np.arange(3)[np.asarray(rows, dtype=None if len(rows) else int)]
+    taken = predictions.take(rows)
+    assert taken.truth.tolist() == [predictions.truth[row] for row in chosen]
+    assert taken.predicted.tolist() == [predictions.predicted[row] for row in chosen]
+    assert taken.confidence.tolist() == [predictions.confidence[row] for row in chosen]
+
+
+def test_slices_are_joined_in_order() -> None:
+    predictions = three()
+    joined = predictions.take([0]).join([predictions.take([]), predictions.take([1, 2])])
+    for name in ("truth", "predicted", "confidence"):
+        assert getattr(joined, name).tolist() == getattr(predictions, name).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"predicted": texts("a")}, "predicted: 3 rows expected; got 1"),
+        ({"confidence": np.ones(4)}, "confidence: 3 rows expected; got 4"),
+        ({"truth": np.array(["a", None, "b"], dtype=object)}, r"truth\[1\]: a text expected; got None"),
+        ({"predicted": np.array(["a", "b", 3], dtype=object)}, r"predicted\[2\]: a text expected; got 3"),
+        ({"confidence": np.array([0.1, np.nan, 0.2])}, r"confidence\[1\]: a number from 0 to 1 expected; got nan"),
+        ({"confidence": np.array([0.1, 0.3, 1.2])}, r"confidence\[2\]: a number from 0 to 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(change: dict[str, np.ndarray], message: str) -> None:
+    good = three()
+    parts = {name: getattr(good, name) for name in ("truth", "predicted", "confidence")}
+    with pytest.raises(ValueError, match=message):
+        TextAnswers(**(parts | change))
+
+
+def test_statistics_are_counted_once() -> None:
+    predictions = three()
+    assert predictions.word_ngrams is predictions.word_ngrams
+    assert predictions.word_ngrams.shape == (3, 10)
+    assert predictions.character_ngrams.shape == (3, 18)
+    assert predictions.take([]).word_ngrams.shape == (0, 10)
+    assert predictions.take([]).character_ngrams.shape == (0, 18)
+
+
 def agrees_with_sacrebleu(predicted: list[str], truth: list[str]) -> None:
     predictions = written(predicted, truth)
     for name, reference in (("bleu", BLEU(force=True)), ("chrf", CHRF())):
         expected = reference.corpus_score(predicted, [truth]).score
-        found = float(translation_metric(text_features(predictions).sum(axis=0), name))
+        found = float(text_metric(text_features(predictions).sum(axis=0), name))
         assert found == pytest.approx(expected, abs=1e-9, rel=0), name
         if name == "chrf" or predictions.word_ngrams[:, 1].max() >= 4:
-            assert measure(predictions, name) == found
+            assert predictions.measure(name) == found
     right = [one == other for one, other in zip(predicted, truth, strict=True)]
-    assert measure(predictions, "exact_match") == sum(right) / len(right)
+    assert predictions.measure("exact_match") == sum(right) / len(right)
 
 
 @pytest.mark.parametrize(
@@ -87,17 +148,17 @@ def test_any_texts_have_the_scores_of_sacrebleu(pairs: list[tuple[str, str]]) ->
 def test_bleu_by_hand() -> None:
     truth = ["the cat sat on a mat"]
     # Of 6 words 5 match, "the" once only; of 5 pairs 3; of 4 triples 2; of 3 quadruples 1.
-    found = measure(written(["the cat sat on the mat"], truth), "bleu")
+    found = written(["the cat sat on the mat"], truth).measure("bleu")
     assert found == pytest.approx(100 * (5 / 6 * 3 / 5 * 2 / 4 * 1 / 3) ** (1 / 4))
     # 4 of 4 and 2 of 3; neither "the cat on" nor "cat on a" is expected, nor are all four: ½ of 2, then ¼ of 1.
-    found = measure(written(["the cat on a"], truth), "bleu")
+    found = written(["the cat on a"], truth).measure("bleu")
     assert found == pytest.approx(100 * exp(1 - 6 / 4) * (4 / 4 * 2 / 3 * (1 / 2) / 2 * (1 / 4) / 1) ** (1 / 4))
 
 
 def test_chrf_by_hand() -> None:
     # Of "a", "b" and "ab" all match; expected are three letters and two pairs. No triple is written: it is left out.
     precision, recall = (2 / 2 + 1 / 1) / 2, (2 / 3 + 1 / 2) / 2
-    found = measure(written(["a b"], ["abc"]), "chrf")
+    found = written(["a b"], ["abc"]).measure("chrf")
     assert found == pytest.approx(100 * 5 * precision * recall / (4 * precision + recall))
     assert found == pytest.approx(100 * 7 / 11)
 
@@ -105,38 +166,38 @@ def test_chrf_by_hand() -> None:
 def test_scores_are_of_the_corpus_and_not_means_of_rows() -> None:
     predictions = translated(20, 1)
     for name in ("bleu", "chrf"):
-        mean = np.mean([measure(predictions.take([row]), name) for row in range(20)])
-        assert abs(float(measure(predictions, name) or 0) - mean) > 0.1
+        mean = np.mean([predictions.take([row]).measure(name) for row in range(20)])
+        assert abs(float(predictions.measure(name) or 0) - mean) > 0.1
 
 
 def test_leading_axes_are_resamples() -> None:
     features = text_features(translated(30, 1))
     sums = np.stack([features[:10].sum(axis=0), features[10:].sum(axis=0), 0 * features[0]]).reshape(3, 1, 30)
     for name in ("bleu", "chrf"):
-        found = translation_metric(sums, name)
+        found = text_metric(sums, name)
         assert found.shape == (3, 1)
-        assert found[1, 0] == pytest.approx(measure(translated(30, 1).take(np.arange(10, 30)), name))
+        assert found[1, 0] == pytest.approx(translated(30, 1).take(np.arange(10, 30)).measure(name))
         assert found[2, 0] == 0
 
 
 def test_names_support_and_what_is_undefined() -> None:
     predictions = translated(9, 1)
-    assert metrics_of(predictions) == list(TRANSLATION_METRICS)
-    assert all(has_label(predictions, name) for name in metrics_of(predictions))
-    assert {support(predictions, name) for name in metrics_of(predictions)} == {9}
+    assert predictions.names == list(TRANSLATION_METRICS)
+    assert all(predictions.has_label(name) for name in predictions.names)
+    assert {predictions.support(name) for name in predictions.names} == {9}
     empty = predictions.take([])
-    assert [measure(empty, name) for name in metrics_of(empty)] == [None] * 3
+    assert [empty.measure(name) for name in empty.names] == [None] * 3
     assert {entry["value"] for entry in intervals(empty).values()} == {None}
 
 
 @pytest.mark.parametrize("name", ["accuracy", "entity_f1", "recall/yes", "log_loss"])
 def test_metrics_of_other_kinds_are_refused(name: str) -> None:
-    for ask in (measure, lambda *of: resample_metrics(of[0], [of[1]], 10)):
+    for ask in (TextAnswers.measure, lambda *of: resample_metrics(of[0], [of[1]], 10)):
         with pytest.raises(ValueError, match=f"unknown metric '{name}'.*chrf"):
             ask(translated(5, 1), name)
-    classes = Predictions(("no", "yes"), np.zeros(5, int), np.tile([0.9, 0.1], (5, 1)))
+    classes = ClassAnswers(("no", "yes"), np.zeros(5, int), np.tile([0.9, 0.1], (5, 1)))
     with pytest.raises(ValueError, match="unknown metric 'chrf'"):
-        measure(classes, "chrf")
+        classes.measure("chrf")
 
 
 def test_neither_plans_nor_the_gate_import_sacrebleu() -> None:
@@ -147,8 +208,8 @@ def test_neither_plans_nor_the_gate_import_sacrebleu() -> None:
 def test_pseudo_texts_are_all_right_or_all_wrong() -> None:
     right, wrong = pseudo_texts(translated(50, 1))
     for name, highest in HIGHEST.items():
-        assert float(translation_metric(right, name)) == pytest.approx(highest)
-        assert float(translation_metric(wrong, name)) == 0
+        assert float(text_metric(right, name)) == pytest.approx(highest)
+        assert float(text_metric(wrong, name)) == 0
     assert (wrong <= right).all()
     other, _ = pseudo_texts(translated(50, 2, wrong=0.9))
     assert np.array_equal(right, other)
@@ -158,7 +219,7 @@ def test_pseudo_texts_are_all_right_or_all_wrong() -> None:
 def test_resampled_values_lie_around_the_value(name: str) -> None:
     predictions = translated(200, 1)
     found = resample_metrics(predictions, [name], 2_000, seed=0)[name]
-    assert found.value == measure(predictions, name)
+    assert found.value == predictions.measure(name)
     low, high = np.quantile(found.samples, [0.025, 0.975])
     assert low < found.value < high
     # The pseudo-observations pull towards one half.
@@ -174,7 +235,7 @@ def test_the_spread_is_that_of_drawing_rows(name: str) -> None:
     found = resample_metrics(predictions, [name], 1_500, seed=0)[name].samples
     # Each pseudo-observation counts as far from the mean as the ends of the range are, one in 200 rows.
     of_pseudo = 2 * (HIGHEST[name] / 2 / 402) ** 2
-    assert found.std() == pytest.approx(np.sqrt(translation_metric(drawn, name).var() + of_pseudo), rel=0.15)
+    assert found.std() == pytest.approx(np.sqrt(text_metric(drawn, name).var() + of_pseudo), rel=0.15)
 
 
 def test_intervals_stay_within_the_range() -> None:
@@ -219,7 +280,7 @@ def test_other_expected_texts_are_refused() -> None:
             decided([GateRule(metric="chrf", drop_at_most=1)], one, other)
 
 
-def decided(rules: list[GateRule], candidate: AnyPredictions, baseline: AnyPredictions, resamples: int = 999) -> str:
+def decided(rules: list[GateRule], candidate: Answers, baseline: Answers, resamples: int = 999) -> str:
     view = [{"current": each, "earlier": each} for each in (candidate, baseline)]
     return judge(rules, *view, ["earlier"], seed=0, resamples=resamples).decision
 
@@ -253,7 +314,7 @@ def test_the_same_model_passes_with_enough_rows_only(rows: int, decision: str) -
 def test_bleu_holds_where_no_expected_text_has_four_words() -> None:
     right = written(["one two three", "four"] * 200, ["one two three", "four"] * 200)
     rubbish = written(["five"] * 400, ["one two three", "four"] * 200)
-    assert measure(right, "bleu") is None
+    assert right.measure("bleu") is None
     assert intervals(right)["bleu"] == {"value": None, "low": None, "high": None, "n": 400}
     rules = {
         metric: GateRule(metric=metric, slice="every-previous", drop_at_most=1.0, confidence=0.95)
@@ -283,7 +344,7 @@ def test_a_drop_as_large_as_allowed_passes() -> None:
     candidate, baseline = (written(["the cat"] * right + [""] * (100 - right), truth) for right in (88, 90))
     rule = GateRule(metric="exact_match", drop_at_most=0.02)
     assert decided([rule], candidate, baseline) == "promote"
-    fall = float(measure(baseline, "chrf") or 0) - float(measure(candidate, "chrf") or 0)
+    fall = float(baseline.measure("chrf") or 0) - float(candidate.measure("chrf") or 0)
     assert decided([GateRule(metric="chrf", drop_at_most=fall)], candidate, baseline) == "promote"
     assert decided([GateRule(metric="chrf", drop_at_most=fall - 1e-6)], candidate, baseline) == "reject"
 

@@ -1,0 +1,222 @@
+"""Which class a model gave each row of a slice, beside the true one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from progressive_tf.evaluation.answers.base import Answers, Summed, indices
+from progressive_tf.evaluation.metrics import (
+    CALIBRATION_METRICS,
+    ClassSums,
+    Floats,
+    calibration_features,
+    calibration_metric,
+    class_metric,
+    merge_rows,
+)
+from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS
+
+# Rows of float32 or float16 softmax outputs add up to one only about.
+SUM_TOLERANCE = 1e-2
+
+
+def probable(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Returns which rows of numbers [rows, classes] are probabilities: none below 0 or above 1, 1 altogether."""
+    # A NaN compares as False, so that it is caught with the others.
+    within = ((probabilities >= 0) & (probabilities <= 1 + SUM_TOLERANCE)).all(axis=1)
+    return within & (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassAnswers(Answers):
+    """A model's class probabilities on a slice, checked when they are made.
+
+    Attributes:
+        labels: the classes, in the order of the columns of `probabilities`.
+        truth: int32 [rows], the index in `labels` of each row's true class.
+        probabilities: float64 [rows, classes], in [0, 1], each row adding up to 1.
+        known: how many of the labels, from the first, the model has outputs for; by default all.
+
+    Raises:
+        ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
+            probabilities.
+    """
+
+    metrics = METRICS
+    per_label = PER_CLASS_METRICS
+    matrix_metric = "accuracy"
+
+    labels: tuple[str, ...]
+    truth: npt.NDArray[np.int32]
+    probabilities: npt.NDArray[np.float64]
+    known: int | None = None
+
+    def __post_init__(self) -> None:
+        truth = np.asarray(self.truth)
+        probabilities = np.asarray(self.probabilities, dtype=np.float64)
+        if not self.labels or len(set(self.labels)) < len(self.labels):
+            raise ValueError(f"labels: at least one, each once, expected; got {list(self.labels)}")
+        if truth.ndim != 1 or (truth.size and not np.issubdtype(truth.dtype, np.integer)):
+            raise ValueError(f"truth: a vector of label indices expected; got {truth.dtype} {list(truth.shape)}")
+        if probabilities.shape != (truth.size, len(self.labels)):
+            raise ValueError(
+                f"probabilities: shape {[truth.size, len(self.labels)]} (rows, labels) expected;"
+                f" got {list(probabilities.shape)}"
+            )
+        outside = (truth < 0) | (truth >= len(self.labels))
+        if outside.any():
+            row = int(outside.argmax())
+            raise ValueError(f"truth[{row}]: an index below {len(self.labels)} expected; got {truth[row]}")
+        fine = probable(probabilities)
+        if not fine.all():
+            row = int(fine.argmin())
+            raise ValueError(
+                f"probabilities[{row}]: numbers from 0 to 1 that add up to 1 expected; got {probabilities[row]}"
+            )
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "truth", truth.astype(np.int32))
+        object.__setattr__(self, "probabilities", probabilities)
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.int32]:
+        """int32 [rows]: the index of the most probable class, the first one on a tie."""
+        return self.probabilities.argmax(axis=1).astype(np.int32)
+
+    @cached_property
+    def counts(self) -> npt.NDArray[np.float64]:
+        """float64 [3, classes]: rows of each class, rows predicted as it, and rows of it that are predicted right."""
+        found = (self.truth, self.predicted, self.truth[self.right])
+        return np.array([np.bincount(rows, minlength=len(self.labels)) for rows in found], np.float64)
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """float64 [rows]: the probability given to the predicted class."""
+        return self.probabilities.max(axis=1)
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """bool [rows]: whether the predicted class is the true one."""
+        return self.predicted == self.truth
+
+    @property
+    def knowable(self) -> npt.NDArray[np.bool_]:
+        """bool [rows]: whether the model has an output for the true class."""
+        return self.truth < (len(self.labels) if self.known is None else self.known)
+
+    def as_answered(self) -> ClassAnswers:
+        """Returns the answers as callers get them: for a class that the model has no output for, a wrong one."""
+        return ClassAnswers(self.labels, self.truth, self.probabilities)
+
+    def take(self, rows: npt.ArrayLike) -> ClassAnswers:
+        """Returns the answers on some rows: indices or a boolean mask, in that order."""
+        chosen = indices(rows)
+        return ClassAnswers(self.labels, self.truth[chosen], self.probabilities[chosen], self.known)
+
+    def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
+        """Returns these rows and, after them, those of others with the same labels."""
+        parts = [self, *others]
+        truth, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
+        return ClassAnswers(self.labels, truth, probabilities, self.known)
+
+    def mix(self, other: ClassAnswers, share: float) -> ClassAnswers:
+        """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""
+        mean = (1 - share) * other.probabilities + share * self.probabilities
+        return ClassAnswers(self.labels, self.truth, mean, self.known)
+
+    def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""
+        knowable = self.knowable
+        return self.predicted[knowable] >= first, self.truth[knowable] >= first
+
+    def summed(self, names: Sequence[str]) -> list[Summed]:
+        """Returns right and wrong answers, smoothed, and probabilities, whose metrics are drawn from the rows alone."""
+        of_answers = tuple(name for name in names if name not in CALIBRATION_METRICS)
+        of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
+        parts = []
+        if of_answers:
+            keys = np.column_stack([self.truth, self.predicted])
+            parts.append(
+                Summed("answers", of_answers, keys, self._features, self._smoothed_metric, columns=self._columns)
+            )
+        if of_probabilities:
+            # Noise in the bins adds up as error, once in the estimate and again in each resample; unless they are
+            # moved back, the second helping would move the whole interval above the estimate.
+            centres = {name: self._value(name) for name in of_probabilities if name == "ece"}
+            parts.append(
+                Summed(
+                    "calibration",
+                    of_probabilities,
+                    self._calibration,
+                    lambda cells: cells,
+                    lambda sums, right, wrong, name: calibration_metric(sums, len(self), name),
+                    smoothed=False,
+                    centres=centres,
+                    cells=merge_rows,
+                )
+            )
+        return parts
+
+    def _value(self, name: str) -> float:
+        if name in CALIBRATION_METRICS:
+            return float(calibration_metric(self._calibration.sum(axis=0), len(self), name))
+        _, _, label = name.partition("/")
+        sums = ClassSums(*self.counts)
+        own = sums.of(self.places[label]) if label else sums
+        return float(class_metric(own, own.present, name))
+
+    def _support(self, name: str) -> int:
+        kind, _, label = name.partition("/")
+        if not label:
+            return len(self)
+        true, predicted, right = self.counts[:, self.places[label]].tolist()
+        return int({"precision": predicted, "recall": true, "f1": true + predicted - right}[kind])
+
+    @property
+    def _calibration(self) -> npt.NDArray[np.float64]:
+        of_true_class = self.probabilities[np.arange(len(self)), self.truth]
+        return calibration_features(of_true_class, self.confidence, self.right)
+
+    def _features(self, keys: npt.NDArray[np.int32]) -> sparse.csr_array:
+        """Returns 1 for the true class, for the predicted and, where both are one, for the class that is right.
+
+        Args:
+            keys: int32 [rows, 2], the true and the predicted class.
+
+        Returns:
+            float64 [rows, 3 · classes].
+        """
+        rows, shape = np.arange(len(keys)), (len(keys), len(self.labels))
+        right = keys[:, 0] == keys[:, 1]
+        ones = np.ones(len(keys))
+        columns = ((ones, keys[:, 0]), (ones, keys[:, 1]), (right.astype(np.float64), keys[:, 0]))
+        blocks = [sparse.csr_array((values, (rows, classes)), shape) for values, classes in columns]
+        return sparse.hstack(blocks, format="csr")
+
+    def _columns(self, name: str) -> npt.NDArray[np.int64] | None:
+        """Returns where the true, the predicted and the right rows of a metric's class stand among the features."""
+        _, _, label = name.partition("/")
+        return self.places[label] + len(self.labels) * np.arange(3) if label else None
+
+    def _smoothed_metric(self, sums: Floats, right: Floats, wrong: Floats, name: str) -> Floats:
+        drawn = ClassSums(*np.split(sums, 3, axis=1))
+        # A class takes a whole pseudo-observation: spread over all classes, one with few rows would look certain.
+        spread = np.ones(1) if "/" in name else self._spread(name)
+        return class_metric(drawn.plus(spread, right + wrong, right), drawn.present, name)
+
+    def _spread(self, name: str) -> Floats:
+        """Returns the part of a pseudo-observation that each class takes, as the metric weighs the classes."""
+        plain = ClassSums(*self.counts)
+        weights = plain.present.astype(np.float64) if name.endswith("_macro") else plain.true
+        return weights / weights.sum()
+
+
+_COLUMNS = ("truth", "probabilities")

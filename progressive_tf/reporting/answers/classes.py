@@ -1,0 +1,219 @@
+"""A stage's saved predictions of classes, and what counting alone tells about them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from markupsafe import Markup
+from scipy import sparse
+
+from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answers.classes import probable
+from progressive_tf.evaluation.metrics import reliability
+from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
+from progressive_tf.reporting.figures.calibration import reliability_diagram
+from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, confusion_matrix, others_of
+
+KEYS = ("part", "slice", "source", "row")
+LABELS = ("label", "predicted")
+PROBABILITIES_AT_ONCE = 4_000_000
+WRONG_ROWS = 20
+CONFUSED_PAIRS = 10
+
+
+@dataclass(frozen=True)
+class WrongRow:
+    """A row that was classified wrongly, with the probability of the label it was given.
+
+    Attributes:
+        text: the text, or what a person calls an image.
+        label: the true class.
+        predicted: what it was taken for.
+        probability: of that.
+        image: a small copy as a `data:` address; None for other rows.
+    """
+
+    text: str
+    label: str
+    predicted: str
+    probability: float
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class ClassSummary(Summary):
+    """What the page shows of rows that were classified.
+
+    Attributes:
+        confusion: the confusion matrix.
+        other_classes: those that stand together in it.
+        reliability: the reliability diagram.
+        confused_pairs: of many classes, those most often taken for one another: true label, predicted one, times.
+    """
+
+    template = "answers/classes.html"
+
+    wrong: Sequence[WrongRow]
+    confusion: Markup
+    other_classes: int
+    reliability: Markup
+    confused_pairs: Sequence[tuple[str, str, int]]
+
+    @property
+    def figures(self) -> Mapping[str, Markup]:
+        """Confusion matrix and reliability."""
+        return {"confusion": self.confusion, "reliability": self.reliability}
+
+
+@dataclass(frozen=True, eq=False)
+class SavedClasses(SavedAnswers):
+    """Predictions of classes, but for their texts, which stay in the file until they are asked for.
+
+    Attributes:
+        labels: the classes, in the file's order.
+        places: `part`, `slice`, `source` and `row` of each.
+        label: object [rows], the true labels.
+        predicted: object [rows], the predicted labels.
+        confidence: float32 [rows], the probability of the predicted label. Those of all labels stay in the file: of
+            thousands of classes they would fill the memory.
+        texts: returns the texts of some rows, given by their indices, in that order.
+        images: returns their small images as PNG files, None for rows without one.
+    """
+
+    columns = (*KEYS, "text", *LABELS, "probabilities")
+
+    labels: tuple[str, ...]
+    places: pd.DataFrame
+    label: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    texts: Callable[[Sequence[int]], list[str]]
+    images: Callable[[Sequence[int]], list[bytes | None]]
+
+    @classmethod
+    def read(cls, path: Path, file: pq.ParquetFile) -> SavedClasses:
+        """Returns the rows of an open file that has the columns.
+
+        Raises:
+            InputError: it cannot be read, or has numbers that are no probabilities.
+        """
+        with readable(path):
+            table = file.read([*KEYS, *LABELS])  # texts and images stay there
+            columns = {name: _strings(table.column(name)) for name in (*KEYS[:-1], *LABELS)}
+        label, predicted = columns.pop("label"), columns.pop("predicted")
+        labels = _labels(path, table, label, predicted)
+        pictured = "image" in file.schema_arrow.names
+        return SavedClasses(
+            labels=labels,
+            places=pd.DataFrame({**columns, "row": table.column("row").to_numpy()}),
+            label=label,
+            predicted=predicted,
+            confidence=_confidence(path, file, len(labels)),
+            texts=lambda rows: [str(text or "") for text in read_values(path, file, "text", rows)],
+            images=lambda rows: read_values(path, file, "image", rows) if pictured else [None] * len(rows),
+        )
+
+    def codes(self, names: np.ndarray) -> np.ndarray:
+        """Returns the place of each of some labels in `labels`, −1 for one that is not there: int32 [names]."""
+        place = {label: index for index, label in enumerate(self.labels)}
+        return np.array([place.get(name, -1) for name in names], dtype=np.int32)
+
+    def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> ClassSummary:
+        """Returns what is shown of some rows, at least one."""
+        counts, many = count_confusions(self, rows), len(self.labels) > MOST_NUMBERED_CLASSES
+        known = rows[self.codes(self.label[rows]) >= 0]
+        bins = reliability(self.confidence[known].astype(np.float64), self.label[known] == self.predicted[known])
+        return ClassSummary(
+            rows=len(rows),
+            right=int(counts.trace()),
+            wrong=most_confident_errors(self, rows, WRONG_ROWS),
+            confusion=confusion_matrix(f"{figure}-confusion", stage, self.labels, counts),
+            other_classes=others_of(len(self.labels)),
+            reliability=reliability_diagram(f"{figure}-reliability", stage, bins, ece),
+            confused_pairs=most_confused_pairs(self, rows, CONFUSED_PAIRS) if many else [],
+        )
+
+
+def count_confusions(saved: SavedClasses, rows: Sequence[int] | np.ndarray) -> sparse.csr_array:
+    """Returns how often each label (row) was predicted as each label (column): int64 [labels, labels], mostly zero."""
+    size = len(saved.labels)
+    truth, predicted = saved.codes(saved.label[rows]), saved.codes(saved.predicted[rows])
+    known = (truth >= 0) & (predicted >= 0)
+    counted = sparse.coo_array((np.ones(known.sum(), np.int64), (truth[known], predicted[known])), (size, size))
+    return counted.tocsr()  # which adds up what stands in one cell
+
+
+def most_confident_errors(saved: SavedClasses, rows: Sequence[int] | np.ndarray, count: int) -> list[WrongRow]:
+    """Returns the wrongly predicted rows with the highest probability of what was predicted, highest first."""
+    wrong = _wrong(saved, rows)
+    probability = saved.confidence[wrong]
+    first = np.argsort(-probability, kind="stable")[:count]
+    chosen = wrong[first].tolist()
+    texts, images = saved.texts(chosen), saved.images(chosen)
+    return [
+        WrongRow(text, saved.label[row], saved.predicted[row], value, _address(image) if image else None)
+        for text, image, row, value in zip(texts, images, chosen, probability[first].tolist(), strict=True)
+    ]
+
+
+def most_confused_pairs(
+    saved: SavedClasses, rows: Sequence[int] | np.ndarray, count: int
+) -> list[tuple[str, str, int]]:
+    """Returns (true label, predicted label, times) of the commonest confusions, commonest first."""
+    wrong = _wrong(saved, rows)
+    pairs = Counter(zip(saved.label[wrong], saved.predicted[wrong], strict=True))
+    ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
+    return [(truth, predicted, times) for (truth, predicted), times in ordered[:count]]
+
+
+def _wrong(saved: SavedClasses, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    chosen = np.asarray(rows, dtype=np.int64)
+    return chosen[saved.label[chosen] != saved.predicted[chosen]]
+
+
+def _strings(column: pa.ChunkedArray) -> np.ndarray:
+    """Returns object [rows] in which equal strings are one and the same, empty where there is none."""
+    encoded = column.cast(pa.string()).fill_null("").dictionary_encode().combine_chunks()
+    if isinstance(encoded, pa.ChunkedArray):  # what an older pyarrow makes of a column without rows
+        return np.zeros(0, dtype=object)
+    return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
+
+
+def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
+    """Returns the largest of each row's probabilities, which are read piece by piece, and checked."""
+    found = [np.zeros(0, np.float32)]
+    with readable(path):
+        for batch in file.iter_batches(max(1, PROBABILITIES_AT_ONCE // max(1, labels)), columns=["probabilities"]):
+            column = batch.column(0)
+            if column.null_count or not pc.all(pc.equal(pc.list_value_length(column), labels), min_count=0).as_py():
+                raise InputError(f"{path}: probabilities: expected {labels} numbers a row, one for each label")
+            values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, labels)
+            if not probable(values).all():
+                row = sum(map(len, found)) + int(probable(values).argmin())
+                raise InputError(f"{path}: probabilities[{row}]: numbers from 0 to 1 that add up to 1 expected")
+            found.append(values.max(axis=1, initial=0.0))
+    return np.concatenate(found, dtype=np.float32, casting="same_kind")
+
+
+def _address(image: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def _labels(path: Path, table: pa.Table, *seen: np.ndarray) -> tuple[str, ...]:
+    recorded = (table.schema.metadata or {}).get(b"labels")
+    if recorded is None:
+        return tuple(sorted({str(label) for column in seen for label in column}))
+    try:
+        return tuple(str(label) for label in json.loads(recorded))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: schema metadata 'labels': expected a JSON list of labels: {error}") from error
