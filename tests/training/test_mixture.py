@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +71,36 @@ def served(place: Place, version: int, run: Path, stage: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
-    place = Place(tmp_path_factory.mktemp("plain"))
+    """A run of three stages that are not mixed; `after-1` and `after-2` beside it are as they were after one and two.
+
+    They are moved, and their copies go on: a run refuses to leave a registry that is still there.
+    """
+    folder = tmp_path_factory.mktemp("mixture")
+    begun = Place(folder / "begun")
+    begun.folder.mkdir()
+    begun.run(mixing_plan(None, None, None), stages=1)
+    shutil.copytree(begun.folder.rename(folder / "after-1"), begun.folder)
+    begun.run(mixing_plan(None, None, None), stages=2)
+    place = Place(shutil.copytree(begun.folder.rename(folder / "after-2"), folder / "plain"))
     return place, place.run(mixing_plan(None, None, None)).run
 
 
-def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], tmp_path: Path) -> None:
-    place = Place(tmp_path)
+@pytest.fixture
+def place_after(plain: tuple[Place, Path], tmp_path: Path) -> Callable[[int], Place]:
+    """Returns a place of the test's own where so many stages have ended."""
+    return lambda stages: Place(shutil.copytree(plain[0].folder.parent / f"after-{stages}", tmp_path / "place"))
+
+
+@pytest.fixture(scope="module")
+def ensembles(plain: tuple[Place, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
+    """A run whose second and third stage end in ensembles."""
+    place = Place(shutil.copytree(plain[0].folder.parent / "after-1", tmp_path_factory.mktemp("ensembles") / "place"))
+    ensemble = {"kind": "ensemble", "coefficient": 0.5}
+    return place, place.run(mixing_plan(None, ensemble, ensemble)).run
+
+
+def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], place_after: Callable[[int], Place]) -> None:
+    place = place_after(2)
     run = place.run(mixing_plan(None, None, {"kind": "soup", "coefficient": 0.4})).run
     apart = session_of(*plain)
     stages = [weights_after(apart, name) for name in STAGES]
@@ -89,19 +115,17 @@ def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], tmp_path: P
 
 @pytest.mark.parametrize(("coefficient", "same_as"), [(0.0, "one"), (1.0, "two")])
 def test_wise_ft_at_its_ends_is_the_stage_before_and_the_stage(
-    plain: tuple[Place, Path], tmp_path: Path, coefficient: float, same_as: str
+    plain: tuple[Place, Path], place_after: Callable[[int], Place], coefficient: float, same_as: str
 ) -> None:
-    run = Place(tmp_path).run(mixing_plan(None, {"kind": "wise-ft", "coefficient": coefficient})).run
+    run = place_after(1).run(mixing_plan(None, {"kind": "wise-ft", "coefficient": coefficient})).run
     # Outputs of blocks that did not move are kept as float16.
     np.testing.assert_allclose(probabilities(run, "two"), probabilities(plain[1], same_as), atol=1e-4)
 
 
 def test_an_ensemble_answers_with_the_mean_and_is_served_as_one_model(
-    plain: tuple[Place, Path], tmp_path: Path
+    plain: tuple[Place, Path], ensembles: tuple[Place, Path]
 ) -> None:
-    place = Place(tmp_path)
-    ensemble = {"kind": "ensemble", "coefficient": 0.5}
-    run = place.run(mixing_plan(None, ensemble, ensemble)).run
+    place, run = ensembles
     own = [probabilities(plain[1], name) for name in STAGES]
     np.testing.assert_allclose(probabilities(run, "two"), 0.5 * own[0] + 0.5 * own[1], atol=1e-6)
     # Stage three starts from stage two's own weights, and each stage counts once.
@@ -111,17 +135,16 @@ def test_an_ensemble_answers_with_the_mean_and_is_served_as_one_model(
         assert decision(run, stage)["weights_sha256"] == decision(plain[1], stage)["weights_sha256"]
 
 
-def test_a_run_does_not_start_from_an_ensemble(tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    place.run(mixing_plan(None, {"kind": "ensemble", "coefficient": 0.5}))
+def test_a_run_does_not_start_from_an_ensemble(ensembles: tuple[Place, Path], tmp_path: Path) -> None:
+    place = Place(shutil.copytree(ensembles[0].folder, tmp_path / "place"))
     plan = mixing_plan(None) | {"start": "stable", "seed": 9}
-    with pytest.raises(InputError, match="start: version 2 is an ensemble of several stages' networks"):
+    with pytest.raises(InputError, match="start: version 3 is an ensemble of several stages' networks"):
         place.run(plan)
     assert place.run(plan | {"start": 1}).promoted
 
 
-def test_a_held_ensemble_can_be_released_by_hand(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+def test_a_held_ensemble_can_be_released_by_hand(place_after: Callable[[int], Place], tmp_path: Path) -> None:
+    place = place_after(1)
     plan = mixing_plan(None, {"kind": "ensemble", "coefficient": 0.5})
     plan["stages"][1]["gate"] = [NEVER_ENOUGH]
     run = place.run(plan).run
@@ -134,8 +157,8 @@ def test_a_held_ensemble_can_be_released_by_hand(tmp_path: Path) -> None:
     np.testing.assert_allclose(predict_exported(tmp_path / "by-hand", texts), probabilities(run, "two"), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["wise-ft", "ensemble"])
-def test_every_adaptation_can_be_mixed(tmp_path: Path, kind: str) -> None:
+def test_every_adaptation_can_be_mixed(tmp_path: Path) -> None:
+    """An ensemble asks every stage before it, whatever it adapts and whatever it is mixed with."""
     adaptations: list[dict[str, Any]] = [
         {"method": "full"},
         {"method": "lora", "rank": 2},
@@ -147,23 +170,23 @@ def test_every_adaptation_can_be_mixed(tmp_path: Path, kind: str) -> None:
         {"method": "gradual", "blocks_per_phase": 3},
         {"method": "head"},
     ]
-    if kind == "ensemble":  # whose every stage asks all those before it
-        adaptations = adaptations[::2]
     stages = [
-        {"name": f"{each['method']}-{index}", "data": {"take": 40 + 4 * index}, "adaptation": each}
+        {
+            "name": f"{each['method']}-{index}",
+            "data": {"take": 40 + 4 * index},
+            "adaptation": each,
+            "retention": {"average": {"kind": "ensemble" if index in (2, 4, 8) else "wise-ft", "coefficient": 0.5}},
+        }
         for index, each in enumerate(adaptations)
     ]
-    plan = small_plan(*stages)
-    plan["defaults"] |= {"retention": {"average": {"kind": kind, "coefficient": 0.5}}}
     place = Place(tmp_path)
-    run = place.run(plan).run
-    last = f"head-{len(stages) - 1}"
-    assert decision(run, last)["version"] == len(stages)
+    run = place.run(small_plan(*stages)).run
     assert "full-0: no" in place.said[-1]
-    texts = predictions(run, last).query("part == 'test'")["text"].to_list()
-    found = predict_exported(place.folder / "registry" / "tiny" / str(len(stages)), texts)
-    expected = np.stack(predictions(run, last).query("part == 'test'")["probabilities"].to_list())
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    for version, name in ((8, "gradual-7"), (9, "head-8")):
+        assert decision(run, name)["version"] == version
+        rows = predictions(run, name).query("part == 'test'")
+        found = predict_exported(place.folder / "registry" / "tiny" / str(version), rows["text"].to_list())
+        np.testing.assert_allclose(found, np.stack(rows["probabilities"].to_list()), atol=1e-4, err_msg=name)
     # What is saved is what was measured: a session that loads it says the same.
     session = session_of(place, run)
     session.load(session.stages[-1])
@@ -229,7 +252,9 @@ def test_weights_between_two_are_exact_at_both_ends() -> None:
     assert between(mean([own, before]), own, 0.5)["w"].dtype == np.float32
 
 
-def test_the_share_is_chosen_without_gate_or_test_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_share_is_chosen_without_gate_or_test_rows(
+    place_after: Callable[[int], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from progressive_tf.training import mixture
 
     seen: list[set[str]] = []
@@ -240,7 +265,7 @@ def test_the_share_is_chosen_without_gate_or_test_rows(tmp_path: Path, monkeypat
         return predict(features, data, wanted, *further)
 
     monkeypatch.setattr(mixture, "predict_rows", noting)
-    run = Place(tmp_path).run(mixing_plan(None, {"kind": "wise-ft"})).run
+    run = place_after(1).run(mixing_plan(None, {"kind": "wise-ft"})).run
     kept = facts(run, "two")
     assert kept["chosen"]
     assert [each["coefficient"] for each in kept["tried"]] == [step / 10 for step in range(11)]

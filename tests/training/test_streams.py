@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.checkpoint import checkpoint_facts
 from progressive_tf.training.promotion import export_stage
+from progressive_tf.training.run_plan import Finished
 from progressive_tf.training.streaming import learning
 
 ROWS = 150
@@ -40,22 +42,47 @@ def live(**changes: Any) -> dict[str, Any]:
     return {"name": "live", "data": data, "adaptation": {"method": "full"}, "optimizer": optimizer} | changes
 
 
+def begun(folder: Path, plan: dict[str, Any]) -> Path:
+    """Runs a plan's first stage beside a stream; copies of the folder that is returned go on: a run may be moved."""
+    place = Place(folder / "place")
+    place.folder.mkdir()
+    write_stream(place.folder / "stream.jsonl")
+    place.run(plan, stages=1)
+    return place.folder.rename(folder / "begun")
+
+
+@pytest.fixture(scope="module")
+def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    return begun(tmp_path_factory.mktemp("one"), small_plan(ONE, live()))
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    write_stream(tmp_path / "stream.jsonl")
-    return Place(tmp_path)
+def place(after_one: Path, tmp_path: Path) -> Place:
+    """A place in which stage one has ended."""
+    return Place(shutil.copytree(after_one, tmp_path / "place"))
+
+
+def runs(place: Place) -> list[Path]:
+    return list((place.folder / "runs").glob("*-*"))
 
 
 def answers(folder: Path) -> list[list[Any]]:
     return [json.loads(line) for line in (folder / "stream" / "answers.jsonl").read_text().splitlines()]
 
 
-def test_rows_are_answered_then_learnt_and_candidates_are_judged(place: Place) -> None:
+@pytest.fixture(scope="module")
+def judged(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Finished]:
+    """A stream with a row twice and one that cannot be learnt, whose candidates are judged."""
+    place = Place(shutil.copytree(after_one, tmp_path_factory.mktemp("judged") / "place"))
     gate = [PASSES, PASSES | {"slice": "arrived", "min_samples": 20}]
     plan = small_plan(ONE, live(data={"candidate_every": 60}, retention=REPLAY, gate=gate))
     with (place.folder / "stream.jsonl").open("a") as stream:
         stream.write('{"id": 3, "text": "again", "label": "positive"}\n{"text": "what", "label": "neutral"}\n')
-    finished = place.run(plan)
+    return place, place.run(plan)
+
+
+def test_rows_are_answered_then_learnt_and_candidates_are_judged(judged: tuple[Place, Finished]) -> None:
+    place, finished = judged
     assert finished.promoted
     folder = stage_folder(finished.run, "live")
     said = answers(folder)
@@ -85,8 +112,8 @@ def test_rows_are_answered_then_learnt_and_candidates_are_judged(place: Place) -
     assert staged.weights_sha256 == read(folder / "candidates" / "000000064" / "decision.json")["weights_sha256"]
 
 
-def test_the_first_batch_is_answered_by_the_weights_it_began_with(place: Place) -> None:
-    finished = place.run(small_plan(ONE, live()))
+def test_the_first_batch_is_answered_by_the_weights_it_began_with(judged: tuple[Place, Finished]) -> None:
+    _, finished = judged
     said = answers(stage_folder(finished.run, "live"))
     assert all(learner == start for _, _, learner, _, start in said[:8])
     assert any(learner != start for _, _, learner, _, start in said[8:])
@@ -120,23 +147,35 @@ def left_by(run: Path) -> tuple[str, list[bytes], list[dict[str, Any]], Any]:
 
 
 @pytest.fixture(scope="module")
-def left_alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[bytes], list[dict[str, Any]], Any]:
-    folder = tmp_path_factory.mktemp("alone")
-    write_stream(folder / "stream.jsonl")
-    return left_by(Place(folder).run(stopping_plan()).run)
+def stopping(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    return begun(tmp_path_factory.mktemp("stopping"), stopping_plan())
+
+
+@pytest.fixture(scope="module")
+def left_alone(
+    stopping: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, list[bytes], list[dict[str, Any]], Any]:
+    place = Place(shutil.copytree(stopping, tmp_path_factory.mktemp("alone") / "place"))
+    return left_by(place.run(stopping_plan()).run)
 
 
 @pytest.mark.parametrize(
-    ("stopped_at", "saved_every"), [(0, 0.0), (5, 0.0), (9, 1000.0), (17, 0.0)], ids=["first", "early", "old", "late"]
+    "stops", [[(9, 1000.0)], [(0, 0.0), (17, 0.0)]], ids=["behind what was saved", "at the first, then late"]
 )
 def test_a_run_that_was_stopped_ends_with_the_same_bits(
-    place: Place, monkeypatch: pytest.MonkeyPatch, left_alone: object, stopped_at: int, saved_every: float
+    stopping: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    left_alone: object,
+    stops: list[tuple[int, float]],
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(learning.StreamFit, "take", taking(stopped_at))
-        patch.setattr(learning, "SAVED_EVERY_SECONDS", saved_every)
-        with pytest.raises(KeyboardInterrupt):
-            place.run(stopping_plan())
+    place = Place(shutil.copytree(stopping, tmp_path / "place"))
+    for stopped_at, saved_every in stops:
+        with monkeypatch.context() as patch:
+            patch.setattr(learning.StreamFit, "take", taking(stopped_at))
+            patch.setattr(learning, "SAVED_EVERY_SECONDS", saved_every)
+            with pytest.raises(KeyboardInterrupt):
+                place.run(stopping_plan())
     assert left_by(place.run(stopping_plan()).run) == left_alone
 
 
@@ -203,9 +242,10 @@ def test_standard_input_is_kept_and_read_again(place: Place, monkeypatch: pytest
 
 
 def test_a_stream_that_is_not_there_is_refused_before_anything_is_trained(place: Place) -> None:
+    before = runs(place)
     with pytest.raises(InputError, match=r"stages\[1\]\.data\.stream: .*gone\.jsonl: cannot be read: No such file"):
-        place.run(small_plan(ONE, live(data={"stream": "gone.jsonl"})))
-    assert not list((place.folder / "runs").glob("*-*"))
+        place.run(small_plan(ONE, live(data={"stream": "gone.jsonl"})), fresh=True)
+    assert runs(place) == before
 
 
 def test_a_stream_without_a_row_to_learn_is_refused(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,18 @@ STAGES = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
-    return make_place(tmp_path_factory.mktemp("pairs"))
+def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A place where the first stage has ended, moved; copies of it go on."""
+    folder = tmp_path_factory.mktemp("one")
+    (folder / "place").mkdir()
+    place = make_place(folder / "place")
+    place.run(translation_plan(*STAGES), stages=1)
+    return place.folder.rename(folder / "moved")
+
+
+@pytest.fixture(scope="module")
+def place(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(shutil.copytree(after_one, tmp_path_factory.mktemp("pairs") / "place"))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +149,7 @@ def test_rows_are_those_of_the_file(place: Place, run: Path) -> None:
     assert (rows["text"].to_numpy() == told["said"].to_numpy()[rows["row"] - 1]).all()
     assert (rows["target"].to_numpy() == told["spelt"].to_numpy()[rows["row"] - 1]).all()
     assert rows["confidence"].between(0, 1).all()
-    assert "one: train 30; validation 16; gate 30; test 20" in place.said[0]
+    assert "two: train 60; validation 16; gate 30; test 20" in place.said[0]
 
 
 def test_a_saved_text_is_written_again(place: Place, run: Path) -> None:
@@ -195,9 +206,9 @@ def test_the_report_is_one_of_texts(run: Path) -> None:
 
 
 def test_a_killed_stage_ends_with_the_same_weights(
-    place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, run: Path, after_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = make_place(tmp_path)
+    other = Place(shutil.copytree(after_one, tmp_path / "place"))
     plan = translation_plan(*STAGES)
     epoch_end = EpochRecord.on_epoch_end
 
@@ -206,31 +217,29 @@ def test_a_killed_stage_ends_with_the_same_weights(
         if epoch == 0:
             raise Killed
 
-    for stop in range(3):  # in the first epoch of each stage
-        if stop:
-            monkeypatch.setattr(EpochRecord, "on_epoch_end", epoch_end)
-            other.run(plan, stages=stop)
-        monkeypatch.setattr(EpochRecord, "on_epoch_end", killed)
-        with pytest.raises(Killed):
-            other.run(plan, stages=stop + 1)
-    monkeypatch.undo()
+    for _ in ("two", "three"):  # in the first epoch of each
+        with monkeypatch.context() as patch:
+            patch.setattr(EpochRecord, "on_epoch_end", killed)
+            with pytest.raises(Killed):
+                other.run(plan)
     again = other.run(plan).run
     mine, theirs = weights(place, run, "three"), weights(other, again, "three")
     assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
     assert read(run / "matrix.json") == read(again / "matrix.json")
 
 
-def test_kept_outputs_change_no_weight_and_no_text(tmp_path: Path) -> None:
-    place = make_place(tmp_path)
-    found = []
-    for storage in ("disk", "off"):
-        stage = {"name": "only", "data": {"take": 50}, "adaptation": FROZEN, "cache": {"storage": storage}}
-        run = place.run(translation_plan(stage)).run
-        found.append((weights(place, run, "only"), predictions(run, "only")))
-    assert all(np.array_equal(found[0][0][name], found[1][0][name]) for name in found[0][0])
-    pd.testing.assert_frame_equal(found[0][1], found[1][1])
+def test_kept_outputs_change_no_weight_and_no_text(place: Place, run: Path, after_one: Path, tmp_path: Path) -> None:
+    other = Place(shutil.copytree(after_one, tmp_path / "place"))
+    without = other.run(translation_plan(STAGES[0], STAGES[1] | {"cache": {"storage": "off"}})).run
+    mine, theirs = weights(place, run, "two"), weights(other, without, "two")
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+    ours, others = (
+        predictions(each, "two").query("slice != 'three'").reset_index(drop=True) for each in (run, without)
+    )
+    pd.testing.assert_frame_equal(ours, others)
     said = "".join(place.said)
-    assert "prefix: 3 of 6 blocks, 66 examples" in said, "the encoder is kept, not what depends on what is written"
+    assert "prefix: 3 of 6 blocks, 76 examples" in said, "the encoder is kept, not what depends on what is written"
+    assert "computed in every epoch (cache: off)" in other.said[-1]
 
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -243,13 +252,13 @@ METHODS: dict[str, dict[str, Any]] = {
         "continual_evaluation": 1,
         "batch_size": {"tokens": 64},
     },
-    "ema, adapter": {
-        "retention": {"average": {"kind": "ema"}},
-        "adaptation": {"method": "adapter", "size": 2, "from_block": 3},
-    },
     "soup, label smoothing": {
         "retention": {"average": {"kind": "soup"}},
         "loss": {"name": "label-smoothing", "amount": 0.1},
+    },
+    "ema, adapter": {
+        "retention": {"average": {"kind": "ema"}},
+        "adaptation": {"method": "adapter", "size": 2, "from_block": 3},
     },
     "gradual, adaptive": {
         "adaptation": {"method": "gradual", "blocks_per_phase": 3},
@@ -259,21 +268,33 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_methods_work_on_texts(tmp_path: Path, method: str) -> None:
-    place = make_place(tmp_path)
-    pairs(140, seed=1).to_csv(tmp_path / "others.csv", index=False)
-    second = {"name": "two", "data": {"take": 50}} | METHODS[method]
-    plan = translation_plan({"name": "one", "data": {"take": 30}}, second)
+@pytest.fixture(scope="module")
+def of_methods(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A run with a stage for each method, one behind the other."""
+    place = make_place(tmp_path_factory.mktemp("methods"))
+    pairs(140, seed=1).to_csv(place.folder / "others.csv", index=False)
+    stages = [
+        {"name": f"stage-{number}", "data": {"take": 40 + number}} | method
+        for number, method in enumerate(METHODS.values())
+    ]
+    plan = translation_plan({"name": "one", "data": {"take": 30}}, *stages)
     plan["data"]["quality"] = {"leakage": "drop"}
     finished = place.run(plan)
     assert finished.promoted
-    assert np.isfinite(pd.read_csv(stage_folder(finished.run, "two") / "history.csv")["loss"]).all()
+    return finished.run
 
 
-def test_another_runs_version_is_compared_on_the_same_texts(place: Place, run: Path, tmp_path: Path) -> None:
-    other = make_place(tmp_path)
-    other.run(translation_plan(STAGES[0]))
+@pytest.mark.parametrize("number", range(len(METHODS)), ids=METHODS)
+def test_methods_work_on_texts(of_methods: Path, number: int) -> None:
+    folder = stage_folder(of_methods, f"stage-{number}")
+    assert np.isfinite(pd.read_csv(folder / "history.csv")["loss"]).all()
+    retention = list(METHODS.values())[number].get("retention", {})
+    # A running average costs nothing.
+    assert list(read(folder / "metrics.json")["retention"]) == [each for each in retention if number != 3]
+
+
+def test_another_runs_version_is_compared_on_the_same_texts(after_one: Path, tmp_path: Path) -> None:
+    other = Place(shutil.copytree(after_one, tmp_path / "place"))
     strict = {"metric": "chrf", "slice": "every-previous", "drop_at_most": 0.0, "confidence": 0.95}
     plan = translation_plan({**STAGES[0], "epochs": 1, "gate": [PASSES, strict]}, seed=4)
     second = other.run(plan, fresh=True)
