@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,20 @@ class Place:
                 return run_plan(loaded, self.folder / "runs", self.folder / "registry", fresh, Display(console))
             finally:
                 self.said.append(console.file.getvalue())  # type: ignore[attr-defined]
+
+
+def begin(folder: Path, plan: dict[str, Any], stages: int | None = None) -> Path:
+    """Runs stages that many tests begin with; returns a folder of which each takes a copy to go on in.
+
+    The folder is moved once they have run: where a run began beside a registry that is still there, it wants that one.
+    """
+    assert Place(folder).run(plan, stages).promoted
+    return folder.rename(folder.with_name(f"{folder.name}-begun"))
+
+
+def copied(begun: Path, folder: Path) -> Path:
+    """Copies what `begin` has left into a folder, and returns that."""
+    return shutil.copytree(begun, folder, dirs_exist_ok=True)
 
 
 def small_plan(*stages: dict[str, Any], seed: int = 3, **changes: Any) -> dict[str, Any]:

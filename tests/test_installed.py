@@ -65,7 +65,7 @@ def test_an_installed_package_runs_a_shipped_plan_from_an_empty_folder(wheel: Pa
     assert Path(where.stdout.strip()).is_relative_to(environment), where
 
     program = environment / "bin" / "progressive-tf"
-    run = command(program, "train", "--plan", "offline", "--set", "stages.pilot.epochs=2", cwd=empty)
+    run = command(program, "train", "--plan", "offline", "--stages", "1", "--set", "stages.pilot.epochs=2", cwd=empty)
     assert run.returncode == 0, run.stderr
     assert (empty / "registry" / "offline" / "1" / "saved_model.pb").is_file()
     listed = command(program, "assets", "list", cwd=empty)

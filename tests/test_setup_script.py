@@ -19,6 +19,11 @@ case "$*" in *"-e .")
     mkdir -p "$info" && printf 'Name: progressive-tf\\nVersion: 0\\n' >"$info/METADATA" ;;
 esac
 """
+# Makes environments without pip, which the installer above does not need and whose installation takes seconds.
+PYTHON = """#!/bin/sh
+if [ "$1 $2" = "-m venv" ]; then shift 2; set -- -m venv --without-pip "$@"; fi
+exec {python} "$@"
+"""
 
 
 def set_up(folder: Path, **variables: str) -> tuple[int, str, int]:
@@ -39,10 +44,11 @@ def test_setup_installs_once_and_starts_anew_where_it_must(tmp_path: Path) -> No
         shutil.copy(ROOT / "scripts" / name, folder / "scripts")
     for name in ("setup.cfg", "pyproject.toml"):
         (folder / name).touch()
-    (folder / "programs" / "uv").write_text(INSTALLER)
-    (folder / "programs" / "uv").chmod(0o755)
+    for name, text in (("uv", INSTALLER), ("python", PYTHON.format(python=os.path.realpath(sys.executable)))):
+        (folder / "programs" / name).write_text(text)
+        (folder / "programs" / name).chmod(0o755)
     version = f"{sys.version_info.major}{sys.version_info.minor}"
-    python = {"PYTHON": os.path.realpath(sys.executable)}
+    python = {"PYTHON": "python"}  # the one among the programs
     lock = folder / "requirements" / f"py{version}.txt"
     lock.write_text("nothing-of-this-name==1\n")
 

@@ -37,7 +37,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def plan_with(folder: Path, changes: Callable[[dict[str, Any]], None] = lambda plan: None) -> str:
-    plan = tiny.raw_plan()
+    plan = tiny.of_table(tiny.raw_plan())
     changes(plan)
     return str(tiny.write_plan(folder, plan))
 
@@ -239,13 +239,13 @@ def test_bad_input_ends_with_2_and_one_message(run: Run, tmp_path: Path, case: s
 
 @pytest.fixture
 def interrupted(tmp_path: Path) -> tuple[str, str, int]:
-    plan = plan_with(tmp_path, lambda raw: raw["stages"][0].update(epochs=40, batch_size=1, early_stopping=None))
-    process = start(tmp_path, "--plan", plan)
+    plan = plan_with(tmp_path, lambda raw: raw["stages"][0].update(epochs=60, batch_size=1, early_stopping=None))
+    process = start(tmp_path, "--plan", plan, "--stages", "1")
     deadline = time.monotonic() + LONGEST
     while not list(tmp_path.glob("runs/tiny/*/stages/01-one/backup/state.safetensors")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=LONGEST)
     return plan, err, process.returncode
@@ -258,17 +258,15 @@ def test_control_c_saves_and_says_how_to_resume(interrupted: tuple[str, str, int
     assert "The same command continues there" in err
     assert "Traceback" not in err
     history = next(tmp_path.glob("runs/tiny/*/stages/01-one/history.csv")).read_text().splitlines()
-    code, _, err = run("--plan", plan)
+    code, _, err = run("--plan", plan, "--stages", "1")
     assert code == 0
-    assert f"one: epoch {len(history) - 1}/40" not in err, "a finished epoch was repeated"
+    assert f"one: epoch {len(history) - 1}/60" not in err, "a finished epoch was repeated"
 
 
-@pytest.mark.slow
-def test_a_second_process_in_the_same_folder_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_second_training_in_the_same_folder_is_refused(run: Run, tmp_path: Path) -> None:
     from progressive_tf.training.run_folder import locked
 
-    with locked(tmp_path / "out"):
-        process = start(tmp_path, "--plan", plan_with(tmp_path), "--out", "out")
-        _, err = process.communicate(timeout=LONGEST)
-    assert process.returncode == 1
+    with locked(tmp_path / "out"):  # as another process does it: tests/training/test_run_folder.py
+        code, _, err = run("--plan", plan_with(tmp_path), "--out", "out")
+    assert code == 1
     assert "another process is training here" in err

@@ -31,7 +31,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 
 def small_plan(**second: Any) -> dict[str, Any]:
-    plan = tiny.raw_plan()
+    plan = tiny.of_table(tiny.raw_plan())
     plan["defaults"] |= {"epochs": 2, "adaptation": {"method": "head"}}
     plan["stages"][1] |= second
     return plan

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from pydantic import TypeAdapter
 
 from progressive_tf.adaptation.catalogue import ADDING, CHOOSING, PHASED, adapt, merge_additions, restore_additions
@@ -42,6 +43,38 @@ ADDED_IDS = [name for name, settings in zip(IDS, SETTINGS, strict=True) if setti
 SEED = 9
 
 
+class Kept:
+    """A network that one test after the other adapts; each finds it without additions and with its first weights."""
+
+    def __init__(self, folder: Path, pooling: str) -> None:
+        self.network = tiny.build_bert(folder, pooling=pooling)
+        self.names = [weight.name for weight in self.network.named_weights()]
+        self.weights = read_weights(self.network.named_weights())
+
+    def fresh(self) -> Any:
+        self.network.remove_additions()
+        assert [weight.name for weight in self.network.named_weights()] == self.names
+        assign_weights(self.network.named_weights(), self.weights)
+        return self.network
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> dict[str, Kept]:
+    folder = tmp_path_factory.mktemp("kept")
+    return {name: Kept(folder, "pooler" if name == "pooler" else "mean") for name in ("mean", "another", "pooler")}
+
+
+@pytest.fixture
+def network(kept: dict[str, Kept]) -> Any:
+    return kept["mean"].fresh()
+
+
+@pytest.fixture
+def other(kept: dict[str, Kept]) -> Any:
+    """A second network that equals the first."""
+    return kept["another"].fresh()
+
+
 def phases(network: Any, settings: dict[str, Any]) -> list[MovedWeights]:
     return adapt(network, TypeAdapter(Adaptation).validate_python(settings), SEED)
 
@@ -60,8 +93,8 @@ def test_every_method_is_covered() -> None:
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
 @pytest.mark.parametrize("pooling", ["mean", "pooler"])
-def test_the_list_of_moved_weights(make_network: Callable[..., Any], settings: dict[str, Any], pooling: str) -> None:
-    network = make_network(pooling=pooling)
+def test_the_list_of_moved_weights(kept: dict[str, Kept], settings: dict[str, Any], pooling: str) -> None:
+    network = kept[pooling].fresh()
     moved = moved_by(network, settings)
     known = [weight.name for weight in network.named_weights()]
     assert names(moved)
@@ -91,8 +124,12 @@ def test_the_frozen_depth_counts_exactly_the_leading_blocks_without_a_moving_wei
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
 def test_an_epoch_changes_every_moved_weight_and_no_other(
-    network: Any, make_examples: Callable[..., Any], tmp_path: Path, settings: dict[str, Any]
+    make_network: Callable[..., Any],
+    make_examples: Callable[..., Any],
+    tmp_path: Path,
+    settings: dict[str, Any],
 ) -> None:
+    network = make_network()
     stage = Stage.model_validate(
         {
             "name": "one",
@@ -127,8 +164,8 @@ def test_each_phase_moves_what_the_one_before_it_moved(network: Any, settings: d
 
 
 @pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
-def test_additions_come_back_from_their_description(make_network: Callable[..., Any], settings: dict[str, Any]) -> None:
-    network, other = make_network(), make_network()
+def test_additions_come_back_from_their_description(network: Any, other: Any, settings: dict[str, Any]) -> None:
+    names_before = [weight.name for weight in other.named_weights()]
     phases(network, settings)
     shift(network)
     described = json.loads(json.dumps(network.additions()))
@@ -141,9 +178,7 @@ def test_additions_come_back_from_their_description(make_network: Callable[..., 
     assert other.additions() == described, "what is there is not added again"
     other.remove_additions()
     assert not other.additions()
-    assert [weight.name for weight in other.named_weights()] == [
-        weight.name for weight in make_network().named_weights()
-    ]
+    assert [weight.name for weight in other.named_weights()] == names_before
 
 
 @pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
@@ -173,9 +208,8 @@ ADAPTER, UPDATE = {"method": "adapter", "size": 3}, {"method": "lora", "rank": 2
 
 @pytest.mark.parametrize("order", [(ADAPTER, UPDATE), (UPDATE, ADAPTER)], ids=["adapter first", "update first"])
 def test_an_update_merges_below_an_adapter_of_the_same_projection(
-    make_network: Callable[..., Any], order: tuple[dict[str, Any], ...]
+    network: Any, other: Any, order: tuple[dict[str, Any], ...]
 ) -> None:
-    network, other = make_network(), make_network()
     for settings in order:
         phases(network, settings)
     phases(other, order[0])
@@ -190,10 +224,10 @@ def test_an_update_merges_below_an_adapter_of_the_same_projection(
 
 
 @pytest.mark.parametrize("settings", ADDED, ids=ADDED_IDS)
-def test_the_seed_decides_how_additions_start(make_network: Callable[..., Any], settings: dict[str, Any]) -> None:
+def test_the_seed_decides_how_additions_start(kept: dict[str, Kept], settings: dict[str, Any]) -> None:
     values = []
     for seed in (1, 1, 2):
-        network = make_network()
+        network = kept["mean"].fresh()
         moved = adapt(network, TypeAdapter(Adaptation).validate_python(settings), seed)[-1]
         values.append(np.concatenate([weight.variable.numpy().ravel() for weight in moved.weights]))
     np.testing.assert_array_equal(values[0], values[1])
@@ -256,13 +290,12 @@ def test_what_the_network_cannot_do_is_refused(network: Any, settings: dict[str,
     ],
 )
 def test_blocks_that_a_method_has_added_do_not_change_the_count(
-    make_network: Callable[..., Any], settings: dict[str, Any]
+    network: Any, other: Any, settings: dict[str, Any]
 ) -> None:
-    plain, prompted = make_network(), make_network()
-    phases(prompted, {"method": "prompt", "length": 2})
+    phases(other, {"method": "prompt", "length": 2})
     opened = [
-        [{group.block for group in step.groups} - {"prompt"} for step in phases(network, settings)]
-        for network in (plain, prompted)
+        [{group.block for group in step.groups} - {"prompt"} for step in phases(each, settings)]
+        for each in (network, other)
     ]
     assert opened[0] == opened[1]
 
@@ -304,17 +337,17 @@ def test_lora_is_the_papers_formula(network: Any) -> None:
     np.testing.assert_allclose(update.change_of_kernel(), 1.5 * update.a.numpy() @ update.b.numpy(), atol=1e-6)
 
 
-def test_additions_change_little_or_nothing_before_they_are_trained(make_network: Callable[..., Any]) -> None:
-    plain = logits(make_network())
+def test_additions_change_little_or_nothing_before_they_are_trained(kept: dict[str, Kept]) -> None:
+    plain = logits(kept["mean"].fresh())
     for settings, tolerance in (({"method": "lora"}, 0.0), ({"method": "adapter"}, 5e-3)):
-        network = make_network()
+        network = kept["mean"].fresh()
         phases(network, settings | ({"rank": 2} if settings["method"] == "lora" else {}))
         np.testing.assert_allclose(logits(network), plain, atol=tolerance)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "pooler"])
-def test_a_prompt_is_seen_by_attention_and_not_by_the_head(make_network: Callable[..., Any], pooling: str) -> None:
-    network = make_network(pooling=pooling)
+def test_a_prompt_is_seen_by_attention_and_not_by_the_head(kept: dict[str, Kept], pooling: str) -> None:
+    network = kept[pooling].fresh()
     phases(network, {"method": "prompt", "length": 3})
     assert [block.name for block in network.blocks[:2]] == ["embeddings", "prompt"]
     state = network.preprocess(tf.constant(["good thinga", "bad thingb thingc"]))

@@ -87,7 +87,7 @@ def test_the_report_is_there_and_can_be_shown(finished: Run, home: Path) -> None
 
 def test_a_gate_that_rejects_raises_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    file = tiny.write_plan(tmp_path, tiny.raw_plan())
+    file = tiny.write_plan(tmp_path, tiny.of_table(tiny.raw_plan()))
     gate = "defaults.gate=[{metric: accuracy, at_least: 1.0}]"
     rejected = run(Plan.load(file, set=[gate, "defaults.epochs=1"]), out="elsewhere", registry="mine")
     assert not rejected.promoted

@@ -19,7 +19,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         "adaptation": {"method": "full"},
         "gate": [{"metric": "accuracy", "at_least": 0.0}],
     }
-    return Plan.load(tiny.write_plan(tmp_path_factory.mktemp("sweep"), raw))
+    return Plan.load(tiny.write_plan(tmp_path_factory.mktemp("sweep"), tiny.of_table(raw)))
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,31 @@
-"""What the guides tell a reader to type is typed, in their order, in an empty folder beside the samples."""
+"""What the guides tell a reader to type is typed, in their order, in a folder beside the samples.
+
+Commands of this package and Python run in this process, which has imported TensorFlow already; servers in their own.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import runpy
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pages import ROOT, Snippet, blocks
 
+# docs/guides/python.md is typed in tests/api/test_python_guide.py.
 PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
@@ -24,7 +33,6 @@ PAGES = [
     "docs/guides/monitoring.md",
     "docs/guides/sweeps.md",
     "docs/guides/streams.md",
-    "docs/guides/python.md",
     "docs/guides/tables.md",
     "docs/guides/entities.md",
     "docs/guides/images.md",
@@ -43,14 +51,41 @@ SUBSTITUTES = {
     "at_least: 0.6": "at_least: 0.3",
     "drop_at_most: 0.05": "drop_at_most: 0.3",
 }
+FEWER = {"--trials 6": "--trials 2", "--trials 10": "--trials 2"}
+# Pages about the plan `offline`: so many of its stages are trained once for all of them.
+TRAINED = {
+    "docs/guides/registry-and-serving.md": 3,
+    "docs/guides/serving.md": 3,
+    "docs/guides/monitoring.md": 3,
+    "docs/guides/sweeps.md": 2,
+}
+MODULE = re.compile(r"(?:\.venv/bin/)?python -m (?P<module>progressive_tf\.\w+) (?P<arguments>.*)")
 SERVE, PORT = "progressive_tf.serve", "8501"
 TOKEN = "secret"
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Folders in which some or all stages of the plan `offline` have been trained, by their number."""
+    before, found = None, {}
+    for stages in (2, 3):
+        folder = tmp_path_factory.mktemp("offline") / "desk"
+        if before is None:
+            folder.mkdir()
+        else:
+            shutil.copytree(before, folder)
+        run_module(folder, "progressive_tf.train", ["--plan", "offline", "--stages", str(stages)])
+        # A run whose registry is still where it began wants that one.
+        before = found[stages] = folder.rename(folder.with_name("trained"))
+    return found
+
+
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
+def desk(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with what a clone has that a reader's commands name."""
+    if page in TRAINED:
+        shutil.copytree(request.getfixturevalue("trained")[TRAINED[page]], tmp_path, dirs_exist_ok=True)
     for name, target in {".venv": Path(sys.prefix), "data_samples": ROOT / "data_samples"}.items():
         (tmp_path / name).symlink_to(target)
     return tmp_path
@@ -69,10 +104,10 @@ def test_a_page_can_be_followed(page: str, desk: Path) -> None:
                     elif line.startswith("curl"):
                         server.ask(block, line)
                     else:
-                        typed = line.replace("<run>", newest_run(desk)).replace(f"localhost:{PORT}", server.address)
-                        follow(block, ["bash", "-c", typed], desk)
+                        follow(block, line.replace(f"localhost:{PORT}", server.address), desk)
             elif block.language == "python":
-                follow(block, [sys.executable, "-c", block.text], desk)
+                code = compile(block.text, str(block), "exec")
+                run_here(desk, partial(exec, code, {"__name__": "__main__"}))
 
 
 class Server:
@@ -119,8 +154,7 @@ class Server:
             return
         assert self.process is not None, block
         asked = command.replace(PORT, self.port).replace("curl", "curl -sS --fail-with-body", 1)
-        done = follow(block, ["bash", "-c", asked], self.desk)
-        assert isinstance(json.loads(done), dict)
+        assert isinstance(json.loads(run_in_shell(block, asked, self.desk)), dict)
 
 
 @contextmanager
@@ -143,11 +177,42 @@ def write(block: Snippet, desk: Path) -> None:
         file.write(text)
 
 
-def follow(block: Snippet, command: list[str], desk: Path) -> str:
-    """Runs a command as a reader would, and returns what it printed; it has to end well."""
-    done = subprocess.run(command, cwd=desk, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, f"{block}: {command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+def follow(block: Snippet, line: str, desk: Path) -> None:
+    """Runs a command as a reader would; it has to end well."""
+    for written, fewer in ({"<run>": newest_run(desk)} | FEWER).items():
+        line = line.replace(written, fewer)
+    command = MODULE.fullmatch(line)
+    if command is None:
+        run_in_shell(block, line, desk)
+    else:
+        run_module(desk, command["module"], shlex.split(command["arguments"], comments=True))
+
+
+def run_in_shell(block: Snippet, line: str, desk: Path) -> str:
+    """Returns what a command printed; it has to end well."""
+    done = subprocess.run(["bash", "-c", line], cwd=desk, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, f"{block}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
+
+
+def run_module(desk: Path, module: str, arguments: list[str]) -> None:
+    """Does what `python -m` does with a module, which has to end well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["python", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run_here(desk, partial(runpy.run_module, module, run_name="__main__", alter_sys=True))
+    assert not ended.value.code, f"python -m {module} {shlex.join(arguments)}"  # pytest shows what it said
+
+
+def run_here(desk: Path, action: Callable[[], object]) -> None:
+    """Does something in a reader's folder; as for a reader, a warning is no error."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.chdir(desk)
+        patch.setattr(sys, "path", [str(desk), *sys.path])
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        action()
 
 
 def environment() -> dict[str, str]:

@@ -98,7 +98,9 @@ class TestAgainstEverySequence:
 @pytest.mark.parametrize("push", [10.0, 1e3, 1e6])
 def test_never_decodes_what_breaks_bio(crf: CRF, push: float) -> None:
     generator = np.random.default_rng(3)
-    decode = tf.function(crf.decode)
+    decode = tf.function(
+        crf.decode, input_signature=[tf.TensorSpec([None, None, COUNT]), tf.TensorSpec([None], tf.int32)]
+    )
     for length in (1, 2, 9):
         logits = generator.normal(scale=push, size=(200, length, COUNT)).astype(np.float32)
         logits[:100, :, [TAGS.index("I-a"), TAGS.index("I-b")]] += 10 * push
@@ -192,9 +194,10 @@ def test_graph_of_the_likelihood_takes_any_shape(crf: CRF) -> None:
 
 def test_long_sentences_keep_their_precision(crf: CRF) -> None:
     logits, lengths = random_batch([2000], 2000)
-    marginals = crf.marginals(logits + 50, lengths).numpy()
+    in_graph = tf.function(crf.marginals)  # two thousand steps one by one would take half a minute
+    marginals = in_graph(logits + 50, lengths).numpy()
     np.testing.assert_allclose(marginals.sum(axis=2), 1, atol=1e-4)
-    np.testing.assert_allclose(marginals, crf.marginals(logits, lengths), atol=1e-3)
+    np.testing.assert_allclose(marginals, in_graph(logits, lengths), atol=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])

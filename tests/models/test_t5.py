@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ def write_folder(folder: Path, **settings: Any) -> TFT5ForConditionalGeneration:
     network.save_pretrained(folder, safe_serialization=True)
     ByT5Tokenizer(extra_ids=0).save_pretrained(folder)
     return network
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small ByT5 as transformers keeps it, to be copied."""
+    folder = tmp_path_factory.mktemp("written") / "t5"
+    write_folder(folder)
+    return folder
 
 
 def as_pytorch(folder: Path, tied: bool) -> None:
@@ -96,7 +105,12 @@ def test_logits_are_those_of_transformers(pair: tuple[Translator, Any]) -> None:
     np.testing.assert_allclose(ours(state | {TARGET: target}), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+# The search takes the same steps whatever layers the network has.
+@pytest.mark.parametrize(
+    ("pair", "beams"),
+    [("T5", 1), ("T5", 3), ("T5 1.1", 3), ("ByT5's unequal depths", 1)],
+    indirect=["pair"],
+)
 def test_texts_are_those_of_transformers(pair: tuple[Translator, Any], beams: int) -> None:
     ours, theirs = pair
     object.__setattr__(ours.search, "beams", beams)
@@ -183,8 +197,8 @@ def test_a_head_that_is_the_table_of_tokens_cannot_move_alone(tmp_path: Path) ->
     assert adapt(own, HeadAdaptation(method="head"), seed=1)[-1].frozen_depth == len(own.blocks)
 
 
-def test_names_of_weights_do_not_depend_on_what_was_built_before(tmp_path: Path) -> None:
-    write_folder(tmp_path / "t5")
+def test_names_of_weights_do_not_depend_on_what_was_built_before(written: Path, tmp_path: Path) -> None:
+    shutil.copytree(written, tmp_path / "t5")
     loaded = [weight.name for weight in build("t5", tmp_path).named_weights()]
     assert [weight.name for weight in build(None, tmp_path).named_weights()] == loaded
     assert len(set(loaded)) == len(loaded)
@@ -220,8 +234,8 @@ def test_gates_of_random_networks_do_not_begin_as_the_matrices_beside_them(tmp_p
         ({"tokenizer_config.json": b"{"}, r"its configuration cannot be read"),
     ],
 )
-def test_what_is_no_t5_is_refused(damage: dict[str, Any], message: str, tmp_path: Path) -> None:
-    write_folder(tmp_path / "t5")
+def test_what_is_no_t5_is_refused(damage: dict[str, Any], message: str, written: Path, tmp_path: Path) -> None:
+    shutil.copytree(written, tmp_path / "t5")
     for name, change in damage.items():
         path = tmp_path / "t5" / name
         if change is None:

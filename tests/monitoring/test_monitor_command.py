@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from releasing import PASSES, Place, small_plan
+from releasing import PASSES, Place, begin, copied, small_plan
 from serving_store import keep
 
 from progressive_tf.commands import run_command
@@ -45,13 +45,16 @@ def monitor(place: Path, *arguments: str) -> Done:
     return Done(int(stop.value.code or 0), said.getvalue(), complained.getvalue())
 
 
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a plan whose first stage is released."""
+    return begin(tmp_path_factory.mktemp("released"), small_plan({"name": "one", "data": {"take": 60}}))
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A plan whose first stage is released."""
-    tiny.write_csv(tmp_path / "data.csv", 240)
-    found = Place(tmp_path)
-    found.run(small_plan({"name": "one", "data": {"take": 60}}))
-    return found
+def place(released: Path, tmp_path: Path) -> Place:
+    """The same, to be written to."""
+    return Place(copied(released, tmp_path))
 
 
 def told(count: int, seed: int) -> tuple[list[tuple[str, str, float]], list[str]]:

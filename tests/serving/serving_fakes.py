@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from progressive_tf.registry import ModelVersions, StagedVersion
+from fastapi.testclient import TestClient
+
+from progressive_tf.registry import ModelVersions, Registry, StagedVersion
 
 MODEL = "reviews"
 RELEASE = {"steps": [40, 70, 100], "min_samples": 5, "max_minutes": None}
 
 
+Factory = TypeVar("Factory", bound=Callable[..., Callable[[Path], None]])
+
+
+def exported_once(factory: Factory) -> Factory:
+    """Makes what a function's exports write only once for the same arguments; from then on it is copied."""
+    kept: dict[Any, Path] = {}
+
+    @functools.wraps(factory)
+    def copying(*given: Any, **named: Any) -> Callable[[Path], None]:
+        def export(folder: Path) -> None:
+            key = (given, tuple(sorted(named.items())))
+            if key not in kept:
+                made = Path(tempfile.mkdtemp(prefix="exported-"))
+                atexit.register(shutil.rmtree, made, ignore_errors=True)
+                factory(*given, **named)(made)
+                kept[key] = made
+            shutil.copytree(kept[key], folder, dirs_exist_ok=True)
+
+        return export
+
+    return cast(Factory, copying)
+
+
+@exported_once
 def exported(number: int) -> Callable[[Path], None]:
     """Returns what exports a model whose first probability is a hundredth of a number for every text."""
 
@@ -34,6 +65,7 @@ def exported(number: int) -> Callable[[Path], None]:
     return export
 
 
+@exported_once
 def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that finds "positive" or "negative" in a text, but for a share of the texts.
 
@@ -67,6 +99,7 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
     return export
 
 
+@exported_once
 def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that writes a text in capitals, and gives tokens back.
 
@@ -133,6 +166,23 @@ def release(
         alias=alias,
         **changes,
     )
+
+
+def two_versions(folder: Path) -> ModelVersions:
+    """Publishes versions 1 and 2 in a registry in a folder; 1 is stable."""
+    found = Registry(folder / "registry").model(MODEL)
+    release(found, 1)
+    release(found, 2, alias=None)
+    return found
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A server of versions 1 and 2 in this process, and the folder of its registry and its `served.sqlite`."""
+
+    client: TestClient
+    model: ModelVersions
+    folder: Path
 
 
 # No test needs so long, on a busy machine neither; what waits on another process waits so long for it.

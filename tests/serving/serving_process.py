@@ -51,12 +51,10 @@ class Server:
         return int(found[1]) / 1024
 
 
-def command(model: ModelVersions, *arguments: str) -> list[str]:
-    """Returns the command line of a server of a registry's model."""
+def flags(model: ModelVersions, *arguments: str) -> list[str]:
+    """Returns the flags of a server of a registry's model."""
     registry = model.files.path.parent
-    store = registry.parent / "serving"
-    start = [sys.executable, "-m", "progressive_tf.serve", "--registry", str(registry), "--store", str(store)]
-    return [*start, "--model", MODEL, *arguments]
+    return ["--registry", str(registry), "--store", str(registry.parent / "serving"), "--model", MODEL, *arguments]
 
 
 @contextlib.contextmanager
@@ -69,7 +67,8 @@ def running(model: ModelVersions, *arguments: str) -> Iterator[Server]:
     """
     said = model.files.path.parent.parent / "said.txt"
     with said.open("w") as stream:
-        process = subprocess.Popen(command(model, "--port", "0", *arguments), stdout=stream, stderr=stream, text=True)
+        command = [sys.executable, "-m", "progressive_tf.serve", *flags(model, "--port", "0", *arguments)]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream, text=True)
     try:
         wait_until(lambda: "running on" in said.read_text())
         found = re.search(r"running on http://127\.0\.0\.1:(\d+)", said.read_text())

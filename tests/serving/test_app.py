@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, release, wait_until
+from serving_fakes import MODEL, Shared, release, wait_until
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
@@ -131,10 +131,9 @@ def test_a_shadow_is_compared_by_the_texts_that_it_writes(writing: ModelVersions
     ],
 )
 def test_what_is_not_there_is_an_error_in_the_interfaces_form(
-    model: ModelVersions, start: Start, method: str, path: str, status: int, said: str
+    refusing: Shared, method: str, path: str, status: int, said: str
 ) -> None:
-    client = start(model)
-    found = client.request(method, path, json={"instances": ["a"]} if method == "POST" else None)
+    found = refusing.client.request(method, path, json={"instances": ["a"]} if method == "POST" else None)
     assert found.status_code == status
     assert list(found.json()) == ["error"]
     assert said in found.json()["error"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, release, wait_until
+from serving_fakes import MODEL, Shared, release, wait_until
 
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry import ModelVersions
@@ -106,13 +106,11 @@ def test_a_label_is_the_class_it_is_however_the_plan_lets_it_be_written(
         ([], "a JSON object expected; got list"),
     ],
 )
-def test_wrong_feedback_is_refused_with_what_was_expected(
-    model: ModelVersions, start: Start, tmp_path: Path, body: Any, said: str
-) -> None:
-    found = start(model).post("/v1/feedback", json=body)
+def test_wrong_feedback_is_refused_with_what_was_expected(refusing: Shared, body: Any, said: str) -> None:
+    found = refusing.client.post("/v1/feedback", json=body)
     assert found.status_code == 400
     assert said in found.json()["error"]
-    assert kept(tmp_path, "SELECT * FROM feedback") == []
+    assert kept(refusing.folder, "SELECT * FROM feedback") == []
 
 
 def test_an_expected_text_is_compared_letter_by_letter_and_kept_with_its_input_alone(

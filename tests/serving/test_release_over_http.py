@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, RELEASE, release, wait_until
+from serving_fakes import MODEL, RELEASE, Shared, release, wait_until
 
 from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.lock import write_lock
@@ -65,13 +65,13 @@ def test_an_operator_releases_over_http(client: TestClient, model: ModelVersions
     ],
 )
 def test_what_cannot_be_done_changes_nothing(
-    client: TestClient, model: ModelVersions, verb: str, body: dict[str, Any], status: int, said: str
+    refusing: Shared, verb: str, body: dict[str, Any], status: int, said: str
 ) -> None:
-    before = model.entries()
-    found = act(client, verb, **body)
+    before = refusing.model.entries()
+    found = act(refusing.client, verb, **body)
     assert found[0] == status
     assert said in found[1]["error"]
-    assert model.entries() == before
+    assert refusing.model.entries() == before
 
 
 def test_the_callers_token_releases_nothing(client: TestClient, model: ModelVersions, start: Start) -> None:

@@ -21,6 +21,11 @@ SPACE = {"optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}, "batch
 
 
 def two_stages(**second: Any) -> dict[str, Any]:
+    """Returns a plan over a table: what a sweep does depends on no network."""
+    return tiny.of_table(two_stages_of_texts(**second))
+
+
+def two_stages_of_texts(**second: Any) -> dict[str, Any]:
     return small_plan(
         {"name": "one", "data": {"take": 40}, "adaptation": {"method": "full"}},
         {"name": "two", "data": {"take": 80}, "epochs": 3, **second},

@@ -59,4 +59,4 @@ def test_a_range_test_keeps_its_curve_and_an_override(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_determinism")
 def test_phases_that_move_other_weights_have_no_range_test(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="gradual moves other weights from phase to phase"):
-        find(tmp_path, adaptation={"method": "gradual", "blocks_per_phase": 3})
+        find(tmp_path, adaptation={"method": "gradual", "blocks_per_phase": 1})

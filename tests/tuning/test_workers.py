@@ -14,7 +14,7 @@ from sweeping import two_stages
 
 from progressive_tf.tuning.result import read_results
 
-TRIALS = 6
+TRIALS = 4
 
 
 def free_port() -> int:
