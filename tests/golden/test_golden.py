@@ -14,7 +14,7 @@ import records
 
 # Keys that files have gained since their records were made: pattern of a file's path → patterns of dotted keys, "" for
 # the whole file. Whoever adds one here says in the commit who reads it, and that what lacks it is still read.
-ADDED_SINCE: dict[str, Sequence[str]] = {}
+ADDED_SINCE: dict[str, Sequence[str]] = {"registry/*/manifest.json": ("task", "input_kind")}
 
 
 @pytest.mark.slow

@@ -121,7 +121,6 @@ def test_wrong_bodies_and_no_http_are_no_error_of_the_server_and_cost_no_memory(
     assert not {status for status in bodies if status >= 500}, bodies
     assert bodies[400] > RAW_BODIES // 3
     assert not {status for status in requests if status.startswith("5")}, requests
-    print("GREW", server.memory_mb() - before)
     assert server.memory_mb() - before < GROWTH_MB
     assert server.predict()["version"] == "1"
 

@@ -110,7 +110,6 @@ def test_no_answer_fails_or_mixes_versions_under_load(model: ModelVersions) -> N
         versions = sum((each.versions for each in heard), Counter())
         assert set(versions) <= set(range(1, len(model.versions()) + 1))
         assert len(versions) > MOVES / 4
-        print("GREW", server.memory_mb() - memory)
         assert server.memory_mb() - memory < GROWTH_MB
 
 
