@@ -28,19 +28,9 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-4
 # Keys and columns whose values say when, where, by whom and with which code something was computed.
 VOLATILE = frozenset(
     {
-        *(
-            "time",
-            "began",
-            "created",
-            "seconds",
-            "examples_per_second",
-            "who",
-            "token",
-            "python",
-            "platform",
-            "packages",
-        ),
-        *("code", "code_sha256", "devices", "hardware", "command", "plan_folder", "releases_tried"),
+        *("time", "began", "created", "seconds", "examples_per_second", "who", "token", "prediction_ids"),
+        *("python", "platform", "packages", "code", "code_sha256", "devices", "hardware", "command"),
+        *("plan_folder", "releases_tried"),
         "manifest_sha256",  # of a file that holds what stands above
     }
 )
