@@ -28,13 +28,15 @@ RELATIVE, ABSOLUTE = 1e-3, 1e-4
 # Keys and columns whose values say when, where, by whom and with which code something was computed.
 VOLATILE = frozenset(
     {
-        *("time", "created", "seconds", "examples_per_second", "who", "token", "python", "platform", "packages"),
-        *("code", "code_sha256", "devices", "hardware", "command", "plan_folder", "releases_tried"),
+        *("time", "began", "created", "seconds", "examples_per_second", "who", "token", "prediction_ids"),
+        *("python", "platform", "packages", "code", "code_sha256", "devices", "hardware", "command"),
+        *("plan_folder", "releases_tried"),
         "manifest_sha256",  # of a file that holds what stands above
     }
 )
+SETS = frozenset({"tried_so_far"})  # written in an order that says nothing
 # The same to the bit on one kind of processor only.
-BITS = frozenset({"weights_sha256", "base_sha256", "tensors_sha256"})
+BITS = frozenset({"weights_sha256", "base_sha256", "start_sha256", "tensors_sha256"})
 HIDDEN_SECTIONS = ("wrong", "environment", "plan")  # an order among equals; environment.json; plan.yaml
 
 _RUN = re.compile(r"\d{8}-\d{6}-\d{6}-")
@@ -336,7 +338,8 @@ def scrubbed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
         # Hashes of a version's files: TensorFlow's differ from run to run, and what variables hold is recorded beside.
         hidden = VOLATILE | {"files"} if "weights_sha256" in value else VOLATILE
-        return {name: _masked(each) if name in hidden else scrubbed(each, names) for name, each in value.items()}
+        ordered = {name: sorted(each) if name in SETS else each for name, each in value.items()}
+        return {name: _masked(each) if name in hidden else scrubbed(each, names) for name, each in ordered.items()}
     if isinstance(value, list):
         return [scrubbed(each, names) for each in value]
     if isinstance(value, str):
