@@ -361,14 +361,19 @@ def differences(recorded: Any, now: Any, added: Mapping[str, Sequence[str]]) -> 
     Args:
         recorded: the stored one.
         now: another of the same case.
-        added: pattern of a file's path → patterns of the keys, dotted, that it has gained since and may have.
+        added: pattern of a file's path, or of another part of the record → patterns of the keys, dotted, that it has
+            gained since and may have.
     """
+
+    def allowed_in(name: str) -> list[str]:
+        return [key for pattern, keys in added.items() if fnmatchcase(name, pattern) for key in keys]
+
     same = recorded["processor"] == now["processor"]
     lines: list[str] = []
     for part in sorted({*recorded, *now} - {"processor"}):
         if part == "files":
             for file in sorted({*recorded[part], *now[part]}):
-                allowed = [key for pattern, keys in added.items() if fnmatchcase(file, pattern) for key in keys]
+                allowed = allowed_in(file)
                 if file not in now[part]:
                     lines.append(f"{file}: is missing")
                 elif file in recorded[part]:
@@ -376,7 +381,7 @@ def differences(recorded: Any, now: Any, added: Mapping[str, Sequence[str]]) -> 
                 elif "" not in allowed:
                     lines.append(f"{file}: is new")
         else:
-            lines += _apart(recorded[part], now[part], f"{part}: ", "", (), same)
+            lines += _apart(recorded[part], now[part], f"{part}: ", "", allowed_in(part), same)
     return lines
 
 
