@@ -48,10 +48,18 @@ SUBSTITUTES = {
         "model: {builder: bert, weights: null, vocabulary: sample-vocabulary, max_length: 32, "
         "config: {hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64}}"
     ),
+    "defaults:\n  adaptation": "defaults:\n  epochs: 3\n  adaptation",
     "at_least: 0.6": "at_least: 0.3",
     "drop_at_most: 0.05": "drop_at_most: 0.3",
 }
-FEWER = {"--trials 6": "--trials 2", "--trials 10": "--trials 2"}
+# Fewer trials and epochs, and a gate that lets out what they come to.
+FEWER = {
+    "--trials 6": "--trials 2",
+    "--trials 10": "--trials 2",
+    "--plan offline-images": (
+        "--plan offline-images --set defaults.epochs=2 --set 'defaults.gate=[{metric: accuracy, at_least: 0}]'"
+    ),
+}
 # Pages about the plan `offline`: so many of its stages are trained once for all of them.
 TRAINED = {
     "docs/guides/registry-and-serving.md": 3,

@@ -26,15 +26,14 @@ from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, OwnBuilder, 
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
-SHALLOW = tiny.CONFIG | {"num_hidden_layers": 1}
-TINY_TAGGER = BertTagger(builder="bert-tagger", weights=None, vocabulary="vocab.txt", max_length=16, config=SHALLOW)
+TINY_TAGGER = BertTagger(builder="bert-tagger", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
 TAGS = ("O", "B-x", "I-x")
 CATALOGUE: dict[str, tuple[Callable[[Request], BlockModel], Any]] = {
     "bert": (bert.build, TINY_BERT),
     "bert-tagger": (bert_tagger.build, TINY_TAGGER),
     "mlp": (mlp.build, Mlp(builder="mlp", units=6, dropout=0.2)),
     "resnet50": (resnet.build, ResNet50(builder="resnet50", weights=None, dense=8, dropout=0.2)),
-    "t5": (t5.build, T5(builder="t5", weights=None, max_target_length=8, config=tiny.T5_CONFIG | {"num_layers": 1})),
+    "t5": (t5.build, T5(builder="t5", weights=None, max_target_length=8, config=tiny.T5_CONFIG)),
     "one's own": (build_own, OwnBuilder(builder="small_convnet:build", settings={"widths": [4, 8, 8]})),
     "one's own for texts": (
         build_own,

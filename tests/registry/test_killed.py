@@ -158,7 +158,7 @@ def test_one_stage_published_by_several_processes_at_once_is_one_version(tmp_pat
 
 
 def test_two_promoters_killed_at_once_leave_what_a_restart_completes(tmp_path: Path) -> None:
-    for attempt, seconds in enumerate((0.3, 0.6)):
+    for attempt, seconds in enumerate((0.3, 0.45, 0.6, 0.75)):
         root = tmp_path / str(attempt)
         promoters = start_publishers(root, ["a", "b"])
         time.sleep(seconds)

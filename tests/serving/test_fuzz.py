@@ -1,4 +1,4 @@
-"""Thousands of requests that are wrong in every way, to a server in a process of its own."""
+"""Ten thousand requests that are wrong in every way, to a server in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from progressive_tf.registry import ModelVersions
 
 pytestmark = pytest.mark.slow
 
-RAW_BODIES, FROM_THE_DOCUMENT, RAW_REQUESTS = 4000, 1000, 300
+RAW_BODIES, FROM_THE_DOCUMENT, RAW_REQUESTS = 8500, 2500, 500
 GROWTH_MB = 40
 PREDICT = f"/v1/models/{MODEL}:predict"
 PATHS = (PREDICT, f"/v1/models/{MODEL}/versions/1:predict", f"/v1/models/{MODEL}/labels/stable:predict", "/v1/feedback")

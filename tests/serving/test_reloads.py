@@ -21,9 +21,9 @@ from progressive_tf.registry.traffic import Traffic
 
 pytestmark = pytest.mark.slow
 
-MOVES, CALLERS = 24, 8
+MOVES, CALLERS = 50, 8
 # Answers between two moves, and after how many moves the memory is taken as what a server needs.
-BETWEEN, FEW, GROWTH_MB = 80, 5, 100
+BETWEEN, FEW, GROWTH_MB = 200, 5, 100
 
 
 @dataclass

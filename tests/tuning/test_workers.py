@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import tiny
-from sweeping import two_stages
+from sweeping import two_stages_of_texts
 
 from progressive_tf.tuning.result import read_results
 
-TRIALS = 4
+TRIALS = 6
 
 
 def free_port() -> int:
@@ -40,7 +40,7 @@ def begin(name: str, port: int, folder: Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_workers_share_the_trials_of_a_sweep(tmp_path: Path) -> None:
-    tiny.write_plan(tmp_path, two_stages())
+    tiny.write_plan(tmp_path, two_stages_of_texts())
     port = free_port()
     processes = {name: begin(name, port, tmp_path) for name in ("chief", "tuner0", "tuner1")}
     said = {name: process.communicate(timeout=800) for name, process in processes.items()}
