@@ -14,7 +14,7 @@ import pytest
 import tiny
 from releasing import NEVER_ENOUGH, Place, contents, decision, read, small_plan, stage_folder
 from rich.console import Console
-from test_scenarios import digits_plan
+from test_scenarios import digits_plan, numbers_plan
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
@@ -110,8 +110,8 @@ def test_the_report_shows_them(by_class: tuple[Place, Path, str]) -> None:
 def test_bounds_start_where_the_run_started(tmp_path: Path) -> None:
     place = Place(tmp_path)
     stages = ({"name": "one", "data": {"take": 40}}, {"name": "two", "data": {"take": 80}})
-    place.run(small_plan(*stages))
-    run, _ = bounded(place, small_plan(*stages, seed=4) | {"start": "stable"})
+    place.run(numbers_plan(*stages))
+    run, _ = bounded(place, numbers_plan(*stages, seed=4, start="stable"))
     for each in (run, bound(run, "naive"), bound(run, "joint")):
         assert read(each / "environment.json")["start"]["version"] == 2
 
@@ -148,10 +148,11 @@ def test_two_sources_are_joined(tmp_path: Path) -> None:
 
 
 def test_stages_that_were_not_trained_do_not_count(tmp_path: Path) -> None:
-    plan = small_plan(
+    plan = numbers_plan(
         {"name": "one", "data": {"take": 40}},
         {"name": "two", "data": {"take": 80}},
         {"name": "three", "data": {"take": 90}},
+        on_hold="stop",
     )
     plan["stages"][1]["gate"] = [NEVER_ENOUGH]
     run, _ = bounded(Place(_new(tmp_path / "two")), plan)

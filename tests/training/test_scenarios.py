@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
-from releasing import Place, decision, read, stage_folder
+from releasing import PASSES, Place, decision, read, stage_folder
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan, load_plan
@@ -52,6 +52,13 @@ def digits_plan(scenario: str, retention: dict[str, Any], **changes: Any) -> dic
         "stages": stages,
     }
     return plan | changes
+
+
+def numbers_plan(*stages: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Returns a plan of stages that pass their gate, for what does not depend on the network: a small one on digits."""
+    plan = digits_plan("data-incremental", {}, stages=list(stages), **changes)
+    plan["defaults"] |= {"epochs": 2, "gate": [PASSES]}
+    return plan
 
 
 def run(folder: Path, plan: dict[str, Any], **arguments: Any) -> tuple[Place, Path]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
-from releasing import PASSES, Place, decision, small_plan
+from releasing import PASSES, Place, decision
+from test_scenarios import numbers_plan
 
 from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.traffic import Schedule, Traffic
@@ -18,7 +18,7 @@ STEPS = {"steps": [10, 50, 100], "min_samples": 3, "max_minutes": 60}
 
 
 def three_stages(**changes: Any) -> dict[str, Any]:
-    plan = small_plan(
+    plan = numbers_plan(
         *({"name": name, "data": {"take": rows}} for name, rows in (("one", 30), ("two", 40), ("three", 50)))
     )
     plan["defaults"]["release"] = STEPS
@@ -29,14 +29,13 @@ class Released:
     """Three stages with steps, and another run's stage afterwards."""
 
     def __init__(self, folder: Path) -> None:
-        tiny.write_csv(folder / "data.csv", 240)
         place = Place(folder)
-        self.model: ModelVersions = Registry(folder / "registry").model("tiny")
+        self.model: ModelVersions = Registry(folder / "registry").model("digits")
         self.run = place.run(three_stages(), stages=2).run
         self.after_two = self.model.aliases()
         place.run(three_stages())
         self.after_three = self.model.aliases()
-        plan = small_plan({"name": "only", "data": {"take": 40}, "release": STEPS, "gate": [PASSES]}, seed=9)
+        plan = numbers_plan({"name": "only", "data": {"take": 40}, "release": STEPS, "gate": [PASSES]}, seed=9)
         self.other = place.run(plan).run
         self.said = place.said
 
@@ -62,7 +61,9 @@ def test_a_promoted_stage_is_the_canary_at_the_first_step_and_gives_way_to_the_n
 def test_another_runs_canary_stays(released: Released) -> None:
     made = decision(released.other, "only")
     assert made["decision"] == "promote"
-    assert made["stable"].startswith("no alias points to it: version 3 of tiny, of another run, is the canary at 10 %")
+    assert made["stable"].startswith(
+        "no alias points to it: version 3 of digits, of another run, is the canary at 10 %"
+    )
     assert released.model.aliases() == {"stable": 1, "canary": 3}
 
 

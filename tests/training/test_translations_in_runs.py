@@ -278,7 +278,9 @@ def of_methods(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> 
         for number, method in enumerate(METHODS.values())
     ]
     plan = translation_plan({"name": "one", "data": {"take": 30}}, *stages)
-    plan["data"]["quality"] = {"leakage": "drop"}
+    plan["data"] |= {"quality": {"leakage": "drop"}, "split": {"validation": 8, "gate": 8, "test": 8}}
+    plan["model"] |= {"beams": 1}  # every stage writes the rows of all before it, and what it writes is not looked at
+    plan["defaults"]["epochs"] = 1
     finished = place.run(plan)
     assert finished.promoted
     return finished.run

@@ -33,7 +33,7 @@ def data_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> PlanData:
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
     place = Place(tmp_path_factory.mktemp("noisy"))
-    return place, place.run(noisy_plan()).run
+    return place, place.run(noisy_plan(), stages=1).run
 
 
 def test_a_share_of_one_stages_training_labels_is_wrong(
@@ -63,7 +63,8 @@ def test_wrong_labels_cost_accuracy_and_come_back_with_the_seed(noisy: tuple[Pla
         return float(read(stage_folder(run, "rough") / "metrics.json")["gate"]["rough"]["accuracy"]["value"])
 
     place = Place(tmp_path)
-    again, clean = place.run(noisy_plan()).run, place.run(noisy_plan(None), fresh=True).run
+    again = place.run(noisy_plan(), stages=1).run
+    clean = place.run(noisy_plan(None), stages=1, fresh=True).run
     assert decision(again, "rough")["weights_sha256"] == decision(noisy[1], "rough")["weights_sha256"]
     assert accuracy(again) < accuracy(clean)
 
@@ -89,7 +90,7 @@ def test_texts_can_have_them_and_so_can_bounds(tmp_path: Path) -> None:
     plan = small_plan(
         {"name": "one", "data": {"take": 40, "wrong_labels": 0.25}}, {"name": "two", "data": {"take": 80}}
     )
-    run = Place(tmp_path).run(plan).run
+    run = Place(tmp_path).run(plan, stages=1).run
     kept = read(stage_folder(run, "one") / "data.json")
     assert kept["wrong_labels"] == round(0.25 * kept["train"])
 
