@@ -48,7 +48,10 @@ def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: boo
         ProgressiveError: no trial is feasible.
     """
     before = session.plan
-    plan = with_change(before, stage.index, {"tune": None})
+    # As it was planned, also where the stage has begun with what a sweep of it has found.
+    stages = list(before.stages)
+    stages[stage.index] = session.whole_plan.stages[stage.index]
+    plan = with_change(before.model_copy(update={"stages": tuple(stages)}), stage.index, {"tune": None})
     space = _space(plan, stage.index, settings)
     metric = _metric(session, plan, settings)
     folder = session.run.sweep(stage.index, stage.name)

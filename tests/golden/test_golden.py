@@ -17,6 +17,7 @@ import records
 ADDED_SINCE: dict[str, Sequence[str]] = {
     # Versions name their task, for a server and `monitor`; plan/tasks.py infers it where they do not.
     "registry/*/manifest.json": ("task", "input_kind"),
+    "exported/*/manifest.json": ("task", "input_kind"),
     "release": ("show.manifest.task", "show.manifest.input_kind"),
 }
 

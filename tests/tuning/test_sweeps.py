@@ -345,9 +345,6 @@ def test_a_tuned_run_is_continued_with_what_was_found(tuned: Tuned) -> None:
     assert tuned.again == tuned.finished
 
 
-@pytest.mark.xfail(
-    strict=True, raises=InputError, reason="the stage's settings are taken as the sweep has left them, not as planned"
-)
 def test_the_sweep_of_a_tuned_run_takes_more_trials(tuned: Tuned) -> None:
     assert tuned.sweep["best"]["values"], "with the plan's own values it works"
     assert tuned.place.sweep(tuned.plan, trials=4).folder == tuned.finished.run / "sweeps" / "02-two"
