@@ -42,9 +42,12 @@ class Served(tf.Module):
         self.resources = [resource for each in every for resource in each.preprocess.resources]
         labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
 
+        # A function of its own, so that all signatures share one graph of the network.
+        own = tf.function(lambda state: _probabilities(network, state), autograph=False)
+
         def answer(raw: Any, form: str = DEFAULT, further: State | None = None) -> dict[str, tf.Tensor]:
             state, read = network.preprocess.read(raw, form)
-            probabilities = _probabilities(network, state | (further or {}))
+            probabilities = own(state | (further or {}))
             if others:
                 probabilities *= 1 - sum(share for _, share in others)
             for other, share in others:

@@ -51,8 +51,14 @@ class ServedTagger(tf.Module):
         )
         names = tf.constant(network.labels)
 
+        place = tf.RaggedTensorSpec([None, None], tf.int32)
+
+        @tf.function(input_signature=[tf.RaggedTensorSpec([None, None], tf.string), place, place], autograph=False)
         def answer(words: tf.RaggedTensor, begins: tf.RaggedTensor, ends: tf.RaggedTensor) -> Answer:
-            """Tags words, string [batch, (words)], each of which stands at a place in its row, int32."""
+            """Tags words, string [batch, (words)], each of which stands at a place in its row, int32.
+
+            A function of its own, so that both signatures share one graph of the network.
+            """
             state, places, read = windows.read(words)
             logits = gather_words(network(state, training=False), places)
             lengths = tf.cast(words.row_lengths(), tf.int32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from progressive_tf.registry import Registry
 from progressive_tf.reporting.page import write_report
 
 PLANTED = "thinga"
+PROBES = {"take": 30, "steps": 16}
 KEEPS = {"metric": "explanation_correlation", "at_least": 0.2, "min_samples": 5}
 
 
@@ -56,10 +58,20 @@ def small_run(folder: Path, *rules: dict[str, Any], probes: dict[str, Any] | Non
 
 
 @pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> tuple[Path, Path]:
+def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A place where the first stage has ended, moved; copies of it go on."""
+    folder = tmp_path_factory.mktemp("one") / "place"
+    folder.mkdir()
+    place, plan = small_run(folder, probes=PROBES)
+    place.run(plan, stages=1)
+    return folder.rename(folder.parent / "moved")
+
+
+@pytest.fixture(scope="module")
+def explained(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run's folder, and its registry's; the second stage learnt a planted word."""
-    folder = tmp_path_factory.mktemp("explained")
-    place, plan = small_run(folder, KEEPS | {"at_least": 0.0}, probes={"take": 30, "steps": 16})
+    folder = shutil.copytree(after_one, tmp_path_factory.mktemp("explained") / "place")
+    place, plan = small_run(folder, KEEPS | {"at_least": 0.0}, probes=PROBES)
     return place.run(plan).run, folder / "registry"
 
 
@@ -121,8 +133,9 @@ def test_a_version_has_its_explanations(explained: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.slow
-def test_a_rule_can_reject_other_reasons(tmp_path: Path) -> None:
-    place, plan = small_run(tmp_path, KEEPS | {"at_least": 0.99}, probes={"take": 10, "steps": 8})
+def test_a_rule_can_reject_other_reasons(after_one: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(after_one, tmp_path / "place")
+    place, plan = small_run(folder, KEEPS | {"at_least": 0.99}, probes=PROBES)
     run = place.run(plan).run
     decision = json.loads((next(run.glob("stages/*-two")) / "decision.json").read_text())
     assert decision["decision"] == "reject"

@@ -78,10 +78,9 @@ def test_a_fit_that_was_stopped_ends_as_one_left_alone(
     alone = fit(network, settings, make_examples(network), tmp_path / "alone")
     expected = values(network)
 
-    for stop_in in (0, 2):  # before the first backup, and after the second
-        network = make_network()
-        with pytest.raises(Killed):
-            fit(network, settings, make_examples(network), tmp_path / "stopped", StoppingDisplay(stop_in))
+    network = make_network()
+    with pytest.raises(Killed):  # after the second backup
+        fit(network, settings, make_examples(network), tmp_path / "stopped", StoppingDisplay(2))
     network = make_network()
     resumed = fit(network, settings, make_examples(network), tmp_path / "stopped")
 
@@ -91,11 +90,24 @@ def test_a_fit_that_was_stopped_ends_as_one_left_alone(
     assert len(resumed.optimizer) == len(alone.optimizer)
     assert all(np.array_equal(one, other) for one, other in zip(resumed.optimizer, alone.optimizer, strict=True))
 
-    # A finished fit is not repeated: killed before its checkpoint was written, it gives the same again.
+
+@pytest.mark.slow
+def test_a_fit_stopped_before_its_first_backup_begins_anew_and_a_finished_one_is_not_repeated(
+    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = stage(epochs=2)
     network = make_network()
-    again = fit(network, settings, make_examples(network), tmp_path / "stopped", StoppingDisplay(0))
-    assert same(values(network), expected)
-    assert (comparable(again.history), again.best_epoch) == (comparable(alone.history), alone.best_epoch)
+    alone = fit(network, settings, make_examples(network), tmp_path / "alone")
+    expected = values(network)
+    network = make_network()
+    with pytest.raises(Killed):
+        fit(network, settings, make_examples(network), tmp_path / "stopped", StoppingDisplay(0))
+    # The second time it is killed before its checkpoint was written, and trains nothing when it goes on.
+    for display in (None, StoppingDisplay(0)):
+        network = make_network()
+        again = fit(network, settings, make_examples(network), tmp_path / "stopped", display)
+        assert same(values(network), expected)
+        assert (comparable(again.history), again.best_epoch) == (comparable(alone.history), alone.best_epoch)
 
 
 def best_of(fitted: Fitted, measure: str = "val_loss") -> int:

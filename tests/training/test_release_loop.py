@@ -11,6 +11,8 @@ import pytest
 import tiny
 from releasing import NEVER_ENOUGH, PASSES, Place, accuracy, contents, decision, read, small_plan, stage_folder
 from safetensors.numpy import load_file
+from sklearn.datasets import load_digits
+from test_scenarios import numbers_plan
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.measures import measures
@@ -183,8 +185,13 @@ def test_optimizer_state_is_kept_for_the_later_stage_that_carries_it(grown: Grow
     assert not (stage_folder(grown.run, "three") / "checkpoint" / "optimizer.safetensors").exists()
 
 
+def served_numbers(version: Path, rows: pd.DataFrame) -> np.ndarray:
+    """Returns what a version says about rows of the digits."""
+    return predict_exported(version, (load_digits().data / 16).astype(np.float32)[rows["index"].to_numpy()])
+
+
 def held_plan(on_hold: str) -> dict[str, Any]:
-    return small_plan(
+    return numbers_plan(
         {"name": "one", "data": {"take": 40}},
         {"name": "two", "data": {"take": 60}, "gate": [PASSES, NEVER_ENOUGH]},
         {"name": "three", "data": {"take": 80}},
@@ -196,16 +203,16 @@ class Held:
     """A run whose second stage is held, first with `on_hold: stop`, then with `continue`; and what follows it."""
 
     def __init__(self, folder: Path) -> None:
-        self.place = place_with_data(folder)
+        self.place = Place(folder)
         self.stopped = self.place.run(held_plan("stop"))
         self.stages_when_stopped = sorted(path.name for path in (self.stopped.run / "stages").iterdir())
         self.matrix_when_stopped = read(self.stopped.run / "matrix.json")
         self.continued = self.place.run(held_plan("continue"))
-        self.model = Registry(folder / "registry").model("tiny")
+        self.model = Registry(folder / "registry").model("digits")
         self.stable = [self.model.aliases()["stable"]]
 
     def another(self, seed: int, gate: list[dict[str, Any]], start: str | int = "pretrained") -> Path:
-        plan = small_plan({"name": "only", "data": {"take": 40}, "gate": gate}, seed=seed, start=start)
+        plan = numbers_plan({"name": "only", "data": {"take": 40}, "gate": gate}, seed=seed, start=start)
         run = self.place.run(plan).run
         self.stable.append(self.model.aliases()["stable"])
         return run
@@ -242,13 +249,13 @@ def test_a_held_stage_can_still_be_exported_as_it_was_judged(
 ) -> None:
     monkeypatch.chdir(held.place.folder)
     staged = export_stage(held.stopped.run, "two")
-    assert (staged.model, staged.run, staged.stage, staged.parent) == ("tiny", held.stopped.run.name, "two", 1)
+    assert (staged.model, staged.run, staged.stage, staged.parent) == ("digits", held.stopped.run.name, "two", 1)
     assert staged.decision == decision(held.stopped.run, "two")
     assert staged.weights_sha256 == staged.decision["weights_sha256"]
     staged.export(tmp_path / "served")
     frame = pd.read_parquet(stage_folder(held.stopped.run, "two") / "predictions.parquet")
     rows = frame[frame["part"] == "gate"]
-    served = predict_exported(tmp_path / "served", rows["text"].tolist())
+    served = served_numbers(tmp_path / "served", rows)
     np.testing.assert_allclose(np.stack(rows["probabilities"].to_list()), served, atol=1e-4)
     with pytest.raises(InputError, match="stage nothing has not been trained and judged; run the plan first"):
         export_stage(held.stopped.run, "nothing")
@@ -279,7 +286,7 @@ def test_a_run_can_start_from_a_version(held: Held, start: str | int, seed: int)
     assert held.model.lineage(made["version"])[:2] == (made["version"], number)
     frame = pd.read_parquet(run / "untrained.parquet")
     rows = frame[frame["part"] == "gate"]
-    served = predict_exported(held.model.version(number).folder, rows["text"].tolist())
+    served = served_numbers(held.model.version(number).folder, rows)
     np.testing.assert_allclose(np.stack(rows["probabilities"].to_list()), served, atol=1e-4)
 
 
@@ -308,9 +315,10 @@ def test_what_a_run_cannot_start_from_is_refused_and_leaves_no_run(
 
 @pytest.mark.usefixtures("_determinism")
 def test_a_carried_state_that_does_not_fit_is_refused_before_its_stage_begins(tmp_path: Path) -> None:
-    place = place_with_data(tmp_path)
-    two = {"name": "two", "data": {"take": 60}, "adaptation": {"method": "full"}}
-    plan = small_plan({"name": "one", "data": {"take": 40}}, two | {"optimizer": {"carry_state": True}})
+    place = Place(tmp_path)
+    two = {"name": "two", "data": {"take": 60}}
+    one = {"name": "one", "data": {"take": 40}, "adaptation": {"method": "head"}}
+    plan = numbers_plan(one, two | {"optimizer": {"carry_state": True}})
     with pytest.raises(InputError, match=r"stages\.two\.optimizer\.carry_state: .* other weights .*, or drop"):
         place.run(plan)
     (run,) = (tmp_path / "runs").glob("2*")
@@ -326,7 +334,7 @@ def test_a_carried_state_that_does_not_fit_is_refused_before_its_stage_begins(tm
 def test_a_state_goes_on_only_with_the_weights_it_belongs_to(tmp_path: Path, merge: bool) -> None:
     place = place_with_data(tmp_path)
     adaptation = {"method": "lora", "rank": 2, "merge": merge}
-    stages = [{"name": name, "data": {"take": 40}, "adaptation": adaptation} for name in ("one", "two")]
+    stages = [{"name": name, "data": {"take": 40}, "adaptation": adaptation, "epochs": 1} for name in ("one", "two")]
     stages[1]["optimizer"] = {"carry_state": True}
     if not merge:
         assert place.run(small_plan(*stages)).promoted

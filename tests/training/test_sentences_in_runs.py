@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ STAGES = (
     {"name": "two", "data": {"take": 60}},
     {"name": "three", "data": {"all": True}, "adaptation": {"method": "top-blocks", "blocks": 1}},
 )
+
+SHORT = STAGES[0]
+LONGER = tuple({**stage, "epochs": 6} for stage in STAGES)
 
 
 def write_sentences(folder: Path, count: int, seed: int = 0) -> None:
@@ -85,15 +89,27 @@ def make_place(folder: Path) -> Place:
     return Place(folder)
 
 
+def begun(folder: Path, plan: dict[str, Any], stages: int) -> Path:
+    """Runs a plan's first stages; copies of the folder that is returned go on: a run may be moved."""
+    (folder / "place").mkdir()
+    place = make_place(folder / "place")
+    assert place.run(plan, stages=stages).promoted
+    return place.folder.rename(folder / "moved")
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
-    return make_place(tmp_path_factory.mktemp("sentences"))
+def after_two(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    return begun(tmp_path_factory.mktemp("two"), tagging_plan(*LONGER), stages=2)
+
+
+@pytest.fixture(scope="module")
+def place(after_two: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(shutil.copytree(after_two, tmp_path_factory.mktemp("sentences") / "place"))
 
 
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
-    stages = [{**stage, "epochs": 6} for stage in STAGES]
-    finished = place.run(tagging_plan(*stages))
+    finished = place.run(tagging_plan(*LONGER))
     assert finished.promoted
     return finished.run
 
@@ -242,26 +258,24 @@ def test_the_report_shows_wrong_spans_in_their_sentences(run: Path) -> None:
     assert len(first) > len(wrong)
 
 
-class TestResume:
-    def test_a_killed_stage_ends_with_the_same_weights(
-        self, place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        other = make_place(tmp_path)
-        plan = RunFolder(run).plan().model_dump(mode="json", exclude_defaults=True)
-        epoch_end = EpochRecord.on_epoch_end
+def test_a_killed_stage_ends_with_the_same_weights(
+    place: Place, run: Path, after_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Place(shutil.copytree(after_two, tmp_path / "place"))
+    epoch_end = EpochRecord.on_epoch_end
 
-        def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
-            epoch_end(record, epoch, logs)
-            if epoch == 3:
-                raise Killed
+    def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
+        epoch_end(record, epoch, logs)
+        if epoch == 3:
+            raise Killed
 
-        monkeypatch.setattr(EpochRecord, "on_epoch_end", killed)
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochRecord, "on_epoch_end", killed)
         with pytest.raises(Killed):
-            other.run(plan, stages=1)
-        monkeypatch.undo()
-        again = other.run(plan, stages=1).run
-        mine, theirs = weights(place, run, "one"), weights(other, again, "one")
-        assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+            other.run(tagging_plan(*LONGER))
+    again = other.run(tagging_plan(*LONGER)).run
+    mine, theirs = weights(place, run, "three"), weights(other, again, "three")
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -280,16 +294,21 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def of_methods(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    return begun(tmp_path_factory.mktemp("one"), tagging_plan(SHORT), stages=1)
+
+
+@pytest.fixture(scope="module")
+def of_methods(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a stage for each method, one behind the other."""
-    place = make_place(tmp_path_factory.mktemp("methods"))
+    place = Place(shutil.copytree(after_one, tmp_path_factory.mktemp("methods") / "place"))
     words = (place.folder / "words.conll").read_text(encoding="utf-8").split("\n\n")
     (place.folder / "others.conll").write_text("\n\n".join(words[:120]), encoding="utf-8")
     stages = [
         {"name": f"stage-{number}", "data": {"take": 40 + number}} | method
         for number, method in enumerate(METHODS.values())
     ]
-    finished = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, *stages))
+    finished = place.run(tagging_plan(SHORT, *stages))
     assert finished.promoted
     return finished.run
 
@@ -303,27 +322,31 @@ def test_methods_work_on_words(of_methods: Path, number: int) -> None:
     assert list(costs) == ([] if number == 4 else list(retention)), "a running average costs nothing"
 
 
-def test_weights_that_mattered_move_less(tmp_path: Path) -> None:
+def test_weights_that_mattered_move_less(after_one: Path, tmp_path: Path) -> None:
     moved = []
     for strength in (1e-9, 1e4):
-        folder = tmp_path / f"{strength}"
-        folder.mkdir()
-        place = make_place(folder)
+        place = Place(shutil.copytree(after_one, tmp_path / f"{strength}"))
         ewc = {"strength": strength, "samples": 8, "fisher": "empirical"}
         second = {"name": "two", "data": {"take": 50}, "retention": {"ewc": ewc}}
-        run = place.run(tagging_plan({"name": "one", "data": {"take": 30}}, second)).run
+        run = place.run(tagging_plan(SHORT, second)).run
         start, end = weights(place, run, "one"), weights(place, run, "two")
         moved.append(sum(float(np.square(end[name] - start[name]).sum()) for name in start))
     assert moved[1] < 0.5 * moved[0]
 
 
-@pytest.mark.parametrize("crf", [True, False])
-def test_kept_outputs_change_no_weight(tmp_path: Path, crf: bool) -> None:
+def test_kept_outputs_change_no_weight(place: Place, run: Path, after_two: Path, tmp_path: Path) -> None:
+    other = Place(shutil.copytree(after_two, tmp_path / "place"))
+    without = other.run(tagging_plan(*LONGER[:2], LONGER[2] | {"cache": {"storage": "off"}})).run
+    mine, theirs = weights(place, run, "three"), weights(other, without, "three")
+    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+
+
+def test_kept_outputs_change_no_weight_without_a_crf(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     trained = []
     for storage in ("disk", "off"):
         stage = {"name": "only", "data": {"take": 50}, "adaptation": {"method": "head"}, "cache": {"storage": storage}}
-        trained.append(weights(place, place.run(tagging_plan(stage, crf=crf)).run, "only"))
+        trained.append(weights(place, place.run(tagging_plan(stage, crf=False), fresh=True).run, "only"))
     assert all(np.array_equal(trained[0][name], trained[1][name]) for name in trained[0])
 
 

@@ -92,8 +92,18 @@ def make_place(folder: Path, table: pd.DataFrame | None = None) -> Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
-    return make_place(tmp_path_factory.mktemp("tables"))
+def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A place where the first stage has ended, moved; copies of it go on."""
+    folder = tmp_path_factory.mktemp("one")
+    (folder / "place").mkdir()
+    place = make_place(folder / "place")
+    place.run(table_plan(*STAGES), stages=1)
+    return place.folder.rename(folder / "moved")
+
+
+@pytest.fixture(scope="module")
+def place(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(shutil.copytree(after_one, tmp_path_factory.mktemp("tables") / "place"))
 
 
 @pytest.fixture(scope="module")
@@ -210,9 +220,9 @@ def test_people_read_names_and_values_and_slices_use_other_columns(run: Path) ->
 
 
 def test_a_killed_run_ends_with_the_same_weights_and_statistics(
-    place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, run: Path, after_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = make_place(tmp_path)
+    again = Place(shutil.copytree(after_one, tmp_path / "place"))
     finish = EpochRecord.on_epoch_end
 
     def stop(self: EpochRecord, epoch: int, logs: Any = None) -> None:
@@ -220,7 +230,7 @@ def test_a_killed_run_ends_with_the_same_weights_and_statistics(
         if epoch == 0:
             raise Killed
 
-    for _ in STAGES:
+    for _ in STAGES[1:]:
         with monkeypatch.context() as patch:
             patch.setattr(EpochRecord, "on_epoch_end", stop)
             with pytest.raises(Killed):
@@ -233,9 +243,11 @@ def test_a_killed_run_ends_with_the_same_weights_and_statistics(
     assert read(run / "matrix.json") == read(other / "matrix.json")
 
 
-def test_what_a_stage_left_before_it_began_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_stage_left_before_it_began_does_not_count(
+    after_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed between its files, it may take other rows when the run goes on."""
-    place = make_place(tmp_path)
+    place = Place(shutil.copytree(after_one, tmp_path / "place"))
     begin = StageRecord.save_rows
 
     def stop(self: StageRecord, *further: Any) -> None:
@@ -249,7 +261,7 @@ def test_what_a_stage_left_before_it_began_does_not_count(tmp_path: Path, monkey
             place.run(table_plan(*STAGES[:2]))
     plan = table_plan(STAGES[0], STAGES[1] | {"data": {"take": 60}})
     run = place.run(plan).run
-    expected, _ = moments(frame().iloc[plan_data(tmp_path, plan).stages[1].train])
+    expected, _ = moments(frame().iloc[plan_data(place.folder, plan).stages[1].train])
     np.testing.assert_allclose(statistics(run, "two").means, expected)
 
 
@@ -266,7 +278,8 @@ def test_an_earlier_stage_is_scored_by_its_own_statistics(
         assert session.network.preprocess.statistics == statistics(run, stage.name)
     score(session, session.stages[0])
     again = pd.read_parquet(path)
-    np.testing.assert_array_equal(np.stack(again["probabilities"]), np.stack(kept["probabilities"]))
+    # Other rows may stand beside each in a batch, which changes the order of additions.
+    np.testing.assert_allclose(np.stack(again["probabilities"]), np.stack(kept["probabilities"]), atol=1e-6)
 
 
 def test_outputs_of_frozen_blocks_are_those_of_the_statistics_in_use(

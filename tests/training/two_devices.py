@@ -39,8 +39,11 @@ WITHOUT_DROPOUT = tiny.CONFIG | {"hidden_dropout_prob": 0.0, "attention_probs_dr
 ODD = 41  # in batches of 8 the last has one example: less than one for each device
 
 CASES: dict[str, tuple[int, dict[str, Any]]] = {  # blocks whose outputs are kept, and the stage
-    "everything": (0, {"batch_size": 7}),
-    "head on kept outputs": (3, {"adaptation": {"method": "head"}, "loss": {"name": "focal"}}),
+    "everything, clipped": (
+        0,
+        {"batch_size": 7, "epochs": 2, "optimizer": {"name": "adam", "learning_rate": 0.01, "clip_norm": 0.1}},
+    ),
+    "head on kept outputs": (3, {"epochs": 2, "adaptation": {"method": "head"}, "loss": {"name": "focal"}}),
     "optimizers per block": (
         2,
         {
@@ -51,16 +54,19 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {  # blocks whose outputs are kep
             "schedule": {"name": "plateau", "patience": 1},
         },
     ),
-    "clipped": (0, {"epochs": 2, "optimizer": {"name": "adam", "learning_rate": 0.01, "clip_norm": 0.1}}),
     "pairs of a batch": (
         0,
         {"objective": {"name": "contrastive", "epochs": 1, "learning_rate": 0.01}, "epochs": 1},
     ),
-    "lamb, token budget": (
+    "lamb, token budget, running averages": (
         0,
-        {"epochs": 2, "optimizer": {"name": "lamb", "learning_rate": 0.01}, "batch_size": {"tokens": 100}},
+        {
+            "epochs": 2,
+            "optimizer": {"name": "lamb", "learning_rate": 0.01},
+            "batch_size": {"tokens": 100},
+            "retention": {"average": {"kind": "ema", "decay": 0.9}},
+        },
     ),
-    "running averages": (0, {"epochs": 2, "retention": {"average": {"kind": "ema", "decay": 0.9}}}),
     "mixed_float16": (0, {"epochs": 1, "precision": "mixed_float16"}),
 }
 
