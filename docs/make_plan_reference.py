@@ -17,14 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.files import write_text
-from progressive_tf.plan.metric_names import (
-    METRICS,
-    PER_CLASS_METRICS,
-    PER_TYPE_METRICS,
-    TAGGING_METRICS,
-    TRANSLATION_METRICS,
-    MetricName,
-)
+from progressive_tf.plan.metric_names import ANSWERS, CLASSES, TAGS, MetricName
 from progressive_tf.plan.schema import Plan
 
 REFERENCE = Path(__file__).with_name("plan.md")
@@ -514,10 +507,11 @@ def _yaml(value: Any) -> str:
 def _metrics() -> str:
     rows = [
         f"| `{metric.name}` | {'more' if metric.maximize else 'less'} | {_metric_range(metric)} |"
-        for metric in (*METRICS.values(), *TAGGING_METRICS.values(), *TRANSLATION_METRICS.values())
+        for kind in ANSWERS
+        for metric in kind.metrics.values()
     ]
-    per_class = ", ".join(f"`{kind}/<label>`" for kind in PER_CLASS_METRICS)
-    per_type = ", ".join(f"`{kind}/<type>`" for kind in PER_TYPE_METRICS)
+    per_class = ", ".join(f"`{kind}/<label>`" for kind in CLASSES.per_label)
+    per_type = ", ".join(f"`{kind}/<type>`" for kind in TAGS.per_label)
     lines = [
         "## Metrics",
         "",

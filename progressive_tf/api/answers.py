@@ -63,7 +63,7 @@ class ServedModel:
         return found
 
     def _answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int, unread: Unread) -> pd.DataFrame:
-        without_tasks = {"tags": self._spans, "texts": self._written}.get(self._task.answers)
+        without_tasks = {"tags": self._spans, "texts": self._written}.get(self._task.answers.name)
         if without_tasks is not None:
             self._tasks(task, 0)
             return without_tasks(inputs, batch_size, unread)

@@ -228,7 +228,7 @@ def _cells(version: Version) -> list[object]:
 
 def _tested(record: VersionRecord) -> str:
     """Returns the metric of the version's task, with its value; a dash where none is recorded."""
-    name, metrics = record.task.matrix_metric, (record.manifest() or {}).get("metrics") or {}
+    name, metrics = record.task.answers.matrix_metric, (record.manifest() or {}).get("metrics") or {}
     return f"{wording.metric_words(name)} {_number(name, metrics[name])}" if name in metrics else wording.NOT_RECORDED
 
 

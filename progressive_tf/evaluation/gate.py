@@ -229,7 +229,7 @@ def _same_rows(name: str, found: Sequence[Answers]) -> None:
 def _why_undefined(metric: str, who: str, answers: Answers) -> str | None:
     if not answers.has_label(metric):
         known = answers.metric_labels or answers.labels
-        return f"{metric}: no such {answers.label_word}; known are {listed(known)}"
+        return f"{metric}: no such {answers.kind.label_word}; known are {listed(known)}"
     if len(answers) == 0:
         return f"{who} has no rows here"
     if not answers.knowable.all():

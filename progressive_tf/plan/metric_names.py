@@ -1,13 +1,10 @@
-"""The metrics a gate rule may name: their direction and their range."""
+"""Kinds of answers, and the metrics that each has: their direction and their range."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
-
-Answers = Literal["classes", "tags", "texts"]
-"""What is answered about a row: one class, a tag for each word, or a text."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +23,48 @@ class MetricName:
     highest: float = 1.0
 
 
-METRICS = {
-    metric.name: metric
-    for metric in (
+@dataclass(frozen=True)
+class AnswerKind:
+    """What is answered about a row, as far as a plan has to know it.
+
+    Attributes:
+        name: in the plural.
+        metrics: by name.
+        per_label: those that there also are of a single label, as `recall/<label>`.
+        label_word: what a label is called.
+        of_matrices: those that an R matrix is kept of; the first is the one that it shows, and that mixtures and sweeps
+            choose by unless a plan says otherwise.
+    """
+
+    name: str
+    metrics: Mapping[str, MetricName]
+    of_matrices: tuple[str, ...]
+    per_label: tuple[str, ...] = ()
+    label_word: str = "label"
+
+    @property
+    def matrix_metric(self) -> str:
+        """The metric that stages are compared by at a glance."""
+        return self.of_matrices[0]
+
+    @property
+    def patterns(self) -> list[str]:
+        """The metrics, as a person may write them."""
+        return [*self.metrics, *(f"{name}/<{self.label_word}>" for name in self.per_label)]
+
+    def has_metric(self, name: str) -> bool:
+        """Returns whether a metric, as in a plan, is of such answers, whatever the label in it."""
+        metric, _, label = name.partition("/")
+        return metric in self.per_label if label else metric in self.metrics
+
+
+def _by_name(*metrics: MetricName) -> dict[str, MetricName]:
+    return {metric.name: metric for metric in metrics}
+
+
+CLASSES = AnswerKind(
+    "classes",
+    _by_name(
         MetricName("accuracy"),
         MetricName("precision_macro"),
         MetricName("recall_macro"),
@@ -38,82 +74,38 @@ METRICS = {
         MetricName("f1_weighted"),
         MetricName("log_loss", maximize=False, highest=math.inf),
         MetricName("ece", maximize=False),
-    )
-}
-PER_CLASS_METRICS = ("precision", "recall", "f1")
-TAGGING_METRICS = {
-    metric.name: metric
-    for metric in (
+    ),
+    of_matrices=("accuracy",),
+    per_label=("precision", "recall", "f1"),
+)
+TAGS = AnswerKind(
+    "tags",
+    _by_name(
         MetricName("entity_precision"),
         MetricName("entity_recall"),
         MetricName("entity_f1"),
         MetricName("entity_f1_macro"),
         MetricName("token_accuracy"),
         MetricName("token_f1_without_o"),
-    )
-}
-PER_TYPE_METRICS = ("entity_precision", "entity_recall", "entity_f1")
-TRANSLATION_METRICS = {
-    metric.name: metric
-    for metric in (
-        MetricName("exact_match"),
-        MetricName("bleu", highest=100.0),
-        MetricName("chrf", highest=100.0),
-    )
-}
-_METRICS_OF: dict[Answers, dict[str, MetricName]] = {
-    "classes": METRICS,
-    "tags": TAGGING_METRICS,
-    "texts": TRANSLATION_METRICS,
-}
-_PATTERNS_OF: dict[Answers, list[str]] = {
-    "classes": [*METRICS, *(f"{kind}/<label>" for kind in PER_CLASS_METRICS)],
-    "tags": [*TAGGING_METRICS, *(f"{kind}/<type>" for kind in PER_TYPE_METRICS)],
-    "texts": [*TRANSLATION_METRICS],
-}
-# What the R matrix shows, and what it is also kept of.
-_OF_MATRICES: dict[Answers, tuple[str, ...]] = {
-    "classes": ("accuracy",),
-    "tags": ("entity_f1",),
-    "texts": ("chrf", "exact_match", "bleu"),
-}
+    ),
+    of_matrices=("entity_f1",),
+    per_label=("entity_precision", "entity_recall", "entity_f1"),
+    label_word="type",
+)
+TEXTS = AnswerKind(
+    "texts",
+    _by_name(MetricName("exact_match"), MetricName("bleu", highest=100.0), MetricName("chrf", highest=100.0)),
+    of_matrices=("chrf", "exact_match", "bleu"),
+)
+ANSWERS = (CLASSES, TAGS, TEXTS)
 
 
 def find_metric(name: str) -> MetricName | None:
     """Returns the metric called `name`, per-class ones (`recall/negative`) included, or None."""
-    kind, separator, label = name.partition("/")
-    if separator and label and kind in (*PER_CLASS_METRICS, *PER_TYPE_METRICS):
-        return MetricName(name)
-    return next((metrics[name] for metrics in _METRICS_OF.values() if name in metrics), None)
+    kind = next((kind for kind in ANSWERS if kind.has_metric(name)), None)
+    return None if kind is None else kind.metrics.get(name, MetricName(name))
 
 
-def metric_fits(name: str, answers: Answers) -> bool:
-    """Returns whether a metric is one of such answers.
-
-    Args:
-        name: as in a plan; one that belongs to no kind of answer, as `explanation_correlation`, is of classes.
-        answers: what is answered about a row.
-    """
-    kind = name.partition("/")[0]
-    own: Answers = next((each for each, metrics in _METRICS_OF.items() if kind in metrics), "classes")
-    return own == answers
-
-
-def metric_patterns(answers: Answers) -> list[str]:
-    """Returns the metrics of such answers, as a person may write them."""
-    return list(_PATTERNS_OF[answers])
-
-
-def all_metric_patterns() -> list[str]:
+def metric_patterns() -> list[str]:
     """Returns the metrics of all answers, as a person may write them."""
-    return [pattern for patterns in _PATTERNS_OF.values() for pattern in patterns]
-
-
-def matrix_metric(answers: Answers) -> str:
-    """Returns the metric of such answers that the R matrix shows, and that mixtures are chosen by."""
-    return _OF_MATRICES[answers][0]
-
-
-def further_matrix_metrics(answers: Answers) -> tuple[str, ...]:
-    """Returns the metrics of such answers that an R matrix is also kept of."""
-    return _OF_MATRICES[answers][1:]
+    return [pattern for kind in ANSWERS for pattern in kind.patterns]

@@ -158,8 +158,8 @@ def _of_metrics(task: Task, asked: Asked) -> Iterator[str]:
         if stage["tune"] is not None and stage["tune"]["metric"] is not None:
             named["tune.metric"] = stage["tune"]["metric"]
         for key, metric in named.items():
-            if not task.has_metric(metric):
-                known = ", ".join(task.metric_patterns)
+            if metric != EXPLANATION_CORRELATION and not task.answers.has_metric(metric):
+                known = ", ".join(task.answers.patterns)
                 yield f"stages[{index}].{key}: {metric} is no metric of task {task.name}; known: {known}"
 
 

@@ -28,7 +28,7 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import MetricName, all_metric_patterns, find_metric
+from progressive_tf.plan.metric_names import MetricName, find_metric, metric_patterns
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.refusals import (
@@ -185,7 +185,7 @@ class GateRule(Strict):
     @classmethod
     def _metric_is_known(cls, name: str) -> str:
         if find_metric(name) is None and name != EXPLANATION_CORRELATION:
-            raise ValueError(unknown_name("metric", name, [*all_metric_patterns(), EXPLANATION_CORRELATION]))
+            raise ValueError(unknown_name("metric", name, [*metric_patterns(), EXPLANATION_CORRELATION]))
         return name
 
     @model_validator(mode="after")

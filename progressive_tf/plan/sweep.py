@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from progressive_tf.errors import unknown_name
 from progressive_tf.plan.merging import KIND_KEYS
 from progressive_tf.plan.methods import Strict, tuple_from_list
-from progressive_tf.plan.metric_names import all_metric_patterns, find_metric
+from progressive_tf.plan.metric_names import find_metric, metric_patterns
 
 Number = float
 Whole = int
@@ -112,7 +112,7 @@ class Tune(Strict):
     @classmethod
     def _metric_is_known(cls, name: str | None) -> str | None:
         if name is not None and find_metric(name) is None:
-            raise ValueError(unknown_name("metric", name, all_metric_patterns()))
+            raise ValueError(unknown_name("metric", name, metric_patterns()))
         return name
 
     @field_validator("space")

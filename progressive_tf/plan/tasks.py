@@ -9,13 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from progressive_tf.plan.metric_names import (
-    Answers,
-    further_matrix_metrics,
-    matrix_metric,
-    metric_fits,
-    metric_patterns,
-)
+from progressive_tf.plan.metric_names import CLASSES, TAGS, TEXTS, AnswerKind
 
 TaskName = Literal[
     "text-classification", "token-classification", "image-classification", "tabular-classification", "translation"
@@ -63,7 +57,7 @@ class Task:
 
     name: TaskName
     inputs: Inputs
-    answers: Answers
+    answers: AnswerKind
     input_key: str
     answer_key: str
     reads: Reads
@@ -76,7 +70,7 @@ class Task:
     @property
     def writes(self) -> bool:
         """Whether a text is answered, which is of no class."""
-        return self.answers == "texts"
+        return self.answers is TEXTS
 
     @property
     def column_refusals(self) -> dict[str, str]:
@@ -84,28 +78,9 @@ class Task:
         own = (self.input_key, self.answer_key)
         return {f"data.{key}": reason for key, reason in COLUMN_KEYS.items() if key not in own}
 
-    @property
-    def matrix_metric(self) -> str:
-        """The metric that the R matrix shows, and that mixtures and sweeps choose by unless a plan says otherwise."""
-        return matrix_metric(self.answers)
-
-    @property
-    def further(self) -> tuple[str, ...]:
-        """Metrics that an R matrix is also kept of."""
-        return further_matrix_metrics(self.answers)
-
-    @property
-    def metric_patterns(self) -> list[str]:
-        """The metrics, as a person may write them."""
-        return metric_patterns(self.answers)
-
     def input_kind(self, width: int | None) -> Inputs:
         """Returns what a row is, given how many numbers without names it has, None where it is no row of such."""
         return self.inputs if width is None else "vectors"
-
-    def has_metric(self, name: str) -> bool:
-        """Returns whether a metric, as in a plan, is one of this task."""
-        return metric_fits(name, self.answers)
 
 
 _NO_TAGS = {"crf": "is for task token-classification; task {task} tags no words; drop it"}
@@ -140,7 +115,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name="text-classification",
             inputs="texts",
-            answers="classes",
+            answers=CLASSES,
             input_key="text",
             answer_key="label",
             reads="rows",
@@ -152,7 +127,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name="token-classification",
             inputs="words",
-            answers="tags",
+            answers=TAGS,
             input_key="tokens",
             answer_key="tags",
             reads="sentences",
@@ -186,7 +161,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name="image-classification",
             inputs="images",
-            answers="classes",
+            answers=CLASSES,
             input_key="image",
             answer_key="label",
             reads="images",
@@ -197,7 +172,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name="tabular-classification",
             inputs="columns",
-            answers="classes",
+            answers=CLASSES,
             input_key="features",
             answer_key="label",
             reads="table",
@@ -209,7 +184,7 @@ TASKS: Mapping[str, Task] = {
         Task(
             name="translation",
             inputs="texts",
-            answers="texts",
+            answers=TEXTS,
             input_key="text",
             answer_key="target",
             reads="pairs",

@@ -19,7 +19,7 @@ from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.widths import ByWidth
 
 _MOST_LABELS = 10
-_LISTED = tuple(dict.fromkeys(task.matrix_metric for task in TASKS.values()))
+_LISTED = tuple(dict.fromkeys(task.answers.matrix_metric for task in TASKS.values()))
 
 
 def version_record(version: Version) -> dict[str, Any]:

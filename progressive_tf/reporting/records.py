@@ -275,7 +275,7 @@ class RunRecord:
     @property
     def metric(self) -> str:
         """The metric that stages are told apart by at a glance: that of the R matrix."""
-        return self.kind.matrix_metric
+        return self.kind.answers.matrix_metric
 
     @property
     def writes(self) -> bool:

@@ -67,8 +67,8 @@ def quality(answers: Answers) -> float:
     As a share of the metric's highest value, so that a limit on drops means the same for each: 0.02 is two points of
     chrF, which goes to 100.
     """
-    name = answers.matrix_metric
-    return float(answers.measure(name) or 0.0) / answers.metrics[name].highest
+    name = answers.kind.matrix_metric
+    return float(answers.measure(name) or 0.0) / answers.kind.metrics[name].highest
 
 
 def judged(coefficient: float, own: Answers, earlier: Mapping[str, Answers], before: Mapping[str, float]) -> Tried:
@@ -81,7 +81,7 @@ def judged(coefficient: float, own: Answers, earlier: Mapping[str, Answers], bef
         before: the quality there before the stage.
     """
     drops = {name: before[name] - quality(each) for name, each in earlier.items()}
-    log_loss = float(own.measure("log_loss") or 0.0) if "log_loss" in own.metrics else 0.0
+    log_loss = float(own.measure("log_loss") or 0.0) if "log_loss" in own.kind.metrics else 0.0
     return Tried(coefficient, quality(own), log_loss, drops)
 
 

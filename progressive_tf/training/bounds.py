@@ -28,7 +28,7 @@ NO_CHECKS = Quality.model_validate(dict.fromkeys(Quality.model_fields))
 
 def no_gate(plan: Plan) -> tuple[GateRule, ...]:
     """Returns a gate that every stage of a plan passes."""
-    return (GateRule(metric=plan.kind.matrix_metric, at_least=0.0, min_samples=1),)
+    return (GateRule(metric=plan.kind.answers.matrix_metric, at_least=0.0, min_samples=1),)
 
 
 def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Display) -> None:
@@ -74,7 +74,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     found = {
         "naive": _from_matrix(naive),
         "plan": _from_matrix(run),
-        JOINT: _from_predictions(last, data, loaded.plan.kind.matrix_metric),
+        JOINT: _from_predictions(last, data, loaded.plan.kind.answers.matrix_metric),
     }
     position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
     write_json(path, {"stages": names, **found, "position": position})

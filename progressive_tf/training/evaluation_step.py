@@ -101,7 +101,7 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
         gate, test = cells("gate", metric), cells("test", metric)
         return {"gate": gate, "test": test, **vars(measures(gate)), "test_measures": vars(measures(test))}
 
-    task = session.plan.kind
-    further = {metric: matrix(metric) for metric in task.further}
-    own = {"metric": task.matrix_metric, "stages": [stage.name for stage in trained], **matrix(task.matrix_metric)}
+    first, *others = session.plan.kind.answers.of_matrices
+    further = {metric: matrix(metric) for metric in others}
+    own = {"metric": first, "stages": [stage.name for stage in trained], **matrix(first)}
     write_json(session.run.path / "matrix.json", own | ({"further": further} if further else {}))

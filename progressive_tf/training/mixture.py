@@ -256,7 +256,7 @@ def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) 
     others = f"the mean of {', '.join(names)}" if names else "what it started from"
     mixing.session.display.line(
         f"{stage.name}: {settings.kind} of {found.coefficient:.2g} of its own and {1 - found.coefficient:.2g} of "
-        f"{others}: validation {mixing.session.plan.kind.matrix_metric.replace('_', ' ')} {found.accuracy:.4f}"
+        f"{others}: validation {mixing.session.plan.kind.answers.matrix_metric.replace('_', ' ')} {found.accuracy:.4f}"
         + (f", at most {max(found.worst_drop, 0.0):.4f} lost on an earlier stage's" if found.drops else "")
     )
     if chosen and found.worst_drop > settings.drop_at_most:

@@ -111,7 +111,7 @@ def _accuracy_of_earlier(
         if rows is not None
     }
     if session.network.tags_words or session.data.classes.writes:
-        metric = session.plan.kind.matrix_metric
+        metric = session.plan.kind.answers.matrix_metric
         answers = session.features.translations if session.data.classes.writes else session.features.tagged
         return lambda: {
             name: answers(source, rows, depth, cache).measure(metric) or 0.0 for name, (source, rows) in wanted.items()

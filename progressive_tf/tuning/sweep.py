@@ -85,7 +85,7 @@ def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> Iterator[t
 
 
 def _metric(session: Session, plan: Plan, settings: Tune) -> MetricName:
-    name = settings.metric or plan.kind.matrix_metric
+    name = settings.metric or plan.kind.answers.matrix_metric
     found = find_metric(name)
     if found is None:
         raise InputError(f"tune.metric: unknown metric {name!r}")

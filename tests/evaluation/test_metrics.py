@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_su
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.metrics import BINS, bin_of, reliability
-from progressive_tf.plan.metric_names import METRICS, find_metric
+from progressive_tf.plan.metric_names import CLASSES, find_metric
 
 KINDS = ("precision", "recall", "f1")
 
@@ -84,7 +84,7 @@ def test_support_counts_the_rows_a_metric_rests_on() -> None:
 
 def test_no_rows_and_no_such_label_have_no_value() -> None:
     empty = answers([0], [0], 2).take([])
-    assert [empty.measure(name) for name in empty.names] == [None] * (len(METRICS) + 6)
+    assert [empty.measure(name) for name in empty.names] == [None] * (len(CLASSES.metrics) + 6)
     assert answers([0], [0], 2).measure("recall/other") is None
 
 

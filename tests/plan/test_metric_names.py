@@ -2,43 +2,30 @@ from __future__ import annotations
 
 import pytest
 
-from progressive_tf.plan.methods import EXPLANATION_CORRELATION
-from progressive_tf.plan.metric_names import (
-    METRICS,
-    TAGGING_METRICS,
-    TRANSLATION_METRICS,
-    Answers,
-    all_metric_patterns,
-    find_metric,
-    further_matrix_metrics,
-    matrix_metric,
-    metric_fits,
-    metric_patterns,
-)
+from progressive_tf.plan.metric_names import ANSWERS, CLASSES, TAGS, TEXTS, AnswerKind, find_metric, metric_patterns
 from progressive_tf.plan.schema import GateRule
 
-ANSWERS: tuple[Answers, ...] = ("classes", "tags", "texts")
 
-
-@pytest.mark.parametrize("answers", ANSWERS)
-def test_a_metric_is_of_one_kind_of_answer(answers: Answers) -> None:
-    names = (set(METRICS) | {"recall/yes"}, set(TAGGING_METRICS) | {"entity_f1/person"}, set(TRANSLATION_METRICS))
+@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.name)
+def test_a_metric_is_of_one_kind_of_answer(kind: AnswerKind) -> None:
+    names = ({*CLASSES.metrics, "recall/yes"}, {*TAGS.metrics, "entity_f1/person"}, set(TEXTS.metrics))
     for of, metrics in zip(ANSWERS, names, strict=True):
-        assert {metric_fits(name, answers) for name in metrics} == {of == answers}
-    assert metric_fits(EXPLANATION_CORRELATION, answers) == (answers == "classes")
+        assert {kind.has_metric(name) for name in metrics} == {of is kind}
+    assert not any(kind.has_metric(name) for name in ("recall", "recall/", "accuracy/yes", "chrf/yes", ""))
 
 
-@pytest.mark.parametrize("answers", ANSWERS)
-def test_the_metrics_of_a_matrix_are_among_those_of_the_answers(answers: Answers) -> None:
-    for name in (matrix_metric(answers), *further_matrix_metrics(answers)):
-        assert name in metric_patterns(answers)
-        assert find_metric(name) is not None
-        assert metric_fits(name, answers)
+@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.name)
+def test_the_metrics_of_a_matrix_are_among_those_of_the_answers(kind: AnswerKind) -> None:
+    for name in kind.of_matrices:
+        assert find_metric(name) is kind.metrics[name]
+    assert kind.matrix_metric == kind.of_matrices[0]
 
 
 def test_what_a_person_may_write_is_of_some_answers() -> None:
-    assert all_metric_patterns() == [pattern for answers in ANSWERS for pattern in metric_patterns(answers)]
-    assert metric_patterns("texts") == ["exact_match", "bleu", "chrf"]
+    assert metric_patterns() == [pattern for kind in ANSWERS for pattern in kind.patterns]
+    assert TEXTS.patterns == ["exact_match", "bleu", "chrf"]
+    assert TAGS.patterns[-1] == "entity_f1/<type>"
+    assert find_metric("accuracy/yes") is None
 
 
 def test_thresholds_are_in_the_metrics_unit() -> None:

@@ -38,8 +38,6 @@ def exists(feature: str) -> bool:
 def test_what_a_task_says_of_plans_is_about_keys_that_there_are(task: Task) -> None:
     assert {task.input_key, task.answer_key} <= set(COLUMN_KEYS) <= set(Data.model_fields)
     assert [feature for feature in {**task.column_refusals, **task.refuses} if not exists(feature)] == []
-    assert task.has_metric(task.matrix_metric)
-    assert all(task.has_metric(name) for name in task.further)
 
 
 def test_the_table_has_every_task_that_a_plan_may_name() -> None:

@@ -351,12 +351,12 @@ def test_the_sweep_of_a_tuned_run_takes_more_trials(tuned: Tuned) -> None:
 
 
 def test_worse_than_every_metric_is_what_an_infeasible_trial_scores() -> None:
-    from progressive_tf.plan.metric_names import METRICS
+    from progressive_tf.plan.metric_names import CLASSES
     from progressive_tf.tuning.result import best_of
     from progressive_tf.tuning.trial import Trials
 
     def trials(metric: str) -> Trials:
-        return Trials(*[None] * 5, METRICS[metric], 0.02, 1, {}, Path())  # type: ignore[arg-type]
+        return Trials(*[None] * 5, CLASSES.metrics[metric], 0.02, 1, {}, Path())  # type: ignore[arg-type]
 
     def result(metric: float, drop: float) -> TrialResult:
         status = "feasible" if drop <= 0.02 else "infeasible"

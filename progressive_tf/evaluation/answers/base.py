@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from progressive_tf.errors import listed, unknown_name
-from progressive_tf.plan.metric_names import MetricName
+from progressive_tf.plan.metric_names import AnswerKind
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -59,18 +59,12 @@ class Answers(ABC):
     """A model's answers on a slice, beside what is true.
 
     Attributes:
-        metrics: those that all answers of the kind have, by name.
-        per_label: those that there also are of each label, as `recall/<label>`.
-        matrix_metric: the one that stages are compared by at a glance.
-        label_word: what a label is called in messages.
+        kind: their metrics, and what a label is called.
         labels: what can be answered, in order; empty where anything can.
         truth: what is true; for models on the same rows it is equal.
     """
 
-    metrics: ClassVar[Mapping[str, MetricName]]
-    per_label: ClassVar[tuple[str, ...]] = ()
-    matrix_metric: ClassVar[str]
-    label_word: ClassVar[str] = "label"
+    kind: ClassVar[AnswerKind]
 
     labels: tuple[str, ...]
     truth: npt.NDArray[Any]
@@ -133,12 +127,13 @@ class Answers(ABC):
     @property
     def names(self) -> list[str]:
         """The names of all metrics, those of one label last."""
-        return [*self.metrics, *(f"{kind}/{label}" for kind in self.per_label for label in self.metric_labels)]
+        of_labels = (f"{name}/{label}" for name in self.kind.per_label for label in self.metric_labels)
+        return [*self.kind.metrics, *of_labels]
 
     def has_label(self, name: str) -> bool:
         """Returns whether the label in a metric's name exists; True where metrics are of no label."""
         _, _, label = name.partition("/")
-        return not label or not self.per_label or label in self.places
+        return not label or not self.kind.per_label or label in self.places
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -156,8 +151,7 @@ class Answers(ABC):
         Raises:
             ValueError: a name that no metric of these answers has.
         """
-        kind, _, label = name.partition("/")
-        if name not in self.metrics and not (label and kind in self.per_label):
+        if not self.kind.has_metric(name):
             raise ValueError(unknown_name("metric", name, self.names))
         if len(self) == 0 or not self.has_label(name) or not self.knowable.all():
             return None

@@ -20,7 +20,7 @@ from progressive_tf.evaluation.metrics import (
     class_metric,
     merge_rows,
 )
-from progressive_tf.plan.metric_names import METRICS, PER_CLASS_METRICS
+from progressive_tf.plan.metric_names import CLASSES
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
 SUM_TOLERANCE = 1e-2
@@ -48,9 +48,7 @@ class ClassAnswers(Answers):
             probabilities.
     """
 
-    metrics = METRICS
-    per_label = PER_CLASS_METRICS
-    matrix_metric = "accuracy"
+    kind = CLASSES
 
     labels: tuple[str, ...]
     truth: npt.NDArray[np.int32]

@@ -29,7 +29,7 @@ from progressive_tf.evaluation.entities import (
     token_accuracy_with_o,
     token_scores_without_o,
 )
-from progressive_tf.plan.metric_names import PER_TYPE_METRICS, TAGGING_METRICS
+from progressive_tf.plan.metric_names import TAGS
 
 TOKEN_FEATURES = 5
 Codes = npt.NDArray[np.int32]
@@ -50,10 +50,7 @@ class TagAnswers(Answers):
         ValueError: shapes that do not fit, or an index outside `labels`.
     """
 
-    metrics = TAGGING_METRICS
-    per_label = PER_TYPE_METRICS
-    matrix_metric = "entity_f1"
-    label_word = "type"
+    kind = TAGS
 
     labels: tuple[str, ...]
     lengths: Codes

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from progressive_tf.evaluation.answers.base import Answers, Floats, Summed, indices
-from progressive_tf.plan.metric_names import TRANSLATION_METRICS
+from progressive_tf.plan.metric_names import TEXTS
 
 if TYPE_CHECKING:
     from sacrebleu.metrics.base import Metric
@@ -49,8 +49,7 @@ class TextAnswers(Answers):
         ValueError: numbers of rows that differ, a text that is none, or a confidence that is no probability.
     """
 
-    metrics = TRANSLATION_METRICS
-    matrix_metric = "chrf"
+    kind = TEXTS
     labels = ()
 
     truth: Texts

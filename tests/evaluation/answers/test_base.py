@@ -49,18 +49,18 @@ def test_the_same_rows_are_those_in_the_same_order(make: Callable[[int, int], An
     assert not answers.same_rows(answers.take(np.arange(39)))
     assert not answers.same_rows(answers.take(np.arange(40)[::-1]))
     with pytest.raises(ValueError, match="same rows"):
-        resample_drop(answers, answers.take(np.arange(40)[::-1]), answers.matrix_metric, 10)
+        resample_drop(answers, answers.take(np.arange(40)[::-1]), answers.kind.matrix_metric, 10)
 
 
 @every_kind
 def test_metrics_rest_on_rows_and_are_undefined_without_any(make: Callable[[int, int], Answers]) -> None:
     answers = make(40, 1)
-    assert answers.matrix_metric in answers.metrics
+    assert answers.kind.matrix_metric in answers.kind.metrics
     assert len(set(answers.names)) == len(answers.names)
     assert all(0 <= answers.support(name) <= 40 for name in answers.names)
     assert set(measured(answers.take([])).values()) == {None}
     label = "no such label"
-    for name in [f"{metric}/{label}" for metric in answers.per_label]:
+    for name in [f"{metric}/{label}" for metric in answers.kind.per_label]:
         assert not answers.has_label(name)
         assert (answers.measure(name), answers.support(name)) == (None, 0)
 
@@ -99,7 +99,7 @@ def test_metrics_of_other_kinds_are_refused_with_those_there_are(kind: str, othe
 @every_kind
 def test_only_what_has_probabilities_is_averaged(make: Callable[[int, int], Answers]) -> None:
     own, other = make(40, 1), make(40, 2)
-    if "log_loss" not in own.metrics:
+    if "log_loss" not in own.kind.metrics:
         with pytest.raises(TypeError, match="only probabilities of classes"):
             own.mix(other, 0.5)
         return

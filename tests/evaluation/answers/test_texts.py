@@ -19,11 +19,11 @@ from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.answers.texts import TextAnswers, pseudo_texts, text_features, text_metric
 from progressive_tf.evaluation.bootstrap import intervals, resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import judge
-from progressive_tf.plan.metric_names import TRANSLATION_METRICS
+from progressive_tf.plan.metric_names import TEXTS
 from progressive_tf.plan.schema import GateRule
 
 WORDS = ("the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "tree", "today", "slowly")
-HIGHEST = {name: metric.highest for name, metric in TRANSLATION_METRICS.items()}
+HIGHEST = {name: metric.highest for name, metric in TEXTS.metrics.items()}
 
 
 def written(predicted: list[str], truth: list[str]) -> TextAnswers:
@@ -182,7 +182,7 @@ def test_leading_axes_are_resamples() -> None:
 
 def test_names_support_and_what_is_undefined() -> None:
     predictions = translated(9, 1)
-    assert predictions.names == list(TRANSLATION_METRICS)
+    assert predictions.names == list(TEXTS.metrics)
     assert all(predictions.has_label(name) for name in predictions.names)
     assert {predictions.support(name) for name in predictions.names} == {9}
     empty = predictions.take([])
@@ -215,7 +215,7 @@ def test_pseudo_texts_are_all_right_or_all_wrong() -> None:
     assert np.array_equal(right, other)
 
 
-@pytest.mark.parametrize("name", list(TRANSLATION_METRICS))
+@pytest.mark.parametrize("name", list(TEXTS.metrics))
 def test_resampled_values_lie_around_the_value(name: str) -> None:
     predictions = translated(200, 1)
     found = resample_metrics(predictions, [name], 2_000, seed=0)[name]
@@ -259,7 +259,7 @@ def test_all_metrics_at_once_equal_each_alone() -> None:
         assert np.array_equal(alone.samples, together[name].samples), name
 
 
-@pytest.mark.parametrize("name", list(TRANSLATION_METRICS))
+@pytest.mark.parametrize("name", list(TEXTS.metrics))
 def test_a_model_does_not_differ_from_itself_and_who_is_compared_with_whom_is_a_sign(name: str) -> None:
     new, old = translated(80, 1), translated(80, 2)
     same = resample_drop(new, new, name, 2_000, seed=1)
@@ -349,7 +349,7 @@ def test_a_drop_as_large_as_allowed_passes() -> None:
     assert decided([GateRule(metric="chrf", drop_at_most=fall - 1e-6)], candidate, baseline) == "reject"
 
 
-@given(st.integers(0, 10**6), st.floats(0, 0.6), st.sampled_from(list(TRANSLATION_METRICS)))
+@given(st.integers(0, 10**6), st.floats(0, 0.6), st.sampled_from(list(TEXTS.metrics)))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_rows_changes_nothing(seed: int, wrong: float, metric: str) -> None:
     candidate, baseline = translated(60, seed, wrong), translated(60, seed + 1)
