@@ -21,8 +21,6 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.classes import probable
 from progressive_tf.evaluation.metrics import reliability
 from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
-from progressive_tf.reporting.figures.calibration import reliability_diagram
-from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, confusion_matrix, others_of
 
 KEYS = ("part", "slice", "source", "row")
 LABELS = ("label", "predicted")
@@ -130,6 +128,10 @@ class SavedClasses(SavedAnswers):
 
     def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> ClassSummary:
         """Returns what is shown of some rows, at least one."""
+        # Matplotlib takes long to import, and `train` reads records without drawing any.
+        from progressive_tf.reporting.figures.calibration import reliability_diagram
+        from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, confusion_matrix, others_of
+
         counts, many = count_confusions(self, rows), len(self.labels) > MOST_NUMBERED_CLASSES
         known = rows[self.codes(self.label[rows]) >= 0]
         bins = reliability(self.confidence[known].astype(np.float64), self.label[known] == self.predicted[known])
