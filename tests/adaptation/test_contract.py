@@ -24,6 +24,8 @@ from progressive_tf.training.display import Display
 from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import fit_stage
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: list[dict[str, Any]] = [
     {"method": "head"},
     {"method": "full"},

@@ -24,6 +24,8 @@ from progressive_tf.models.request import Request
 from progressive_tf.models.vector_preprocessing import VectorPreprocessing
 from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, OwnBuilder, ResNet50
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
 TINY_TAGGER = BertTagger(builder="bert-tagger", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)

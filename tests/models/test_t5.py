@@ -26,6 +26,8 @@ from progressive_tf.models.translator import Translator
 from progressive_tf.plan.adaptation_methods import AdapterAdaptation, HeadAdaptation, LoraAdaptation
 from progressive_tf.plan.networks import T5
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["hello world", "a", "", "a text that is longer than the others"]
 TARGETS = ["hallo Welt", "ein", "nichts", "ein Text"]
 LONGEST = 12

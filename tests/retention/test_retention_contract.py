@@ -24,6 +24,8 @@ from progressive_tf.training.examples import Examples
 from progressive_tf.training.fit import fit_stage
 from progressive_tf.training.retention_checks import check_retention
 
+pytestmark = pytest.mark.slow
+
 ADAPTATIONS: list[dict[str, Any]] = [
     {"method": "head"},
     {"method": "full"},

@@ -25,6 +25,8 @@ from progressive_tf.training.bounds import measure_bounds, position_between
 from progressive_tf.training.display import Display
 from progressive_tf.training.first_look import check_bounds
 
+pytestmark = pytest.mark.slow
+
 
 def bounded(place: Place, plan: dict[str, Any]) -> tuple[Path, str]:
     """Runs a plan and its bounds; returns the run's folder and what the bounds said."""

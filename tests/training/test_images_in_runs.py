@@ -33,6 +33,8 @@ from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import predict_exported
 from progressive_tf.training.session import Session, open_session
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "small_convnet.py"
 AUGMENTATION = {"flip": True, "rotate": 10, "crop": 0.1, "colour": 0.2, "cutout": 0.2}
 

@@ -22,6 +22,8 @@ from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import predict_exported
 from progressive_tf.training.session import Session, open_session
 
+pytestmark = pytest.mark.slow
+
 STAGES = ("one", "two", "three")
 
 

@@ -21,6 +21,8 @@ from progressive_tf.training.preflight import check_release
 from progressive_tf.training.run_folder import open_run
 from progressive_tf.training.session import open_session
 
+pytestmark = pytest.mark.slow
+
 # It trains as any other, but what it looks up belongs to nothing that is exported.
 UNSAVED = """
 import tensorflow as tf

@@ -10,6 +10,8 @@ from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, value
 
 from progressive_tf.plan.retention_methods import Retention
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., Any]
 EMA: dict[str, Any] = {"kind": "ema", "decay": 0.9}
 SWA: dict[str, Any] = {"kind": "swa", "start": 3, "every": 2}

@@ -20,6 +20,8 @@ from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.saved_model import predict_exported
 from progressive_tf.training.session import Session, open_session
 
+pytestmark = pytest.mark.slow
+
 PAIRS = {"zero-one": ["0", "1"], "two-three": ["2", "3"], "four-five": ["4", "5"]}
 DROP = {"metric": "accuracy", "slice": "current", "drop_at_most": 0.1}
 KEEP = {"metric": "accuracy", "slice": "every-previous", "drop_at_most": 1.0}

@@ -26,6 +26,8 @@ from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.served_tagger import split_words, tag_exported
 from progressive_tf.training.session import Session, open_session
 
+pytestmark = pytest.mark.slow
+
 MAX_LENGTH = 8  # most sentences become two windows or three
 PASSES = {"metric": "entity_f1", "at_least": 0.0, "min_samples": 1}
 NAMES = ("thinga", "thingb", "thingc thingd")

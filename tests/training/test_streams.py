@@ -22,6 +22,8 @@ from progressive_tf.training.promotion import export_stage
 from progressive_tf.training.run_plan import Finished
 from progressive_tf.training.streaming import learning
 
+pytestmark = pytest.mark.slow
+
 ROWS = 150
 ONE = {"name": "one", "data": {"take": 40}}
 REPLAY = {"replay": {"per_class": 8, "ratio": 0.25}}

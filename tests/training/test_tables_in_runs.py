@@ -29,6 +29,8 @@ from progressive_tf.training.saved_model import predict_exported
 from progressive_tf.training.session import Session, open_session
 from progressive_tf.training.stage_record import StageRecord
 
+pytestmark = pytest.mark.slow
+
 NUMBERS, CATEGORIES = ("height", "weight in kg"), ("colour",)
 STAGES = (
     {"name": "one", "data": {"take": 40}},

@@ -29,6 +29,8 @@ from progressive_tf.training.run_folder import RunFolder
 from progressive_tf.training.served_translator import translate_exported
 from progressive_tf.training.session import Session, open_session
 
+pytestmark = pytest.mark.slow
+
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PASSES = {"metric": "exact_match", "at_least": 0.0, "min_samples": 1}
 CONFIG = tiny.T5_CONFIG | {"d_model": 16}
