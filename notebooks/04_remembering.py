@@ -30,7 +30,7 @@ from progressive_tf import Plan, run
 
 SMALL = os.environ.get("NOTEBOOK_SIZE") == "small"
 CHANGES = ["defaults.epochs=2", "stages.zero-one.epochs=8"] if SMALL else []
-STAGES = 3 if SMALL else None
+STAGES = 2 if SMALL else None
 
 # %% [markdown]
 # ## Nothing is done about it
