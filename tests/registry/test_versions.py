@@ -362,5 +362,5 @@ def test_a_manifest_names_its_task_and_what_a_row_is(model: ModelVersions) -> No
     version = model.publish(staged("one", task="tabular-classification", input_kind="vectors", labels=labels))
     manifest = version.manifest() or {}
     assert (manifest["task"], manifest["input_kind"]) == ("tabular-classification", "vectors")
-    assert version.task.answers == "classes"
+    assert version.task.name == "tabular-classification"
     assert input_kind_of_version(manifest) == "vectors"
