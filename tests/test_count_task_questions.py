@@ -18,7 +18,7 @@ def answers(plan, network, data, source, manifest, signatures, sequence):
     if manifest["labels"] == [] or manifest.get("labels") == []:
         return data.classes.writes
     if source.tagged is not None and source.expected is None:
-        return [each for each in sequence if isinstance(each, Translations)]
+        return [each for each in sequence if isinstance(each, TextAnswers)]
     return described.endswith(", image") or (GENERATE in signatures and not data.classes.tags)
 """
 ASKS_NOT = """

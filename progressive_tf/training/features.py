@@ -16,6 +16,7 @@ from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.ragged import ranges
 from progressive_tf.data.source import Source
 from progressive_tf.data.windows import WindowStore
+from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.tags import TagAnswers
 from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.models.augmentation import Augment
@@ -140,6 +141,13 @@ class Features:
         width = tags_width(self.network.preprocess.max_length, inputs.bucket_width)
         labels = self._classes.codes[source][rows][windows.sentences]
         return Examples(inputs, windows.numbers, labels, prefix, window_tags(windows, codes, width))
+
+    @property
+    def without_classes(self) -> Callable[[str, np.ndarray, int, Cache], Answers] | None:
+        """What gives the answers to rows that are of no class, tags or texts; None where they are of classes."""
+        if self._classes.writes:
+            return self.translations
+        return self.tagged if self._classes.tags else None
 
     def tagged(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TagAnswers:
         """Returns the tags of sentences at the network's present weights, beside the true ones.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -60,9 +61,8 @@ def predict_rows(features: Features, data: PlanData, wanted: Wanted, depth: int,
     predictions: dict[tuple[str, str], Answers] = {}
     for source in sorted({name for name, _ in wanted.values()}):
         rows = np.unique(np.concatenate([rows for name, rows in wanted.values() if name == source]))
-        if data.classes.tags or data.classes.writes:
-            answers = features.translations if data.classes.writes else features.tagged
-            answered = answers(source, rows, depth, cache)
+        if features.without_classes is not None:
+            answered = features.without_classes(source, rows, depth, cache)
             for key, (name, needed) in wanted.items():
                 if name == source:
                     predictions[key] = answered.take(np.searchsorted(rows, needed))
@@ -86,7 +86,7 @@ def save_predictions(path: Path, scored: Scored, data: PlanData) -> None:
     if data.classes.writes:
         save_translations(path, scored.predictions, scored.rows, data)
         return
-    classified = {key: each for key, each in scored.predictions.items() if isinstance(each, ClassAnswers)}
+    classified = cast(Mapping[tuple[str, str], ClassAnswers], scored.predictions)
     known = next((predictions.known for predictions in classified.values()), None)
     facts = {"labels": data.labels, "known": len(data.labels) if known is None else known}
     pictured = any(data.sources[source].kind == "images" for source, _ in scored.rows.values())

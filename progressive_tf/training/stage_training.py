@@ -110,9 +110,9 @@ def _accuracy_of_earlier(
         for record, rows in earlier
         if rows is not None
     }
-    if session.network.tags_words or session.data.classes.writes:
+    answers = session.features.without_classes
+    if answers is not None:
         metric = session.plan.kind.answers.matrix_metric
-        answers = session.features.translations if session.data.classes.writes else session.features.tagged
         return lambda: {
             name: answers(source, rows, depth, cache).measure(metric) or 0.0 for name, (source, rows) in wanted.items()
         }

@@ -43,8 +43,7 @@ def save_tagged(
         data: every row of the plan.
     """
     schema = SCHEMA.with_metadata({"tags": json.dumps(data.classes.tags)})
-    told = {key: each for key, each in predictions.items() if isinstance(each, TagAnswers)}
-    write_rows(path, schema, told, rows, partial(_chunk, schema, data))
+    write_rows(path, schema, predictions, rows, partial(_chunk, schema, data))
 
 
 def load_tagged(path: Path, tags: tuple[str, ...]) -> TagAnswers:

@@ -38,8 +38,7 @@ def save_translations(
         rows: the source and the rows that these are for.
         data: every row of the plan.
     """
-    told = {key: each for key, each in predictions.items() if isinstance(each, TextAnswers)}
-    write_rows(path, SCHEMA, told, rows, partial(_chunk, data))
+    write_rows(path, SCHEMA, predictions, rows, partial(_chunk, data))
 
 
 def holds_translations(path: Path) -> bool:
