@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from fitting import Killed
-from releasing import Place, read, stage_folder
+from releasing import Place, begin, read, stage_folder
 
 from progressive_tf.data.sentences import kinds_in
 from progressive_tf.models.block_model import read_weights
@@ -92,11 +92,8 @@ def make_place(folder: Path) -> Place:
 
 
 def begun(folder: Path, plan: dict[str, Any], stages: int) -> Path:
-    """Runs a plan's first stages; copies of the folder that is returned go on: a run may be moved."""
-    (folder / "place").mkdir()
-    place = make_place(folder / "place")
-    assert place.run(plan, stages=stages).promoted
-    return place.folder.rename(folder / "moved")
+    """Runs a plan's first stages on sentences; see `begin`."""
+    return begin(make_place(folder).folder, plan, stages)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-from releasing import PASSES, Place, decision, read, small_plan, stage_folder
+from releasing import PASSES, Place, begin, decision, read, small_plan, stage_folder
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
@@ -45,12 +45,9 @@ def live(**changes: Any) -> dict[str, Any]:
 
 
 def begun(folder: Path, plan: dict[str, Any]) -> Path:
-    """Runs a plan's first stage beside a stream; copies of the folder that is returned go on: a run may be moved."""
-    place = Place(folder / "place")
-    place.folder.mkdir()
-    write_stream(place.folder / "stream.jsonl")
-    place.run(plan, stages=1)
-    return place.folder.rename(folder / "begun")
+    """Runs a plan's first stage beside a stream; see `begin`."""
+    write_stream(folder / "stream.jsonl")
+    return begin(folder, plan, stages=1)
 
 
 @pytest.fixture(scope="module")

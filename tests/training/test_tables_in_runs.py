@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from fitting import Killed
-from releasing import PASSES, Place, contents, read, stage_folder
+from releasing import PASSES, Place, begin, contents, read, stage_folder
 
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
@@ -95,12 +95,8 @@ def make_place(folder: Path, table: pd.DataFrame | None = None) -> Place:
 
 @pytest.fixture(scope="module")
 def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
-    """A place where the first stage has ended, moved; copies of it go on."""
-    folder = tmp_path_factory.mktemp("one")
-    (folder / "place").mkdir()
-    place = make_place(folder / "place")
-    place.run(table_plan(*STAGES), stages=1)
-    return place.folder.rename(folder / "moved")
+    """A place where the first stage has ended; copies of it go on."""
+    return begin(make_place(tmp_path_factory.mktemp("one")).folder, table_plan(*STAGES), stages=1)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from fitting import Killed
-from releasing import Place, read, stage_folder
+from releasing import Place, begin, read, stage_folder
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.texts import TextAnswers
@@ -91,12 +91,8 @@ STAGES = (
 
 @pytest.fixture(scope="module")
 def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
-    """A place where the first stage has ended, moved; copies of it go on."""
-    folder = tmp_path_factory.mktemp("one")
-    (folder / "place").mkdir()
-    place = make_place(folder / "place")
-    place.run(translation_plan(*STAGES), stages=1)
-    return place.folder.rename(folder / "moved")
+    """A place where the first stage has ended; copies of it go on."""
+    return begin(make_place(tmp_path_factory.mktemp("one")).folder, translation_plan(*STAGES), stages=1)
 
 
 @pytest.fixture(scope="module")
