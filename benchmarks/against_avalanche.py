@@ -152,10 +152,10 @@ def main() -> None:
 
 def run_ours(work: Work, strength: float | None = None, part: str = "test") -> Result:
     """Runs a plan in this process, in a folder of its own."""
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
 
     with in_empty_folder() as folder:
         (folder / "plan.yaml").write_text(to_yaml(work.plan(strength)), encoding="utf-8")
@@ -222,8 +222,8 @@ def save_splits(work: Work, path: Path, part: str) -> None:
 
 def split_rows(work: Work) -> tuple[Any, list[dict[str, np.ndarray]]]:
     """Returns the source and the rows of each stage's parts."""
+    from progressive_tf.data.plan_data import read_plan_data
     from progressive_tf.plan.loading import LoadedPlan, validate
-    from progressive_tf.training.plan_data import read_plan_data
 
     plan = validate(work.plan(), "plan")
     with in_empty_folder() as folder:

@@ -49,12 +49,12 @@ def main() -> None:
 
 def run_seed(plan: str, seed: int) -> tuple[list[StageAnswers], dict[str, float]]:
     """Runs the plan with a seed; returns the answers after each stage, and the run's seconds by kind of work."""
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.methods import Cache
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_folder import RunFolder
-    from progressive_tf.training.run_plan import run_plan
-    from progressive_tf.training.session import open_session
+    from progressive_tf.training.run.run_folder import RunFolder
+    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run.session import open_session
 
     loaded = load_plan(plan, [f"seed={seed}", "on_hold=continue"])
     folder = Path(tempfile.mkdtemp(prefix="against-logistic-regression-"))

@@ -80,9 +80,9 @@ def run_ours(plan: Path) -> Path:
 def peer_task(plan: Path, stage: Path, seed: int, epochs: int) -> PeerTask:
     """Returns the rows that a stage trained on, as a task for the peer."""
     from progressive_tf.assets import locate
+    from progressive_tf.data.plan_data import read_plan_data
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.networks import Bert
-    from progressive_tf.training.plan_data import read_plan_data
 
     loaded = load_plan(str(plan))
     data = read_plan_data(loaded, Path("cache"))

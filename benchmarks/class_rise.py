@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.files import cache_folder
-from progressive_tf.monitoring.due import BASELINE, first_rise
+from progressive_tf.monitoring.schedule_check import BASELINE, first_rise
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.plan_data import read_plan_data
 
 STATIONARY, BEFORE, BURST = 10_000, 3_000, 200
 SHARES = (0.7, 0.8, 0.9, 1.0)

@@ -85,7 +85,7 @@ def run_ours(seed: int, crf: bool) -> float:
 
 def read_sentences(part: str) -> Sentences:
     """Returns what the plan's last stage trains on, and the rows to measure on."""
-    from progressive_tf.training.plan_data import read_plan_data
+    from progressive_tf.data.plan_data import read_plan_data
 
     loaded = load_plan(PLAN)
     with tempfile.TemporaryDirectory(prefix="entities-") as folder:

@@ -26,12 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=32, help="points on the line to begin with")
     given = parser.parse_args(arguments)
     set_up_logging(verbose=False)
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.explaining import explained, explanations_file
-    from progressive_tf.training.run_folder import RunFolder
-    from progressive_tf.training.run_plan import run_plan
-    from progressive_tf.training.session import open_session
+    from progressive_tf.training.run.run_folder import RunFolder
+    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run.session import open_session
+    from progressive_tf.training.stage.explaining import explained, explanations_file
 
     folder = Path(tempfile.mkdtemp(prefix="explanations-"))
     plan = load_plan("movie-reviews", ["seed=7"]).to_json()

@@ -104,7 +104,7 @@ def our_result(stage: Path) -> PeerResult:
 def peer_task(loaded: LoadedPlan, index: int, stage: Path, seed: int) -> PeerTask:
     """Returns the rows that a stage trained on and was tested on, as a task for the peers."""
     from progressive_tf.assets import locate
-    from progressive_tf.training.plan_data import read_plan_data
+    from progressive_tf.data.plan_data import read_plan_data
 
     data = read_plan_data(loaded, Path("cache"))
     name = data.stage_sources[index]

@@ -33,19 +33,18 @@ from benchmarks.quiet import CpuSeconds
 from progressive_tf.adaptation.moved_weights import move_from
 from progressive_tf.data.batching import padded_length, training_batches
 from progressive_tf.data.inputs import InputStore
+from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.logs import set_up_logging
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.methods import CrossEntropy, Optimizer
 from progressive_tf.training import hardware
-from progressive_tf.training.examples import Examples, drawn_dataset
-from progressive_tf.training.losses import make_loss
-from progressive_tf.training.objectives import Classification
-from progressive_tf.training.plan_data import read_plan_data
-from progressive_tf.training.random_state import reset_random_layers
-from progressive_tf.training.session import build_network
-from progressive_tf.training.stage_model import StageModel
-from progressive_tf.training.stage_optimizer import StageOptimizer
+from progressive_tf.training.fitting.callbacks import reset_random_layers
+from progressive_tf.training.fitting.examples import Examples, drawn_dataset
+from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.optimizers import StageOptimizer
+from progressive_tf.training.fitting.stage_model import StageModel
+from progressive_tf.training.run.session import build_network
 
 BATCH_SIZE = 16
 SQUARE = 2048

@@ -93,10 +93,10 @@ def ours(images: int, epochs: int) -> float:
     """Returns the seconds of a stage over frozen blocks, reading of the files aside."""
     import tensorflow as tf
 
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
 
     pixels, labels = generated(images + VALIDATION * 3)
     for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
@@ -181,9 +181,9 @@ def transfer(seeds: Sequence[int]) -> None:
 
 def run_offline(seed: int, stages: int, settings: Sequence[str], folder: Path) -> float:
     """Runs the first stages of seed-resnet-offline in a folder; returns the accuracy on digits' test rows."""
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
 
     loaded = load_plan("seed-resnet-offline", [f"seed={seed}", *settings], stages=stages)
     display = Display(Console(file=io.StringIO()))

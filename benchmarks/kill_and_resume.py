@@ -94,7 +94,7 @@ def _written(folder: Path) -> set[tuple[str, int]]:
 
 def outcome(folder: Path) -> Outcome:
     """Reads what a finished run left."""
-    from progressive_tf.training.checkpoint import checkpoint_facts
+    from progressive_tf.training.fitting.checkpoint import checkpoint_facts
 
     runs = sorted((folder / "runs").glob("*-*"))
     if len(runs) != 1:

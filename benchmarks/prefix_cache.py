@@ -190,17 +190,17 @@ def run_process(arguments: list[str]) -> dict[str, Any]:
 def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Trains one stage from an empty cache, in this process; for the head also three stages' prefixes."""
     from progressive_tf.adaptation.catalogue import adapt
+    from progressive_tf.data.class_space import ClassSpace
     from progressive_tf.data.source import read_source
-    from progressive_tf.models.bert import build
+    from progressive_tf.display import Display
+    from progressive_tf.models.bert.bert import build
     from progressive_tf.models.request import Request
     from progressive_tf.plan.methods import Cache
     from progressive_tf.plan.networks import Bert
     from progressive_tf.plan.schema import Data, Stage
     from progressive_tf.training import hardware
-    from progressive_tf.training.class_space import ClassSpace
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.features import Features
-    from progressive_tf.training.fit import fit_stage
+    from progressive_tf.training.answers.features import Features
+    from progressive_tf.training.fitting.fit import fit_stage
 
     hardware.prepare()
     source = read_source("reviews.csv", Data(source="reviews.csv"), base=folder, cache=folder / "cache")

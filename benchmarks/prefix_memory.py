@@ -90,14 +90,14 @@ def main(arguments: list[str] | None = None) -> None:
     set_up_logging(verbose=False)
     # TensorFlow's own memory is not what is measured.
     from progressive_tf.assets import locate
-    from progressive_tf.models.bert import build
+    from progressive_tf.display import Display
+    from progressive_tf.models.bert.bert import build
     from progressive_tf.models.request import Request
     from progressive_tf.plan.methods import Cache
     from progressive_tf.plan.networks import Bert
     from progressive_tf.training import hardware
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.examples import training_dataset
-    from progressive_tf.training.features import Features
+    from progressive_tf.training.answers.features import Features
+    from progressive_tf.training.fitting.examples import training_dataset
 
     hardware.prepare()
     vocabulary = locate("sample-vocabulary") / "vocab.txt"

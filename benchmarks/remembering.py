@@ -120,10 +120,10 @@ def main() -> None:
 
 def run(comparison: Comparison, method: str, settings: Sequence[str], seed: int) -> dict[str, Result]:
     """Returns the result of a method, and of the bounds where it is the plan as it stands."""
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.bounds import measure_bounds
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
 
     loaded = load_plan(comparison.plan, [f"seed={seed}", *settings])
     place, registry = Path("runs") / method / str(seed), Path("registry") / method / str(seed)

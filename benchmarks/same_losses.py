@@ -29,13 +29,13 @@ from progressive_tf.logs import set_up_logging
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.projection import Block
 from progressive_tf.plan.methods import CrossEntropy, Optimizer
-from progressive_tf.training import hardware, optimizers
-from progressive_tf.training.examples import evaluation_dataset, training_dataset
-from progressive_tf.training.losses import make_loss
-from progressive_tf.training.objectives import Classification
-from progressive_tf.training.random_state import reset_random_layers
-from progressive_tf.training.stage_model import StageModel
-from progressive_tf.training.stage_optimizer import StageOptimizer
+from progressive_tf.training import hardware
+from progressive_tf.training.fitting import optimizers
+from progressive_tf.training.fitting.callbacks import reset_random_layers
+from progressive_tf.training.fitting.examples import evaluation_dataset, training_dataset
+from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.optimizers import StageOptimizer
+from progressive_tf.training.fitting.stage_model import StageModel
 
 VALIDATION = 500
 MEASURES = {"loss": "training loss", "val_loss": "validation loss"}

@@ -65,9 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     given = parser.parse_args(arguments)
     set_up_logging(verbose=False)
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
     from progressive_tf.training.streaming.learning import StreamFit
 
     folder = Path(tempfile.mkdtemp(prefix="stream-memory-"))

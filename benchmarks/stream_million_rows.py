@@ -61,8 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
     rows = parser.parse_args(arguments).rows
     set_up_logging(verbose=False)
     # TensorFlow's own memory is not what is measured.
-    from progressive_tf.models.text_preprocessing import TextPreprocessing
-    from progressive_tf.training.examples import Examples, training_dataset
+    from progressive_tf.models.preprocessing.texts import TextPreprocessing
+    from progressive_tf.training.fitting.examples import Examples, training_dataset
 
     vocabulary = (locate("sample-vocabulary") / "vocab.txt").read_text(encoding="utf-8").splitlines()
     preprocessing = TextPreprocessing(vocabulary, lower_case=True, max_length=MAX_LENGTH)

@@ -62,13 +62,13 @@ def plan_of(seed: int, rate: float, replay: bool) -> dict[str, Any]:
 
 def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, float]]:
     """Returns the accuracy before and after the switch of the start's weights, the learner and River."""
+    from progressive_tf.data.plan_data import read_plan_data
+    from progressive_tf.display import Display
     from progressive_tf.files import cache_folder
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.plan_data import read_plan_data
-    from progressive_tf.training.run_folder import RunFolder
-    from progressive_tf.training.run_plan import run_plan
-    from progressive_tf.training.session import open_session
+    from progressive_tf.training.run.run_folder import RunFolder
+    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="stream-shift-"))
     plan = plan_of(seed, rate, replay)
@@ -112,7 +112,7 @@ def river_answers(session: Any, data: Any, trained: np.ndarray, stream: Sequence
     from river import linear_model, preprocessing
 
     from progressive_tf.plan.methods import Cache
-    from progressive_tf.training.features import Features
+    from progressive_tf.training.answers.features import Features
 
     network, depth = session.network, len(session.network.blocks)
     features = Features(network, data.sources, data.classes, session.display, Path("cache/prefix"))

@@ -33,8 +33,8 @@ from progressive_tf.assets import locate
 from progressive_tf.data.batching import training_batches
 from progressive_tf.data.source import read_source
 from progressive_tf.files import read_json, write_json
-from progressive_tf.models.classification_head import ClassificationHead
-from progressive_tf.models.text_preprocessing import TextPreprocessing
+from progressive_tf.models.heads import ClassificationHead
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.plan.schema import Data
 from progressive_tf.seeds import derive_seed

@@ -69,12 +69,12 @@ def plan_of(data: str, examples: int, seed: int, rate: float, epochs: int) -> di
 
 def measured(data: str, examples: int, seed: int, part: str, rate: float, epochs: int) -> tuple[float, float, float]:
     """Returns the accuracy before the stage, after it, and the peer's."""
+    from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.methods import Cache
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_folder import RunFolder
-    from progressive_tf.training.run_plan import run_plan
-    from progressive_tf.training.session import open_session
+    from progressive_tf.training.run.run_folder import RunFolder
+    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run.session import open_session
 
     folder = Path(tempfile.mkdtemp(prefix="zero-examples-"))
     (folder / "plan.yaml").write_text(to_yaml(plan_of(data, examples, seed, rate, epochs)), encoding="utf-8")

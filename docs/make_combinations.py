@@ -161,11 +161,11 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def outcome(builder: str, changes: Mapping[str, Any]) -> str:
     """Returns "yes", or why it is refused, without where in the plan."""
+    from progressive_tf.display import Display
     from progressive_tf.errors import InputError
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
 
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="combination-") as name:

@@ -15,7 +15,7 @@ from progressive_tf.output import console
 
 if TYPE_CHECKING:
     from progressive_tf.monitoring.live_rows import LiveRows
-    from progressive_tf.monitoring.look import Look
+    from progressive_tf.monitoring.snapshot import Look
     from progressive_tf.registry import ModelVersions
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -94,7 +94,7 @@ def monitor(
 
     from progressive_tf.registry import Registry
     from progressive_tf.serving.store import store_path
-    from progressive_tf.serving.store_file import refuse_no_store
+    from progressive_tf.serving.store_schema import refuse_no_store
 
     opened = Registry(registry)
     models = opened.models() if name is None else (opened.existing_model(name),)
@@ -125,7 +125,7 @@ def monitor(
 
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     from progressive_tf.monitoring.live_rows import read_live_rows
-    from progressive_tf.monitoring.look import refuse_no_answers
+    from progressive_tf.monitoring.snapshot import refuse_no_answers
     from progressive_tf.serving.store import store_path
 
     path = store_path(store, model.name)
@@ -147,8 +147,8 @@ def _look(
     alpha: float,
     seed: int,
 ) -> Look:
-    from progressive_tf.monitoring.look import look_at, reference_of
     from progressive_tf.monitoring.origin import find_origin
+    from progressive_tf.monitoring.snapshot import look_at, reference_of
 
     found, version = None, model.in_use()
     if reference != Reference.LIVE:
@@ -187,9 +187,9 @@ def _propose(
     triggers: tuple[int | None, float | None, bool] | None,
 ) -> None:
     from progressive_tf.files import cache_folder
-    from progressive_tf.monitoring.due import is_due
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan
     from progressive_tf.monitoring.proposal import propose
+    from progressive_tf.monitoring.schedule_check import is_due
     from progressive_tf.plan.loading import load_plan, shipped_plans
 
     version = model.in_use()

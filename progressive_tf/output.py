@@ -11,7 +11,12 @@ import os
 import select
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -190,3 +195,21 @@ def _as_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:
     missing = error.object[error.start : error.end]
     shown = (_PLAIN_SIGNS.get(sign) or sign.encode("ascii", "backslashreplace").decode() for sign in missing)
     return "".join(shown), error.end
+
+
+@dataclass(frozen=True)
+class ByWidth:
+    """A table for wide terminals and one for narrow ones.
+
+    Args:
+        wide: shown where it fits without breaking a cell.
+        narrow: shown elsewhere.
+    """
+
+    wide: Table
+    narrow: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the one that fits."""
+        room = Measurement.get(console, options.update(max_width=UNBOUNDED), self.wide).maximum
+        yield self.wide if room <= options.max_width else self.narrow

@@ -147,7 +147,7 @@ def promote(
         raise InputError(f'{describe_refusal(candidate)}\nTo promote it all the same give --force and --reason "…"')
     # The only command here that needs TensorFlow, to build the SavedModel.
     set_up_logging(verbose)
-    from progressive_tf.training.promotion import export_stage
+    from progressive_tf.training.stage.promotion import export_stage
 
     staged = export_stage(candidate.run_folder, candidate.stage)
     compared = None if forced else {None, staged.parent}

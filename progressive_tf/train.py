@@ -72,8 +72,8 @@ def train(
     set_up_logging(verbose)
 
     # What is wrong with the plan, its files or its rows is said before TensorFlow is imported, which takes longer.
-    from progressive_tf.training.display import Display
-    from progressive_tf.training.first_look import check_bounds, look
+    from progressive_tf.display import Display
+    from progressive_tf.training.run.first_look import check_bounds, look
 
     display = Display()
     if dry_run:
@@ -81,7 +81,7 @@ def train(
         data = look(loaded, registry, display)
 
         from progressive_tf.reporting.block_table import block_table, totals_line
-        from progressive_tf.training.dry_run import stage_blocks
+        from progressive_tf.training.stage.dry_run import stage_blocks
 
         only_prints()
         screen = console()
@@ -92,7 +92,7 @@ def train(
             screen.print(f"{totals_line(blocks)}\n")
         return
 
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run.run_plan import run_plan
     from progressive_tf.tuning.tune_plan import sweep_for_train
 
     if bounds:

@@ -95,7 +95,7 @@ def tune(
 
     set_up_logging(verbose)
 
-    from progressive_tf.training.display import Display
+    from progressive_tf.display import Display
 
     screen = console()
     if find_rate:

@@ -17,8 +17,8 @@ import pytest
 from progressive_tf.disk import WriteError, refusal, writing
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, write_text
-from progressive_tf.training.backup import load_arrays, save_arrays
-from progressive_tf.training.run_folder import RunFolder
+from progressive_tf.training.fitting.checkpoint import load_arrays, save_arrays
+from progressive_tf.training.run.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -90,10 +90,10 @@ def exports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
         asked.append((run, stage))
         return staged(stage, run.name, decision=HELD)
 
-    module = types.ModuleType("progressive_tf.training.promotion")
+    module = types.ModuleType("progressive_tf.training.stage.promotion")
     module.export_stage = export_stage  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "progressive_tf.training", types.ModuleType("progressive_tf.training"))
-    monkeypatch.setitem(sys.modules, "progressive_tf.training.promotion", module)
+    monkeypatch.setitem(sys.modules, "progressive_tf.training.stage.promotion", module)
     return asked
 
 

@@ -264,7 +264,7 @@ def test_control_c_saves_and_says_how_to_resume(interrupted: tuple[str, str, int
 
 
 def test_a_second_training_in_the_same_folder_is_refused(run: Run, tmp_path: Path) -> None:
-    from progressive_tf.training.run_folder import locked
+    from progressive_tf.training.run.run_folder import locked
 
     with locked(tmp_path / "out"):  # as another process does it: tests/training/test_run_folder.py
         code, _, err = run("--plan", plan_with(tmp_path), "--out", "out")

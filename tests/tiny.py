@@ -37,7 +37,7 @@ def write_vocabulary(folder: Path) -> Path:
 
 def build_bert(folder: Path, seed: int = 3, pooling: str = "mean", dropout: float = 0.1, layers: int = 2) -> Any:
     """Returns the network; the same seed gives the same weights."""
-    from progressive_tf.models import bert
+    from progressive_tf.models.bert import bert
     from progressive_tf.models.request import Request
     from progressive_tf.plan.networks import Bert
 
@@ -52,7 +52,7 @@ def make_examples(
 ) -> Any:
     """Returns examples of generated sentences for a network, with stored prefix outputs where a depth is given."""
     from progressive_tf.data.inputs import InputStore
-    from progressive_tf.training.examples import Examples
+    from progressive_tf.training.fitting.examples import Examples
     from progressive_tf.training.prefix.folder import CacheFolder
     from progressive_tf.training.prefix.identity import prefix_sha256
     from progressive_tf.training.prefix.outputs import PrefixOutputs

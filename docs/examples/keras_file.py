@@ -5,8 +5,8 @@ import itertools
 import tensorflow as tf
 
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.classification_head import ClassificationHead
-from progressive_tf.models.image_preprocessing import ImagePreprocessing
+from progressive_tf.models.heads import ClassificationHead
+from progressive_tf.models.preprocessing.images import ImagePreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.resnet import flat, square
 

@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.heads import ClassificationHead
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
+from progressive_tf.models.preprocessing.vocabulary import read_vocabulary
 from progressive_tf.models.projection import Block
-from progressive_tf.models.text_preprocessing import TextPreprocessing
-from progressive_tf.models.vocabulary import read_vocabulary
 from progressive_tf.seeds import derive_seed
 
 

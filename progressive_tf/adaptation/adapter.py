@@ -6,8 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
-from progressive_tf.adaptation.targets import blocks_from
+from progressive_tf.adaptation.moved_weights import MovedWeights, blocks_from, move_where
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight
 from progressive_tf.models.projection import Addition, Projection

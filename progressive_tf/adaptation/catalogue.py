@@ -6,14 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from progressive_tf.adaptation.adapter import Adapter, adapter
-from progressive_tf.adaptation.bitfit import bitfit
-from progressive_tf.adaptation.full import full
-from progressive_tf.adaptation.gradual import gradual
-from progressive_tf.adaptation.head import head
+from progressive_tf.adaptation.choosing import bitfit, full, gradual, head, top_blocks
 from progressive_tf.adaptation.lora import LowRankUpdate, lora
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.adaptation.prompt import Prompt, prompt
-from progressive_tf.adaptation.top_blocks import top_blocks
 from progressive_tf.models.block_model import BlockModel
 
 CHOOSING: dict[str, Callable[[BlockModel, Any], MovedWeights]] = {

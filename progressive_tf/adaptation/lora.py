@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
-from progressive_tf.adaptation.targets import blocks_from, projections_of_roles
+from progressive_tf.adaptation.moved_weights import MovedWeights, blocks_from, move_where, projections_of_roles
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.projection import Addition, Projection

@@ -10,8 +10,8 @@ import tensorflow as tf
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.models.projection import AddedBlock
-from progressive_tf.models.text_preprocessing import TextPreprocessing
 from progressive_tf.plan.adaptation_methods import PromptAdaptation
 from progressive_tf.seeds import derive_seed
 

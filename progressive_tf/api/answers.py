@@ -15,11 +15,11 @@ import tensorflow_text  # noqa: F401  the tokenizer's operations
 from progressive_tf.api.unread import Unread
 from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
-from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
-from progressive_tf.training.saved_model import DEFAULT
-from progressive_tf.training.served_tagger import TOKENS
-from progressive_tf.training.served_translator import GENERATE
+from progressive_tf.training.answers.classes import DEFAULT
+from progressive_tf.training.answers.served_tags import TOKENS
+from progressive_tf.training.answers.texts import GENERATE
 
 PIXELS = "pixels"
 SPAN_COLUMNS = ["input", "kind", "words", "start", "end", "score"]

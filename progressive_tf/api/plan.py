@@ -91,7 +91,7 @@ class Plan:
             InputError: anything wrong with data, weights, or what a stage asks of the network.
         """
         with quiet():
-            from progressive_tf.training.dry_run import stage_blocks
+            from progressive_tf.training.stage.dry_run import stage_blocks
 
             rows = [
                 {

@@ -41,9 +41,9 @@ def run(
     with quiet():
         from progressive_tf.reporting.page import write_report
         from progressive_tf.training.bounds import measure_bounds
-        from progressive_tf.training.first_look import check_bounds
         from progressive_tf.training.notebook_display import shown_here
-        from progressive_tf.training.run_plan import run_plan
+        from progressive_tf.training.run.first_look import check_bounds
+        from progressive_tf.training.run.run_plan import run_plan
         from progressive_tf.tuning.tune_plan import sweep_for_train
 
         if bounds:

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
-from progressive_tf.training.served_translator import IS_WHOLE
+from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
+from progressive_tf.training.answers.texts import IS_WHOLE
 
 
 class Unread:

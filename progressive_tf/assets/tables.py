@@ -8,7 +8,7 @@ from rich.table import Table
 
 from progressive_tf.assets.entry import Asset
 from progressive_tf.assets.places import FOLDERS_VARIABLE, find_place, missing_files
-from progressive_tf.widths import ByWidth
+from progressive_tf.output import ByWidth
 
 _HERE = {"own": f"in {FOLDERS_VARIABLE}", "installed": "installed", "samples": "in data_samples/", "cache": "cached"}
 

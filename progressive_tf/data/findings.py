@@ -11,7 +11,7 @@ import numpy as np
 from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, shortened
-from progressive_tf.plan.quality import Action
+from progressive_tf.plan.methods import Action
 
 SHOWN = 10
 _INPUTS = {

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from progressive_tf.data.ragged import padded, ranges
+from progressive_tf.data.batching import padded, ranges
 
 MOST_BYTES = 4_000_000_000
 NOT_KEPT = -1

@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.checked_cells import check_cells
-from progressive_tf.data.folding import fold_number, is_missing_text
-from progressive_tf.data.near_duplicates import keys_of_alike
+from progressive_tf.data.cells import check_cells
+from progressive_tf.data.near_duplicates import fold_number, is_missing_text, keys_of_alike
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
 from progressive_tf.data.readers.tagged import TaggedReader
 from progressive_tf.data.remarks import BLANK_ROWS, DIALECT, Remark
-from progressive_tf.data.sentences import kinds_in, rarest_kinds
 from progressive_tf.data.store import (
     ARRAYS_FILE,
     COLUMN_PREFIX,
@@ -36,6 +34,7 @@ from progressive_tf.data.store import (
     TOKENS_FIELD,
     VECTOR_FIELD,
 )
+from progressive_tf.data.tags import kinds_in, rarest_kinds
 from progressive_tf.disk import writing
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from progressive_tf.data.folding import MISSING_TEXTS
 from progressive_tf.data.label_spelling import written
+from progressive_tf.data.near_duplicates import MISSING_TEXTS
 from progressive_tf.errors import listed
 
 SHOWN = 5

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
 import numpy as np
 
-from progressive_tf.data.findings import SHOWN, Finding, QualityReport, about_rows
-from progressive_tf.data.label_noise import Embeddings
-from progressive_tf.data.noise_finding import find_noise
+from progressive_tf.data.findings import SHOWN, Finding, QualityReport, about_rows, row_words
+from progressive_tf.data.noise_finding import Embeddings, find_noise
 from progressive_tf.data.remarks import ODD_IMAGES, UNREADABLE_IMAGES, UNUSED_FILES
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import label_counts
 from progressive_tf.data.tags import OUTSIDE
 from progressive_tf.errors import InputError
-from progressive_tf.plan.quality import Action, Quality
+from progressive_tf.plan.methods import Action, Quality
 
 IMBALANCE = 10
 FEWEST_PER_CLASS = 8
@@ -206,3 +205,26 @@ def _about_classes(
         named = ", ".join(examples[:NAMED]) + (", …" if len(classes) > NAMED else "")
         findings.append(Finding(kind, action, len(classes), (), examples, f"{message} ({named})"))
     return findings
+
+
+def rows_left_out(sources: Mapping[str, Source], quality: Quality) -> dict[str, np.ndarray]:
+    """Returns which rows of each source have no text, bool [rows], where the plan drops these; sources with some only.
+
+    Args:
+        sources: by the name the plan gives them.
+        quality: says what is done about such rows.
+    """
+    if quality.empty_text != "drop":
+        return {}
+    empty = {name: source.is_empty(np.arange(len(source))) for name, source in sources.items()}
+    return {name: rows for name, rows in empty.items() if rows.any()}
+
+
+def about_left_out(source: Source, left_out: np.ndarray | None) -> tuple[Finding, ...]:
+    """Returns what is said of these rows; nothing where there are none."""
+    if left_out is None:
+        return ()
+    rows = source.rows[left_out]
+    count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} with an empty text"
+    message = f"{source.name}: {count} ({row_words(rows)}) left out before the split"
+    return (Finding("empty_text", "drop", len(rows), tuple(rows[:SHOWN].tolist()), (), message),)

@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.data.cells import cell_text
-from progressive_tf.data.folding import is_missing_text
 from progressive_tf.data.known_labels import with_known_labels
+from progressive_tf.data.near_duplicates import is_missing_text
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.remarks import Remark
 from progressive_tf.data.resolve import resolve
-from progressive_tf.data.sentences import TaggedRows, kinds_in
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TARGET_FIELD, InputKind, Store
 from progressive_tf.data.table import Table, number_text
+from progressive_tf.data.tags import TaggedRows, kinds_in
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.data.cells import label_text
-from progressive_tf.data.folding import fold_number, is_missing_text
 from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.near_duplicates import fold_number, is_missing_text
 from progressive_tf.data.problems import shorten
 from progressive_tf.data.readers.delimited import NOT_UTF8
 from progressive_tf.errors import InputError, unknown_name

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from progressive_tf.data.batching import ranges
 from progressive_tf.data.inputs import Encoder, InputStore
-from progressive_tf.data.ragged import ranges
 
 
 class WordEncoder(Encoder, Protocol):

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.models.heads import INITIAL_SPREAD, TaggingHead
+from progressive_tf.models.preprocessing.base import Preprocessing
 from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
-from progressive_tf.models.tagging_head import TaggingHead
+from progressive_tf.seeds import derive_seed
 
 State = dict[str, tf.Tensor]
 IMPOSSIBLE = -1e9  # a logit whose softmax is zero
@@ -242,3 +243,36 @@ def assign_weights(weights: Sequence[NamedWeight], values: dict[str, np.ndarray]
         if tuple(variables[name].shape) != value.shape:
             raise ValueError(f"weight {name} has shape {tuple(variables[name].shape)} here, {value.shape} there")
         variables[name].assign(value)
+
+
+def set_classes(network: BlockModel, labels: Sequence[str], label_tasks: Sequence[str], seed: int) -> None:
+    """Gives a network exactly these classes; those it had before keep the values of their outputs, bit for bit.
+
+    Args:
+        network: changed in place; its classes are the first of `labels`, or the other way round.
+        labels: class names in the order of the logits.
+        label_tasks: the task of each, or none.
+        seed: the plan's seed; each new class starts from weights of its own, whatever other classes come with it.
+
+    Raises:
+        ValueError: classes that are not the network's with others behind them, or some of the network's first.
+    """
+    shared = min(len(labels), len(network.labels))
+    if tuple(labels[:shared]) != network.labels[:shared]:
+        raise ValueError(f"classes {list(labels)} asked; the network has {list(network.labels)}, in this order")
+    network.set_label_tasks(label_tasks)
+    if len(labels) == len(network.labels):
+        return
+    kernel, bias = (weight.numpy() for weight in network.head.dense.weights)
+    columns = [kernel[:, :shared], *(_initial_column(len(kernel), label, seed) for label in labels[shared:])]
+    values = [np.concatenate(columns, axis=1), np.pad(bias[:shared], (0, len(labels) - shared))]
+    network.head.resize(len(labels))
+    network.head.dense.set_weights(values)
+    network.labels = tuple(labels)
+
+
+def _initial_column(width: int, label: str, seed: int) -> np.ndarray:
+    initializer = tf.keras.initializers.TruncatedNormal(
+        stddev=INITIAL_SPREAD, seed=derive_seed(seed, "initialisation", "head", label)
+    )
+    return initializer([width, 1]).numpy()

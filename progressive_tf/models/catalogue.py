@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from progressive_tf.models import bert, bert_tagger, mlp, resnet, t5
+from progressive_tf.models import mlp, resnet
+from progressive_tf.models.bert import bert, bert_tagger
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.request import Request
+from progressive_tf.models.t5 import t5
 
 Builder = Callable[[Request], BlockModel]
 BUILDERS: dict[str, Builder] = {

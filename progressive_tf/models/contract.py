@@ -11,15 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.errors import ProgressiveError, listed
-from progressive_tf.models.block_model import BlockModel, State, read_weights
-from progressive_tf.models.class_growth import set_classes
-from progressive_tf.models.image_preprocessing import ImagePreprocessing
+from progressive_tf.models.block_model import BlockModel, State, read_weights, set_classes
+from progressive_tf.models.preprocessing.images import ImagePreprocessing
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
+from progressive_tf.models.preprocessing.words import SentencePreprocessing
+from progressive_tf.models.preprocessing.written import TextToTextPreprocessing
 from progressive_tf.models.request import Request
-from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
-from progressive_tf.models.t5_blocks import TARGET
-from progressive_tf.models.text_preprocessing import TextPreprocessing
-from progressive_tf.models.text_to_text_preprocessing import TextToTextPreprocessing
-from progressive_tf.models.translator import Translator
+from progressive_tf.models.t5.t5_blocks import TARGET
+from progressive_tf.models.t5.translator import Translator
 
 LABELS = ("first", "second", "third")
 # Float32 arithmetic in another order, as in another batch, gives other last digits.

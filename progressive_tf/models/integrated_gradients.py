@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.bert import EmbeddingsBlock
+from progressive_tf.models.bert.bert import EmbeddingsBlock
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.image_preprocessing import ImagePreprocessing
-from progressive_tf.models.text_preprocessing import TextPreprocessing
+from progressive_tf.models.preprocessing.images import ImagePreprocessing
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
 
 BATCH = 8
 # Where the parts add up to something else by more than this share, twice as many points are taken, up to MOST_STEPS.

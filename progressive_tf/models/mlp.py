@@ -7,13 +7,13 @@ import json
 import tensorflow as tf
 
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.classification_head import ClassificationHead
-from progressive_tf.models.dropout import dropout
-from progressive_tf.models.preprocessing import Preprocessing
+from progressive_tf.models.elementwise import dropout
+from progressive_tf.models.heads import ClassificationHead
+from progressive_tf.models.preprocessing.base import Preprocessing
+from progressive_tf.models.preprocessing.columns import TablePreprocessing
+from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
 from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.request import Request
-from progressive_tf.models.table_preprocessing import TablePreprocessing
-from progressive_tf.models.vector_preprocessing import VectorPreprocessing
 from progressive_tf.seeds import derive_seed
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.classification_head import ClassificationHead
-from progressive_tf.models.image_preprocessing import CHANNELS, ImagePreprocessing
+from progressive_tf.models.heads import ClassificationHead
+from progressive_tf.models.preprocessing.images import CHANNELS, ImagePreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.weights_files import IMAGENET, keras_weights

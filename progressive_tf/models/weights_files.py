@@ -9,8 +9,9 @@ from typing import Any
 
 from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.errors import InputError, listed
-from progressive_tf.models import bert_settings, t5_settings
-from progressive_tf.models.vocabulary import read_vocabulary
+from progressive_tf.models.bert import bert_settings
+from progressive_tf.models.preprocessing.vocabulary import read_vocabulary
+from progressive_tf.models.t5 import t5_settings
 from progressive_tf.models.weights_source import check_weights_file, first_line, weights_source
 from progressive_tf.plan.networks import T5, Bert, ResNet50
 

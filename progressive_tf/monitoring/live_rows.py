@@ -15,10 +15,9 @@ import pandas as pd
 
 from progressive_tf.data.tags import OUTSIDE, is_tag
 from progressive_tf.errors import InputError
+from progressive_tf.serving.answer import EXPECTED, TEXT
 from progressive_tf.serving.release_marks import ReleaseMark, read_marks
-from progressive_tf.serving.said import EXPECTED, TEXT
-from progressive_tf.serving.store_file import refuse_no_store
-from progressive_tf.serving.store_schema import FORMAT, SECOND
+from progressive_tf.serving.store_schema import FORMAT, SECOND, refuse_no_store
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.

@@ -10,7 +10,7 @@ from progressive_tf.files import read_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.run_order import in_order
-from progressive_tf.training.run_folder import RunFolder, changed_keys, differences
+from progressive_tf.training.run.run_folder import RunFolder, changed_keys, differences
 
 _COMPARED = ("name", "task", "model", "data", "seed")
 _SHOWN = 5

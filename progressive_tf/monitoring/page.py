@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from progressive_tf.monitoring.live_metrics import ALL, LiveMetrics
-from progressive_tf.monitoring.look import Look
+from progressive_tf.monitoring.snapshot import Look
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 # Fewer weeks than this are read faster in the table.

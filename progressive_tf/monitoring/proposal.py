@@ -13,22 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
+from progressive_tf.monitoring.feedback_rows import Columns, told_rows
 from progressive_tf.monitoring.live_rows import LiveRows
-from progressive_tf.monitoring.told_rows import Columns, told_rows
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
-from progressive_tf.plan.methods import TokenBudget
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality, TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule, Plan, Split
 from progressive_tf.plan.tasks import TASKS
-from progressive_tf.training.plan_data import PlanData, read_plan_data
 
 FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)

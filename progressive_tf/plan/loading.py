@@ -15,8 +15,8 @@ from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_json
 from progressive_tf.plan.idle_keys import idle_lines, repeated
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
+from progressive_tf.plan.methods import LATER_QUALITY_KEYS, SAY_WHETHER_IT_BEGINS
 from progressive_tf.plan.networks import builder_tag
-from progressive_tf.plan.quality import LATER_QUALITY_KEYS, SAY_WHETHER_IT_BEGINS
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.schema import LATER_DATA_KEYS, Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples

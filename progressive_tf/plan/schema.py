@@ -21,6 +21,7 @@ from progressive_tf.plan.methods import (
     PlateauSchedule,
     Probes,
     PromptStart,
+    Quality,
     ReleaseSchedule,
     Schedule,
     Share,
@@ -30,7 +31,6 @@ from progressive_tf.plan.methods import (
 )
 from progressive_tf.plan.metric_names import MetricName, find_metric, metric_patterns
 from progressive_tf.plan.networks import Network, Text
-from progressive_tf.plan.quality import Quality
 from progressive_tf.plan.refusals import (
     STANDING_SLICES,
     Asked,

@@ -10,7 +10,7 @@ from typing import Any
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.reading import read_yaml_mapping
-from progressive_tf.registry.names import check_model_name
+from progressive_tf.registry.version import check_model_name
 
 PROMOTE = "promote"
 

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from progressive_tf.output import ByWidth
 from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
@@ -16,7 +17,6 @@ from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROL
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.widths import ByWidth
 
 _MOST_LABELS = 10
 _LISTED = tuple(dict.fromkeys(task.answers.matrix_metric for task in TASKS.values()))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from progressive_tf.errors import InputError
 from progressive_tf.plan.tasks import Task, task_of_version
 from progressive_tf.registry.folder import read_manifest
 
@@ -49,3 +51,19 @@ class Version:
     def task(self) -> Task:
         """What it answers, and what follows from that."""
         return task_of_version(self.manifest() or {})
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def check_model_name(name: str) -> str:
+    """Returns `name` if it can name a model: 1 to 64 letters, digits, `.`, `_`, `-`, the first a letter or digit.
+
+    Raises:
+        InputError: it cannot, for instance because it would lead out of the registry.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"model name {name!r}: expected 1 to 64 letters, digits, '.', '_' or '-', starting with a letter or digit"
+        )
+    return name

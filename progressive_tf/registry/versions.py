@@ -21,9 +21,8 @@ from progressive_tf.registry.history import CANARY, PREVIOUS, STABLE, Publicatio
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.lock import WAIT_SECONDS, write_lock
 from progressive_tf.registry.model_folder import ModelFolder
-from progressive_tf.registry.names import check_model_name
 from progressive_tf.registry.staged import Forced, StagedVersion
-from progressive_tf.registry.version import Version
+from progressive_tf.registry.version import Version, check_model_name
 
 
 class ModelVersions:

@@ -11,10 +11,8 @@ from markupsafe import Markup
 
 from progressive_tf import files
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.next_steps import next_steps
-from progressive_tf.reporting.reasons import reasons_views
+from progressive_tf.reporting.next_steps import next_steps, reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
-from progressive_tf.reporting.streams import stream_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.views import (
     PARTS,
@@ -24,6 +22,7 @@ from progressive_tf.reporting.views import (
     matrix_views,
     rate_views,
     stage_views,
+    stream_views,
     sweep_views,
 )
 

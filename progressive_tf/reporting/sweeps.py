@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.files import read_json
+from progressive_tf.output import ByWidth
 from progressive_tf.plan.merging import KIND_KEYS
 from progressive_tf.plan.metric_names import find_metric
-from progressive_tf.widths import ByWidth
 
 MOST_SHOWN = 12
 

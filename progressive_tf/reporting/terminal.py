@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from progressive_tf.output import ByWidth
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import Bounds, Matrix, Measure, RunRecord, Weights
-from progressive_tf.widths import ByWidth
 
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
 

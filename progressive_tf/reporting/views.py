@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
 from progressive_tf.reporting.figures.matrix import accuracy_matrix
 from progressive_tf.reporting.figures.rates import rate_figure
+from progressive_tf.reporting.figures.stream import stream_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
-from progressive_tf.reporting.records import Matrix, Measure, RuleOutcome, RunRecord, StageRecord
+from progressive_tf.reporting.reading import read_history
+from progressive_tf.reporting.records import Candidate, Matrix, Measure, RuleOutcome, RunRecord, StageRecord
 from progressive_tf.reporting.sweeps import RateTest, SweepRecord, Trial, in_order, read_rate_tests, read_sweeps
 
 MOST_CLASSES = 100
@@ -273,3 +275,54 @@ def _started_from(run: RunRecord, stage: StageRecord) -> str:
         words = "descriptions of the classes" if _starts_from_prompt(run.plan) else words
         return words if name == "start" else name
     return name if parent.version is None else f"{name} (version {parent.version})"
+
+
+MOST_POINTS = 400
+MODELS = ("learner", "released", "start")
+
+
+@dataclass(frozen=True)
+class StreamView:
+    """A stage that learns from a stream.
+
+    Attributes:
+        stage: its name.
+        learnt: rows learnt so far.
+        window: rows of the sliding window at its end.
+        figure: accuracy over it.
+        candidates: in order, without the stage's end.
+    """
+
+    stage: str
+    learnt: int
+    window: int
+    figure: Markup
+    candidates: Sequence[Candidate]
+
+
+def stream_views(run: RunRecord) -> list[StreamView]:
+    """Returns a view of each stage that has learnt from a stream."""
+    views = []
+    for stage in run.stages:
+        folder = run.path / "stages" / f"{stage.number:02d}-{stage.name}"
+        history = read_history(folder / "stream" / "windows.csv")
+        if not history or not history["learnt"]:
+            continue
+        learnt = history["learnt"]
+        shown = sorted({*range(0, len(learnt), max(len(learnt) // MOST_POINTS, 1)), len(learnt) - 1})
+        views.append(
+            StreamView(
+                stage.name,
+                int(learnt[-1]),
+                int(history["rows"][-1]),
+                stream_figure(
+                    f"stream-{stage.number}",
+                    stage.name,
+                    [learnt[place] for place in shown],
+                    {key: [history[key][place] for place in shown] for key in MODELS},
+                    [(each.rows, each.decision.decision) for each in stage.candidates],
+                ),
+                stage.candidates,
+            )
+        )
+    return views

@@ -7,7 +7,37 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.plan.retention_methods import Distill, Lwf
+
+DISTILL = "distill"
+LEAST_PROBABILITY = 1e-8
+
+
+def distill(settings: Distill, network: BlockModel, teacher_labels: Sequence[str]) -> SoftTargets:
+    """Returns the penalty; the state has the teacher's logits under `DISTILL`.
+
+    Args:
+        settings: the plan's section.
+        network: with the classes of the stage.
+        teacher_labels: the teacher's classes in the order of its logits.
+
+    Raises:
+        InputError: a class of the teacher's that the network does not have.
+    """
+    for label in teacher_labels:
+        if label not in network.labels:
+            raise InputError(
+                f"retention.distill.teacher: {settings.teacher} predicts {unknown_name('label', label, network.labels)}"
+            )
+    columns = [network.labels.index(label) for label in teacher_labels]
+    return SoftTargets(DISTILL, columns, [range(len(columns))], settings.strength, settings.temperature)
+
+
+def logits_of(probabilities: np.ndarray) -> np.ndarray:
+    """Returns logits whose softmax gives the probabilities, float32 [n, classes]; those below 1e-8 count as 1e-8."""
+    return np.log(np.maximum(probabilities, LEAST_PROBABILITY)).astype(np.float32)
 
 
 class SoftTargets:
@@ -55,3 +85,22 @@ def soft_target_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float)
     softened = tf.nn.log_softmax(teacher / temperature)
     difference = softened - tf.nn.log_softmax(student / temperature)
     return temperature**2 * tf.reduce_mean(tf.reduce_sum(tf.exp(softened) * difference, axis=1))
+
+
+LWF = "lwf"
+
+
+def lwf(settings: Lwf, network: BlockModel, known: int) -> SoftTargets:
+    """Returns the penalty; the state has the logits of the network before the stage under `LWF`.
+
+    The paper's loss is a cross-entropy, which differs from the divergence here by a constant. Where classes belong to
+    tasks, each task's are compared among themselves.
+
+    Args:
+        settings: the plan's section.
+        network: with the classes of the stage.
+        known: how many of them it had before, from the first.
+    """
+    tasks = network.label_tasks[:known] or ("",) * known
+    groups = [[index for index in range(known) if tasks[index] == task] for task in dict.fromkeys(tasks)]
+    return SoftTargets(LWF, range(known), groups, settings.strength, settings.temperature)

@@ -21,7 +21,6 @@ from starlette.exceptions import HTTPException
 from progressive_tf.registry.history import rollout
 from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.canary_watch import CanaryWatch
-from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.feedback_routes import feedback_routes
 from progressive_tf.serving.incoming import Incoming, Tokens, check_name
 from progressive_tf.serving.instances import (
@@ -33,7 +32,7 @@ from progressive_tf.serving.instances import (
     read_request,
     reply,
 )
-from progressive_tf.serving.limits import Limits
+from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.release_routes import release_routes
 from progressive_tf.serving.request_log import RequestLog

@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
-from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.limits import Refusal
 
 Answer = Callable[[Hashable, Sequence[Any]], Sequence[Any]]
 

@@ -25,9 +25,9 @@ from progressive_tf.registry.folder import remove_folder
 from progressive_tf.registry.history import CANARY
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.registry.views import SERVING_CONFIG_NAME, serving_config
-from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.examples import examples
+from progressive_tf.serving.described import examples
 from progressive_tf.serving.instances import Instance, bucket_of
+from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 
 KSERVE_NAME = "inference-service.yaml"

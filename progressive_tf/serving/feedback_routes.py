@@ -13,12 +13,12 @@ from progressive_tf.data.cells import label_text
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.errors import unknown_name
 from progressive_tf.serving import fields
-from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.answer import fingerprint
 from progressive_tf.serving.incoming import Incoming, Tokens
 from progressive_tf.serving.instances import read_body
+from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
-from progressive_tf.serving.said import fingerprint
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.store import Feedback, StoreError, UnlikeAnswer
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.limits import Refusal
 
 
 def refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:

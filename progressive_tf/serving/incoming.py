@@ -11,8 +11,7 @@ import anyio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.limits import Limits
+from progressive_tf.serving.limits import Limits, Refusal
 
 
 @dataclass(frozen=True)

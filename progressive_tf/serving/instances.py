@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from progressive_tf.errors import listed
-from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.limits import Limits
+from progressive_tf.serving.limits import Limits, Refusal
 
 DEFAULT = "serving_default"
 ROWS, COLUMNS = "instances", "inputs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -28,3 +29,19 @@ class Limits:
     request_seconds: float = 30.0
     concurrent_requests: int = 256
     queued_instances: int = 1024
+
+
+class Refusal(Exception):
+    """A request that is not answered.
+
+    Args:
+        status: of HTTP, 400 to 599.
+        message: what was expected, what came, what to do.
+        headers: of the reply, beside those that every reply has.
+    """
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})

@@ -11,16 +11,15 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
-from progressive_tf.models.read_counts import INPUT_TOKENS, UNKNOWN_CELLS
+from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS
 from progressive_tf.plan.tasks import OF_WORDS, Inputs, input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
-from progressive_tf.serving.described import TASK, describe, place_of
-from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.examples import examples
+from progressive_tf.serving.described import TASK, describe, examples, place_of
 from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucket_of
+from progressive_tf.serving.limits import Refusal
 
 _COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 _MANY = 32

@@ -13,9 +13,9 @@ from progressive_tf.registry import RegistryBusyError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import fields
-from progressive_tf.serving.errors import Refusal
 from progressive_tf.serving.incoming import Incoming, Tokens, check_name
 from progressive_tf.serving.instances import read_body
+from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.step_counts import VersionCounts

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.registry.journal import COMMIT, Entry
+from progressive_tf.serving.answer import EXPECTED, TEXT, label_of, probabilities_of
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.release_marks import mark_release
-from progressive_tf.serving.said import EXPECTED, TEXT, label_of, probabilities_of
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
 from progressive_tf.serving.unread import was_cut

@@ -17,15 +17,14 @@ from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.serving.answer import says_the_same
 from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
-from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.limits import Limits
+from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
-from progressive_tf.serving.said import says_the_same
 
 UNREAD = object()
 LOOK_SECONDS = 0.25

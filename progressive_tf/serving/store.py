@@ -16,8 +16,8 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.serving.answer import EXPECTED, is_of_tokens
 from progressive_tf.serving.release_marks import LOWERED_MARKS
-from progressive_tf.serving.said import EXPECTED, is_of_tokens
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
 from progressive_tf.serving.store_schema import FORMAT, statements_from
 

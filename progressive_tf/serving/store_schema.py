@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from progressive_tf.errors import InputError
+
 _FIRST = (
     """
     CREATE TABLE requests (
@@ -72,3 +76,11 @@ def statements_from(found: int) -> list[str]:
     if found >= FORMAT:
         return []
     return [*(statement for change in _CHANGES[found:] for statement in change), f"PRAGMA user_version = {FORMAT}"]
+
+
+def refuse_no_store(path: Path) -> None:
+    """Raises InputError where there is no store."""
+    if not path.is_file():
+        raise InputError(
+            f"{path}: there is no store; name the --store of the server, which keeps what it answers there"
+        )

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.data.plan_data import PlanData, read_plan_data
+from progressive_tf.display import Display
 from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import GateRule, Plan
-from progressive_tf.training.display import Display
-from progressive_tf.training.plan_data import PlanData, read_plan_data
-from progressive_tf.training.predictions_file import load_predictions
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.run_plan import run_plan
-from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.answers.predictions_file import load_predictions
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.run_plan import run_plan
+from progressive_tf.training.run.stage_record import StageRecord
 
 BOUNDS_FILE = "bounds.json"
 JOINT = "joint"

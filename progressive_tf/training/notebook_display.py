@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from progressive_tf.training.display import SHOWN_AFTER_SECONDS, Display, FitDisplay
+from progressive_tf.display import SHOWN_AFTER_SECONDS, Display, FitDisplay
 
 REDRAWN_AFTER_SECONDS = 0.2
 WIDTH = 160  # of remarks, in characters; the browser breaks them where it must

@@ -6,27 +6,32 @@ import shutil
 from typing import Any
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.training.callbacks.continual_evaluation import lowest
-from progressive_tf.training.callbacks.epoch_record import backup_file
-from progressive_tf.training.carried_optimizer import carried_optimizer, keep_optimizer
-from progressive_tf.training.checkpoint import save_checkpoint
-from progressive_tf.training.clock import Clock
-from progressive_tf.training.evaluation_step import score, stage_metrics, write_matrix
-from progressive_tf.training.explaining import explanation_facts
-from progressive_tf.training.fit import Fitted
-from progressive_tf.training.mixture import Mixing, find_mixing, mix, mixture_facts
-from progressive_tf.training.promotion import decide, decision_record, note_forced, publish
-from progressive_tf.training.retained import prepare_retention
-from progressive_tf.training.retention_checks import check_teacher, warnings_about
-from progressive_tf.training.retention_costs import retention_flops
-from progressive_tf.training.run_plan import Finished
-from progressive_tf.training.session import Session, total_weights
-from progressive_tf.training.stage_data import Rows, settle_rows
-from progressive_tf.training.stage_record import StageRecord
-from progressive_tf.training.stage_training import summary, train_stage
+from progressive_tf.display import Clock
+from progressive_tf.training.fitting.callbacks import backup_file
+from progressive_tf.training.fitting.checkpoint import save_checkpoint
+from progressive_tf.training.fitting.continual_evaluation import lowest
+from progressive_tf.training.fitting.fit import Fitted
+from progressive_tf.training.run.checks import check_teacher, warnings_about
+from progressive_tf.training.run.run_plan import Finished
+from progressive_tf.training.run.session import Session, total_weights
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.dry_run import retention_flops
+from progressive_tf.training.stage.evaluation_step import score, stage_metrics, write_matrix
+from progressive_tf.training.stage.explaining import explanation_facts
+from progressive_tf.training.stage.lifecycle import (
+    SweepStage,
+    carried_optimizer,
+    keep_optimizer,
+    summary,
+    train_stage,
+    tune_stage,
+)
+from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix, mixture_facts
+from progressive_tf.training.stage.promotion import decide, decision_record, note_forced, publish
+from progressive_tf.training.stage.retained import prepare_retention
+from progressive_tf.training.stage.stage_data import Rows, settle_rows
 from progressive_tf.training.streaming.candidates import arrived_of
 from progressive_tf.training.streaming.learning import StreamFit, rows_behind
-from progressive_tf.training.tuned import SweepStage, tune_stage
 
 
 def run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]) -> Finished:

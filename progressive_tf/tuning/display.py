@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from progressive_tf.training.display import Display, FitDisplay
+from progressive_tf.display import Display, FitDisplay
 
 
 class SweepDisplay(Display):

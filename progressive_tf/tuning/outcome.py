@@ -15,10 +15,9 @@ from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, override_of, value_at
-from progressive_tf.training.callbacks.epoch_record import backup_file
-from progressive_tf.tuning.beginning import SETTINGS
-from progressive_tf.tuning.result import TrialResult, best_of, read_results
-from progressive_tf.tuning.trial import Trials
+from progressive_tf.training.fitting.callbacks import backup_file
+from progressive_tf.tuning.trial import TrialResult, Trials, best_of, read_results
+from progressive_tf.tuning.warm_start import SETTINGS
 
 BEST = "best.yaml"
 

@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from progressive_tf.display import Clock
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, write_json, write_text
 from progressive_tf.plan.adaptation_methods import GradualAdaptation
 from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.reporting.figures.rates import save_rate_figure
-from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
-from progressive_tf.training.clock import Clock
-from progressive_tf.training.retained import prepare_retention
-from progressive_tf.training.session import Session
-from progressive_tf.training.stage_data import find_rows
-from progressive_tf.training.stage_record import StageRecord
-from progressive_tf.training.stage_training import train_stage
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError
+from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.lifecycle import train_stage
+from progressive_tf.training.stage.retained import prepare_retention
+from progressive_tf.training.stage.stage_data import find_rows
 from progressive_tf.tuning.display import SweepDisplay
 
 STEPS = 100

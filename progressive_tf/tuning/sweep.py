@@ -17,18 +17,17 @@ from progressive_tf.plan.loading import check_space, with_change
 from progressive_tf.plan.metric_names import MetricName, find_metric
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples, value_at
-from progressive_tf.training.session import Session
-from progressive_tf.training.session_checks import check_metric_label
-from progressive_tf.training.stage_record import StageRecord
-from progressive_tf.tuning.beginning import SETTINGS, begin_sweep
+from progressive_tf.training.run.checks import check_metric_label
+from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.tuning.display import SweepDisplay
 from progressive_tf.tuning.hypermodel import StageHyperModel
 from progressive_tf.tuning.oracles import make_oracle
 from progressive_tf.tuning.outcome import Sweep, finish_sweep, result_line
-from progressive_tf.tuning.result import read_results
 from progressive_tf.tuning.role import role
-from progressive_tf.tuning.trial import Trials
+from progressive_tf.tuning.trial import Trials, read_results
 from progressive_tf.tuning.tuner import StageTuner
+from progressive_tf.tuning.warm_start import SETTINGS, begin_sweep
 
 
 def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: bool = False) -> Sweep | None:

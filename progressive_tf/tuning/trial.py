@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from progressive_tf.disk import WriteError, writing
+from progressive_tf.display import Clock
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.elementwise import gradients_released
@@ -22,17 +23,84 @@ from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import change_of
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.callbacks.epoch_record import backup_file
-from progressive_tf.training.carried_optimizer import carried_optimizer
-from progressive_tf.training.clock import Clock
-from progressive_tf.training.mixture import answers, find_mixing, mix
-from progressive_tf.training.predictions_file import Wanted, predict_rows
-from progressive_tf.training.retained import prepare_retention
-from progressive_tf.training.session import Session
-from progressive_tf.training.stage_data import Rows
-from progressive_tf.training.stage_record import StageRecord
-from progressive_tf.training.stage_training import train_stage
-from progressive_tf.tuning.result import TrialResult
+from progressive_tf.training.answers.predictions_file import Wanted, predict_rows
+from progressive_tf.training.fitting.callbacks import backup_file
+from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.lifecycle import carried_optimizer, train_stage
+from progressive_tf.training.stage.mixture import answers, find_mixing, mix
+from progressive_tf.training.stage.retained import prepare_retention
+from progressive_tf.training.stage.stage_data import Rows
+
+FILE = "result.json"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial.
+
+    Attributes:
+        trial: its number, four digits.
+        origin: what proposed its values: `plan`, `best of <stage>`, or the oracle's name.
+        values: by key, as the plan has them; without those that stay as they are in the plan.
+        status: `feasible`; `infeasible` where it loses too much on an earlier stage; `crashed`.
+        metric: on the stage's validation rows, a mean over seeds; None where it crashed.
+        by_seed: the same for each seed.
+        drops: by earlier stage, how much worse its validation rows are answered than before the stage.
+        epochs: finished epochs, of all seeds, with those of a trial that it continues.
+        whole: whether it was given all of the stage's epochs; hyperband gives most trials fewer.
+        seconds: that the last process spent on it.
+        continues: the trial whose training it continues, or None.
+        reason: why it crashed, or None.
+    """
+
+    trial: str
+    origin: str
+    values: Mapping[str, Any]
+    status: Literal["feasible", "infeasible", "crashed"]
+    metric: float | None = None
+    by_seed: tuple[float, ...] = ()
+    drops: Mapping[str, float] = field(default_factory=dict)
+    epochs: int = 0
+    whole: bool = True
+    seconds: float = 0.0
+    continues: str | None = None
+    reason: str | None = None
+
+    @property
+    def worst_drop(self) -> float | None:
+        """The largest loss on an earlier stage; None where there is none."""
+        return max(self.drops.values(), default=None)
+
+    def save(self, folder: Path) -> None:
+        """Writes the trial's result.json."""
+        write_json(folder / FILE, asdict(self))
+
+
+def read_results(folder: Path) -> list[TrialResult]:
+    """Returns the finished trials of a sweep, in order.
+
+    Args:
+        folder: of the sweep.
+    """
+    return [read_result(path.parent) for path in sorted(folder.glob(f"trial_*/{FILE}"))]
+
+
+def read_result(folder: Path) -> TrialResult:
+    """Returns what the folder of a finished trial keeps."""
+    found = read_json(folder / FILE)
+    return TrialResult(**found | {"by_seed": tuple(found["by_seed"])})
+
+
+def best_of(results: Iterable[TrialResult], maximize: bool) -> TrialResult | None:
+    """Returns the feasible trial with the best metric, the first of equal ones; None where there is none.
+
+    Where a trial was given all of the stage's epochs, those that were given fewer do not win.
+    """
+    feasible = [each for each in results if each.status == "feasible" and each.metric is not None]
+    feasible = [each for each in feasible if each.whole] or feasible
+    return (max if maximize else min)(feasible, key=lambda each: each.metric or 0.0, default=None)
+
 
 OWN = "validation"
 EARLIER = "earlier"

@@ -9,22 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from progressive_tf.data.plan_data import PlanData
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.reporting.next_steps import next_steps, ways_text
 from progressive_tf.reporting.records import read_run
 from progressive_tf.run_order import in_order
-from progressive_tf.training.display import Display
-from progressive_tf.training.first_look import look
-from progressive_tf.training.plan_data import PlanData
-from progressive_tf.training.run_folder import RunFolder, locked, open_run
-from progressive_tf.training.run_plan import again, run_plan
-from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.run.first_look import look
+from progressive_tf.training.run.run_folder import RunFolder, locked, open_run
+from progressive_tf.training.run.run_plan import again, run_plan
+from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.tuning.role import role
 
 if TYPE_CHECKING:  # what needs TensorFlow is imported once the plan has been looked at
-    from progressive_tf.training.session import Session
+    from progressive_tf.training.run.session import Session
     from progressive_tf.tuning.outcome import Sweep
     from progressive_tf.tuning.rate_finder import FoundRate
 
@@ -61,7 +61,7 @@ def tune_plan(
     """
 
     def sweep(session: Session, stage: StageRecord) -> Sweep | None:
-        from progressive_tf.training.preflight import check_release
+        from progressive_tf.training.stage.preflight import check_release
         from progressive_tf.tuning.sweep import sweep_stage
 
         if role() != "worker":  # the chief has done it
@@ -140,7 +140,7 @@ def _run_before(loaded: LoadedPlan, index: int, out: Path, registry: Path, displ
 
 def _run_of_chief(loaded: LoadedPlan, index: int, out: Path, display: Display) -> RunFolder:
     """Waits until the chief has begun the sweep, and returns its run."""
-    from progressive_tf.tuning.beginning import SETTINGS
+    from progressive_tf.tuning.warm_start import SETTINGS
 
     said = False
     while True:
@@ -165,7 +165,7 @@ def _in_session(
 ) -> T:
     from progressive_tf.models.elementwise import gradients_released
     from progressive_tf.training.hardware import check_batch_sizes, prepare
-    from progressive_tf.training.session import open_session
+    from progressive_tf.training.run.session import open_session
 
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)

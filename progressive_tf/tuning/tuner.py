@@ -17,8 +17,7 @@ from progressive_tf.disk import WriteError
 from progressive_tf.files import write_json
 from progressive_tf.tuning.hypermodel import StageHyperModel
 from progressive_tf.tuning.oracles import SCORE
-from progressive_tf.tuning.result import TrialResult, read_result
-from progressive_tf.tuning.trial import Trials
+from progressive_tf.tuning.trial import TrialResult, Trials, read_result
 
 
 class RefusedTrialError(WriteError, FatalError):

@@ -16,13 +16,13 @@ from pydantic import TypeAdapter
 
 from progressive_tf.adaptation.catalogue import ADDING, CHOOSING, PHASED, adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.plan.adaptation_methods import Adaptation
 from progressive_tf.plan.schema import Stage
-from progressive_tf.training.display import Display
-from progressive_tf.training.examples import Examples
-from progressive_tf.training.fit import fit_stage
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.fit import fit_stage
 
 pytestmark = pytest.mark.slow
 

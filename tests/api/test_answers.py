@@ -16,13 +16,14 @@ from PIL import Image
 from progressive_tf import Registry, Run
 from progressive_tf.api.answers import ServedModel
 from progressive_tf.errors import InputError
-from progressive_tf.models import bert_tagger, mlp, own_builder
+from progressive_tf.models import mlp, own_builder
+from progressive_tf.models.bert import bert_tagger
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import BertTagger, Mlp, OwnBuilder
 from progressive_tf.plan.table_columns import TableColumns
-from progressive_tf.training.saved_model import export_saved_model
+from progressive_tf.training.answers.classes import export_saved_model
 
 LABELS = ("first", "second")
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

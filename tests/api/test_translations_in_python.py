@@ -11,12 +11,12 @@ from reporting.translated_records import write_translation_run
 from progressive_tf import Run
 from progressive_tf.api.registry import Version
 from progressive_tf.errors import InputError
-from progressive_tf.models import t5
 from progressive_tf.models.request import Request
+from progressive_tf.models.t5 import t5
 from progressive_tf.plan.networks import T5
 from progressive_tf.registry.version import Version as VersionRecord
-from progressive_tf.training.saved_model import export_saved_model
-from progressive_tf.training.served_translator import translate_exported
+from progressive_tf.training.answers.classes import export_saved_model
+from progressive_tf.training.answers.texts import translate_exported
 
 CONFIG = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}
 MANIFEST = {

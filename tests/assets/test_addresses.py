@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from progressive_tf.assets.addresses import download
+from progressive_tf.assets.places import download
 from progressive_tf.errors import ProgressiveError
 from tests.assets.toys import Server
 

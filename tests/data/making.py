@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from progressive_tf.data.folding import fold_key
+from progressive_tf.data.near_duplicates import fold_key
 from progressive_tf.data.source import Source
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.data.folding import fold, fold_key, is_empty
+from progressive_tf.data.near_duplicates import fold, fold_key, is_empty
 
 WORDS = st.lists(st.text("abcdefgéßñ日本", min_size=1, max_size=6), min_size=1, max_size=6)
 GAPS = st.text(" \t\n.,;:!?-–'\"()…\u200b", min_size=1, max_size=4)

@@ -22,7 +22,7 @@ from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.errors import InputError
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
 
 PIXELS = pictures.picture("dot", np.random.default_rng(1), 20)

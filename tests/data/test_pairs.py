@@ -13,7 +13,7 @@ from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data, Split
 
 PAIRS = [("one", "eins"), ("two", "zwei"), ("Two!", "zwo"), ("ONE", "eins"), ("", "nichts"), ("three", " drei ")]

@@ -10,7 +10,7 @@ from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Split
 
 from .making import made_source

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.data.ragged import padded, ranges
+from progressive_tf.data.batching import padded, ranges
 
 PAIRS = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 9)), max_size=20)
 

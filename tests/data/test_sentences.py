@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.quality import QualityReport, examine
-from progressive_tf.data.sentences import rarest_kinds
 from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.tags import rarest_kinds
 from progressive_tf.data.windows import WindowStore
 from progressive_tf.errors import InputError
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
 
 Sentence = list[tuple[str, str]]

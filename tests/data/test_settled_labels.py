@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from progressive_tf.data.sentences import TaggedRows
 from progressive_tf.data.settled_labels import SettledLabels, settle_labels, task_names
 from progressive_tf.data.source import read_source
+from progressive_tf.data.tags import TaggedRows
 from progressive_tf.errors import InputError
-from progressive_tf.plan.quality import Quality
+from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
 
 from .making import made_source

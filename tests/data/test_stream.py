@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from progressive_tf.data.folding import fold_key
 from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.near_duplicates import fold_key
 from progressive_tf.data.stream import Accepted, Duplicate, PutAside, StreamRows, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 

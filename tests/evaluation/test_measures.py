@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from progressive_tf.evaluation.measures import Measures, measures
+from progressive_tf.evaluation.metrics import Measures, measures
 
 #           slice 1  2    3
 UNTRAINED = [0.50, 0.40, 0.45]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from progressive_tf.evaluation.paired import FEWEST_SEEDS, paired_difference
+from progressive_tf.evaluation.bootstrap import FEWEST_SEEDS, paired_difference
 
 
 def test_p_counts_sign_patterns_by_hand() -> None:

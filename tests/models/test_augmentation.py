@@ -10,9 +10,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from progressive_tf.models.augmentation import Augment
+from progressive_tf.models.preprocessing.augmentation import Augment
 from progressive_tf.plan.methods import Augmentation
-from progressive_tf.training.augmented_examples import uniform
+from progressive_tf.training.fitting.example_sets import uniform
 
 SIDE = 17
 # Smooth, so that a place between pixels has the value that its neighbours lead to expect.

@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from progressive_tf.models.beam_search import NEVER, Search, beam_search
+from progressive_tf.models.t5.beam_search import NEVER, Search, beam_search
 
 END = 1
 

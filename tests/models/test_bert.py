@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertConfig, BertTokenizer, TFBertModel
 
 from progressive_tf.errors import InputError
-from progressive_tf.models import bert, bert_settings
+from progressive_tf.models.bert import bert, bert_settings
+from progressive_tf.models.preprocessing.vocabulary import read_vocabulary
 from progressive_tf.models.request import Request
-from progressive_tf.models.vocabulary import read_vocabulary
 from progressive_tf.plan.networks import Bert
 
 

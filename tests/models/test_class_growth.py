@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from progressive_tf.models.block_model import read_weights
-from progressive_tf.models.class_growth import set_classes
+from progressive_tf.models.block_model import read_weights, set_classes
 
 LABELS = tiny.LABELS
 

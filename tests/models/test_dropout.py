@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from progressive_tf.models.dropout import dropout
+from progressive_tf.models.elementwise import dropout
 
 pytestmark = pytest.mark.usefixtures("_determinism")
 

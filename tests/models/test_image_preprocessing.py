@@ -9,7 +9,7 @@ import pictures
 import pytest
 import tensorflow as tf
 
-from progressive_tf.models.image_preprocessing import ImagePreprocessing
+from progressive_tf.models.preprocessing.images import ImagePreprocessing
 
 GENERATOR = np.random.default_rng(2)
 IMAGES = [pictures.picture(label, GENERATOR, side) for label in pictures.CLASSES for side in (9, 16, 31)]

@@ -13,15 +13,17 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from progressive_tf.models import bert, bert_tagger, mlp, resnet, t5
+from progressive_tf.models import mlp, resnet
+from progressive_tf.models.bert import bert, bert_tagger
 from progressive_tf.models.block_model import BlockModel, read_weights
 from progressive_tf.models.catalogue import BUILDERS
-from progressive_tf.models.classification_head import ClassificationHead
 from progressive_tf.models.contract import LABELS, check_builder
+from progressive_tf.models.heads import ClassificationHead
 from progressive_tf.models.own_builder import build_own
+from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
-from progressive_tf.models.vector_preprocessing import VectorPreprocessing
+from progressive_tf.models.t5 import t5
 from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, OwnBuilder, ResNet50
 
 pytestmark = pytest.mark.slow
@@ -183,9 +185,9 @@ def test_what_is_no_builder_is_an_error_of_the_plan(module: str, name: str, said
 NUMBERED = """
 import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.heads import ClassificationHead
 from progressive_tf.models.projection import Block
-from progressive_tf.models.vector_preprocessing import VectorPreprocessing
+from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
 
 
 class Two(Block):

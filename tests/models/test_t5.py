@@ -18,11 +18,11 @@ from transformers import ByT5Tokenizer, T5Config, TFT5ForConditionalGeneration
 
 from progressive_tf.adaptation.catalogue import adapt, merge_additions
 from progressive_tf.errors import InputError
-from progressive_tf.models import t5
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.models.request import Request
-from progressive_tf.models.t5_blocks import TARGET
-from progressive_tf.models.translator import Translator
+from progressive_tf.models.t5 import t5
+from progressive_tf.models.t5.t5_blocks import TARGET
+from progressive_tf.models.t5.translator import Translator
 from progressive_tf.plan.adaptation_methods import AdapterAdaptation, HeadAdaptation, LoraAdaptation
 from progressive_tf.plan.networks import T5
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from progressive_tf.errors import InputError
 from progressive_tf.models import mlp
-from progressive_tf.models.column_statistics import MOST_CATEGORIES, ColumnStatistics, measure_columns
 from progressive_tf.models.contract import LABELS, check_builder
+from progressive_tf.models.preprocessing.column_statistics import MOST_CATEGORIES, ColumnStatistics, measure_columns
+from progressive_tf.models.preprocessing.columns import TablePreprocessing
 from progressive_tf.models.request import Request
-from progressive_tf.models.table_preprocessing import TablePreprocessing
 from progressive_tf.plan.networks import Mlp
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.plan.written_numbers import Notation

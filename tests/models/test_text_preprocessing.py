@@ -13,7 +13,7 @@ from tokenizers.processors import BertProcessing
 
 from progressive_tf.assets import locate
 from progressive_tf.data.source import read_source
-from progressive_tf.models.text_preprocessing import TextPreprocessing, clean
+from progressive_tf.models.preprocessing.texts import TextPreprocessing, clean
 from progressive_tf.plan.schema import Data
 
 MANY_SCRIPTS = [

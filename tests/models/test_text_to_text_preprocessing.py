@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import ByT5Tokenizer, T5Tokenizer
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.text_to_text_preprocessing import END, Bytes, SentencePieces, TextToTextPreprocessing
+from progressive_tf.models.preprocessing.written import END, Bytes, SentencePieces, TextToTextPreprocessing
 
 TEXTS = ("forty-two", "", "größer als 漢字 🙂", "  two  spaces ", "a\nb\tc", "</s> is text")
 

@@ -9,8 +9,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from progressive_tf.models.text_preprocessing import TextPreprocessing
-from progressive_tf.models.word_windows import WordWindows, gather_words
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
+from progressive_tf.models.preprocessing.word_windows import WordWindows, gather_words
 
 VOCABULARY = (Path(__file__).parents[2] / "data_samples" / "vocab.txt").read_text(encoding="utf-8").splitlines()
 CLS, SEP, PAD, UNKNOWN = (VOCABULARY.index(token) for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]"))

@@ -18,10 +18,10 @@ from progressive_tf.monitoring.drift import (
     population_stability_index,
 )
 from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics, text_drift
-from progressive_tf.monitoring.look import drift_tests
 from progressive_tf.monitoring.reference import Rows
+from progressive_tf.monitoring.snapshot import drift_tests
 from progressive_tf.plan.tasks import TASKS, Inputs
-from progressive_tf.serving.said import fingerprint
+from progressive_tf.serving.answer import fingerprint
 
 GENERATOR = np.random.default_rng(0)
 FILMS = [

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from progressive_tf.monitoring.due import BASELINE, first_rise, is_due
 from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.schedule_check import BASELINE, first_rise, is_due
 from progressive_tf.serving.release_marks import ReleaseMark
 
 RELEASED = "2026-01-01T00:00:00+00:00"

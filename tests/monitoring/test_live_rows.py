@@ -9,7 +9,7 @@ from serving_store import keep
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_metrics import live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows, confidence, read_live_rows
-from progressive_tf.serving.said import fingerprint
+from progressive_tf.serving.answer import fingerprint
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
 
 # A Monday, 2026-01-05, and a day and a week in seconds.

@@ -18,7 +18,7 @@ from progressive_tf.monitoring.proposal import propose
 from progressive_tf.monitoring.reference import rows_of_stage
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.serving.said import fingerprint
+from progressive_tf.serving.answer import fingerprint
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -12,14 +12,7 @@ from registry_fakes import MODEL, fake_export, staged
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
-from progressive_tf.registry import (
-    Forced,
-    ModelVersions,
-    Registry,
-    RegistryError,
-    StableMovedError,
-    journal,
-)
+from progressive_tf.registry import Forced, ModelVersions, Registry, RegistryError, StableMovedError, journal
 from progressive_tf.registry import folder as version_folder
 
 

@@ -8,8 +8,7 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.models import mlp
-from progressive_tf.models.block_model import BlockModel, assign_weights, named_weights, read_weights
-from progressive_tf.models.class_growth import set_classes
+from progressive_tf.models.block_model import BlockModel, assign_weights, named_weights, read_weights, set_classes
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Mlp
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information, grown

@@ -19,10 +19,10 @@ from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
 from progressive_tf.plan.retention_methods import Lwf, Retention
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty
-from progressive_tf.retention.lwf import KEY, lwf
-from progressive_tf.training.examples import Examples
-from progressive_tf.training.fit import fit_stage
-from progressive_tf.training.retention_checks import check_retention
+from progressive_tf.retention.soft_targets import LWF, lwf
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.fit import fit_stage
+from progressive_tf.training.run.checks import check_retention
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,7 @@ def trained(folder: Path, adaptation: dict[str, Any], penalty: str) -> Trained:
     def examples(depth: int, epochs: int | None) -> tuple[Examples, Examples]:
         made = tiny.make_examples(folder, network, 60, depth=depth, dtype="float32")
         if penalty == "lwf":
-            made = made.with_extra(KEY, TEACHER)
+            made = made.with_extra(LWF, TEACHER)
         return made.take(np.arange(ROWS)), made.take(np.arange(ROWS, 60))
 
     fit_stage(network, settings, moved, examples, SEED, folder / "stage", quiet(), penalties=penalties)

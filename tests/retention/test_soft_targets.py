@@ -8,9 +8,7 @@ import tensorflow as tf
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.retention_methods import Distill, Lwf
-from progressive_tf.retention.distill import distill, logits_of
-from progressive_tf.retention.lwf import lwf
-from progressive_tf.retention.soft_targets import SoftTargets, soft_target_loss
+from progressive_tf.retention.soft_targets import SoftTargets, distill, logits_of, lwf, soft_target_loss
 
 TEACHER = np.array([[2.0, 0.0], [0.0, 1.0]], np.float32)
 STUDENT = np.array([[1.0, 0.0], [3.0, 1.0]], np.float32)

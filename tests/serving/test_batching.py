@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
-from progressive_tf.serving.errors import Refusal
+from progressive_tf.serving.limits import Refusal
 
 
 class Network:

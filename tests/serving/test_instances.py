@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from progressive_tf.serving.errors import Refusal
-from progressive_tf.serving.examples import examples
+from progressive_tf.serving.described import examples
 from progressive_tf.serving.instances import InputSpec, bucket_of, caller_key, length_of, read_body, read_request, reply
-from progressive_tf.serving.limits import Limits
+from progressive_tf.serving.limits import Limits, Refusal
 
 TEXT = InputSpec(np.dtype(object), ())
 SIGNATURES = {

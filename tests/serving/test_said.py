@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.said import fingerprint, is_of_tokens, label_of, probabilities_of, says_the_same
+from progressive_tf.serving.answer import fingerprint, is_of_tokens, label_of, probabilities_of, says_the_same
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ import numpy as np
 from rich.console import Console
 
 from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.display import Display, FitDisplay
 from progressive_tf.models.block_model import BlockModel, read_weights
 from progressive_tf.plan.schema import Stage
-from progressive_tf.training.display import Display, FitDisplay
-from progressive_tf.training.examples import Examples
-from progressive_tf.training.fit import Fitted, fit_stage
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.fit import Fitted, fit_stage
 
 SEED = 5
 TRAIN = 40

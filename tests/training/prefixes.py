@@ -11,7 +11,7 @@ import numpy as np
 import tiny
 
 from progressive_tf.data.inputs import InputStore
-from progressive_tf.models.bert import build
+from progressive_tf.models.bert.bert import build
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
 
-from progressive_tf.training.callbacks.adaptive_rate import MOST_HALVINGS, first_rate
-from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError
+from progressive_tf.training.fitting.rates import MOST_HALVINGS, first_rate
 
 ADAPTIVE = {"name": "adaptive", "patience": 1}
 

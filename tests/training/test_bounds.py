@@ -16,14 +16,14 @@ from releasing import NEVER_ENOUGH, Place, contents, decision, read, small_plan,
 from rich.console import Console
 from test_scenarios import digits_plan, numbers_plan
 
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import render
 from progressive_tf.reporting.records import read_run
 from progressive_tf.reporting.terminal import bounds_line
 from progressive_tf.training.bounds import measure_bounds, position_between
-from progressive_tf.training.display import Display
-from progressive_tf.training.first_look import check_bounds
+from progressive_tf.training.run.first_look import check_bounds
 
 pytestmark = pytest.mark.slow
 

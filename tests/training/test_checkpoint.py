@@ -13,17 +13,20 @@ from safetensors.numpy import save_file
 from progressive_tf.adaptation.lora import lora
 from progressive_tf.adaptation.moved_weights import MovedWeights, WeightGroup
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.models.bert import build
+from progressive_tf.models.bert.bert import build
 from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.models.request import Request
 from progressive_tf.plan.adaptation_methods import LoraAdaptation
 from progressive_tf.plan.networks import Bert
-from progressive_tf.training.backup import Backup, load_arrays, load_names, save_arrays
-from progressive_tf.training.checkpoint import (
+from progressive_tf.training.fitting.checkpoint import (
+    Backup,
     CheckpointFacts,
     checkpoint_facts,
     checkpoint_file,
+    load_arrays,
     load_checkpoint,
+    load_names,
+    save_arrays,
     save_checkpoint,
     weights_sha256,
 )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.training import backup
-from progressive_tf.training.checkpoint import CheckpointFacts, checkpoint_facts, checkpoint_file
+from progressive_tf.training.fitting import checkpoint as backup
+from progressive_tf.training.fitting.checkpoint import CheckpointFacts, checkpoint_facts, checkpoint_file
 
 
 class NamesOnly:

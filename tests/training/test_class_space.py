@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
+from progressive_tf.data.class_space import ClassSpace, UsedRows, class_space
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate
-from progressive_tf.training.class_space import ClassSpace, UsedRows, class_space
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from making import made_source

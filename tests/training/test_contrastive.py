@@ -12,17 +12,17 @@ from pydantic import ValidationError
 
 from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
-from progressive_tf.models.classification_head import mean_pooling
+from progressive_tf.models.heads import mean_pooling
 from progressive_tf.plan.methods import Contrastive, TokenBudget
 from progressive_tf.plan.schema import Stage
-from progressive_tf.training.contrastive import (
+from progressive_tf.training.fitting.contrastive import (
     ContrastiveObjective,
     contrastive_batches,
     contrastive_loss,
     margin_loss,
     temperature_loss,
 )
-from progressive_tf.training.phases import phases_of
+from progressive_tf.training.fitting.phases import phases_of
 
 # Unit vectors along x, y and −x; scaled, because only directions count.
 POOLED = tf.constant([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.sentence_preprocessing import SentencePreprocessing
-from progressive_tf.models.text_preprocessing import TextPreprocessing
-from progressive_tf.models.text_to_text_preprocessing import Bytes, TextToTextPreprocessing
-from progressive_tf.models.vector_preprocessing import VectorPreprocessing
-from progressive_tf.training.cut_texts import find_cut_texts
+from progressive_tf.models.preprocessing.texts import TextPreprocessing
+from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
+from progressive_tf.models.preprocessing.words import SentencePreprocessing
+from progressive_tf.models.preprocessing.written import Bytes, TextToTextPreprocessing
+from progressive_tf.training.run.cut_texts import find_cut_texts
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "word", "##s", "##y"]
 

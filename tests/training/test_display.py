@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from progressive_tf.training import display
-from progressive_tf.training.display import Display
+from progressive_tf import display
+from progressive_tf.display import Display
 
 
 @pytest.mark.parametrize(("after", "said"), [(-1.0, "reading photos: 256 so far\n"), (60.0, "")])

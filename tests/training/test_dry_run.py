@@ -12,7 +12,7 @@ from rich.console import Console
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.block_table import StageBlocks, block_table, totals_line
-from progressive_tf.training.dry_run import forward_flops, stage_blocks
+from progressive_tf.training.stage.dry_run import forward_flops, stage_blocks
 
 STAGES: dict[str, dict[str, Any]] = {
     "top": {"adaptation": {"method": "top-blocks", "blocks": 1}},

@@ -195,8 +195,8 @@ def test_agreement_by_hand() -> None:
 
 
 def test_a_linear_network_is_explained_by_its_weights() -> None:
-    from progressive_tf.models.image_preprocessing import ImagePreprocessing
     from progressive_tf.models.integrated_gradients import _on_grid
+    from progressive_tf.models.preprocessing.images import ImagePreprocessing
 
     weights = np.random.default_rng(0).normal(size=(8, 8, 3)).astype(np.float32)
 
@@ -239,7 +239,7 @@ def test_a_network_that_changes_is_explained_as_it_is_then(tmp_path: Path) -> No
 
 
 def test_a_network_without_embeddings_is_refused() -> None:
-    from progressive_tf.models.text_preprocessing import TextPreprocessing
+    from progressive_tf.models.preprocessing.texts import TextPreprocessing
 
     class Other:
         preprocess = TextPreprocessing(tiny.VOCABULARY, True, 16)

@@ -12,11 +12,11 @@ from fitting import quiet
 from prefixes import shards
 from texts import Texts
 
+from progressive_tf.data.class_space import ClassSpace
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Cache
-from progressive_tf.training import features as features_module
-from progressive_tf.training.class_space import ClassSpace
-from progressive_tf.training.features import Features
+from progressive_tf.training.answers import features as features_module
+from progressive_tf.training.answers.features import Features
 
 ROWS = 70
 FLOAT16, FLOAT32 = Cache(), Cache(dtype="float32")

@@ -14,22 +14,18 @@ import tiny
 from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
 
 from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.data.class_space import ClassSpace
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.backup import Backup
-from progressive_tf.training.callbacks.epoch_record import backup_file
-from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
-from progressive_tf.training.checkpoint import weights_sha256
-from progressive_tf.training.class_space import ClassSpace
-from progressive_tf.training.examples import training_dataset
-from progressive_tf.training.features import Features
-from progressive_tf.training.fit import Fitted
-from progressive_tf.training.losses import make_loss
-from progressive_tf.training.objectives import Classification
-from progressive_tf.training.random_state import reset_random_layers
-from progressive_tf.training.stage_model import StageModel
-from progressive_tf.training.stage_optimizer import StageOptimizer
+from progressive_tf.training.answers.features import Features
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError, backup_file, reset_random_layers
+from progressive_tf.training.fitting.checkpoint import Backup, weights_sha256
+from progressive_tf.training.fitting.examples import training_dataset
+from progressive_tf.training.fitting.fit import Fitted
+from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.optimizers import StageOptimizer
+from progressive_tf.training.fitting.stage_model import StageModel
 
 HISTORY = [
     "epoch",

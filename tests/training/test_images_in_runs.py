@@ -17,6 +17,7 @@ from fitting import Killed
 from PIL import Image
 from releasing import PASSES, Place, read, stage_folder
 
+from progressive_tf.display import Display
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.models.own_builder import build_own
 from progressive_tf.models.request import Request
@@ -25,13 +26,12 @@ from progressive_tf.plan.networks import OwnBuilder
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.answers.classes import WRONG_ROWS
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.callbacks.epoch_record import EpochRecord
-from progressive_tf.training.display import Display
-from progressive_tf.training.predictions_file import MOST_SHOWN
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.predictions_file import MOST_SHOWN
+from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.prefix.identity import prefix_sha256
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import predict_exported
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 

@@ -13,10 +13,10 @@ import pytest
 import tiny
 from rich.console import Console
 
+from progressive_tf.data.plan_data import PlanData, read_plan_data
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.display import Display
-from progressive_tf.training.plan_data import PlanData, read_plan_data
 
 SPLIT = {"validation": 10, "gate": 20, "test": 10}
 

@@ -12,9 +12,9 @@ from fitting import TRAIN, fit, quiet, stage
 from rich.console import Console
 
 from progressive_tf.data.batching import training_batches
+from progressive_tf.display import Display, FitDisplay
 from progressive_tf.plan.methods import PlateauSchedule, TokenBudget
-from progressive_tf.training.callbacks.learning_rate import LEAST_FALL, PlateauRate
-from progressive_tf.training.display import Display, FitDisplay
+from progressive_tf.training.fitting.rates import LEAST_FALL, PlateauRate
 
 BUDGETS = (16, 80)
 

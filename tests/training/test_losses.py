@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.plan.methods import CrossEntropy, Focal, LabelSmoothing
-from progressive_tf.training.losses import make_loss
+from progressive_tf.training.fitting.objectives import make_loss
 
 # Softmax of these logits is exactly 3/4, 1/4 and 1/5, 4/5.
 LOGITS = tf.constant([[math.log(3.0), 0.0], [0.0, math.log(4.0)]])

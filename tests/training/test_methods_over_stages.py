@@ -14,15 +14,14 @@ import pytest
 import tiny
 from releasing import Place, decision, read, small_plan, stage_folder
 
+from progressive_tf.display import Display
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.backup import load_names
-from progressive_tf.training.checkpoint import checkpoint_facts, checkpoint_file, weights_sha256
-from progressive_tf.training.display import Display
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import predict_exported
-from progressive_tf.training.session import open_session
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.fitting.checkpoint import checkpoint_facts, checkpoint_file, load_names, weights_sha256
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import open_session
 
 METHODS: dict[str, dict[str, Any]] = {
     "everything": {"method": "full"},

@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 from releasing import NEVER_ENOUGH, Place, decision, read, small_plan, stage_folder
 
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.retention.average import Tried, between, candidates, choose, mean
-from progressive_tf.training.display import Display
-from progressive_tf.training.promotion import export_stage
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import predict_exported
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import Session, open_session
+from progressive_tf.training.stage.promotion import export_stage
 
 pytestmark = pytest.mark.slow
 
@@ -257,7 +257,7 @@ def test_weights_between_two_are_exact_at_both_ends() -> None:
 def test_the_share_is_chosen_without_gate_or_test_rows(
     place_after: Callable[[int], Place], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from progressive_tf.training import mixture
+    from progressive_tf.training.stage import mixture
 
     seen: list[set[str]] = []
     predict = mixture.predict_rows

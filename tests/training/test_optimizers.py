@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.plan.methods import Optimizer
-from progressive_tf.training.optimizers import decay_weights, is_decayed, make_optimizer, optimizer_state
+from progressive_tf.training.fitting.optimizers import decay_weights, is_decayed, make_optimizer, optimizer_state
 
 NAMES = get_args(Optimizer.model_fields["name"].annotation)
 RATE = 0.1

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import tiny
 
+from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.plan_data import PlanData, read_plan_data
 
 SPLIT = {"validation": 0.2, "gate": 0.3, "test": 10}
 

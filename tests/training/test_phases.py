@@ -7,7 +7,7 @@ from fitting import SEED, stage
 
 from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
-from progressive_tf.training.phases import Phase, phases_of
+from progressive_tf.training.fitting.phases import Phase, phases_of
 
 
 def phases(network: Any, **changes: Any) -> list[Phase]:

@@ -17,15 +17,15 @@ from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
 from progressive_tf.models.precision import FLOAT32, built_for, computing_in, set_precision
 from progressive_tf.registry.store import Registry
-from progressive_tf.training import loss_scale
-from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
-from progressive_tf.training.checkpoint import checkpoint_file
-from progressive_tf.training.fit import phase_optimizer
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.fitting import optimizers as loss_scale
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError
+from progressive_tf.training.fitting.checkpoint import checkpoint_file
+from progressive_tf.training.fitting.fit import phase_optimizer
+from progressive_tf.training.fitting.optimizers import INITIAL_SCALE, LossScale
+from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.hardware import refuse_capped_bfloat16
-from progressive_tf.training.loss_scale import INITIAL_SCALE, LossScale
-from progressive_tf.training.phases import phases_of
 from progressive_tf.training.prefix.identity import prefix_identity
-from progressive_tf.training.saved_model import predict_exported
 
 
 def bfloat16_is_refused() -> bool:

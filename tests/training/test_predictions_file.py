@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.training import predictions_file
-from progressive_tf.training.predictions_file import (
+from progressive_tf.training.answers import predictions_file
+from progressive_tf.training.answers.predictions_file import (
     Scored,
     gate_view,
     load_predictions,

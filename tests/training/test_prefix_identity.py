@@ -12,12 +12,12 @@ import tiny
 
 import progressive_tf.adaptation
 import progressive_tf.models
-from progressive_tf.models.bert import build
+from progressive_tf.models.bert.bert import build
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert
 from progressive_tf.training.prefix import identity
 from progressive_tf.training.prefix.identity import prefix_identity, prefix_sha256, storing_pays
-from progressive_tf.training.prefix.summary import PrefixUse
+from progressive_tf.training.prefix.outputs import PrefixUse
 
 
 def test_the_same_prefix_has_the_same_name_wherever_it_is_built(make_network: Callable[..., Any]) -> None:

@@ -11,7 +11,7 @@ from prefixes import shards
 from releasing import Place, read, small_plan, stage_folder
 
 from progressive_tf.errors import InputError
-from progressive_tf.training.checkpoint import checkpoint_facts
+from progressive_tf.training.fitting.checkpoint import checkpoint_facts
 
 STAGES: list[dict[str, Any]] = [
     {"name": "one", "data": {"take": 30}},

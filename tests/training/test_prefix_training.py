@@ -15,12 +15,12 @@ from fitting import SEED, TRAIN, fit, quiet, same, stage, values
 from texts import Texts
 
 from progressive_tf.data.batching import training_batches
+from progressive_tf.data.class_space import ClassSpace
 from progressive_tf.data.inputs import input_state
 from progressive_tf.plan.methods import Cache
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.class_space import ClassSpace
-from progressive_tf.training.features import Features
-from progressive_tf.training.random_state import reset_random_layers
+from progressive_tf.training.answers.features import Features
+from progressive_tf.training.fitting.callbacks import reset_random_layers
 
 DEPTH = 2
 BATCH_SIZE = 8

@@ -12,14 +12,14 @@ import pytest
 import tiny
 from releasing import Place, contents, small_plan
 
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training import preflight
-from progressive_tf.training.display import Display
-from progressive_tf.training.preflight import check_release
-from progressive_tf.training.run_folder import open_run
-from progressive_tf.training.session import open_session
+from progressive_tf.training.run.run_folder import open_run
+from progressive_tf.training.run.session import open_session
+from progressive_tf.training.stage import preflight
+from progressive_tf.training.stage.preflight import check_release
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.slow
 UNSAVED = """
 import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.models.classification_head import ClassificationHead
+from progressive_tf.models.heads import ClassificationHead
 from progressive_tf.models.projection import Block
-from progressive_tf.models.vector_preprocessing import VectorPreprocessing
+from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
 
 SCALE = tf.Variable(2.0, trainable=False)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from progressive_tf.training.random_state import reset_random_layers
+from progressive_tf.training.fitting.callbacks import reset_random_layers
 
 
 def generators(network: Any) -> list[Any]:

@@ -14,7 +14,7 @@ import tiny
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.loading import LoadedPlan, validate
 from progressive_tf.reporting.records import read_run
-from progressive_tf.training.run_folder import RunFolder, locked, open_run, why_new
+from progressive_tf.training.run.run_folder import RunFolder, locked, open_run, why_new
 
 
 def loaded(stages: int = 2, **changes: Any) -> LoadedPlan:
@@ -89,7 +89,7 @@ def test_the_newest_run_is_the_last_begun_whatever_the_clock_says(
     of_old_release = opened(tmp_path, plan)
     (of_old_release.path / "order.json").unlink()
     assert opened(tmp_path, plan).path == of_old_release.path
-    monkeypatch.setattr("progressive_tf.training.run_folder.datetime", _SetBack)
+    monkeypatch.setattr("progressive_tf.training.run.run_folder.datetime", _SetBack)
     runs = [opened(tmp_path, plan, fresh=True) for _ in range(4)]
     assert len({run.path for run in runs}) == 4
     assert sorted(run.name for run in runs)[-1] != runs[-1].name
@@ -213,7 +213,7 @@ def test_events_are_whole_lines_whoever_writes_them(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from progressive_tf.training.run_folder import locked
+from progressive_tf.training.run.run_folder import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -23,7 +23,7 @@ def kind_of(settings: dict[str, Any]) -> str:
 
 def weights_after_each_step(network: Any, examples: Any, folder: Path, settings: Any) -> list[dict[str, np.ndarray]]:
     """Trains without averaging; returns the weights before the first step and after every one."""
-    from progressive_tf.training.stage_optimizer import StageOptimizer
+    from progressive_tf.training.fitting.optimizers import StageOptimizer
 
     seen = [values(network)]
     plain = settings.model_copy(update={"retention": Retention()})

@@ -15,10 +15,10 @@ import tiny
 from fitting import same, values
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.bert import build
+from progressive_tf.models.bert.bert import build
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert
-from progressive_tf.training.saved_model import export_saved_model, predict_exported, read_exported_weights
+from progressive_tf.training.answers.classes import export_saved_model, predict_exported, read_exported_weights
 
 TEXTS = ["good thinga thingb", "", "bad thingc!", "Ünknown [SEP] 好 thinga\u200b", "poor " * 40]
 

@@ -12,13 +12,13 @@ import tensorflow as tf
 import tiny
 from releasing import PASSES, Place, decision, read, stage_folder
 
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.display import Display
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import predict_exported
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 
@@ -249,7 +249,7 @@ def test_ewc_alone_with_growing_classes_is_warned_about(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_shows_the_growing_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from progressive_tf.training.dry_run import stage_blocks
+    from progressive_tf.training.stage.dry_run import stage_blocks
 
     monkeypatch.chdir(tmp_path)
     path = tiny.write_plan(tmp_path, digits_plan("class-incremental", {}))

@@ -13,7 +13,7 @@ from progressive_tf.plan.methods import (
     PlateauSchedule,
     WarmupLinearSchedule,
 )
-from progressive_tf.training.schedules import AnySchedule, follows_progress, rate_at
+from progressive_tf.training.fitting.rates import AnySchedule, follows_progress, rate_at
 
 WARMUP = WarmupLinearSchedule(name="warmup-linear", warmup=0.2)
 COSINE = CosineSchedule(name="cosine", final=0.1)

@@ -14,17 +14,17 @@ import tiny
 from fitting import Killed
 from releasing import Place, begin, read, stage_folder
 
-from progressive_tf.data.sentences import kinds_in
+from progressive_tf.data.tags import kinds_in
+from progressive_tf.display import Display
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.callbacks.epoch_record import EpochRecord
-from progressive_tf.training.display import Display
-from progressive_tf.training.predictions_file import load_predictions
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.served_tagger import split_words, tag_exported
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.answers.predictions_file import load_predictions
+from progressive_tf.training.answers.served_tags import split_words, tag_exported
+from progressive_tf.training.fitting.callbacks import EpochRecord
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 

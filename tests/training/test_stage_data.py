@@ -11,7 +11,7 @@ from releasing import Place, small_plan
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json
 from progressive_tf.registry import Forced, Registry
-from progressive_tf.training.promotion import export_stage
+from progressive_tf.training.stage.promotion import export_stage
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import adapt
-from progressive_tf.training.losses import make_loss
-from progressive_tf.training.objectives import Classification
-from progressive_tf.training.stage_model import StageModel
-from progressive_tf.training.stage_optimizer import StageOptimizer
+from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.optimizers import StageOptimizer
+from progressive_tf.training.fitting.stage_model import StageModel
 
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 

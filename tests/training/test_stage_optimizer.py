@@ -11,9 +11,9 @@ import tensorflow as tf
 from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
 
 from progressive_tf.adaptation.catalogue import adapt
-from progressive_tf.training.fit import phase_optimizer
-from progressive_tf.training.phases import phases_of
-from progressive_tf.training.stage_optimizer import StageOptimizer, rate_scales
+from progressive_tf.training.fitting.fit import phase_optimizer
+from progressive_tf.training.fitting.optimizers import StageOptimizer, rate_scales
+from progressive_tf.training.fitting.phases import phases_of
 
 
 def optimizer_for(network: Any, **changes: Any) -> tuple[StageOptimizer, Any]:

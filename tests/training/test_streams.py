@@ -17,9 +17,9 @@ from releasing import PASSES, Place, begin, decision, read, small_plan, stage_fo
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.checkpoint import checkpoint_facts
-from progressive_tf.training.promotion import export_stage
-from progressive_tf.training.run_plan import Finished
+from progressive_tf.training.fitting.checkpoint import checkpoint_facts
+from progressive_tf.training.run.run_plan import Finished
+from progressive_tf.training.stage.promotion import export_stage
 from progressive_tf.training.streaming import learning
 
 pytestmark = pytest.mark.slow

@@ -14,20 +14,20 @@ import tiny
 from fitting import Killed
 from releasing import PASSES, Place, begin, contents, read, stage_folder
 
+from progressive_tf.data.plan_data import PlanData, read_plan_data
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
-from progressive_tf.models.column_statistics import ColumnStatistics
+from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.plan.methods import Cache
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.callbacks.epoch_record import EpochRecord
-from progressive_tf.training.display import Display
-from progressive_tf.training.evaluation_step import score
-from progressive_tf.training.plan_data import PlanData, read_plan_data
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.saved_model import predict_exported
-from progressive_tf.training.session import Session, open_session
-from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.fitting.callbacks import EpochRecord
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import Session, open_session
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.evaluation_step import score
 
 pytestmark = pytest.mark.slow
 

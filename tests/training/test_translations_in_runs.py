@@ -15,19 +15,19 @@ import tiny
 from fitting import Killed
 from releasing import Place, begin, read, stage_folder
 
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.texts import TextAnswers
-from progressive_tf.evaluation.measures import measures
+from progressive_tf.evaluation.metrics import measures
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.callbacks.epoch_record import EpochRecord
-from progressive_tf.training.display import Display
-from progressive_tf.training.predictions_file import load_predictions
-from progressive_tf.training.run_folder import RunFolder
-from progressive_tf.training.served_translator import translate_exported
-from progressive_tf.training.session import Session, open_session
+from progressive_tf.training.answers.predictions_file import load_predictions
+from progressive_tf.training.answers.texts import translate_exported
+from progressive_tf.training.fitting.callbacks import EpochRecord
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import tiny
 from releasing import Place, decision, read, small_plan, stage_folder
 from test_scenarios import digits_plan
 
+from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.plan_data import PlanData, read_plan_data
 
 
 def noisy_plan(share: float | None = 0.3) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from progressive_tf.models.request import Request  # noqa: E402
 from progressive_tf.plan.networks import Bert  # noqa: E402
 from progressive_tf.registry.store import Registry  # noqa: E402
 from progressive_tf.training import hardware  # noqa: E402
-from progressive_tf.training.saved_model import predict_exported  # noqa: E402
+from progressive_tf.training.answers.classes import predict_exported  # noqa: E402
 
 WITHOUT_DROPOUT = tiny.CONFIG | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 ODD = 41  # in batches of 8 the last has one example: less than one for each device

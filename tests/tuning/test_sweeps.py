@@ -14,12 +14,12 @@ from sweeping import SPACE, SweepPlace, two_stages, two_stages_of_texts
 
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.training.features import Features
-from progressive_tf.tuning import beginning
+from progressive_tf.training.answers.features import Features
 from progressive_tf.tuning import sweep as sweep_module
 from progressive_tf.tuning import trial as trial_module
+from progressive_tf.tuning import warm_start as beginning
 from progressive_tf.tuning.outcome import Sweep
-from progressive_tf.tuning.result import TrialResult
+from progressive_tf.tuning.trial import TrialResult
 
 pytestmark = pytest.mark.slow
 
@@ -352,8 +352,7 @@ def test_the_sweep_of_a_tuned_run_takes_more_trials(tuned: Tuned) -> None:
 
 def test_worse_than_every_metric_is_what_an_infeasible_trial_scores() -> None:
     from progressive_tf.plan.metric_names import CLASSES
-    from progressive_tf.tuning.result import best_of
-    from progressive_tf.tuning.trial import Trials
+    from progressive_tf.tuning.trial import Trials, best_of
 
     def trials(metric: str) -> Trials:
         return Trials(*[None] * 5, CLASSES.metrics[metric], 0.02, 1, {}, Path())  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import pytest
 import tiny
 from sweeping import two_stages_of_texts
 
-from progressive_tf.tuning.result import read_results
+from progressive_tf.tuning.trial import read_results
 
 TRIALS = 6
 

@@ -13,7 +13,7 @@ import pyarrow
 from progressive_tf.data.images import Images
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.remarks import Remark
-from progressive_tf.data.sentences import Sentences
+from progressive_tf.data.tags import Sentences
 from progressive_tf.errors import InputError, unknown_name
 
 BATCH_ROWS = 4096

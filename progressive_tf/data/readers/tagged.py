@@ -11,8 +11,7 @@ from pathlib import Path
 from progressive_tf.data.label_spelling import class_names
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch, Reader
-from progressive_tf.data.sentences import Sentences
-from progressive_tf.data.tags import OUTSIDE, Scheme, as_tag, find_breaks, is_tag, scheme_of, to_bio
+from progressive_tf.data.tags import OUTSIDE, Scheme, Sentences, as_tag, find_breaks, is_tag, scheme_of, to_bio
 from progressive_tf.plan.label_rules import LabelRule
 
 ADVICE = "write O, or B-, I-, E- or S- and a type of entity; of BILOU, E- for L- and S- for U-"

@@ -15,7 +15,7 @@ import progressive_tf.models
 from progressive_tf.data.batching import FIXED_BATCH_SIZE
 from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import BlockModel
-from progressive_tf.training.checkpoint import weights_sha256
+from progressive_tf.training.fitting.checkpoint import weights_sha256
 
 FORMAT = 1
 
@@ -61,8 +61,9 @@ def _code_sha256() -> str:
     """Returns the hash of the code that runs inside blocks: their own, and what methods add to them."""
     digest = hashlib.sha256()
     for package in (progressive_tf.models, progressive_tf.adaptation):
-        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
-            digest.update(f"{package.__name__} {path.name}\n".encode())
+        folder = Path(str(package.__file__)).parent
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{package.__name__} {path.relative_to(folder).as_posix()}\n".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -12,14 +12,14 @@ from progressive_tf.files import cache_folder, sha256_json
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.training.checkpoint import save_checkpoint
-from progressive_tf.training.evaluation_step import score, stage_metrics
-from progressive_tf.training.explaining import explanation_facts
-from progressive_tf.training.features import Features
-from progressive_tf.training.promotion import Arrived, decide, decision_record, publish
-from progressive_tf.training.session import Session, build_network, total_weights
-from progressive_tf.training.stage_data import record_no_rows
-from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.answers.features import Features
+from progressive_tf.training.fitting.checkpoint import save_checkpoint
+from progressive_tf.training.run.session import Session, build_network, total_weights
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.evaluation_step import score, stage_metrics
+from progressive_tf.training.stage.explaining import explanation_facts
+from progressive_tf.training.stage.promotion import Arrived, decide, decision_record, publish
+from progressive_tf.training.stage.stage_data import record_no_rows
 from progressive_tf.training.streaming.progress import Arrays, Counts
 
 

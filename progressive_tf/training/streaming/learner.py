@@ -13,14 +13,13 @@ from progressive_tf.data.stream import Accepted
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
 from progressive_tf.plan.schema import Stage
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.examples import Examples, State
-from progressive_tf.training.joined_examples import JoinedExamples
-from progressive_tf.training.losses import make_loss
-from progressive_tf.training.objectives import Classification
+from progressive_tf.training.fitting.callbacks import reset_random_layers
+from progressive_tf.training.fitting.example_sets import JoinedExamples
+from progressive_tf.training.fitting.examples import Examples, State
+from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.optimizers import StageOptimizer
+from progressive_tf.training.fitting.stage_model import Penalty, StageModel
 from progressive_tf.training.prefix.outputs import PrefixOutputs
-from progressive_tf.training.random_state import reset_random_layers
-from progressive_tf.training.stage_model import Penalty, StageModel
-from progressive_tf.training.stage_optimizer import StageOptimizer
 
 Arrays = dict[str, np.ndarray]
 

@@ -18,13 +18,12 @@ from progressive_tf.data.stream import MicroBatch, StreamRows, is_whole, keep_li
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.refusals import STANDARD_INPUT
-from progressive_tf.training.callbacks.epoch_record import backup_file
-from progressive_tf.training.callbacks.non_finite import NonFiniteLossError
-from progressive_tf.training.fit import Fitted, phase_optimizer
-from progressive_tf.training.phases import phases_of
-from progressive_tf.training.retained import Retained
-from progressive_tf.training.session import Session
-from progressive_tf.training.stage_record import StageRecord
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError, backup_file
+from progressive_tf.training.fitting.fit import Fitted, phase_optimizer
+from progressive_tf.training.fitting.phases import phases_of
+from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.retained import Retained
 from progressive_tf.training.streaming.candidates import Candidates, record_rows
 from progressive_tf.training.streaming.learner import StreamLearner
 from progressive_tf.training.streaming.progress import Arrays, Counts, GrowingLog, Progress

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.files import fsync
-from progressive_tf.training.backup import damaged, load_arrays, save_arrays
+from progressive_tf.training.fitting.checkpoint import damaged, load_arrays, save_arrays
 
 Arrays = dict[str, np.ndarray]
 

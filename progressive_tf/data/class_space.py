@@ -1,0 +1,335 @@
+"""The classes of a plan: in which order the network learns them, and which task each belongs to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from progressive_tf.data.settled_labels import task_names
+from progressive_tf.data.source import Source
+from progressive_tf.data.tags import tag_names
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.plan.schema import Data, Plan
+
+MOST_SHOWN = 10
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class UsedRows:
+    """The rows of one source that a stage trains on, validates with or is measured on.
+
+    Attributes:
+        stage: its name.
+        source: as named in the plan.
+        rows: int64 indices into it.
+        classes: the classes that the plan names for the stage, in its order, or None.
+        place: of the stage's data in the plan.
+    """
+
+    stage: str
+    source: str
+    rows: np.ndarray
+    classes: tuple[str, ...] | None
+    place: str
+
+
+@dataclass(frozen=True)
+class ClassSpace:
+    """The classes of a plan.
+
+    Attributes:
+        labels: in the order of the network's outputs.
+        known: how many outputs the network has in each stage.
+        codes: source → int32 [rows], indices into `labels`; −1 for a class that no stage has.
+        grow: whether later stages may have more classes.
+        label_tasks: the task of each label; empty unless the plan is task-incremental.
+        tags: what the network gives each word, where sentences are tagged; `labels` are then those of whole sentences,
+            by which they are counted and split.
+        writes: whether the network writes texts; `labels` are then one, that of every row, and it has outputs for none.
+        task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
+    """
+
+    labels: tuple[str, ...]
+    known: tuple[int, ...]
+    codes: Mapping[str, np.ndarray]
+    grow: bool = False
+    label_tasks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    writes: bool = False
+    task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks, in the order in which they come."""
+        return tuple(dict.fromkeys(self.label_tasks))
+
+
+def class_space(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    """Returns the classes of a plan, as its scenario has them.
+
+    Args:
+        plan: the plan.
+        sources: by the name the plan gives them.
+        places: source → where the plan names it.
+        used: of each stage, in order.
+
+    Raises:
+        InputError: data that contradicts the scenario; says which rows.
+    """
+    if sources[plan.data.source].tagged is not None:
+        return _tagged(plan, sources, places, len(used))
+    if sources[plan.data.source].expected is not None:
+        return _written(sources, len(used))
+    return _SCENARIOS[plan.scenario](plan, sources, places, used)
+
+
+def _data_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    labels = sources[plan.data.source].labels
+    codes = {name: _codes_within(source, labels, places[name], plan.scenario) for name, source in sources.items()}
+    return ClassSpace(labels, (len(labels),) * len(used), codes)
+
+
+def _tagged(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], stages: int) -> ClassSpace:
+    """Returns the tags of the types of entities that the plan's own source has, whichever stage meets them first."""
+    kinds = {name: source.tagged.kinds for name, source in sources.items() if source.tagged is not None}
+    own = kinds[plan.data.source]
+    for name, found in kinds.items():
+        unknown = [kind for kind in found if kind not in own]
+        if unknown:
+            raise InputError(
+                f"{places[name]}: {sources[name].name} has entities of a type that data.source does not have: "
+                f"{unknown_name('type', unknown[0], own)}; take them out, or tag some in {plan.data.source}"
+            )
+    tags = tag_names(own)
+    labels = tuple(sorted({label for source in sources.values() for label in source.labels}))
+    codes = {
+        name: _positions(np.array(source.labels, object), labels)[source.label_codes]
+        for name, source in sources.items()
+    }
+    return ClassSpace(labels, (len(tags),) * stages, codes, tags=tags)
+
+
+def _written(sources: Mapping[str, Source], stages: int) -> ClassSpace:
+    """Returns no class: rows are pairs of texts."""
+    labels = next(iter(sources.values())).labels
+    codes = {name: source.label_codes for name, source in sources.items()}
+    return ClassSpace(labels, (0,) * stages, codes, writes=True)
+
+
+def _domain_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    space = _data_incremental(plan, sources, places, used)
+    first = np.unique(space.codes[used[0].source][used[0].rows])
+    for stage in used[1:]:
+        codes = space.codes[stage.source][stage.rows]
+        new = ~np.isin(codes, first)
+        if new.any():
+            label = space.labels[codes[new][0]]
+            raise InputError(
+                f"{stage.place}: {_counted(sources[stage.source], stage.rows[new])} of stage {stage.stage} bring a "
+                f"class that stage {used[0].stage} does not have, such as {label!r}; scenario domain-incremental keeps "
+                f"its classes: take them out, or set scenario: class-incremental"
+            )
+    return space
+
+
+def _class_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    names = {name: np.array(source.labels, object) for name, source in sources.items()}
+    labels, known = _in_order_of_stages(
+        (_classes_of(stage, sources[stage.source], names[stage.source]) for stage in used), used
+    )
+    codes = {name: _positions(names[name], labels)[source.label_codes] for name, source in sources.items()}
+    return ClassSpace(labels, known, codes, grow=True)
+
+
+def _task_incremental(
+    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    tasks = (
+        _tasks_by_column(plan.data, plan.data.task, sources, places, used)
+        if plan.data.task
+        else _tasks_by_stage(plan, sources, used)
+    )
+    names: dict[str, np.ndarray] = {}
+    for name, source in sources.items():
+        plain = np.array(source.labels, object)[source.label_codes]
+        names[name] = np.array([f"{task}/{label}" for task, label in zip(tasks[name], plain, strict=True)], object)
+    labels, known = _in_order_of_stages((_sorted_classes(names[stage.source][stage.rows]) for stage in used), used)
+    label_tasks: dict[str, str] = {}
+    for stage in used:
+        pairs = zip(names[stage.source][stage.rows], tasks[stage.source][stage.rows], strict=True)
+        label_tasks.update(pairs)
+    order = tuple(dict.fromkeys(label_tasks[label] for label in labels))
+    return ClassSpace(
+        labels,
+        known,
+        {name: _positions(each, labels) for name, each in names.items()},
+        True,
+        tuple(label_tasks[label] for label in labels),
+        task_codes={name: _positions(each, order) for name, each in tasks.items()},
+    )
+
+
+def _tasks_by_stage(plan: Plan, sources: Mapping[str, Source], used: Sequence[UsedRows]) -> dict[str, np.ndarray]:
+    """Returns the name of the stage that uses each row, an empty text for rows that none uses."""
+    named = [f"data.{key}" for key in ("slices", "validation_sets") if getattr(plan.data, key)]
+    if named:
+        raise InputError(
+            f"{named[0]}: its rows belong to no task; name the column that says the task with data.task, or drop it"
+        )
+    tasks = {name: np.full(len(source), "", object) for name, source in sources.items()}
+    for stage in used:
+        own = tasks[stage.source]
+        taken = own[stage.rows] != ""
+        if taken.any():
+            rows = stage.rows[taken]
+            raise InputError(
+                f"{stage.place}: {_counted(sources[stage.source], rows)} belong to stage {own[rows[0]]} too, and each "
+                f"stage is a task; give the stages other rows or classes, or name the column that says the task with "
+                f"data.task"
+            )
+        own[stage.rows] = stage.stage
+    return tasks
+
+
+def _tasks_by_column(
+    data: Data, column: str, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+) -> dict[str, np.ndarray]:
+    tasks: dict[str, np.ndarray] = {}
+    for name, source in sources.items():
+        if column not in source.column_names:
+            raise InputError(f"data.task: {source.name}: {unknown_name('column', column, source.column_names)}")
+        tasks[name] = source.columns([column])[column].map(str).to_numpy(object)
+        slashed = np.flatnonzero(["/" in task for task in tasks[name]])
+        if len(slashed):
+            raise InputError(
+                f"data.task: {_counted(source, slashed)} have '/' in {column}, such as {tasks[name][slashed[0]]!r}; "
+                f"answers are named task/class, so write the task without it"
+            )
+    names = task_names([Counter(each.tolist()) for each in tasks.values()], data)
+    tasks = {name: np.array([names[task] for task in each], object) for name, each in tasks.items()}
+    trained = {task for stage in used for task in np.unique(tasks[stage.source][stage.rows])}
+    stage_sources = {stage.source for stage in used}
+    for name in sources.keys() - stage_sources:
+        unknown = ~np.isin(tasks[name], list(trained))
+        if unknown.any():
+            task = tasks[name][unknown][0]
+            raise InputError(
+                f"{places[name]}: {_counted(sources[name], np.flatnonzero(unknown))} are of a task that no stage has: "
+                f"{unknown_name('task', task, trained)}"
+            )
+    return tasks
+
+
+def _in_order_of_stages(
+    classes: Iterator[Sequence[str]], used: Sequence[UsedRows]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    labels: dict[str, None] = {}
+    known = []
+    for stage, found in zip(used, classes, strict=True):
+        labels.update(dict.fromkeys(found))
+        if len(labels) < 2:
+            raise InputError(f"{stage.place}: has one class, {found[0]!r}; the first stage needs at least two")
+        known.append(len(labels))
+    return tuple(labels), tuple(known)
+
+
+def _classes_of(stage: UsedRows, source: Source, names: np.ndarray) -> Sequence[str]:
+    found = _sorted_classes(names[source.label_codes[stage.rows]])
+    return [name for name in stage.classes if name in found] if stage.classes is not None else found
+
+
+def _sorted_classes(names: np.ndarray) -> list[str]:
+    return sorted(set(names.tolist()))
+
+
+def _positions(names: np.ndarray, order: Sequence[str]) -> np.ndarray:
+    place = {name: index for index, name in enumerate(order)}
+    return np.array([place.get(name, UNKNOWN) for name in names], np.int32)
+
+
+def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario: str) -> np.ndarray:
+    positions = _positions(np.array(source.labels, object), labels)
+    codes = positions[source.label_codes]
+    unknown = np.flatnonzero(codes == UNKNOWN)
+    if len(unknown):
+        label = source.labels[source.label_codes[unknown[0]]]
+        raise InputError(
+            f"{place}: {_counted(source, unknown)} have a class that scenario {scenario} does not expect: "
+            f"{unknown_name('label', label, labels)}"
+        )
+    return codes
+
+
+def _counted(source: Source, rows: np.ndarray) -> str:
+    shown = ", ".join(f"{row:,}" for row in source.rows[rows[:MOST_SHOWN]])
+    more = f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else ""
+    return f"{len(rows):,} rows of {source.name} ({shown}{more})"
+
+
+_SCENARIOS: dict[str, Callable[..., ClassSpace]] = {
+    "data-incremental": _data_incremental,
+    "domain-incremental": _domain_incremental,
+    "class-incremental": _class_incremental,
+    "task-incremental": _task_incremental,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class WrongLabels:
+    """Rows of a source whose label is another one while a stage trains.
+
+    Attributes:
+        source: its name in the plan.
+        rows: int64 indices into it, ascending.
+        labels: int32, positions in the source's labels.
+    """
+
+    source: str
+    rows: np.ndarray
+    labels: np.ndarray
+
+    def without(self, rows: np.ndarray) -> WrongLabels:
+        """Returns those of them that are not of these rows."""
+        kept = ~np.isin(self.rows, rows)
+        return WrongLabels(self.source, self.rows[kept], self.labels[kept])
+
+
+def choose_wrong_labels(name: str, source: Source, rows: np.ndarray, share: float, seed: int) -> WrongLabels:
+    """Returns a share of rows, drawn without replacement, each with a label that another class of the rows has.
+
+    Every class of the rows but a row's own is as likely (symmetric noise).
+
+    Args:
+        name: of the source in the plan.
+        source: where the rows are.
+        rows: int64 indices, with at least two classes.
+        share: in (0, 1).
+        seed: of the draw.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = np.sort(generator.choice(rows, round(share * len(rows)), replace=False))
+    present = np.unique(source.label_codes[rows])
+    own = np.searchsorted(present, source.label_codes[chosen])
+    other = (own + generator.integers(1, len(present), len(chosen))) % len(present)
+    return WrongLabels(name, chosen, present[other].astype(np.int32))
+
+
+def with_wrong_labels(source: Source, name: str, wrong: Sequence[WrongLabels]) -> Source:
+    """Returns a source whose rows have the wrong labels that belong to it; of two for a row, the later counts."""
+    codes = source.label_codes.copy()
+    for each in wrong:
+        if each.source == name:
+            codes[each.rows] = each.labels
+    return replace(source, label_codes=codes)

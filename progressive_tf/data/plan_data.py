@@ -1,0 +1,330 @@
+"""All the rows of a plan: sources, fixed parts, what each stage takes, and the slices it is measured on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from progressive_tf.data.class_space import (
+    UNKNOWN,
+    ClassSpace,
+    UsedRows,
+    WrongLabels,
+    choose_wrong_labels,
+    class_space,
+    with_wrong_labels,
+)
+from progressive_tf.data.findings import Finding
+from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.quality import about_left_out, rows_left_out
+from progressive_tf.data.settled_labels import settle_labels
+from progressive_tf.data.slices import Slice, named_slices, stage_slices
+from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source_lines import source_lines
+from progressive_tf.data.splits import Parts, fixed_parts
+from progressive_tf.data.stage_rows import StageRows, select_stage_rows
+from progressive_tf.data.tables import read_tables
+from progressive_tf.display import Display
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.methods import Probes
+from progressive_tf.plan.schema import Plan, Split
+from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class PlanData:
+    """Every row that a plan uses.
+
+    Attributes:
+        classes: in which order the network learns which classes.
+        sources: by the name the plan gives them.
+        parts: source → its fixed parts.
+        stages: what each stage trains and validates on, in order.
+        stage_sources: the source of each stage.
+        slices: every distinct slice, stages' first.
+        slice_of: the name of the slice of each stage, in order.
+        further: rows of other sources that a single stage trains and validates on too, by source.
+        wrong_labels: of each stage, those that are wrong on purpose.
+        spelling: which class a label is that comes later, however it is written.
+        findings: source → what was found in it before it was split.
+    """
+
+    classes: ClassSpace
+    sources: Mapping[str, Source]
+    parts: Mapping[str, Parts]
+    stages: tuple[StageRows, ...]
+    stage_sources: tuple[str, ...]
+    slices: Mapping[str, Slice]
+    slice_of: tuple[str, ...]
+    further: Mapping[str, StageRows] = field(default_factory=dict)
+    wrong_labels: tuple[tuple[WrongLabels, ...], ...] = ()
+    spelling: Spelling = field(default_factory=Spelling)
+    findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+
+    def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
+        """Returns the same data with one stage, which knows every class.
+
+        Args:
+            rows: source → its training and its validation rows; the first is the stage's own source.
+        """
+        stages = {name: StageRows(*parts) for name, parts in rows.items()}
+        own = next(iter(stages))
+        return replace(
+            self,
+            classes=replace(self.classes, known=(len(self.outputs),)),
+            stages=(stages.pop(own),),
+            stage_sources=(own,),
+            slice_of=self.slice_of[-1:],
+            further=stages,
+            wrong_labels=(self._last_wrong_labels(),),
+        )
+
+    def _last_wrong_labels(self) -> tuple[WrongLabels, ...]:
+        """Returns the wrong labels of rows as the last stage that has them trains on them."""
+        last: list[WrongLabels] = []
+        for index, wrong in enumerate(self.wrong_labels):
+            for each in wrong:
+                later = [
+                    rows.train
+                    for name, rows in zip(self.stage_sources[index + 1 :], self.stages[index + 1 :], strict=True)
+                    if name == each.source
+                ]
+                last.append(each.without(np.concatenate(later)) if later else each)
+        return tuple(last)
+
+    def trained_source(self, index: int, name: str) -> Source:
+        """Returns a source with the labels that a stage trains on."""
+        wrong = self.wrong_labels[index] if self.wrong_labels else ()
+        return with_wrong_labels(self.sources[name], name, wrong) if wrong else self.sources[name]
+
+    def trained_codes(self, index: int, name: str, rows: np.ndarray) -> np.ndarray:
+        """Returns what a stage trains rows of a source on, int32 indices into `labels`."""
+        source, codes = self.sources[name], self.codes[name]
+        trained = self.trained_source(index, name)
+        if trained is source:
+            return codes[rows]
+        of_label = np.full(len(source.labels), UNKNOWN, np.int32)
+        of_label[source.label_codes] = codes
+        return of_label[trained.label_codes[rows]]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every class, in the order of the network's outputs."""
+        return self.classes.labels
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The network's labels: every class, or the tags of words; none where it writes texts."""
+        return () if self.classes.writes else self.classes.tags or self.labels
+
+    @property
+    def codes(self) -> Mapping[str, np.ndarray]:
+        """Source → int32 [rows] indices into `labels`."""
+        return self.classes.codes
+
+    @property
+    def input_width(self) -> int | None:
+        """Numbers in a row; None for texts, images and tables."""
+        return next(iter(self.sources.values())).width
+
+    @property
+    def columns(self) -> TableColumns | None:
+        """The columns that the network reads from a table; None where the data is no table."""
+        return next(iter(self.sources.values())).features
+
+    def training_cells(self, index: int) -> list[list[str]]:
+        """Returns the cells of these columns in the rows that the plan gives a stage to train on."""
+        parts = [(self.stage_sources[index], self.stages[index]), *self.further.items()]
+        return [cells for name, rows in parts for cells in self.sources[name].cells(rows.train)]
+
+    def row_tasks(self, source: str, rows: np.ndarray) -> list[str] | None:
+        """Returns the task of each row, or None where the plan has no tasks."""
+        if not self.classes.tasks:
+            return None
+        return [self.classes.tasks[code] for code in self.classes.task_codes[source][rows]]
+
+    @property
+    def evaluation_keys(self) -> np.ndarray:
+        """Folded-text keys of every validation, gate and test row of every source, uint64, sorted."""
+        validation = [self.sources[name].keys[parts.validation] for name, parts in self.parts.items()]
+        return np.unique(np.concatenate([*validation, self.decision_keys]))
+
+    @property
+    def decision_keys(self) -> np.ndarray:
+        """Folded-text keys of every gate and test row of every source, uint64, sorted."""
+        keys = [
+            self.sources[name].keys[rows] for name, parts in self.parts.items() for rows in (parts.gate, parts.test)
+        ]
+        keys += [self.sources[part.source].keys[part.gate] for part in self.slices.values()]
+        return np.unique(np.concatenate(keys))
+
+
+def read_plan_data(
+    loaded: LoadedPlan, cache: Path, display: Display | None = None, leave_empty_out: bool = True
+) -> PlanData:
+    """Reads every source of a plan and fixes all parts, before any stage runs.
+
+    Args:
+        loaded: the plan.
+        cache: the folder of all caches.
+        display: shows reading that takes long, and what is decided; None shows nothing.
+        leave_empty_out: whether rows with an empty text go into no part, where the plan drops them.
+
+    Raises:
+        InputError: anything wrong with the data or with what the plan asks of it.
+    """
+    plan, data = loaded.plan, loaded.plan.data
+    stage_sources = tuple(stage.data.source or data.source for stage in plan.stages)
+    places = {data.source: "data.source"}
+    for index, name in enumerate(stage_sources):
+        places.setdefault(name, f"stages[{index}].data.source")
+    for set_name, name in data.validation_sets.items():
+        places.setdefault(name, f"data.validation_sets.{set_name}")
+    sources = {}
+    for name, place in places.items():
+        with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
+            sources[name] = read_source(
+                name,
+                data,
+                base=loaded.folder,
+                cache=cache,
+                place=place,
+                progress=progress,
+                reads=plan.kind.reads,
+                as_written=True,
+            )
+    _check_inputs(plan, sources, places)
+    if sources[data.source].kind == "columns":
+        sources = read_tables(sources, data)
+    settled = settle_labels(sources, data)
+    sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
+    left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
+    found = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
+    if display is not None:
+        said = [each.message for name in sources for each in found[name]]
+        display.lines_once([*source_lines(list(sources.values())), *settled.lines, *dict.fromkeys(said)])
+    splits = _splits(plan)
+    parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
+    stages = _stage_rows(plan, stage_sources, sources, parts)
+    slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
+    used = [
+        UsedRows(
+            stage=stage.name,
+            source=name,
+            rows=np.concatenate([rows.train, rows.validation, slices[own].gate, slices[own].test]),
+            classes=stage.data.classes,
+            place=f"stages[{index}].data",
+        )
+        for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
+    ]
+    classes = class_space(plan, sources, places, used)
+    slices |= named_slices(plan, sources, parts, slices, classes, left_out)
+    return PlanData(
+        classes,
+        sources,
+        parts,
+        stages,
+        stage_sources,
+        slices,
+        slice_of,
+        wrong_labels=_wrong_labels(plan, sources, stages),
+        spelling=settled.spelling,
+        findings=found,
+    )
+
+
+def _with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
+    """Returns the plan with the classes of its stages called as they are, however it writes them."""
+    stages = []
+    for stage in plan.stages:
+        classes = stage.data.classes and tuple(dict.fromkeys(map(spelling.of, stage.data.classes)))
+        stages.append(stage.model_copy(update={"data": stage.data.model_copy(update={"classes": classes})}))
+    return plan.model_copy(update={"stages": tuple(stages)})
+
+
+def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
+    """Returns how each source is split, and where that stands in the plan; the plan's own source first.
+
+    Raises:
+        InputError: two stages split one source differently.
+    """
+    splits = {plan.data.source: (plan.data.split, "data.split")}
+    asked = {plan.data.source: "data.split"}
+    for index, stage in enumerate(plan.stages):
+        name, place = stage.data.source or plan.data.source, f"stages[{index}].data.split"
+        found = (plan.data.split, "data.split") if stage.data.split is None else (stage.data.split, place)
+        if splits.setdefault(name, found)[0] != found[0]:
+            raise InputError(
+                f"{place}: {name} is split otherwise by {asked[name]}; a source has one split, so give both the same"
+            )
+        asked.setdefault(name, place)
+    return splits
+
+
+def _wrong_labels(
+    plan: Plan, sources: Mapping[str, Source], stages: Sequence[StageRows]
+) -> tuple[tuple[WrongLabels, ...], ...]:
+    wrong: list[tuple[WrongLabels, ...]] = []
+    for index, (stage, rows) in enumerate(zip(plan.stages, stages, strict=True)):
+        name, share = stage.data.source or plan.data.source, stage.data.wrong_labels
+        if share is not None and len(np.unique(sources[name].label_codes[rows.train])) < 2:
+            raise InputError(
+                f"stages[{index}].data.wrong_labels: the stage's rows have one class, and a wrong label needs another; "
+                f"drop it, or give the stage more classes"
+            )
+        seed = derive_seed(plan.seed, "wrong-labels", stage.name)
+        wrong.append((choose_wrong_labels(name, sources[name], rows.train, share, seed),) if share else ())
+    return tuple(wrong)
+
+
+def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
+    first = next(iter(sources.values()))
+    possible = plan.kind.source_kinds
+    reads = first.kind if first.kind in possible else possible[0]
+    width = first.width
+    if reads == "vectors" and plan.data.features is not None:
+        raise InputError(f"data.features: {first.name} holds vectors, which have no columns; drop it")
+    for index, stage in enumerate(plan.stages):
+        if reads == "vectors" and stage.readapt:
+            raise InputError(f"stages[{index}].readapt: {first.name} holds vectors, read as they are; drop it")
+    for name, source in sources.items():
+        if source.kind != reads:
+            raise InputError(f"{places[name]}: {source.name} holds {source.kind}; task {plan.task} reads {reads}")
+        if source.width != width:
+            raise InputError(
+                f"{places[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} {width}"
+            )
+
+
+def _stage_rows(
+    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+) -> tuple[StageRows, ...]:
+    taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in sources}
+    selected = []
+    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+        if stage.data.stream is not None:
+            selected.append(StageRows(taken[name][:0], taken[name][:0]))
+            continue
+        rows = select_stage_rows(sources[name], parts[name], stage.data, taken[name], f"stages[{index}].data")
+        taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
+        selected.append(rows)
+    return tuple(selected)
+
+
+def probe_rows(data: PlanData, probes: Probes, seed: int) -> tuple[str, np.ndarray]:
+    """Returns the source and rows of the probes, the same in every stage; drawn from the first stage's gate rows.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    first = data.slices[data.slice_of[0]]
+    if probes.take > len(first.gate):
+        raise InputError(f"probes.take: {probes.take} asked, the first stage has {len(first.gate)} gate rows; lower it")
+    generator = np.random.default_rng(derive_seed(seed, "probes"))
+    return first.source, np.sort(generator.choice(first.gate, probes.take, replace=False))

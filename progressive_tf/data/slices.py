@@ -1,0 +1,113 @@
+"""The named parts of the evaluation data: those of stages, and those that the plan names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from progressive_tf.data.class_space import UNKNOWN, ClassSpace
+from progressive_tf.data.source import Source
+from progressive_tf.data.splits import Parts
+from progressive_tf.data.stage_rows import matching_slice_rows, slice_rows
+from progressive_tf.errors import InputError
+from progressive_tf.plan.schema import Plan
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A named part of the evaluation data; rows are indices into the source.
+
+    Attributes:
+        name: of the first stage that has these rows, or the name given in the plan.
+        source: as named in the plan.
+        gate: int64 rows that decisions and the R matrix read.
+        test: int64 rows that are only reported; empty for slices that are not a stage's.
+        repeated: rows of the gate's part that are left out, because their text stands there already.
+    """
+
+    name: str
+    source: str
+    gate: np.ndarray
+    test: np.ndarray
+    repeated: int = 0
+
+
+def stage_slices(
+    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+) -> tuple[dict[str, Slice], tuple[str, ...]]:
+    """Returns the distinct slices of a plan's stages by name, and the name of each stage's slice, in order.
+
+    Args:
+        plan: the plan.
+        stage_sources: the source of each stage.
+        sources: by the name the plan gives them.
+        parts: source → its fixed parts.
+
+    Raises:
+        InputError: no row of a part meets a stage's conditions.
+    """
+    slices: dict[str, Slice] = {}
+    slice_of: list[str] = []
+    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+        place = f"stages[{index}].data"
+        all_rows = slice_rows(sources[name], parts[name].gate, stage.data, place)
+        gate = _distinct(sources[name], all_rows)
+        test = slice_rows(sources[name], parts[name].test, stage.data, place)
+        same = [
+            known.name
+            for known in slices.values()
+            if known.source == name and np.array_equal(known.gate, gate) and np.array_equal(known.test, test)
+        ]
+        slice_of.append(same[0] if same else stage.name)
+        if not same:
+            slices[stage.name] = Slice(stage.name, name, gate, test, len(all_rows) - len(gate))
+    return slices, tuple(slice_of)
+
+
+def named_slices(
+    plan: Plan,
+    sources: Mapping[str, Source],
+    parts: Mapping[str, Parts],
+    taken: Mapping[str, Slice],
+    classes: ClassSpace,
+    left_out: Mapping[str, np.ndarray],
+) -> dict[str, Slice]:
+    """Returns the slices and validation sets that the plan names, without rows of classes that no stage has.
+
+    Args:
+        plan: the plan.
+        sources: by the name the plan gives them.
+        parts: source → its fixed parts.
+        taken: the stages' slices, by name.
+        classes: of the plan.
+        left_out: source → which of its rows are in no part, bool [rows]; of those that have some.
+
+    Raises:
+        InputError: a name that is taken, or a condition that no row meets.
+    """
+    slices: dict[str, Slice] = {}
+    none = np.empty(0, np.int64)
+    main = plan.data.source
+    for name, where in plan.data.slices.items():
+        _refuse_taken(name, taken, f"data.slices.{name}")
+        gate = matching_slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
+        gate = gate[classes.codes[main][gate] != UNKNOWN]
+        slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
+    for name, source in plan.data.validation_sets.items():
+        _refuse_taken(name, taken, f"data.validation_sets.{name}")
+        known = classes.codes[source] != UNKNOWN
+        rows = np.flatnonzero(known & ~left_out[source] if source in left_out else known)
+        slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
+    return slices
+
+
+def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:
+    """Returns the first row of each text: the statistics of the gate need rows that are independent."""
+    return np.sort(rows[np.unique(source.keys[rows], return_index=True)[1]])
+
+
+def _refuse_taken(name: str, slices: Mapping[str, Slice], place: str) -> None:
+    if name in slices:
+        raise InputError(f"{place}: {name!r} is also a stage's name; choose another")

@@ -1,0 +1,1 @@
+"""BERT as blocks: classes of texts, and tags of words."""

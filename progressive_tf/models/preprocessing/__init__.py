@@ -1,0 +1,1 @@
+"""From what a row is to the tensors that the first block takes, one file for each kind of input."""

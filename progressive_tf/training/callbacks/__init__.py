@@ -1,1 +1,0 @@
-"""Callbacks that observe and steer a stage: stop it, lower its rate, save it, report it."""

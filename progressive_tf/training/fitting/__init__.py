@@ -1,0 +1,1 @@
+"""One fit: examples, objective, optimizer, callbacks and checkpoints."""

@@ -1,0 +1,197 @@
+"""Whether a run can go on here: the same registry, data and weights as when it began."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from progressive_tf.data.plan_data import PlanData
+from progressive_tf.data.stream import read_lines
+from progressive_tf.data.tags import kinds_of
+from progressive_tf.display import Display
+from progressive_tf.errors import InputError, ProgressiveError, unknown_name
+from progressive_tf.plan.networks import T5
+from progressive_tf.plan.refusals import STANDARD_INPUT
+from progressive_tf.plan.retention_methods import Distill
+from progressive_tf.plan.schema import Plan, Stage
+from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.replay_buffer import find_teacher
+
+if TYPE_CHECKING:  # checks that read no network are made before TensorFlow is imported
+    from progressive_tf.training.answers.features import Features
+if TYPE_CHECKING:
+    from progressive_tf.adaptation.moved_weights import MovedWeights
+
+MOST_SHOWN = 10
+
+
+def check_streams(plan: Plan, folder: Path, run: RunFolder | None) -> None:
+    """Raises InputError where a file that a stage is still to learn from as it grows cannot be read.
+
+    Args:
+        plan: the plan.
+        folder: where its relative paths start.
+        run: the run's folder, if there is one already.
+    """
+    for index, stage in enumerate(plan.stages):
+        learnt = run is not None and StageRecord(index, stage.name, run.stage(index, stage.name)).is_trained
+        if stage.data.stream not in (None, STANDARD_INPUT) and not learnt:
+            try:
+                next(read_lines(folder / str(stage.data.stream)), None)
+            except InputError as error:
+                raise InputError(f"stages[{index}].data.stream: {error}") from None
+
+
+def check_rule_labels(plan: Plan, data: PlanData) -> None:
+    """Raises InputError where a gate rule is about a label, or a type of entity, that the data has not."""
+    for index, stage in enumerate(plan.stages):
+        for position, rule in enumerate(stage.gate):
+            check_metric_label(rule.metric, data, f"stages[{index}].gate[{position}].metric")
+
+
+def check_metric_label(metric: str, data: PlanData, place: str) -> None:
+    """Raises InputError where a metric is about a label, or a type of entity, that the data has not."""
+    _, separator, label = metric.partition("/")
+    known = kinds_of(data.classes.tags) or data.labels
+    if separator and label not in known:
+        kind = "type" if data.classes.tags else "label"
+        raise InputError(f"{place}: {metric}: {unknown_name(kind, label, known)}")
+
+
+def check_targets(plan: Plan, data: PlanData, features: Features) -> None:
+    """Raises InputError where an expected text that a plan uses is longer than what the network writes."""
+    if not isinstance(plan.model, T5):
+        return
+    used = {
+        f"stages[{index}].data": (name, np.concatenate([rows.train, rows.validation]))
+        for index, (name, rows) in enumerate(zip(data.stage_sources, data.stages, strict=True))
+    }
+    for part in data.slices.values():
+        used[f"slice {part.name}"] = (part.source, np.concatenate([part.gate, part.test]))
+    longest = plan.model.max_target_length
+    for place, (name, rows) in used.items():
+        lengths = features.target_lengths(name, rows)
+        long = np.flatnonzero(lengths > longest)
+        if len(long):
+            shown = ", ".join(f"{row:,}" for row in data.sources[name].rows[rows[long[:MOST_SHOWN]]])
+            more = f" and {len(long) - MOST_SHOWN:,} more" if len(long) > MOST_SHOWN else ""
+            texts = "expected texts" if len(long) > 1 else "expected text"
+            raise InputError(
+                f"{place}: {len(long):,} {texts} of {name} (row {shown}{more}) with more tokens than "
+                f"model.max_target_length: {longest}; the longest has {lengths.max():,}: raise it, or take these rows "
+                f"out"
+            )
+
+
+def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:
+    """Raises InputError where a run has its versions in another registry.
+
+    Args:
+        run: the run's folder.
+        earlier: its environment.json.
+        registry: the registry's folder now.
+    """
+    before = Path(earlier["registry"])
+    if before != registry.resolve() and before.exists():
+        raise InputError(
+            f"--registry {registry}: {run.path} began with {before}, where its versions are; use that, or --fresh"
+        )
+
+
+def check_sources(run: RunFolder, earlier: dict[str, Any], data: PlanData) -> None:
+    """Raises InputError where the content of a source is not what the run has read.
+
+    Args:
+        run: the run's folder.
+        earlier: its environment.json.
+        data: every row now.
+    """
+    for name, source in data.sources.items():
+        if earlier["sources"].get(name, source.sha256) != source.sha256:
+            raise InputError(
+                f"{run.path}: the content of {name} has changed since this run read it; "
+                f"restore it, or begin a new run with --fresh"
+            )
+
+
+def check_base(
+    run: RunFolder, earlier: dict[str, Any], base_sha256: str, now: dict[str, Any], display: Display
+) -> None:
+    """Raises ProgressiveError where a run began from other weights; says which packages or code have changed.
+
+    Args:
+        run: the run's folder.
+        earlier: its environment.json.
+        base_sha256: hash of the weights that the network has now.
+        now: the environment of this process.
+        display: where changes are said.
+    """
+    before = earlier["start"]["weights_sha256"]
+    if before != base_sha256:
+        raise ProgressiveError(
+            f"{run.path}: began from weights {before[:12]}, the plan's model now has {base_sha256[:12]}; "
+            f"restore the weights file, the builder's code and the package versions, or begin a new run with --fresh. "
+            f"Of a builder of your own `python -m progressive_tf.models check` says whether it gives the same weights "
+            f"twice"
+        )
+    changed = [name for name, number in now["packages"].items() if earlier["packages"].get(name) != number]
+    if now["code"] != earlier["code"]:
+        changed.append("progressive_tf's code")
+    if changed:
+        display.line(f"note: {', '.join(changed)} changed since this run began; results may differ in the last digits")
+
+
+def check_retention(stage: Stage, place: str, inherited: Collection[str], moved: MovedWeights) -> None:
+    """Refuses what cannot be combined with the adaptation of a stage that others come before.
+
+    Args:
+        stage: the plan's section.
+        place: where it stands.
+        inherited: names of the weights that the stages before have.
+        moved: what the stage moves.
+
+    Raises:
+        InputError: with the reason.
+    """
+    new = [weight.name for weight in moved.weights if weight.name not in inherited]
+    if stage.retention.ewc is not None and new:
+        raise InputError(
+            f"{place}.retention.ewc: holds weights near what earlier stages left, and adaptation.method "
+            f"{stage.adaptation.method} trains weights that are new in this stage, such as {new[0]}; use replay or "
+            f"lwf, or another adaptation"
+        )
+
+
+def is_folder(settings: Distill) -> bool:
+    """Whether a teacher stands in a folder, and thus has to be there when a run begins: versions may come with it."""
+    return isinstance(settings.teacher, str) and settings.teacher != "stable"
+
+
+def check_teacher(stage: Stage, place: str, versions: ModelVersions, folder: Path) -> None:
+    """Refuses a teacher that is not there.
+
+    Raises:
+        InputError: says what is missing.
+    """
+    settings = stage.retention.distill
+    if settings is None:
+        return
+    try:
+        find_teacher(settings, versions, folder)
+    except InputError as error:
+        raise InputError(f"{place}.{error}") from None
+
+
+def warnings_about(plan: Plan) -> Iterator[str]:
+    """Yields what is known to fail about a plan's retention."""
+    for stage in plan.stages[1:]:
+        if plan.scenario == "class-incremental" and set(stage.retention.methods) - {"average"} == {"ewc"}:
+            yield (
+                f"{stage.name}: EWC alone does not tell apart classes that are never seen together; published studies "
+                f"of class-incremental learning find it near chance (van de Ven & Tolias 2019); add replay or lwf"
+            )

@@ -1,0 +1,72 @@
+"""What can be said of a plan without TensorFlow, whose import takes longer than most mistakes take to find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from progressive_tf.data.plan_data import PlanData, probe_rows, read_plan_data
+from progressive_tf.display import Display
+from progressive_tf.errors import InputError
+from progressive_tf.files import cache_folder
+from progressive_tf.models.weights_files import check_model
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.schema import Plan
+from progressive_tf.registry.store import Registry
+from progressive_tf.training.run.checks import check_rule_labels, check_streams, check_teacher, is_folder
+from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.start import find_start
+
+
+def look(
+    loaded: LoadedPlan,
+    registry: Path,
+    display: Display | None = None,
+    run: RunFolder | None = None,
+    data: PlanData | None = None,
+) -> PlanData:
+    """Returns the rows of a plan after looking at everything that it names: weights, teachers, streams, start, labels.
+
+    Args:
+        loaded: the plan.
+        registry: the registry's folder.
+        display: shows reading that takes long; None shows nothing.
+        run: the run that is continued or begun, if there is one already.
+        data: the rows, where they are not those that the plan selects.
+
+    Raises:
+        InputError: anything that is wrong with them.
+    """
+    plan = loaded.plan if run is None else run.with_tuned_stages(loaded.plan)
+    check_model(plan.model, loaded.folder)
+    check_streams(plan, loaded.folder, run)
+    versions = Registry(registry).model(plan.name)
+    for index, stage in enumerate(plan.stages):
+        decided = run is not None and StageRecord(index, stage.name, run.stage(index, stage.name)).decision is not None
+        if stage.retention.distill is not None and is_folder(stage.retention.distill) and not decided:
+            check_teacher(stage, f"stages[{index}]", versions, loaded.folder)
+    earlier = None if run is None else run.environment
+    find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
+    if data is None:
+        left_out = run is None or not run.splits_empty_rows
+        data = read_plan_data(replace(loaded, plan=plan), cache_folder(), display, leave_empty_out=left_out)
+    check_rule_labels(plan, data)
+    if plan.probes is not None:
+        probe_rows(data, plan.probes, plan.seed)
+    return data
+
+
+def check_bounds(plan: Plan) -> None:
+    """Refuses a plan that has nothing to lie between.
+
+    Raises:
+        InputError: it has one stage, or one whose rows come once.
+    """
+    for index, stage in enumerate(plan.stages):
+        if stage.data.stream is not None:
+            raise InputError(
+                f"--bounds: trains every stage again, and the rows of stages[{index}].data.stream come once; drop it"
+            )
+    if len(plan.stages) < 2:
+        raise InputError("--bounds: a plan of one stage has nothing to forget; add a stage, or drop --bounds")

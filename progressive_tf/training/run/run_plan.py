@@ -1,0 +1,113 @@
+"""From a plan to its run: which one is begun or continued, a first look, then the release loop."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from progressive_tf.data.idle import idle_data_lines
+from progressive_tf.data.plan_data import PlanData
+from progressive_tf.display import Display
+from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.training.hardware import interpreter
+from progressive_tf.training.run.first_look import look
+from progressive_tf.training.run.run_folder import RunFolder, locked, open_run, why_new
+
+if TYPE_CHECKING:
+    from progressive_tf.training.stage.lifecycle import SweepStage
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended.
+
+    Attributes:
+        run: the run's folder.
+        promoted: whether every stage was released.
+    """
+
+    run: Path
+    promoted: bool
+
+
+def run_plan(
+    loaded: LoadedPlan,
+    out: Path,
+    registry: Path,
+    fresh: bool,
+    display: Display,
+    releases: bool = True,
+    data: PlanData | None = None,
+    sweep: SweepStage | None = None,
+) -> Finished:
+    """Runs the stages of a plan, continuing the newest run that fits.
+
+    Args:
+        loaded: the plan, cut to the stages to run.
+        out: the folder of the plan's runs.
+        registry: the registry's folder.
+        fresh: begin a new run even if one could be continued.
+        display: where progress is shown.
+        releases: whether promoted stages become versions; the registry is only read otherwise.
+        data: the rows to run on instead of those that the plan selects.
+        sweep: sweeps a stage that asks for it.
+
+    Raises:
+        InputError: anything wrong with plan, data or weights.
+        KeyboardInterrupt: with a message that says how to resume.
+        WriteError: the disk refuses what is written; likewise.
+    """
+    try:
+        registry.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--registry {registry}: cannot be written: {error.strerror}; give another folder") from None
+    with locked(out):
+        run, new = open_run(out, loaded, fresh)
+        display.line(f"{'run' if new else 'continuing'} {run.path}")
+        if new and not fresh:
+            for change in why_new(run):
+                display.line(f"  not the run before, because of {change}")
+        for remark in loaded.remarks if releases else ():
+            display.line(remark)
+        try:
+            with run.saying_how_to_continue():
+                data = look(loaded, registry, display, run, data)
+
+                # The plan, its files and its rows can be had; what follows needs TensorFlow.
+                from progressive_tf.models.elementwise import gradients_released
+                from progressive_tf.training.hardware import check_batch_sizes, prepare
+                from progressive_tf.training.release_loop import run_stages
+                from progressive_tf.training.run.session import open_session
+                from progressive_tf.training.stage.explaining import check_probes
+                from progressive_tf.training.stage.preflight import check_release
+
+                hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
+                display.line(f"hardware: {hardware.line}")
+                check_batch_sizes(loaded.plan, hardware)
+                with hardware.scope(), gradients_released():
+                    session = open_session(loaded, run, registry, display, hardware, data)
+                    session.releases = releases
+                    for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
+                        display.line(remark)
+                    check_probes(session)
+                    check_release(session)
+                    return run_stages(session, sweep, again(loaded, run, registry))
+        except InputError:
+            if new and not run.begun(loaded.plan):
+                shutil.rmtree(run.path)
+            raise
+
+
+def again(loaded: LoadedPlan, run: RunFolder, registry: Path) -> dict[str, Any]:
+    """Returns what a command needs that is to go on with a run, as it was written here."""
+    out = run.path.parent
+    place = [] if out == Path("runs") / loaded.plan.name else ["--out", str(out)]
+    return {
+        "python": interpreter(),
+        "flags": [*loaded.flags, *place],
+        "run": str(run.path),
+        "registry": str(registry),
+    }

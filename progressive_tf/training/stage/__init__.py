@@ -1,0 +1,1 @@
+"""The life of one stage, from its rows to its release."""

@@ -1,0 +1,107 @@
+"""Scoring a trained stage: predictions on every slice, metrics with intervals, the R matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.evaluation.bootstrap import intervals
+from progressive_tf.evaluation.metrics import measures
+from progressive_tf.files import write_json
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.answers.predictions_file import (
+    Scored,
+    load_predictions,
+    missing_keys,
+    save_predictions,
+    wanted_rows,
+)
+from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.mixture import answers
+
+
+def untrained_file(session: Session) -> Path:
+    """Returns where the predictions of the weights that the run started from stand."""
+    return session.run.path / "untrained.parquet"
+
+
+def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> Scored:
+    """Returns a stage's predictions on every slice, computing and saving what is missing.
+
+    Args:
+        session: the run.
+        stage: None for the weights that the run started from.
+        loaded: whether the network already is at these weights.
+    """
+    path = untrained_file(session) if stage is None else stage.predictions
+    wanted = wanted_rows(session.data)
+    rows = stage.rows() if stage is not None else None
+    if stage is not None and rows is not None and len(rows[1]):
+        wanted["validation", stage.name] = (session.data.stage_sources[stage.index], rows[1])
+    if missing_keys(path, wanted):
+        save_predictions(path, answers(session, stage, wanted, loaded), session.data)
+    return load_predictions(path, session.data.labels, session.data.classes.tags)
+
+
+def stage_metrics(session: Session, stage: StageRecord, scored: Scored) -> dict[str, Any]:
+    """Returns the gate, test and validation parts of metrics.json."""
+
+    def measured(part: str, name: str) -> dict[str, dict[str, float | int | None]]:
+        seed = derive_seed(session.plan.seed, "bootstrap", stage.name, part, name)
+        return intervals(scored.predictions[part, name], seed=seed)
+
+    gate = {name: measured("gate", name) for part, name in scored.predictions if part == "gate"}
+    tested = {name: measured("test", name) for part, name in scored.predictions if part == "test"}
+    test = {
+        record.name: tested[name]
+        for record, name in zip(session.stages, session.data.slice_of, strict=True)
+        if name in tested
+    }
+    newest = _recency(session, stage, scored)
+    validation = measured("validation", stage.name) if ("validation", stage.name) in scored.predictions else {}
+    return {"gate": gate, "test": test, "validation": validation} | ({"recency": newest} if newest else {})
+
+
+def _recency(session: Session, stage: StageRecord, scored: Scored) -> dict[str, float]:
+    """Returns the share of gate rows of classes known by now that are predicted as, and are, of the newest classes.
+
+    A model that has seen the newest classes last tends to predict them too often (Wu et al. 2019).
+    """
+    known, before = session.known(stage), session.known(session.parent(stage))
+    if known == before:
+        return {}
+    slices = dict.fromkeys(session.data.slice_of[: stage.index + 1])
+    newest = [scored.predictions["gate", name].of_classes_from(before) for name in slices]
+    predicted, true = (np.concatenate(rows) for rows in zip(*newest, strict=True))
+    return {"predicted": float(predicted.mean()), "true": float(true.mean())}
+
+
+def write_matrix(session: Session, trained: list[StageRecord]) -> None:
+    """Writes matrix.json from the predictions of every trained stage, filling columns of new stages.
+
+    Columns are the trained stages: row i, column j is the metric on stage j's slice after stage i; row 0 is untrained.
+    Where a task has further metrics of that kind, there is one for each, under `further`.
+    """
+    scored = [score(session, None), *(score(session, stage) for stage in trained)]
+    columns = session.data.slice_of[: len(trained)]
+
+    def cells(part: str, metric: str) -> list[list[float | None]]:
+        return [
+            [
+                row.predictions[part, name].measure(metric) if (part, name) in row.predictions else None
+                for name in columns
+            ]
+            for row in scored
+        ]
+
+    def matrix(metric: str) -> dict[str, Any]:
+        gate, test = cells("gate", metric), cells("test", metric)
+        return {"gate": gate, "test": test, **vars(measures(gate)), "test_measures": vars(measures(test))}
+
+    first, *others = session.plan.kind.answers.of_matrices
+    further = {metric: matrix(metric) for metric in others}
+    own = {"metric": first, "stages": [stage.name for stage in trained], **matrix(first)}
+    write_json(session.run.path / "matrix.json", own | ({"further": further} if further else {}))

@@ -1,0 +1,304 @@
+"""What a stage does so that earlier ones are not forgotten: prepared when it begins, and kept in its folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.data.batching import fixed_batches
+from progressive_tf.errors import InputError, ProgressiveError, listed
+from progressive_tf.files import read_json, write_json
+from progressive_tf.models.block_model import BlockModel, NamedWeight, State, read_weights
+from progressive_tf.plan.methods import CrossEntropy
+from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
+from progressive_tf.plan.schema import Stage
+from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information
+from progressive_tf.retention.soft_targets import DISTILL, LWF, distill, logits_of, lwf
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.answers.classes import misfit, predict_exported
+from progressive_tf.training.answers.texts import Translation
+from progressive_tf.training.fitting.checkpoint import Arrays, load_arrays, save_arrays
+from progressive_tf.training.fitting.example_sets import JoinedExamples, TrainingExamples
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.objectives import Tagging, make_loss
+from progressive_tf.training.fitting.stage_model import Penalty
+from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.replay_buffer import SourceRows, choose_buffer, find_teacher, read_buffer
+
+FOLDER = "retention"
+
+Taught = tuple[np.ndarray, dict[str, Any]]  # a teacher's logits, and what is to be known about them
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What a stage trains with beside its own rows.
+
+    Attributes:
+        replayed: rows of earlier stages, by source.
+        consolidated: the quadratic terms of earlier stages, or None.
+        known: how many classes the model before the stage had.
+        teachers: logits for the stage's training rows and then the replayed ones, float32 [n, columns], by method.
+        teacher_labels: the classes of the logits of method distill.
+        facts: what metrics.json says about each method.
+    """
+
+    replayed: tuple[SourceRows, ...] = ()
+    consolidated: Consolidated | None = None
+    known: int = 0
+    teachers: Arrays = field(default_factory=dict)
+    teacher_labels: tuple[str, ...] = ()
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def penalties(self, stage: Stage, network: BlockModel) -> list[Penalty]:
+        """Returns the terms of the loss.
+
+        Args:
+            stage: the plan's section.
+            network: with the classes and additions of the stage.
+        """
+        settings = stage.retention
+        terms: list[Penalty] = []
+        if settings.ewc is not None and self.consolidated is not None:
+            terms.append(EwcPenalty(network, self.consolidated, settings.ewc.strength))
+        if settings.lwf is not None and LWF in self.teachers:
+            terms.append(lwf(settings.lwf, network, self.known))
+        if settings.distill is not None and DISTILL in self.teachers:
+            terms.append(distill(settings.distill, network, self.teacher_labels))
+        return terms
+
+    def joined(self, own: TrainingExamples, replayed: Sequence[TrainingExamples]) -> TrainingExamples | JoinedExamples:
+        """Returns a stage's examples with those that are replayed, and with what teachers say about all of them."""
+        parts = [own, *replayed]
+        edges = np.cumsum([0, *(len(part.rows) for part in parts)])
+        for name, logits in self.teachers.items():
+            parts = [
+                part.with_extra(name, logits[begin:end])
+                for part, begin, end in zip(parts, edges[:-1], edges[1:], strict=True)
+            ]
+        return JoinedExamples(tuple(parts)) if replayed else parts[0]
+
+
+def prepare_retention(
+    session: Session, stage: StageRecord, parent: StageRecord | None, rows: np.ndarray, moved: MovedWeights
+) -> Retained:
+    """Returns what a stage retains, from its folder if it has begun; leaves the network at other weights.
+
+    Args:
+        session: the run.
+        stage: the stage.
+        parent: the stage it starts from.
+        rows: its training rows.
+        moved: what it moves.
+
+    Raises:
+        InputError: a teacher that is not there, or rows to replay that are no longer in their source.
+    """
+    return _Preparation(session, stage, parent, rows, moved).retained()
+
+
+class _Preparation:
+    def __init__(
+        self, session: Session, stage: StageRecord, parent: StageRecord | None, rows: np.ndarray, moved: MovedWeights
+    ) -> None:
+        self.session = session
+        self.stage = stage
+        self.parent = parent
+        self.rows = rows
+        self.moved = moved
+        self.settings = session.plan.stages[stage.index]
+        self.source = session.data.stage_sources[stage.index]
+        before = session.stages[: parent.index + 1] if parent is not None else []
+        self.ancestors = [record for record in before if session.is_released(record)]
+
+    def retained(self) -> Retained:
+        retention = self.settings.retention
+        has_model = self.parent is not None or self.session.start_version is not None
+        facts: dict[str, dict[str, Any]] = {}
+        replayed: tuple[SourceRows, ...] = ()
+        consolidated, teacher_labels = None, ()
+        teachers: Arrays = {}
+        if retention.replay is not None and self.ancestors:
+            with self._timed("replay", facts) as found:
+                replayed = self._replayed(retention.replay)
+                found["rows"] = sum(len(part.rows) for part in replayed)
+                found["bytes"] = self._file("replay.parquet").stat().st_size
+        if retention.ewc is not None and self.ancestors:
+            with self._timed("ewc", facts) as found:
+                consolidated = self._consolidated(retention.ewc)
+                found["bytes"] = self._file("ewc.safetensors").stat().st_size
+                found["rows"], found["gradients"] = self._passes_of_fisher(retention.ewc)
+        everything = (SourceRows(self.source, self.rows), *replayed)
+        if retention.lwf is not None and has_model:
+            with self._timed("lwf", facts) as found:
+                teachers[LWF] = self._kept(LWF, lambda: (self._own_logits(everything), {}))[0]
+                found["rows"], found["bytes"] = len(teachers[LWF]), teachers[LWF].nbytes
+        if retention.distill is not None:
+            settings = retention.distill
+            with self._timed("distill", facts) as found:
+                teachers[DISTILL], metadata = self._kept(DISTILL, lambda: self._taught(settings, everything))
+                teacher_labels = tuple(metadata["labels"])
+                found["rows"], found["bytes"] = len(teachers[DISTILL]), teachers[DISTILL].nbytes
+                found["teacher"] = metadata["teacher"]
+        known = self.session.known(self.parent)
+        return Retained(replayed, consolidated, known, teachers, teacher_labels, facts)
+
+    @contextmanager
+    def _timed(self, name: str, facts: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yields where a method's facts go, and adds its seconds: those of the first time, where it is kept."""
+        path, started = self._file("seconds.json"), time.perf_counter()
+        known = read_json(path) if path.exists() else {}
+        facts[name] = {}
+        yield facts[name]
+        if name not in known:
+            known[name] = round(time.perf_counter() - started, 3)
+            write_json(path, known)
+        facts[name]["seconds"] = known[name]
+
+    def _passes_of_fisher(self, settings: Ewc) -> tuple[int, int]:
+        """Returns on how many rows the Fisher information was measured, and how many gradients that took."""
+        rows = [min(settings.samples, len(_training_rows(record))) for record in self.ancestors]
+        classes = [self.session.known(record) if settings.fisher == "exact" else 1 for record in self.ancestors]
+        return sum(rows), sum(count * each for count, each in zip(rows, classes, strict=True))
+
+    def _file(self, name: str) -> Path:
+        return self.stage.folder / FOLDER / name
+
+    def _replayed(self, settings: Replay) -> tuple[SourceRows, ...]:
+        path, data = self._file("replay.parquet"), self.session.data
+        if not path.exists():
+            earlier: dict[str, np.ndarray] = {}
+            for record in self.ancestors:
+                name = data.stage_sources[record.index]
+                earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), _training_rows(record))
+            if self.source in earlier:
+                earlier[self.source] = np.setdiff1d(earlier[self.source], self.rows)
+            if not any(map(len, earlier.values())):
+                self.session.display.line(
+                    f"{self.stage.name}: no replay, because its rows have all those of earlier stages"
+                )
+            choose_buffer(path, settings, data, earlier, derive_seed(self.session.plan.seed, "replay"))
+        return read_buffer(path, data.sources)
+
+    def _consolidated(self, settings: Ewc) -> Consolidated:
+        path = self._file("ewc.safetensors")
+        if not path.exists():
+            found = Consolidated()
+            for record in self.ancestors:
+                importance, values = self._fisher(settings, record)
+                found = (
+                    found.online(importance, values, settings.decay)
+                    if settings.online
+                    else found.plus(importance, values)
+                )
+            arrays = {f"importance/{name}": each for name, each in found.importance.items()}
+            save_arrays(path, arrays | {f"weighted/{name}": each for name, each in found.weighted.items()}, {})
+        arrays, _ = load_arrays(path)
+        groups: dict[str, Arrays] = {"importance": {}, "weighted": {}}
+        for key, value in arrays.items():
+            group, _, name = key.partition("/")
+            groups[group][name] = value
+        return Consolidated(**groups)
+
+    def _fisher(self, settings: Ewc, record: StageRecord) -> tuple[Arrays, Arrays]:
+        session, data = self.session, self.session.data
+        session.load(record)
+        names = {weight.name for weight in self.moved.trained}
+        weights: list[NamedWeight] = [each for each in session.network.named_weights() if each.name in names]
+        seed = derive_seed(session.plan.seed, "fisher", record.name)
+        trained = _training_rows(record)
+        count = min(settings.samples, len(trained))
+        rows = np.sort(np.random.default_rng(seed).choice(trained, count, replace=False))
+        name = data.stage_sources[record.index]
+        examples = session.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
+        if not session.network.tags_words and not data.classes.writes:
+            examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
+        importance = fisher_information(
+            session.network,
+            weights,
+            _labelled_batches(examples),
+            examples.state_spec,
+            examples.first_block,
+            settings.fisher,
+            seed,
+            self._log_likelihood_of_tokens(examples.first_block),
+        )
+        return importance, read_weights(weights)
+
+    def _log_likelihood_of_tokens(self, first_block: int) -> Callable[[State], tf.Tensor] | None:
+        """Returns what gives the log likelihood of all tags, or tokens, of an example; None where it has a class."""
+        network, writes = self.session.network, self.session.data.classes.writes
+        if not writes and not network.tags_words:
+            return None
+        objective = Translation() if writes else Tagging(make_loss(CrossEntropy(name="cross-entropy")))
+        return lambda state: (
+            -objective.judged(network, state, objective.outputs(network, state, first_block, training=False))[:, 0]
+        )
+
+    def _kept(
+        self, name: str, compute: Callable[[], tuple[np.ndarray, dict[str, Any]]]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        path = self._file(f"{name}.safetensors")
+        if not path.exists():
+            logits, metadata = compute()
+            save_arrays(path, {"logits": logits}, metadata)
+        arrays, metadata = load_arrays(path)
+        return arrays["logits"], metadata
+
+    def _own_logits(self, parts: Sequence[SourceRows]) -> np.ndarray:
+        session = self.session
+        session.load(self.parent)
+        return np.concatenate(
+            [
+                session.features.logits(
+                    session.features.examples(part.source, part.rows, self.moved.frozen_depth, self.settings.cache)
+                )
+                for part in parts
+            ]
+        )
+
+    def _taught(self, settings: Distill, parts: Sequence[SourceRows]) -> Taught:
+        data = self.session.data
+        folder, labels = find_teacher(settings, self.session.versions, self.session.plan_folder)
+        reason = misfit(folder, self.session.network.preprocess, bool(data.classes.tasks))
+        if reason is not None:
+            raise InputError(
+                f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} {reason}; name another"
+            )
+        tasks = {task for part in parts for task in data.row_tasks(part.source, part.rows) or ()}
+        unknown = sorted(task for task in tasks if not any(label.startswith(f"{task}/") for label in labels))
+        if unknown:
+            raise InputError(
+                f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} does not know task "
+                f"{listed(unknown)}, which rows of this stage are of; use lwf, or a teacher that knows it"
+            )
+        probabilities = [
+            predict_exported(
+                folder, data.sources[part.source].inputs(part.rows), data.row_tasks(part.source, part.rows)
+            )
+            for part in parts
+        ]
+        return logits_of(np.concatenate(probabilities)), {"labels": labels, "teacher": str(settings.teacher)}
+
+
+def _training_rows(record: StageRecord) -> np.ndarray:
+    settled = record.rows()
+    if settled is None:
+        raise ProgressiveError(f"{record.folder}: data.json is missing; restore it, or begin a new run with --fresh")
+    return settled[0]
+
+
+def _labelled_batches(examples: Examples) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+    batches = fixed_batches(examples.lengths, examples.bucket_width)
+    positions = [part for part, _ in batches]
+    for part, state in zip(positions, examples.states(positions, [length for _, length in batches]), strict=True):
+        yield state, examples.labels[part]
