@@ -155,7 +155,7 @@ def run_ours(work: Work, strength: float | None = None, part: str = "test") -> R
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
 
     with in_empty_folder() as folder:
         (folder / "plan.yaml").write_text(to_yaml(work.plan(strength)), encoding="utf-8")

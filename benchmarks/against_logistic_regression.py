@@ -52,14 +52,14 @@ def run_seed(plan: str, seed: int) -> tuple[list[StageAnswers], dict[str, float]
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.methods import Cache
+    from progressive_tf.training.run.run import load_run
     from progressive_tf.training.run.run_folder import RunFolder
-    from progressive_tf.training.run.run_plan import run_plan
-    from progressive_tf.training.run.session import open_session
+    from progressive_tf.training.run_plan import run_plan
 
     loaded = load_plan(plan, [f"seed={seed}", "on_hold=continue"])
     folder = Path(tempfile.mkdtemp(prefix="against-logistic-regression-"))
     finished = run_plan(loaded, folder / "runs", folder / "registry", fresh=True, display=Display())
-    session = open_session(loaded, RunFolder(finished.run), folder / "registry", Display())
+    session = load_run(loaded, RunFolder(finished.run), folder / "registry", Display())
     answers = []
     for stage in session.stages:
         name = session.data.stage_sources[stage.index]

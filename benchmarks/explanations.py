@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_up_logging(verbose=False)
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
+    from progressive_tf.training.run.run import load_run
     from progressive_tf.training.run.run_folder import RunFolder
-    from progressive_tf.training.run.run_plan import run_plan
-    from progressive_tf.training.run.session import open_session
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.training.stage.explaining import explained, explanations_file
 
     folder = Path(tempfile.mkdtemp(prefix="explanations-"))
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loaded = load_plan(str(folder / "plan.yaml"))
     quiet = Display(Console(quiet=True))
     run = run_plan(loaded, folder / "runs", folder / "registry", fresh=True, display=quiet).run
-    session = open_session(loaded, RunFolder(run), folder / "registry", quiet)
+    session = load_run(loaded, RunFolder(run), folder / "registry", quiet)
     record = session.stages[0]
     before = read_json(explanations_file(session, record))["probes"]
     explanations_file(session, record).unlink()

@@ -39,12 +39,13 @@ from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.methods import CrossEntropy, Optimizer
 from progressive_tf.training import hardware
+from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting.callbacks import reset_random_layers
 from progressive_tf.training.fitting.examples import Examples, drawn_dataset
-from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.objectives import make_loss
 from progressive_tf.training.fitting.optimizers import StageOptimizer
 from progressive_tf.training.fitting.stage_model import StageModel
-from progressive_tf.training.run.session import build_network
+from progressive_tf.training.run.network import build_network
 
 BATCH_SIZE = 16
 SQUARE = 2048

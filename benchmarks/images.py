@@ -96,7 +96,7 @@ def ours(images: int, epochs: int) -> float:
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
 
     pixels, labels = generated(images + VALIDATION * 3)
     for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
@@ -183,7 +183,7 @@ def run_offline(seed: int, stages: int, settings: Sequence[str], folder: Path) -
     """Runs the first stages of seed-resnet-offline in a folder; returns the accuracy on digits' test rows."""
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
 
     loaded = load_plan("seed-resnet-offline", [f"seed={seed}", *settings], stages=stages)
     display = Display(Console(file=io.StringIO()))

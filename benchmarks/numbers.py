@@ -33,7 +33,7 @@ def run(seed: int, replays: bool) -> tuple[np.ndarray, list[str]]:
     """Returns exact matches on test rows, [stages + 1, stages], and what the gate said of each stage."""
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
 
     changes = [f"seed={seed}", "on_hold=continue", *([] if replays else WITHOUT)]
     loaded = load_plan(PLAN, changes)

@@ -200,7 +200,7 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     from progressive_tf.plan.schema import Data, Stage
     from progressive_tf.training import hardware
     from progressive_tf.training.answers.features import Features
-    from progressive_tf.training.fitting.fit import fit_stage
+    from progressive_tf.training.fitting.fit import Fit, fit_stage
 
     hardware.prepare()
     source = read_source("reviews.csv", Data(source="reviews.csv"), base=folder, cache=folder / "cache")
@@ -233,7 +233,17 @@ def measure_ours(work: dict[str, Any], folder: Path) -> dict[str, Any]:
     examples = prepared.examples("reviews", everything, moved[0].frozen_depth, stage.cache)
     prefix = time.perf_counter() - began
     train, validation = examples.take(everything[:-VALIDATION]), examples.take(everything[-VALIDATION:])
-    fitted = fit_stage(network, stage, moved, lambda depth, epochs: (train, validation), 1, folder / "stage", display)
+    fit = Fit(
+        network,
+        stage,
+        moved,
+        examples=lambda depth, epochs: (train, validation),
+        objective=lambda depth: prepared.answering.objective(stage, depth),
+        seed=1,
+        folder=folder / "stage",
+        display=display,
+    )
+    fitted = fit_stage(fit)
     result: dict[str, Any] = {
         "seconds": time.perf_counter() - began,
         "cpu": time.process_time() - worked,

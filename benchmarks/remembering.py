@@ -123,7 +123,7 @@ def run(comparison: Comparison, method: str, settings: Sequence[str], seed: int)
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.bounds import measure_bounds
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
 
     loaded = load_plan(comparison.plan, [f"seed={seed}", *settings])
     place, registry = Path("runs") / method / str(seed), Path("registry") / method / str(seed)

@@ -30,10 +30,11 @@ from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.projection import Block
 from progressive_tf.plan.methods import CrossEntropy, Optimizer
 from progressive_tf.training import hardware
+from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting import optimizers
 from progressive_tf.training.fitting.callbacks import reset_random_layers
 from progressive_tf.training.fitting.examples import evaluation_dataset, training_dataset
-from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.fitting.objectives import make_loss
 from progressive_tf.training.fitting.optimizers import StageOptimizer
 from progressive_tf.training.fitting.stage_model import StageModel
 

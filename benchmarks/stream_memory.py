@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_up_logging(verbose=False)
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.training.streaming.learning import StreamFit
 
     folder = Path(tempfile.mkdtemp(prefix="stream-memory-"))

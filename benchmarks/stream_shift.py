@@ -66,9 +66,9 @@ def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, f
     from progressive_tf.display import Display
     from progressive_tf.files import cache_folder
     from progressive_tf.plan.loading import load_plan
+    from progressive_tf.training.run.run import load_run
     from progressive_tf.training.run.run_folder import RunFolder
-    from progressive_tf.training.run.run_plan import run_plan
-    from progressive_tf.training.run.session import open_session
+    from progressive_tf.training.run_plan import run_plan
 
     folder = Path(tempfile.mkdtemp(prefix="stream-shift-"))
     plan = plan_of(seed, rate, replay)
@@ -100,7 +100,7 @@ def accuracies(seed: int, rate: float, replay: bool) -> dict[str, tuple[float, f
         "learner": np.array([label == learner for _, label, learner, _, _ in said]),
         "start": np.array([label == start for _, label, _, _, start in said]),
     }
-    session = open_session(loaded, RunFolder(run), folder / "registry", quiet)
+    session = load_run(loaded, RunFolder(run), folder / "registry", quiet)
     trained, _ = session.stages[0].rows() or (np.empty(0, np.int64), None)
     right["river"] = river_answers(session, data, trained, [stream[row - 1] for row in rows])
     switched = rows > BEFORE

@@ -72,9 +72,9 @@ def measured(data: str, examples: int, seed: int, part: str, rate: float, epochs
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.methods import Cache
+    from progressive_tf.training.run.run import load_run
     from progressive_tf.training.run.run_folder import RunFolder
-    from progressive_tf.training.run.run_plan import run_plan
-    from progressive_tf.training.run.session import open_session
+    from progressive_tf.training.run_plan import run_plan
 
     folder = Path(tempfile.mkdtemp(prefix="zero-examples-"))
     (folder / "plan.yaml").write_text(to_yaml(plan_of(data, examples, seed, rate, epochs)), encoding="utf-8")
@@ -82,7 +82,7 @@ def measured(data: str, examples: int, seed: int, part: str, rate: float, epochs
     quiet = Display(Console(quiet=True))
     run = run_plan(loaded, folder / "runs", folder / "registry", fresh=True, display=quiet).run
     cells = read_json(run / "matrix.json")[part]
-    session = open_session(loaded, RunFolder(run), folder / "registry", quiet)
+    session = load_run(loaded, RunFolder(run), folder / "registry", quiet)
     slice_ = session.data.slices[session.data.slice_of[0]]
     name, depth = session.data.stage_sources[0], len(session.network.blocks)
     rows, _ = session.stages[0].rows() or (np.empty(0, np.int64), None)

@@ -165,7 +165,7 @@ def outcome(builder: str, changes: Mapping[str, Any]) -> str:
     from progressive_tf.errors import InputError
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
 
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="combination-") as name:

@@ -92,7 +92,7 @@ def train(
             screen.print(f"{totals_line(blocks)}\n")
         return
 
-    from progressive_tf.training.run.run_plan import run_plan
+    from progressive_tf.training.run_plan import run_plan
     from progressive_tf.tuning.tune_plan import sweep_for_train
 
     if bounds:

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from progressive_tf.display import Display
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.run.run_plan import Finished, run_plan
+from progressive_tf.training.run.run_folder import Finished
+from progressive_tf.training.run_plan import run_plan
 
 PASSES = {"metric": "accuracy", "at_least": 0.0}
 # Fewer rows than asked for never pass, whatever they say.

@@ -43,7 +43,7 @@ def run(
         from progressive_tf.training.bounds import measure_bounds
         from progressive_tf.training.notebook_display import shown_here
         from progressive_tf.training.run.first_look import check_bounds
-        from progressive_tf.training.run.run_plan import run_plan
+        from progressive_tf.training.run_plan import run_plan
         from progressive_tf.tuning.tune_plan import sweep_for_train
 
         if bounds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.models.heads import INITIAL_SPREAD, TaggingHead
+from progressive_tf.models.heads import INITIAL_SPREAD
 from progressive_tf.models.preprocessing.base import Preprocessing
 from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
+from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.seeds import derive_seed
 
 State = dict[str, tf.Tensor]
@@ -112,9 +114,14 @@ class BlockModel(tf.keras.Model):
         return {key: value[:, added:] for key, value in state.items()} if added else state
 
     @property
-    def tags_words(self) -> bool:
-        """Whether its classes are tags of words."""
-        return isinstance(self.head, TaggingHead)
+    def size(self) -> int:
+        """How many numbers all of its weights have."""
+        return sum(math.prod(weight.variable.shape) for weight in self.named_weights())
+
+    @property
+    def answers(self) -> str:
+        """The kind of answer that its head gives, as in `AnswerKind.name`; classes where the head says nothing else."""
+        return str(getattr(self.head, "answers", CLASSES.name))
 
     @property
     def choices(self) -> int:

@@ -14,12 +14,14 @@ from progressive_tf.display import Display
 from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.methods import Quality
+from progressive_tf.plan.metric_names import AnswerKind
 from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import GateRule, Plan
+from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.predictions_file import load_predictions
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.run_plan import run_plan
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run_plan import run_plan
 
 BOUNDS_FILE = "bounds.json"
 JOINT = "joint"
@@ -74,7 +76,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     found = {
         "naive": _from_matrix(naive),
         "plan": _from_matrix(run),
-        JOINT: _from_predictions(last, data, loaded.plan.kind.answers.matrix_metric),
+        JOINT: _from_predictions(last, data, loaded.plan.kind.answers),
     }
     position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
     write_json(path, {"stages": names, **found, "position": position})
@@ -139,12 +141,12 @@ def _from_matrix(run: Path) -> dict[str, Any]:
     }
 
 
-def _from_predictions(stage: Path, data: PlanData, metric: str) -> dict[str, Any]:
+def _from_predictions(stage: Path, data: PlanData, kind: AnswerKind) -> dict[str, Any]:
     """Returns the same for a network that has seen everything at once, and thus forgot nothing."""
-    scored = load_predictions(stage / "predictions.parquet", data.labels, data.classes.tags).predictions
+    scored = load_predictions(stage / "predictions.parquet", ANSWERING[kind.name], data).predictions
 
     def acc(part: str) -> float | None:
-        values = [scored[part, name].measure(metric) for name in data.slice_of if (part, name) in scored]
+        values = [scored[part, name].measure(kind.matrix_metric) for name in data.slice_of if (part, name) in scored]
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else None
 

@@ -70,7 +70,7 @@ def finish_sweep(attempts: Trials, settings: Tune, space: Mapping[str, Parameter
     Raises:
         ProgressiveError: no trial is feasible.
     """
-    metric, plan = attempts.metric, attempts.plan
+    metric, plan = attempts.metric, attempts.whole.plan
     folder, index = attempts.folder, attempts.stage.index
     results = read_results(folder)
     best = best_of(results, metric.maximize)

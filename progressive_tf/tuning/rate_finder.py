@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from progressive_tf.display import Clock
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, write_json, write_text
 from progressive_tf.plan.adaptation_methods import GradualAdaptation
@@ -20,11 +19,10 @@ from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.reporting.figures.rates import save_rate_figure
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.lifecycle import train_stage
-from progressive_tf.training.stage.retained import prepare_retention
-from progressive_tf.training.stage.stage_data import find_rows
+from progressive_tf.training.stage.lifecycle import Attempt
+from progressive_tf.training.stage.stage_data import Rows, find_rows
 from progressive_tf.tuning.display import SweepDisplay
 
 STEPS = 100
@@ -58,14 +56,14 @@ class FoundRate:
         return f"{suggested}; the plan has {self.plans:.2g}"
 
 
-def find_rate(session: Session, stage: StageRecord) -> FoundRate:
+def find_rate(run: Run, stage: StageRecord) -> FoundRate:
     """Trains a stage for a hundred steps at rising rates, and keeps the curve; the network is not kept.
 
     Raises:
         InputError: the stage moves other weights from phase to phase.
         ProgressiveError: no rate lowers the loss.
     """
-    before, settings = session.plan, session.plan.stages[stage.index]
+    settings = run.settings(stage)
     if settings.data.stream is not None:
         raise InputError(
             f"stages[{stage.index}].data.stream: a range test goes over a stage's rows, and a stream's come once; try "
@@ -76,14 +74,13 @@ def find_rate(session: Session, stage: StageRecord) -> FoundRate:
             f"stages[{stage.index}].adaptation: gradual moves other weights from phase to phase, and a range test "
             f"needs the same in every step; try it with top-blocks"
         )
-    folder = session.run.sweep(stage.index, stage.name) / "rate"
+    folder = run.folder.sweep(stage.index, stage.name) / "rate"
     shutil.rmtree(folder, ignore_errors=True)
     plans = settings.optimizer.learning_rate
     rates = np.geomspace(plans / REACH, min(plans * REACH, HIGHEST_RATE), STEPS)
     try:
-        losses = _losses(session, StageRecord(stage.index, stage.name, folder / "fit"), rates)
+        losses = _losses(run, StageRecord(stage.index, stage.name, folder / "fit"), rates)
     finally:
-        session.plan = before
         shutil.rmtree(folder / "fit", ignore_errors=True)
     rates = rates[: len(losses)]
     smoothed = smooth(losses)
@@ -103,24 +100,24 @@ def find_rate(session: Session, stage: StageRecord) -> FoundRate:
     return FoundRate(found, plans, plot, override)
 
 
-def _losses(session: Session, stage: StageRecord, rates: np.ndarray) -> list[float]:
-    parent = session.parent(stage)
+def _losses(run: Run, stage: StageRecord, rates: np.ndarray) -> list[float]:
     change = {"schedule": {"name": "constant"}, "early_stopping": None, "tune": None, "objective": None}
-    session.plan = with_change(session.plan, stage.index, {**change, "epochs": len(rates)})
-    session.load(parent)
-    session.features.forget_stale_prefixes()
-    moved = session.adapt(stage.index)[-1]
-    report, validation = find_rows(session, stage, moved.frozen_depth)
-    retained = prepare_retention(session, stage, parent, report.kept, moved)
-    session.load(parent)
-    test, rows = RangeTest(rates), (report.kept, validation)
-    phases = session.adapt(stage.index)
-    display = SweepDisplay(session.display, f"{stage.name}'s rates", 1, 0)
+    tested = run.with_plan(with_change(run.plan, stage.index, {**change, "epochs": len(rates)}))
+    test, display = RangeTest(rates), SweepDisplay(run.display, f"{stage.name}'s rates", 1, 0)
+
+    def settle(depth: int) -> Rows:
+        report, validation = find_rows(tested, stage, depth)
+        return report.kept, validation
+
+    attempt = Attempt(tested, stage, tested.parent(stage))
+    attempt.begin()
+    tested.features.forget_stale_prefixes()
+    attempt.prepare(settle)
     try:
-        with display.shown(), session.shown_by(display):
-            train_stage(session, stage, parent, phases, rows, retained, None, Clock(), observers=[test])
+        with display.shown(), tested.shown_by(display) as attempt.run:
+            attempt.train(observers=[test])
     except NonFiniteLossError:
-        session.display.line(f"{stage.name}: the loss is not finite at a rate of {rates[len(test.losses)]:.2g}")
+        run.display.line(f"{stage.name}: the loss is not finite at a rate of {rates[len(test.losses)]:.2g}")
     return test.losses
 
 

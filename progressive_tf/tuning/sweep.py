@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from progressive_tf.plan.metric_names import MetricName, find_metric
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples, value_at
 from progressive_tf.training.run.checks import check_metric_label
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.tuning.display import SweepDisplay
 from progressive_tf.tuning.hypermodel import StageHyperModel
@@ -30,11 +31,11 @@ from progressive_tf.tuning.tuner import StageTuner
 from progressive_tf.tuning.warm_start import SETTINGS, begin_sweep
 
 
-def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: bool = False) -> Sweep | None:
+def sweep_stage(run: Run, stage: StageRecord, settings: Tune, fresh: bool = False) -> Sweep | None:
     """Sweeps a stage, or goes on with a sweep that was stopped.
 
     Args:
-        session: the run; the stages before are finished.
+        run: the run; the stages before are finished.
         stage: the stage.
         settings: what is searched, and how.
         fresh: put an earlier sweep of the stage aside.
@@ -46,24 +47,19 @@ def sweep_stage(session: Session, stage: StageRecord, settings: Tune, fresh: boo
         InputError: a space that the plan does not allow, or another sweep than that which began here.
         ProgressiveError: no trial is feasible.
     """
-    before = session.plan
     # As it was planned, also where the stage has begun with what a sweep of it has found.
-    stages = list(before.stages)
-    stages[stage.index] = session.whole_plan.stages[stage.index]
-    plan = with_change(before.model_copy(update={"stages": tuple(stages)}), stage.index, {"tune": None})
+    stages = list(run.plan.stages)
+    stages[stage.index] = run.loaded.whole.stages[stage.index]
+    plan = with_change(run.plan.model_copy(update={"stages": tuple(stages)}), stage.index, {"tune": None})
     space = _space(plan, stage.index, settings)
-    metric = _metric(session, plan, settings)
-    folder = session.run.sweep(stage.index, stage.name)
+    metric = _metric(run, plan, settings)
+    folder = run.folder.sweep(stage.index, stage.name)
     if fresh and role() != "worker":
         _put_aside(folder)
-    try:
-        session.plan = plan
-        attempts = begin_sweep(session, plan, stage, settings, space, metric, folder)
-        for line in idle_in_space(plan, stage.index, space, list(_tried(plan, stage.index, space))):
-            session.display.line(line)
-        _search(attempts, settings, space, _first_trials(session, stage, plan, space, settings))
-    finally:
-        session.plan = before
+    attempts = begin_sweep(run.with_plan(plan), stage, settings, space, metric, folder)
+    for line in idle_in_space(plan, stage.index, space, list(_tried(plan, stage.index, space))):
+        run.display.line(line)
+    _search(attempts, settings, space, _first_trials(run, stage, plan, space, settings))
     if role() == "worker":
         return None
     return finish_sweep(attempts, settings, space)
@@ -83,12 +79,12 @@ def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> Iterator[t
             yield values, with_change(plan, index, change_of(values))
 
 
-def _metric(session: Session, plan: Plan, settings: Tune) -> MetricName:
+def _metric(run: Run, plan: Plan, settings: Tune) -> MetricName:
     name = settings.metric or plan.kind.answers.matrix_metric
     found = find_metric(name)
     if found is None:
         raise InputError(f"tune.metric: unknown metric {name!r}")
-    check_metric_label(name, session.data, "tune.metric")
+    check_metric_label(name, run.data, "tune.metric")
     return found
 
 
@@ -99,7 +95,7 @@ def _put_aside(folder: Path) -> None:
 
 
 def _first_trials(
-    session: Session, stage: StageRecord, plan: Plan, space: Mapping[str, Parameter], settings: Tune
+    run: Run, stage: StageRecord, plan: Plan, space: Mapping[str, Parameter], settings: Tune
 ) -> list[tuple[str, dict[str, Any]]]:
     """Returns origin and values of the trials that come before those of the oracle."""
     if not settings.warm_start:
@@ -107,7 +103,7 @@ def _first_trials(
     first: list[tuple[str, dict[str, Any]]] = [("plan", {})]
     if stage.index:
         name = plan.stages[stage.index - 1].name
-        path = session.run.sweep(stage.index - 1, name) / SETTINGS
+        path = run.folder.sweep(stage.index - 1, name) / SETTINGS
         best = read_json(path).get("best") if path.exists() else None
         if best is not None:
             values = {key: value for key, value in best["values"].items() if key in space and space[key].holds(value)}
@@ -130,7 +126,7 @@ def _search(
     space: Mapping[str, Parameter],
     first: Sequence[tuple[str, dict[str, Any]]],
 ) -> None:
-    session, stage = attempts.session, attempts.plan.stages[attempts.stage.index]
+    run, stage = attempts.whole, attempts.whole.settings(attempts.stage)
     hypermodel = StageHyperModel(space)
     hyperparameters = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hyperparameters)
@@ -144,11 +140,17 @@ def _search(
         [hypermodel.encoded(own | values) for _, values in first],
     )
     done = read_results(attempts.folder)
-    display = SweepDisplay(session.display, stage.name, settings.trials, len(done))
-    tuner = StageTuner(
-        oracle, hypermodel, attempts, first, settings.oracle, lambda result: display.say(result_line(result, attempts))
-    )
+    display = SweepDisplay(run.display, stage.name, settings.trials, len(done))
     if done:
         display.remark(f"sweep of {stage.name}: {len(done)} of {settings.trials} trials are done")
-    with display.shown(), session.shown_by(display):
+    with display.shown(), run.shown_by(display) as shown:
+        shown_attempts = replace(attempts, whole=shown)
+        tuner = StageTuner(
+            oracle,
+            hypermodel,
+            shown_attempts,
+            first,
+            settings.oracle,
+            lambda result: display.say(result_line(result, attempts)),
+        )
         tuner.search()

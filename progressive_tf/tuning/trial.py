@@ -14,22 +14,19 @@ from typing import Any, Literal
 import numpy as np
 
 from progressive_tf.disk import WriteError, writing
-from progressive_tf.display import Clock
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.elementwise import gradients_released
 from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.metric_names import MetricName
-from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import change_of
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.predictions_file import Wanted, predict_rows
 from progressive_tf.training.fitting.callbacks import backup_file
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.lifecycle import carried_optimizer, train_stage
-from progressive_tf.training.stage.mixture import answers, find_mixing, mix
-from progressive_tf.training.stage.retained import prepare_retention
+from progressive_tf.training.stage.lifecycle import Attempt
+from progressive_tf.training.stage.mixture import answers
 from progressive_tf.training.stage.stage_data import Rows
 
 FILE = "result.json"
@@ -112,8 +109,7 @@ class Trials:
     """What the trials of a sweep share.
 
     Attributes:
-        session: the run.
-        plan: the run's plan, without the sweep.
+        whole: the run, without the sweep in its plan.
         stage: the stage.
         parent: the stage whose weights every trial starts from; None for the run's start.
         rows: training and validation rows.
@@ -124,8 +120,7 @@ class Trials:
         folder: of the sweep.
     """
 
-    session: Session
-    plan: Plan
+    whole: Run
     stage: StageRecord
     parent: StageRecord | None
     rows: Rows
@@ -206,7 +201,7 @@ class Trials:
     @property
     def epochs(self) -> int:
         """How many epochs a whole training of the stage has at most."""
-        stage = self.plan.stages[self.stage.index]
+        stage = self.whole.settings(self.stage)
         return stage.epochs + (stage.objective.epochs if stage.objective is not None else 0)
 
     def trial_folder(self, name: str) -> Path:
@@ -221,31 +216,21 @@ class Trials:
     def _trained(
         self, folder: Path, number: int, values: Mapping[str, Any], pause_after: int | None, continues: str | None
     ) -> _Measured:
-        session, stage = self.session, StageRecord(self.stage.index, self.stage.name, folder / f"seed_{number}")
-        seed = derive_seed(self.plan.seed, "sweep", number) if number else self.plan.seed
-        session.plan = with_change(self.plan, stage.index, change_of(values)).model_copy(update={"seed": seed})
+        stage = StageRecord(self.stage.index, self.stage.name, folder / f"seed_{number}")
+        plan = self.whole.plan
+        seed = derive_seed(plan.seed, "sweep", number) if number else plan.seed
+        plan = with_change(plan, stage.index, change_of(values)).model_copy(update={"seed": seed})
+        run = self.whole.with_plan(plan)
         if continues is not None and not backup_file(stage.folder).exists():
             shutil.copytree(self.trial_folder(continues) / stage.folder.name, stage.folder, dirs_exist_ok=True)
-        mixing = find_mixing(session, stage, self.parent)
-        session.load(self.parent)
-        session.features.forget_other_weights()
-        inherited = {weight.name for weight in session.network.named_weights()}
-        phases = session.adapt(stage.index)
-        carried = carried_optimizer(session, stage, self.parent, phases, inherited)
-        retained = prepare_retention(session, stage, self.parent, self.rows[0], phases[-1])
-        session.load(self.parent)
-        phases = session.adapt(stage.index)
-        moved = phases[-1]
-        fitted = train_stage(
-            session, stage, self.parent, phases, self.rows, retained, carried, Clock(), pause_after=pause_after
-        )
-        if mixing is not None:
-            moved = mix(mixing, moved, self.rows[1])
-        wanted = {(OWN, stage.name): (session.data.stage_sources[stage.index], self.rows[1])} | earlier_rows(
-            session, self.parent
-        )
-        cache = session.plan.stages[stage.index].cache
-        scored = predict_rows(session.features, session.data, wanted, moved.frozen_depth, cache).predictions
+        attempt = Attempt(run, stage, self.parent)
+        attempt.begin()
+        run.features.forget_other_weights()
+        attempt.prepare(lambda depth: self.rows)
+        fitted = attempt.train(pause_after)
+        moved = attempt.mixed()
+        wanted = {(OWN, stage.name): (run.source_of(stage), self.rows[1])} | earlier_rows(run, self.parent)
+        scored = predict_rows(run.features, wanted, moved.frozen_depth, run.settings(stage).cache).predictions
         own = scored[OWN, stage.name].measure(self.metric.name)
         if own is None:
             raise ProgressiveError(f"{self.metric.name} has no value on the stage's validation rows; name another")
@@ -262,22 +247,22 @@ class _Measured:
     epochs: int
 
 
-def earlier_rows(session: Session, parent: StageRecord | None) -> Wanted:
+def earlier_rows(run: Run, parent: StageRecord | None) -> Wanted:
     """Returns the validation rows of the released stages up to the one that a stage starts from."""
-    before = session.stages[: parent.index + 1] if parent is not None else []
+    before = run.stages[: parent.index + 1] if parent is not None else []
     return {
-        (EARLIER, record.name): (session.data.stage_sources[record.index], rows[1])
+        (EARLIER, record.name): (run.source_of(record), rows[1])
         for record in before
-        if session.is_released(record) and (rows := record.rows()) is not None and len(rows[1])
+        if run.is_released(record) and (rows := record.rows()) is not None and len(rows[1])
     }
 
 
-def metric_before(session: Session, parent: StageRecord | None, metric: MetricName) -> dict[str, float]:
+def metric_before(run: Run, parent: StageRecord | None, metric: MetricName) -> dict[str, float]:
     """Returns the metric of what a stage starts from on the validation rows of each stage before it."""
-    wanted = earlier_rows(session, parent)
+    wanted = earlier_rows(run, parent)
     if not wanted:
         return {}
-    scored = answers(session, parent, wanted).predictions
+    scored = answers(run, parent, wanted).predictions
     found = {name: each.measure(metric.name) for (_, name), each in scored.items()}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -19,12 +19,12 @@ from progressive_tf.reporting.records import read_run
 from progressive_tf.run_order import in_order
 from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.run_folder import RunFolder, locked, open_run
-from progressive_tf.training.run.run_plan import again, run_plan
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run_plan import again, run_plan
 from progressive_tf.tuning.role import role
 
 if TYPE_CHECKING:  # what needs TensorFlow is imported once the plan has been looked at
-    from progressive_tf.training.run.session import Session
+    from progressive_tf.training.run.run import Run
     from progressive_tf.tuning.outcome import Sweep
     from progressive_tf.tuning.rate_finder import FoundRate
 
@@ -60,13 +60,13 @@ def tune_plan(
         KeyboardInterrupt: with a message that says how to resume.
     """
 
-    def sweep(session: Session, stage: StageRecord) -> Sweep | None:
+    def sweep(run: Run, stage: StageRecord) -> Sweep | None:
         from progressive_tf.training.stage.preflight import check_release
         from progressive_tf.tuning.sweep import sweep_stage
 
         if role() != "worker":  # the chief has done it
-            check_release(session)
-        return sweep_stage(session, stage, settings, fresh)
+            check_release(run)
+        return sweep_stage(run, stage, settings, fresh)
 
     return at_stage(loaded, index, out, registry, display, sweep)
 
@@ -86,10 +86,10 @@ def find_rate_of_stage(loaded: LoadedPlan, index: int, out: Path, registry: Path
         ProgressiveError: no rate lowers the loss.
     """
 
-    def find(session: Session, stage: StageRecord) -> FoundRate:
+    def find(run: Run, stage: StageRecord) -> FoundRate:
         from progressive_tf.tuning.rate_finder import find_rate
 
-        return find_rate(session, stage)
+        return find_rate(run, stage)
 
     return at_stage(loaded, index, out, registry, display, find)
 
@@ -100,9 +100,9 @@ def at_stage(
     out: Path,
     registry: Path,
     display: Display,
-    work: Callable[[Session, StageRecord], T],
+    work: Callable[[Run, StageRecord], T],
 ) -> T:
-    """Returns what `work` does with the session of a run whose stages before one are finished.
+    """Returns what `work` does with a run whose stages before one are finished.
 
     Raises:
         HeldError: one of them was not released.
@@ -161,42 +161,42 @@ def _in_session(
     registry: Path,
     display: Display,
     data: PlanData,
-    work: Callable[[Session, StageRecord], T],
+    work: Callable[[Run, StageRecord], T],
 ) -> T:
     from progressive_tf.models.elementwise import gradients_released
     from progressive_tf.training.hardware import check_batch_sizes, prepare
-    from progressive_tf.training.run.session import open_session
+    from progressive_tf.training.run.run import load_run
 
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
     is_as_planned = run.with_tuned_stages(loaded.plan) == loaded.plan and not run.splits_empty_rows
     with run.saying_how_to_continue(), hardware.scope(), gradients_released():
-        session = open_session(loaded, run, registry, display, hardware, data if is_as_planned else None)
-        stage = session.stages[index]
+        loaded_run = load_run(loaded, run, registry, display, hardware, data if is_as_planned else None)
+        stage = loaded_run.stages[index]
         if stage.rows() is not None:
             display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")
-        return work(session, stage)
+        return work(loaded_run, stage)
 
 
-def sweep_for_train(session: Session, stage: StageRecord) -> dict[str, object]:
+def sweep_for_train(run: Run, stage: StageRecord) -> dict[str, object]:
     """Sweeps a stage as its plan says, for the release loop; returns the change that did best.
 
     Raises:
         InputError: this process is a worker or a chief, of which `tune` has several.
     """
-    settings = session.plan.stages[stage.index].tune
+    settings = run.settings(stage).tune
     if settings is None or role() is not None:
         raise InputError(
             "several processes sweep together with `python -m progressive_tf.tune`; `train` takes what it found by "
             "--override"
         )
-    session.display.line(f"{stage.name}: sweeping first, {settings.trials} trials")
+    run.display.line(f"{stage.name}: sweeping first, {settings.trials} trials")
     from progressive_tf.tuning.sweep import sweep_stage
 
-    found = sweep_stage(session, stage, settings)
+    found = sweep_stage(run, stage, settings)
     if found is None:
         raise ProgressiveError("a sweep ended without a result")
-    session.display.line(
+    run.display.line(
         f"{stage.name}: trial {found.best.trial} ({found.best.origin}) is best: {found.metric.name} "
         f"{found.best.metric:.4f}; {found.override}"
     )

@@ -16,11 +16,10 @@ import pandas as pd
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, read_json, write_json
 from progressive_tf.plan.metric_names import MetricName
-from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.run_folder import changed_keys
-from progressive_tf.training.run.session import Session
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.stage_data import Rows, find_rows
 from progressive_tf.tuning.role import role
@@ -33,8 +32,7 @@ LONGEST_WAIT_SECONDS = 3600.0
 
 
 def begin_sweep(
-    session: Session,
-    plan: Plan,
+    run: Run,
     stage: StageRecord,
     settings: Tune,
     space: Mapping[str, Parameter],
@@ -44,8 +42,7 @@ def begin_sweep(
     """Returns what trials share, as the sweep began; begins it if it has not.
 
     Args:
-        session: the run; the stages before are finished.
-        plan: the run's plan, without the sweep.
+        run: the run, without the sweep in its plan; the stages before are finished.
         stage: the stage.
         settings: how it is searched.
         space: what is searched.
@@ -56,9 +53,9 @@ def begin_sweep(
         InputError: another sweep began here, or something is wrong with the stage's rows.
         ProgressiveError: a worker's chief does not begin.
     """
-    parent = session.parent(stage)
-    start = session.load(parent)
-    session.features.forget_stale_prefixes()
+    parent, plan = run.parent(stage), run.plan
+    start = run.load(parent)
+    run.features.forget_stale_prefixes()
     # Of a metric that goes up to 100, 0.02 is two points; a log loss has no highest value.
     allowed = settings.drop_at_most * (metric.highest if math.isfinite(metric.highest) else 1.0)
     asked = {
@@ -74,28 +71,28 @@ def begin_sweep(
         "start_sha256": start,
     }
     if role() == "worker":
-        _wait_for(folder / SETTINGS, session)
+        _wait_for(folder / SETTINGS, run)
     if (folder / SETTINGS).exists():
         _refuse_changes(read_json(folder / SETTINGS), asked, folder)
         rows, before = _kept_rows(folder), read_json(folder / SETTINGS)["before"]
     else:
-        depth = session.adapt(stage.index)[-1].frozen_depth
-        report, validation = find_rows(session, stage, depth)
+        depth = run.adapt(stage.index)[-1].frozen_depth
+        report, validation = find_rows(run, stage, depth)
         rows = report.kept, validation
-        before = metric_before(session, parent, metric)
+        before = metric_before(run, parent, metric)
         _keep_rows(folder, rows)
-        sources = {name: source.sha256 for name, source in session.data.sources.items()}
+        sources = {name: source.sha256 for name, source in run.data.sources.items()}
         began = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_json(folder / SETTINGS, asked | {"before": before, "sources": sources, "began": began})
-    return Trials(session, plan, stage, parent, rows, metric, allowed, settings.seeds, before, folder)
+    return Trials(run, stage, parent, rows, metric, allowed, settings.seeds, before, folder)
 
 
-def _wait_for(path: Path, session: Session) -> None:
+def _wait_for(path: Path, run: Run) -> None:
     """Lets the chief begin the sweep."""
     waited = 0.0
     while not path.exists():
         if waited == 0.0:
-            session.display.line(f"waiting for the chief to write {path}")
+            run.display.line(f"waiting for the chief to write {path}")
         if waited > LONGEST_WAIT_SECONDS:
             raise ProgressiveError(f"{path} did not appear within an hour; is the chief running?")
         time.sleep(WAIT_SECONDS)

@@ -21,8 +21,10 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.plan.adaptation_methods import Adaptation
 from progressive_tf.plan.schema import Stage
+from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting.examples import Examples
-from progressive_tf.training.fitting.fit import fit_stage
+from progressive_tf.training.fitting.fit import Fit, fit_stage
+from progressive_tf.training.fitting.objectives import make_loss
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +152,18 @@ def test_an_epoch_changes_every_moved_weight_and_no_other(
         made = make_examples(network, 48, depth=depth)
         return made.take(np.arange(32)), made.take(np.arange(32, 48))
 
-    fit_stage(network, stage, steps, examples, seed=1, folder=tmp_path / "stage", display=Display())
+    fit_stage(
+        Fit(
+            network,
+            stage,
+            steps,
+            examples,
+            lambda depth: Classification(make_loss(stage.loss)),
+            1,
+            tmp_path / "stage",
+            Display(),
+        )
+    )
     after = read_weights(network.named_weights())
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     # The first of LoRA's two matrices has no gradient while the second is zero: it moves from the second step on.

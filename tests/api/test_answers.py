@@ -23,7 +23,7 @@ from progressive_tf.models.preprocessing.column_statistics import ColumnStatisti
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import BertTagger, Mlp, OwnBuilder
 from progressive_tf.plan.table_columns import TableColumns
-from progressive_tf.training.answers.classes import export_saved_model
+from progressive_tf.training.answers.exported import export_saved_model
 
 LABELS = ("first", "second")
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

@@ -15,7 +15,7 @@ from progressive_tf.models.request import Request
 from progressive_tf.models.t5 import t5
 from progressive_tf.plan.networks import T5
 from progressive_tf.registry.version import Version as VersionRecord
-from progressive_tf.training.answers.classes import export_saved_model
+from progressive_tf.training.answers.exported import export_saved_model
 from progressive_tf.training.answers.texts import translate_exported
 
 CONFIG = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1}

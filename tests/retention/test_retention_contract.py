@@ -13,7 +13,7 @@ import pytest
 import tiny
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from fitting import SEED, quiet, stage, values
+from fitting import SEED, objective_of, quiet, stage, values
 
 from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
@@ -21,7 +21,7 @@ from progressive_tf.plan.retention_methods import Lwf, Retention
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty
 from progressive_tf.retention.soft_targets import LWF, lwf
 from progressive_tf.training.fitting.examples import Examples
-from progressive_tf.training.fitting.fit import fit_stage
+from progressive_tf.training.fitting.fit import Fit, fit_stage
 from progressive_tf.training.run.checks import check_retention
 
 pytestmark = pytest.mark.slow
@@ -74,7 +74,8 @@ def trained(folder: Path, adaptation: dict[str, Any], penalty: str) -> Trained:
             made = made.with_extra(LWF, TEACHER)
         return made.take(np.arange(ROWS)), made.take(np.arange(ROWS, 60))
 
-    fit_stage(network, settings, moved, examples, SEED, folder / "stage", quiet(), penalties=penalties)
+    objective = objective_of(settings)
+    fit_stage(Fit(network, settings, moved, examples, objective, SEED, folder / "stage", quiet(), penalties=penalties))
     logits = network(tiny.make_examples(folder, network, 60).state(np.arange(ROWS))).numpy()
     after = values(network)
     way = sum(((after[name] - value) ** 2).sum() for name, value in before.items())

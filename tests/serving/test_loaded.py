@@ -23,7 +23,7 @@ ROWS = [("1", "red"), ("1,5", "Red"), ("", ""), ("2", "green")]
 def test_a_table_is_described_and_its_unknown_cells_are_named(tmp_path: Path) -> None:
     from progressive_tf.models import mlp
     from progressive_tf.serving.loaded import LoadedVersion
-    from progressive_tf.training.answers.classes import export_saved_model
+    from progressive_tf.training.answers.exported import export_saved_model
 
     network = mlp.build(Request(Mlp(builder="mlp", units=4), ("a", "b"), 3, tmp_path, statistics=STATISTICS))
     model = Registry(tmp_path / "registry").model(MODEL)

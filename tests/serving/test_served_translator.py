@@ -28,7 +28,7 @@ def test_a_text_is_translated_alike_alone_and_in_any_batch(tmp_path: Path, monke
     from progressive_tf.models.request import Request
     from progressive_tf.models.t5 import t5
     from progressive_tf.serving.loaded import LoadedVersion
-    from progressive_tf.training.answers.classes import export_saved_model
+    from progressive_tf.training.answers.exported import export_saved_model
 
     config = tiny.T5_CONFIG | {"d_model": 16, "initializer_factor": 3.0}
     settings = T5(builder="t5", weights=None, max_length=48, max_target_length=12, beams=2, config=config)

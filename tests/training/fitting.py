@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.display import Display, FitDisplay
 from progressive_tf.models.block_model import BlockModel, read_weights
 from progressive_tf.plan.schema import Stage
+from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting.examples import Examples
-from progressive_tf.training.fitting.fit import Fitted, fit_stage
+from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
+from progressive_tf.training.fitting.objectives import Objective, make_loss
 
 SEED = 5
 TRAIN = 40
@@ -81,15 +83,23 @@ def fit(
     """Trains on the first rows of the examples and validates on the rest."""
     parts = examples.take(np.arange(train)), examples.take(np.arange(train, len(examples.rows)))
     return fit_stage(
-        network,
-        settings,
-        adapt(network, settings.adaptation, SEED),
-        lambda frozen_depth, epochs: parts,
-        SEED,
-        folder,
-        display or quiet(),
-        **further,
+        Fit(
+            network,
+            settings,
+            adapt(network, settings.adaptation, SEED),
+            lambda frozen_depth, epochs: parts,
+            objective_of(settings),
+            SEED,
+            folder,
+            display or quiet(),
+            **further,
+        )
     )
+
+
+def objective_of(settings: Stage) -> Callable[[int], Objective]:
+    """Returns what `Fit` asks for: the stage's loss over classes, however many blocks move."""
+    return lambda frozen_depth: Classification(make_loss(settings.loss))
 
 
 def values(network: BlockModel) -> dict[str, np.ndarray]:

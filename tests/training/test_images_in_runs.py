@@ -26,12 +26,11 @@ from progressive_tf.plan.networks import OwnBuilder
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.answers.classes import WRONG_ROWS
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.answers.classes import predict_exported
-from progressive_tf.training.answers.predictions_file import MOST_SHOWN
+from progressive_tf.training.answers.classes import MOST_SHOWN, predict_exported
 from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.prefix.identity import prefix_sha256
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 
@@ -101,12 +100,12 @@ def weights(place: Place, run: Path, stage: str) -> dict[str, np.ndarray]:
     return read_weights(session.network.named_weights())
 
 
-def opened(place: Place, run: Path) -> Session:
+def opened(place: Place, run: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         plan = RunFolder(run).plan()
         loaded = LoadedPlan(plan, place.folder, plan)
-        return open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+        return load_run(loaded, RunFolder(run), place.folder / "registry", Display())
 
 
 def test_what_could_not_be_read_is_a_finding_of_every_stage(run: Path) -> None:

@@ -20,8 +20,8 @@ from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.answers.classes import predict_exported
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts, checkpoint_file, load_names, weights_sha256
+from progressive_tf.training.run.run import load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import open_session
 
 METHODS: dict[str, dict[str, Any]] = {
     "everything": {"method": "full"},
@@ -66,7 +66,7 @@ def session(place: Place, run: Path) -> Any:
     loaded = load_plan(str(place.folder / "plan.yaml"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
-        return open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+        return load_run(loaded, RunFolder(run), place.folder / "registry", Display())
 
 
 def names_in_checkpoint(run: Path, name: str) -> set[str]:

@@ -18,8 +18,8 @@ from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.retention.average import Tried, between, candidates, choose, mean
 from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, open_session
 from progressive_tf.training.stage.promotion import export_stage
 
 pytestmark = pytest.mark.slow
@@ -38,15 +38,15 @@ def mixing_plan(*averages: dict[str, Any] | None, **defaults: Any) -> dict[str, 
     return plan
 
 
-def session_of(place: Place, run: Path) -> Session:
+def session_of(place: Place, run: Path) -> Run:
     folder = RunFolder(run)
     loaded = LoadedPlan(folder.plan(), place.folder, folder.plan())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
-        return open_session(loaded, folder, place.folder / "registry", Display())
+        return load_run(loaded, folder, place.folder / "registry", Display())
 
 
-def weights_after(session: Session, name: str) -> dict[str, np.ndarray]:
+def weights_after(session: Run, name: str) -> dict[str, np.ndarray]:
     session.load(next(record for record in session.stages if record.name == name))
     return read_weights(session.network.named_weights())
 
@@ -262,9 +262,9 @@ def test_the_share_is_chosen_without_gate_or_test_rows(
     seen: list[set[str]] = []
     predict = mixture.predict_rows
 
-    def noting(features: Any, data: Any, wanted: Any, *further: Any) -> Any:
+    def noting(features: Any, wanted: Any, *further: Any) -> Any:
         seen.append({part for part, _ in wanted})
-        return predict(features, data, wanted, *further)
+        return predict(features, wanted, *further)
 
     monkeypatch.setattr(mixture, "predict_rows", noting)
     run = place_after(1).run(mixing_plan(None, {"kind": "wise-ft"})).run

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.training.answers import predictions_file
+from progressive_tf.training.answers.classes import ClassAnswering
 from progressive_tf.training.answers.predictions_file import (
     Scored,
     gate_view,
@@ -42,9 +43,10 @@ class Source:
 
 DATA: Any = SimpleNamespace(
     labels=LABELS,
-    classes=SimpleNamespace(tags=(), writes=False),
+    classes=SimpleNamespace(labels=LABELS),
     sources={"main": Source("main", 50), "other": Source("other", 50)},
 )
+DATA.answering = ClassAnswering(DATA)
 
 
 def probabilities_of(source: str, rows: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(predictions_file, "CHUNK_ROWS", chunk)
     path = tmp_path / "predictions.parquet"
     save_predictions(path, EXAMPLE, DATA)
-    assert_same(load_predictions(path, DATA.labels), EXAMPLE)
+    assert_same(load_predictions(path, ClassAnswering, DATA), EXAMPLE)
     # Gate rows of three slices and the two test rows of the first, none of them together with another slice's.
     assert pq.read_metadata(path).num_row_groups == sum(-(-rows // chunk) for rows in (3, 1, 1, 2))
 
@@ -92,7 +94,7 @@ def test_slices_are_found_however_their_rows_lie_in_the_file(tmp_path: Path) -> 
     table = pq.read_table(tmp_path / "file")
     # Rows 0 to 2 are slice one, 3 is two, 4 is short, 5 and 6 are test rows.
     pq.write_table(table.take([0, 3, 5, 1, 4, 6, 2]), tmp_path / "mixed", row_group_size=3)
-    read = load_predictions(tmp_path / "mixed", DATA.labels)
+    read = load_predictions(tmp_path / "mixed", ClassAnswering, DATA)
     assert list(read.predictions) == [("gate", "one"), ("gate", "two"), ("test", "one"), ("gate", "short")]
     assert_same(Scored(*({key: of[key] for key in EXAMPLE.rows} for of in (read.predictions, read.rows))), EXAMPLE)
 
@@ -101,7 +103,7 @@ def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_
     save_predictions(tmp_path / "file", EXAMPLE, DATA)
     table = pq.read_table(tmp_path / "file")
     pq.write_table(table.drop_columns(["text", "row", "predicted"]), tmp_path / "bare")
-    assert_same(load_predictions(tmp_path / "bare", DATA.labels), EXAMPLE)
+    assert_same(load_predictions(tmp_path / "bare", ClassAnswering, DATA), EXAMPLE)
     pq.write_table(table.select(["part", "slice", "source", "index"]), tmp_path / "keys")
     assert not missing_keys(tmp_path / "keys", dict(EXAMPLE.rows))
 
@@ -110,7 +112,7 @@ def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_
 def test_nothing_to_save_is_nothing_to_load(tmp_path: Path, slices: dict[Any, Any]) -> None:
     none = {key: ClassAnswers(LABELS, np.zeros(0, np.int32), np.zeros((0, 3))) for key in slices}
     save_predictions(tmp_path / "file", Scored(none, slices), DATA)
-    assert_same(load_predictions(tmp_path / "file", DATA.labels), Scored({}, {}))
+    assert_same(load_predictions(tmp_path / "file", ClassAnswering, DATA), Scored({}, {}))
     assert not missing_keys(tmp_path / "file", slices)
 
 
@@ -180,7 +182,8 @@ def test_gate_rows_are_wanted_of_every_slice_and_test_rows_of_those_that_have_so
 def test_classes_that_came_later_have_no_probability(tmp_path: Path) -> None:
     early = Scored({key: replace(each, known=3) for key, each in EXAMPLE.predictions.items()}, EXAMPLE.rows)
     save_predictions(tmp_path / "file", early, DATA)
-    for predictions in load_predictions(tmp_path / "file", (*LABELS, "d")).predictions.values():
+    now: Any = SimpleNamespace(labels=(*LABELS, "d"))
+    for predictions in load_predictions(tmp_path / "file", ClassAnswering, now).predictions.values():
         assert predictions.labels == (*LABELS, "d")
         assert not predictions.probabilities[:, 3].any()
         assert predictions.known == 3

@@ -16,8 +16,8 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import load_plan
+from progressive_tf.training.run.run import load_run
 from progressive_tf.training.run.run_folder import open_run
-from progressive_tf.training.run.session import open_session
 from progressive_tf.training.stage import preflight
 from progressive_tf.training.stage.preflight import check_release
 
@@ -85,7 +85,7 @@ def test_each_form_is_tried_once_and_nothing_is_different_afterwards(
     plan = small_plan(*(each | {"data": {"take": 40}} for each in stages))
     loaded = load_plan(str(tiny.write_plan(tmp_path, plan)))
     run, _ = open_run(tmp_path / "runs", loaded, False)
-    session = open_session(loaded, run, tmp_path / "registry", Display())
+    session = load_run(loaded, run, tmp_path / "registry", Display())
     (tmp_path / "registry").mkdir()
     exported: list[list[str]] = []
     export = preflight.export_saved_model
@@ -106,7 +106,7 @@ def test_each_form_is_tried_once_and_nothing_is_different_afterwards(
     assert not list((tmp_path / "registry").iterdir())
 
     preflight._tried_here.clear()  # as in another process that goes on with the run
-    again = open_session(loaded, run, tmp_path / "registry", Display())
+    again = load_run(loaded, run, tmp_path / "registry", Display())
     check_release(again)
     assert len(exported) == 2
     assert len((run.environment or {})[preflight.TRIED]) == 2

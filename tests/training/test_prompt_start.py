@@ -15,7 +15,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate
 from progressive_tf.plan.methods import PromptStart, descriptions_of
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.run.start import SCALE, prompt_head
+from progressive_tf.training.run.network import prompt_head
+from progressive_tf.training.run.start import SCALE
 
 DESCRIBED = {"prompt": {"negative": ["bad poor", "poor"], "positive": "good fine"}}
 

@@ -7,7 +7,7 @@ import pytest
 
 from progressive_tf.display import Display
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.run import run_plan as module
+from progressive_tf.training import run_plan as module
 
 
 def test_an_interruption_before_tensorflow_is_there_says_how_to_go_on(

@@ -17,8 +17,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 
@@ -68,12 +68,12 @@ def run(folder: Path, plan: dict[str, Any], **arguments: Any) -> tuple[Place, Pa
     return place, place.run(plan, **arguments).run
 
 
-def session_of(place: Place, run: Path) -> Session:
+def session_of(place: Place, run: Path) -> Run:
     folder = RunFolder(run)
     loaded = LoadedPlan(folder.plan(), place.folder, folder.plan())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
-        return open_session(loaded, folder, place.folder / "registry", Display())
+        return load_run(loaded, folder, place.folder / "registry", Display())
 
 
 @pytest.fixture(scope="module")

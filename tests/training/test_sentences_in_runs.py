@@ -22,9 +22,10 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.predictions_file import load_predictions
 from progressive_tf.training.answers.served_tags import split_words, tag_exported
+from progressive_tf.training.answers.tags import TagAnswering
 from progressive_tf.training.fitting.callbacks import EpochRecord
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 
@@ -113,14 +114,12 @@ def run(place: Place) -> Path:
     return finished.run
 
 
-def opened(place: Place, run: Path, stage: str) -> Session:
+def opened(place: Place, run: Path, stage: str) -> Run:
     """Returns a run's session at a stage's weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         plan = RunFolder(run).plan()
-        session = open_session(
-            LoadedPlan(plan, place.folder, plan), RunFolder(run), place.folder / "registry", Display()
-        )
+        session = load_run(LoadedPlan(plan, place.folder, plan), RunFolder(run), place.folder / "registry", Display())
         session.load(next(record for record in session.stages if record.name == stage))
         return session
 
@@ -158,14 +157,12 @@ def test_long_sentences_are_tagged_to_their_end(place: Place, run: Path) -> None
 
 def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
     session = opened(place, run, "three")
-    loaded = load_predictions(
-        stage_folder(run, "three") / "predictions.parquet", session.data.labels, session.data.classes.tags
-    )
+    loaded = load_predictions(stage_folder(run, "three") / "predictions.parquet", TagAnswering, session.data)
     stage = session.plan.stages[-1]
     depth = session.frozen_depth(session.stages[-1])  # from the outputs that are kept in float16, as they were computed
     assert depth > 0
     for key, (source, rows) in loaded.rows.items():
-        now = session.features.tagged(source, rows, depth, stage.cache)
+        now = session.features.answering.predict(source, rows, depth, stage.cache)
         assert np.array_equal(now.truth, loaded.predictions[key].truth)
         assert np.array_equal(now.predicted, loaded.predictions[key].predicted)  # type: ignore[union-attr]
         # Other rows stand beside each in a batch, which changes the order of additions.

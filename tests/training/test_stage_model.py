@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import adapt
-from progressive_tf.training.fitting.objectives import Classification, make_loss
+from progressive_tf.training.answers.classes import Classification
+from progressive_tf.training.fitting.objectives import make_loss
 from progressive_tf.training.fitting.optimizers import StageOptimizer
 from progressive_tf.training.fitting.stage_model import StageModel
 

@@ -18,7 +18,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
-from progressive_tf.training.run.run_plan import Finished
+from progressive_tf.training.run.run_folder import Finished
 from progressive_tf.training.stage.promotion import export_stage
 from progressive_tf.training.streaming import learning
 

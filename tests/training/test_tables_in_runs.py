@@ -24,8 +24,8 @@ from progressive_tf.plan.methods import Cache
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.answers.classes import predict_exported
 from progressive_tf.training.fitting.callbacks import EpochRecord
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, open_session
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score
 
@@ -111,12 +111,12 @@ def run(place: Place) -> Path:
     return finished.run
 
 
-def opened(place: Place, run: Path) -> Session:
+def opened(place: Place, run: Path) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         plan = RunFolder(run).plan()
         loaded = LoadedPlan(plan, place.folder, plan)
-        return open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+        return load_run(loaded, RunFolder(run), place.folder / "registry", Display())
 
 
 def weights(place: Place, run: Path, stage: str) -> dict[str, np.ndarray]:

@@ -13,8 +13,8 @@ import tensorflow as tf
 from progressive_tf.data.windows import Windows
 from progressive_tf.models.crf import CRF
 from progressive_tf.plan.methods import CrossEntropy
-from progressive_tf.training.answers.tags import BEFORE, NO_WORD, TAGS, Decoder, window_tags, words_of
-from progressive_tf.training.fitting.objectives import Tagging, make_loss
+from progressive_tf.training.answers.tags import BEFORE, NO_WORD, TAGS, Decoder, Tagging, window_tags, words_of
+from progressive_tf.training.fitting.objectives import make_loss
 
 NAMES = ("O", "B-x", "I-x")
 LOSS = Tagging(make_loss(CrossEntropy(name="cross-entropy")))

@@ -24,10 +24,10 @@ from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.predictions_file import load_predictions
-from progressive_tf.training.answers.texts import translate_exported
+from progressive_tf.training.answers.texts import TextAnswering, translate_exported
 from progressive_tf.training.fitting.callbacks import EpochRecord
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, open_session
 
 pytestmark = pytest.mark.slow
 
@@ -107,12 +107,12 @@ def run(place: Place) -> Path:
     return finished.run
 
 
-def opened(place: Place, run: Path, stage: str) -> Session:
+def opened(place: Place, run: Path, stage: str) -> Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         plan = RunFolder(run).plan()
         loaded = LoadedPlan(plan, place.folder, plan)
-        session = open_session(loaded, RunFolder(run), place.folder / "registry", Display())
+        session = load_run(loaded, RunFolder(run), place.folder / "registry", Display())
         session.load(next(record for record in session.stages if record.name == stage))
         return session
 
@@ -152,11 +152,11 @@ def test_rows_are_those_of_the_file(place: Place, run: Path) -> None:
 
 def test_a_saved_text_is_written_again(place: Place, run: Path) -> None:
     session = opened(place, run, "two")
-    loaded = load_predictions(stage_folder(run, "two") / "predictions.parquet", session.data.labels)
+    loaded = load_predictions(stage_folder(run, "two") / "predictions.parquet", TextAnswering, session.data)
     for key, (source, rows) in loaded.rows.items():
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(place.folder)
-            now = session.features.translations(source, rows, 5, session.plan.stages[1].cache)
+            now = session.features.answering.predict(source, rows, 5, session.plan.stages[1].cache)
         assert np.array_equal(now.truth, loaded.predictions[key].truth)
         assert np.array_equal(now.predicted, loaded.predictions[key].predicted)  # type: ignore[union-attr]
 

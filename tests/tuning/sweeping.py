@@ -13,7 +13,8 @@ from rich.console import Console
 
 from progressive_tf.display import Display
 from progressive_tf.plan.loading import load_plan, sweep_settings
-from progressive_tf.training.run.run_plan import Finished, run_plan
+from progressive_tf.training.run.run_folder import Finished
+from progressive_tf.training.run_plan import run_plan
 from progressive_tf.tuning.outcome import Sweep
 from progressive_tf.tuning.tune_plan import sweep_for_train, tune_plan
 

@@ -15,6 +15,7 @@ from sweeping import SPACE, SweepPlace, two_stages, two_stages_of_texts
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.training.answers.features import Features
+from progressive_tf.training.stage.lifecycle import Attempt
 from progressive_tf.tuning import sweep as sweep_module
 from progressive_tf.tuning import trial as trial_module
 from progressive_tf.tuning import warm_start as beginning
@@ -149,11 +150,11 @@ def test_memory_that_runs_out_is_a_crash_and_a_trial_that_ends_the_process_is_gi
 
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    train = trial_module.train_stage
-    monkeypatch.setattr(trial_module, "train_stage", out_of_memory)
+    train = Attempt.train
+    monkeypatch.setattr(Attempt, "train", out_of_memory)
     with pytest.raises(ProgressiveError, match=r"none of 2 trials is feasible \(ResourceExhaustedError: OOM"):
         place.sweep(two_stages(), trials=2, oracle="random", space=SPACE)
-    monkeypatch.setattr(trial_module, "train_stage", train)
+    monkeypatch.setattr(Attempt, "train", train)
     found = place.sweep(two_stages(), trials=3, oracle="random", space=SPACE)
     assert [each.status for each in found.results] == ["crashed", "crashed", "feasible"]
 
@@ -216,7 +217,7 @@ def test_a_sweep_that_was_stopped_ends_as_it_would_have(
     stopped = copy_of(begun, tmp_path / "stopped")
     for after in (1, 3):
         with monkeypatch.context() as patch:
-            patch.setattr(trial_module, "train_stage", _stopping(after))
+            patch.setattr(Attempt, "train", _stopping(after))
             with pytest.raises(KeyboardInterrupt, match="The same command continues"):
                 stopped.sweep(plan, **settings)
     assert told(stopped.sweep(plan, **settings)) == told(alone)
@@ -226,15 +227,15 @@ def test_a_sweep_that_was_stopped_ends_as_it_would_have(
 def _stopping(after: int) -> Callable[..., Any]:
     """Returns the training of trials, of which one is interrupted in the middle."""
     begun = iter(range(100))
-    train = trial_module.train_stage
+    whole = Attempt.train
 
-    def train_stage(*args: Any, **kwargs: Any) -> Any:
+    def train(attempt: Attempt, pause_after: int | None = None) -> Any:
         if next(begun) < after:
-            return train(*args, **kwargs)
-        train(*args, **{**kwargs, "pause_after": 1})
+            return whole(attempt, pause_after)
+        whole(attempt, 1)
         raise KeyboardInterrupt
 
-    return train_stage
+    return train
 
 
 def test_hyperband_goes_on_with_a_trial_rather_than_train_it_again(place: SweepPlace) -> None:

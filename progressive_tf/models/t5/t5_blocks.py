@@ -26,6 +26,7 @@ from progressive_tf.models.t5.t5_layers import (
     rms_normalization,
     roles_of,
 )
+from progressive_tf.plan.metric_names import TEXTS
 
 TARGET, ENCODED = "target", "encoded"
 State = dict[str, tf.Tensor]
@@ -213,6 +214,8 @@ class LanguageModelHead(tf.keras.layers.Layer):
         last: the last matrix; or, where that is the transpose of the table of tokens, a function that gives the table.
         width: numbers per position.
     """
+
+    answers = TEXTS.name
 
     def __init__(
         self,

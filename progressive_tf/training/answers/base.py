@@ -1,43 +1,239 @@
-"""Rows of predictions of sentences or texts, written chunk by chunk, whole or not at all."""
+"""What every kind of answer does with a network: see `classes`, `tags` and `texts` for those there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import tensorflow as tf
 
-from progressive_tf.files import atomic_path
+from progressive_tf.data.inputs import InputStore
+from progressive_tf.data.plan_data import PlanData
+from progressive_tf.data.source import Source
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.models.block_model import BlockModel, State
+from progressive_tf.plan.methods import Cache
+from progressive_tf.plan.metric_names import AnswerKind
+from progressive_tf.plan.schema import Plan, Stage
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.objectives import Objective
+from progressive_tf.training.prefix.outputs import PrefixOutputs
+
+if TYPE_CHECKING:
+    from progressive_tf.training.answers.features import Features
 
 KEYS = ("part", "slice", "source")
 FIRST_FIELDS = [(name, pa.string()) for name in KEYS] + [(name, pa.int64()) for name in ("index", "row")]
-CHUNK_ROWS = 20_000
-
-# (part, slice), positions into its rows, its predictions, its source and all of its rows → those rows as a table.
-Chunk = Callable[[tuple[str, str], np.ndarray, Any, tuple[str, np.ndarray]], pa.Table]
+DEFAULT = "serving_default"
 
 
-def write_rows(
-    path: Path,
-    schema: pa.Schema,
-    predictions: Mapping[tuple[str, str], Any],
-    rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
-    chunk: Chunk,
-) -> None:
-    """Writes one row per (part, slice, example).
+class Served(Protocol):
+    """A module that can be saved: a function for the default signature, and those of further ones by name."""
+
+    serve: Any
+    alternatives: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a slice, about to be written.
+
+    Attributes:
+        part: `gate`, `test` or `validation`.
+        source: where the rows stand.
+        all_rows: int64 [rows of the slice], indices into it.
+        all_answers: to all rows of the slice.
+        positions: int64 [n], which of them.
+    """
+
+    part: str
+    source: Source
+    all_rows: np.ndarray
+    all_answers: Any
+    positions: np.ndarray
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Their indices into the source, int64 [n]."""
+        return self.all_rows[self.positions]
+
+    @property
+    def answers(self) -> Any:
+        """The answers to them."""
+        return self.all_answers.take(self.positions)
+
+
+class Answering(ABC):
+    """How a network learns and gives one kind of answer, for all rows of a run.
 
     Args:
-        path: the file.
-        schema: of its columns.
-        predictions: by (part, slice).
-        rows: the source and the rows that these are for.
-        chunk: makes a table of some of them.
+        features: of the run's network.
+
+    Attributes:
+        kind: of the answers.
+        learns_from_states: whether what is to be learnt stands in the states of examples instead of their labels.
+        repeated: columns of a file of predictions in which the same strings come again and again.
     """
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=list(KEYS)) as writer:
-        for key, told in predictions.items():
-            for first in range(0, len(told), CHUNK_ROWS):
-                places = np.arange(first, min(first + CHUNK_ROWS, len(told)))
-                writer.write_table(chunk(key, places, told, rows[key]))
+
+    kind: ClassVar[AnswerKind]
+    learns_from_states: ClassVar[bool] = False
+    repeated: ClassVar[tuple[str, ...]] = KEYS
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+
+    # How it is learnt.
+
+    def inputs(self, source: Source) -> InputStore:
+        """Returns where encoded rows of a source are kept, with none in it yet."""
+        return InputStore(len(source.rows), source.inputs, self.features.network.preprocess)
+
+    def examples(
+        self, source: str, inputs: InputStore, rows: np.ndarray, prefix: Callable[[np.ndarray], PrefixOutputs | None]
+    ) -> Examples:
+        """Returns rows with what is to be learnt of them.
+
+        Args:
+            source: its name.
+            inputs: its encoded rows; every row of `rows` has been added.
+            rows: int64 [n] indices into it.
+            prefix: numbers of encoded rows → the outputs of frozen blocks for them, None where no block is frozen.
+        """
+        return Examples(inputs, rows, self.features.classes.codes[source][rows], prefix(rows))
+
+    @abstractmethod
+    def objective(self, stage: Stage, frozen_depth: int) -> Objective:
+        """Returns what training minimises.
+
+        Args:
+            stage: the plan's section.
+            frozen_depth: how many leading blocks do not move.
+        """
+
+    def log_likelihood(self, first_block: int) -> Callable[[State], tf.Tensor] | None:
+        """Returns what gives the log likelihood of all that is true of an example; None where that is its class."""
+        return None
+
+    def check(self, plan: Plan, data: PlanData) -> None:  # noqa: B027 (most kinds have nothing to check)
+        """Raises InputError where a network cannot learn what is true of some row that a plan uses."""
+
+    @staticmethod
+    def target_positions(network: BlockModel, source: Source, rows: np.ndarray) -> int:
+        """Returns the mean positions of what is expected for rows; 0 where that has none."""
+        return 0
+
+    # How it is given.
+
+    @abstractmethod
+    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Answers:
+        """Returns the answers to rows at the network's present weights, beside what is true.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it.
+            depth: how many leading blocks are frozen.
+            cache: how their outputs are kept.
+        """
+
+    # How it is saved.
+
+    @abstractmethod
+    def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
+        """Returns the columns of a file of predictions, `FIRST_FIELDS` first, with its metadata.
+
+        Args:
+            answers: of each slice that is written.
+            sources: of each.
+        """
+
+    @abstractmethod
+    def columns(self, chunk: Chunk) -> dict[str, pa.Array]:
+        """Returns the columns of some rows behind `FIRST_FIELDS`."""
+
+    @staticmethod
+    @abstractmethod
+    def read(path: Path, data: PlanData) -> Answers:
+        """Returns the answers to all rows of a file of predictions, in its order."""
+
+    # How it is exported.
+
+    @staticmethod
+    @abstractmethod
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> Served:
+        """Returns the network as what a version serves.
+
+        Args:
+            network: the one that training goes on from.
+            others: earlier networks of an ensemble, each with its share; none where answers cannot be averaged.
+        """
+
+    @abstractmethod
+    def ask(self, folder: Path, source: str, rows: np.ndarray) -> Answers:
+        """Returns the answers that an exported version gives to rows, beside what is true.
+
+        Args:
+            folder: the version's, which answers as this network does.
+            source: its name.
+            rows: int64 [n] indices into it.
+        """
+
+
+def load_exported(folder: Path) -> Any:
+    """Returns a version's SavedModel on one device, wherever the caller divides batches over several.
+
+    In the scope of a strategy TensorFlow would load its tables as distributed ones, which answer inside replicas
+    alone. A thread of its own is in no scope.
+
+    Args:
+        folder: the version's.
+    """
+    with ThreadPoolExecutor(1) as outside:
+        return outside.submit(tf.saved_model.load, str(folder)).result()
+
+
+def ask_in_batches(
+    folder: Path, signature: str, raw: Sequence[Any] | np.ndarray, batch_size: int, given: Callable[..., Any]
+) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
+    """Asks an exported version, inputs of about the same length together.
+
+    Args:
+        folder: the version's.
+        signature: its name.
+        raw: inputs, each with a length.
+        batch_size: how many at once.
+        given: (the signature's inputs by name, positions of a batch) → what it is called with.
+
+    Returns:
+        The positions of all inputs in the order in which they were asked, and the outputs of each batch.
+    """
+    function = load_exported(folder).signatures[signature]
+    order = np.array(sorted(range(len(raw)), key=lambda index: len(raw[index])), np.int64)
+    answers = []
+    for begin in range(0, len(order), batch_size):
+        inputs = given(function.structured_input_signature[1], order[begin : begin + batch_size].tolist())
+        answers.append({name: value.numpy() for name, value in function(**inputs).items()})
+    return order, answers
+
+
+class TokenAnswering(Answering):
+    """Answers of which an example has many: the tags of its words, the tokens of its text."""
+
+    learns_from_states = True
+
+    @property
+    @abstractmethod
+    def likelihood(self) -> Objective:
+        """What is minimised where the likelihood of what is true is maximised, whatever a plan's loss is."""
+
+    def log_likelihood(self, first_block: int) -> Callable[[State], tf.Tensor]:
+        """Returns what gives the log likelihood of all tags, or tokens, of an example."""
+        network, objective = self.features.network, self.likelihood
+        return lambda state: (
+            -objective.judged(network, state, objective.outputs(network, state, first_block, training=False))[:, 0]
+        )

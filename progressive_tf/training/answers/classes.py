@@ -1,31 +1,184 @@
-"""The network as a SavedModel that takes raw inputs and needs none of this package's code."""
+"""Classes of rows: a softmax over logits, one for each class."""
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 
-from progressive_tf.errors import InputError
-from progressive_tf.files import read_json
+from progressive_tf.data.images import small_png
+from progressive_tf.data.inputs import InputStore
+from progressive_tf.data.plan_data import PlanData
+from progressive_tf.data.source import Source
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.preprocessing.base import Preprocessing
-from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
-from progressive_tf.models.preprocessing.words import SentencePreprocessing
-from progressive_tf.models.preprocessing.written import TextToTextPreprocessing
-from progressive_tf.models.t5.translator import Translator
-from progressive_tf.training.answers.exported import load_exported
-from progressive_tf.training.answers.served_tags import TOKENS, ServedTagger
-from progressive_tf.training.answers.texts import GENERATE, ServedTranslator
+from progressive_tf.plan.methods import Cache
+from progressive_tf.plan.metric_names import CLASSES
+from progressive_tf.plan.schema import Stage
+from progressive_tf.training.answers.base import DEFAULT, FIRST_FIELDS, KEYS, Answering, Chunk, ask_in_batches
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.objectives import Objective, make_loss
+from progressive_tf.training.prefix.outputs import PrefixOutputs
 
-DEFAULT = "serving_default"
+SCHEMA = pa.schema(
+    [
+        *FIRST_FIELDS,
+        *((name, pa.string()) for name in ("text", "label", "predicted")),
+        ("probabilities", pa.list_(pa.float32())),
+    ]
+)
+IMAGE = pa.field("image", pa.binary())
+# Of the test rows of a slice, so many of those that are most confidently wrong keep a small image for the report.
+MOST_SHOWN = 24
+ROWS_READ = 20_000  # at once
 
 
-class Served(tf.Module):
+class Classification(Objective):
+    """A classification loss over logits.
+
+    Args:
+        loss: of (one-hot labels [batch, classes], logits [batch, classes]), averaged over the batch.
+    """
+
+    measures_accuracy = True
+
+    def __init__(self, loss: tf.keras.losses.Loss) -> None:
+        self._loss = loss
+
+    def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
+        """Returns logits of every class, float32 [batch, classes]."""
+        return network(state, training=training, first_block=first_block)
+
+    def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns logits that leave only an example's own task possible, float32 [batch, classes]."""
+        return network.possible(outputs, state)
+
+    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the mean loss."""
+        # Keras refuses to take the mean itself where several devices share a batch.
+        return tf.reduce_mean(self._loss.call(tf.one_hot(labels, outputs.shape[-1]), outputs))
+
+
+class ClassAnswering(Answering):
+    """Probabilities of classes."""
+
+    kind = CLASSES
+    repeated = (*KEYS, "label", "predicted")
+
+    def objective(self, stage: Stage, frozen_depth: int) -> Classification:
+        """Returns the stage's loss over classes."""
+        return Classification(make_loss(stage.loss))
+
+    def examples(
+        self, source: str, inputs: InputStore, rows: np.ndarray, prefix: Callable[[np.ndarray], PrefixOutputs | None]
+    ) -> Examples:
+        """Returns rows with their class, and their task where the network has tasks."""
+        examples = super().examples(source, inputs, rows, prefix)
+        tasks = len(self.features.network.tasks)
+        if not tasks:
+            return examples
+        # A row of a task that the network does not know yet is answered as one of the last that it knows.
+        return examples.with_extra("task", np.minimum(self.features.classes.task_codes[source][rows], tasks - 1))
+
+    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> ClassAnswers:
+        """Returns the probabilities of every class of the plan; arguments are those of `Answering.predict`."""
+        return self._answers(
+            source, rows, self.features.probabilities(self.features.examples(source, rows, depth, cache))
+        )
+
+    def _answers(self, source: str, rows: np.ndarray, known: np.ndarray) -> ClassAnswers:
+        """Returns probabilities of the classes that a model knows, [n, known], beside what is true."""
+        space = self.features.classes
+        probabilities = np.zeros((len(rows), len(space.labels)))
+        probabilities[:, : known.shape[1]] = known
+        return ClassAnswers(space.labels, space.codes[source][rows], probabilities, known.shape[1])
+
+    def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
+        """Returns the columns of a file of classes, with one of small images where there are some."""
+        labels = self.features.classes.labels
+        known = next((classified.known for classified in answers if isinstance(classified, ClassAnswers)), None)
+        facts = {"labels": labels, "known": len(labels) if known is None else known}
+        pictured = any(source.kind == "images" for source in sources)
+        columns = SCHEMA.append(IMAGE) if pictured else SCHEMA
+        return columns.with_metadata({name: json.dumps(value) for name, value in facts.items()})
+
+    def columns(self, chunk: Chunk) -> dict[str, pa.Array]:
+        """Returns what some rows are, their classes and the probability of each."""
+        answers, rows, source = chunk.answers, chunk.rows, chunk.source
+        labels = pa.array(answers.labels, pa.string())
+        starts = np.arange(len(rows) + 1, dtype=np.int32) * len(answers.labels)
+        columns = {
+            "text": pa.array(source.descriptions(rows), pa.string()),
+            "label": labels.take(pa.array(answers.truth)),
+            "predicted": labels.take(pa.array(answers.predicted)),
+            "probabilities": pa.ListArray.from_arrays(
+                pa.array(starts), pa.array(answers.probabilities.astype(np.float32).ravel())
+            ),
+        }
+        if source.kind == "images":
+            columns[IMAGE.name] = pa.array(_small_images(chunk), IMAGE.type)
+        return columns
+
+    @staticmethod
+    def read(path: Path, data: PlanData) -> ClassAnswers:
+        """Returns the probabilities of a file; the plan may have more classes now, or others behind those it has."""
+        labels = data.labels
+        with pq.ParquetFile(path, read_dictionary=["label"]) as file:
+            table = file.read(["label"]).unify_dictionaries()
+        saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
+        position = {label: index for index, label in enumerate(labels)}
+        chunks = table.column("label").chunks
+        values = chunks[0].dictionary.to_pylist() if chunks else []
+        codes = np.concatenate([np.zeros(0, np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
+        truth = np.array([position[value] for value in values], np.int32)[codes]
+        probabilities = np.zeros((table.num_rows, len(labels)))
+        probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
+        return ClassAnswers(labels, truth, probabilities, known)
+
+    @staticmethod
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> ServedClassifier:
+        """Returns what gives the probabilities of raw inputs."""
+        return ServedClassifier(network, others)
+
+    def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
+        """Returns the probabilities that an exported version with the network's classes gives."""
+        features = self.features
+        tasks = features.classes.tasks
+        of_rows = [tasks[code] for code in features.classes.task_codes[source][rows]] if tasks else None
+        return self._answers(source, rows, predict_exported(folder, features.sources[source].inputs(rows), of_rows))
+
+
+def _small_images(chunk: Chunk) -> list[bytes | None]:
+    """Returns small PNG files of the images that are most confidently wrong, of the test part; None for the others."""
+    answers, rows = chunk.all_answers, chunk.all_rows
+    wrong = np.flatnonzero(~answers.right) if chunk.part == "test" else np.empty(0, np.int64)
+    worst = wrong[np.argsort(-answers.confidence[wrong], kind="stable")[:MOST_SHOWN]]
+    small: list[bytes | None] = [None] * len(rows)
+    for position, encoded in zip(worst.tolist(), chunk.source.inputs(rows[worst]), strict=True):
+        small[position] = small_png(encoded)
+    return [small[position] for position in chunk.positions]
+
+
+def _read_probabilities(path: Path, rows: int, labels: int) -> np.ndarray:
+    """Returns float32 [rows, labels], read piece by piece."""
+    probabilities = np.empty((rows, labels), np.float32)
+    first = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROWS_READ, columns=["probabilities"]):
+            values = batch.column(0).flatten().to_numpy()
+            probabilities[first : first + len(batch)] = values.reshape(-1, labels)
+            first += len(batch)
+    return probabilities
+
+
+class ServedClassifier(tf.Module):
     """Raw inputs → class probabilities and the most probable label, and how much of the input was read.
 
     Args:
@@ -95,88 +248,6 @@ def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
         return tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32)
 
 
-def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
-    """Writes a SavedModel with the signature raw inputs [batch] → `probabilities`, `label`, counts of what is read.
-
-    A tagger's gives spans, a translator's texts.
-
-    A network with tasks also takes each input's `task`, string [batch].
-
-    Args:
-        network: the one that training goes on from.
-        folder: an empty one.
-        others: earlier networks of an ensemble, each with its share.
-    """
-    served: ServedTagger | ServedTranslator | Served
-    if isinstance(network, Translator):
-        served = ServedTranslator(network)
-    else:
-        served = ServedTagger(network) if network.tags_words else Served(network, others)
-    try:
-        tf.saved_model.save(served, str(folder), signatures={DEFAULT: served.serve, **served.alternatives})
-    except tf.errors.OpError as error:
-        # TensorFlow reports a full disk as an error of its own; the registry knows the system's.
-        raise OSError(errno.ENOSPC if "No space" in str(error) else errno.EIO, str(error)) from error
-
-
-def read_exported_weights(folder: Path, network: BlockModel) -> None:
-    """Assigns the weights of an exported version to a network of the same architecture.
-
-    Raises:
-        InputError: the version is another architecture's.
-    """
-    reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
-    weights = network.named_weights()
-    keys = [f"stored/{index}/.ATTRIBUTES/VARIABLE_VALUE" for index in range(len(weights))]
-    shapes = reader.get_variable_to_shape_map()
-    here = [tuple(weight.variable.shape) for weight in weights]
-    there = [tuple(shapes[key]) for key in keys if key in shapes]
-    extra = f"stored/{len(weights)}/.ATTRIBUTES/VARIABLE_VALUE" in shapes
-    if here != there or extra:
-        raise InputError(
-            f"start: version {folder.name} has another architecture than the plan's model; name the model it was "
-            f"trained with, or set start: pretrained"
-        )
-    for key, weight in zip(keys, weights, strict=True):
-        weight.variable.assign(reader.get_tensor(key))
-
-
-def misfit(folder: Path, preprocess: Preprocessing, has_tasks: bool) -> str | None:
-    """Returns why an exported version cannot answer what another network reads, or None.
-
-    Args:
-        folder: the version's.
-        preprocess: the network's, which says what it reads.
-        has_tasks: whether each row has a task.
-    """
-    signatures = load_exported(folder).signatures
-    if isinstance(preprocess, TextToTextPreprocessing) or GENERATE in signatures:
-        same = isinstance(preprocess, TextToTextPreprocessing) and GENERATE in signatures
-        return None if same else "writes texts, or this plan's network does; only one of the two does"
-    if isinstance(preprocess, SentencePreprocessing) or TOKENS in signatures:
-        same = isinstance(preprocess, SentencePreprocessing) and TOKENS in signatures
-        return None if same else "tags words, or this plan's network does; only one of the two does"
-    inputs = signatures[DEFAULT].structured_input_signature[1]
-    spec = next(each for name, each in inputs.items() if name != "task")
-    raw, columns = preprocess.raw, _columns(folder)
-    if (spec.name, spec.shape[1:], columns) != (raw.name, raw.shape[1:], preprocess.columns):
-        return f"reads {_in_words(spec, columns)}, this plan's network {_in_words(raw, preprocess.columns)}"
-    if ("task" in inputs) != has_tasks:
-        return "has tasks, this plan has none" if "task" in inputs else "has no tasks, this plan has some"
-    return None
-
-
-def _columns(folder: Path) -> tuple[str, ...]:
-    recorded = read_json(folder / "manifest.json").get("preprocessing")
-    return ColumnStatistics.from_json(recorded).columns.names if recorded else ()
-
-
-def _in_words(raw: tf.TensorSpec, columns: Sequence[str]) -> str:
-    if columns:
-        return f"the columns {', '.join(columns)}"
-    return f"{raw.shape[-1]} numbers" if raw.shape.rank > 1 else f"a string called {raw.name}"
-
-
 def predict_exported(
     folder: Path, raw: Sequence[Any] | np.ndarray, tasks: Sequence[str] | None = None, batch_size: int = 64
 ) -> np.ndarray:
@@ -188,15 +259,12 @@ def predict_exported(
         tasks: the task of each, where the version has tasks.
         batch_size: how many at once.
     """
-    signature = load_exported(folder).signatures[DEFAULT]
-    spec = next(each for name, each in signature.structured_input_signature[1].items() if name != "task")
-    order = sorted(range(len(raw)), key=lambda index: len(raw[index]))
-    parts = []
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
-        given = {spec.name: tf.constant([raw[index] for index in batch], spec.dtype)}
-        if tasks is not None:
-            given["task"] = tf.constant([tasks[index] for index in batch])
-        parts.append(signature(**given)["probabilities"])
-    probabilities = np.concatenate([part.numpy() for part in parts]).astype(np.float64)
+
+    def given(inputs: dict[str, tf.TensorSpec], batch: list[int]) -> dict[str, tf.Tensor]:
+        spec = next(spec for name, spec in inputs.items() if name != "task")
+        called = {spec.name: tf.constant([raw[index] for index in batch], spec.dtype)}
+        return called if tasks is None else called | {"task": tf.constant([tasks[index] for index in batch])}
+
+    order, answers = ask_in_batches(folder, DEFAULT, raw, batch_size, given)
+    probabilities = np.concatenate([answer["probabilities"] for answer in answers]).astype(np.float64)
     return probabilities[np.argsort(order)]

@@ -11,30 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches, ranges
+from progressive_tf.data.batching import FIXED_BATCH_SIZE, fixed_batches
 from progressive_tf.data.class_space import ClassSpace
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.source import Source
-from progressive_tf.data.windows import WindowStore
 from progressive_tf.display import Display
-from progressive_tf.evaluation.answers.base import Answers
-from progressive_tf.evaluation.answers.tags import TagAnswers
-from progressive_tf.evaluation.answers.texts import TextAnswers
-from progressive_tf.models.block_model import BlockModel, NamedWeight, State
+from progressive_tf.models.block_model import BlockModel, NamedWeight
 from progressive_tf.models.heads import mean_pooling
 from progressive_tf.models.preprocessing.augmentation import Augment
-from progressive_tf.models.preprocessing.words import SentencePreprocessing
 from progressive_tf.plan.methods import Augmentation, Cache
-from progressive_tf.training.answers.tags import (
-    NO_WORD,
-    TAGS,
-    Decoder,
-    tag_codes,
-    tags_width,
-    window_tags,
-    words_of,
-)
-from progressive_tf.training.answers.texts import target_tokens
+from progressive_tf.training.answers import ANSWERING
+from progressive_tf.training.answers.base import Answering
 from progressive_tf.training.fitting.example_sets import AugmentedExamples
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.prefix.folder import CacheFolder
@@ -43,8 +30,6 @@ from progressive_tf.training.prefix.outputs import PrefixOutputs, PrefixUse
 from progressive_tf.training.prefix.store import PrefixStore
 
 BAR_FROM_ROWS = 500
-BAR_FROM_WRITTEN = 100
-WRITING = "writing"
 BAR_FROM_BYTES = 2_000_000_000
 
 
@@ -80,16 +65,15 @@ class Features:
         folder: Path,
     ) -> None:
         self.network = network
-        self._sources = sources
-        self._classes = classes
+        self.sources = sources
+        self.classes = classes
         self.display = display
         self._folder = CacheFolder(folder)
         self._inputs: dict[tuple[str, str], InputStore] = {}
-        self._targets: dict[str, InputStore] = {}
         self._stores: dict[str, PrefixStore] = {}
         self._prefixes: dict[PrefixKey, PrefixOutputs] = {}
         self._known: dict[int, tf.Variable] = {}
-        self._decoders: dict[tuple[int, ...], Decoder] = {}
+        self.answering: Answering = ANSWERING[network.answers](self)
         self._functions: dict[tuple[str, int, tuple[int, ...], tuple[str, ...], str], Callable[..., tf.Tensor]] = {}
 
     def check_storage(self, depth: int, cache: Cache) -> None:
@@ -115,94 +99,12 @@ class Features:
             InputError: outputs are to be stored, and the folder cannot be made or written.
         """
         inputs = self._inputs_of(source, rows)
-        depth = self._cut(depth)
-        if isinstance(inputs, WindowStore):
-            return self._windows(source, inputs, rows, depth, cache, epochs)
-        prefix = self._prefix(source, inputs, rows, depth, cache, epochs) if depth else None
-        examples = Examples(inputs, rows, self._classes.codes[source][rows], prefix)
-        if self._classes.writes:
-            width = self.network.preprocess.max_target_length
-            return examples.with_targets(target_tokens(self._targets_of(source, rows), rows, width))
-        if not self.network.tasks:
-            return examples
-        # A row of a task that the network does not know yet is answered as one of the last that it knows.
-        last = len(self.network.tasks) - 1
-        return examples.with_extra("task", np.minimum(self._classes.task_codes[source][rows], last))
+        cut = self._cut(depth)
 
-    def _windows(
-        self, source: str, inputs: WindowStore, rows: np.ndarray, depth: int, cache: Cache, epochs: int | None
-    ) -> Examples:
-        """Returns the windows of sentences, in their order, each with the tags of its words."""
-        windows = inputs.windows(rows)
-        prefix = self._prefix(source, inputs, windows.numbers, depth, cache, epochs) if depth else None
-        codes = tag_codes(self._sources[source].tags(rows), self._classes.tags)
-        width = tags_width(self.network.preprocess.max_length, inputs.bucket_width)
-        labels = self._classes.codes[source][rows][windows.sentences]
-        return Examples(inputs, windows.numbers, labels, prefix, window_tags(windows, codes, width))
+        def prefix(numbers: np.ndarray) -> PrefixOutputs | None:
+            return self._prefix(source, inputs, numbers, cut, cache, epochs) if cut else None
 
-    @property
-    def without_classes(self) -> Callable[[str, np.ndarray, int, Cache], Answers] | None:
-        """What gives the answers to rows that are of no class, tags or texts; None where they are of classes."""
-        if self._classes.writes:
-            return self.translations
-        return self.tagged if self._classes.tags else None
-
-    def tagged(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TagAnswers:
-        """Returns the tags of sentences at the network's present weights, beside the true ones.
-
-        Args:
-            source: its name.
-            rows: int64 [n] indices into it.
-            depth: how many leading blocks are frozen.
-            cache: how their outputs are kept.
-        """
-        examples = self.examples(source, rows, depth, cache)
-        network, first, tags = self.network, examples.first_block, self._classes.tags
-        true = self._sources[source].tags(rows)
-        lengths = np.array([len(each) for each in true], np.int32)
-
-        def words(state: State) -> tf.Tensor:
-            logits, _, counts = words_of(state, network(state, first_block=first))
-            return tf.RaggedTensor.from_tensor(logits, counts).flat_values
-
-        counts = (examples.extras[TAGS] != NO_WORD).sum(axis=1)
-        ends = np.cumsum(counts)
-        logits = np.zeros((int(lengths.sum()), len(tags)), np.float32)
-        for positions, found in self._outputs("predicting", examples, words):
-            places = ranges((ends - counts)[positions], counts[positions])
-            logits[places] = found.numpy()[: len(places)]
-        weights = self._remembered(network.named_weights())
-        if weights not in self._decoders:
-            self._decoders[weights] = Decoder(network.head.crf, len(tags))
-        predicted, confidence = self._decoders[weights](logits, lengths)
-        return TagAnswers(tags, lengths, tag_codes(true, tags), predicted, confidence)
-
-    def target_lengths(self, source: str, rows: np.ndarray) -> np.ndarray:
-        """Returns how many tokens the text has that is expected for each row, its end included, int32 [n]."""
-        return self._targets_of(source, rows).lengths(rows)
-
-    def translations(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TextAnswers:
-        """Returns what the network writes for texts at its present weights, beside what is expected.
-
-        Args:
-            source: its name.
-            rows: int64 [n] indices into it.
-            depth: how many leading blocks are frozen.
-            cache: how their outputs are kept.
-        """
-        examples = self.examples(source, rows, depth, cache)
-        network, first = self.network, examples.first_block
-        tokens = np.zeros((len(rows), network.preprocess.max_target_length), np.int32)
-        confidence = np.zeros(len(rows), np.float32)
-
-        def write(state: State) -> dict[str, tf.Tensor]:
-            return network.write(state, first)
-
-        for positions, found in self._outputs(WRITING, examples, write):
-            tokens[positions] = found["tokens"].numpy()[: len(positions)]
-            confidence[positions] = found["confidence"].numpy()[: len(positions)]
-        truth = np.array(self._sources[source].targets(rows), object)
-        return TextAnswers(truth, np.array(network.preprocess.texts(tokens), object), confidence)
+        return self.answering.examples(source, inputs, rows, prefix)
 
     def augmented(self, source: str, rows: np.ndarray, depth: int, settings: Augmentation) -> AugmentedExamples:
         """Returns images of a source as inputs of the block after the first `depth`, changed at random in each epoch.
@@ -280,25 +182,19 @@ class Features:
 
         A sweep's trial begins with it: each adds variables of its own.
         """
-        present = set(self._remembered(self.network.named_weights()))
+        present = set(self.remembered(self.network.named_weights()))
         self._functions = {key: each for key, each in self._functions.items() if present.issuperset(key[2])}
-        self._decoders = {key: each for key, each in self._decoders.items() if present.issuperset(key)}
         self._prefixes = {key: each for key, each in self._prefixes.items() if present.issuperset(key.variables)}
         self._known = {key: each for key, each in self._known.items() if key in present}
 
     def _inputs_of(self, source: str, rows: np.ndarray) -> InputStore:
         key = source, self.network.preprocess.settings
         if key not in self._inputs:
-            table = self._sources[source]
+            table = self.sources[source]
             self._inputs = {other: store for other, store in self._inputs.items() if other[0] != source}
             # What computes outputs of frozen blocks holds on to the inputs that it began with.
             self._prefixes = {other: prefix for other, prefix in self._prefixes.items() if other.source != source}
-            encoder = self.network.preprocess
-            self._inputs[key] = (
-                WindowStore(table.tagged.words, table.inputs, encoder)
-                if isinstance(encoder, SentencePreprocessing) and table.tagged is not None
-                else InputStore(len(table.rows), table.inputs, encoder)
-            )
+            self._inputs[key] = self.answering.inputs(table)
         inputs = self._inputs[key]
         missing = len(inputs.missing(rows))
         if missing >= self.network.preprocess.bar_from:
@@ -307,14 +203,6 @@ class Features:
         elif missing:
             inputs.add(rows)
         return inputs
-
-    def _targets_of(self, source: str, rows: np.ndarray) -> InputStore:
-        table = self._sources[source]
-        if source not in self._targets:
-            self._targets[source] = InputStore(len(table), table.targets, self.network.preprocess.targets)
-        targets = self._targets[source]
-        targets.add(rows)
-        return targets
 
     def _cut(self, depth: int) -> int:
         return min(depth, self.network.deepest_cut)
@@ -367,9 +255,10 @@ class Features:
         Methods add some, and a stage that is loaded again gets new ones of the same name: a graph traced before would
         go on reading the old ones. They are kept, so that no other variable gets the same id.
         """
-        return self._remembered(self.network.weights_of_blocks(depth))
+        return self.remembered(self.network.weights_of_blocks(depth))
 
-    def _remembered(self, weights: Sequence[NamedWeight]) -> tuple[int, ...]:
+    def remembered(self, weights: Sequence[NamedWeight]) -> tuple[int, ...]:
+        """Returns which variables weights are; they are kept, so that no other one gets the same id."""
         self._known.update((id(weight.variable), weight.variable) for weight in weights)
         return tuple(id(weight.variable) for weight in weights)
 
@@ -388,23 +277,30 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        found = [(own, each.numpy()[: len(own)]) for own, each in self._outputs(kind, examples, function)]
+        found = [(own, each.numpy()[: len(own)]) for own, each in self.outputs(kind, examples, function)]
         positions, outputs = (np.concatenate(column) for column in zip(*found, strict=True))
         result = np.empty((len(examples.rows), *outputs.shape[1:]), np.float32)
         result[positions] = outputs
         return result
 
-    def _outputs(
-        self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]
+    def outputs(
+        self, kind: str, examples: Examples, function: Callable[..., Any], bar_from: int | None = None
     ) -> Iterator[tuple[np.ndarray, Any]]:
-        """Yields positions into the examples and what a function of their states gives, with more behind it."""
+        """Yields positions into the examples and what a function of their states gives, with more behind it.
+
+        Args:
+            kind: what the work is called; functions of one kind are the same, and traced once.
+            examples: any.
+            function: state → outputs [batch, …].
+            bar_from: rows from which a progress bar is shown; by default where it takes about two seconds.
+        """
         if not len(examples.rows):
             return
         read = self.network.preprocess.settings
         key = (
             kind,
             examples.first_block,
-            self._remembered(self.network.named_weights()),
+            self.remembered(self.network.named_weights()),
             self.network.label_tasks,
             read,
         )
@@ -413,7 +309,7 @@ class Features:
         run = self._functions[key]
         batches = fixed_batches(examples.lengths, examples.bucket_width)
         filled = [np.concatenate([part, np.repeat(part[:1], FIXED_BATCH_SIZE - len(part))]) for part, _ in batches]
-        least = BAR_FROM_WRITTEN if kind == WRITING else self._bar_from(examples)
+        least = self._bar_from(examples) if bar_from is None else bar_from
         with self._bar(kind, len(examples.rows), least) as advance:
             states = examples.states(filled, [length for _, length in batches])
             for (positions, _), state in zip(batches, states, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +11,7 @@ import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.preprocessing.word_windows import gather_words
 from progressive_tf.models.preprocessing.words import ragged_words
-from progressive_tf.training.answers.exported import load_exported
+from progressive_tf.training.answers.base import ask_in_batches
 
 TOKENS = "tokens"
 # What Python's str.split() separates words at.
@@ -136,20 +135,16 @@ def tag_exported(folder: Path, sentences: list[list[str]], batch_size: int = 64)
         sentences: words of each.
         batch_size: how many at once.
     """
-    signature: Any = load_exported(folder).signatures[TOKENS]
-    order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
-    found: dict[int, list[str]] = {}
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
-        longest = max(len(sentences[index]) for index in batch)
-        words = np.full([len(batch), longest], "", object)
+
+    def given(inputs: dict[str, tf.TensorSpec], batch: list[int]) -> dict[str, tf.Tensor]:
+        words = np.full([len(batch), max(len(sentences[index]) for index in batch)], "", object)
         for row, index in enumerate(batch):
             words[row, : len(sentences[index])] = sentences[index]
-        tags = signature(tokens=tf.constant(words, tf.string))["tags"].numpy()
-        found.update(
-            {
-                index: [tag.decode() for tag in row[: len(sentences[index])]]
-                for index, row in zip(batch, tags, strict=True)
-            }
-        )
-    return [found[index] for index in range(len(sentences))]
+        return {TOKENS: tf.constant(words, tf.string)}
+
+    order, answers = ask_in_batches(folder, TOKENS, sentences, batch_size, given)
+    tags = [row for answer in answers for row in answer["tags"]]
+    found: list[list[str]] = [[]] * len(sentences)
+    for index, row in zip(order.tolist(), tags, strict=True):
+        found[index] = [tag.decode() for tag in row[: len(sentences[index])]]
+    return found

@@ -1,25 +1,37 @@
-"""Sentences as examples, and what a tagger answers for them: windows on the way in, whole sentences on the way out."""
+"""Tags of words: windows of sentences on the way in, whole sentences on the way out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from progressive_tf.data.batching import fixed_batches, padded, padded_length
+from progressive_tf.data.batching import fixed_batches, padded, padded_length, ranges
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.plan_data import PlanData
-from progressive_tf.data.windows import Windows
+from progressive_tf.data.source import Source
+from progressive_tf.data.windows import Windows, WindowStore
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.tags import TagAnswers
-from progressive_tf.models.block_model import State
+from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.crf import CRF
-from progressive_tf.training.answers.base import FIRST_FIELDS, KEYS, write_rows
+from progressive_tf.plan.methods import Cache, CrossEntropy
+from progressive_tf.plan.metric_names import TAGS as KIND
+from progressive_tf.plan.schema import Stage
+from progressive_tf.training.answers.base import FIRST_FIELDS, Chunk, TokenAnswering
+from progressive_tf.training.answers.served_tags import ServedTagger, tag_exported
+from progressive_tf.training.fitting.examples import Examples
+from progressive_tf.training.fitting.objectives import TokenObjective, make_loss
+from progressive_tf.training.prefix.outputs import PrefixOutputs
+
+if TYPE_CHECKING:
+    from progressive_tf.training.answers.features import Features
 
 TAGS, BEFORE = "tags", "before"
 NO_WORD = -1
@@ -107,11 +119,6 @@ class Decoder:
         return tags, np.clip(confidence, 0, 1)
 
 
-def tags_width(max_length: int, bucket_width: int) -> int:
-    """Returns the positions of the longest window, padded."""
-    return padded_length(max_length, bucket_width)
-
-
 STRINGS = pa.list_(pa.string())
 SCHEMA = pa.schema(
     [
@@ -123,57 +130,135 @@ SCHEMA = pa.schema(
 )
 
 
-def save_tagged(
-    path: Path,
-    predictions: Mapping[tuple[str, str], Answers],
-    rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
-    data: PlanData,
-) -> None:
-    """Writes one row per (part, slice, sentence), whole or not at all.
+class Tagging(TokenObjective):
+    """A loss over the tags of words: of each word by itself, or of whole windows under a CRF.
+
+    The mean is over words, in both cases, so that long sentences count as much as their words. A window that goes on
+    with a sentence is scored given the true tag before it. Accuracy is that of words, O included.
 
     Args:
-        path: the file.
-        predictions: by (part, slice).
-        rows: the source and the rows that these are for.
-        data: every row of the plan.
+        loss: of (one-hot tags [words, tags], logits [words, tags]), one number a word; not used under a CRF.
     """
-    schema = SCHEMA.with_metadata({"tags": json.dumps(data.classes.tags)})
-    write_rows(path, schema, predictions, rows, partial(_chunk, schema, data))
+
+    def __init__(self, loss: tf.keras.losses.Loss) -> None:
+        self._loss = loss
+
+    def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
+        """Returns logits of tags at every position, float32 [batch, length, tags]."""
+        return network(state, training=training, first_block=first_block)
+
+    def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns for each window the sum of its words' losses, how many are right, and how many there are.
+
+        float32 [batch, 3].
+        """
+        crf = network.head.crf
+        logits, tags, counts = words_of(state, outputs)
+        inside = tf.sequence_mask(counts, tf.shape(tags)[1])
+        if crf.learns:
+            losses = -crf.log_likelihood(logits, tags, counts, state[BEFORE])
+        else:
+            each = self._loss.call(tf.one_hot(tags, logits.shape[-1]), logits)
+            losses = tf.reduce_sum(tf.where(inside, each, 0), axis=1)
+        best = crf.decode(logits, counts, state[BEFORE]) if crf.learns else tf.argmax(logits, 2, tf.int32)
+        right = inside & (best == tags)
+        sums = [losses, tf.math.count_nonzero(right, axis=1, dtype=tf.float32), tf.cast(counts, tf.float32)]
+        return tf.stack(sums, axis=1)
 
 
-def load_tagged(path: Path, tags: tuple[str, ...]) -> TagAnswers:
-    """Returns what `save_tagged` wrote, all rows of the file.
+class TagAnswering(TokenAnswering):
+    """Tags of words, of which a head gives logits at every position."""
 
-    Args:
-        path: the file.
-        tags: of the plan.
-    """
-    table = pq.read_table(path, columns=["tags", "predicted", "confidence"])
-    truth, predicted = (table.column(name).to_pylist() for name in ("tags", "predicted"))
-    confidence = table.column("confidence").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    lengths = np.array([len(each) for each in truth], np.int32)
-    return TagAnswers(tags, lengths, tag_codes(truth, tags), tag_codes(predicted, tags), confidence.astype(np.float32))
+    kind = KIND
 
+    def __init__(self, features: Features) -> None:
+        super().__init__(features)
+        self._decoders: dict[tuple[int, ...], Decoder] = {}
 
-def _chunk(
-    schema: pa.Schema,
-    data: PlanData,
-    key: tuple[str, str],
-    places: np.ndarray,
-    tagged: TagAnswers,
-    of: tuple[str, np.ndarray],
-) -> pa.Table:
-    name, all_rows = of
-    rows, source, tagged = all_rows[places], data.sources[name], tagged.take(places)
-    ends = np.concatenate([[0], np.cumsum(tagged.lengths)]).astype(np.int32)
-    columns = {
-        **{column: pa.repeat(value, len(rows)) for column, value in zip(KEYS, (*key, name), strict=True)},
-        "index": pa.array(rows, pa.int64()),
-        "row": pa.array(source.rows[rows], pa.int64()),
-        "text": pa.array(source.descriptions(rows), pa.string()),
-        "tokens": pa.array(source.inputs(rows), STRINGS),
-        "tags": pa.array(tagged.sentences(tagged.truth), STRINGS),
-        "predicted": pa.array(tagged.sentences(tagged.predicted), STRINGS),
-        "confidence": pa.ListArray.from_arrays(pa.array(ends), pa.array(tagged.confidence)),
-    }
-    return pa.table(columns, schema=schema)
+    @property
+    def likelihood(self) -> Tagging:
+        """The cross-entropy of each word's tag, or that of whole windows under a CRF."""
+        return Tagging(make_loss(CrossEntropy(name="cross-entropy")))
+
+    def objective(self, stage: Stage, frozen_depth: int) -> Tagging:
+        """Returns the stage's loss over the tags of words."""
+        return Tagging(make_loss(stage.loss))
+
+    def inputs(self, source: Source) -> WindowStore:
+        """Returns where windows of the sentences of a source are kept."""
+        assert source.tagged is not None
+        return WindowStore(source.tagged.words, source.inputs, self.features.network.preprocess)
+
+    def examples(
+        self, source: str, inputs: InputStore, rows: np.ndarray, prefix: Callable[[np.ndarray], PrefixOutputs | None]
+    ) -> Examples:
+        """Returns the windows of sentences, in their order, each with the tags of its words."""
+        assert isinstance(inputs, WindowStore)
+        windows, features = inputs.windows(rows), self.features
+        codes = tag_codes(features.sources[source].tags(rows), features.network.labels)
+        width = padded_length(features.network.preprocess.max_length, inputs.bucket_width)
+        labels = features.classes.codes[source][rows][windows.sentences]
+        outputs = prefix(windows.numbers)
+        return Examples(inputs, windows.numbers, labels, outputs, window_tags(windows, codes, width))
+
+    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TagAnswers:
+        """Returns the tags of sentences; arguments are those of `Answering.predict`."""
+        features, network = self.features, self.features.network
+        examples = features.examples(source, rows, depth, cache)
+        first, tags, true = examples.first_block, network.labels, features.sources[source].tags(rows)
+        lengths = np.array([len(sentence) for sentence in true], np.int32)
+
+        def words(state: State) -> tf.Tensor:
+            logits, _, counts = words_of(state, network(state, first_block=first))
+            return tf.RaggedTensor.from_tensor(logits, counts).flat_values
+
+        counts = (examples.extras[TAGS] != NO_WORD).sum(axis=1)
+        ends = np.cumsum(counts)
+        logits = np.zeros((int(lengths.sum()), len(tags)), np.float32)
+        for positions, found in features.outputs("predicting", examples, words):
+            locations = ranges((ends - counts)[positions], counts[positions])
+            logits[locations] = found.numpy()[: len(locations)]
+        weights = features.remembered(network.named_weights())
+        self._decoders = {known: decoder for known, decoder in self._decoders.items() if known == weights}
+        if weights not in self._decoders:
+            self._decoders[weights] = Decoder(network.head.crf, len(tags))
+        predicted, confidence = self._decoders[weights](logits, lengths)
+        return TagAnswers(tags, lengths, tag_codes(true, tags), predicted, confidence)
+
+    def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
+        """Returns the columns of a file of tags."""
+        return SCHEMA.with_metadata({"tags": json.dumps(self.features.network.labels)})
+
+    def columns(self, chunk: Chunk) -> dict[str, pa.Array]:
+        """Returns the words of some sentences, their tags and how sure each is."""
+        tagged, source, rows = chunk.answers, chunk.source, chunk.rows
+        ends = np.concatenate([[0], np.cumsum(tagged.lengths)]).astype(np.int32)
+        return {
+            "text": pa.array(source.descriptions(rows), pa.string()),
+            "tokens": pa.array(source.inputs(rows), STRINGS),
+            "tags": pa.array(tagged.sentences(tagged.truth), STRINGS),
+            "predicted": pa.array(tagged.sentences(tagged.predicted), STRINGS),
+            "confidence": pa.ListArray.from_arrays(pa.array(ends), pa.array(tagged.confidence)),
+        }
+
+    @staticmethod
+    def read(path: Path, data: PlanData) -> TagAnswers:
+        """Returns the tags of all sentences of a file."""
+        table, tags = pq.read_table(path, columns=["tags", "predicted", "confidence"]), data.outputs
+        truth, predicted = (table.column(name).to_pylist() for name in ("tags", "predicted"))
+        confidence = table.column("confidence").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        lengths = np.array([len(sentence) for sentence in truth], np.int32)
+        codes = tag_codes(truth, tags), tag_codes(predicted, tags)
+        return TagAnswers(tags, lengths, *codes, confidence.astype(np.float32))
+
+    @staticmethod
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> ServedTagger:
+        """Returns what gives the spans of texts."""
+        return ServedTagger(network)
+
+    def ask(self, folder: Path, source: str, rows: np.ndarray) -> TagAnswers:
+        """Returns the tags that an exported version gives; how sure it is of each is not asked."""
+        sentences, tags = self.features.sources[source].tags(rows), self.features.network.labels
+        lengths = np.array([len(sentence) for sentence in sentences], np.int32)
+        predicted = tag_codes(tag_exported(folder, self.features.sources[source].store.tokens(rows)), tags)
+        return TagAnswers(tags, lengths, tag_codes(sentences, tags), predicted, np.ones(len(predicted), np.float32))

@@ -1,10 +1,10 @@
-"""Texts that are expected, as examples, and what is learnt from them: each token, given those before it."""
+"""Texts that are written: each token of the expected one is learnt, given those before it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -14,26 +14,27 @@ import tensorflow as tf
 from progressive_tf.data.batching import padded
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.plan_data import PlanData
+from progressive_tf.data.source import Source
+from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.preprocessing.written import END, PAD
 from progressive_tf.models.t5.t5_blocks import TARGET
 from progressive_tf.models.t5.translator import Translator
-from progressive_tf.training.answers.base import FIRST_FIELDS, KEYS, write_rows
-from progressive_tf.training.answers.exported import load_exported
+from progressive_tf.plan.methods import Cache, LabelSmoothing
+from progressive_tf.plan.metric_names import TEXTS
+from progressive_tf.plan.schema import Plan, Stage
+from progressive_tf.training.answers.base import FIRST_FIELDS, Chunk, TokenAnswering, ask_in_batches
+from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import TokenObjective
+from progressive_tf.training.prefix.outputs import PrefixOutputs
 
+if TYPE_CHECKING:
+    from progressive_tf.training.answers.features import Features
 
-def target_tokens(targets: InputStore, rows: np.ndarray, width: int) -> np.ndarray:
-    """Returns the tokens of each example's expected text, int32 [n, width], 0 behind its end.
-
-    Args:
-        targets: their tokens; every row of `rows` has been added.
-        rows: int64 [n] indices into the source.
-        width: of the longest text there may be.
-    """
-    return padded(targets.flat(rows), targets.lengths(rows), width, np.dtype(np.int32))[0]
+BAR_FROM = 100  # texts
+MOST_SHOWN = 10
 
 
 class Translation(TokenObjective):
@@ -85,55 +86,124 @@ SCHEMA = pa.schema(
 )
 
 
-def save_translations(
-    path: Path,
-    predictions: Mapping[tuple[str, str], Answers],
-    rows: Mapping[tuple[str, str], tuple[str, np.ndarray]],
-    data: PlanData,
-) -> None:
-    """Writes one row per (part, slice, text), whole or not at all.
+class TextAnswering(TokenAnswering):
+    """Texts that a translator writes."""
 
-    Args:
-        path: the file.
-        predictions: by (part, slice).
-        rows: the source and the rows that these are for.
-        data: every row of the plan.
-    """
-    write_rows(path, SCHEMA, predictions, rows, partial(_chunk, data))
+    kind = TEXTS
 
+    def __init__(self, features: Features) -> None:
+        super().__init__(features)
+        self._targets: dict[str, InputStore] = {}
 
-def holds_translations(path: Path) -> bool:
-    """Whether a file of predictions was written by `save_translations`."""
-    return pq.read_schema(path).equals(SCHEMA)
+    @property
+    def network(self) -> Translator:
+        """The run's network."""
+        assert isinstance(self.features.network, Translator)
+        return self.features.network
 
+    @property
+    def likelihood(self) -> Translation:
+        """The cross-entropy of each token."""
+        return Translation()
 
-def load_translations(path: Path) -> TextAnswers:
-    """Returns what `save_translations` wrote, all rows of the file."""
-    table = pq.read_table(path, columns=["target", "predicted", "confidence"])
-    truth, predicted = (np.array(table.column(name).to_pylist(), dtype=object) for name in ("target", "predicted"))
-    confidence = table.column("confidence").to_numpy()
-    return TextAnswers(truth, predicted, confidence.astype(np.float32))
+    def objective(self, stage: Stage, frozen_depth: int) -> Translation:
+        """Returns the stage's loss over tokens."""
+        smoothing = stage.loss.amount if isinstance(stage.loss, LabelSmoothing) else 0.0
+        return Translation(smoothing, frozen_depth)
 
+    def examples(
+        self, source: str, inputs: InputStore, rows: np.ndarray, prefix: Callable[[np.ndarray], PrefixOutputs | None]
+    ) -> Examples:
+        """Returns texts with the tokens that are expected for each, int32 [n, longest], 0 behind its end."""
+        examples = super().examples(source, inputs, rows, prefix)
+        targets, width = self._targets_of(source, rows), self.network.preprocess.max_target_length
+        flat, lengths = targets.flat(rows), targets.lengths(rows)
+        return examples.with_targets(padded(flat, lengths, width, np.dtype(np.int32))[0])
 
-def _chunk(
-    data: PlanData,
-    key: tuple[str, str],
-    places: np.ndarray,
-    written: TextAnswers,
-    of: tuple[str, np.ndarray],
-) -> pa.Table:
-    name, all_rows = of
-    rows, source, written = all_rows[places], data.sources[name], written.take(places)
-    columns = {
-        **{column: pa.repeat(value, len(rows)) for column, value in zip(KEYS, (*key, name), strict=True)},
-        "index": pa.array(rows, pa.int64()),
-        "row": pa.array(source.rows[rows], pa.int64()),
-        "text": pa.array(source.texts(rows), pa.string()),
-        "target": pa.array(written.truth.tolist(), pa.string()),
-        "predicted": pa.array(written.predicted.tolist(), pa.string()),
-        "confidence": pa.array(written.confidence, pa.float32()),
-    }
-    return pa.table(columns, schema=SCHEMA)
+    def check(self, plan: Plan, data: PlanData) -> None:
+        """Raises InputError where an expected text that a plan uses is longer than what the network writes."""
+        used = {
+            f"stages[{index}].data": (name, np.concatenate([rows.train, rows.validation]))
+            for index, (name, rows) in enumerate(zip(data.stage_sources, data.stages, strict=True))
+        }
+        for part in data.slices.values():
+            used[f"slice {part.name}"] = (part.source, np.concatenate([part.gate, part.test]))
+        longest = self.network.preprocess.max_target_length
+        for where, (name, rows) in used.items():
+            lengths = self._targets_of(name, rows).lengths(rows)
+            long = np.flatnonzero(lengths > longest)
+            if len(long):
+                shown = ", ".join(f"{row:,}" for row in data.sources[name].rows[rows[long[:MOST_SHOWN]]])
+                more = f" and {len(long) - MOST_SHOWN:,} more" if len(long) > MOST_SHOWN else ""
+                texts = "expected texts" if len(long) > 1 else "expected text"
+                raise InputError(
+                    f"{where}: {len(long):,} {texts} of {name} (row {shown}{more}) with more tokens than "
+                    f"model.max_target_length: {longest}; the longest has {lengths.max():,}: raise it, or take these "
+                    f"rows out"
+                )
+
+    @staticmethod
+    def target_positions(network: BlockModel, source: Source, rows: np.ndarray) -> int:
+        """Returns the mean number of tokens of the texts that are expected."""
+        targets = network.preprocess.encode_targets(source.targets(rows))
+        return round(float(np.mean([len(tokens) for tokens in targets]))) if targets else 0
+
+    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TextAnswers:
+        """Returns what the network writes; arguments are those of `Answering.predict`."""
+        network, examples = self.network, self.features.examples(source, rows, depth, cache)
+        first = examples.first_block
+        tokens = np.zeros((len(rows), network.preprocess.max_target_length), np.int32)
+        confidence = np.zeros(len(rows), np.float32)
+
+        def write(state: State) -> dict[str, tf.Tensor]:
+            return network.write(state, first)
+
+        for positions, found in self.features.outputs("writing", examples, write, BAR_FROM):
+            tokens[positions] = found["tokens"].numpy()[: len(positions)]
+            confidence[positions] = found["confidence"].numpy()[: len(positions)]
+        return TextAnswers(self._truth(source, rows), np.array(network.preprocess.texts(tokens), object), confidence)
+
+    def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
+        """Returns the columns of a file of texts."""
+        return SCHEMA
+
+    def columns(self, chunk: Chunk) -> dict[str, pa.Array]:
+        """Returns some texts, what was expected and what was written."""
+        written = chunk.answers
+        return {
+            "text": pa.array(chunk.source.texts(chunk.rows), pa.string()),
+            "target": pa.array(written.truth.tolist(), pa.string()),
+            "predicted": pa.array(written.predicted.tolist(), pa.string()),
+            "confidence": pa.array(written.confidence, pa.float32()),
+        }
+
+    @staticmethod
+    def read(path: Path, data: PlanData) -> TextAnswers:
+        """Returns all texts of a file."""
+        table = pq.read_table(path, columns=["target", "predicted", "confidence"])
+        truth, predicted = (np.array(table.column(name).to_pylist(), dtype=object) for name in ("target", "predicted"))
+        return TextAnswers(truth, predicted, table.column("confidence").to_numpy().astype(np.float32))
+
+    @staticmethod
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> ServedTranslator:
+        """Returns what writes texts."""
+        assert isinstance(network, Translator)
+        return ServedTranslator(network)
+
+    def ask(self, folder: Path, source: str, rows: np.ndarray) -> TextAnswers:
+        """Returns what an exported version writes."""
+        written, confidence = translate_exported(folder, self.features.sources[source].texts(rows))
+        return TextAnswers(self._truth(source, rows), written, confidence)
+
+    def _truth(self, source: str, rows: np.ndarray) -> np.ndarray:
+        return np.array(self.features.sources[source].targets(rows), object)
+
+    def _targets_of(self, source: str, rows: np.ndarray) -> InputStore:
+        if source not in self._targets:
+            table = self.features.sources[source]
+            self._targets[source] = InputStore(len(table), table.targets, self.network.preprocess.targets)
+        self._targets[source].add(rows)
+        return self._targets[source]
 
 
 GENERATE, TOKENS, IS_WHOLE = "generate", "tokens", "is_whole"
@@ -201,16 +271,15 @@ def translate_exported(folder: Path, texts: Sequence[str], batch_size: int = 16)
     Args:
         folder: the version's.
         texts: what is to be translated.
-        batch_size: how many at once; those of about the same length stand together.
+        batch_size: how many at once.
     """
-    model = load_exported(folder)
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    written = np.empty(len(texts), object)
-    confidence = np.zeros(len(texts), np.float32)
-    for begin in range(0, len(order), batch_size):
-        batch = order[begin : begin + batch_size]
-        given = [texts[index].encode("utf-8", "surrogatepass") for index in batch]
-        answer = model.signatures[GENERATE](text=tf.constant(given, tf.string))
-        written[batch] = [text.decode("utf-8", "ignore") for text in answer["translation"].numpy().tolist()]
-        confidence[batch] = answer["confidence"].numpy()
+    raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+    order, answers = ask_in_batches(
+        folder, GENERATE, texts, batch_size, lambda inputs, batch: {"text": tf.constant([raw[at] for at in batch])}
+    )
+    written, confidence = np.empty(len(texts), object), np.zeros(len(texts), np.float32)
+    if answers:
+        found = np.concatenate([answer["translation"] for answer in answers]).tolist()
+        written[order] = [text.decode("utf-8", "ignore") for text in found]
+        confidence[order] = np.concatenate([answer["confidence"] for answer in answers])
     return written, confidence

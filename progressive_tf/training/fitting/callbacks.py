@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.display import FitDisplay
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import atomic_path
@@ -21,8 +20,10 @@ from progressive_tf.plan.methods import EarlyStopping as Settings
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.fitting.checkpoint import Backup
 from progressive_tf.training.fitting.optimizers import StageOptimizer
-from progressive_tf.training.fitting.rates import PlateauRate
 from progressive_tf.training.fitting.stage_model import StageModel
+
+if TYPE_CHECKING:
+    from progressive_tf.training.fitting.fit import FitState
 
 
 def reset_random_layers(network: BlockModel, seed: int, stage: str, epoch: int, frozen_depth: int = 0) -> None:
@@ -107,49 +108,26 @@ class EpochRecord(tf.keras.callbacks.Callback):
     Must come after the callbacks whose state it saves: it stands last in the list that `fit_stage` makes.
 
     Args:
-        folder: the stage's folder.
-        history: rows of the epochs that are already done.
+        state: of the fit.
         phase: number of the phase, from 1.
         last_epoch: the stage's epoch after which the phase ends, from 1.
         examples: training examples per epoch, as often as they are drawn.
-        seed: the plan's seed.
-        stage: the stage's name.
-        moved: what the stage moves, in all of its phases.
-        early_stopping: or None.
-        plateau: or None.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        history: list[dict[str, float]],
-        phase: int,
-        last_epoch: int,
-        examples: int,
-        seed: int,
-        stage: str,
-        moved: MovedWeights,
-        early_stopping: EarlyStopping | None,
-        plateau: PlateauRate | None,
-    ) -> None:
+    def __init__(self, state: FitState, phase: int, last_epoch: int, examples: int) -> None:
         super().__init__()
-        self.history = history
-        self._folder = folder
+        self._state = state
         self._phase = phase
         self._last_epoch = last_epoch
         self._examples = examples
-        self._seed = seed
-        self._stage = stage
-        self._moved = moved
-        self._early_stopping = early_stopping
-        self._plateau = plateau
         self._rate = 0.0
         self._started = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Puts every random layer at the start of this epoch."""
         model: StageModel = self.model
-        reset_random_layers(model.network, self._seed, self._stage, epoch, model.first_block)
+        fit = self._state.fit
+        reset_random_layers(model.network, fit.seed, fit.stage.name, epoch, model.first_block)
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -159,6 +137,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Writes history.csv and the backup."""
         model: StageModel = self.model
+        state, folder = self._state, self._state.fit.folder
         seconds = time.perf_counter() - self._started
         row: dict[str, float] = {"epoch": epoch + 1, "phase": self._phase}
         row |= {name: float((logs or {}).get(name, math.nan)) for name in MEASURES}
@@ -167,22 +146,22 @@ class EpochRecord(tf.keras.callbacks.Callback):
             "examples_per_second": round(self._examples / seconds, 1),
             "seconds": round(seconds, 3),
         }
-        self.history.append(row)
-        write_history(self._folder / "history.csv", self.history)
+        state.history.append(row)
+        write_history(folder / "history.csv", state.history)
         Backup(
             epochs_done=epoch + 1,
             phase_finished=bool(model.stop_training) or epoch + 1 == self._last_epoch,
             learning_rate=model.stage_optimizer.rate,
-            history=self.history,
+            history=state.history,
             callbacks={
                 name: callback.state()
-                for name, callback in (("early_stopping", self._early_stopping), ("plateau", self._plateau))
+                for name, callback in (("early_stopping", state.early_stopping), ("plateau", state.plateau))
                 if callback is not None
             },
-            weights=read_weights(self._moved.weights),
-            best=self._early_stopping.best_values if self._early_stopping is not None else {},
+            weights=read_weights(state.everything.weights),
+            best=state.early_stopping.best_values if state.early_stopping is not None else {},
             optimizer=model.stage_optimizer.state(),
-        ).save(backup_file(self._folder))
+        ).save(backup_file(folder))
 
 
 def backup_file(folder: Path) -> Path:

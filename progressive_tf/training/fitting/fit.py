@@ -15,13 +15,11 @@ from progressive_tf.data.batching import training_batches
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, assign_weights
-from progressive_tf.models.t5.translator import Translator
-from progressive_tf.plan.methods import AdaptiveSchedule, LabelSmoothing, PlateauSchedule, WarmupLinearSchedule
+from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule, WarmupLinearSchedule
 from progressive_tf.plan.retention_methods import RunningAverage
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.replay import replay_batches
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.answers.texts import Translation
 from progressive_tf.training.fitting.callbacks import (
     AveragedWeights,
     EarlyStopping,
@@ -35,8 +33,8 @@ from progressive_tf.training.fitting.continual_evaluation import ContinualEvalua
 from progressive_tf.training.fitting.contrastive import ContrastiveObjective, contrastive_batches
 from progressive_tf.training.fitting.example_sets import JoinedExamples
 from progressive_tf.training.fitting.examples import AnyExamples, DrawBatches, drawn_dataset, evaluation_dataset
-from progressive_tf.training.fitting.objectives import Classification, Objective, Tagging, make_loss
-from progressive_tf.training.fitting.optimizers import StageOptimizer
+from progressive_tf.training.fitting.objectives import Objective
+from progressive_tf.training.fitting.optimizers import StageOptimizer, Updates
 from progressive_tf.training.fitting.phases import Phase, phases_of
 from progressive_tf.training.fitting.rates import AdaptiveRate, PlateauRate, ScheduledRate, follows_progress
 from progressive_tf.training.fitting.stage_model import Penalty, StageModel
@@ -68,27 +66,16 @@ class Fitted:
     optimized: list[str]
 
 
-def fit_stage(
-    network: BlockModel,
-    stage: Stage,
-    moved: Sequence[MovedWeights],
-    examples: ExamplesAt,
-    seed: int,
-    folder: Path,
-    display: Display,
-    carried_optimizer: Sequence[np.ndarray] | None = None,
-    penalties: Sequence[Penalty] = (),
-    measure_earlier: Callable[[], dict[str, float]] | None = None,
-    pause_after: int | None = None,
-    observers: Sequence[tf.keras.callbacks.Callback] = (),
-) -> Fitted:
-    """Trains the moved weights of the network in place and leaves the best ones in it.
+@dataclass(frozen=True)
+class Fit:
+    """What is fitted, on what, and where its progress is kept.
 
-    Args:
+    Attributes:
         network: at the weights that the stage starts from.
         stage: the plan's section.
         moved: what moves in each phase; the last moves everything that one before it moves.
         examples: gives the examples of each phase.
+        objective: how many blocks do not move → what is minimised, where a phase has no objective of its own.
         seed: the plan's seed; shuffling and dropout derive theirs from it, the stage and the epoch.
         folder: the stage's folder; a backup in it is continued.
         display: where progress is shown.
@@ -97,57 +84,62 @@ def fit_stage(
         measure_earlier: gives the accuracy on each earlier stage, where the stage asks to see it while it trains.
         pause_after: stop after so many epochs as if interrupted there; None to train to the end.
         observers: callbacks that come before the stage's own.
+    """
+
+    network: BlockModel
+    stage: Stage
+    moved: Sequence[MovedWeights]
+    examples: ExamplesAt
+    objective: Callable[[int], Objective]
+    seed: int
+    folder: Path
+    display: Display
+    carried_optimizer: Sequence[np.ndarray] | None = None
+    penalties: Sequence[Penalty] = ()
+    measure_earlier: Callable[[], dict[str, float]] | None = None
+    pause_after: int | None = None
+    observers: Sequence[tf.keras.callbacks.Callback] = ()
+
+
+def fit_stage(fit: Fit) -> Fitted:
+    """Trains the moved weights of the network in place and leaves the best ones in it.
 
     Raises:
         NonFiniteLossError: the loss is no longer a number.
         InputError: a carried optimizer state that does not fit.
     """
-    fit = _StageFit(network, stage, moved, seed, folder, penalties, carried_optimizer, display)
-    for number in range(fit.first_phase, len(fit.phases) + 1):
-        if pause_after is None or len(fit.history) < pause_after:
-            _fit_phase(fit, number, examples, display, measure_earlier, pause_after, observers)
-    epochs, best_epoch = len(fit.history), len(fit.history)
-    if fit.early_stopping is not None:
-        fit.early_stopping.restore_best()
-        best_epoch = int(fit.early_stopping.best_epoch) + 1
-    elif fit.classifying.average is not None:
-        assign_weights(fit.everything.weights, fit.averaged())
-    optimized = [weight.name for weight in fit.phases[-1].moved.trained]
-    rates = fit.plateau.changes if isinstance(fit.plateau, AdaptiveRate) else []
-    return Fitted(epochs, best_epoch, fit.history, rates, fit.classifying.state(), optimized)
+    state = FitState(fit)
+    for number in range(state.first_phase, len(state.phases) + 1):
+        if fit.pause_after is None or len(state.history) < fit.pause_after:
+            _fit_phase(fit, state, number)
+    epochs, best_epoch = len(state.history), len(state.history)
+    if state.early_stopping is not None:
+        state.early_stopping.restore_best()
+        best_epoch = int(state.early_stopping.best_epoch) + 1
+    elif state.classifying.average is not None:
+        assign_weights(state.everything.weights, state.averaged())
+    optimized = [weight.name for weight in state.phases[-1].moved.trained]
+    rates = state.plateau.changes if isinstance(state.plateau, AdaptiveRate) else []
+    return Fitted(epochs, best_epoch, state.history, rates, state.classifying.state(), optimized)
 
 
-class _StageFit:
+class FitState:
     """What the phases of a stage share, continued from the backup in its folder if there is one."""
 
-    def __init__(
-        self,
-        network: BlockModel,
-        stage: Stage,
-        moved: Sequence[MovedWeights],
-        seed: int,
-        folder: Path,
-        penalties: Sequence[Penalty],
-        carried_optimizer: Sequence[np.ndarray] | None,
-        display: Display,
-    ) -> None:
-        self.network = network
-        self.stage = stage
-        self.seed = seed
-        self.folder = folder
-        self.penalties = penalties
-        self.moved = moved
-        self.everything = moved[-1]
-        self.phases = phases_of(network, stage, moved)
-        self.classifying = phase_optimizer(network, stage, moved, self.phases[-1])
-        if carried_optimizer is not None:
-            _carry(self.classifying, carried_optimizer, stage.name)
+    def __init__(self, fit: Fit) -> None:
+        self.fit = fit
+        self.stage = stage = fit.stage
+        self.everything = fit.moved[-1]
+        self.phases = phases_of(fit.network, stage, fit.moved)
+        self.classifying = phase_optimizer(fit.network, stage, fit.moved, self.phases[-1])
+        if fit.carried_optimizer is not None:
+            _carry(self.classifying, fit.carried_optimizer, stage.name)
         read = self.averaged if self.classifying.average is not None else None
         self.early_stopping = (
             EarlyStopping(stage.early_stopping, self.everything.weights, read) if stage.early_stopping else None
         )
-        self.plateau = self._rate_by_validation(display)
-        path = backup_file(folder)
+        self.plateau = self._rate_by_validation(fit.display)
+        path = backup_file(fit.folder)
         self.backup = Backup.load(path) if path.exists() else None
         self.history = list(self.backup.history) if self.backup else []
         self.first_phase = 1
@@ -188,76 +180,55 @@ class _StageFit:
         phase = self.phases[number - 1]
         if phase.contrastive is None:
             return self.classifying
-        optimizer = phase_optimizer(self.network, self.stage, self.moved, phase)
+        optimizer = phase_optimizer(self.fit.network, self.stage, self.fit.moved, phase)
         if self.backup is not None and self.history[-1]["phase"] == number:
             optimizer.restore(self.backup.optimizer)
             optimizer.leading.learning_rate = self.backup.learning_rate
         return optimizer
 
 
-def _fit_phase(
-    fit: _StageFit,
-    number: int,
-    examples: ExamplesAt,
-    display: Display,
-    measure_earlier: Callable[[], dict[str, float]] | None,
-    pause_after: int | None,
-    observers: Sequence[tf.keras.callbacks.Callback],
-) -> None:
+def _fit_phase(fit: Fit, state: FitState, number: int) -> None:
     """Trains one phase, numbered from 1, from where the history ends."""
-    stage, phase = fit.stage, fit.phases[number - 1]
-    first_epoch = len(fit.history)
-    epochs_done = sum(row["phase"] == number for row in fit.history)
+    stage, phase = fit.stage, state.phases[number - 1]
+    first_epoch = len(state.history)
+    epochs_done = sum(row["phase"] == number for row in state.history)
     if phase.epochs is None:
-        last_epoch = fit.epochs_before_classifying + stage.epochs
+        last_epoch = state.epochs_before_classifying + stage.epochs
     else:
         last_epoch = first_epoch - epochs_done + phase.epochs
-    optimizer = fit.optimizer_of(number)
+    optimizer = state.optimizer_of(number)
     passes = None if phase.contrastive else last_epoch - first_epoch
-    train, validation = examples(phase.moved.frozen_depth, passes)
+    train, validation = fit.examples(phase.moved.frozen_depth, passes)
     draw = draw_batches(phase, stage, train)
     first_draw = draw(np.random.default_rng(derive_seed(fit.seed, "shuffle", stage.name, 0)))
     batches, drawn = len(first_draw), sum(map(len, first_draw))
-    early_stopping, plateau, schedule = fit.early_stopping, fit.plateau, _schedule(fit, phase, batches)
+    early_stopping, plateau, schedule = state.early_stopping, state.plateau, _schedule(state, phase, batches)
     if phase.contrastive is not None:
         early_stopping = plateau = None
-    elif first_epoch > fit.epochs_before_classifying and not epochs_done:
+    elif first_epoch > state.epochs_before_classifying and not epochs_done:
         for steering in (early_stopping, plateau):
             if steering is not None:
                 steering.begin_phase()
-    objective = _objective(fit, phase)
-    model = StageModel(
-        fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties, stage.precision
-    )
-    if isinstance(plateau, AdaptiveRate) and first_epoch == fit.epochs_before_classifying:
+    contrastive, frozen_depth = phase.contrastive, phase.moved.frozen_depth
+    objective = fit.objective(frozen_depth) if contrastive is None else ContrastiveObjective(contrastive)
+    model = StageModel(fit.network, phase.moved, train.first_block, objective, optimizer, fit.penalties)
+    if isinstance(plateau, AdaptiveRate) and first_epoch == state.epochs_before_classifying:
         own = train.own if isinstance(train, JoinedExamples) and stage.retention.replay is not None else train
         loss = model.evaluate(evaluation_dataset(own), verbose=0, return_dict=True)["loss"]
         plateau.begin(model, stage.optimizer.learning_rate, loss, fit.network.choices)
     averages = None
     if phase.contrastive is None and optimizer.average is not None:
-        averages = AveragedWeights(optimizer, fit.everything.weights)
-        if first_epoch == fit.epochs_before_classifying:
+        averages = AveragedWeights(optimizer, state.everything.weights)
+        if first_epoch == state.epochs_before_classifying:
             optimizer.begin_averages()
     rescue = plateau.rescue if isinstance(plateau, AdaptiveRate) else lambda where: False
-    record = EpochRecord(
-        fit.folder,
-        fit.history,
-        number,
-        last_epoch,
-        drawn,
-        fit.seed,
-        stage.name,
-        fit.everything,
-        early_stopping,
-        plateau,
-    )
     watching = None
-    if stage.continual_evaluation is not None and measure_earlier is not None:
-        watching = ContinualEvaluation(fit.folder, stage.continual_evaluation, measure_earlier, first_epoch)
+    if stage.continual_evaluation is not None and fit.measure_earlier is not None:
+        watching = ContinualEvaluation(fit.folder, stage.continual_evaluation, fit.measure_earlier, first_epoch)
     title = f"{stage.name}, {phase.name}" if phase.name else stage.name
-    with display.fit(title, fit.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
+    with fit.display.fit(title, state.epochs_before_classifying + stage.epochs, batches, first_epoch) as shown:
         callbacks: list[tf.keras.callbacks.Callback | None] = [
-            *observers,
+            *fit.observers,
             averages,
             NonFiniteLoss(stage.name, backup_file(fit.folder), rescue),
             schedule,
@@ -266,27 +237,16 @@ def _fit_phase(
             FitProgress(shown, drawn / batches),
             watching,
             tf.keras.callbacks.TensorBoard(str(fit.folder / "tensorboard"), write_graph=False),
-            record,
+            EpochRecord(state, number, last_epoch, drawn),
         ]
         model.fit(
             drawn_dataset(train, draw, lambda epoch: derive_seed(fit.seed, "shuffle", stage.name, epoch), first_epoch),
             validation_data=None if phase.contrastive else evaluation_dataset(validation),
             initial_epoch=first_epoch,
-            epochs=last_epoch if pause_after is None else min(last_epoch, pause_after),
+            epochs=last_epoch if fit.pause_after is None else min(last_epoch, fit.pause_after),
             callbacks=[callback for callback in callbacks if callback is not None],
             verbose=0,
         )
-
-
-def _objective(fit: _StageFit, phase: Phase) -> Objective:
-    if phase.contrastive is not None:
-        return ContrastiveObjective(phase.contrastive)
-    if isinstance(fit.network, Translator):
-        settings = fit.stage.loss
-        smoothing = settings.amount if isinstance(settings, LabelSmoothing) else 0.0
-        return Translation(smoothing, phase.moved.frozen_depth)
-    loss = make_loss(fit.stage.loss)
-    return Tagging(loss) if fit.network.tags_words else Classification(loss)
 
 
 def draw_batches(phase: Phase, stage: Stage, examples: AnyExamples) -> DrawBatches:
@@ -303,14 +263,14 @@ def draw_batches(phase: Phase, stage: Stage, examples: AnyExamples) -> DrawBatch
     )
 
 
-def _schedule(fit: _StageFit, phase: Phase, batches: int) -> ScheduledRate | None:
+def _schedule(state: FitState, phase: Phase, batches: int) -> ScheduledRate | None:
     if phase.contrastive is not None:
         rate, epochs = phase.contrastive.learning_rate, phase.contrastive.epochs
         return ScheduledRate(CONTRASTIVE_SCHEDULE, rate, epochs, batches)
-    if not follows_progress(fit.stage.schedule):
+    if not follows_progress(state.stage.schedule):
         return None
-    rate, epochs = fit.stage.optimizer.learning_rate, fit.stage.epochs
-    return ScheduledRate(fit.stage.schedule, rate, epochs, batches, fit.epochs_before_classifying)
+    rate, epochs = state.stage.optimizer.learning_rate, state.stage.epochs
+    return ScheduledRate(state.stage.schedule, rate, epochs, batches, state.epochs_before_classifying)
 
 
 def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeights], phase: Phase) -> StageOptimizer:
@@ -318,15 +278,9 @@ def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeig
     settings, average = stage.optimizer, stage.retention.average
     if phase.contrastive is not None:
         settings, average = settings.model_copy(update={"learning_rate": phase.contrastive.learning_rate}), None
-    return StageOptimizer(
-        network,
-        phase.moved,
-        settings,
-        stage.block_decay,
-        per_block=len(moved) > 1,
-        scales_loss=stage.precision == "mixed_float16",
-        average=average if isinstance(average, RunningAverage) else None,
-    )
+    running = average if isinstance(average, RunningAverage) else None
+    updates = Updates(stage.block_decay, per_block=len(moved) > 1, precision=stage.precision, average=running)
+    return StageOptimizer(network, phase.moved, settings, updates)
 
 
 def check_carried_optimizer(

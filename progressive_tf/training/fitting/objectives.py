@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.methods import CrossEntropy, Focal, LabelSmoothing
-from progressive_tf.training.answers.tags import BEFORE, words_of
 
 
 class Objective(ABC):
@@ -45,32 +44,6 @@ class Objective(ABC):
         """Returns the mean over the batch, a scalar; labels int32 [batch]."""
 
 
-class Classification(Objective):
-    """A classification loss over logits.
-
-    Args:
-        loss: of (one-hot labels [batch, classes], logits [batch, classes]), averaged over the batch.
-    """
-
-    measures_accuracy = True
-
-    def __init__(self, loss: tf.keras.losses.Loss) -> None:
-        self._loss = loss
-
-    def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
-        """Returns logits of every class, float32 [batch, classes]."""
-        return network(state, training=training, first_block=first_block)
-
-    def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns logits that leave only an example's own task possible, float32 [batch, classes]."""
-        return network.possible(outputs, state)
-
-    def loss(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns the mean loss."""
-        # Keras refuses to take the mean itself where several devices share a batch.
-        return tf.reduce_mean(self._loss.call(tf.one_hot(labels, outputs.shape[-1]), outputs))
-
-
 class TokenObjective(Objective):
     """A loss of which each example has as many terms as tokens; the means are over tokens.
 
@@ -95,42 +68,6 @@ class TokenObjective(Objective):
     def weight(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Returns how many tokens a batch has."""
         return tf.reduce_sum(outputs[:, 2])
-
-
-class Tagging(TokenObjective):
-    """A loss over the tags of words: of each word by itself, or of whole windows under a CRF.
-
-    The mean is over words, in both cases, so that long sentences count as much as their words. A window that goes on
-    with a sentence is scored given the true tag before it. Accuracy is that of words, O included.
-
-    Args:
-        loss: of (one-hot tags [words, tags], logits [words, tags]), one number a word; not used under a CRF.
-    """
-
-    def __init__(self, loss: tf.keras.losses.Loss) -> None:
-        self._loss = loss
-
-    def outputs(self, network: BlockModel, state: State, first_block: int, training: bool) -> tf.Tensor:
-        """Returns logits of tags at every position, float32 [batch, length, tags]."""
-        return network(state, training=training, first_block=first_block)
-
-    def judged(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns for each window the sum of its words' losses, how many are right, and how many there are.
-
-        float32 [batch, 3].
-        """
-        crf = network.head.crf
-        logits, tags, counts = words_of(state, outputs)
-        inside = tf.sequence_mask(counts, tf.shape(tags)[1])
-        if crf.learns:
-            losses = -crf.log_likelihood(logits, tags, counts, state[BEFORE])
-        else:
-            each = self._loss.call(tf.one_hot(tags, logits.shape[-1]), logits)
-            losses = tf.reduce_sum(tf.where(inside, each, 0), axis=1)
-        best = crf.decode(logits, counts, state[BEFORE]) if crf.learns else tf.argmax(logits, 2, tf.int32)
-        right = inside & (best == tags)
-        sums = [losses, tf.math.count_nonzero(right, axis=1, dtype=tf.float32), tf.cast(counts, tf.float32)]
-        return tf.stack(sums, axis=1)
 
 
 def make_loss(settings: CrossEntropy | Focal | LabelSmoothing) -> tf.keras.losses.Loss:

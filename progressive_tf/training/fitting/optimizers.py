@@ -183,6 +183,25 @@ class OptimizerGroup:
     optimizer: tf.keras.optimizers.legacy.Optimizer
 
 
+@dataclass(frozen=True)
+class Updates:
+    """How gradients become updates.
+
+    Attributes:
+        block_decay: each block's rate is that of the block above divided by this (Howard & Ruder 2018, section 3.2);
+            None for one rate.
+        per_block: whether each block has an optimizer of its own even without `block_decay`.
+        precision: the Keras policy that the blocks compute in. Gradients in float16 are of a scaled loss, as small ones
+            fall out of its range.
+        average: the running average of the weights to keep, or None.
+    """
+
+    block_decay: float | None = None
+    per_block: bool = False
+    precision: str = "float32"
+    average: RunningAverage | None = None
+
+
 class StageOptimizer:
     """Updates the moved weights of a stage.
 
@@ -193,11 +212,7 @@ class StageOptimizer:
         network: orders the blocks.
         moved: all weights that the stage moves.
         settings: the plan's optimizer section.
-        block_decay: each block's rate is that of the block above divided by this (Howard & Ruder 2018, section 3.2);
-            None for one rate.
-        per_block: whether each block has an optimizer of its own even without `block_decay`.
-        scales_loss: whether gradients are computed in float16, whose range small ones fall out of.
-        average: the running average of the weights to keep, or None.
+        updates: how gradients become updates.
     """
 
     def __init__(
@@ -205,23 +220,22 @@ class StageOptimizer:
         network: BlockModel,
         moved: MovedWeights,
         settings: Optimizer,
-        block_decay: float | None = None,
-        per_block: bool = False,
-        scales_loss: bool = False,
-        average: RunningAverage | None = None,
+        updates: Updates = Updates(),
     ) -> None:
         self.settings = settings
-        self.average = average
-        self.loss_scale = LossScale() if scales_loss else None
-        parts = [(group,) for group in moved.groups] if per_block or block_decay is not None else [moved.groups]
-        scales = rate_scales(network, block_decay)
+        self.average = updates.average
+        self.precision = updates.precision
+        self.loss_scale = LossScale() if updates.precision == "mixed_float16" else None
+        is_split = updates.per_block or updates.block_decay is not None
+        parts = [(group,) for group in moved.groups] if is_split else [moved.groups]
+        scales = rate_scales(network, updates.block_decay)
         highest = scales[parts[-1][-1].block]  # the head's, unless a phase leaves it out
         self.groups: list[OptimizerGroup] = []
         for part in reversed(parts):  # the highest is made first: the others follow its rate
             variables = tuple(weight.variable for group in part for weight in group.trained)
             scale = scales[part[-1].block] / highest
             rate = self._scaled_rate(scale) if self.groups else settings.learning_rate
-            optimizer = make_optimizer(settings, variables, rate, average)
+            optimizer = make_optimizer(settings, variables, rate, updates.average)
             self.groups.insert(0, OptimizerGroup(tuple(group.block for group in part), variables, scale, optimizer))
 
     @property

@@ -25,10 +25,10 @@ class StageModel(tf.keras.Model):
         moved: the weights to differentiate and update.
         first_block: the block that the training states are the input of; at most the frozen depth.
         objective: what is minimised.
-        stage_optimizer: updates them; it may know of weights that do not move yet.
+        stage_optimizer: updates them; it may know of weights that do not move yet. Blocks compute in its precision; the
+            loss is float32.
         penalties: functions of (network, state, outputs) whose sum is added to the training loss; where several devices
             share a batch, each sees its own part of it, and their mean counts.
-        precision: the Keras policy that the blocks compute in; the loss is float32.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class StageModel(tf.keras.Model):
         objective: Objective,
         stage_optimizer: StageOptimizer,
         penalties: Sequence[Penalty] = (),
-        precision: str = "float32",
     ) -> None:
         super().__init__()
         self.network = network
@@ -48,7 +47,6 @@ class StageModel(tf.keras.Model):
         self.objective = objective
         self.stage_optimizer = stage_optimizer
         self.penalties = tuple(penalties)
-        self.precision = precision
         self.loss_mean = tf.keras.metrics.Mean(name="loss")
         self.accuracy = objective.accuracy()
         self.compile(optimizer=stage_optimizer.leading, jit_compile=hardware.uses_xla())
@@ -60,7 +58,7 @@ class StageModel(tf.keras.Model):
 
     def call(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns what penalties look at, float32 [batch, …]."""
-        with computing_in(self.network.blocks[self.first_block :], self.precision):
+        with computing_in(self.network.blocks[self.first_block :], self.stage_optimizer.precision):
             return self.objective.outputs(self.network, state, self.first_block, training)
 
     @tf.autograph.experimental.do_not_convert

@@ -6,28 +6,22 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.stream import read_lines
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
-from progressive_tf.plan.networks import T5
+from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
+from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.replay_buffer import find_teacher
 
 if TYPE_CHECKING:  # checks that read no network are made before TensorFlow is imported
-    from progressive_tf.training.answers.features import Features
-if TYPE_CHECKING:
     from progressive_tf.adaptation.moved_weights import MovedWeights
-
-MOST_SHOWN = 10
 
 
 def check_streams(plan: Plan, folder: Path, run: RunFolder | None) -> None:
@@ -61,31 +55,6 @@ def check_metric_label(metric: str, data: PlanData, place: str) -> None:
     if separator and label not in known:
         kind = "type" if data.classes.tags else "label"
         raise InputError(f"{place}: {metric}: {unknown_name(kind, label, known)}")
-
-
-def check_targets(plan: Plan, data: PlanData, features: Features) -> None:
-    """Raises InputError where an expected text that a plan uses is longer than what the network writes."""
-    if not isinstance(plan.model, T5):
-        return
-    used = {
-        f"stages[{index}].data": (name, np.concatenate([rows.train, rows.validation]))
-        for index, (name, rows) in enumerate(zip(data.stage_sources, data.stages, strict=True))
-    }
-    for part in data.slices.values():
-        used[f"slice {part.name}"] = (part.source, np.concatenate([part.gate, part.test]))
-    longest = plan.model.max_target_length
-    for place, (name, rows) in used.items():
-        lengths = features.target_lengths(name, rows)
-        long = np.flatnonzero(lengths > longest)
-        if len(long):
-            shown = ", ".join(f"{row:,}" for row in data.sources[name].rows[rows[long[:MOST_SHOWN]]])
-            more = f" and {len(long) - MOST_SHOWN:,} more" if len(long) > MOST_SHOWN else ""
-            texts = "expected texts" if len(long) > 1 else "expected text"
-            raise InputError(
-                f"{place}: {len(long):,} {texts} of {name} (row {shown}{more}) with more tokens than "
-                f"model.max_target_length: {longest}; the longest has {lengths.max():,}: raise it, or take these rows "
-                f"out"
-            )
 
 
 def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:
@@ -195,3 +164,42 @@ def warnings_about(plan: Plan) -> Iterator[str]:
                 f"{stage.name}: EWC alone does not tell apart classes that are never seen together; published studies "
                 f"of class-incremental learning find it near chance (van de Ven & Tolias 2019); add replay or lwf"
             )
+
+
+def find_teacher(settings: Distill, versions: ModelVersions, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Returns the folder of a teacher and its classes.
+
+    Args:
+        settings: the plan's section.
+        versions: of the plan's model.
+        folder: where relative paths start from.
+
+    Raises:
+        InputError: there is no such teacher, or it is damaged.
+    """
+    place = f"retention.distill.teacher: {settings.teacher}"
+    if isinstance(settings.teacher, str) and settings.teacher != "stable":
+        return _exported(folder / settings.teacher, place)
+    number = versions.aliases().get("stable") if settings.teacher == "stable" else settings.teacher
+    if number is None:
+        raise InputError(f"{place}: {versions.name} has no stable version yet; name a version or an exported folder")
+    try:
+        version = versions.version(int(number))
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+    damage = find_damage(version.folder, version.number, version.manifest_sha256)
+    if damage:
+        raise InputError(f"{place}: version {number} is damaged ({damage[0].file}: {damage[0].problem}); name another")
+    return _exported(version.folder, place)
+
+
+def _exported(folder: Path, place: str) -> tuple[Path, tuple[str, ...]]:
+    expected = ("saved_model.pb", "manifest.json", "variables/variables.index")
+    missing = [name for name in expected if not (folder / name).is_file()]
+    if missing:
+        raise InputError(f"{place}: {folder} holds no exported version; {missing[0]} is missing")
+    try:
+        manifest: dict[str, Any] = read_json(folder / "manifest.json")
+        return folder, tuple(manifest["labels"])
+    except (DamagedRecordError, KeyError, TypeError):
+        raise InputError(f"{place}: {folder}/manifest.json is not a version's, or damaged; export it again") from None

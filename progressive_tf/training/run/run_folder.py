@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,19 @@ TUNED_FILE = "tuned.json"
 def checkpoint_file(stage: Path) -> Path:
     """Returns where the checkpoint of a stage stands, given the stage's folder."""
     return stage / "checkpoint" / "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended.
+
+    Attributes:
+        run: the run's folder.
+        promoted: whether every stage was released.
+    """
+
+    run: Path
+    promoted: bool
 
 
 class RunFolder:

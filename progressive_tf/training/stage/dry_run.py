@@ -17,20 +17,21 @@ from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, NamedWeight, State, named_weights
 from progressive_tf.models.t5.t5_blocks import TARGET
-from progressive_tf.models.t5.translator import Translator
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.block_table import BlockRow, StageBlocks
 from progressive_tf.retention.replay import replayed_per_epoch
 from progressive_tf.training import hardware
+from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.fitting.fit import phase_optimizer
 from progressive_tf.training.fitting.phases import Phase, phases_of
 from progressive_tf.training.prefix.identity import storing_pays
 from progressive_tf.training.run.first_look import look
-from progressive_tf.training.run.session import Session, build_network, prepare_for_stage
+from progressive_tf.training.run.network import build_network, load_start, prepare_for_stage, start_statistics
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.run.start import find_start, load_start, start_statistics
+from progressive_tf.training.run.start import find_start
 
 ROWS_MEASURED = 500
 
@@ -115,8 +116,7 @@ def _optimizers(
 def mean_lengths(network: BlockModel, source: Source, rows: np.ndarray) -> tuple[int, int]:
     """Returns the mean positions of rows, and those of the texts that are expected for them, 0 where none are."""
     positions = [len(each) for each in network.preprocess.encode(source.inputs(rows))]
-    targets = network.preprocess.encode_targets(source.targets(rows)) if isinstance(network, Translator) else []
-    return round(float(np.mean(positions))), round(float(np.mean(list(map(len, targets))))) if targets else 0
+    return round(float(np.mean(positions))), ANSWERING[network.answers].target_positions(network, source, rows)
 
 
 def forward_flops(network: BlockModel, positions: int, target: int = 0) -> dict[str, int]:
@@ -170,20 +170,20 @@ TRAINING_PASS = 3  # forward passes that training on an example costs
 
 
 def retention_flops(
-    session: Session, stage: StageRecord, facts: dict[str, dict[str, Any]], rows: np.ndarray, epochs: int, depth: int
+    run: Run, stage: StageRecord, facts: dict[str, dict[str, Any]], rows: np.ndarray, epochs: int, depth: int
 ) -> dict[str, int | None]:
     """Returns the operations of each method that a stage used; None where they cannot be counted.
 
     Args:
-        session: the run, its network as the stage leaves it.
+        run: the run, its network as the stage leaves it.
         stage: the stage.
         facts: what is known of each method.
         rows: the stage's training rows.
         epochs: finished ones.
         depth: leading blocks that did not move, whose outputs are kept.
     """
-    settings = session.plan.stages[stage.index]
-    forward = _forward_of_moving_blocks(session, stage, rows, depth)
+    settings = run.settings(stage)
+    forward = _forward_of_moving_blocks(run, stage, rows, depth)
     return {name: _flops(name, each, settings, forward, len(rows), epochs) for name, each in facts.items()}
 
 
@@ -203,8 +203,8 @@ def _flops(name: str, facts: dict[str, Any], settings: Stage, forward: int, rows
     return None  # a teacher may be any network
 
 
-def _forward_of_moving_blocks(session: Session, stage: StageRecord, rows: np.ndarray, depth: int) -> int:
-    source = session.data.sources[session.data.stage_sources[stage.index]]
-    operations = forward_flops(session.network, *mean_lengths(session.network, source, rows))
-    kept = {block.name for block in session.network.blocks[:depth]}
+def _forward_of_moving_blocks(run: Run, stage: StageRecord, rows: np.ndarray, depth: int) -> int:
+    source = run.data.sources[run.source_of(stage)]
+    operations = forward_flops(run.network, *mean_lengths(run.network, source, rows))
+    kept = {block.name for block in run.network.blocks[:depth]}
     return sum(count for name, count in operations.items() if name not in kept)

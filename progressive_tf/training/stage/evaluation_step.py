@@ -18,75 +18,73 @@ from progressive_tf.training.answers.predictions_file import (
     save_predictions,
     wanted_rows,
 )
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.mixture import answers
 
 
-def untrained_file(session: Session) -> Path:
+def untrained_file(run: Run) -> Path:
     """Returns where the predictions of the weights that the run started from stand."""
-    return session.run.path / "untrained.parquet"
+    return run.folder.path / "untrained.parquet"
 
 
-def score(session: Session, stage: StageRecord | None, loaded: bool = False) -> Scored:
+def score(run: Run, stage: StageRecord | None, loaded: bool = False) -> Scored:
     """Returns a stage's predictions on every slice, computing and saving what is missing.
 
     Args:
-        session: the run.
+        run: the run.
         stage: None for the weights that the run started from.
         loaded: whether the network already is at these weights.
     """
-    path = untrained_file(session) if stage is None else stage.predictions
-    wanted = wanted_rows(session.data)
+    path = untrained_file(run) if stage is None else stage.predictions
+    wanted = wanted_rows(run.data)
     rows = stage.rows() if stage is not None else None
     if stage is not None and rows is not None and len(rows[1]):
-        wanted["validation", stage.name] = (session.data.stage_sources[stage.index], rows[1])
+        wanted["validation", stage.name] = (run.source_of(stage), rows[1])
     if missing_keys(path, wanted):
-        save_predictions(path, answers(session, stage, wanted, loaded), session.data)
-    return load_predictions(path, session.data.labels, session.data.classes.tags)
+        save_predictions(path, answers(run, stage, wanted, loaded), run.features)
+    return load_predictions(path, type(run.features.answering), run.data)
 
 
-def stage_metrics(session: Session, stage: StageRecord, scored: Scored) -> dict[str, Any]:
+def stage_metrics(run: Run, stage: StageRecord, scored: Scored) -> dict[str, Any]:
     """Returns the gate, test and validation parts of metrics.json."""
 
     def measured(part: str, name: str) -> dict[str, dict[str, float | int | None]]:
-        seed = derive_seed(session.plan.seed, "bootstrap", stage.name, part, name)
+        seed = derive_seed(run.plan.seed, "bootstrap", stage.name, part, name)
         return intervals(scored.predictions[part, name], seed=seed)
 
     gate = {name: measured("gate", name) for part, name in scored.predictions if part == "gate"}
     tested = {name: measured("test", name) for part, name in scored.predictions if part == "test"}
     test = {
-        record.name: tested[name]
-        for record, name in zip(session.stages, session.data.slice_of, strict=True)
-        if name in tested
+        record.name: tested[name] for record, name in zip(run.stages, run.data.slice_of, strict=True) if name in tested
     }
-    newest = _recency(session, stage, scored)
+    newest = _recency(run, stage, scored)
     validation = measured("validation", stage.name) if ("validation", stage.name) in scored.predictions else {}
     return {"gate": gate, "test": test, "validation": validation} | ({"recency": newest} if newest else {})
 
 
-def _recency(session: Session, stage: StageRecord, scored: Scored) -> dict[str, float]:
+def _recency(run: Run, stage: StageRecord, scored: Scored) -> dict[str, float]:
     """Returns the share of gate rows of classes known by now that are predicted as, and are, of the newest classes.
 
     A model that has seen the newest classes last tends to predict them too often (Wu et al. 2019).
     """
-    known, before = session.known(stage), session.known(session.parent(stage))
+    known, before = run.known(stage), run.known(run.parent(stage))
     if known == before:
         return {}
-    slices = dict.fromkeys(session.data.slice_of[: stage.index + 1])
+    slices = dict.fromkeys(run.data.slice_of[: stage.index + 1])
     newest = [scored.predictions["gate", name].of_classes_from(before) for name in slices]
     predicted, true = (np.concatenate(rows) for rows in zip(*newest, strict=True))
     return {"predicted": float(predicted.mean()), "true": float(true.mean())}
 
 
-def write_matrix(session: Session, trained: list[StageRecord]) -> None:
+def write_matrix(run: Run, trained: list[StageRecord]) -> None:
     """Writes matrix.json from the predictions of every trained stage, filling columns of new stages.
 
     Columns are the trained stages: row i, column j is the metric on stage j's slice after stage i; row 0 is untrained.
     Where a task has further metrics of that kind, there is one for each, under `further`.
     """
-    scored = [score(session, None), *(score(session, stage) for stage in trained)]
-    columns = session.data.slice_of[: len(trained)]
+    scored = [score(run, None), *(score(run, stage) for stage in trained)]
+    columns = run.data.slice_of[: len(trained)]
 
     def cells(part: str, metric: str) -> list[list[float | None]]:
         return [
@@ -101,7 +99,7 @@ def write_matrix(session: Session, trained: list[StageRecord]) -> None:
         gate, test = cells("gate", metric), cells("test", metric)
         return {"gate": gate, "test": test, **vars(measures(gate)), "test_measures": vars(measures(test))}
 
-    first, *others = session.plan.kind.answers.of_matrices
+    first, *others = run.plan.kind.answers.of_matrices
     further = {metric: matrix(metric) for metric in others}
     own = {"metric": first, "stages": [stage.name for stage in trained], **matrix(first)}
-    write_json(session.run.path / "matrix.json", own | ({"further": further} if further else {}))
+    write_json(run.folder.path / "matrix.json", own | ({"further": further} if further else {}))

@@ -10,39 +10,39 @@ from progressive_tf.evaluation.explanations import Agreement, agreement
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.integrated_gradients import explanations, refuse_unexplained, tokens_of
 from progressive_tf.models.preprocessing.texts import TextPreprocessing
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 
 EXPLANATIONS = "explanations.json"
 
 
-def check_probes(session: Session) -> None:
+def check_probes(run: Run) -> None:
     """Refuses probes that there are too few rows for, or a network that cannot be explained.
 
     Raises:
         InputError: which of the two.
     """
-    if session.plan.probes is not None:
-        probe_rows(session.data, session.plan.probes, session.plan.seed)
-        refuse_unexplained(session.network)
+    if run.plan.probes is not None:
+        probe_rows(run.data, run.plan.probes, run.plan.seed)
+        refuse_unexplained(run.network)
 
 
-def explained(session: Session, stage: StageRecord | None) -> list[dict[str, Any]]:
+def explained(run: Run, stage: StageRecord | None) -> list[dict[str, Any]]:
     """Returns the explanations of a trained stage, or of what the run started from; computed and saved where missing.
 
     Args:
-        session: the run; its network is put at the stage's weights where they have to be computed.
+        run: the run; its network is put at the stage's weights where they have to be computed.
         stage: None for the run's start.
     """
-    probes = session.plan.probes
+    probes = run.plan.probes
     assert probes is not None
-    path = explanations_file(session, stage)
-    source, rows = probe_rows(session.data, probes, session.plan.seed)
+    path = explanations_file(run, stage)
+    source, rows = probe_rows(run.data, probes, run.plan.seed)
     if path.exists():
         found: list[dict[str, Any]] = read_json(path)["probes"]
         return found
-    session.load(stage)
-    data, network = session.data, session.network
+    run.load(stage)
+    data, network = run.data, run.network
     inputs, codes = data.sources[source].inputs(rows), data.codes[source][rows]
     read = data.sources[source]
     texts = read.texts(rows) if isinstance(network.preprocess, TextPreprocessing) else [""] * len(rows)
@@ -66,27 +66,27 @@ def explained(session: Session, stage: StageRecord | None) -> list[dict[str, Any
     return found
 
 
-def explanations_file(session: Session, stage: StageRecord | None) -> Path:
+def explanations_file(run: Run, stage: StageRecord | None) -> Path:
     """Returns where the explanations of a stage stand, or of what the run started from."""
-    return (session.run.path if stage is None else stage.folder) / EXPLANATIONS
+    return (run.folder.path if stage is None else stage.folder) / EXPLANATIONS
 
 
-def explanation_facts(session: Session, stage: StageRecord) -> dict[str, Any]:
+def explanation_facts(run: Run, stage: StageRecord) -> dict[str, Any]:
     """Returns how many probes were explained, how complete that is, and how it agrees with the predecessor."""
-    found = agreement_with_predecessor(session, stage)
-    probes = explained(session, stage)
+    found = agreement_with_predecessor(run, stage)
+    probes = explained(run, stage)
     return {
         "probes": len(probes),
         "largest_error": max(each["error"] for each in probes),
         "correlation": None if found is None else found.correlation,
         "of_probe": None if found is None else list(found.of_probe),
-        "predecessor": None if found is None else (parent.name if (parent := session.baseline(stage)) else "start"),
+        "predecessor": None if found is None else (parent.name if (parent := run.baseline(stage)) else "start"),
     }
 
 
-def agreement_with_predecessor(session: Session, stage: StageRecord) -> Agreement | None:
+def agreement_with_predecessor(run: Run, stage: StageRecord) -> Agreement | None:
     """Returns how a stage's reasons agree with those of what it started from; None where that was no release."""
-    parent = session.baseline(stage)
-    if parent is None and session.start_version is None:
+    parent = run.baseline(stage)
+    if parent is None and run.start.version is None:
         return None
-    return agreement(explained(session, parent), explained(session, stage))
+    return agreement(explained(run, parent), explained(run, stage))

@@ -1,9 +1,9 @@
-"""A stage's training: its examples, those that are replayed, and the fit."""
+"""The life of a stage, whoever tries it: a run, a trial of a sweep, a range test of rates, a candidate of a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,126 +11,220 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.display import Clock
-from progressive_tf.errors import InputError
-from progressive_tf.files import write_json
-from progressive_tf.plan.loading import with_change
-from progressive_tf.training.fitting.checkpoint import load_arrays, save_arrays
-from progressive_tf.training.fitting.example_sets import JoinedExamples, TrainingExamples
-from progressive_tf.training.fitting.examples import AnyExamples, Examples
-from progressive_tf.training.fitting.fit import Fitted, check_carried_optimizer, fit_stage
-from progressive_tf.training.run.run_folder import TUNED_FILE
-from progressive_tf.training.run.session import Session
+from progressive_tf.evaluation.decision import GateResult
+from progressive_tf.models.block_model import assign_weights
+from progressive_tf.plan.schema import Stage
+from progressive_tf.training.answers.predictions_file import Scored
+from progressive_tf.training.fitting.checkpoint import Arrays, save_checkpoint
+from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
+from progressive_tf.training.run.checks import check_teacher
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.preflight import check_release
-from progressive_tf.training.stage.retained import Retained
+from progressive_tf.training.stage.carried_optimizer import carried_optimizer, keep_optimizer
+from progressive_tf.training.stage.evaluation_step import score, stage_metrics
+from progressive_tf.training.stage.examples import StageExamples
+from progressive_tf.training.stage.explaining import explanation_facts
+from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
+from progressive_tf.training.stage.promotion import Arrived, decide, decision_record, publish
+from progressive_tf.training.stage.retained import Retained, prepare_retention
 from progressive_tf.training.stage.stage_data import Rows
 
 HISTORY_MEASURES = ("loss", "accuracy")
 MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
 
 
-def train_stage(
-    session: Session,
-    stage: StageRecord,
-    parent: StageRecord | None,
-    moved: list[MovedWeights],
-    rows: Rows,
-    retained: Retained,
-    carried: list[np.ndarray] | None,
-    clock: Clock,
-    pause_after: int | None = None,
-    observers: Sequence[tf.keras.callbacks.Callback] = (),
-) -> Fitted:
-    """Trains a stage in place, or what is left of it, and leaves its best weights in the network.
+class Attempt:
+    """One try at a stage, which leaves the run's network at what it has come to.
+
+    Its steps are taken in this order: `begin`, `prepare`, `train` and `keep`, or `adopt` where the weights come from
+    elsewhere, `measure`, `judge`, `publish`. Some end earlier: a trial and a range test of rates are not judged.
 
     Args:
-        session: the run; its network is adapted to the stage.
+        run: the run.
         stage: where the stage keeps its files.
-        parent: the stage whose weights it starts from.
-        moved: what moves in each phase.
+        parent: the stage whose weights it starts from; None for the run's start.
+
+    Attributes:
+        clock: how long each kind of work took.
+        phases: what moves in each phase of training.
         rows: its training and validation rows.
-        retained: what it trains with beside them.
-        carried: the optimizer state to start from.
-        clock: told how long each kind of work takes.
-        pause_after: stop after so many epochs as if interrupted; None for all.
-        observers: callbacks of the training, before its own.
+        retained: what it trains with beside these.
+        carried: the optimizer state to start from, or None.
+        scored: its answers on every slice, once it is measured.
     """
-    plan, settings = session.plan, session.plan.stages[stage.index]
-    name = session.data.stage_sources[stage.index]
 
-    def examples(frozen_depth: int, epochs: int | None) -> tuple[AnyExamples, AnyExamples]:
-        def of(source: str, wanted: np.ndarray) -> Examples:
-            return session.features.examples(source, wanted, frozen_depth, settings.cache)
+    phases: list[MovedWeights]
+    rows: Rows
+    retained: Retained
+    carried: list[np.ndarray] | None
+    scored: Scored
 
-        def shown(source: str, wanted: np.ndarray) -> TrainingExamples:
-            if settings.augmentation is None:
-                return of(source, wanted)
-            return session.features.augmented(source, wanted, frozen_depth, settings.augmentation)
+    def __init__(self, run: Run, stage: StageRecord, parent: StageRecord | None) -> None:
+        self.run = run
+        self.stage = stage
+        self.parent = parent
+        self.clock = Clock()
+        self._mixing: Mixing | None = None
+        self._base_sha256 = ""
 
-        def trained(source: str, wanted: np.ndarray) -> TrainingExamples:
-            if session.network.tags_words or session.data.classes.writes:
-                return of(source, wanted)  # what is to be learnt stands in their states
-            return shown(source, wanted).with_labels(session.data.trained_codes(stage.index, source, wanted))
+    @property
+    def settings(self) -> Stage:
+        """The plan's section of the stage."""
+        return self.run.settings(self.stage)
 
-        further = session.data.further.items()
-        with clock.measure("prefix"):
-            kept = np.concatenate(rows) if settings.augmentation is None else rows[1]
-            session.features.examples(name, kept, frozen_depth, settings.cache, epochs)
-            beside = [shown(part.source, part.rows) for part in retained.replayed]
-            beside += [trained(source, each.train) for source, each in further]
-            validation = [of(name, rows[1]), *(of(source, each.validation) for source, each in further)]
-            own = trained(name, rows[0])
-        train = retained.joined(own, beside)
-        return train, JoinedExamples(tuple(validation)) if further else validation[0]
+    @property
+    def moved(self) -> MovedWeights:
+        """Everything that moves."""
+        return self.phases[-1]
 
-    with clock.measure("fit"):
-        return fit_stage(
-            session.network,
-            settings,
-            moved,
-            examples,
-            plan.seed,
-            stage.folder,
-            session.display,
-            carried,
-            retained.penalties(settings, session.network),
-            _accuracy_of_earlier(session, stage, parent, moved[-1].frozen_depth)
-            if settings.continual_evaluation is not None
-            else None,
-            pause_after,
-            observers,
+    def begin(self) -> None:
+        """Puts the network at the weights that the stage starts from.
+
+        What is wrong with what it is mixed with, or taught by, is said here, before the stage counts as begun.
+
+        Raises:
+            InputError: a mixture, or a teacher, that cannot be had.
+        """
+        with self.clock.measure("retention"):
+            self._mixing = find_mixing(self.run, self.stage, self.parent)
+            place = f"stages[{self.stage.index}]"
+            check_teacher(self.settings, place, self.run.versions, self.run.loaded.folder)
+        self._base_sha256 = self.run.load(self.parent)
+
+    def prepare(self, settle: Callable[[int], Rows]) -> None:
+        """Adapts the network, settles on rows, and finds what is kept of earlier stages.
+
+        Args:
+            settle: how many leading blocks do not move → training and validation rows.
+
+        Raises:
+            InputError: what the stage asks of the network, its rows or the stages before it.
+        """
+        run, stage = self.run, self.stage
+        inherited = {weight.name for weight in run.network.named_weights()}
+        self.phases = run.adapt(stage.index)
+        self.carried = carried_optimizer(run, stage, self.parent, self.phases, inherited)
+        with self.clock.measure("data"):
+            self.rows = settle(self.moved.frozen_depth)
+        with self.clock.measure("retention"):  # computed at the weights of earlier stages
+            self.retained = prepare_retention(run, stage, self.parent, self.rows[0], self.moved)
+            run.load(self.parent)
+        self.phases = run.adapt(stage.index)
+
+    def train(self, pause_after: int | None = None, observers: Sequence[tf.keras.callbacks.Callback] = ()) -> Fitted:
+        """Trains the network, or what is left to train, up to its best weights.
+
+        Args:
+            pause_after: stop after so many epochs as if interrupted; None for all.
+            observers: callbacks of the training, before its own.
+        """
+        run, settings = self.run, self.settings
+        fit = Fit(
+            network=run.network,
+            stage=settings,
+            moved=self.phases,
+            examples=StageExamples(run, self.stage, self.rows, self.retained, self.clock),
+            objective=lambda frozen_depth: run.features.answering.objective(settings, frozen_depth),
+            seed=run.plan.seed,
+            folder=self.stage.folder,
+            display=run.display,
+            carried_optimizer=self.carried,
+            penalties=self.retained.penalties(settings, run.network),
+            measure_earlier=self._measure_earlier if self._earlier else None,
+            pause_after=pause_after,
+            observers=observers,
         )
+        with self.clock.measure("fit"):
+            return fit_stage(fit)
 
-
-def _accuracy_of_earlier(
-    session: Session, stage: StageRecord, parent: StageRecord | None, depth: int
-) -> Callable[[], dict[str, float]] | None:
-    """Returns what measures the network, at its present weights, on validation rows of the released stages before."""
-    before = session.stages[: parent.index + 1] if parent is not None else []
-    earlier = [(record, record.rows()) for record in before if session.is_released(record)]
-    if not earlier:
-        return None
-    cache = session.plan.stages[stage.index].cache
-    wanted = {
-        record.name: (session.data.stage_sources[record.index], rows[1][:MOST_MEASURED])
-        for record, rows in earlier
-        if rows is not None
-    }
-    answers = session.features.without_classes
-    if answers is not None:
-        metric = session.plan.kind.answers.matrix_metric
-        return lambda: {
-            name: answers(source, rows, depth, cache).measure(metric) or 0.0 for name, (source, rows) in wanted.items()
-        }
-    examples = {name: session.features.examples(source, rows, depth, cache) for name, (source, rows) in wanted.items()}
-
-    def measure() -> dict[str, float]:
+    @cached_property
+    def _earlier(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Validation rows of the released stages before, with their source, where the stage asks to be measured on."""
+        run, parent = self.run, self.parent
+        if parent is None or self.settings.continual_evaluation is None:
+            return {}
+        before = [(record, record.rows()) for record in run.stages[: parent.index + 1] if run.is_released(record)]
         return {
-            name: float((session.features.probabilities(each).argmax(axis=1) == each.labels).mean())
-            for name, each in examples.items()
+            record.name: (run.source_of(record), rows[1][:MOST_MEASURED]) for record, rows in before if rows is not None
         }
 
-    return measure
+    def _measure_earlier(self) -> dict[str, float]:
+        """Returns the matrix's metric on each stage before, at the network's present weights."""
+        answering, cache, depth = self.run.features.answering, self.settings.cache, self.moved.frozen_depth
+        metric = answering.kind.matrix_metric
+        return {
+            name: answering.predict(source, rows, depth, cache).measure(metric) or 0.0
+            for name, (source, rows) in self._earlier.items()
+        }
+
+    def mixed(self) -> MovedWeights:
+        """Mixes the network with those before it where the plan says so; returns what moved to get there."""
+        if self._mixing is None:
+            return self.moved
+        with self.clock.measure("retention"):
+            return mix(self._mixing, self.moved, self.rows[1])
+
+    def keep(self, fitted: Fitted) -> None:
+        """Saves what the stage ends with, mixed with what came before it where the plan says so."""
+        best = fitted.history[fitted.best_epoch - 1]
+        if "val_loss" in best:
+            self.run.display.line(
+                f"{self.stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
+                f"val_loss {best['val_loss']:.4f}, val_accuracy {best['val_accuracy']:.4f}"
+            )
+        if self.stage.is_trained:
+            self.run.load(self.stage)
+            return
+        keep_optimizer(self.run, self.stage, fitted.optimizer, fitted.optimized)
+        self._save(self.mixed())
+
+    def adopt(self, weights: Arrays) -> None:
+        """Takes weights that were trained elsewhere as those that the stage ends with.
+
+        Args:
+            weights: of what moves, by name.
+        """
+        self.phases = self.run.adapt(self.stage.index)
+        assign_weights(self.moved.weights, weights)
+        self._save(self.moved)
+
+    def _save(self, moved: MovedWeights) -> None:
+        save_checkpoint(self.stage.folder, self.run.network, moved, self._base_sha256)
+
+    def measure(self) -> dict[str, Any]:
+        """Answers every slice; returns what metrics.json says of it."""
+        with self.clock.measure("evaluate"):
+            self.scored = score(self.run, self.stage, loaded=True)
+            metrics = stage_metrics(self.run, self.stage, self.scored)
+        if self.run.plan.probes is not None:
+            with self.clock.measure("explain"):
+                metrics |= {"explanations": explanation_facts(self.run, self.stage)}
+        return metrics
+
+    def judge(self, arrived: Arrived | None = None) -> GateResult:
+        """Returns what the gate decides.
+
+        Args:
+            arrived: answers on rows of a stream that came since the last candidate.
+        """
+        with self.clock.measure("evaluate"):
+            return decide(self.run, self.stage, self.scored, arrived)
+
+    def publish(self, result: GateResult) -> dict[str, Any]:
+        """Makes the stage a version where it was promoted; returns what decision.json is to say."""
+        decision = decision_record(self.run, self.stage, result)
+        if result.decision != "promote" or not self.run.releases:
+            return decision
+        self.run.load(self.stage)
+        with self.clock.measure("export"):
+            version, stable = publish(self.run, self.stage, self.scored, decision)
+        return decision | {"version": version.number, "stable": stable}
+
+    def end(self, decision: dict[str, Any]) -> None:
+        """Writes decision.json, the last file of a stage."""
+        self.stage.save_decision(decision)
+        name = self.stage.name
+        self.run.folder.log("decided", stage=name, decision=decision["decision"], version=decision["version"])
 
 
 def summary(fitted: Fitted) -> dict[str, Any]:
@@ -142,76 +236,3 @@ def summary(fitted: Fitted) -> dict[str, Any]:
         "best_epoch": fitted.best_epoch,
         "rates": fitted.rates,
     }
-
-
-def keep_optimizer(session: Session, stage: StageRecord, state: Sequence[np.ndarray], weights: Sequence[str]) -> None:
-    """Saves the state that a stage's training ended with, if a later stage of the whole plan carries one over.
-
-    Args:
-        session: the run.
-        stage: the stage.
-        state: step counts and slots.
-        weights: names of those that it belongs to.
-    """
-    if any(later.optimizer.carry_state for later in session.whole_plan.stages[stage.index + 1 :]):
-        arrays = {f"{index:05d}": value for index, value in enumerate(state)}
-        save_arrays(_file(stage), arrays, {"weights": list(weights)})
-
-
-def carried_optimizer(
-    session: Session,
-    stage: StageRecord,
-    parent: StageRecord | None,
-    moved: Sequence[MovedWeights],
-    inherited: Collection[str],
-) -> list[np.ndarray] | None:
-    """Returns the optimizer state that a stage starts from, or None where the plan carries none over.
-
-    Args:
-        session: the run, its network adapted to the stage.
-        stage: the stage.
-        parent: the stage it starts from.
-        moved: what moves in each phase.
-        inherited: names of the weights that the parent left; those that the stage adds have no state yet.
-
-    Raises:
-        InputError: the stage it starts from kept none, or one of another optimizer or adaptation.
-    """
-    settings = session.plan.stages[stage.index]
-    if not settings.optimizer.carry_state:
-        return None
-    if parent is None or not _file(parent).exists():
-        came_from = f"stage {parent.name} kept none" if parent else "it starts from the model's own weights"
-        raise InputError(
-            f"stages[{stage.index}].optimizer.carry_state: no optimizer state to start from: {came_from}; "
-            f"have it in the plan before that stage trains (with --fresh), or drop carry_state"
-        )
-    arrays, metadata = load_arrays(_file(parent))
-    state = [arrays[key] for key in sorted(arrays)]
-    weights = [name for name in metadata["weights"] if name in inherited]
-    check_carried_optimizer(session.network, settings, moved, state, weights)
-    return state
-
-
-def _file(stage: StageRecord) -> Path:
-    return stage.folder / "checkpoint" / "optimizer.safetensors"
-
-
-# Sweeps a stage that is about to begin; returns the change to the plan's section that did best.
-SweepStage = Callable[[Session, StageRecord], dict[str, Any]]
-
-
-def tune_stage(session: Session, stage: StageRecord, sweep: SweepStage | None) -> None:
-    """Sweeps a stage that asks for it and has not begun, and gives the run's plan what was found.
-
-    Raises:
-        InputError: there is nothing to sweep with.
-    """
-    if session.plan.stages[stage.index].tune is None or stage.rows() is not None:
-        return
-    if sweep is None:
-        raise InputError(f"stages[{stage.index}].tune: a sweep is needed before this stage; run it with `train`")
-    change = sweep(session, stage)
-    write_json(stage.folder / TUNED_FILE, change)
-    session.plan = with_change(session.plan, stage.index, change)
-    check_release(session)  # it may add to the network what no stage had before

@@ -18,7 +18,7 @@ from progressive_tf.plan.retention_methods import EnsembleAverage, Mixture, Soup
 from progressive_tf.retention.average import Tried, between, candidates, choose, judged, mean, quality
 from progressive_tf.training.answers.predictions_file import Scored, Wanted, predict_rows
 from progressive_tf.training.fitting.checkpoint import Arrays
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 
 VALIDATION = "validation"
@@ -29,7 +29,7 @@ class Mixing:
     """What a stage is to be mixed with.
 
     Attributes:
-        session: the run.
+        run: the run.
         stage: the stage.
         parent: the stage it starts from, or None.
         settings: the plan's section.
@@ -37,7 +37,7 @@ class Mixing:
         members: those that it is mixed with; none where it is mixed with the weights that it started from.
     """
 
-    session: Session
+    run: Run
     stage: StageRecord
     parent: StageRecord | None
     settings: Mixture
@@ -45,20 +45,20 @@ class Mixing:
     members: tuple[StageRecord, ...]
 
 
-def find_mixing(session: Session, stage: StageRecord, parent: StageRecord | None) -> Mixing | None:
+def find_mixing(run: Run, stage: StageRecord, parent: StageRecord | None) -> Mixing | None:
     """Returns what a stage's weights or answers are to be mixed with when it is trained, or None.
 
     Raises:
         InputError: stages that did not start from one another, or that have other weights.
     """
-    settings = session.plan.stages[stage.index].retention.average
+    settings = run.settings(stage).retention.average
     if not isinstance(settings, Mixture):
         return None
     line: list[StageRecord] = []
     record = parent
     while record is not None:
         line.insert(0, record)
-        record = session.parent(record)
+        record = run.parent(record)
     members: list[StageRecord] = []
     if isinstance(settings, SoupAverage | EnsembleAverage):
         place = f"stages[{stage.index}].retention.average"
@@ -70,13 +70,13 @@ def find_mixing(session: Session, stage: StageRecord, parent: StageRecord | None
                     f"in between began; it builds on {', '.join(names) or 'none'}: name some of these"
                 )
         members = [each for each in line if settings.stages is None or each.name in settings.stages]
-    mixing = Mixing(session, stage, parent, settings, tuple(line), tuple(members))
+    mixing = Mixing(run, stage, parent, settings, tuple(line), tuple(members))
     if isinstance(settings, SoupAverage):
         _check_same_weights(mixing)
-    has_start = parent is not None or session.start_version is not None
+    has_start = parent is not None or run.start.version is not None
     if members or (has_start and not isinstance(settings, SoupAverage | EnsembleAverage)):
         return mixing
-    session.display.line(f"{stage.name}: no {settings.kind}, because no released stage comes before it")
+    run.display.line(f"{stage.name}: no {settings.kind}, because no released stage comes before it")
     return None
 
 
@@ -91,46 +91,46 @@ def mix(mixing: Mixing, moved: MovedWeights, validation: np.ndarray) -> MovedWei
         validation: its validation rows.
     """
     started = time.perf_counter()
-    session, stage, cache = mixing.session, mixing.stage, mixing.session.plan.stages[mixing.stage.index].cache
+    run, stage, cache = mixing.run, mixing.stage, mixing.run.plan.stages[mixing.stage.index].cache
     wanted = _validation_rows(mixing, validation)
     earlier = {key: rows for key, rows in wanted.items() if key[1] != stage.name}
     if isinstance(mixing.settings, EnsembleAverage):
         values = read_weights(moved.weights)
-        own = predict_rows(session.features, session.data, wanted, moved.frozen_depth, cache)
-        others = _mean_answers([answers(session, each, wanted, own_weights=True) for each in mixing.members])
-        before = _accuracies(answers(session, mixing.parent, earlier))
+        own = predict_rows(run.features, wanted, moved.frozen_depth, cache)
+        others = _mean_answers([answers(run, each, wanted, own_weights=True) for each in mixing.members])
+        before = _accuracies(answers(run, mixing.parent, earlier))
         tried = [_tried(mixing, share, mixed(others, own, share), before) for share in _shares(mixing)]
         _settle(mixing, tried, wanted, started)
-        session.load(mixing.parent)
-        moved = session.adapt(stage.index)[-1]
+        run.load(mixing.parent)
+        moved = run.adapt(stage.index)[-1]
         assign_weights(moved.weights, values)
         return moved
-    merge_additions(session.network)
-    own_weights = read_weights(session.network.named_weights())
-    before = _accuracies(answers(session, mixing.parent, earlier))
+    merge_additions(run.network)
+    own_weights = read_weights(run.network.named_weights())
+    before = _accuracies(answers(run, mixing.parent, earlier))
     other_weights = (
         mean(_weights_for(mixing, each) for each in mixing.members)
         if mixing.members
         else _weights_for(mixing, mixing.parent)
     )
-    session.load(mixing.parent)
-    inherited = read_weights(session.network.named_weights())
-    session.adapt(stage.index)
-    merge_additions(session.network)
+    run.load(mixing.parent)
+    inherited = read_weights(run.network.named_weights())
+    run.adapt(stage.index)
+    merge_additions(run.network)
 
     def moved_by(weights: Arrays) -> MovedWeights:
         same = {name for name, value in inherited.items() if np.array_equal(value, weights[name])}
         changed = weights.keys() - same
-        return move_where(session.network, lambda block, weight: weight.name in changed)
+        return move_where(run.network, lambda block, weight: weight.name in changed)
 
     depth = min(moved_by(other_weights).frozen_depth, moved_by(own_weights).frozen_depth)
     tried = []
     for share in _shares(mixing):
-        assign_weights(session.network.named_weights(), between(other_weights, own_weights, share))
-        scored = predict_rows(session.features, session.data, wanted, depth, cache)
+        assign_weights(run.network.named_weights(), between(other_weights, own_weights, share))
+        scored = predict_rows(run.features, wanted, depth, cache)
         tried.append(_tried(mixing, share, scored, before))
     chosen = between(other_weights, own_weights, _settle(mixing, tried, wanted, started).coefficient)
-    assign_weights(session.network.named_weights(), chosen)
+    assign_weights(run.network.named_weights(), chosen)
     return moved_by(chosen)
 
 
@@ -140,33 +140,33 @@ def mixture_facts(stage: StageRecord) -> dict[str, Any] | None:
     return read_json(path) if path.exists() else None
 
 
-def ensemble_of(session: Session, stage: StageRecord | None) -> list[tuple[StageRecord, float]]:
+def ensemble_of(run: Run, stage: StageRecord | None) -> list[tuple[StageRecord, float]]:
     """Returns the earlier stages whose answers are mixed into a trained stage's, with the share of each."""
     facts = mixture_facts(stage) if stage is not None and stage.is_trained else None
     if facts is None or facts["kind"] != "ensemble":
         return []
-    members = [record for record in session.stages if record.name in facts["stages"]]
+    members = [record for record in run.stages if record.name in facts["stages"]]
     return [(record, (1 - facts["coefficient"]) / len(members)) for record in members]
 
 
 def answers(
-    session: Session, stage: StageRecord | None, wanted: Wanted, loaded: bool = False, own_weights: bool = False
+    run: Run, stage: StageRecord | None, wanted: Wanted, loaded: bool = False, own_weights: bool = False
 ) -> Scored:
     """Returns what a trained stage, or what the run starts from, says about rows.
 
     Args:
-        session: the run; its network is put at the stage's weights.
+        run: the run; its network is put at the stage's weights.
         stage: None for the weights that the run starts from.
         wanted: the rows.
         loaded: whether the network already is there.
         own_weights: leave out the answers of other stages that an ensemble adds.
     """
-    cache = session.plan.stages[stage.index if stage is not None else 0].cache
-    others = [] if own_weights else ensemble_of(session, stage)
-    parts = [answers(session, record, wanted, own_weights=True) for record, _ in others]
+    cache = run.plan.stages[stage.index if stage is not None else 0].cache
+    others = [] if own_weights else ensemble_of(run, stage)
+    parts = [answers(run, record, wanted, own_weights=True) for record, _ in others]
     if not loaded or others:
-        session.load(stage)
-    own = predict_rows(session.features, session.data, wanted, session.frozen_depth(stage), cache)
+        run.load(stage)
+    own = predict_rows(run.features, wanted, run.frozen_depth(stage), cache)
     if not others:
         return own
     return mixed(_mean_answers(parts), own, 1 - sum(share for _, share in others))
@@ -196,15 +196,15 @@ def _check_same_weights(mixing: Mixing) -> None:
 
 def _weights_for(mixing: Mixing, record: StageRecord | None) -> Arrays:
     """Returns the weights of an earlier stage in the form that the network has after this one."""
-    session = mixing.session
-    session.load(record)
-    session.adapt(mixing.stage.index)
-    merge_additions(session.network)
-    return read_weights(session.network.named_weights())
+    run = mixing.run
+    run.load(record)
+    run.adapt(mixing.stage.index)
+    merge_additions(run.network)
+    return read_weights(run.network.named_weights())
 
 
 def _validation_rows(mixing: Mixing, validation: np.ndarray) -> Wanted:
-    sources = mixing.session.data.stage_sources
+    sources = mixing.run.data.stage_sources
     wanted: Wanted = {}
     for record in mixing.line:
         rows = record.rows()
@@ -254,13 +254,13 @@ def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) 
         },
     )
     others = f"the mean of {', '.join(names)}" if names else "what it started from"
-    mixing.session.display.line(
+    mixing.run.display.line(
         f"{stage.name}: {settings.kind} of {found.coefficient:.2g} of its own and {1 - found.coefficient:.2g} of "
-        f"{others}: validation {mixing.session.plan.kind.answers.matrix_metric.replace('_', ' ')} {found.accuracy:.4f}"
+        f"{others}: validation {mixing.run.plan.kind.answers.matrix_metric.replace('_', ' ')} {found.accuracy:.4f}"
         + (f", at most {max(found.worst_drop, 0.0):.4f} lost on an earlier stage's" if found.drops else "")
     )
     if chosen and found.worst_drop > settings.drop_at_most:
-        mixing.session.display.line(
+        mixing.run.display.line(
             f"{stage.name}: no share loses as little as drop_at_most {settings.drop_at_most:g}; this one loses least"
         )
     return found

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.base import Answers
-from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.evaluation.answers.tags import TagAnswers
-from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import ReasonsKept, judge
 from progressive_tf.files import read_json, sha256_json, write_json
@@ -30,14 +25,12 @@ from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.reporting.wording import no_alias_words, stays_words
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.answers.classes import export_saved_model, misfit, predict_exported
+from progressive_tf.training.answers.exported import export_saved_model, misfit
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
-from progressive_tf.training.answers.served_tags import tag_exported
-from progressive_tf.training.answers.tags import tag_codes
-from progressive_tf.training.answers.texts import translate_exported
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts, weights_sha256
+from progressive_tf.training.run.network import build_network
+from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
-from progressive_tf.training.run.session import Session, build_network, open_session
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score
 from progressive_tf.training.stage.explaining import agreement_with_predecessor, explanations_file
@@ -56,81 +49,81 @@ class Arrived:
     released: Answers
 
 
-def decide(session: Session, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> GateResult:
+def decide(run: Run, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> GateResult:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
-    baseline = session.baseline(stage)
-    reasons = _reasons_kept(session, stage)
+    baseline = run.baseline(stage)
+    reasons = _reasons_kept(run, stage)
     if baseline is not None:
-        return _judge(session, stage, scored, score(session, baseline), reasons, arrived=arrived)
-    if session.start_version is not None:
-        return _judge(session, stage, scored, score(session, None), reasons, arrived=arrived)
-    return _judge(session, stage, scored, None, reasons, arrived=arrived)
+        return _judge(run, stage, scored, score(run, baseline), reasons, arrived=arrived)
+    if run.start.version is not None:
+        return _judge(run, stage, scored, score(run, None), reasons, arrived=arrived)
+    return _judge(run, stage, scored, None, reasons, arrived=arrived)
 
 
-def _reasons_kept(session: Session, stage: StageRecord) -> ReasonsKept | None:
+def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
     """Returns how a stage's reasons agree with its predecessor's; None where the plan has no probes."""
-    if session.plan.probes is None:
+    if run.plan.probes is None:
         return None
-    found = agreement_with_predecessor(session, stage)
+    found = agreement_with_predecessor(run, stage)
     if found is None:
         return NO_PREDECESSOR
     return ReasonsKept(found.correlation, found.probes or len(found.of_probe))
 
 
-def baseline_name(session: Session, stage: StageRecord) -> str | None:
+def baseline_name(run: Run, stage: StageRecord) -> str | None:
     """Returns what a stage is compared with, in words."""
-    baseline = session.baseline(stage)
+    baseline = run.baseline(stage)
     if baseline is not None:
-        version = session.versions.version_of_stage(session.run.name, baseline.name)
+        version = run.versions.version_of_stage(run.folder.name, baseline.name)
         return f"stage {baseline.name}" + (f" (version {version.number})" if version else "")
-    return None if session.start_version is None else f"version {session.start_version}"
+    return None if run.start.version is None else f"version {run.start.version}"
 
 
-def decision_record(session: Session, stage: StageRecord, result: GateResult) -> dict[str, Any]:
+def decision_record(run: Run, stage: StageRecord, result: GateResult) -> dict[str, Any]:
     """Returns what decision.json says of a trained stage, or candidate, that has no version yet."""
-    parent = session.parent(stage)
+    parent = run.parent(stage)
     return {
         **result.to_json(),
         "version": None,
-        "baseline": baseline_name(session, stage),
+        "baseline": baseline_name(run, stage),
         "started_from": parent.name if parent is not None else "start",
         "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
     }
 
 
-def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
+def publish(run: Run, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
     """Makes a promoted stage a version; returns it, and in words what became of its callers.
 
     It becomes stable, or with `release` in the plan the canary, unless stable is another run's version against which
     this stage does not pass the plan's rules; rules over earlier slices then cover the stage's own slice too, since
     that version may have been better there.
     """
-    schedule = session.plan.stages[stage.index].release
-    staged = _staged(session, stage, decision)
+    schedule = run.settings(stage).release
+    staged = _staged(run, stage, decision)
     while True:
-        stable = session.versions.aliases().get(STABLE)
+        stable = run.versions.aliases().get(STABLE)
         refusal = None
-        if stable is not None and _is_unseen(session, stage, stable):
-            refusal = _refused_by_stable(session, stage, scored, stable)
+        if stable is not None and _is_unseen(run, stage, stable):
+            refusal = _refused_by_stable(run, stage, scored, stable)
         try:
             if refusal is not None:
-                version = session.versions.publish(staged, alias=None, when_stable_in={stable})
+                version = run.versions.publish(staged, alias=None, when_stable_in={stable})
                 return version, stays_words(stable, refusal)
             if schedule is None or stable is None:
-                return session.versions.publish(staged, when_stable_in={stable}), "stable points to it"
+                return run.versions.publish(staged, when_stable_in={stable}), "stable points to it"
             percent = schedule.steps[0]
-            version = session.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
+            version = run.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
             return version, f"it is the canary for {percent:g} % of the callers, beside stable version {stable}"
         except StableMovedError:
             continue
         except CanaryTakenError as error:
-            version = session.versions.publish(staged, alias=None)
+            version = run.versions.publish(staged, alias=None)
             return version, no_alias_words(str(error))
 
 
-def note_forced(session: Session, stage: StageRecord) -> None:
+def note_forced(run: Run, stage: StageRecord) -> None:
     """Writes forced.json beside the decision that a person overruled, so that the report can show it."""
-    version = session.versions.version_of_stage(session.run.name, stage.name)
+    version = run.versions.version_of_stage(run.folder.name, stage.name)
     manifest = version.manifest() if version is not None else None
     if version is None or manifest is None:
         return
@@ -138,37 +131,37 @@ def note_forced(session: Session, stage: StageRecord) -> None:
     write_json(stage.folder / "forced.json", {"version": version.number, "reason": reason, "time": version.created})
 
 
-def export_stage(run: Path, stage: str) -> StagedVersion:
+def export_stage(path: Path, stage: str) -> StagedVersion:
     """Returns a trained stage of a finished or held run, ready to become a version.
 
     Args:
-        run: the run's folder.
+        path: the run's folder.
         stage: the stage's name.
 
     Raises:
         InputError: the run has no such stage, or it is not trained yet.
     """
-    folder = RunFolder(run)
+    folder = RunFolder(path)
     plan = folder.plan()
-    environment = read_json(run / "environment.json")
+    environment = read_json(folder.environment_file)
     loaded = LoadedPlan(plan, Path(environment["plan_folder"]), plan)
-    session = open_session(loaded, folder, Path(environment["registry"]), Display())
-    found = next((record for record in session.with_candidates(session.stages) if record.name == stage), None)
+    run = load_run(loaded, folder, Path(environment["registry"]), Display())
+    found = next((record for record in run.with_candidates(run.stages) if record.name == stage), None)
     if found is None or not found.is_trained or found.decision is None:
-        raise InputError(f"{run}: stage {stage} has not been trained and judged; run the plan first")
-    session.load(found)
-    return _staged(session, found, found.decision)
+        raise InputError(f"{path}: stage {stage} has not been trained and judged; run the plan first")
+    run.load(found)
+    return _staged(run, found, found.decision)
 
 
-def _is_unseen(session: Session, stage: StageRecord, stable: int) -> bool:
+def _is_unseen(run: Run, stage: StageRecord, stable: int) -> bool:
     """Whether the gate has not compared a stage, or one it builds on, with the version that is stable now."""
-    if session.versions.version(stable).run == session.run.name:
+    if run.versions.version(stable).run == run.folder.name:
         return False
-    return session.baseline(stage) is not None or stable != session.start_version
+    return run.baseline(stage) is not None or stable != run.start.version
 
 
 def _judge(
-    session: Session,
+    run: Run,
     stage: StageRecord,
     candidate: Scored,
     baseline: Scored | None,
@@ -176,128 +169,111 @@ def _judge(
     of_another_run: bool = False,
     arrived: Arrived | None = None,
 ) -> GateResult:
-    data, current = session.data, session.data.slice_of[stage.index]
-    parent = session.parent(stage)
-    before = session.stages[: parent.index + 1] if parent is not None else []
-    released = [record for record in before if session.is_released(record)]
+    data, current = run.data, run.data.slice_of[stage.index]
+    parent = run.parent(stage)
+    before = run.stages[: parent.index + 1] if parent is not None else []
+    released = [record for record in before if run.is_released(record)]
     previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
     if of_another_run and current not in previous:
         previous.append(current)
-    named = [*session.plan.data.slices, *session.plan.data.validation_sets]
+    named = [*run.plan.data.slices, *run.plan.data.validation_sets]
 
     def view(scored: Scored, of_stream: Answers | None) -> dict[str, Answers]:
         standing = gate_view(scored, current, previous, named)
         return standing if of_stream is None else standing | {ARRIVED: of_stream}
 
     return judge(
-        _rules(session, stage, of_another_run),
+        _rules(run, stage, of_another_run),
         view(candidate, None if arrived is None else arrived.candidate),
         None if baseline is None else view(baseline, None if arrived is None else arrived.released),
         previous,
-        derive_seed(session.plan.seed, "bootstrap", stage.name, "gate"),
+        derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
         reasons=reasons,
     )
 
 
-def _rules(session: Session, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
+def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
     """Returns a stage's rules; against another run's version, those about rows that it can answer now."""
-    rules = session.plan.stages[stage.index].gate
+    rules = run.settings(stage).gate
     return [rule for rule in rules if not (of_another_run and rule.slice == ARRIVED)]
 
 
-def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, stable: int) -> str | None:
+def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int) -> str | None:
     """Returns why a stage does not replace another run's stable version, or None if it does."""
-    version = session.versions.version(stable)
+    version = run.versions.version(stable)
     if find_damage(version.folder, stable, version.manifest_sha256):
         return "it is damaged (see `python -m progressive_tf.release verify`)"
     manifest = version.manifest()
-    if manifest is None or tuple(manifest["labels"]) != session.network.labels:
+    if manifest is None or tuple(manifest["labels"]) != run.network.labels:
         return "it predicts other classes, so the two cannot be compared"
-    reason = misfit(version.folder, session.network.preprocess, bool(session.data.classes.tasks))
+    reason = misfit(version.folder, run.network)
     if reason is not None:
         return f"it {reason}, so the two cannot be compared"
-    if not _rules(session, stage, of_another_run=True):
+    if not _rules(run, stage, of_another_run=True):
         return "it has not answered the rows that arrived, and every rule is about these"
-    session.display.line(f"comparing with version {stable}, which another run released")
+    run.display.line(f"comparing with version {stable}, which another run released")
     theirs: dict[tuple[str, str], Answers] = {}
-    for key, predictions in scored.predictions.items():
+    for key, (source, rows) in scored.rows.items():
         if key[0] == "gate":
-            source, rows = scored.rows[key]
-            if isinstance(predictions, TagAnswers):
-                tags = tag_exported(version.folder, session.data.sources[source].store.tokens(rows))
-                theirs[key] = replace(predictions, predicted=tag_codes(tags, predictions.labels))
-                continue
-            if isinstance(predictions, TextAnswers):
-                written, confidence = translate_exported(version.folder, session.data.sources[source].texts(rows))
-                theirs[key] = TextAnswers(predictions.truth, written, confidence)
-                continue
-            known = len(session.network.labels)
-            probabilities = np.zeros((len(rows), len(predictions.labels)))
-            probabilities[:, :known] = predict_exported(
-                version.folder,
-                session.data.sources[source].inputs(rows),
-                session.data.row_tasks(source, rows),
-            )
-            theirs[key] = ClassAnswers(predictions.labels, predictions.truth, probabilities, known)
+            theirs[key] = run.features.answering.ask(version.folder, source, rows)
     # Its reasons are not known: it stands in no run of this plan.
-    result = _judge(session, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, of_another_run=True)
+    result = _judge(run, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, of_another_run=True)
     return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
 
 
-def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
+def _staged(run: Run, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
     """Returns the stage that the network is at as a version; updates kept separate are merged into the network."""
-    parent = session.baseline(stage)
-    parent_version = session.start_version
+    parent = run.baseline(stage)
+    parent_version = run.start.version
     if parent is not None:
-        found = session.versions.version_of_stage(session.run.name, parent.name)
+        found = run.versions.version_of_stage(run.folder.name, parent.name)
         parent_version = found.number if found else None
     metrics = read_json(stage.folder / "metrics.json")
     used = stage.data()
-    so_far = session.plan.model_copy(update={"stages": session.plan.stages[: stage.index + 1]})
+    so_far = run.plan.model_copy(update={"stages": run.plan.stages[: stage.index + 1]})
     tested = metrics["test"].get(stage.name, {})
-    merge_additions(session.network, everything=True)
-    others = _others(session, stage)
-    schedule = session.plan.stages[stage.index].release
+    merge_additions(run.network, everything=True)
+    others = _others(run, stage)
+    schedule = run.settings(stage).release
     return StagedVersion(
-        model=session.plan.name,
-        run=session.run.name,
+        model=run.plan.name,
+        run=run.folder.name,
         stage=stage.name,
-        weights_sha256=weights_sha256(session.network.named_weights()),
-        additions=session.network.additions(),
-        inputs=session.network.preprocess.facts,
-        preprocessing=session.network.preprocess.learnt(),
+        weights_sha256=weights_sha256(run.network.named_weights()),
+        additions=run.network.additions(),
+        inputs=run.network.preprocess.facts,
+        preprocessing=run.network.preprocess.learnt(),
         parent=parent_version,
-        task=session.plan.task,
-        input_kind=session.plan.kind.input_kind(session.data.input_width),
-        labels=session.network.labels,
+        task=run.plan.task,
+        input_kind=run.plan.kind.input_kind(run.data.input_width),
+        labels=run.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
         data_sha256=used["rows_sha256"],
         code_sha256=used["environment"]["code"],
         environment=used["environment"],
         metrics={name: value["value"] for name, value in tested.items()},
         decision=decision,
-        export=lambda folder: _export(session, stage, folder, others),
+        export=lambda folder: _export(run, stage, folder, others),
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),
-        normalize_labels=session.plan.data.normalize_labels,
+        normalize_labels=run.plan.data.normalize_labels,
     )
 
 
-def _export(session: Session, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
+def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
     """Writes a version's files: the SavedModel, and its explanations where the plan has probes."""
-    export_saved_model(session.network, folder, others)
-    explanations = explanations_file(session, stage)
-    if session.plan.probes is not None and explanations.exists():
+    export_saved_model(run.network, folder, others)
+    explanations = explanations_file(run, stage)
+    if run.plan.probes is not None and explanations.exists():
         (folder / EXTRA).mkdir()
         shutil.copyfile(explanations, folder / EXTRA / explanations.name)
 
 
-def _others(session: Session, stage: StageRecord) -> list[tuple[BlockModel, float]]:
+def _others(run: Run, stage: StageRecord) -> list[tuple[BlockModel, float]]:
     """Returns the networks of the earlier stages of an ensemble, each with its share."""
     found = []
-    for record, share in ensemble_of(session, stage):
-        loaded = LoadedPlan(session.plan, session.plan_folder, session.whole_plan)
-        beside = replace(session, network=build_network(loaded, session.data, session.base_statistics))
+    for record, share in ensemble_of(run, stage):
+        beside = run.with_network(build_network(run.loaded, run.data, run.start.statistics))
         beside.load(record)
         merge_additions(beside.network, everything=True)
         found.append((beside.network, share))

@@ -10,29 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.batching import fixed_batches
 from progressive_tf.errors import InputError, ProgressiveError, listed
 from progressive_tf.files import read_json, write_json
-from progressive_tf.models.block_model import BlockModel, NamedWeight, State, read_weights
-from progressive_tf.plan.methods import CrossEntropy
+from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information
 from progressive_tf.retention.soft_targets import DISTILL, LWF, distill, logits_of, lwf
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.answers.classes import misfit, predict_exported
-from progressive_tf.training.answers.texts import Translation
+from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.exported import misfit
 from progressive_tf.training.fitting.checkpoint import Arrays, load_arrays, save_arrays
-from progressive_tf.training.fitting.example_sets import JoinedExamples, TrainingExamples
 from progressive_tf.training.fitting.examples import Examples
-from progressive_tf.training.fitting.objectives import Tagging, make_loss
 from progressive_tf.training.fitting.stage_model import Penalty
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.checks import find_teacher
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.replay_buffer import SourceRows, choose_buffer, find_teacher, read_buffer
+from progressive_tf.training.stage.replay_buffer import SourceRows, choose_buffer, read_buffer
 
 FOLDER = "retention"
 
@@ -76,25 +73,14 @@ class Retained:
             terms.append(distill(settings.distill, network, self.teacher_labels))
         return terms
 
-    def joined(self, own: TrainingExamples, replayed: Sequence[TrainingExamples]) -> TrainingExamples | JoinedExamples:
-        """Returns a stage's examples with those that are replayed, and with what teachers say about all of them."""
-        parts = [own, *replayed]
-        edges = np.cumsum([0, *(len(part.rows) for part in parts)])
-        for name, logits in self.teachers.items():
-            parts = [
-                part.with_extra(name, logits[begin:end])
-                for part, begin, end in zip(parts, edges[:-1], edges[1:], strict=True)
-            ]
-        return JoinedExamples(tuple(parts)) if replayed else parts[0]
-
 
 def prepare_retention(
-    session: Session, stage: StageRecord, parent: StageRecord | None, rows: np.ndarray, moved: MovedWeights
+    run: Run, stage: StageRecord, parent: StageRecord | None, rows: np.ndarray, moved: MovedWeights
 ) -> Retained:
     """Returns what a stage retains, from its folder if it has begun; leaves the network at other weights.
 
     Args:
-        session: the run.
+        run: the run.
         stage: the stage.
         parent: the stage it starts from.
         rows: its training rows.
@@ -103,26 +89,26 @@ def prepare_retention(
     Raises:
         InputError: a teacher that is not there, or rows to replay that are no longer in their source.
     """
-    return _Preparation(session, stage, parent, rows, moved).retained()
+    return _Preparation(run, stage, parent, rows, moved).retained()
 
 
 class _Preparation:
     def __init__(
-        self, session: Session, stage: StageRecord, parent: StageRecord | None, rows: np.ndarray, moved: MovedWeights
+        self, run: Run, stage: StageRecord, parent: StageRecord | None, rows: np.ndarray, moved: MovedWeights
     ) -> None:
-        self.session = session
+        self.run = run
         self.stage = stage
         self.parent = parent
         self.rows = rows
         self.moved = moved
-        self.settings = session.plan.stages[stage.index]
-        self.source = session.data.stage_sources[stage.index]
-        before = session.stages[: parent.index + 1] if parent is not None else []
-        self.ancestors = [record for record in before if session.is_released(record)]
+        self.settings = run.settings(stage)
+        self.source = run.source_of(stage)
+        before = run.stages[: parent.index + 1] if parent is not None else []
+        self.ancestors = [record for record in before if run.is_released(record)]
 
     def retained(self) -> Retained:
         retention = self.settings.retention
-        has_model = self.parent is not None or self.session.start_version is not None
+        has_model = self.parent is not None or self.run.start.version is not None
         facts: dict[str, dict[str, Any]] = {}
         replayed: tuple[SourceRows, ...] = ()
         consolidated, teacher_labels = None, ()
@@ -149,7 +135,7 @@ class _Preparation:
                 teacher_labels = tuple(metadata["labels"])
                 found["rows"], found["bytes"] = len(teachers[DISTILL]), teachers[DISTILL].nbytes
                 found["teacher"] = metadata["teacher"]
-        known = self.session.known(self.parent)
+        known = self.run.known(self.parent)
         return Retained(replayed, consolidated, known, teachers, teacher_labels, facts)
 
     @contextmanager
@@ -167,14 +153,14 @@ class _Preparation:
     def _passes_of_fisher(self, settings: Ewc) -> tuple[int, int]:
         """Returns on how many rows the Fisher information was measured, and how many gradients that took."""
         rows = [min(settings.samples, len(_training_rows(record))) for record in self.ancestors]
-        classes = [self.session.known(record) if settings.fisher == "exact" else 1 for record in self.ancestors]
+        classes = [self.run.known(record) if settings.fisher == "exact" else 1 for record in self.ancestors]
         return sum(rows), sum(count * each for count, each in zip(rows, classes, strict=True))
 
     def _file(self, name: str) -> Path:
         return self.stage.folder / FOLDER / name
 
     def _replayed(self, settings: Replay) -> tuple[SourceRows, ...]:
-        path, data = self._file("replay.parquet"), self.session.data
+        path, data = self._file("replay.parquet"), self.run.data
         if not path.exists():
             earlier: dict[str, np.ndarray] = {}
             for record in self.ancestors:
@@ -183,10 +169,10 @@ class _Preparation:
             if self.source in earlier:
                 earlier[self.source] = np.setdiff1d(earlier[self.source], self.rows)
             if not any(map(len, earlier.values())):
-                self.session.display.line(
+                self.run.display.line(
                     f"{self.stage.name}: no replay, because its rows have all those of earlier stages"
                 )
-            choose_buffer(path, settings, data, earlier, derive_seed(self.session.plan.seed, "replay"))
+            choose_buffer(path, settings, data, earlier, derive_seed(self.run.plan.seed, "replay"))
         return read_buffer(path, data.sources)
 
     def _consolidated(self, settings: Ewc) -> Consolidated:
@@ -210,39 +196,30 @@ class _Preparation:
         return Consolidated(**groups)
 
     def _fisher(self, settings: Ewc, record: StageRecord) -> tuple[Arrays, Arrays]:
-        session, data = self.session, self.session.data
-        session.load(record)
+        run, data = self.run, self.run.data
+        run.load(record)
         names = {weight.name for weight in self.moved.trained}
-        weights: list[NamedWeight] = [each for each in session.network.named_weights() if each.name in names]
-        seed = derive_seed(session.plan.seed, "fisher", record.name)
+        weights: list[NamedWeight] = [each for each in run.network.named_weights() if each.name in names]
+        seed = derive_seed(run.plan.seed, "fisher", record.name)
         trained = _training_rows(record)
         count = min(settings.samples, len(trained))
         rows = np.sort(np.random.default_rng(seed).choice(trained, count, replace=False))
         name = data.stage_sources[record.index]
-        examples = session.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
-        if not session.network.tags_words and not data.classes.writes:
+        examples = run.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
+        answering = run.features.answering
+        if not answering.learns_from_states:
             examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
         importance = fisher_information(
-            session.network,
+            run.network,
             weights,
             _labelled_batches(examples),
             examples.state_spec,
             examples.first_block,
             settings.fisher,
             seed,
-            self._log_likelihood_of_tokens(examples.first_block),
+            answering.log_likelihood(examples.first_block),
         )
         return importance, read_weights(weights)
-
-    def _log_likelihood_of_tokens(self, first_block: int) -> Callable[[State], tf.Tensor] | None:
-        """Returns what gives the log likelihood of all tags, or tokens, of an example; None where it has a class."""
-        network, writes = self.session.network, self.session.data.classes.writes
-        if not writes and not network.tags_words:
-            return None
-        objective = Translation() if writes else Tagging(make_loss(CrossEntropy(name="cross-entropy")))
-        return lambda state: (
-            -objective.judged(network, state, objective.outputs(network, state, first_block, training=False))[:, 0]
-        )
 
     def _kept(
         self, name: str, compute: Callable[[], tuple[np.ndarray, dict[str, Any]]]
@@ -255,21 +232,21 @@ class _Preparation:
         return arrays["logits"], metadata
 
     def _own_logits(self, parts: Sequence[SourceRows]) -> np.ndarray:
-        session = self.session
-        session.load(self.parent)
+        run = self.run
+        run.load(self.parent)
         return np.concatenate(
             [
-                session.features.logits(
-                    session.features.examples(part.source, part.rows, self.moved.frozen_depth, self.settings.cache)
+                run.features.logits(
+                    run.features.examples(part.source, part.rows, self.moved.frozen_depth, self.settings.cache)
                 )
                 for part in parts
             ]
         )
 
     def _taught(self, settings: Distill, parts: Sequence[SourceRows]) -> Taught:
-        data = self.session.data
-        folder, labels = find_teacher(settings, self.session.versions, self.session.plan_folder)
-        reason = misfit(folder, self.session.network.preprocess, bool(data.classes.tasks))
+        data = self.run.data
+        folder, labels = find_teacher(settings, self.run.versions, self.run.loaded.folder)
+        reason = misfit(folder, self.run.network)
         if reason is not None:
             raise InputError(
                 f"stages[{self.stage.index}].retention.distill.teacher: {settings.teacher} {reason}; name another"

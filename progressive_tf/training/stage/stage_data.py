@@ -15,14 +15,14 @@ from progressive_tf.data.stage_rows import StageRows, counted, counted_briefly
 from progressive_tf.errors import InputError
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.run.cut_texts import find_cut_texts
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import SUSPECTS_FILE, StageRecord
 
 Rows = tuple[np.ndarray, np.ndarray]
 MOST_SHOWN = 10
 
 
-def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None, frozen_depth: int) -> Rows:
+def settle_rows(run: Run, stage: StageRecord, parent: StageRecord | None, frozen_depth: int) -> Rows:
     """Returns a stage's training and validation rows, as settled when it began; settles them if it has not.
 
     Raises:
@@ -31,26 +31,24 @@ def settle_rows(session: Session, stage: StageRecord, parent: StageRecord | None
     settled = stage.rows()
     if settled is not None:
         return settled
-    if session.plan.stages[stage.index].data.stream is not None:  # its rows are counted as they come
-        _check_earlier_training(session, stage)
-        return record_no_rows(session, stage, parent)
-    report, validation = find_rows(session, stage, frozen_depth)
-    statistics = session.network.preprocess.statistics
+    if run.settings(stage).data.stream is not None:  # its rows are counted as they come
+        _check_earlier_training(run, stage)
+        return record_no_rows(run, stage, parent)
+    report, validation = find_rows(run, stage, frozen_depth)
+    statistics = run.network.preprocess.statistics
     if statistics is not None:
         stage.save_statistics(statistics.to_json())
-    stage.save_rows(
-        session.data, report.kept, validation, report, parent.name if parent else None, session.environment_now
-    )
+    stage.save_rows(run.data, report.kept, validation, report, parent.name if parent else None, run.environment)
     if report.suspects:
-        session.display.line(f"{stage.name}: labels that look wrong are in {stage.folder / SUSPECTS_FILE}")
-    session.display.line(f"{stage.name}: {_counts(session, stage)}")
+        run.display.line(f"{stage.name}: labels that look wrong are in {stage.folder / SUSPECTS_FILE}")
+    run.display.line(f"{stage.name}: {_counts(run, stage)}")
     return report.kept, validation
 
 
-def _counts(session: Session, stage: StageRecord) -> str:
+def _counts(run: Run, stage: StageRecord) -> str:
     """Returns in words how many rows of each class each part has, or how many where there are no classes."""
-    classes, recorded = session.data.classes, stage.data()
-    part = session.data.slices[recorded["slice"]]
+    classes, recorded = run.data.classes, stage.data()
+    part = run.data.slices[recorded["slice"]]
     more = f"{part.repeated:,} more for the gate"
     again = f"; {more} {'repeats' if part.repeated == 1 else 'repeat'} another's text, not counted again"
     again = again if part.repeated else ""
@@ -65,26 +63,26 @@ def _counts(session: Session, stage: StageRecord) -> str:
     return "; ".join(counts) + again
 
 
-def record_no_rows(session: Session, stage: StageRecord, parent: StageRecord | None) -> Rows:
+def record_no_rows(run: Run, stage: StageRecord, parent: StageRecord | None) -> Rows:
     """Writes data.json of a stage none of whose rows are known yet; returns none to train on and to validate with."""
     none = np.empty(0, np.int64)
     started_from = parent.name if parent is not None else None
-    stage.save_rows(session.data, none, none, QualityReport((), none), started_from, session.environment_now)
+    stage.save_rows(run.data, none, none, QualityReport((), none), started_from, run.environment)
     return none, none
 
 
-def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[QualityReport, np.ndarray]:
+def find_rows(run: Run, stage: StageRecord, frozen_depth: int) -> tuple[QualityReport, np.ndarray]:
     """Returns what was found in a stage's training rows, with those that are kept, and its validation rows.
 
     Args:
-        session: the run; its network is at the weights that the stage starts from.
+        run: the run; its network is at the weights that the stage starts from.
         stage: the stage.
         frozen_depth: how many leading blocks it leaves as they are.
 
     Raises:
         InputError: a finding whose action is `fail`, no validation row, or evaluation rows that were trained on.
     """
-    data, plan = session.data, session.plan
+    data, plan = run.data, run.plan
     name = data.stage_sources[stage.index]
     source, rows = data.sources[name], data.stages[stage.index]
     cache = plan.stages[stage.index].cache
@@ -96,24 +94,24 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
             evaluation_keys=data.evaluation_keys,
             embeddings=(
                 "the network began with random weights, whose outputs say little about a row"
-                if plan.model.random_says_little and session.start_version is None
-                else lambda wanted: session.features.embeddings(name, wanted, frozen_depth, cache)
+                if plan.model.random_says_little and run.start.version is None
+                else lambda wanted: run.features.embeddings(name, wanted, frozen_depth, cache)
             ),
             seed=derive_seed(plan.seed, "label-noise", stage.name),
             expected=_classes_in(source, rows) if data.classes.grow else None,
         )
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None
-    report = _with_cut_texts(session, stage, report)
+    report = _with_cut_texts(run, stage, report)
     wrong = sum(int(np.isin(each.rows, report.kept).sum()) for each in data.wrong_labels[stage.index])
     if wrong:
-        session.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
+        run.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
     for finding in report.findings:
         if finding.kind != UNUSED_FILES:  # told when the source was read
-            session.display.line(f"{stage.name}: {finding.message}")
+            run.display.line(f"{stage.name}: {finding.message}")
     report = replace(report, findings=(*data.findings.get(name, ()), *report.findings))
-    validation = _unleaked_validation(session, stage, source, rows.validation)
-    _check_earlier_training(session, stage)
+    validation = _unleaked_validation(run, stage, source, rows.validation)
+    _check_earlier_training(run, stage)
     if not len(validation):
         raise InputError(
             f"stages[{stage.index}].data: no row is left for validation; raise data.split.validation or take more"
@@ -121,12 +119,12 @@ def find_rows(session: Session, stage: StageRecord, frozen_depth: int) -> tuple[
     return report, validation
 
 
-def _with_cut_texts(session: Session, stage: StageRecord, report: QualityReport) -> QualityReport:
+def _with_cut_texts(run: Run, stage: StageRecord, report: QualityReport) -> QualityReport:
     """Returns a report with what is said about texts that are cut, if any are."""
-    action = session.plan.data.quality.cut_texts
-    name = session.data.stage_sources[stage.index]
-    source = session.data.sources[name]
-    cut = None if action is None else find_cut_texts(session.network.preprocess, source, report.kept)
+    action = run.plan.data.quality.cut_texts
+    name = run.source_of(stage)
+    source = run.data.sources[name]
+    cut = None if action is None else find_cut_texts(run.network.preprocess, source, report.kept)
     if action is None or cut is None:
         return report
     try:
@@ -142,10 +140,10 @@ def _classes_in(source: Source, rows: StageRows) -> set[str]:
     return {source.labels[code] for code in np.unique(codes)}
 
 
-def _unleaked_validation(session: Session, stage: StageRecord, source: Source, rows: np.ndarray) -> np.ndarray:
+def _unleaked_validation(run: Run, stage: StageRecord, source: Source, rows: np.ndarray) -> np.ndarray:
     """Acts on validation rows that stand in a gate or test part too: training would choose on what decides."""
-    leaked = np.isin(source.keys[rows], session.data.decision_keys)
-    action = session.plan.data.quality.leakage
+    leaked = np.isin(source.keys[rows], run.data.decision_keys)
+    action = run.plan.data.quality.leakage
     if action is None or not leaked.any():
         return rows
     text = (
@@ -154,17 +152,17 @@ def _unleaked_validation(session: Session, stage: StageRecord, source: Source, r
     )
     if action == "fail":
         raise InputError(f"{text}; take them out of the file, or set data.quality.leakage to drop or warn")
-    session.display.line(text)
+    run.display.line(text)
     return rows[~leaked] if action == "drop" else rows
 
 
-def _check_earlier_training(session: Session, stage: StageRecord) -> None:
+def _check_earlier_training(run: Run, stage: StageRecord) -> None:
     """Acts on gate and test rows of this stage's source that an earlier stage has trained on."""
-    action = session.plan.data.quality.leakage
-    data, name = session.data, session.data.stage_sources[stage.index]
+    action = run.plan.data.quality.leakage
+    data, name = run.data, run.source_of(stage)
     part = data.slices[data.slice_of[stage.index]]
     evaluated = np.concatenate([part.gate, part.test])
-    for earlier in session.stages[: stage.index]:
+    for earlier in run.stages[: stage.index]:
         settled = earlier.rows()
         source_name = data.stage_sources[earlier.index]
         if action is None or settled is None or source_name == name:
@@ -178,7 +176,7 @@ def _check_earlier_training(session: Session, stage: StageRecord) -> None:
             )
             if action != "warn":
                 raise InputError(f"{text}; take them out of the file, or set data.quality.leakage to warn")
-            session.display.line(text)
+            run.display.line(text)
 
 
 def _numbers(rows: Sequence[int] | np.ndarray) -> str:

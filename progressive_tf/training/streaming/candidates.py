@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.files import cache_folder, sha256_json
-from progressive_tf.models.block_model import assign_weights
+from progressive_tf.files import sha256_json
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
-from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.training.answers.features import Features
-from progressive_tf.training.fitting.checkpoint import save_checkpoint
-from progressive_tf.training.run.session import Session, build_network, total_weights
+from progressive_tf.training.run.network import build_network
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.evaluation_step import score, stage_metrics
-from progressive_tf.training.stage.explaining import explanation_facts
-from progressive_tf.training.stage.promotion import Arrived, decide, decision_record, publish
+from progressive_tf.training.stage.lifecycle import Attempt
+from progressive_tf.training.stage.promotion import Arrived
 from progressive_tf.training.stage.stage_data import record_no_rows
 from progressive_tf.training.streaming.progress import Arrays, Counts
 
@@ -27,16 +22,14 @@ class Candidates:
     """Judges and releases what a stage has learnt so far, beside the network that goes on learning.
 
     Args:
-        session: the run.
-        stage: the stage.
-        parent: the stage it started from.
+        attempt: the stage's.
     """
 
-    def __init__(self, session: Session, stage: StageRecord, parent: StageRecord | None) -> None:
-        self._session = session
-        self._stage = stage
-        self._parent = parent
-        self._beside: Session | None = None
+    def __init__(self, attempt: Attempt) -> None:
+        self._run = attempt.run
+        self._stage = attempt.stage
+        self._parent = attempt.parent
+        self._beside: Run | None = None
 
     def judge(self, weights: Arrays, counts: Counts, arrived: Arrays) -> dict[str, Any]:
         """Returns the gate's decision on a candidate, which is a version if it was promoted; decided once.
@@ -50,60 +43,45 @@ class Candidates:
         known = candidate.decision
         if known is not None:
             return known
-        session = self._network_beside()
-        base_sha256 = session.load(self._parent)
-        session.features.forget_other_weights()
-        moved = session.adapt(candidate.index)[-1]
-        assign_weights(moved.weights, weights)
-        save_checkpoint(candidate.folder, session.network, moved, base_sha256)
-        record_rows(session, candidate, self._parent, counts)
-        scored = score(session, candidate, loaded=True)
-        metrics = stage_metrics(session, candidate, scored)
-        if session.plan.probes is not None:
-            metrics |= {"explanations": explanation_facts(session, candidate)}
-        metrics |= {"weights": {"trainable": moved.count, "total": total_weights(session.network)}}
-        candidate.save_metrics(metrics)
-        result = decide(session, candidate, scored, arrived_of(session, arrived))
-        decision = decision_record(session, candidate, result)
-        if result.decision == "promote" and session.releases:
-            session.load(candidate)
-            version, stable = publish(session, candidate, scored, decision)
-            decision |= {"version": version.number, "stable": stable}
-        candidate.save_decision(decision)
-        session.run.log("decided", stage=candidate.name, decision=decision["decision"], version=decision["version"])
+        run = self._network_beside()
+        attempt = Attempt(run, candidate, self._parent)
+        attempt.begin()
+        run.features.forget_other_weights()
+        attempt.adopt(weights)
+        record_rows(run, candidate, self._parent, counts)
+        metrics = attempt.measure()
+        candidate.save_metrics(metrics | {"weights": {"trainable": attempt.moved.count, "total": run.network.size}})
+        decision = attempt.publish(attempt.judge(arrived_of(run, arrived)))
+        attempt.end(decision)
         return decision
 
-    def _network_beside(self) -> Session:
+    def _network_beside(self) -> Run:
         if self._beside is None:
-            session = self._session
-            loaded = LoadedPlan(session.plan, session.plan_folder, session.whole_plan)
-            with built_for(session.plan.stages[self._stage.index].precision):
-                network = build_network(loaded, session.data, session.base_statistics)
+            run = self._run
+            with built_for(run.settings(self._stage).precision):
+                network = build_network(run.loaded, run.data, run.start.statistics)
             set_precision(network, FLOAT32)
-            features = Features(
-                network, session.data.sources, session.data.classes, session.display, cache_folder() / "prefix"
-            )
-            self._beside = replace(session, network=network, features=features)
+            self._beside = run.with_network(network)
         return self._beside
 
 
-def arrived_of(session: Session, arrived: Arrays) -> Arrived | None:
+def arrived_of(run: Run, arrived: Arrays) -> Arrived | None:
     """Returns answers on the rows since the last candidate, as the gate compares them; None where there are none."""
     if not len(arrived["truth"]):
         return None
-    labels, truth = session.data.labels, arrived["truth"]
+    labels, truth = run.data.labels, arrived["truth"]
     candidate, baseline = (
         ClassAnswers(labels, truth, arrived[name].astype(np.float64)) for name in ("learner", "released")
     )
     return Arrived(candidate, baseline)
 
 
-def record_rows(session: Session, stage: StageRecord, parent: StageRecord | None, counts: Counts) -> None:
+def record_rows(run: Run, stage: StageRecord, parent: StageRecord | None, counts: Counts) -> None:
     """Writes data.json: a stream's rows stand in no source, so they are counted and known by their hash."""
     if stage.rows() is None:
-        record_no_rows(session, stage, parent)
+        record_no_rows(run, stage, parent)
     found = stage.data()
-    learnt = dict(zip(session.data.labels, counts.by_label, strict=True))
+    learnt = dict(zip(run.data.labels, counts.by_label, strict=True))
     stage.update_data(
         {
             "train": counts.learnt,

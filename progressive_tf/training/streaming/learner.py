@@ -7,18 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.stream import Accepted
-from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights
+from progressive_tf.models.block_model import assign_weights, read_weights
 from progressive_tf.plan.schema import Stage
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.fitting.callbacks import reset_random_layers
 from progressive_tf.training.fitting.example_sets import JoinedExamples
 from progressive_tf.training.fitting.examples import Examples, State
-from progressive_tf.training.fitting.objectives import Classification, make_loss
-from progressive_tf.training.fitting.optimizers import StageOptimizer
-from progressive_tf.training.fitting.stage_model import Penalty, StageModel
+from progressive_tf.training.fitting.stage_model import StageModel
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 Arrays = dict[str, np.ndarray]
@@ -28,39 +25,26 @@ class StreamLearner:
     """Answers and learns, one micro-batch after the other; outputs of frozen blocks are computed once for both.
 
     Args:
-        network: at the weights that the stage starts from; changed in place.
+        model: updates the network, which is at the weights that the stage starts from.
         stage: the plan's section.
-        moved: what the stage moves.
-        optimizer: updates it.
-        penalties: terms added to the loss.
         replayed: rows of earlier stages to learn beside the stream's; none: only these.
         seed: the plan's seed.
     """
 
-    def __init__(
-        self,
-        network: BlockModel,
-        stage: Stage,
-        moved: MovedWeights,
-        optimizer: StageOptimizer,
-        penalties: Sequence[Penalty],
-        replayed: Sequence[Examples],
-        seed: int,
-    ) -> None:
-        self.moved = moved
-        self.optimizer = optimizer
-        self._network = network
+    def __init__(self, model: StageModel, stage: Stage, replayed: Sequence[Examples], seed: int) -> None:
+        self.moved = model.moved
+        self.optimizer = model.stage_optimizer
+        self._model = model
+        self._network = network = model.network
         self._stage = stage
         self._replayed = tuple(replayed)
         self._seed = seed
         self._texts: list[str] = []
-        depth = moved.frozen_depth
+        depth = model.first_block
         size = stage.data.micro_batch
         self._inputs = InputStore(size, lambda rows: [self._texts[row] for row in rows], network.preprocess)
         self._prefix = PrefixOutputs(network, self._inputs, depth, stage.cache.dtype) if depth else None
         spec = self._examples(np.empty(0, np.int64), np.empty(0, np.int32)).state_spec
-        objective = Classification(make_loss(stage.loss))
-        self._model = StageModel(network, moved, depth, objective, optimizer, penalties, stage.precision)
         labels = tf.TensorSpec([None], tf.int32)
         self._train = tf.function(self._model.train_step, input_signature=[(spec, labels)], autograph=False)
         self._probabilities = tf.function(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.data.stream import MicroBatch, StreamRows, is_whole, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
@@ -21,9 +20,10 @@ from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError, backup_file
 from progressive_tf.training.fitting.fit import Fitted, phase_optimizer
 from progressive_tf.training.fitting.phases import phases_of
-from progressive_tf.training.run.session import Session
+from progressive_tf.training.fitting.stage_model import StageModel
+from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.retained import Retained
+from progressive_tf.training.stage.lifecycle import Attempt
 from progressive_tf.training.streaming.candidates import Candidates, record_rows
 from progressive_tf.training.streaming.learner import StreamLearner
 from progressive_tf.training.streaming.progress import Arrays, Counts, GrowingLog, Progress
@@ -52,13 +52,13 @@ class Streamed:
     facts: dict[str, Any]
 
 
-def rows_behind(session: Session, stage: StageRecord) -> str | None:
+def rows_behind(run: Run, stage: StageRecord) -> str | None:
     """Returns what is said of rows that came behind those that a finished stage has read of its file; None for none."""
-    stream = session.plan.stages[stage.index].data.stream
+    stream = run.settings(stage).data.stream
     end = _end(stage)
-    if stream in (None, STANDARD_INPUT) or "rows" not in end or not (path := session.plan_folder / stream).is_file():
+    if stream in (None, STANDARD_INPUT) or "rows" not in end or not (path := run.loaded.folder / stream).is_file():
         return None
-    if stream in [each.data.stream for each in session.plan.stages[stage.index + 1 :]]:
+    if stream in [each.data.stream for each in run.plan.stages[stage.index + 1 :]]:
         return None  # which goes on behind them
     further = sum(bool(line.strip()) and is_whole(line) for line in read_lines(path)) - end["rows"]
     if further <= 0:
@@ -71,46 +71,32 @@ class StreamFit:
     """Learns what is left of a stage's stream, up to its end, and leaves the last weights in the network.
 
     Args:
-        session: the run; its network is adapted to the stage.
-        stage: where the stage keeps its files.
-        parent: the stage whose weights it starts from.
-        moved: what moves.
-        retained: what it learns beside the stream.
-        carried: the optimizer state to start from.
+        attempt: at the stage; it is prepared.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        stage: StageRecord,
-        parent: StageRecord | None,
-        moved: list[MovedWeights],
-        retained: Retained,
-        carried: list[np.ndarray] | None,
-    ) -> None:
-        self.session = session
-        self.stage = stage
-        self.parent = parent
-        self.settings = session.plan.stages[stage.index]
-        self.name = "standard input" if self.settings.data.stream == STANDARD_INPUT else str(self.settings.data.stream)
-        self.folder = stage.folder / FOLDER
-        network, last = session.network, moved[-1]
-        optimizer = phase_optimizer(network, self.settings, moved, phases_of(network, self.settings, moved)[-1])
-        if carried is not None:
-            optimizer.restore(carried)
-        replayed = [
-            session.features.examples(part.source, part.rows, last.frozen_depth, self.settings.cache)
-            for part in retained.replayed
-        ]
-        penalties = retained.penalties(self.settings, network)
-        self.learner = StreamLearner(network, self.settings, last, optimizer, penalties, replayed, session.plan.seed)
+    def __init__(self, attempt: Attempt) -> None:
+        self.run = run = attempt.run
+        self.stage = attempt.stage
+        self.parent = attempt.parent
+        self.settings = settings = attempt.settings
+        self.name = "standard input" if settings.data.stream == STANDARD_INPUT else str(settings.data.stream)
+        self.folder = self.stage.folder / FOLDER
+        network, phases, moved = run.network, attempt.phases, attempt.moved
+        optimizer = phase_optimizer(network, settings, phases, phases_of(network, settings, phases)[-1])
+        if attempt.carried is not None:
+            optimizer.restore(attempt.carried)
+        depth, retained = moved.frozen_depth, attempt.retained
+        replayed = [run.features.examples(part.source, part.rows, depth, settings.cache) for part in retained.replayed]
+        objective = run.features.answering.objective(settings, depth)
+        model = StageModel(network, moved, depth, objective, optimizer, retained.penalties(settings, network))
+        self.learner = StreamLearner(model, settings, replayed, run.plan.seed)
         self.start = self.learner.weights
         self.fresh_optimizer = optimizer.state()
-        plan, data = session.plan, session.data
+        plan, data = run.plan, run.data
         self.rows = StreamRows(plan.data.text, plan.data.label, data.labels, data.evaluation_keys, data.spelling)
         self.progress = self._restored()
         self.logs: dict[str, GrowingLog] = {}
-        self.candidates = Candidates(session, stage, parent)
+        self.candidates = Candidates(attempt)
         self.saved = time.monotonic()
 
     def streamed(self) -> Streamed:
@@ -135,11 +121,11 @@ class StreamFit:
             left_out += f"; the last line has no end yet and waits ({self.rows.waiting:,} bytes)"
         if not counts.learnt:
             raise InputError(f"stages[{stage.index}].data.stream: {self.name} has no new row to learn; {left_out}")
-        record_rows(self.session, stage, self.parent, counts)
+        record_rows(self.run, stage, self.parent, counts)
         end = {"stream": self.settings.data.stream, "rows": counts.rows, "sha256": counts.sha256}
         write_json(self.folder / END_FILE, end)
         accuracy = {name: counts.right[name] / counts.learnt for name in MODELS}
-        self.session.display.line(
+        self.run.display.line(
             f"{stage.name}: {counts.learnt:,} rows learnt, each answered before: {accuracy[LEARNER]:.1%} right, "
             f"{accuracy[START]:.1%} with the weights it began with; {left_out}"
         )
@@ -151,7 +137,7 @@ class StreamFit:
 
     def _learn(self) -> None:
         """Learns the stream to its end, and saves how far it is now and then."""
-        with self.session.display.counting(f"{self.stage.name}: rows of {self.name}") as tell:
+        with self.run.display.counting(f"{self.stage.name}: rows of {self.name}") as tell:
             for batch in self._batches():
                 self._judge_if_due()
                 self.take(batch)
@@ -162,7 +148,7 @@ class StreamFit:
 
     def _restored(self) -> Progress:
         """Returns the saved state, with the learner put back to it; the beginning where there is none."""
-        path, classes = backup_file(self.stage.folder), len(self.session.data.labels)
+        path, classes = backup_file(self.stage.folder), len(self.run.data.labels)
         if path.exists():
             progress = Progress.load(path)
             self.learner.assign(progress.weights)
@@ -174,7 +160,7 @@ class StreamFit:
             RELEASED: np.empty([0, classes], np.float32),
         }
         counts = Counts(right=dict.fromkeys(MODELS, 0), by_label=[0] * classes)
-        earlier = [_end(stage) for stage in self.session.stages[: self.stage.index]]
+        earlier = [_end(stage) for stage in self.run.stages[: self.stage.index]]
         for end in earlier:
             if end["stream"] == self.settings.data.stream != STANDARD_INPUT:
                 counts.rows, counts.sha256 = end["rows"], end["sha256"]
@@ -185,7 +171,7 @@ class StreamFit:
         if self.settings.data.stream == STANDARD_INPUT:
             lines = keep_lines(sys.stdin.fileno(), self.folder / "kept.jsonl")
         else:
-            lines = read_lines(self.session.plan_folder / str(self.settings.data.stream))
+            lines = read_lines(self.run.loaded.folder / str(self.settings.data.stream))
         return micro_batches(rows, lines, self.settings.data.micro_batch, self.name, counts.rows, counts.sha256)
 
     def take(self, batch: MicroBatch) -> None:
@@ -224,7 +210,7 @@ class StreamFit:
         counts.batches += 1
         counts.learnt += len(truth)
         counts.loss += loss * len(truth)
-        labels = self.session.data.labels
+        labels = self.run.data.labels
         for place, row in enumerate(batch.accepted):
             said = (row.code, *(predicted[name][place] for name in MODELS))
             self.logs[ANSWERS].write(json.dumps([row.row, *(labels[code] for code in said)], ensure_ascii=False) + "\n")
@@ -242,7 +228,7 @@ class StreamFit:
         said = decision["decision"]
         version = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
         share = self.progress.window.mean(axis=0)
-        self.session.display.line(
+        self.run.display.line(
             f"{self.stage.name}: {counts.learnt:,} rows learnt, of the last {len(self.progress.window):,} "
             f"{share[0]:.1%} right ({share[1]:.1%} as released): {said} ({decision['reason']}){version}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,25 +12,12 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.training.hardware import interpreter
+from progressive_tf.training.environment import interpreter
 from progressive_tf.training.run.first_look import look
-from progressive_tf.training.run.run_folder import RunFolder, locked, open_run, why_new
+from progressive_tf.training.run.run_folder import Finished, RunFolder, locked, open_run, why_new
 
 if TYPE_CHECKING:
-    from progressive_tf.training.stage.lifecycle import SweepStage
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How a run ended.
-
-    Attributes:
-        run: the run's folder.
-        promoted: whether every stage was released.
-    """
-
-    run: Path
-    promoted: bool
+    from progressive_tf.training.stage.preflight import SweepStage
 
 
 def run_plan(
@@ -80,7 +67,7 @@ def run_plan(
                 from progressive_tf.models.elementwise import gradients_released
                 from progressive_tf.training.hardware import check_batch_sizes, prepare
                 from progressive_tf.training.release_loop import run_stages
-                from progressive_tf.training.run.session import open_session
+                from progressive_tf.training.run.run import load_run
                 from progressive_tf.training.stage.explaining import check_probes
                 from progressive_tf.training.stage.preflight import check_release
 
@@ -88,13 +75,12 @@ def run_plan(
                 display.line(f"hardware: {hardware.line}")
                 check_batch_sizes(loaded.plan, hardware)
                 with hardware.scope(), gradients_released():
-                    session = open_session(loaded, run, registry, display, hardware, data)
-                    session.releases = releases
-                    for remark in idle_data_lines(loaded.plan.data, session.data.sources) if releases else ():
+                    begun = replace(load_run(loaded, run, registry, display, hardware, data), releases=releases)
+                    for remark in idle_data_lines(loaded.plan.data, begun.data.sources) if releases else ():
                         display.line(remark)
-                    check_probes(session)
-                    check_release(session)
-                    return run_stages(session, sweep, again(loaded, run, registry))
+                    check_probes(begun)
+                    check_release(begun)
+                    return run_stages(begun, sweep, again(loaded, run, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)

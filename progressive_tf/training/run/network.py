@@ -1,0 +1,235 @@
+"""The network of a run, at what the run starts from: random weights, pretrained ones, a version, descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.adaptation.catalogue import restore_additions
+from progressive_tf.data.plan_data import PlanData
+from progressive_tf.errors import InputError, listed
+from progressive_tf.models.block_model import BlockModel, set_classes
+from progressive_tf.models.catalogue import build
+from progressive_tf.models.heads import ClassificationHead
+from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics, measure_columns
+from progressive_tf.models.request import Request
+from progressive_tf.plan.loading import LoadedPlan
+from progressive_tf.plan.methods import descriptions_of
+from progressive_tf.plan.schema import Plan
+from progressive_tf.registry.version import Version
+from progressive_tf.training.answers.exported import read_exported_weights
+from progressive_tf.training.fitting.checkpoint import weights_sha256
+
+
+def load_start(version: Version, network: BlockModel, data: PlanData, seed: int) -> None:
+    """Puts a network at a version's weights.
+
+    Args:
+        version: as `find_start` gives it.
+        network: changed in place.
+        data: says which classes there are.
+        seed: the plan's.
+
+    Raises:
+        InputError: the version is another network's.
+    """
+    number, manifest = version.number, version.manifest()
+    served = tuple(manifest["labels"]) if manifest else ()
+    other_kind = bool(served) != bool(data.outputs)
+    if other_kind or served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
+        there, here = (listed(labels) or "texts, no classes" for labels in (served, data.outputs))
+        apart = next((pair for pair in zip(served, data.outputs, strict=False) if pair[0] != pair[1]), None)
+        first = f"; the first that differ are {apart[0]!r} and {apart[1]!r}" if apart else ""
+        raise InputError(f"start: version {number} predicts {there}; the plan has {here}{first}")
+    set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
+    try:
+        restore_additions(network, (manifest or {}).get("additions", []))
+    except ValueError as error:
+        raise InputError(f"start: version {number} is of another network than this plan's model: {error}") from None
+    read_exported_weights(version.folder, network)
+    if weights_sha256(network.named_weights()) != version.weights_sha256:
+        raise InputError(
+            f"start: version {number} was trained with another model section than this plan's; use the same"
+        )
+
+
+def start_statistics(data: PlanData, version: Version | None) -> ColumnStatistics | None:
+    """Returns the statistics that a run starts with: a version's, or those of the first stage's training rows.
+
+    Args:
+        data: every row of the plan.
+        version: what the run starts from; None for random weights.
+
+    Returns:
+        None where the data is no table.
+
+    Raises:
+        InputError: the rows say nothing about a column, or the version reads other columns.
+    """
+    if data.columns is None:
+        return None
+    if version is None:
+        notations = next(iter(data.sources.values())).notations  # of the plan's own source, as callers will write
+        try:
+            return measure_columns(data.columns, data.training_cells(0), notations=notations)
+        except InputError as error:
+            raise InputError(f"stages[0].data: {error}") from None
+    recorded = (version.manifest() or {}).get("preprocessing")
+    statistics = ColumnStatistics.from_json(recorded) if recorded else None
+    if statistics is None or statistics.columns != data.columns:
+        theirs = listed(statistics.columns.names) if statistics is not None else "none"
+        raise InputError(
+            f"start: version {version.number} reads other columns ({theirs}), or as something else, than this plan "
+            f"({listed(data.columns.names)}); name the version's in data.features, or set start: pretrained"
+        )
+    return statistics
+
+
+def recorded_statistics(content: Mapping[str, Any], data: PlanData, folder: Path) -> ColumnStatistics:
+    """Returns the statistics that a stage began with.
+
+    Args:
+        content: of its preprocessing.json.
+        data: every row of the plan.
+        folder: the stage's.
+
+    Raises:
+        InputError: columns are read otherwise now.
+    """
+    statistics = ColumnStatistics.from_json(content)
+    if statistics.columns != data.columns:
+        raise InputError(
+            f"{folder}: the stage began with other columns ({listed(statistics.columns.names)}), or as something else, "
+            f"than are read now; go on with the release that began the run, or begin a new one with --fresh (name the "
+            f"columns in data.features to have it read the same)"
+        )
+    return statistics
+
+
+def stage_statistics(inherited: ColumnStatistics, data: PlanData, index: int) -> ColumnStatistics:
+    """Returns the statistics of a stage that reads its numbers anew.
+
+    Args:
+        inherited: those of the stage that it starts from.
+        data: every row of the plan.
+        index: the stage's.
+
+    Raises:
+        InputError: its rows do not allow it.
+    """
+    try:
+        return inherited.readapted(data.training_cells(index))
+    except InputError as error:
+        raise InputError(f"stages[{index}].readapt: {error}") from None
+
+
+def use_statistics(network: BlockModel, statistics: ColumnStatistics | None) -> None:
+    """Makes a network read a table's columns by these statistics; None where it reads no table."""
+    if statistics is not None:
+        network.preprocess.use_statistics(statistics)
+
+
+def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatistics | None = None) -> BlockModel:
+    """Returns a plan's network, untrained or at its pretrained weights, with the classes of the first stage.
+
+    Args:
+        loaded: the plan.
+        data: every row of it.
+        statistics: what is known about a table's columns; None where the data is no table.
+    """
+    plan, known = loaded.plan, data.classes.known[0]
+    first = plan.stages[0]
+    request = Request(
+        model=plan.model,
+        labels=data.outputs[:known],
+        seed=plan.seed,
+        folder=loaded.folder,
+        pooling=first.pooling,
+        input_width=data.input_width,
+        image_size=first.image_size,
+        crf=first.crf,
+        statistics=statistics,
+    )
+    network = build(request)
+    network.set_label_tasks(data.classes.label_tasks[:known])
+    return network
+
+
+def prepare_for_stage(network: BlockModel, plan: Plan, data: PlanData, index: int) -> None:
+    """Gives a network the classes of a stage, and the size of its images."""
+    known = data.classes.known[index]
+    set_classes(network, data.outputs[:known], data.classes.label_tasks[:known], plan.seed)
+    network.preprocess.resize(plan.stages[index].image_size)
+
+
+# Sentence encoders are trained with their cosine similarity times this (Reimers and Gurevych 2019,
+# MultipleNegativesRankingLoss of sentence-transformers).
+SCALE = 20.0
+MOST_TEXTS, BATCH = 256, 32
+
+
+def start_from_prompt(network: BlockModel, plan: Plan, data: PlanData) -> None:
+    """Puts the head of a network where descriptions of the classes say, if the plan starts so.
+
+    Training texts of the first stage's source, without their labels, say where the encoder's outputs lie on average.
+
+    Args:
+        network: changed in place.
+        plan: says which descriptions.
+        data: its texts and classes.
+
+    Raises:
+        InputError: descriptions that are not those of the classes, or a network that has no such head.
+    """
+    try:
+        descriptions = descriptions_of(plan.start, data.labels)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if descriptions is None:
+        return
+    if not isinstance(network.head, ClassificationHead):
+        raise InputError(f"start: prompt needs the head of builder bert; {plan.model.builder} has another")
+    name = data.stage_sources[0]
+    texts = data.sources[name].texts(data.parts[name].pool[:MOST_TEXTS])
+    of_classes = [embeddings(network, each).mean(axis=0) for each in descriptions.values()]
+    kernel, bias = prompt_head(np.stack(of_classes), embeddings(network, texts))
+    network.head.dense.kernel.assign(kernel)
+    network.head.dense.bias.assign(bias)
+
+
+def prompt_head(classes: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns kernel and bias of a linear head whose logits are cosine similarities times 20.
+
+    Both sides are centred, since the outputs of an encoder lie in a narrow cone (Ethayarajh 2019): a text's embedding h
+    on the texts' mean, a class's on the classes'. With unit vectors cᵢ of the classes and r, the mean length of centred
+    texts, which stands for each one's own so that the head stays linear,
+
+        logitᵢ = 20 · cᵢ · (h − mean h) / r.
+
+    Args:
+        classes: embeddings, float32 [classes, width].
+        texts: embeddings, float32 [texts, width].
+
+    Returns:
+        float32 [width, classes] and [classes].
+    """
+    centre = texts.mean(axis=0)
+    length = np.linalg.norm(texts - centre, axis=1).mean()
+    apart = classes - classes.mean(axis=0)
+    units = apart / np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), 1e-12)
+    kernel = (SCALE / max(float(length), 1e-12)) * units.T
+    return kernel.astype(np.float32), -(centre @ kernel).astype(np.float32)
+
+
+def embeddings(network: BlockModel, texts: Sequence[str]) -> np.ndarray:
+    """Returns what the dense layer of the head reads of each text, float32 [texts, width]."""
+    parts = []
+    for begin in range(0, len(texts), BATCH):
+        state = network.preprocess(tf.constant(list(texts[begin : begin + BATCH])))
+        state = network.run_blocks(state, 0, len(network.blocks))
+        parts.append(network.head.pooled(network.without_added_positions(state)).numpy())
+    return np.concatenate(parts).astype(np.float32)
