@@ -17,9 +17,7 @@ from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
-from progressive_tf.training.answers.classes import DEFAULT
-from progressive_tf.training.answers.served_tags import TOKENS
-from progressive_tf.training.answers.texts import GENERATE
+from progressive_tf.training.answers.base import DEFAULT, GENERATE, TOKENS
 
 PIXELS = "pixels"
 SPAN_COLUMNS = ["input", "kind", "words", "start", "end", "score"]

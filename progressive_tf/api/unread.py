@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
-from progressive_tf.training.answers.texts import IS_WHOLE
+from progressive_tf.training.answers.base import IS_WHOLE
 
 
 class Unread:

@@ -7,19 +7,16 @@ from typing import Any
 
 from progressive_tf.display import Clock
 from progressive_tf.training.fitting.callbacks import backup_file
-from progressive_tf.training.fitting.continual_evaluation import lowest
 from progressive_tf.training.run.checks import warnings_about
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.run_folder import Finished
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.dry_run import retention_flops
+from progressive_tf.training.stage.dry_run import retention_costs
 from progressive_tf.training.stage.evaluation_step import score, write_matrix
 from progressive_tf.training.stage.lifecycle import Attempt, summary
-from progressive_tf.training.stage.mixture import mixture_facts
 from progressive_tf.training.stage.preflight import SweepStage, tuned
 from progressive_tf.training.stage.promotion import note_forced
 from progressive_tf.training.stage.stage_data import settle_rows
-from progressive_tf.training.streaming.candidates import arrived_of
 from progressive_tf.training.streaming.learning import StreamFit, rows_behind
 
 
@@ -42,9 +39,10 @@ def run_stages(run: Run, sweep: SweepStage | None, known: dict[str, Any]) -> Fin
     for stage in run.stages:
         decision = stage.decision
         if decision is None:
-            with clock.measure("sweep"):
+            own = Clock()
+            with own.measure("sweep"):
                 run = tuned(run, stage, sweep)
-            decision, seconds = _run_stage(run, stage)
+            decision, seconds = _run_stage(run, stage, own), own.seconds
             work = {kind: work.get(kind, 0.0) + seconds.get(kind, 0.0) for kind in {*work, *seconds}}
         elif (further := rows_behind(run, stage)) is not None:
             display.line(further)
@@ -65,10 +63,10 @@ def run_stages(run: Run, sweep: SweepStage | None, known: dict[str, Any]) -> Fin
     return Finished(folder.path, promoted)
 
 
-def _run_stage(run: Run, stage: StageRecord) -> tuple[dict[str, Any], dict[str, float]]:
-    """Returns a stage's decision, and how long each kind of work took."""
-    attempt = Attempt(run, stage, run.parent(stage))
-    clock, parent = attempt.clock, attempt.parent
+def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> dict[str, Any]:
+    """Returns a stage's decision."""
+    parent = run.parent(stage)
+    attempt = Attempt(run, stage, parent, clock)
     attempt.begin()
     run.features.forget_stale_prefixes()
     if parent is None:
@@ -76,37 +74,23 @@ def _run_stage(run: Run, stage: StageRecord) -> tuple[dict[str, Any], dict[str, 
             score(run, None, loaded=True)
     attempt.prepare(lambda depth: settle_rows(run, stage, parent, depth))
     run.folder.log("training", stage=stage.name, start=parent.name if parent else "start")
-    streams, arrived = attempt.settings.data.stream is not None, None
-    if streams:
+    streamed = None
+    if attempt.settings.data.stream is not None:
         with clock.measure("fit"):
             streamed = StreamFit(attempt).streamed()
-        fitted, arrived = streamed.fitted, arrived_of(run, streamed.arrived)
-    else:
-        fitted = attempt.train()
+    fitted = attempt.train() if streamed is None else streamed.fitted
     attempt.keep(fitted)
     metrics = attempt.measure()
-    result = attempt.judge(arrived)
-    mixed = mixture_facts(stage)
-    costs = attempt.retained.facts | ({} if mixed is None else {"average": mixed})
-    if costs:
-        run.load(stage)
-        operations = dict.fromkeys(costs)  # of a stream, whose rows are gone, they are not counted
-        if not streams:
-            depth = attempt.moved.frozen_depth
-            operations = retention_flops(run, stage, costs, attempt.rows[0], fitted.epochs, depth)
-        costs = {name: facts | {"flops": operations[name]} for name, facts in costs.items()}
-    metrics |= summary(fitted) | ({"stream": streamed.facts} if streams else {})
-    metrics |= {
-        "retention": costs,
-        "stability": lowest(stage.folder),
-        "weights": {"trainable": attempt.moved.count, "total": run.network.size},
-        "seconds": clock.to_json(),
-    }
-    stage.save_metrics(metrics)
+    result = attempt.judge(None if streamed is None else streamed.arrived)
+    epochs = fitted.epochs if streamed is None else None
+    costs = retention_costs(run, stage, attempt.retained.facts, epochs, attempt.moved.frozen_depth)
+    metrics |= summary(fitted) | ({} if streamed is None else {"stream": streamed.facts})
+    metrics |= {"retention": costs, "weights": {"trainable": attempt.moved.count, "total": run.network.size}}
+    stage.save_metrics(metrics | {"seconds": clock.to_json()})
     decision = attempt.publish(result)
     if decision["version"]:
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     attempt.end(decision)
     released = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
     run.display.line(f"{stage.name}: {decision['decision']} ({decision['reason']}){released}")
-    return decision, clock.seconds
+    return decision

@@ -20,9 +20,9 @@ from progressive_tf.plan.reading import to_yaml
 from progressive_tf.reporting.figures.rates import save_rate_figure
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.run.run import Run
-from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.stage.lifecycle import Attempt
-from progressive_tf.training.stage.stage_data import Rows, find_rows
+from progressive_tf.training.stage.stage_data import find_rows
 from progressive_tf.tuning.display import SweepDisplay
 
 STEPS = 100

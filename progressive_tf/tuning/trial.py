@@ -24,10 +24,9 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.predictions_file import Wanted, predict_rows
 from progressive_tf.training.fitting.callbacks import backup_file
 from progressive_tf.training.run.run import Run
-from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.stage.lifecycle import Attempt
 from progressive_tf.training.stage.mixture import answers
-from progressive_tf.training.stage.stage_data import Rows
 
 FILE = "result.json"
 

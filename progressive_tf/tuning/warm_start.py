@@ -20,8 +20,8 @@ from progressive_tf.plan.sweep import Parameter, Tune
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.run_folder import changed_keys
-from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.stage_data import Rows, find_rows
+from progressive_tf.training.run.stage_record import Rows, StageRecord
+from progressive_tf.training.stage.stage_data import find_rows
 from progressive_tf.tuning.role import role
 from progressive_tf.tuning.trial import Trials, metric_before
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 KEYS = ("part", "slice", "source")
 FIRST_FIELDS = [(name, pa.string()) for name in KEYS] + [(name, pa.int64()) for name in ("index", "row")]
-DEFAULT = "serving_default"
+# Signatures of versions, and an output: a text was written to its end.
+DEFAULT, GENERATE, TOKENS, IS_WHOLE = "serving_default", "generate", "tokens", "is_whole"
 
 
 class Served(Protocol):

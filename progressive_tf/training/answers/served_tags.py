@@ -11,9 +11,8 @@ import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.preprocessing.word_windows import gather_words
 from progressive_tf.models.preprocessing.words import ragged_words
-from progressive_tf.training.answers.base import ask_in_batches
+from progressive_tf.training.answers.base import TOKENS, ask_in_batches
 
-TOKENS = "tokens"
 # What Python's str.split() separates words at.
 SPACES = tuple(code for code in range(sys.maxunicode + 1) if chr(code).isspace())
 

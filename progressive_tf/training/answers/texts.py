@@ -25,7 +25,15 @@ from progressive_tf.models.t5.translator import Translator
 from progressive_tf.plan.methods import Cache, LabelSmoothing
 from progressive_tf.plan.metric_names import TEXTS
 from progressive_tf.plan.schema import Plan, Stage
-from progressive_tf.training.answers.base import FIRST_FIELDS, Chunk, TokenAnswering, ask_in_batches
+from progressive_tf.training.answers.base import (
+    FIRST_FIELDS,
+    GENERATE,
+    IS_WHOLE,
+    TOKENS,
+    Chunk,
+    TokenAnswering,
+    ask_in_batches,
+)
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import TokenObjective
 from progressive_tf.training.prefix.outputs import PrefixOutputs
@@ -204,9 +212,6 @@ class TextAnswering(TokenAnswering):
             self._targets[source] = InputStore(len(table), table.targets, self.network.preprocess.targets)
         self._targets[source].add(rows)
         return self._targets[source]
-
-
-GENERATE, TOKENS, IS_WHOLE = "generate", "tokens", "is_whole"
 
 
 class ServedTranslator(tf.Module):

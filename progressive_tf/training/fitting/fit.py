@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from progressive_tf.training.fitting.callbacks import (
     backup_file,
 )
 from progressive_tf.training.fitting.checkpoint import Backup
-from progressive_tf.training.fitting.continual_evaluation import ContinualEvaluation
+from progressive_tf.training.fitting.continual_evaluation import ContinualEvaluation, lowest
 from progressive_tf.training.fitting.contrastive import ContrastiveObjective, contrastive_batches
 from progressive_tf.training.fitting.example_sets import JoinedExamples
 from progressive_tf.training.fitting.examples import AnyExamples, DrawBatches, drawn_dataset, evaluation_dataset
@@ -56,6 +56,7 @@ class Fitted:
         rates: what an adaptive schedule did: epoch (0: before the first), rate and reason of each change.
         optimizer: step counts and slots at the end.
         optimized: names of the weights that these belong to.
+        stability: of each earlier stage, its accuracy before, at the lowest and at the end, where that was measured.
     """
 
     epochs: int
@@ -64,6 +65,7 @@ class Fitted:
     rates: list[dict[str, Any]]
     optimizer: list[np.ndarray]
     optimized: list[str]
+    stability: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,8 @@ def fit_stage(fit: Fit) -> Fitted:
         assign_weights(state.everything.weights, state.averaged())
     optimized = [weight.name for weight in state.phases[-1].moved.trained]
     rates = state.plateau.changes if isinstance(state.plateau, AdaptiveRate) else []
-    return Fitted(epochs, best_epoch, state.history, rates, state.classifying.state(), optimized)
+    optimizer, stability = state.classifying.state(), lowest(fit.folder)
+    return Fitted(epochs, best_epoch, state.history, rates, optimizer, optimized, stability)
 
 
 class FitState:

@@ -18,6 +18,8 @@ from progressive_tf.training.run.run_folder import checkpoint_file
 
 SUSPECTS_FILE = "findings.csv"
 
+Rows = tuple[np.ndarray, np.ndarray]  # to train on, and to validate with: int64 indices into a source
+
 
 @dataclass(frozen=True)
 class StageRecord:
@@ -88,7 +90,7 @@ class StageRecord:
         """Writes data.json again with other values for some of its keys."""
         write_json(self.folder / "data.json", self.data() | values)
 
-    def rows(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def rows(self) -> Rows | None:
         """Returns the training and validation rows that the stage settled on, or None before it has."""
         path = self.folder / "rows.parquet"
         if not (self.folder / "data.json").exists():

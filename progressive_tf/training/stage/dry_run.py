@@ -32,6 +32,7 @@ from progressive_tf.training.run.network import build_network, load_start, prepa
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.run.start import find_start
+from progressive_tf.training.stage.mixture import mixture_facts
 
 ROWS_MEASURED = 500
 
@@ -166,29 +167,37 @@ def _prefix(network: BlockModel, stage: Stage, index: int, frozen_depth: int) ->
     return "cached" if stored else "computed"
 
 
+Facts = dict[str, dict[str, Any]]  # by method
 TRAINING_PASS = 3  # forward passes that training on an example costs
 
 
-def retention_flops(
-    run: Run, stage: StageRecord, facts: dict[str, dict[str, Any]], rows: np.ndarray, epochs: int, depth: int
-) -> dict[str, int | None]:
-    """Returns the operations of each method that a stage used; None where they cannot be counted.
+def retention_costs(run: Run, stage: StageRecord, facts: Facts, epochs: int | None, depth: int) -> Facts:
+    """Returns what each method of retention that a stage used cost, with its operations; none where none was used.
 
     Args:
-        run: the run, its network as the stage leaves it.
+        run: the run; its network is put at the stage.
         stage: the stage.
-        facts: what is known of each method.
-        rows: the stage's training rows.
-        epochs: finished ones.
+        facts: what is known of each method, without that of mixtures.
+        epochs: finished ones; None where operations cannot be counted, as of a stream, whose rows are gone.
         depth: leading blocks that did not move, whose outputs are kept.
     """
-    settings = run.settings(stage)
-    forward = _forward_of_moving_blocks(run, stage, rows, depth)
-    return {name: _flops(name, each, settings, forward, len(rows), epochs) for name, each in facts.items()}
+    mixed = mixture_facts(stage)
+    facts = facts | ({} if mixed is None else {"average": mixed})
+    rows, settings = stage.rows(), run.settings(stage)
+    if not facts:
+        return {}
+    run.load(stage)
+    if epochs is None or rows is None:
+        return {name: of_method | {"flops": None} for name, of_method in facts.items()}
+    forward, count = _forward_of_moving_blocks(run, stage, rows[0], depth), len(rows[0])
+    return {
+        name: of_method | {"flops": _flops(name, of_method, settings, (forward, count, epochs))}
+        for name, of_method in facts.items()
+    }
 
 
-def _flops(name: str, facts: dict[str, Any], settings: Stage, forward: int, rows: int, epochs: int) -> int | None:
-    retention = settings.retention
+def _flops(name: str, facts: dict[str, Any], settings: Stage, work: tuple[int, int, int]) -> int | None:
+    retention, (forward, rows, epochs) = settings.retention, work
     if name == "replay" and retention.replay is not None and isinstance(settings.batch_size, int):
         drawn = replayed_per_epoch(rows, settings.batch_size, retention.replay.ratio) if facts["rows"] else 0
         return TRAINING_PASS * forward * drawn * epochs

@@ -11,9 +11,8 @@ from progressive_tf.display import Clock
 from progressive_tf.training.fitting.example_sets import JoinedExamples, TrainingExamples
 from progressive_tf.training.fitting.examples import AnyExamples, Examples
 from progressive_tf.training.run.run import Run
-from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.stage.retained import Retained
-from progressive_tf.training.stage.stage_data import Rows
 
 
 @dataclass(frozen=True)

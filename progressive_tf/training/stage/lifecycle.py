@@ -17,17 +17,15 @@ from progressive_tf.plan.schema import Stage
 from progressive_tf.training.answers.predictions_file import Scored
 from progressive_tf.training.fitting.checkpoint import Arrays, save_checkpoint
 from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
-from progressive_tf.training.run.checks import check_teacher
 from progressive_tf.training.run.run import Run
-from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.stage.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.examples import StageExamples
 from progressive_tf.training.stage.explaining import explanation_facts
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
 from progressive_tf.training.stage.promotion import Arrived, decide, decision_record, publish
-from progressive_tf.training.stage.retained import Retained, prepare_retention
-from progressive_tf.training.stage.stage_data import Rows
+from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
 
 HISTORY_MEASURES = ("loss", "accuracy")
 MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
@@ -43,9 +41,9 @@ class Attempt:
         run: the run.
         stage: where the stage keeps its files.
         parent: the stage whose weights it starts from; None for the run's start.
+        clock: told how long each kind of work takes; of its own by default.
 
     Attributes:
-        clock: how long each kind of work took.
         phases: what moves in each phase of training.
         rows: its training and validation rows.
         retained: what it trains with beside these.
@@ -59,11 +57,11 @@ class Attempt:
     carried: list[np.ndarray] | None
     scored: Scored
 
-    def __init__(self, run: Run, stage: StageRecord, parent: StageRecord | None) -> None:
+    def __init__(self, run: Run, stage: StageRecord, parent: StageRecord | None, clock: Clock | None = None) -> None:
         self.run = run
         self.stage = stage
         self.parent = parent
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self._mixing: Mixing | None = None
         self._base_sha256 = ""
 
@@ -87,8 +85,7 @@ class Attempt:
         """
         with self.clock.measure("retention"):
             self._mixing = find_mixing(self.run, self.stage, self.parent)
-            place = f"stages[{self.stage.index}]"
-            check_teacher(self.settings, place, self.run.versions, self.run.loaded.folder)
+            check_taught(self.run, self.stage)
         self._base_sha256 = self.run.load(self.parent)
 
     def prepare(self, settle: Callable[[int], Rows]) -> None:
@@ -235,4 +232,5 @@ def summary(fitted: Fitted) -> dict[str, Any]:
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
         "rates": fitted.rates,
+        "stability": fitted.stability,
     }

@@ -26,7 +26,7 @@ from progressive_tf.training.answers.exported import misfit
 from progressive_tf.training.fitting.checkpoint import Arrays, load_arrays, save_arrays
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.stage_model import Penalty
-from progressive_tf.training.run.checks import find_teacher
+from progressive_tf.training.run.checks import check_teacher, find_teacher
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.replay_buffer import SourceRows, choose_buffer, read_buffer
@@ -72,6 +72,11 @@ class Retained:
         if settings.distill is not None and DISTILL in self.teachers:
             terms.append(distill(settings.distill, network, self.teacher_labels))
         return terms
+
+
+def check_taught(run: Run, stage: StageRecord) -> None:
+    """Raises InputError where a stage's teacher is not there, before the stage counts as begun."""
+    check_teacher(run.settings(stage), f"stages[{stage.index}]", run.versions, run.loaded.folder)
 
 
 def prepare_retention(

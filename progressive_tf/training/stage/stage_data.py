@@ -16,9 +16,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.run.cut_texts import find_cut_texts
 from progressive_tf.training.run.run import Run
-from progressive_tf.training.run.stage_record import SUSPECTS_FILE, StageRecord
+from progressive_tf.training.run.stage_record import SUSPECTS_FILE, Rows, StageRecord
 
-Rows = tuple[np.ndarray, np.ndarray]
 MOST_SHOWN = 10
 
 

@@ -24,9 +24,10 @@ from progressive_tf.training.fitting.stage_model import StageModel
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.lifecycle import Attempt
-from progressive_tf.training.streaming.candidates import Candidates, record_rows
+from progressive_tf.training.stage.promotion import Arrived
+from progressive_tf.training.streaming.candidates import Candidates, arrived_of, record_rows
 from progressive_tf.training.streaming.learner import StreamLearner
-from progressive_tf.training.streaming.progress import Arrays, Counts, GrowingLog, Progress
+from progressive_tf.training.streaming.progress import Counts, GrowingLog, Progress
 
 FOLDER = "stream"
 END_FILE = "end.json"
@@ -43,12 +44,12 @@ class Streamed:
 
     Attributes:
         fitted: as of any training; its one epoch is the stream.
-        arrived: answers on the last rows since the last candidate; see `Progress`.
+        arrived: answers on the rows since the last candidate, or None.
         facts: what metrics.json says.
     """
 
     fitted: Fitted
-    arrived: Arrays
+    arrived: Arrived | None
     facts: dict[str, Any]
 
 
@@ -133,7 +134,7 @@ class StreamFit:
         history = [{"loss": counts.loss / counts.learnt, "accuracy": accuracy[LEARNER]}]
         facts = {"learnt": counts.learnt, "duplicates": counts.duplicates, "aside": counts.aside, "accuracy": accuracy}
         fitted = Fitted(1, 1, history, [], self.learner.optimizer.state(), names)
-        return Streamed(fitted, self.progress.arrived, facts)
+        return Streamed(fitted, arrived_of(self.run, self.progress.arrived), facts)
 
     def _learn(self) -> None:
         """Learns the stream to its end, and saves how far it is now and then."""
