@@ -22,7 +22,7 @@ from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.reporting import wording
 
 if TYPE_CHECKING:
-    from progressive_tf.api.answers import ServedModel
+    from progressive_tf.api.answers import Predictor
 
 
 class Version:
@@ -65,8 +65,9 @@ class Version:
         Raises:
             InputError: the version writes texts, and has none.
         """
-        if self.record.task.writes:
-            raise InputError(f"{self.record.model} version {self.number} writes texts; it has no classes")
+        without = self.record.task.answers.without_labels
+        if without:
+            raise InputError(f"{self.record.model} version {self.number} {without}; it has no classes")
         return tuple(self.manifest["labels"])
 
     def predict(self, inputs: Any, task: str | Sequence[str] | None = None, batch_size: int = 64) -> pd.DataFrame:
@@ -91,11 +92,11 @@ class Version:
         return self._served.answer(inputs, task, batch_size)
 
     @cached_property
-    def _served(self) -> ServedModel:
+    def _served(self) -> Predictor:
         with quiet():
-            from progressive_tf.api.answers import ServedModel
+            from progressive_tf.api.answers import Predictor
 
-            return ServedModel(self.folder, self.manifest)
+            return Predictor(self.folder, self.manifest)
 
     def __repr__(self) -> str:
         names = f" ({', '.join(self.aliases)})" if self.aliases else ""
@@ -104,7 +105,7 @@ class Version:
     def _repr_html_(self) -> str:
         figures = [(name, _number(name, value)) for name, value in self.manifest.get("metrics", {}).items()]
         head = markup.heading(f"{self.record.model} version {self.number}", ", ".join(self.aliases))
-        gives = "writes texts" if self.record.task.writes else f"classes {listed(self.manifest['labels'])}"
+        gives = self.record.task.answers.without_labels or f"classes {listed(self.manifest['labels'])}"
         origin = f"stage {self.stage} of run {self.run}; {gives}"
         shown = markup.table(("metric on test rows", "value"), figures[:8]) if figures else Markup("")
         return markup.framed(head + markup.paragraph(origin) + shown)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from progressive_tf.errors import listed, unknown_name
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
@@ -41,7 +42,7 @@ from progressive_tf.plan.refusals import (
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
-from progressive_tf.plan.tasks import TASKS, Task, TaskName
+from progressive_tf.plan.tasks import TASKS, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
@@ -58,6 +59,13 @@ ColumnOrNumber = Annotated[Text, BeforeValidator(_as_text)]
 
 def _asked(part: BaseModel) -> Asked:
     return Asked(part.model_dump(), part.model_dump(exclude_defaults=True))
+
+
+def _task_name(value: Any) -> Any:
+    if not isinstance(value, str) or value not in TASKS:
+        *others, last = map(repr, TASKS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+    return value
 
 
 def _named(value: Any) -> Any:
@@ -276,7 +284,7 @@ class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: TaskName
+    task: Annotated[str, BeforeValidator(_task_name), WithJsonSchema({"enum": list(TASKS), "type": "string"})]
     scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
         "data-incremental"
     )

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.output import ByWidth
-from progressive_tf.plan.tasks import TASKS
+from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
 from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
@@ -19,7 +19,6 @@ from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
 _MOST_LABELS = 10
-_LISTED = tuple(dict.fromkeys(task.answers.matrix_metric for task in TASKS.values()))
 
 
 def version_record(version: Version) -> dict[str, Any]:
@@ -33,8 +32,12 @@ def version_record(version: Version) -> dict[str, Any]:
         "run": version.run,
         "stage": version.stage,
         "forced": version.forced,
-        **{name: metric(manifest, name) for name in _LISTED},
+        **{name: metric(manifest, name) for name in _listed_metrics()},
     }
+
+
+def _listed_metrics() -> list[str]:
+    return [kind.matrix_metric for kind in ANSWERS.values()]
 
 
 def metric(manifest: Mapping[str, Any] | None, name: str) -> float | None:
@@ -63,7 +66,7 @@ def _versions_table(records: Iterable[Mapping[str, Any]], narrow: bool) -> Table
         for name in ("created (UTC)", "run / stage", "on test rows"):
             table.add_column(name, no_wrap=True)
     for record in records:
-        figure = next((f"{name} {record[name]:.3f}" for name in _LISTED if record[name] is not None), "")
+        figure = next((f"{name} {record[name]:.3f}" for name in _listed_metrics() if record[name] is not None), "")
         origin = f"{record['run']}/{record['stage']}" + (" (forced)" if record["forced"] else "")
         created = _moment(record["created"])
         cells = (f"{created}  {figure}".rstrip() + f"\n{origin}",) if narrow else (created, origin, figure)
@@ -81,7 +84,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         version: one of its versions.
         everything: all labels, however many.
     """
-    manifest = version.manifest() or {}
+    manifest, without = version.manifest() or {}, version.task.answers.without_labels
     labels = [str(label) for label in manifest.get("labels", [])]
     shown = labels if everything else labels[:_MOST_LABELS]
     more = f" and {len(labels) - len(shown)} more, with --all" if len(shown) < len(labels) else ""
@@ -92,7 +95,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
         "task": version.task.name if manifest else "",
-        "labels": "none: it writes texts" if version.task.writes else f"{', '.join(shown)}{more}",
+        "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),
         "folder": str(version.folder),
