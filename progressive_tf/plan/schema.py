@@ -45,6 +45,8 @@ from progressive_tf.plan.table_columns import Columns, TableColumns
 from progressive_tf.plan.tasks import TASKS, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+EVERY_PREVIOUS = "every-previous"
+THRESHOLDS = ("at_least", "at_most", "drop_at_most")
 CountOrShare = Annotated[int, Field(ge=1)] | Share
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
@@ -205,16 +207,20 @@ class GateRule(Strict):
 
     @model_validator(mode="after")
     def _one_threshold_in_range(self) -> GateRule:
-        given = {key: getattr(self, key) for key in ("at_least", "at_most", "drop_at_most")}
-        given = {key: value for key, value in given.items() if value is not None}
+        given = [key for key in THRESHOLDS if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
-        ((key, value),) = given.items()
+        key, value = self.threshold
         if not 0 <= value <= self.metric_name.highest:
             raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
-        if self.slice == "every-previous" and key != "drop_at_most":
+        if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
         return self
+
+    @property
+    def threshold(self) -> tuple[str, float]:
+        """The key of its threshold, and the threshold."""
+        return next((key, value) for key in THRESHOLDS if (value := getattr(self, key)) is not None)
 
     @property
     def metric_name(self) -> MetricName:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import Any
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.display import Clock
+from progressive_tf.evaluation.decision import Decision
 from progressive_tf.training.fitting.callbacks import backup_file
 from progressive_tf.training.fitting.checkpoint import save_checkpoint
 from progressive_tf.training.fitting.continual_evaluation import lowest
@@ -27,7 +29,7 @@ from progressive_tf.training.stage.lifecycle import (
     tune_stage,
 )
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix, mixture_facts
-from progressive_tf.training.stage.promotion import decide, decision_record, note_forced, publish
+from progressive_tf.training.stage.promotion import decide, note_forced, publish, with_origin
 from progressive_tf.training.stage.retained import prepare_retention
 from progressive_tf.training.stage.stage_data import Rows, settle_rows
 from progressive_tf.training.streaming.candidates import arrived_of
@@ -61,7 +63,7 @@ def run_stages(session: Session, sweep: SweepStage | None, known: dict[str, Any]
         trained.append(stage)
         released = session.is_released(stage)
         promoted &= session.is_promoted(stage)
-        if released and decision["decision"] != "promote" and session.releases:
+        if released and not decision.promoted and session.releases:
             note_forced(session, stage)
         if not released and plan.on_hold == "stop":
             left = [record.name for record in session.stages[stage.index + 1 :]]
@@ -78,9 +80,7 @@ def _remove_backup(stage: StageRecord) -> None:
     shutil.rmtree(backup_file(stage.folder).parent, ignore_errors=True)
 
 
-def _run_stage(
-    session: Session, stage: StageRecord, sweep: SweepStage | None
-) -> tuple[dict[str, Any], dict[str, float]]:
+def _run_stage(session: Session, stage: StageRecord, sweep: SweepStage | None) -> tuple[Decision, dict[str, float]]:
     clock = Clock()
     with clock.measure("sweep"):
         tune_stage(session, stage, sweep)
@@ -136,17 +136,17 @@ def _run_stage(
         "seconds": clock.to_json(),
     }
     stage.save_metrics(metrics)
-    decision = decision_record(session, stage, result)
-    if result.decision == "promote" and session.releases:
+    decision = with_origin(session, stage, result)
+    if decision.promoted and session.releases:
         session.load(stage)
         with clock.measure("export"):
             version, stable = publish(session, stage, scored, decision)
-        decision |= {"version": version.number, "stable": stable}
+        decision = replace(decision, version=version.number, stable=stable)
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     stage.save_decision(decision)
-    session.run.log("decided", stage=stage.name, decision=decision["decision"], version=decision["version"])
-    released = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
-    session.display.line(f"{stage.name}: {decision['decision']} ({decision['reason']}){released}")
+    session.run.log("decided", stage=stage.name, decision=decision.decision, version=decision.version)
+    released = f", version {decision.version}; {decision.stable}" if decision.version else ""
+    session.display.line(f"{stage.name}: {decision.decision} ({decision.reason}){released}")
     return decision, clock.seconds
 
 

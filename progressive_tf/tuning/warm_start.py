@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -32,30 +33,37 @@ WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 3600.0
 
 
-def begin_sweep(
-    session: Session,
-    plan: Plan,
-    stage: StageRecord,
-    settings: Tune,
-    space: Mapping[str, Parameter],
-    metric: MetricName,
-    folder: Path,
-) -> Trials:
+@dataclass(frozen=True)
+class Search:
+    """What a sweep searches.
+
+    Attributes:
+        plan: the run's plan, without the sweep.
+        settings: how it is searched.
+        space: what is searched.
+        metric: what is measured.
+    """
+
+    plan: Plan
+    settings: Tune
+    space: Mapping[str, Parameter]
+    metric: MetricName
+
+
+def begin_sweep(session: Session, stage: StageRecord, search: Search, folder: Path) -> Trials:
     """Returns what trials share, as the sweep began; begins it if it has not.
 
     Args:
         session: the run; the stages before are finished.
-        plan: the run's plan, without the sweep.
         stage: the stage.
-        settings: how it is searched.
-        space: what is searched.
-        metric: what is measured.
+        search: what is searched.
         folder: of the sweep.
 
     Raises:
         InputError: another sweep began here, or something is wrong with the stage's rows.
         ProgressiveError: a worker's chief does not begin.
     """
+    plan, settings, metric = search.plan, search.settings, search.metric
     parent = session.parent(stage)
     start = session.load(parent)
     session.features.forget_stale_prefixes()
@@ -63,7 +71,7 @@ def begin_sweep(
     allowed = settings.drop_at_most * (metric.highest if math.isfinite(metric.highest) else 1.0)
     asked = {
         "stage": plan.stages[stage.index].model_dump(mode="json"),
-        "space": {key: each.model_dump(mode="json") for key, each in space.items()},
+        "space": {key: each.model_dump(mode="json") for key, each in search.space.items()},
         "oracle": settings.oracle,
         "seed": settings.seed or 1 + derive_seed(plan.seed, "sweep", stage.name) % 10_000,
         "seeds": settings.seeds,

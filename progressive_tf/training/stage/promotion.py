@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.answers.tags import TagAnswers
 from progressive_tf.evaluation.answers.texts import TextAnswers
-from progressive_tf.evaluation.decision import GateResult
-from progressive_tf.evaluation.gate import ReasonsKept, judge
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
@@ -56,7 +55,7 @@ class Arrived:
     released: Answers
 
 
-def decide(session: Session, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> GateResult:
+def decide(session: Session, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> Decision:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
     baseline = session.baseline(stage)
     reasons = _reasons_kept(session, stage)
@@ -86,19 +85,18 @@ def baseline_name(session: Session, stage: StageRecord) -> str | None:
     return None if session.start_version is None else f"version {session.start_version}"
 
 
-def decision_record(session: Session, stage: StageRecord, result: GateResult) -> dict[str, Any]:
-    """Returns what decision.json says of a trained stage, or candidate, that has no version yet."""
+def with_origin(session: Session, stage: StageRecord, decision: Decision) -> Decision:
+    """Returns the decision on a trained stage, or candidate, with what it was compared with and started from."""
     parent = session.parent(stage)
-    return {
-        **result.to_json(),
-        "version": None,
-        "baseline": baseline_name(session, stage),
-        "started_from": parent.name if parent is not None else "start",
-        "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
-    }
+    return replace(
+        decision,
+        baseline=baseline_name(session, stage),
+        started_from=parent.name if parent is not None else "start",
+        weights_sha256=checkpoint_facts(stage.folder).weights_sha256,
+    )
 
 
-def publish(session: Session, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
+def publish(session: Session, stage: StageRecord, scored: Scored, decision: Decision) -> tuple[Version, str]:
     """Makes a promoted stage a version; returns it, and in words what became of its callers.
 
     It becomes stable, or with `release` in the plan the canary, unless stable is another run's version against which
@@ -175,7 +173,7 @@ def _judge(
     reasons: ReasonsKept | None,
     of_another_run: bool = False,
     arrived: Arrived | None = None,
-) -> GateResult:
+) -> Decision:
     data, current = session.data, session.data.slice_of[stage.index]
     parent = session.parent(stage)
     before = session.stages[: parent.index + 1] if parent is not None else []
@@ -191,11 +189,13 @@ def _judge(
 
     return judge(
         _rules(session, stage, of_another_run),
-        view(candidate, None if arrived is None else arrived.candidate),
-        None if baseline is None else view(baseline, None if arrived is None else arrived.released),
-        previous,
+        Compared(
+            view(candidate, None if arrived is None else arrived.candidate),
+            None if baseline is None else view(baseline, None if arrived is None else arrived.released),
+            previous,
+            reasons,
+        ),
         derive_seed(session.plan.seed, "bootstrap", stage.name, "gate"),
-        reasons=reasons,
     )
 
 
@@ -241,10 +241,10 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
             theirs[key] = ClassAnswers(predictions.labels, predictions.truth, probabilities, known)
     # Its reasons are not known: it stands in no run of this plan.
     result = _judge(session, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, of_another_run=True)
-    return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
+    return None if result.promoted else f"against it the gate says {result.decision}: {result.reason}"
 
 
-def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
+def _staged(session: Session, stage: StageRecord, decision: Decision) -> StagedVersion:
     """Returns the stage that the network is at as a version; updates kept separate are merged into the network."""
     parent = session.baseline(stage)
     parent_version = session.start_version
@@ -271,11 +271,11 @@ def _staged(session: Session, stage: StageRecord, decision: dict[str, Any]) -> S
         input_kind=session.plan.kind.input_kind(session.data.input_width),
         labels=session.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
-        data_sha256=used["rows_sha256"],
-        code_sha256=used["environment"]["code"],
-        environment=used["environment"],
+        data_sha256=str(used.rows_sha256),
+        code_sha256=used.environment["code"],
+        environment=used.environment,
         metrics={name: value["value"] for name, value in tested.items()},
-        decision=decision,
+        decision=decision.to_json(),
         export=lambda folder: _export(session, stage, folder, others),
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.decision import Decision
 from progressive_tf.files import cache_folder, sha256_json
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
@@ -18,7 +18,7 @@ from progressive_tf.training.run.session import Session, build_network, total_we
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.explaining import explanation_facts
-from progressive_tf.training.stage.promotion import Arrived, decide, decision_record, publish
+from progressive_tf.training.stage.promotion import Arrived, decide, publish, with_origin
 from progressive_tf.training.stage.stage_data import record_no_rows
 from progressive_tf.training.streaming.progress import Arrays, Counts
 
@@ -38,7 +38,7 @@ class Candidates:
         self._parent = parent
         self._beside: Session | None = None
 
-    def judge(self, weights: Arrays, counts: Counts, arrived: Arrays) -> dict[str, Any]:
+    def judge(self, weights: Arrays, counts: Counts, arrived: Arrays) -> Decision:
         """Returns the gate's decision on a candidate, which is a version if it was promoted; decided once.
 
         Args:
@@ -64,13 +64,13 @@ class Candidates:
         metrics |= {"weights": {"trainable": moved.count, "total": total_weights(session.network)}}
         candidate.save_metrics(metrics)
         result = decide(session, candidate, scored, arrived_of(session, arrived))
-        decision = decision_record(session, candidate, result)
-        if result.decision == "promote" and session.releases:
+        decision = with_origin(session, candidate, result)
+        if decision.promoted and session.releases:
             session.load(candidate)
             version, stable = publish(session, candidate, scored, decision)
-            decision |= {"version": version.number, "stable": stable}
+            decision = replace(decision, version=version.number, stable=stable)
         candidate.save_decision(decision)
-        session.run.log("decided", stage=candidate.name, decision=decision["decision"], version=decision["version"])
+        session.run.log("decided", stage=candidate.name, decision=decision.decision, version=decision.version)
         return decision
 
     def _network_beside(self) -> Session:
@@ -104,16 +104,17 @@ def record_rows(session: Session, stage: StageRecord, parent: StageRecord | None
         record_no_rows(session, stage, parent)
     found = stage.data()
     learnt = dict(zip(session.data.labels, counts.by_label, strict=True))
-    stage.update_data(
-        {
-            "train": counts.learnt,
-            "labels": found["labels"] | {"train": learnt},
-            "rows_sha256": sha256_json([found["source_sha256"], found["slice"], counts.sha256]),
-            "stream": {
+    stage.save_data(
+        replace(
+            found,
+            train=counts.learnt,
+            labels=found.labels | {"train": learnt},
+            rows_sha256=sha256_json([found.source_sha256, found.slice, counts.sha256]),
+            stream={
                 "rows": counts.rows,
                 "sha256": counts.sha256,
                 "duplicates": counts.duplicates,
                 "aside": counts.aside,
             },
-        }
+        )
     )
