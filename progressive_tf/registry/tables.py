@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -14,9 +14,11 @@ from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
 from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
-from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
+
+if TYPE_CHECKING:
+    from progressive_tf.plan.methods import ReleaseSchedule
 
 _MOST_LABELS = 10
 
@@ -162,7 +164,7 @@ def metrics_tables(metrics: Mapping[str, Any], everything: bool = False) -> list
 _HASHES = ("weights_sha256", "plan_sha256", "data_sha256", "code_sha256")
 
 
-def rollout_text(rollout: Rollout | None, schedule: Schedule | None) -> str:
+def rollout_text(rollout: Rollout | None, schedule: ReleaseSchedule | None) -> str:
     """Returns in one line how far a canary has come, and what its plan wants next; "" without a canary."""
     if rollout is None:
         return ""
