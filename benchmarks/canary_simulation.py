@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from progressive_tf.registry.traffic import Schedule
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.seeds import derive_seed
 from progressive_tf.serving.canary_decision import ROLLBACK, decide
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
@@ -26,7 +26,7 @@ from progressive_tf.serving.step_counts import StepCounts, VersionCounts, varian
 ACCURACY, FAILING, SLOW = 0.8, 0.01, 0.05
 SHARES = (0.05, 0.5)
 # Nothing is widened here: the question is when a canary is taken back.
-SCHEDULE = Schedule((5, 50, 100), min_samples=10**9)
+SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=10**9)
 CALLERS = 300
 
 

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy.stats import norm
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.evaluation.decision import GateResult
-from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.gate import Compared, judge
 from progressive_tf.plan.schema import GateRule
 from progressive_tf.seeds import derive_seed
 
@@ -70,17 +70,17 @@ def pair(case: Case, generator: np.random.Generator) -> tuple[ClassAnswers, Clas
     return answers((cell == 0) | (cell == 2), truth), answers(cell <= 1, truth)
 
 
-def decide(case: Case, generator: np.random.Generator, seed: int, resamples: int) -> tuple[GateResult, bool]:
+def decide(case: Case, generator: np.random.Generator, seed: int, resamples: int) -> tuple[Decision, bool]:
     """Judges one simulated candidate; also says whether the plain paired bootstrap would have let it pass."""
     pairs = [pair(case, generator) for _ in range(case.slices)]
     if case.slices == 1:
         candidate, baseline = ({"current": model} for model in pairs[0])
-        return judge([RULE], candidate, baseline, [], seed, resamples), plain_passes(*pairs[0], seed, resamples)
+        return judge([RULE], Compared(candidate, baseline), seed, resamples), plain_passes(*pairs[0], seed, resamples)
     names = [f"stage {index}" for index in range(case.slices)]
     candidate = dict(zip(names, (new for new, _ in pairs), strict=True))
     baseline = dict(zip(names, (old for _, old in pairs), strict=True))
     passes = all(plain_passes(new, old, seed, resamples) for new, old in pairs)
-    return judge([EVERY_PREVIOUS], candidate, baseline, names, seed, resamples), passes
+    return judge([EVERY_PREVIOUS], Compared(candidate, baseline, names), seed, resamples), passes
 
 
 def plain_passes(candidate: ClassAnswers, baseline: ClassAnswers, seed: int, resamples: int) -> bool:
@@ -116,7 +116,9 @@ def same_decisions(simulations: int, seed: int, progress: Progress) -> float:
     alike = 0
     for number in progress.track(range(simulations), description="resamples"):
         candidate, baseline = ({"current": model} for model in pair(case, generator))
-        few, many = (judge([RULE], candidate, baseline, [], number, size) for size in (FEW_RESAMPLES, MANY_RESAMPLES))
+        few, many = (
+            judge([RULE], Compared(candidate, baseline), number, size) for size in (FEW_RESAMPLES, MANY_RESAMPLES)
+        )
         alike += few.decision == many.decision
     return alike / simulations
 
@@ -143,7 +145,7 @@ def best_of(trials: int, simulations: int, shared: float, seed: int, progress: P
         right = baseline_right ^ differs
         truth = generator.integers(0, 2, size=rows)
         candidate = {"current": answers(right[right.sum(axis=1).argmax()], truth)}
-        result = judge([RULE], candidate, {"current": answers(baseline_right, truth)}, [], number, FEW_RESAMPLES)
+        result = judge([RULE], Compared(candidate, {"current": answers(baseline_right, truth)}), number, FEW_RESAMPLES)
         promoted += result.decision == "promote"
     return promoted / simulations
 

@@ -507,7 +507,7 @@ def _yaml(value: Any) -> str:
 def _metrics() -> str:
     rows = [
         f"| `{metric.name}` | {'more' if metric.maximize else 'less'} | {_metric_range(metric)} |"
-        for kind in ANSWERS
+        for kind in ANSWERS.values()
         for metric in kind.metrics.values()
     ]
     per_class = ", ".join(f"`{kind}/<label>`" for kind in CLASSES.per_label)

@@ -121,19 +121,20 @@ def promote(
 ) -> None:
     """Promote a stage that the gate held or rejected."""
     from progressive_tf.registry import Forced
-    from progressive_tf.registry.candidate import describe_refusal, read_candidate
+    from progressive_tf.registry.stage_to_promote import describe_refusal, read_stage
 
-    candidate = read_candidate(stage)
+    asked = read_stage(stage)
+    run, name = asked.run_folder.name, asked.stage
     if force and not reason.strip():
         raise InputError('--force needs --reason "…": why the gate is overruled; it stands in the journal')
     if reason.strip() and not force:
         say("no effect: --reason without --force; a promotion by the gate has the gate's reason")
     forced = Forced(reason.strip()) if force else None
-    model = _settled(_open(registry).model(candidate.model))
-    version = model.version_of_stage(candidate.run, candidate.stage)
+    model = _settled(_open(registry).model(asked.model))
+    version = model.version_of_stage(run, name)
     if version is not None:
         stable = model.aliases().get("stable")
-        already = f"stage {candidate.stage!r} is already {model.name} version {version.number}"
+        already = f"stage {name!r} is already {model.name} version {version.number}"
         if stable == version.number:
             _print(f"{already}, and stable points to it")
             return
@@ -143,16 +144,16 @@ def promote(
         version = model.make_stable(version.number, forced)
         _print(f"{already}; stable points to it again")
         return
-    if forced is None and not candidate.is_promoted_by_gate:
-        raise InputError(f'{describe_refusal(candidate)}\nTo promote it all the same give --force and --reason "…"')
+    if forced is None and not asked.decision.promoted:
+        raise InputError(f'{describe_refusal(asked)}\nTo promote it all the same give --force and --reason "…"')
     # The only command here that needs TensorFlow, to build the SavedModel.
     set_up_logging(verbose)
     from progressive_tf.training.stage.promotion import export_stage
 
-    staged = export_stage(candidate.run_folder, candidate.stage)
+    staged = export_stage(asked.run_folder, name)
     compared = None if forced else {None, staged.parent}
     version = model.publish(staged, when_stable_in=compared, forced=forced)
-    _print(f"stage {candidate.stage!r} is {model.name} version {version.number}; stable points to it")
+    _print(f"stage {name!r} is {model.name} version {version.number}; stable points to it")
 
 
 @app.command()

@@ -89,30 +89,27 @@ def tune(
         "seed": seed,
     }
     settings = sweep_settings(loaded.whole, index, {key: value for key, value in flags.items() if value is not None})
-    place = out or Path("runs") / loaded.plan.name
 
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
 
     from progressive_tf.display import Display
+    from progressive_tf.tuning.tune_plan import PlannedStage, find_rate_of_stage, tune_plan
 
     screen = console()
+    planned = PlannedStage(loaded, index, out or Path("runs") / loaded.plan.name, registry)
     if find_rate:
         given = {f"--{name.replace('_', '-')}": value for name, value in flags.items()} | {"--fresh": fresh}
         say_idle("--find-rate", given)
 
-        from progressive_tf.tuning.tune_plan import find_rate_of_stage
-
-        found = find_rate_of_stage(loaded, index, place, registry, Display())
+        found = find_rate_of_stage(planned, Display())
         screen.print(found.line)
         screen.print(f"plot: {found.plot}\noverride: {found.override}")
         _say_next(screen, found.override.parents[3], index, found.override)
         return
 
-    from progressive_tf.tuning.tune_plan import tune_plan
-
-    sweep = tune_plan(loaded, index, settings, place, registry, fresh, Display())
+    sweep = tune_plan(planned, settings, fresh, Display())
     if sweep is None:
         return
 

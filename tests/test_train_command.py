@@ -14,7 +14,7 @@ import pytest
 import tiny
 
 from progressive_tf.commands import run_command
-from progressive_tf.registry.candidate import read_candidate
+from progressive_tf.registry.stage_to_promote import read_stage
 from progressive_tf.train import app
 
 LONGEST = 300.0  # seconds; no wait takes so long, beside other work neither
@@ -116,7 +116,7 @@ def test_a_held_gate_ends_with_3(run: Run, tmp_path: Path) -> None:
     assert "so two does not start (on_hold: stop)" in err
     force = [shlex.split(line) for line in out.splitlines() if "--force" in line]
     assert [Path(words[4]).name for words in force] == ["one"]
-    assert read_candidate(Path(force[0][4])).stage == "one"
+    assert read_stage(Path(force[0][4])).stage == "one"
     again = [shlex.split(line) for line in out.splitlines() if line.endswith("on_hold=continue")]
     assert run(*again[0][3:])[0] == 3
     assert sorted(each.name for each in (tmp_path / "runs").glob("*/*/stages/*")) == ["01-one", "02-two"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 
-from progressive_tf.api.unread import Unread
+from progressive_tf.api.unread import NOTES, Unread
 from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
@@ -27,8 +28,25 @@ Rows = Sequence[Any] | np.ndarray
 Reading = tuple[str, Rows, Callable[[Rows], tf.Tensor]]
 
 
-class ServedModel:
-    """A version, loaded.
+@dataclass(frozen=True)
+class Asked:
+    """What a version is asked.
+
+    Attributes:
+        inputs: raw, of the kind that it reads.
+        task: of all inputs or of each, for a version with tasks.
+        batch_size: how many at once.
+        unread: counts what it does not read of them.
+    """
+
+    inputs: Any
+    task: str | Sequence[str] | None
+    batch_size: int
+    unread: Unread
+
+
+class Predictor:
+    """A version, loaded, that answers raw inputs with a table.
 
     Args:
         folder: the version's.
@@ -56,31 +74,36 @@ class ServedModel:
             InputError: inputs that the model does not read, or tasks it does not have.
         """
         unread = Unread()
-        found = self._answer(inputs, task, batch_size, unread)
+        answered = TABLES.get(self._task.answers.name, Predictor.outputs)(self, Asked(inputs, task, batch_size, unread))
         unread.warn()
-        return found
+        return answered
 
-    def _answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int, unread: Unread) -> pd.DataFrame:
-        without_tasks = {"tags": self._spans, "texts": self._written}.get(self._task.answers.name)
-        if without_tasks is not None:
-            self._tasks(task, 0)
-            return without_tasks(inputs, batch_size, unread)
-        name, rows, tensor = self._read(inputs)
-        tasks = self._tasks(task, len(rows))
+    def _of_rows(self, asked: Asked) -> list[Mapping[str, tf.Tensor]]:
+        """Returns the outputs of each batch of rows."""
+        name, rows, tensor = self._read(asked.inputs)
+        tasks = self._tasks(asked.task, len(rows))
         parts = []
-        for begin in range(0, len(rows), batch_size):
-            chunk = slice(begin, begin + batch_size)
+        for begin in range(0, len(rows), asked.batch_size):
+            chunk = slice(begin, begin + asked.batch_size)
             given = {self._spec.name if name == DEFAULT else name: tensor(rows[chunk])}
             if tasks is not None:
                 given["task"] = tf.constant(tasks[chunk])
             try:
-                parts.append(unread.note(self._signatures[name](**given)))
+                parts.append(asked.unread.note(self._signatures[name](**given)))
             except tf.errors.InvalidArgumentError as error:
                 said = " ".join(error.message.partition("[[{{")[0].split())
                 raise InputError(f"inputs[{begin}] to [{begin + len(rows[chunk]) - 1}]: refused: {said:.400}") from None
-        return self._frame(parts)
+        return parts
 
-    def _frame(self, parts: Sequence[Mapping[str, tf.Tensor]]) -> pd.DataFrame:
+    def outputs(self, asked: Asked) -> pd.DataFrame:
+        """Returns a row for each input, with a column for each output that is one value a row."""
+        parts = self._of_rows(asked)
+        names = [name for name in (parts[0] if parts else ()) if name not in NOTES and parts[0][name].shape.rank == 1]
+        return pd.DataFrame({name: np.concatenate([part[name].numpy() for part in parts]) for name in names})
+
+    def classes(self, asked: Asked) -> pd.DataFrame:
+        """Returns a row for each input: its class, and the probability of each class."""
+        parts = self._of_rows(asked)
         labels = [label.decode() for part in parts for label in part["label"].numpy()]
         empty = np.zeros([0, len(self._labels)])
         probabilities = np.concatenate([empty, *(part["probabilities"].numpy() for part in parts)])
@@ -120,46 +143,59 @@ class ServedModel:
 
     def _read_images(self, inputs: Any) -> Reading:
         if isinstance(inputs, np.ndarray) and inputs.dtype != object:
-            return PIXELS, _pixels(inputs, PIXELS in self._signatures), lambda rows: tf.constant(rows, tf.uint8)
+            return PIXELS, _pixels(inputs, not self._has_tasks), lambda rows: tf.constant(rows, tf.uint8)
         return DEFAULT, _files(inputs), lambda rows: tf.constant(rows, tf.string)
 
-    def _written(self, inputs: Any, batch_size: int, unread: Unread) -> pd.DataFrame:
-        texts = _texts(inputs)
+    def written(self, asked: Asked) -> pd.DataFrame:
+        """Returns a row for each text: the text that is written for it, and how sure that is."""
+        self._tasks(asked.task, 0)
+        texts = _texts(asked.inputs)
         written, confidence = [""] * len(texts), np.zeros(len(texts), np.float32)
         # Texts of about the same length stand together: each is read, and written for, as long as a batch's longest.
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        for begin in range(0, len(order), batch_size):
-            batch = order[begin : begin + batch_size]
+        for begin in range(0, len(order), asked.batch_size):
+            batch = order[begin : begin + asked.batch_size]
             given = [texts[index].encode("utf-8", "surrogatepass") for index in batch]
-            answer = unread.note(self._signatures[GENERATE](text=tf.constant(given, tf.string)))
+            answer = asked.unread.note(self._signatures[GENERATE](text=tf.constant(given, tf.string)))
             confidence[batch] = answer["confidence"].numpy()
             for index, text in zip(batch, answer["translation"].numpy().tolist(), strict=True):
                 written[index] = text.decode("utf-8", "ignore")
         columns = (pd.Series(texts, dtype=object), pd.Series(written, dtype=object), confidence)
         return pd.DataFrame(dict(zip(TEXT_COLUMNS, columns, strict=True)))
 
-    def _spans(self, inputs: Any, batch_size: int, unread: Unread) -> pd.DataFrame:
-        given = [inputs] if isinstance(inputs, str) else _listed(inputs, "texts, or lists of words")
+    def spans(self, asked: Asked) -> pd.DataFrame:
+        """Returns a row for each span that is found in a text or a list of words."""
+        self._tasks(asked.task, 0)
+        single = isinstance(asked.inputs, str)
+        given = [asked.inputs] if single else _listed(asked.inputs, "texts, or lists of words")
         of_words = bool(given) and not isinstance(given[0], str)
-        rows = [_words(each, index) for index, each in enumerate(given)] if of_words else _texts(given)
-        found: list[tuple[Any, ...]] = []
-        for begin in range(0, len(rows), batch_size):
-            batch = rows[begin : begin + batch_size]
+        rows = [_words(words, index) for index, words in enumerate(given)] if of_words else _texts(given)
+        spans: list[tuple[Any, ...]] = []
+        for begin in range(0, len(rows), asked.batch_size):
+            batch = rows[begin : begin + asked.batch_size]
             if of_words:
                 longest = max(map(len, batch))
                 padded = [[*words, *[""] * (longest - len(words))] for words in batch]
                 answer = self._signatures[TOKENS](tokens=tf.constant(padded, tf.string, [len(batch), longest]))
             else:
                 answer = self._signatures[DEFAULT](text=tf.constant(batch, tf.string))
-            unread.note(answer)
-            spans = {name: answer[name].numpy() for name in ("start", "end", "kind", "score", "count")}
+            asked.unread.note(answer)
+            of_batch = {name: answer[name].numpy() for name in ("start", "end", "kind", "score", "count")}
             for index, row in enumerate(batch):
-                for place in range(spans["count"][index]):
-                    start, end = int(spans["start"][index, place]), int(spans["end"][index, place])
+                for place in range(of_batch["count"][index]):
+                    start, end = int(of_batch["start"][index, place]), int(of_batch["end"][index, place])
                     words = " ".join(row[start:end]) if of_words else row[start:end]
-                    kind, score = spans["kind"][index, place].decode(), float(spans["score"][index, place])
-                    found.append((begin + index, kind, words, start, end, score))
-        return pd.DataFrame(found, columns=SPAN_COLUMNS)
+                    kind, score = of_batch["kind"][index, place].decode(), float(of_batch["score"][index, place])
+                    spans.append((begin + index, kind, words, start, end, score))
+        return pd.DataFrame(spans, columns=SPAN_COLUMNS)
+
+
+TABLES: dict[str, Callable[[Predictor, Asked], pd.DataFrame]] = {
+    "classes": Predictor.classes,
+    "tags": Predictor.spans,
+    "texts": Predictor.written,
+}
+"""By the name of a kind of answer: what makes its table; of another kind it is `Predictor.outputs`."""
 
 
 def _listed(inputs: Any, expected: str) -> list[Any]:

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from progressive_tf.api import markup
 from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.evaluation.records import Matrix as MatrixRecord
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.records import Matrix as MatrixRecord
 from progressive_tf.reporting.terminal import measures_of
 from progressive_tf.reporting.views import matrix_figures
 

@@ -16,16 +16,16 @@ from progressive_tf.api.quiet import quiet
 from progressive_tf.errors import InputError, ProgressiveError, listed
 from progressive_tf.registry.history import PREVIOUS, STABLE
 from progressive_tf.registry.store import Registry as RegistryFolder
-from progressive_tf.registry.tables import version_record
-from progressive_tf.registry.version import Version as VersionRecord
+from progressive_tf.registry.tables import metric, version_record
+from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.reporting import wording
 
 if TYPE_CHECKING:
-    from progressive_tf.api.answers import ServedModel
+    from progressive_tf.api.answers import Predictor
 
 
-class Version:
+class ReleasedVersion:
     """A released version.
 
     Args:
@@ -39,7 +39,7 @@ class Version:
         aliases: the names that point to it.
     """
 
-    def __init__(self, record: VersionRecord) -> None:
+    def __init__(self, record: Version) -> None:
         self.record = record
         self.number, self.folder, self.aliases = record.number, record.folder, record.aliases
         self.stage, self.run = record.stage, record.run
@@ -65,8 +65,9 @@ class Version:
         Raises:
             InputError: the version writes texts, and has none.
         """
-        if self.record.task.writes:
-            raise InputError(f"{self.record.model} version {self.number} writes texts; it has no classes")
+        without = self.record.task.answers.without_labels
+        if without:
+            raise InputError(f"{self.record.model} version {self.number} {without}; it has no classes")
         return tuple(self.manifest["labels"])
 
     def predict(self, inputs: Any, task: str | Sequence[str] | None = None, batch_size: int = 64) -> pd.DataFrame:
@@ -91,22 +92,23 @@ class Version:
         return self._served.answer(inputs, task, batch_size)
 
     @cached_property
-    def _served(self) -> ServedModel:
+    def _served(self) -> Predictor:
         with quiet():
-            from progressive_tf.api.answers import ServedModel
+            from progressive_tf.api.answers import Predictor
 
-            return ServedModel(self.folder, self.manifest)
+            return Predictor(self.folder, self.manifest)
 
     def __repr__(self) -> str:
         names = f" ({', '.join(self.aliases)})" if self.aliases else ""
         return f"<Version {self.record.model} {self.number}{names}: {self.run}/{self.stage}>"
 
     def _repr_html_(self) -> str:
-        figures = [(name, _number(name, value)) for name, value in self.manifest.get("metrics", {}).items()]
+        names = list(self.manifest.get("metrics", {}))[:8]
+        figures = [(name, _number(name, metric(self.manifest, name))) for name in names]
         head = markup.heading(f"{self.record.model} version {self.number}", ", ".join(self.aliases))
-        gives = "writes texts" if self.record.task.writes else f"classes {listed(self.manifest['labels'])}"
+        gives = self.record.task.answers.without_labels or f"classes {listed(self.manifest['labels'])}"
         origin = f"stage {self.stage} of run {self.run}; {gives}"
-        shown = markup.table(("metric on test rows", "value"), figures[:8]) if figures else Markup("")
+        shown = markup.table(("metric on test rows", "value"), figures) if figures else Markup("")
         return markup.framed(head + markup.paragraph(origin) + shown)
 
 
@@ -123,19 +125,19 @@ class Model:
         versions.settle()
 
     @property
-    def versions(self) -> list[Version]:
+    def versions(self) -> list[ReleasedVersion]:
         """Every version, by number."""
-        return [Version(record) for record in self._versions.versions()] if self._versions.exists else []
+        return [ReleasedVersion(record) for record in self._versions.versions()] if self._versions.exists else []
 
-    def version(self, number: int) -> Version:
+    def version(self, number: int) -> ReleasedVersion:
         """Returns one version.
 
         Raises:
             InputError: there is none with this number.
         """
-        return Version(self._versions.version(number))
+        return ReleasedVersion(self._versions.version(number))
 
-    def stable(self) -> Version:
+    def stable(self) -> ReleasedVersion:
         """Returns the version that is in use.
 
         Raises:
@@ -143,7 +145,7 @@ class Model:
         """
         return self._pointed_to(STABLE, "no gate has promoted a stage of it yet")
 
-    def previous(self) -> Version:
+    def previous(self) -> ReleasedVersion:
         """Returns what was stable before.
 
         Raises:
@@ -157,7 +159,7 @@ class Model:
         columns = ["version", "aliases", "created", "run", "stage", "forced", "accuracy"]
         return pd.DataFrame(records, columns=columns).set_index("version")
 
-    def _pointed_to(self, alias: str, why: str) -> Version:
+    def _pointed_to(self, alias: str, why: str) -> ReleasedVersion:
         number = self._versions.aliases().get(alias) if self._versions.exists else None
         if number is None:
             there = ", ".join(str(version.number) for version in self.versions) or "none"
@@ -213,7 +215,7 @@ class Registry:
 _HEADINGS = ("model", "version", "aliases", "released (UTC)", "stage", "run", "on test rows")
 
 
-def _cells(version: Version) -> list[object]:
+def _cells(version: ReleasedVersion) -> list[object]:
     record = version.record
     return [
         record.model,
@@ -226,16 +228,12 @@ def _cells(version: Version) -> list[object]:
     ]
 
 
-def _tested(record: VersionRecord) -> str:
+def _tested(record: Version) -> str:
     """Returns the metric of the version's task, with its value; a dash where none is recorded."""
-    name, metrics = record.task.answers.matrix_metric, (record.manifest() or {}).get("metrics") or {}
-    return f"{wording.metric_words(name)} {_number(name, metrics[name])}" if name in metrics else wording.NOT_RECORDED
+    name = record.task.answers.matrix_metric
+    value = metric(record.manifest(), name)
+    return wording.NOT_RECORDED if value is None else f"{wording.metric_words(name)} {_number(name, value)}"
 
 
-def _number(name: str, value: Any) -> str:
-    return wording.number(_figure(value), wording.decimals(name))
-
-
-def _figure(value: Any) -> float | None:
-    found = value.get("value") if isinstance(value, Mapping) else value
-    return float(found) if isinstance(found, int | float) else None
+def _number(name: str, value: float | None) -> str:
+    return wording.number(value, wording.decimals(name))

@@ -16,12 +16,13 @@ from progressive_tf.api.named import Stages
 from progressive_tf.api.registry import Model
 from progressive_tf.api.stage import Stage, table_headings
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.records import Measure
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.registry.store import Registry as RegistryFolder
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.next_steps import next_steps, ways_text
 from progressive_tf.reporting.page import PAGE, render, write_report
-from progressive_tf.reporting.records import Measure, RunRecord, read_run
+from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.terminal import measures_line
 from progressive_tf.reporting.views import bounds_view, class_curves_view, stage_views
 

@@ -8,9 +8,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from progressive_tf.api import markup
+from progressive_tf.evaluation.decision import Decision, RuleResult
+from progressive_tf.evaluation.records import Measure
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.records import Decision as DecisionRecord
-from progressive_tf.reporting.records import Measure, RuleOutcome, StageRecord
+from progressive_tf.reporting.records import SavedStage
 from progressive_tf.reporting.views import StageView
 
 CAPTIONS = {
@@ -21,7 +22,7 @@ CAPTIONS = {
 }
 
 
-class Decision:
+class GateDecision:
     """What the gate decided on a stage, and the rules it rests on.
 
     Args:
@@ -36,10 +37,10 @@ class Decision:
         baseline: what it was compared with, or None.
     """
 
-    def __init__(self, stage: str, record: DecisionRecord, figure: Markup | None = None) -> None:
+    def __init__(self, stage: str, record: Decision, figure: Markup | None = None) -> None:
         self._stage, self._record, self._figure = stage, record, figure
         self.outcome = record.decision
-        self.reason = record.reason or ""
+        self.reason = record.reason
         self.version = record.version
         self.baseline = record.baseline
 
@@ -51,23 +52,8 @@ class Decision:
     @property
     def rules(self) -> pd.DataFrame:
         """A row for each comparison: estimate, one-sided bounds, threshold, rows, p value, power, outcome, reason."""
-        rows = [
-            {
-                "rule": wording.rule_words(rule.rule, rule.slice),
-                "slice": rule.slice,
-                "estimate": rule.estimate,
-                "low": rule.low,
-                "high": rule.high,
-                "threshold": rule.threshold,
-                "n": rule.n,
-                "p": rule.p,
-                "power": rule.power,
-                "outcome": rule.outcome,
-                "reason": rule.reason,
-            }
-            for rule in self._record.rules
-        ]
-        return pd.DataFrame(rows)
+        rows = [vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice)} for rule in self._record.rules]
+        return pd.DataFrame(rows).drop(columns="rows_needed", errors="ignore")
 
     def __repr__(self) -> str:
         return f"{self.outcome}: {self.reason}"
@@ -100,7 +86,7 @@ class Stage:
         self.folder = folder
 
     @property
-    def record(self) -> StageRecord:
+    def record(self) -> SavedStage:
         """Everything on disk about the stage."""
         return self._view.record
 
@@ -115,10 +101,10 @@ class Stage:
         return wording.decided_words(self.record)
 
     @property
-    def decision(self) -> Decision | None:
+    def decision(self) -> GateDecision | None:
         """What the gate decided; None before it did."""
         record = self.record.decision
-        return None if record is None else Decision(self.name, record, self._view.gate)
+        return None if record is None else GateDecision(self.name, record, self._view.gate)
 
     @property
     def version(self) -> int | None:
@@ -215,11 +201,11 @@ def _measure(measure: Measure | None, decimals: int) -> Markup | str:
     return shown.format(wording.number(measure.value, decimals), wording.interval(measure, decimals))
 
 
-def _rule_cells(rule: RuleOutcome) -> list[object]:
-    decimals = wording.decimals(str(rule.rule.get("metric", "")))
+def _rule_cells(rule: RuleResult) -> list[object]:
+    decimals = wording.decimals(rule.rule.metric)
     words = Markup('{}<br><span class="bounds">{}</span>')
     return [
-        words.format(wording.rule_words(rule.rule, rule.slice), rule.reason or ""),
+        words.format(wording.rule_words(rule.rule, rule.slice), rule.reason),
         markup.badge(rule.outcome),
         wording.number(rule.estimate, decimals),
         wording.interval(Measure(low=rule.low, high=rule.high), decimals) or wording.NOT_RECORDED,

@@ -150,26 +150,26 @@ def tune_stage(
     with quiet():
         from progressive_tf.reporting.page import write_report
         from progressive_tf.training.notebook_display import shown_here
-        from progressive_tf.tuning.tune_plan import tune_plan
+        from progressive_tf.tuning.tune_plan import PlannedStage, tune_plan
 
         with shown_here() as display:
-            found = tune_plan(loaded, index, settings, out, registry, fresh, display)
-        if found is None:
+            swept = tune_plan(PlannedStage(loaded, index, out, registry), settings, fresh, display)
+        if swept is None:
             raise InputError("KERASTUNER_TUNER_ID: a notebook is no worker; start workers with the command `tune`")
-        write_report(found.folder.parents[1])
-    return Sweep.open(found.folder)
+        write_report(swept.folder.parents[1])
+    return Sweep.open(swept.folder)
 
 
 def find_stage_rate(loaded: LoadedPlan, stage: str | int, out: Path, registry: Path) -> FoundRate:
     """Returns what a learning-rate range test of a stage finds; see `Plan.find_rate`."""
     with quiet():
         from progressive_tf.training.notebook_display import shown_here
-        from progressive_tf.tuning.tune_plan import find_rate_of_stage
+        from progressive_tf.tuning.tune_plan import PlannedStage, find_rate_of_stage
 
         with shown_here() as display:
-            found = find_rate_of_stage(loaded, _index(loaded, stage), out, registry, display)
-    return FoundRate(read_rate_test(found.override.parent), found.override)
+            rate = find_rate_of_stage(PlannedStage(loaded, _index(loaded, stage), out, registry), display)
+    return FoundRate(read_rate_test(rate.override.parent), rate.override)
 
 
 def _index(loaded: LoadedPlan, stage: str | int) -> int:
-    return stage_index([each.name for each in loaded.whole.stages], str(stage), "stage")
+    return stage_index([planned.name for planned in loaded.whole.stages], str(stage), "stage")

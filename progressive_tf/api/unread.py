@@ -9,6 +9,9 @@ from typing import Any
 from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
 from progressive_tf.training.answers.base import IS_WHOLE
 
+NOTES = (INPUT_TOKENS, USED_TOKENS, UNKNOWN_CELLS, IS_WHOLE)
+"""Outputs that say what was not read, or not written."""
+
 
 class Unread:
     """Counts over the answers of one call."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, shortened
+from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.methods import Action
 
 SHOWN = 10
@@ -27,33 +28,6 @@ _LABELS = {
     "pairs": {"label": "expected text", "other": "another expected text"},
 }
 _DONE = {"broken_tags": "; repaired", "odd_cells": "; counted as missing"}  # where a finding does not drop the rows
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of thing that is wrong.
-
-    Attributes:
-        kind: as in the plan's `data.quality`.
-        action: what the plan says to do about it.
-        count: number of rows; of classes for `class_imbalance` and `too_few_per_class`.
-        rows: source row numbers of the first ten.
-        examples: what stands there, shortened.
-        message: a sentence for people.
-        images: small PNG files of the first ten, as data addresses; none where rows are no images.
-    """
-
-    kind: str
-    action: Action
-    count: int
-    rows: tuple[int, ...]
-    examples: tuple[str, ...]
-    message: str
-    images: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns what stands in quality.json."""
-        return {key: value for key, value in asdict(self).items() if key != "images" or value}
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from progressive_tf.data.findings import Finding, Suspect, about_rows
+from progressive_tf.data.findings import Suspect, about_rows
 from progressive_tf.data.source import Source
+from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.methods import Action
 
 Embeddings = Callable[[np.ndarray], np.ndarray]

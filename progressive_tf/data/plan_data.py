@@ -18,7 +18,6 @@ from progressive_tf.data.class_space import (
     class_space,
     with_wrong_labels,
 )
-from progressive_tf.data.findings import Finding
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.quality import about_left_out, rows_left_out
 from progressive_tf.data.settled_labels import settle_labels
@@ -30,6 +29,7 @@ from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.methods import Probes
 from progressive_tf.plan.schema import Plan, Split

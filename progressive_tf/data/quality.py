@@ -7,13 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from progressive_tf.data.findings import SHOWN, Finding, QualityReport, about_rows, row_words
+from progressive_tf.data.findings import SHOWN, QualityReport, about_rows, row_words
 from progressive_tf.data.noise_finding import Embeddings, find_noise
 from progressive_tf.data.remarks import ODD_IMAGES, UNREADABLE_IMAGES, UNUSED_FILES
 from progressive_tf.data.source import Source
 from progressive_tf.data.stage_rows import label_counts
 from progressive_tf.data.tags import OUTSIDE
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.methods import Action, Quality
 
 IMBALANCE = 10

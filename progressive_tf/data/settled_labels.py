@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from progressive_tf.data.findings import Finding
 from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, listed
+from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP
 from progressive_tf.plan.schema import Data
 

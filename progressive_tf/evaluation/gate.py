@@ -12,11 +12,10 @@ from progressive_tf.errors import listed
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
-from progressive_tf.evaluation.decision import GateResult, Outcome, RuleResult
+from progressive_tf.evaluation.decision import Decision, Outcome, RuleResult
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 
-EVERY_PREVIOUS = "every-previous"
 # 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
 LEVEL_TOLERANCE = 1e-12
 
@@ -35,6 +34,23 @@ class ReasonsKept:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What a gate compares.
+
+    Args:
+        candidate: answers by slice: `current`, `all`, the earlier stages' and the named ones.
+        baseline: the last released version on the same slices, row by row; None: there is none.
+        previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
+        reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
+    """
+
+    candidate: Mapping[str, Answers]
+    baseline: Mapping[str, Answers] | None = None
+    previous_slices: Sequence[str] = ()
+    reasons: ReasonsKept | None = None
+
+
+@dataclass(frozen=True)
 class _Comparison:
     """A result with the evidence its outcome is still to be read from; without evidence it is settled."""
 
@@ -42,15 +58,7 @@ class _Comparison:
     evidence: Evidence | None = None
 
 
-def judge(
-    rules: Sequence[GateRule],
-    candidate: Mapping[str, Answers],
-    baseline: Mapping[str, Answers] | None,
-    previous_slices: Sequence[str],
-    seed: int,
-    resamples: int = RESAMPLES,
-    reasons: ReasonsKept | None = None,
-) -> GateResult:
+def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: int = RESAMPLES) -> Decision:
     """Decides whether a candidate is released.
 
     A rule with a confidence passes when its one-sided bound meets the threshold, and rejects when the opposite bound,
@@ -63,12 +71,9 @@ def judge(
 
     Args:
         rules: at least one.
-        candidate: answers by slice: `current`, `all`, the earlier stages' and the named ones.
-        baseline: the last released version on the same slices, row by row; None: there is none.
-        previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
+        compared: the candidate beside the released version.
         seed: the plan's seed, or one derived from it.
         resamples: of each bootstrap; 1 / (resamples + 1) is the smallest p-value.
-        reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
 
     Returns:
         The decision with its evidence. The order of rules, slices and rows does not change it.
@@ -79,11 +84,11 @@ def judge(
     if not rules:
         raise ValueError("rules: at least one expected, got none; a gate without rules would let everything through")
     comparisons = [
-        _compare(rule, name, candidate, baseline, seed, resamples)
+        _compare(rule, name, compared, seed, resamples)
         if rule.metric != EXPLANATION_CORRELATION
-        else _Comparison(_of_reasons(rule, reasons))
+        else _Comparison(_of_reasons(rule, compared.reasons))
         for rule in rules
-        for name in _slices(rule, baseline, previous_slices)
+        for name in _slices(rule, compared)
     ]
     tested = [
         index
@@ -95,28 +100,21 @@ def judge(
     return _decide(tuple(_settle(item, adjusted.get(index, 1.0)) for index, item in enumerate(comparisons)))
 
 
-def _slices(rule: GateRule, baseline: object | None, previous_slices: Sequence[str]) -> Iterator[str]:
-    if rule.slice == EVERY_PREVIOUS and baseline is not None and previous_slices:
-        yield from previous_slices
+def _slices(rule: GateRule, compared: Compared) -> Iterator[str]:
+    if rule.slice == EVERY_PREVIOUS and compared.baseline is not None and compared.previous_slices:
+        yield from compared.previous_slices
     else:
         yield rule.slice
 
 
-def _compare(
-    rule: GateRule,
-    name: str,
-    candidate: Mapping[str, Answers],
-    baseline: Mapping[str, Answers] | None,
-    seed: int,
-    resamples: int,
-) -> _Comparison:
-    result = RuleResult(rule=rule, slice=name, threshold=_threshold(rule), outcome="hold", reason="")
+def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples: int) -> _Comparison:
+    result, baseline = RuleResult(rule, name, threshold=rule.threshold[1]), compared.baseline
     is_drop = rule.drop_at_most is not None
     if is_drop and baseline is None:
         return _without_evidence(result, "not-applicable", "no released version to compare with")
     if name == EVERY_PREVIOUS:
         return _without_evidence(result, "not-applicable", "no earlier slice")
-    models = [("the candidate", candidate)]
+    models = [("the candidate", compared.candidate)]
     if is_drop and baseline is not None:
         models.append(("the released version", baseline))
     found: list[Answers] = []
@@ -154,7 +152,7 @@ def _compare(
 
 def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
     """Returns the outcome of a rule on the rank correlation of explanations; the estimate decides."""
-    result = RuleResult(rule=rule, slice=rule.slice, threshold=_threshold(rule), outcome="hold", reason="")
+    result = RuleResult(rule, rule.slice, threshold=rule.threshold[1])
     if reasons is None:
         return replace(result, reason="the explanations were not compared")
     if reasons.correlation is None and reasons.probes == 0:
@@ -173,7 +171,7 @@ def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
 def _weigh(rule: GateRule, found: Sequence[Answers], resamples: int, seed: int) -> Evidence:
     if rule.drop_at_most is None:
         resampled = resample_metrics(found[0], [rule.metric], resamples, seed)[rule.metric]
-        return weigh(resampled, _threshold(rule), at_least=rule.at_least is not None, confidence=rule.confidence)
+        return weigh(resampled, rule.threshold[1], at_least=rule.at_least is not None, confidence=rule.confidence)
     drop = resample_drop(found[0], found[1], rule.metric, resamples, seed)
     if not rule.metric_name.maximize:
         drop = Resampled(-drop.value, -drop.samples)
@@ -196,18 +194,18 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     return replace(result, outcome="hold", reason=f"{found}: {doubt}")
 
 
-def _decide(results: tuple[RuleResult, ...]) -> GateResult:
+def _decide(results: tuple[RuleResult, ...]) -> Decision:
     applicable = [result for result in results if result.outcome != "not-applicable"]
     if not applicable:
-        return GateResult("hold", "no rule applies: nothing was shown", results)
+        return Decision("hold", "no rule applies: nothing was shown", results)
     for outcome in ("reject", "hold"):
         failing = [result for result in applicable if result.outcome == outcome]
         if failing:
             first = failing[0]
             more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
             reason = f"{first.rule.metric} on {first.slice}: {first.reason}{more}"
-            return GateResult("reject" if outcome == "reject" else "hold", reason, results)
-    return GateResult(
+            return Decision("reject" if outcome == "reject" else "hold", reason, results)
+    return Decision(
         "promote", "every comparison passed" if len(applicable) > 1 else "the one comparison passed", results
     )
 
@@ -237,14 +235,9 @@ def _why_undefined(metric: str, who: str, answers: Answers) -> str | None:
     return f"{metric} of {who} is undefined on these rows" if answers.measure(metric) is None else None
 
 
-def _threshold(rule: GateRule) -> float:
-    thresholds = (rule.at_least, rule.at_most, rule.drop_at_most)
-    return next(value for value in thresholds if value is not None)
-
-
 def _found(rule: GateRule, evidence: Evidence) -> str:
     interval = f"{evidence.estimate:.4f} ({evidence.low:.4f} to {evidence.high:.4f})"
     if rule.drop_at_most is not None:
         return f"drop {interval}, at most {rule.drop_at_most:g} allowed"
     side = "at least" if rule.at_least is not None else "at most"
-    return f"{interval}, {side} {_threshold(rule):g} asked"
+    return f"{interval}, {side} {rule.threshold[1]:g} asked"

@@ -34,6 +34,7 @@ class AnswerKind:
         label_word: what a label is called.
         of_matrices: those that an R matrix is kept of; the first is the one that it shows, and that mixtures and sweeps
             choose by unless a plan says otherwise.
+        without_labels: what a version does that answers with no labels, as in `writes texts`; empty where it has some.
     """
 
     name: str
@@ -41,6 +42,7 @@ class AnswerKind:
     of_matrices: tuple[str, ...]
     per_label: tuple[str, ...] = ()
     label_word: str = "label"
+    without_labels: str = ""
 
     @property
     def matrix_metric(self) -> str:
@@ -96,16 +98,18 @@ TEXTS = AnswerKind(
     "texts",
     _by_name(MetricName("exact_match"), MetricName("bleu", highest=100.0), MetricName("chrf", highest=100.0)),
     of_matrices=("chrf", "exact_match", "bleu"),
+    without_labels="writes texts",
 )
-ANSWERS = (CLASSES, TAGS, TEXTS)
+ANSWERS: dict[str, AnswerKind] = {kind.name: kind for kind in (CLASSES, TAGS, TEXTS)}
+"""By name; whoever adds an entry before a plan is read has one more kind, with its metrics."""
 
 
 def find_metric(name: str) -> MetricName | None:
     """Returns the metric called `name`, per-class ones (`recall/negative`) included, or None."""
-    kind = next((kind for kind in ANSWERS if kind.has_metric(name)), None)
+    kind = next((kind for kind in ANSWERS.values() if kind.has_metric(name)), None)
     return None if kind is None else kind.metrics.get(name, MetricName(name))
 
 
 def metric_patterns() -> list[str]:
     """Returns the metrics of all answers, as a person may write them."""
-    return [pattern for kind in ANSWERS for pattern in kind.patterns]
+    return [pattern for kind in ANSWERS.values() for pattern in kind.patterns]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from progressive_tf.errors import listed, unknown_name
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
@@ -41,9 +42,11 @@ from progressive_tf.plan.refusals import (
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
-from progressive_tf.plan.tasks import TASKS, Task, TaskName
+from progressive_tf.plan.tasks import TASKS, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+EVERY_PREVIOUS = "every-previous"
+THRESHOLDS = ("at_least", "at_most", "drop_at_most")
 CountOrShare = Annotated[int, Field(ge=1)] | Share
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
@@ -58,6 +61,13 @@ ColumnOrNumber = Annotated[Text, BeforeValidator(_as_text)]
 
 def _asked(part: BaseModel) -> Asked:
     return Asked(part.model_dump(), part.model_dump(exclude_defaults=True))
+
+
+def _task_name(value: Any) -> Any:
+    if not isinstance(value, str) or value not in TASKS:
+        *others, last = map(repr, TASKS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+    return value
 
 
 def _named(value: Any) -> Any:
@@ -197,16 +207,20 @@ class GateRule(Strict):
 
     @model_validator(mode="after")
     def _one_threshold_in_range(self) -> GateRule:
-        given = {key: getattr(self, key) for key in ("at_least", "at_most", "drop_at_most")}
-        given = {key: value for key, value in given.items() if value is not None}
+        given = [key for key in THRESHOLDS if getattr(self, key) is not None]
         if len(given) != 1:
             raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
-        ((key, value),) = given.items()
+        key, value = self.threshold
         if not 0 <= value <= self.metric_name.highest:
             raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
-        if self.slice == "every-previous" and key != "drop_at_most":
+        if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
         return self
+
+    @property
+    def threshold(self) -> tuple[str, float]:
+        """The key of its threshold, and the threshold."""
+        return next((key, value) for key in THRESHOLDS if (value := getattr(self, key)) is not None)
 
     @property
     def metric_name(self) -> MetricName:
@@ -276,7 +290,7 @@ class Plan(Strict):
     """A whole plan, with the defaults already merged into every stage."""
 
     name: Name
-    task: TaskName
+    task: Annotated[str, BeforeValidator(_task_name), WithJsonSchema({"enum": list(TASKS), "type": "string"})]
     scenario: Literal["data-incremental", "domain-incremental", "class-incremental", "task-incremental"] = (
         "data-incremental"
     )

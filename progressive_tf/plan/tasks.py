@@ -11,9 +11,6 @@ from typing import Any, Literal, get_args
 
 from progressive_tf.plan.metric_names import CLASSES, TAGS, TEXTS, AnswerKind
 
-TaskName = Literal[
-    "text-classification", "token-classification", "image-classification", "tabular-classification", "translation"
-]
 Inputs = Literal["texts", "words", "images", "columns", "vectors"]
 """What a row is: a text, the words of a sentence, an image, named cells of a table, or numbers without names."""
 OF_WORDS: tuple[Inputs, ...] = ("texts", "words")  # what is read in tokens, and may be cut
@@ -55,7 +52,7 @@ class Task:
             `{builder}` for the network's builder, `{value}` for what the plan says there.
     """
 
-    name: TaskName
+    name: str
     inputs: Inputs
     answers: AnswerKind
     input_key: str
@@ -109,7 +106,7 @@ _SOFT_TARGETS = "compares probabilities of classes, and a text has one for each 
 _NO_FLOAT16 = "{value}: a T5 is trained in float32 here; drop it"
 _LOOKS_AT_CLASSES = "looks at classes, and texts have none; drop it for task {task}"
 
-TASKS: Mapping[str, Task] = {
+TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task(
@@ -232,6 +229,7 @@ TASKS: Mapping[str, Task] = {
         ),
     )
 }
+"""By the name that plans write; whoever adds an entry before a plan is read has one more task."""
 
 
 def task_of_builder(builder: str) -> Task | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.plan.tasks import Inputs, TaskName
+from progressive_tf.plan.tasks import Inputs
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StagedVersion:
     stage: str
     weights_sha256: str
     parent: int | None
-    task: TaskName
+    task: str
     input_kind: Inputs
     labels: tuple[str, ...]
     plan_sha256: str

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from progressive_tf.output import ByWidth
-from progressive_tf.plan.tasks import TASKS
+from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
 from progressive_tf.registry.history import Rollout
 from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
-from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
+if TYPE_CHECKING:
+    from progressive_tf.plan.methods import ReleaseSchedule
+
 _MOST_LABELS = 10
-_LISTED = tuple(dict.fromkeys(task.answers.matrix_metric for task in TASKS.values()))
 
 
 def version_record(version: Version) -> dict[str, Any]:
@@ -33,8 +34,12 @@ def version_record(version: Version) -> dict[str, Any]:
         "run": version.run,
         "stage": version.stage,
         "forced": version.forced,
-        **{name: metric(manifest, name) for name in _LISTED},
+        **{name: metric(manifest, name) for name in _listed_metrics()},
     }
+
+
+def _listed_metrics() -> list[str]:
+    return [kind.matrix_metric for kind in ANSWERS.values()]
 
 
 def metric(manifest: Mapping[str, Any] | None, name: str) -> float | None:
@@ -63,7 +68,7 @@ def _versions_table(records: Iterable[Mapping[str, Any]], narrow: bool) -> Table
         for name in ("created (UTC)", "run / stage", "on test rows"):
             table.add_column(name, no_wrap=True)
     for record in records:
-        figure = next((f"{name} {record[name]:.3f}" for name in _LISTED if record[name] is not None), "")
+        figure = next((f"{name} {record[name]:.3f}" for name in _listed_metrics() if record[name] is not None), "")
         origin = f"{record['run']}/{record['stage']}" + (" (forced)" if record["forced"] else "")
         created = _moment(record["created"])
         cells = (f"{created}  {figure}".rstrip() + f"\n{origin}",) if narrow else (created, origin, figure)
@@ -81,7 +86,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         version: one of its versions.
         everything: all labels, however many.
     """
-    manifest = version.manifest() or {}
+    manifest, without = version.manifest() or {}, version.task.answers.without_labels
     labels = [str(label) for label in manifest.get("labels", [])]
     shown = labels if everything else labels[:_MOST_LABELS]
     more = f" and {len(labels) - len(shown)} more, with --all" if len(shown) < len(labels) else ""
@@ -92,7 +97,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
         "task": version.task.name if manifest else "",
-        "labels": "none: it writes texts" if version.task.writes else f"{', '.join(shown)}{more}",
+        "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),
         "folder": str(version.folder),
@@ -159,7 +164,7 @@ def metrics_tables(metrics: Mapping[str, Any], everything: bool = False) -> list
 _HASHES = ("weights_sha256", "plan_sha256", "data_sha256", "code_sha256")
 
 
-def rollout_text(rollout: Rollout | None, schedule: Schedule | None) -> str:
+def rollout_text(rollout: Rollout | None, schedule: ReleaseSchedule | None) -> str:
     """Returns in one line how far a canary has come, and what its plan wants next; "" without a canary."""
     if rollout is None:
         return ""

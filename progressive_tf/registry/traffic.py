@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any
 
 from progressive_tf.errors import InputError
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.registry import history, journal
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE, Rollout
 from progressive_tf.registry.journal import Entry
@@ -15,45 +14,6 @@ from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
 WHOLE = 100.0
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The steps in which a version's plan wants it to reach its callers.
-
-    Args:
-        steps: percentages that rise and end with 100.
-        min_samples: answers at a step before the next.
-        max_minutes: after so long at a step with fewer answers a person decides; None for no limit.
-        min_judged: answers at a step that users have judged, before the next.
-        automatic: whether a server takes the steps, or the canary back, by itself.
-        alpha: the probability that a canary as good as stable is ever taken back, in (0, 1).
-        max_error_rate: a canary that surely fails more often is taken back, in (0, 1).
-        max_slowdown: a request is slow that takes more than this many times stable's 95th percentile; >= 1.
-        max_disagreement: share of the canary's answers where stable says something else, in (0, 1); None for no limit.
-        max_drift: how much more or less often it may say a label than stable, in (0, 1); None for no limit.
-    """
-
-    steps: tuple[float, ...]
-    min_samples: int
-    max_minutes: float | None = None
-    min_judged: int = 0
-    automatic: bool = True
-    alpha: float = 0.05
-    max_error_rate: float = 0.05
-    max_slowdown: float = 2.0
-    max_disagreement: float | None = None
-    max_drift: float | None = None
-
-    @classmethod
-    def of(cls, release: Mapping[str, Any]) -> Schedule:
-        """Returns what a manifest has under `release`; one that another release wrote may have other keys."""
-        known = {name: release[name] for name in cls.__dataclass_fields__ if name in release}
-        return cls(**known | {"steps": tuple(map(float, release["steps"]))})
-
-    def after(self, percent: float) -> float:
-        """Returns the step after a percentage."""
-        return next((step for step in self.steps if step > percent), WHOLE)
 
 
 class Traffic:
@@ -72,12 +32,12 @@ class Traffic:
         """Returns the canary under way, or None."""
         return history.rollout(self.model.entries())
 
-    def schedule(self) -> Schedule | None:
+    def schedule(self) -> ReleaseSchedule | None:
         """Returns the steps that the plan of the canary under way asks for; None without any, or without a canary."""
         running = self.rollout()
         manifest = None if running is None else self.model.version(running.version).manifest()
         release = (manifest or {}).get("release")
-        return None if release is None else Schedule.of(release)
+        return None if release is None else ReleaseSchedule.of_version(release)
 
     def start_canary(self, number: int, percent: float | None = None, reason: str | None = None) -> Rollout:
         """Sends part of the callers to a version; the same callers while it lasts.
@@ -246,7 +206,7 @@ class Traffic:
                 f"{self.model.name}: the plan of version {version.number} has no release.steps; say how many callers, "
                 "--percent P"
             )
-        return Schedule.of(release).steps[0]
+        return ReleaseSchedule.of_version(release).steps[0]
 
     def _next_step(self, running: Rollout, answers: int, judged: int) -> float:
         schedule = self.schedule()

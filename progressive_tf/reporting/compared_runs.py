@@ -11,10 +11,10 @@ from rich.table import Table
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.bootstrap import FEWEST_SEEDS, paired_difference
+from progressive_tf.evaluation.records import Matrix, read_record
 from progressive_tf.output import ByWidth
 from progressive_tf.plan.reading import read_yaml_mapping
-from progressive_tf.reporting.reading import finished_runs, read_record
-from progressive_tf.reporting.records import Matrix
+from progressive_tf.reporting.reading import finished_runs
 from progressive_tf.reporting.wording import decimals, number, signed
 
 MEASURES = ("acc", "bwt", "fwt", "forgetting")

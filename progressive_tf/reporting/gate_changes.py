@@ -8,14 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from progressive_tf.evaluation.decision import RuleResult
+from progressive_tf.evaluation.records import Measure
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.metric_names import find_metric
-from progressive_tf.reporting.records import Measure, RuleOutcome, RunRecord, StageRecord
+from progressive_tf.plan.schema import GateRule
+from progressive_tf.reporting.records import RunRecord, SavedStage
 
 FAILED = ("hold", "reject")
-THRESHOLDS = ("at_least", "at_most", "drop_at_most")
 NOT_TEXT = ("true", "false", "null")  # what YAML 1.2 reads as something else than words
-LEAST_ROWS = 30  # of a rule that does not say `min_samples`
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,30 @@ class MoreRows:
     divided: int
 
 
-def failed_rules(stage: StageRecord) -> list[RuleOutcome]:
+def failed_rules(stage: SavedStage) -> list[RuleResult]:
     """Returns the comparisons that stood in the way of a stage."""
     return [rule for rule in stage.decision.rules if rule.outcome in FAILED] if stage.decision else []
 
 
-def times_rows(rule: RuleOutcome) -> float | None:
+def times_rows(rule: RuleResult) -> float | None:
     """Returns how many times as many rows a comparison needs to pass four times in five, if the truth is the estimate.
 
     None where no number of rows would do, or it is not known how many.
     """
-    least = int(rule.rule.get("min_samples") or LEAST_ROWS)
-    if not rule.n or rule.outcome != "hold" or rule.rule.get("metric") == EXPLANATION_CORRELATION:
+    least = rule.rule.min_samples
+    if not rule.n or rule.outcome != "hold" or rule.rule.metric == EXPLANATION_CORRELATION:
         return None
     if rule.rows_needed is None and rule.n >= least:
         return None
     return max(rule.rows_needed or 0, least) / rule.n
 
 
-def more_rows(run: RunRecord, stage: StageRecord) -> list[MoreRows] | None:
+def more_rows(run: RunRecord, stage: SavedStage) -> list[MoreRows] | None:
     """Returns the parts of the data that would have to grow; None where growing them is not known to be enough."""
-    asked: dict[str, tuple[float, StageRecord, Mapping[str, Any]]] = {}
+    asked: dict[str, tuple[float, SavedStage, Mapping[str, Any]]] = {}
     for rule in failed_rules(stage):
         times = times_rows(rule)
-        of_slice = list(_stages_of(run, stage, rule.slice or "current"))
+        of_slice = list(_stages_of(run, stage, rule.slice))
         if times is None or not of_slice:
             return None
         for owner in of_slice:
@@ -77,7 +78,7 @@ def more_rows(run: RunRecord, stage: StageRecord) -> list[MoreRows] | None:
     ]
 
 
-def other_gate(run: RunRecord, stage: StageRecord) -> list[dict[str, Any]] | None:
+def other_gate(run: RunRecord, stage: SavedStage) -> list[dict[str, Any]] | None:
     """Returns the rules of a stage changed to what its rows show, so that it would pass; None where they show nothing.
 
     A rule that has no value here is left out; where none is left that applies, the stage's own metric is asked for.
@@ -85,19 +86,18 @@ def other_gate(run: RunRecord, stage: StageRecord) -> list[dict[str, Any]] | Non
     if stage.decision is None:
         return None
     kept, applies = [], False
-    for rule in _planned(run, stage).get("gate") or []:
-        said = {key: value for key, value in rule.items() if value is not None}
-        outcomes = [each for each in stage.decision.rules if _same_rule(each.rule, said)]
-        changed = _shown(said, [each for each in outcomes if each.outcome in FAILED])
+    for rule in map(GateRule.model_validate, _planned(run, stage).get("gate") or []):
+        outcomes = [result for result in stage.decision.rules if result.rule == rule]
+        changed = _shown(rule, [result for result in outcomes if result.outcome in FAILED])
         if changed is not None:
             kept.append(changed)
-            applies |= any(each.outcome != "not-applicable" for each in outcomes)
+            applies |= any(result.outcome != "not-applicable" for result in outcomes)
     if not applies:
         shown = _threshold_on(run.metric, _gate_measure(run, stage))
         if shown is None:
             return None
         kept.append(shown)
-    return [_shortened(rule) for rule in kept]
+    return [rule.model_dump(mode="json", exclude_defaults=True) for rule in kept]
 
 
 def flow(value: Any) -> str:
@@ -116,12 +116,12 @@ def _is_plain(value: str) -> bool:
     return re.fullmatch(r"[A-Za-z][\w/-]*", value, re.ASCII) is not None and value.lower() not in NOT_TEXT
 
 
-def stage_key(stage: StageRecord) -> str:
+def stage_key(stage: SavedStage) -> str:
     """Returns a stage's name as `--set` takes it, its number where the name has a dot."""
     return str(stage.number) if "." in stage.name else stage.name
 
 
-def _stages_of(run: RunRecord, stage: StageRecord, name: str) -> Iterator[StageRecord]:
+def _stages_of(run: RunRecord, stage: SavedStage, name: str) -> Iterator[SavedStage]:
     """Yields the stages whose sources have a slice's rows; none for a source that is not divided."""
     data = _mapping(run.plan.get("data"))
     if name == "all":
@@ -132,7 +132,7 @@ def _stages_of(run: RunRecord, stage: StageRecord, name: str) -> Iterator[StageR
         yield from (each for each in run.stages if each.name == name)
 
 
-def _grown(run: RunRecord, key: str, times: float, owner: StageRecord, split: Mapping[str, Any]) -> MoreRows:
+def _grown(run: RunRecord, key: str, times: float, owner: SavedStage, split: Mapping[str, Any]) -> MoreRows:
     data = owner.data
     asked = split.get("gate", 0.2)
     now = (data.gate_part if data else None) or 0
@@ -159,42 +159,41 @@ def _taken(run: RunRecord, source: str) -> int:
     return most + new
 
 
-def _shown(rule: dict[str, Any], failed: Sequence[RuleOutcome]) -> dict[str, Any] | None:
+def _shown(rule: GateRule, failed: Sequence[RuleResult]) -> GateRule | None:
     """Returns a rule that the rows pass, or None where it has no value on them."""
-    if any(each.estimate is None for each in failed):
-        return None
-    changed = dict(rule)
-    for each in failed:
-        key = next(key for key in THRESHOLDS if key in rule)
-        sure = rule.get("confidence") is not None
-        found = (each.low if key == "at_least" else each.high) if sure else each.estimate
-        value = _rounded(rule, key, found if found is not None else each.estimate or 0.0)
-        changed[key] = min(changed[key], value) if key == "at_least" else max(changed[key], value)
-        if each.n is not None and each.n < int(changed.get("min_samples") or LEAST_ROWS):
-            changed["min_samples"] = max(1, each.n)
-    return changed
+    key, threshold = rule.threshold
+    fewest = rule.min_samples
+    for result in failed:
+        if result.estimate is None:
+            return None
+        bound = result.low if key == "at_least" else result.high
+        shown = result.estimate if rule.confidence is None or bound is None else bound
+        value = _rounded(rule.metric, key, shown)
+        threshold = min(threshold, value) if key == "at_least" else max(threshold, value)
+        if result.n is not None and result.n < fewest:
+            fewest = max(1, result.n)
+    return rule.model_copy(update={key: threshold, "min_samples": fewest})
 
 
-def _threshold_on(metric: str, measure: Measure | None) -> dict[str, Any] | None:
+def _threshold_on(metric: str, measure: Measure | None) -> GateRule | None:
     known = find_metric(metric)
     bound = None if measure is None or known is None else measure.low if known.maximize else measure.high
     if bound is None or known is None:
         return None
     key = "at_least" if known.maximize else "at_most"
-    rule = {"metric": metric, "slice": "current", key: 0.0, "confidence": 0.95}
-    return rule | {key: _rounded(rule, key, bound)}
+    return GateRule.model_validate({"metric": metric, key: _rounded(metric, key, bound), "confidence": 0.95})
 
 
-def _rounded(rule: Mapping[str, Any], key: str, value: float) -> float:
+def _rounded(metric: str, key: str, value: float) -> float:
     """Returns a threshold with two figures behind the point, on the side on which it is met."""
-    metric = find_metric(str(rule.get("metric")))
-    highest = 1.0 if metric is None else metric.highest
+    known = find_metric(metric)
+    highest = 1.0 if known is None else known.highest
     scale = 10 if 1 < highest < math.inf else 100
     rounded = math.floor(value * scale + 1e-9) if key == "at_least" else math.ceil(value * scale - 1e-9)
     return float(min(max(rounded / scale, 0.0), highest))
 
 
-def _gate_measure(run: RunRecord, stage: StageRecord) -> Measure | None:
+def _gate_measure(run: RunRecord, stage: SavedStage) -> Measure | None:
     gate = stage.metrics.gate if stage.metrics else {}
     return gate.get(stage.slice, gate.get("current", {})).get(run.metric)
 
@@ -206,18 +205,7 @@ def _rounded_up(value: float) -> int:
     return math.ceil(whole / step) * step
 
 
-def _shortened(rule: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {"slice": "current", "min_samples": LEAST_ROWS}
-    return {key: value for key, value in rule.items() if defaults.get(key, ...) != value}
-
-
-def _same_rule(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    keys = {*one, *other}
-    defaults = {"slice": "current", "min_samples": LEAST_ROWS}
-    return all(one.get(key, defaults.get(key)) == other.get(key, defaults.get(key)) for key in keys)
-
-
-def _planned(run: RunRecord, stage: StageRecord) -> Mapping[str, Any]:
+def _planned(run: RunRecord, stage: SavedStage) -> Mapping[str, Any]:
     stages = run.plan.get("stages") or []
     return _mapping(stages[stage.number - 1]) if stage.number <= len(stages) else {}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.explanations import words_of
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.loading import validate, with_change
@@ -21,7 +22,7 @@ from progressive_tf.reporting.gate_changes import (
     stage_key,
     times_rows,
 )
-from progressive_tf.reporting.records import RuleOutcome, RunRecord, StageRecord
+from progressive_tf.reporting.records import RunRecord, SavedStage
 from progressive_tf.reporting.wording import DECISIONS, count, is_beside_aliases, rule_words
 
 REASON = "say why here"
@@ -117,7 +118,7 @@ def ways_text(steps: NextSteps) -> str:
     return "\n".join([steps.why, "ways on:", *(f"- {way_text(way)}" for way in steps.ways)])
 
 
-def _held(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tuple[Way, ...]:
+def _held(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> tuple[Way, ...]:
     return (
         *_rows(run, stage, commands),
         *_rules(run, stage, commands),
@@ -127,7 +128,7 @@ def _held(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tuple[
     )
 
 
-def _rows(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+def _rows(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Way]:
     failed = failed_rules(stage)
     if not failed or any(rule.outcome != "hold" for rule in failed):
         return []
@@ -155,7 +156,7 @@ def _lacking(each: MoreRows) -> str:
     )
 
 
-def _why_no_rows(run: RunRecord, failed: Sequence[RuleOutcome]) -> list[str]:
+def _why_no_rows(run: RunRecord, failed: Sequence[RuleResult]) -> list[str]:
     """Returns why more gate rows are no way on, for each rule of which that can be said."""
     sets = (run.plan.get("data") or {}).get("validation_sets") or {}
     said = []
@@ -171,7 +172,7 @@ def _why_no_rows(run: RunRecord, failed: Sequence[RuleOutcome]) -> list[str]:
     return said
 
 
-def _rules(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+def _rules(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Way]:
     gate = other_gate(run, stage)
     if gate is None:
         return []
@@ -180,7 +181,7 @@ def _rules(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[
     return [Way(what, tuple(commands.train("--set", setting, "--fresh")))]
 
 
-def _settings(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+def _settings(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Way]:
     """Returns other settings as a way, where it is the estimate that misses a threshold."""
     misses = [rule for rule in failed_rules(stage) if rule.estimate is not None and times_rows(rule) is None]
     if not misses or not _may_be_swept(run, stage):
@@ -194,7 +195,7 @@ def _settings(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> li
     return [Way(what, (*sweep, *then))]
 
 
-def _later_stages(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> list[Way]:
+def _later_stages(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Way]:
     left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
     if not left or run.plan.get("on_hold", "stop") != "stop":
         return []
@@ -202,24 +203,24 @@ def _later_stages(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -
     return [Way(what, tuple(commands.train("--set", "on_hold=continue")))]
 
 
-def _force(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> Way:
+def _force(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> Way:
     left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
     then = f", then go on with {', '.join(left)}" if left else ""
     what = f"overrule the gate: release {stage.name} as it is{then}; the reason stands in the journal:"
     return Way(what, (_promote(stage, commands), *(commands.train() if left else ())))
 
 
-def _promote(stage: StageRecord, commands: CommandsAgain) -> str:
+def _promote(stage: SavedStage, commands: CommandsAgain) -> str:
     return commands.release("promote", str(commands.run / stage.name), "--force", "--reason", REASON)
 
 
-def _is_left_aside(stage: StageRecord, aliases: Mapping[str, int] | None) -> bool:
+def _is_left_aside(stage: SavedStage, aliases: Mapping[str, int] | None) -> bool:
     if stage.decision is None or stage.version is None or not is_beside_aliases(stage.decision.stable):
         return False
     return aliases is None or stage.version not in aliases.values()
 
 
-def _beside(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tuple[Way, ...]:
+def _beside(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> tuple[Way, ...]:
     number = str(stage.version)
     newer = [each for each in run.stages if each.number > stage.number and each.version is not None]
     if newer:
@@ -233,7 +234,7 @@ def _beside(run: RunRecord, stage: StageRecord, commands: CommandsAgain) -> tupl
     )
 
 
-def _may_be_swept(run: RunRecord, stage: StageRecord) -> bool:
+def _may_be_swept(run: RunRecord, stage: SavedStage) -> bool:
     try:
         with_change(validate(dict(run.plan), "plan.yaml"), stage.number - 1, {"tune": {"trials": 1}})
     except InputError:

@@ -20,6 +20,7 @@ from progressive_tf.reporting.views import (
     class_curves_view,
     largest_and_smallest,
     matrix_views,
+    part_rows,
     rate_views,
     stage_views,
     stream_views,
@@ -89,7 +90,6 @@ def render(run: RunRecord) -> str:
         remembering=[stage for stage in stages if stage.record.metrics and stage.record.metrics.retention],
         matrices=matrix_views(run),
         measures=wording.MEASURES,
-        written_measures=wording.WRITTEN_MEASURES,
         bounds_figure=bounds_view(run),
         class_curves=class_curves_view(run),
         reasons=reasons_views(run),
@@ -136,7 +136,5 @@ def _packages(run: RunRecord) -> dict[str, str]:
 
 
 def _parts(run: RunRecord) -> list[str]:
-    recorded = {part for stage in run.stages if stage.data for part in stage.data.labels}
-    if run.writes:
-        return list(PARTS)
+    recorded = {part for stage in run.stages for part in part_rows(run, stage)}
     return [part for part in PARTS if part in recorded] + sorted(recorded.difference(PARTS))

@@ -7,44 +7,11 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.records import read_text
 from progressive_tf.run_order import in_order
-
-Record = TypeVar("Record")
-
-
-def read_text(path: Path) -> str:
-    """Returns the text of a UTF-8 file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-
-
-def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """Returns a JSON file as the frozen dataclass `kind`, or None if there is no such file.
-
-    Raises:
-        InputError: it is not JSON, or a value in it has another type than the dataclass says.
-    """
-    if not path.exists():
-        return None
-    try:
-        return TypeAdapter(kind).validate_python(json.loads(read_text(path)))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON: {error}; restore it, or delete it to leave it out") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "top level"
-        raise InputError(f"{path}: {place}: {first['msg']}; got {first['input']!r:.80}") from error
 
 
 def read_events(path: Path) -> tuple[Mapping[str, Any], ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
+from progressive_tf.evaluation.records import Bounds, Matrix, Measure, Weights
 from progressive_tf.output import ByWidth
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.records import Bounds, Matrix, Measure, RunRecord, Weights
+from progressive_tf.reporting.records import RunRecord
 
 STYLES = {"promote": "green", "hold": "yellow", "reject": "red"}
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from progressive_tf.evaluation.decision import RuleResult
+from progressive_tf.evaluation.records import Matrix, Measure
 from progressive_tf.plan.methods import PROMPT
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.answers.base import Summary
@@ -15,12 +17,12 @@ from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
 from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
-from progressive_tf.reporting.figures.matrix import accuracy_matrix
+from progressive_tf.reporting.figures.matrix import ShownMatrix, accuracy_matrix
 from progressive_tf.reporting.figures.rates import rate_figure
 from progressive_tf.reporting.figures.stream import stream_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
 from progressive_tf.reporting.reading import read_history
-from progressive_tf.reporting.records import Candidate, Matrix, Measure, RuleOutcome, RunRecord, StageRecord
+from progressive_tf.reporting.records import JudgedCandidate, RunRecord, SavedStage
 from progressive_tf.reporting.sweeps import RateTest, SweepRecord, Trial, in_order, read_rate_tests, read_sweeps
 
 MOST_CLASSES = 100
@@ -35,7 +37,7 @@ class StageView:
     `answers` are those on its test rows, None where it has none.
     """
 
-    record: StageRecord
+    record: SavedStage
     decided: str
     started_from: str
     curves: Markup | None
@@ -63,7 +65,7 @@ def matrix_figures(matrix: Matrix, first: str = "untrained", name: str = "matrix
     words, decimals = wording.metric_words(matrix.metric), wording.decimals(matrix.metric)
     highest = wording.highest(matrix.metric)
     return {
-        part: accuracy_matrix(f"{name}-{part}", part, words, matrix.stages, rows, first, decimals, highest)
+        part: accuracy_matrix(f"{name}-{part}", part, ShownMatrix(matrix.stages, rows, words, first, decimals, highest))
         for part, rows in cells.items()
         if rows and matrix.stages
     }
@@ -180,16 +182,15 @@ def largest_and_smallest(counts: Mapping[str, int]) -> list[tuple[str, int | Non
     return [*ordered[: MOST_CLASSES // 2], (left_out, None), *ordered[-(MOST_CLASSES // 2) :]]
 
 
-def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
+def rule_interval(outcome: RuleResult) -> RuleInterval | None:
     """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
 
     A drop is worse by so much, in the figure as in the table and in the plan.
     """
     rule = outcome.rule
-    if outcome.estimate is None or outcome.threshold is None:
+    if outcome.estimate is None:
         return None
-    metric = wording.metric_words(str(rule.get("metric", "?")))
-    drops = rule.get("drop_at_most") is not None
+    metric, drops = wording.metric_words(rule.metric), rule.drop_at_most is not None
     return RuleInterval(
         panel=f"drop of {metric} (gains are below zero)" if drops else metric,
         label=wording.rule_words(rule, outcome.slice),
@@ -198,11 +199,11 @@ def rule_interval(outcome: RuleOutcome) -> RuleInterval | None:
         low=outcome.low,
         high=outcome.high,
         threshold=outcome.threshold,
-        floor=rule.get("at_least") is not None,
+        floor=rule.at_least is not None,
     )
 
 
-def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
+def _stage_view(run: RunRecord, stage: SavedStage) -> StageView:
     best = stage.metrics.best_epoch if stage.metrics else None
     drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
     rules = [rule for rule in drawn if rule is not None]
@@ -213,20 +214,18 @@ def _stage_view(run: RunRecord, stage: StageRecord) -> StageView:
         record=stage,
         decided=wording.decided(stage),
         started_from=_started_from(run, stage),
-        curves=learning_curves(
-            f"{name}-curves", stage.name, stage.history, best, "Token accuracy" if run.writes else "Accuracy"
-        )
+        curves=learning_curves(f"{name}-curves", stage.name, stage.history, best, run.answers.accuracy)
         if any(stage.history.values())
         else None,
         gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
         answers=_answers(stage, name),
         per_class=shown,
         further_classes=len(classes) - len(shown),
-        part_rows=_part_rows(run, stage),
+        part_rows=part_rows(run, stage),
     )
 
 
-def _answers(stage: StageRecord, name: str) -> Summary | None:
+def _answers(stage: SavedStage, name: str) -> Summary | None:
     if stage.answers is None:
         return None
     rows = stage.answers.test_rows(stage.slice)
@@ -234,12 +233,12 @@ def _answers(stage: StageRecord, name: str) -> Summary | None:
     return stage.answers.summarize(rows, name, stage.name, ece) if len(rows) else None
 
 
-def _part_rows(run: RunRecord, stage: StageRecord) -> dict[str, int | None]:
-    """Returns how many rows each part of a stage has: of all its classes, or of texts, which are counted themselves."""
+def part_rows(run: RunRecord, stage: SavedStage) -> dict[str, int | None]:
+    """Returns how many rows each part of a stage has: of all labels, or counted one by one where there are none."""
     data, answers = stage.data, stage.answers
     if data is None:
         return {}
-    if not run.writes:
+    if run.answers.is_labelled:
         return {part: sum(labels.values()) for part, labels in data.labels.items()}
     counted = {part: answers.count(part, stage.slice) if answers else None for part in ("gate", "test")}
     return {"train": data.train, "validation": data.validation, **counted}
@@ -260,7 +259,7 @@ def _has_weights(plan: Mapping[str, Any]) -> bool:
     return isinstance(model, Mapping) and bool(model.get("weights"))
 
 
-def _started_from(run: RunRecord, stage: StageRecord) -> str:
+def _started_from(run: RunRecord, stage: SavedStage) -> str:
     """What is recorded; for an undecided stage what the rule says: the newest released stage, or the plan's start."""
     before = {one.name: one for one in run.stages if one.number < stage.number}
     released = [one.name for one in before.values() if one.forced or (one.decision and one.decision.promoted)]
@@ -297,7 +296,7 @@ class StreamView:
     learnt: int
     window: int
     figure: Markup
-    candidates: Sequence[Candidate]
+    candidates: Sequence[JudgedCandidate]
 
 
 def stream_views(run: RunRecord) -> list[StreamView]:

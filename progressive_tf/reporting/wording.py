@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from progressive_tf.evaluation.records import Bounds, Measure
 from progressive_tf.plan.metric_names import find_metric
-from progressive_tf.reporting.records import Bounds, Measure, RunRecord, StageRecord
+from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
+from progressive_tf.reporting.records import RunRecord, SavedStage
 
 NOT_RECORDED = "–"
-EVERY_PREVIOUS = "every-previous"
 SPELLED = {"bleu": "BLEU", "chrf": "chrF"}
 STAYS, NO_ALIAS = "stable stays at version", "no alias points to it"
 DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
@@ -19,11 +19,6 @@ MEASURES = {
     "bwt": ("BWT", "How earlier stages' rows changed since they were trained on. Below zero: something was lost."),
     "fwt": ("FWT", "What earlier stages gave to later rows before training on them. Above zero: they helped."),
     "forgetting": ("Forgetting", "Mean fall from the best that earlier stages' rows ever had. Zero or less: none."),
-}
-WRITTEN_MEASURES = {
-    "exact_match": "Share of the test texts that are the expected ones, character by character. From 0 to 1.",
-    "bleu": "Words, and runs of two to four of them, that are shared with the expected texts. From 0 to 100.",
-    "chrf": "Runs of one to six characters that are shared with the expected texts. From 0 to 100.",
 }
 
 
@@ -81,7 +76,7 @@ def interval(measure: Measure | None, digits: int = 3) -> str:
     return f"[{number(measure.low, digits)}{between}{number(measure.high, digits)}]"
 
 
-def total_seconds(stage: StageRecord) -> float | None:
+def total_seconds(stage: SavedStage) -> float | None:
     """Returns the seconds the stage took, as recorded: its total, or the sum of its parts."""
     seconds = stage.metrics.seconds if stage.metrics else {}
     return seconds.get("total", sum(seconds.values()) if seconds else None)
@@ -111,32 +106,29 @@ def metric_words(name: str) -> str:
     return f"{words} of {label}" if separator else words
 
 
-def rule_words(rule: Mapping[str, Any], slice_name: str | None) -> str:
+def rule_words(rule: GateRule, slice_name: str) -> str:
     """Returns a gate rule as one would say it, e.g. `accuracy on current ≥ 0.55`; a drop is a change for the worse."""
-    metric = metric_words(str(rule.get("metric", "?")))
-    asked = str(rule.get("slice", "current"))
-    place = f"earlier stage {slice_name}" if asked == EVERY_PREVIOUS and slice_name not in (None, asked) else asked
-    if asked == EVERY_PREVIOUS and place == asked:
-        place = "every earlier stage"
-    for key, words in (("at_least", "≥ {}"), ("at_most", "≤ {}"), ("drop_at_most", "drops ≤ {}")):
-        if rule.get(key) is not None:
-            return f"{metric} on {place} {words.format(f'{rule[key]:g}')}"
-    return f"{metric} on {place}"
+    of_rows = rule.slice
+    if rule.slice == EVERY_PREVIOUS:
+        of_rows = "every earlier stage" if slice_name == EVERY_PREVIOUS else f"earlier stage {slice_name}"
+    key, threshold = rule.threshold
+    sign = {"at_least": "≥", "at_most": "≤", "drop_at_most": "drops ≤"}[key]
+    return f"{metric_words(rule.metric)} on {of_rows} {sign} {threshold:g}"
 
 
-def decided(stage: StageRecord) -> str:
+def decided(stage: SavedStage) -> str:
     """Returns promote, hold or reject, or the state of a stage that is not decided."""
     if stage.decision is not None:
         return stage.decision.decision
     return "unfinished" if stage.begun else "not begun"
 
 
-def decided_words(stage: StageRecord) -> str:
+def decided_words(stage: SavedStage) -> str:
     """Returns what `decided` does, and `forced` after it where a person overruled the gate: `hold, forced`."""
     return f"{decided(stage)}, forced" if stage.forced else decided(stage)
 
 
-def forced_words(stage: StageRecord) -> str:
+def forced_words(stage: SavedStage) -> str:
     """Returns which version was made by force, and why; nothing where none was."""
     if stage.forced is None:
         return ""
@@ -194,7 +186,7 @@ def summary(run: RunRecord) -> str:
     return "; ".join(parts) + "." if parts else "No stage is recorded."
 
 
-def _listed(stages: Sequence[StageRecord]) -> str:
+def _listed(stages: Sequence[SavedStage]) -> str:
     names = [stage.name for stage in stages]
     if len(names) == 1:
         return f"{names[0]} was"

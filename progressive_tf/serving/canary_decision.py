@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
-from progressive_tf.registry.traffic import WHOLE, Schedule
+from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.registry.traffic import WHOLE
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 OUTCOMES = WIDEN, WAIT, HOLD, ROLLBACK = "widen", "wait", "hold", "rollback"
@@ -17,7 +18,7 @@ TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
 
 
 @dataclass(frozen=True)
-class Finding:
+class MetricEvidence:
     """What one metric says of a canary.
 
     Args:
@@ -44,11 +45,11 @@ class CanaryDecision:
 
     outcome: str
     reason: str
-    findings: tuple[Finding, ...]
+    findings: tuple[MetricEvidence, ...]
     decides: str = SERVER
 
 
-def compares_with_stable(schedule: Schedule | None) -> bool:
+def compares_with_stable(schedule: ReleaseSchedule | None) -> bool:
     """Whether stable is asked about the canary's answers too: where the plan limits how often the two may disagree,
     and where a person decides, who has nothing but the evidence.
 
@@ -65,7 +66,7 @@ def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
         steps: counts of each step of the rollout, the present one last.
         percent: of the callers that it answers.
     """
-    schedule = Schedule((percent, WHOLE), min_samples=0, automatic=False)
+    schedule = ReleaseSchedule(steps=(percent, WHOLE), automatic=False)
     findings = _findings(steps, schedule)
     harm = next((finding.says for finding in findings if finding.is_harm), None)
     if harm is not None:
@@ -78,7 +79,7 @@ def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
     return CanaryDecision(HOLD, reason, findings, PERSON)
 
 
-def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> CanaryDecision:
+def decide(steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedule) -> CanaryDecision:
     """Returns what to do with a canary; it may be asked after every request.
 
     Each metric that is looked at gets an equal part of the schedule's alpha, so that a canary as good as stable is ever
@@ -114,7 +115,7 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> C
     return CanaryDecision(WAIT, reason, findings, decides)
 
 
-def _findings(steps: Sequence[StepCounts], schedule: Schedule) -> tuple[Finding, ...]:
+def _findings(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> tuple[MetricEvidence, ...]:
     metrics = [_error_rate, _failures, _latency, _accuracy]
     metrics += [_disagreement] if schedule.max_disagreement is not None else []
     metrics += [_prediction_drift] if schedule.max_drift is not None else []
@@ -124,24 +125,24 @@ def _findings(steps: Sequence[StepCounts], schedule: Schedule) -> tuple[Finding,
     return tuple(findings)
 
 
-def _error_rate(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+def _error_rate(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     # Of the present step alone, so that a long good past does not hide what begins to fail now.
     present = steps[-1].canary if steps else VersionCounts()
     says, is_harm = _beyond(present.failures, present.requests, schedule.max_error_rate, alpha / len(schedule.steps))
-    return Finding("error rate", f"it fails on {says} of its requests", is_harm)
+    return MetricEvidence("error rate", f"it fails on {says} of its requests", is_harm)
 
 
-def _failures(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+def _failures(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     evidence = _evidence([(step.canary.failed_callers, step.stable.failed_callers, step) for step in steps])
-    return Finding("failures", *_more_often("fails for", evidence, alpha))
+    return MetricEvidence("failures", *_more_often("fails for", evidence, alpha))
 
 
-def _latency(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+def _latency(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     evidence = _evidence([(step.canary.slow_callers, step.stable.slow_callers, step) for step in steps])
-    return Finding("latency", *_more_often("is slow for", evidence, alpha))
+    return MetricEvidence("latency", *_more_often("is slow for", evidence, alpha))
 
 
-def _accuracy(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     shares = [
         Shares(
             step.canary.right,
@@ -154,26 +155,26 @@ def _accuracy(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> 
     ]
     found = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
     says = f"its accuracy differs from stable's by {found.estimate:+.3f}, from {found.low:+.3f} to {found.high:+.3f}"
-    return Finding("accuracy", says, found.high < 0)
+    return MetricEvidence("accuracy", says, found.high < 0)
 
 
-def _disagreement(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+def _disagreement(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_disagreement is not None
     compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
     says, is_harm = _beyond(other, compared, schedule.max_disagreement, alpha)
-    return Finding("disagreement", f"stable says something else to {says} of its instances", is_harm)
+    return MetricEvidence("disagreement", f"stable says something else to {says} of its instances", is_harm)
 
 
-def _disagreement_to_read(steps: Sequence[StepCounts]) -> Finding:
+def _disagreement_to_read(steps: Sequence[StepCounts]) -> MetricEvidence:
     """Returns the disagreement where the plan sets no limit to it, and it decides nothing."""
     compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
     if not compared:
-        return Finding("disagreement", "stable has not answered any of its instances yet", False)
+        return MetricEvidence("disagreement", "stable has not answered any of its instances yet", False)
     share = f"{other} of {compared} of its instances, {other / compared:.1%}"
-    return Finding("disagreement", f"stable says something else to {share} (no limit is set)", False)
+    return MetricEvidence("disagreement", f"stable says something else to {share} (no limit is set)", False)
 
 
-def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
+def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_drift is not None
     labels = sorted({label for step in steps for each in (step.canary, step.stable) for label in each.labels})
     found = {}
@@ -189,7 +190,7 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: fl
         ]
         found[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
     if not found:
-        return Finding("prediction drift", "no answers to compare", False)
+        return MetricEvidence("prediction drift", "no answers to compare", False)
     # The part of an interval that is nearest to 0 is how far apart the shares surely are.
     surely = {label: max(each.low, -each.high, 0.0) for label, each in found.items()}
     label = max(labels, key=lambda name: (surely[name], abs(found[name].estimate)))
@@ -197,7 +198,7 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: fl
         f"it says {label} more often than stable by {found[label].estimate:+.3f}, from {found[label].low:+.3f} to "
         f"{found[label].high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
     )
-    return Finding("prediction drift", says, surely[label] > schedule.max_drift)
+    return MetricEvidence("prediction drift", says, surely[label] > schedule.max_drift)
 
 
 def _beyond(events: int, total: int, limit: float, alpha: float) -> tuple[str, bool]:

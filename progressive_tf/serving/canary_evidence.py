@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.registry.history import CANARY, STABLE, Rollout
 from progressive_tf.registry.journal import ALIAS, WIDEN, Entry
 from progressive_tf.registry.tables import rollout_text
-from progressive_tf.registry.traffic import Schedule, Traffic, minutes_since
+from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving.canary_decision import CanaryDecision, advise, decide
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 from progressive_tf.serving.store import Store, StoreError, store_path
@@ -29,7 +30,7 @@ def steps_of_rollout(entries: Sequence[Entry]) -> list[int]:
     ]
 
 
-def slow_limit(before: Sequence[float], schedule: Schedule | None) -> float | None:
+def slow_limit(before: Sequence[float], schedule: ReleaseSchedule | None) -> float | None:
     """Returns from how many seconds on a request is slow; None where too little is known of stable.
 
     Args:
@@ -38,11 +39,13 @@ def slow_limit(before: Sequence[float], schedule: Schedule | None) -> float | No
     """
     if len(before) < FEWEST_BEFORE:
         return None
-    slowdown = Schedule.max_slowdown if schedule is None else schedule.max_slowdown
+    slowdown = (schedule or ReleaseSchedule()).max_slowdown
     return float(np.quantile(before, QUANTILE)) * slowdown
 
 
-def judge(counts: Sequence[StepCounts], rollout: Rollout, minutes: float, schedule: Schedule | None) -> CanaryDecision:
+def judge(
+    counts: Sequence[StepCounts], rollout: Rollout, minutes: float, schedule: ReleaseSchedule | None
+) -> CanaryDecision:
     """Returns what the counts of all steps say of a canary that has been at its step for so many minutes."""
     if schedule is None:
         return advise(counts, rollout.percent)

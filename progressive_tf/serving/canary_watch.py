@@ -7,9 +7,10 @@ import logging
 import time
 
 from progressive_tf.errors import ProgressiveError
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, Rollout
-from progressive_tf.registry.traffic import Schedule, Traffic, minutes_since
+from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving import canary_decision
 from progressive_tf.serving.canary_decision import CanaryDecision
 from progressive_tf.serving.canary_evidence import MOST_BEFORE, judge, slow_limit, steps_of_rollout
@@ -73,13 +74,13 @@ class CanaryWatch:
         else:
             self._tell(rollout, schedule, self.latest)
 
-    async def _counts(self, step: int, stable: int, schedule: Schedule | None) -> StepCounts:
+    async def _counts(self, step: int, stable: int, schedule: ReleaseSchedule | None) -> StepCounts:
         if (step, stable) not in self._slow_beyond:
             before = await self._request_log.seconds_before(step, MOST_BEFORE, stable)
             self._slow_beyond[step, stable] = slow_limit(before, schedule)
         return await self._request_log.step_counts(step, self._slow_beyond[step, stable], stable)
 
-    def _tell(self, rollout: Rollout, schedule: Schedule | None, decision: CanaryDecision) -> None:
+    def _tell(self, rollout: Rollout, schedule: ReleaseSchedule | None, decision: CanaryDecision) -> None:
         """Says what the evidence is of a canary that the server leaves to a person."""
         name, canary = self._served.model.name, f"version {rollout.version}, the canary of {rollout.percent:g} %"
         why = "its plan has no release.steps" if schedule is None else "its plan has release.automatic: false"
@@ -101,7 +102,7 @@ class CanaryWatch:
         began = self._began.setdefault(rollout.step, now - 60 * minutes_since(rollout.since))
         return (now - began) / 60
 
-    def _act(self, rollout: Rollout, schedule: Schedule, decision: CanaryDecision) -> None:
+    def _act(self, rollout: Rollout, schedule: ReleaseSchedule, decision: CanaryDecision) -> None:
         """Does what was decided, unless somebody else has moved the canary in the meantime."""
         traffic = Traffic(self._served.model, "the server")
         if decision.outcome == canary_decision.WIDEN:

@@ -12,10 +12,10 @@ import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
 from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.plan.tasks import OF_WORDS, Inputs, input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
-from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
 from progressive_tf.serving.described import TASK, describe, examples, place_of
 from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucket_of
@@ -50,7 +50,7 @@ class LoadedVersion:
         self.labels = tuple(manifest.get("labels", ()))
         self.normalize_labels = manifest.get("normalize_labels")
         release = manifest.get("release")
-        self.schedule = None if release is None else Schedule.of(release)
+        self.schedule = None if release is None else ReleaseSchedule.of_version(release)
         asked = {name for each in self._model.signatures.values() for name in each.structured_input_signature[1]}
         self.task = task_of_version(manifest, asked)
         self.input_kind = input_kind_of_version(manifest, asked)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.display import Display
+from progressive_tf.evaluation.records import Bound, Bounds, Matrix, record_of
 from progressive_tf.files import cache_folder, read_json, write_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.methods import Quality
@@ -73,17 +73,16 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         data=_joined(data, trained),
     ).run
     last = RunFolder(joint).stage(0, JOINT)
-    found = {
-        "naive": _from_matrix(naive),
-        "plan": _from_matrix(run),
-        JOINT: _from_predictions(last, data, loaded.plan.kind.answers),
-    }
-    position = position_between(found["naive"]["acc"], found["plan"]["acc"], found[JOINT]["acc"])
-    write_json(path, {"stages": names, **found, "position": position})
+    kind = loaded.plan.kind.answers
+    bounds = Bounds(tuple(names), _from_matrix(naive), _from_matrix(run), _from_predictions(last, data, kind))
+    position = position_between(bounds.naive.acc, bounds.plan.acc, bounds.joint.acc)
+    write_json(path, asdict(replace(bounds, position=position)))
 
 
-def position_between(naive: float, plan: float, joint: float) -> float | None:
+def position_between(naive: float | None, plan: float | None, joint: float | None) -> float | None:
     """Returns where a plan lies on the way from naive (0) to joint (1); None where joint is not the better one."""
+    if naive is None or plan is None or joint is None:
+        return None
     return (plan - naive) / (joint - naive) if joint > naive else None
 
 
@@ -130,18 +129,13 @@ def _joined(data: PlanData, trained: Sequence[StageRecord]) -> PlanData:
     )
 
 
-def _from_matrix(run: Path) -> dict[str, Any]:
-    matrix = read_json(run / "matrix.json")
-    test = matrix["test_measures"]
-    return {
-        "acc": matrix["acc"],
-        "forgetting": matrix["forgetting"],
-        "test_acc": test["acc"],
-        "test_forgetting": test["forgetting"],
-    }
+def _from_matrix(run: Path) -> Bound:
+    place = run / "matrix.json"
+    matrix = record_of(read_json(place), Matrix, str(place))
+    return Bound(matrix.acc, matrix.forgetting, matrix.test_measures["acc"], matrix.test_measures["forgetting"])
 
 
-def _from_predictions(stage: Path, data: PlanData, kind: AnswerKind) -> dict[str, Any]:
+def _from_predictions(stage: Path, data: PlanData, kind: AnswerKind) -> Bound:
     """Returns the same for a network that has seen everything at once, and thus forgot nothing."""
     scored = load_predictions(stage / "predictions.parquet", ANSWERING[kind.name], data).predictions
 
@@ -150,4 +144,4 @@ def _from_predictions(stage: Path, data: PlanData, kind: AnswerKind) -> dict[str
         known = [value for value in values if value is not None]
         return float(np.mean(known)) if known else None
 
-    return {"acc": acc("gate"), "forgetting": None, "test_acc": acc("test"), "test_forgetting": None}
+    return Bound(acc=acc("gate"), test_acc=acc("test"))

@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 from progressive_tf.display import Clock
+from progressive_tf.evaluation.decision import Decision
 from progressive_tf.training.fitting.callbacks import backup_file
 from progressive_tf.training.run.checks import warnings_about
 from progressive_tf.training.run.run import Run
@@ -50,7 +51,7 @@ def run_stages(run: Run, sweep: SweepStage | None, known: dict[str, Any]) -> Fin
         trained.append(stage)
         released = run.is_released(stage)
         promoted &= run.is_promoted(stage)
-        if released and decision["decision"] != "promote" and run.releases:
+        if released and not decision.promoted and run.releases:
             note_forced(run, stage)
         if not released and run.plan.on_hold == "stop":
             left = [record.name for record in run.stages[stage.index + 1 :]]
@@ -63,7 +64,7 @@ def run_stages(run: Run, sweep: SweepStage | None, known: dict[str, Any]) -> Fin
     return Finished(folder.path, promoted)
 
 
-def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> dict[str, Any]:
+def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> Decision:
     """Returns a stage's decision."""
     parent = run.parent(stage)
     attempt = Attempt(run, stage, parent, clock)
@@ -88,9 +89,9 @@ def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> dict[str, Any]:
     metrics |= {"retention": costs, "weights": {"trainable": attempt.moved.count, "total": run.network.size}}
     stage.save_metrics(metrics | {"seconds": clock.to_json()})
     decision = attempt.publish(result)
-    if decision["version"]:
+    if decision.version:
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     attempt.end(decision)
-    released = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
-    run.display.line(f"{stage.name}: {decision['decision']} ({decision['reason']}){released}")
+    released = f", version {decision.version}; {decision.stable}" if decision.version else ""
+    run.display.line(f"{stage.name}: {decision.decision} ({decision.reason}){released}")
     return decision

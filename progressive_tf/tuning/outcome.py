@@ -14,10 +14,10 @@ from progressive_tf.files import atomic_path, read_json, write_json, write_text
 from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.reading import to_yaml
-from progressive_tf.plan.sweep import Parameter, Tune, change_of, override_of, value_at
+from progressive_tf.plan.sweep import change_of, override_of, value_at
 from progressive_tf.training.fitting.callbacks import backup_file
 from progressive_tf.tuning.trial import TrialResult, Trials, best_of, read_results
-from progressive_tf.tuning.warm_start import SETTINGS
+from progressive_tf.tuning.warm_start import SETTINGS, Search
 
 BEST = "best.yaml"
 
@@ -59,18 +59,17 @@ def _value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def finish_sweep(attempts: Trials, settings: Tune, space: Mapping[str, Parameter]) -> Sweep:
+def finish_sweep(attempts: Trials, search: Search) -> Sweep:
     """Writes best.yaml, trials.csv and what sweep.json says about the best.
 
     Args:
         attempts: the trials.
-        settings: as the sweep was asked for.
-        space: what was searched.
+        search: what was searched.
 
     Raises:
         ProgressiveError: no trial is feasible.
     """
-    metric, plan = attempts.metric, attempts.whole.plan
+    metric, plan, settings = attempts.metric, attempts.whole.plan, search.settings
     folder, index = attempts.folder, attempts.stage.index
     results = read_results(folder)
     best = best_of(results, metric.maximize)
@@ -97,7 +96,7 @@ def finish_sweep(attempts: Trials, settings: Tune, space: Mapping[str, Parameter
         | {
             "trials": settings.trials,
             "best": {"trial": best.trial, "metric": best.metric, "values": dict(best.values)},
-            "own": {key: value_at(stage.model_dump(mode="json"), key) for key in space},
+            "own": {key: value_at(stage.model_dump(mode="json"), key) for key in search.space},
         },
     )
     if settings.oracle != "hyperband":  # which may continue any of them

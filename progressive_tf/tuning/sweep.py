@@ -28,7 +28,7 @@ from progressive_tf.tuning.outcome import Sweep, finish_sweep, result_line
 from progressive_tf.tuning.role import role
 from progressive_tf.tuning.trial import Trials, read_results
 from progressive_tf.tuning.tuner import StageTuner
-from progressive_tf.tuning.warm_start import SETTINGS, begin_sweep
+from progressive_tf.tuning.warm_start import SETTINGS, Search, begin_sweep
 
 
 def sweep_stage(run: Run, stage: StageRecord, settings: Tune, fresh: bool = False) -> Sweep | None:
@@ -52,17 +52,17 @@ def sweep_stage(run: Run, stage: StageRecord, settings: Tune, fresh: bool = Fals
     stages[stage.index] = run.loaded.whole.stages[stage.index]
     plan = with_change(run.plan.model_copy(update={"stages": tuple(stages)}), stage.index, {"tune": None})
     space = _space(plan, stage.index, settings)
-    metric = _metric(run, plan, settings)
+    search = Search(plan, settings, space, _metric(run, plan, settings))
     folder = run.folder.sweep(stage.index, stage.name)
     if fresh and role() != "worker":
         _put_aside(folder)
-    attempts = begin_sweep(run.with_plan(plan), stage, settings, space, metric, folder)
+    attempts = begin_sweep(run.with_plan(plan), stage, search, folder)
     for line in idle_in_space(plan, stage.index, space, list(_tried(plan, stage.index, space))):
         run.display.line(line)
-    _search(attempts, settings, space, _first_trials(run, stage, plan, space, settings))
+    _search(attempts, search, _first_trials(run, stage, search))
     if role() == "worker":
         return None
-    return finish_sweep(attempts, settings, space)
+    return finish_sweep(attempts, search)
 
 
 def _space(plan: Plan, index: int, settings: Tune) -> dict[str, Parameter]:
@@ -94,10 +94,9 @@ def _put_aside(folder: Path) -> None:
         folder.rename(next(place for place in places if not place.exists()))
 
 
-def _first_trials(
-    run: Run, stage: StageRecord, plan: Plan, space: Mapping[str, Parameter], settings: Tune
-) -> list[tuple[str, dict[str, Any]]]:
+def _first_trials(run: Run, stage: StageRecord, search: Search) -> list[tuple[str, dict[str, Any]]]:
     """Returns origin and values of the trials that come before those of the oracle."""
+    plan, settings, space = search.plan, search.settings, search.space
     if not settings.warm_start:
         return []
     first: list[tuple[str, dict[str, Any]]] = [("plan", {})]
@@ -120,12 +119,8 @@ def _is_allowed(plan: Plan, index: int, values: Mapping[str, Any]) -> bool:
     return True
 
 
-def _search(
-    attempts: Trials,
-    settings: Tune,
-    space: Mapping[str, Parameter],
-    first: Sequence[tuple[str, dict[str, Any]]],
-) -> None:
+def _search(attempts: Trials, search: Search, first: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    settings, space = search.settings, search.space
     run, stage = attempts.whole, attempts.whole.settings(attempts.stage)
     hypermodel = StageHyperModel(space)
     hyperparameters = keras_tuner.HyperParameters()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -37,17 +37,29 @@ class HeldError(ProgressiveError):
     exit_code = 3
 
 
-def tune_plan(
-    loaded: LoadedPlan, index: int, settings: Tune, out: Path, registry: Path, fresh: bool, display: Display
-) -> Sweep | None:
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage of a plan, and where its run is kept.
+
+    Attributes:
+        loaded: the plan.
+        index: of the stage, from 0.
+        out: the folder of the plan's runs.
+        registry: the registry's folder.
+    """
+
+    loaded: LoadedPlan
+    index: int
+    out: Path
+    registry: Path
+
+
+def tune_plan(planned: PlannedStage, settings: Tune, fresh: bool, display: Display) -> Sweep | None:
     """Sweeps a stage of the newest run that fits a plan, after running what comes before it.
 
     Args:
-        loaded: the plan.
-        index: of the stage, from 0.
+        planned: the stage.
         settings: what is searched, and how.
-        out: the folder of the plan's runs.
-        registry: the registry's folder.
         fresh: put an earlier sweep of the stage aside.
         display: where progress is shown.
 
@@ -68,17 +80,14 @@ def tune_plan(
             check_release(run)
         return sweep_stage(run, stage, settings, fresh)
 
-    return at_stage(loaded, index, out, registry, display, sweep)
+    return at_stage(planned, display, sweep)
 
 
-def find_rate_of_stage(loaded: LoadedPlan, index: int, out: Path, registry: Path, display: Display) -> FoundRate:
+def find_rate_of_stage(planned: PlannedStage, display: Display) -> FoundRate:
     """Runs the stages before one, and a range test from the weights that they leave.
 
     Args:
-        loaded: the plan.
-        index: of the stage, from 0.
-        out: the folder of the plan's runs.
-        registry: the registry's folder.
+        planned: the stage.
         display: where progress is shown.
 
     Raises:
@@ -91,88 +100,78 @@ def find_rate_of_stage(loaded: LoadedPlan, index: int, out: Path, registry: Path
 
         return find_rate(run, stage)
 
-    return at_stage(loaded, index, out, registry, display, find)
+    return at_stage(planned, display, find)
 
 
-def at_stage(
-    loaded: LoadedPlan,
-    index: int,
-    out: Path,
-    registry: Path,
-    display: Display,
-    work: Callable[[Run, StageRecord], T],
-) -> T:
+def at_stage(planned: PlannedStage, display: Display, work: Callable[[Run, StageRecord], T]) -> T:
     """Returns what `work` does with a run whose stages before one are finished.
 
     Raises:
         HeldError: one of them was not released.
         KeyboardInterrupt: with a message that says how to resume.
     """
-    for remark in loaded.remarks:
+    for remark in planned.loaded.remarks:
         display.line(remark)
-    known = partial(again, loaded, registry=registry)
-    loaded = replace(_cut(loaded, index + 1), remarks=())
-    data = look(loaded, registry, display)
+    known = partial(again, planned.loaded, registry=planned.registry)
+    planned = replace(planned, loaded=replace(_cut(planned.loaded, planned.index + 1), remarks=()))
+    data = look(planned.loaded, planned.registry, display)
     if role() == "worker":
-        run = _run_of_chief(loaded, index, out, display)
-        return _in_session(loaded, run, index, registry, display, data, work)
-    if index:
-        _run_before(loaded, index, out, registry, display)
-    with locked(out):
-        run, _ = open_run(out, loaded, fresh=False)
-        run.log("tuning", stage=loaded.plan.stages[index].name, again=known(run))
-        return _in_session(loaded, run, index, registry, display, data, work)
+        return _in_session(planned, _run_of_chief(planned, display), display, data, work)
+    if planned.index:
+        _run_before(planned, display)
+    with locked(planned.out):
+        run, _ = open_run(planned.out, planned.loaded, fresh=False)
+        run.log("tuning", stage=planned.loaded.plan.stages[planned.index].name, again=known(run))
+        return _in_session(planned, run, display, data, work)
 
 
 def _cut(loaded: LoadedPlan, stages: int) -> LoadedPlan:
     return replace(loaded, plan=loaded.whole.model_copy(update={"stages": loaded.whole.stages[:stages]}))
 
 
-def _run_before(loaded: LoadedPlan, index: int, out: Path, registry: Path, display: Display) -> None:
-    finished = run_plan(_cut(loaded, index), out, registry, False, display, sweep=sweep_for_train)
+def _run_before(planned: PlannedStage, display: Display) -> None:
+    loaded = planned.loaded
+    finished = run_plan(
+        _cut(loaded, planned.index), planned.out, planned.registry, False, display, sweep=sweep_for_train
+    )
     if not finished.promoted and loaded.plan.on_hold == "stop":
         ways = "\n".join(ways_text(steps) for steps in next_steps(read_run(finished.run)))
         raise HeldError(
-            f"a stage before {loaded.plan.stages[index].name} was not released (on_hold: stop), so it does not start; "
-            f"--set on_hold=continue starts it from the last released weights all the same\n{ways}"
+            f"a stage before {loaded.plan.stages[planned.index].name} was not released (on_hold: stop), so it does not "
+            f"start; --set on_hold=continue starts it from the last released weights all the same\n{ways}"
         )
 
 
-def _run_of_chief(loaded: LoadedPlan, index: int, out: Path, display: Display) -> RunFolder:
+def _run_of_chief(planned: PlannedStage, display: Display) -> RunFolder:
     """Waits until the chief has begun the sweep, and returns its run."""
     from progressive_tf.tuning.warm_start import SETTINGS
 
-    said = False
+    loaded, is_told = planned.loaded, False
     while True:
-        for path in in_order(path.parent for path in out.glob(f"*-{loaded.identity}/plan.yaml"))[-1:]:
+        for path in in_order(path.parent for path in planned.out.glob(f"*-{loaded.identity}/plan.yaml"))[-1:]:
             run = RunFolder(path)
-            if (run.sweep(index, loaded.plan.stages[index].name) / SETTINGS).exists():
+            if (run.sweep(planned.index, loaded.plan.stages[planned.index].name) / SETTINGS).exists():
                 return run
-        if not said:
-            display.line(f"waiting for the chief to begin the sweep in {out}")
-            said = True
+        if not is_told:
+            display.line(f"waiting for the chief to begin the sweep in {planned.out}")
+            is_told = True
         time.sleep(1.0)
 
 
 def _in_session(
-    loaded: LoadedPlan,
-    run: RunFolder,
-    index: int,
-    registry: Path,
-    display: Display,
-    data: PlanData,
-    work: Callable[[Run, StageRecord], T],
+    planned: PlannedStage, run: RunFolder, display: Display, data: PlanData, work: Callable[[Run, StageRecord], T]
 ) -> T:
     from progressive_tf.models.elementwise import gradients_released
     from progressive_tf.training.hardware import check_batch_sizes, prepare
     from progressive_tf.training.run.run import load_run
 
+    loaded = planned.loaded
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
     is_as_planned = run.with_tuned_stages(loaded.plan) == loaded.plan and not run.splits_empty_rows
     with run.saying_how_to_continue(), hardware.scope(), gradients_released():
-        loaded_run = load_run(loaded, run, registry, display, hardware, data if is_as_planned else None)
-        stage = loaded_run.stages[index]
+        loaded_run = load_run(loaded, run, planned.registry, display, hardware, data if is_as_planned else None)
+        stage = loaded_run.stages[planned.index]
         if stage.rows() is not None:
             display.line(f"{stage.name} has begun in {run.path}: what is found here needs a new run, `train --fresh`")
         return work(loaded_run, stage)

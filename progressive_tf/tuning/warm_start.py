@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pandas as pd
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, read_json, write_json
 from progressive_tf.plan.metric_names import MetricName
+from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.run.run import Run
@@ -31,36 +33,45 @@ WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 3600.0
 
 
-def begin_sweep(
-    run: Run,
-    stage: StageRecord,
-    settings: Tune,
-    space: Mapping[str, Parameter],
-    metric: MetricName,
-    folder: Path,
-) -> Trials:
-    """Returns what trials share, as the sweep began; begins it if it has not.
+@dataclass(frozen=True)
+class Search:
+    """What a sweep searches.
 
-    Args:
-        run: the run, without the sweep in its plan; the stages before are finished.
-        stage: the stage.
+    Attributes:
+        plan: the run's plan, without the sweep.
         settings: how it is searched.
         space: what is searched.
         metric: what is measured.
+    """
+
+    plan: Plan
+    settings: Tune
+    space: Mapping[str, Parameter]
+    metric: MetricName
+
+
+def begin_sweep(run: Run, stage: StageRecord, search: Search, folder: Path) -> Trials:
+    """Returns what trials share, as the sweep began; begins it if it has not.
+
+    Args:
+        run: the run; the stages before are finished.
+        stage: the stage.
+        search: what is searched.
         folder: of the sweep.
 
     Raises:
         InputError: another sweep began here, or something is wrong with the stage's rows.
         ProgressiveError: a worker's chief does not begin.
     """
-    parent, plan = run.parent(stage), run.plan
+    plan, settings, metric = search.plan, search.settings, search.metric
+    parent = run.parent(stage)
     start = run.load(parent)
     run.features.forget_stale_prefixes()
     # Of a metric that goes up to 100, 0.02 is two points; a log loss has no highest value.
     allowed = settings.drop_at_most * (metric.highest if math.isfinite(metric.highest) else 1.0)
     asked = {
         "stage": plan.stages[stage.index].model_dump(mode="json"),
-        "space": {key: each.model_dump(mode="json") for key, each in space.items()},
+        "space": {key: each.model_dump(mode="json") for key, each in search.space.items()},
         "oracle": settings.oracle,
         "seed": settings.seed or 1 + derive_seed(plan.seed, "sweep", stage.name) % 10_000,
         "seeds": settings.seeds,

@@ -14,7 +14,7 @@ import tiny
 from PIL import Image
 
 from progressive_tf import Registry, Run
-from progressive_tf.api.answers import ServedModel
+from progressive_tf.api.answers import Predictor
 from progressive_tf.errors import InputError
 from progressive_tf.models import mlp, own_builder
 from progressive_tf.models.bert import bert_tagger
@@ -32,33 +32,33 @@ STATISTICS = ColumnStatistics(
 )
 
 
-def served(network: BlockModel, folder: Path, preprocessing: Any = None) -> ServedModel:
+def served(network: BlockModel, folder: Path, preprocessing: Any = None) -> Predictor:
     export_saved_model(network, folder)
-    return ServedModel(folder, {"labels": list(network.labels), "preprocessing": preprocessing})
+    return Predictor(folder, {"labels": list(network.labels), "preprocessing": preprocessing})
 
 
 @pytest.fixture(scope="module")
-def vectors(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     folder = tmp_path_factory.mktemp("vectors")
     return served(mlp.build(Request(Mlp(builder="mlp", units=4), LABELS, 3, folder, input_width=5)), folder / "1")
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+def table(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     folder = tmp_path_factory.mktemp("table")
     request = Request(Mlp(builder="mlp", units=4), LABELS, 3, folder, statistics=STATISTICS)
     return served(mlp.build(request), folder / "1", STATISTICS.to_json())
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     model = OwnBuilder(builder="small_convnet:build", settings={"widths": [4, 4]})
     network = own_builder.build_own(Request(model, LABELS, 3, EXAMPLES, image_size=16))
     return served(network, tmp_path_factory.mktemp("images") / "1")
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory: pytest.TempPathFactory) -> ServedModel:
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     folder = tmp_path_factory.mktemp("tagger")
     tiny.write_vocabulary(folder)
     model = BertTagger(builder="bert-tagger", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
@@ -113,7 +113,7 @@ def test_versions_are_found(finished: Run, home: Path) -> None:
         assert Registry(home / "nowhere").models
 
 
-def test_rows_of_numbers(vectors: ServedModel) -> None:
+def test_rows_of_numbers(vectors: Predictor) -> None:
     rows = np.arange(15.0).reshape(3, 5)
     answers = vectors.answer(rows, None, 2)
     assert len(answers) == 3
@@ -127,7 +127,7 @@ def test_rows_of_numbers(vectors: ServedModel) -> None:
         vectors.answer(["five"], None, 64)
 
 
-def test_tables(table: ServedModel) -> None:
+def test_tables(table: Predictor) -> None:
     frame = pd.DataFrame({"colour": ["red", None], "more": [1, 2], "height": np.array([2, 3], np.int64)})
     answers = table.answer(frame, None, 64)
     mappings = [{"height": 2, "colour": "red"}, {"height": "3", "colour": ""}]
@@ -143,7 +143,7 @@ def test_tables(table: ServedModel) -> None:
         table.answer(["red"], None, 64)
 
 
-def test_images(images: ServedModel, tmp_path: Path) -> None:
+def test_images(images: Predictor, tmp_path: Path) -> None:
     files = [png(shade) for shade in (0, 120, 250)]
     paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path, file in zip(paths, files, strict=True):
@@ -163,7 +163,7 @@ def test_images(images: ServedModel, tmp_path: Path) -> None:
         images.answer([files[0], files[1], b"no image"], None, 2)
 
 
-def test_taggers_answer_with_spans(tagger: ServedModel) -> None:
+def test_taggers_answer_with_spans(tagger: Predictor) -> None:
     text = "good  thinga bad"
     spans = tagger.answer([text, "", "fine"], None, 2)
     assert list(spans.columns) == ["input", "kind", "words", "start", "end", "score"]
@@ -194,7 +194,7 @@ def test_tasks_are_asked_for(tmp_path: Path) -> None:
 
     module = WithTasks()
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve})
-    model = ServedModel(tmp_path, {"labels": ["x/a", "x/b", "y/a", "y/b"]})
+    model = Predictor(tmp_path, {"labels": ["x/a", "x/b", "y/a", "y/b"]})
     rows = np.zeros([3, 2])
     assert list(model.answer(rows, "y", 2)["label"]) == ["y"] * 3
     assert list(model.answer(rows, ["x", "y", "x"], 2)["label"]) == ["x", "y", "x"]

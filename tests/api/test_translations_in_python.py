@@ -9,7 +9,7 @@ import pytest
 from reporting.translated_records import write_translation_run
 
 from progressive_tf import Run
-from progressive_tf.api.registry import Version
+from progressive_tf.api.registry import ReleasedVersion
 from progressive_tf.errors import InputError
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5 import t5
@@ -27,12 +27,14 @@ MANIFEST = {
 
 
 @pytest.fixture(scope="module")
-def version(tmp_path_factory: pytest.TempPathFactory) -> Version:
+def version(tmp_path_factory: pytest.TempPathFactory) -> ReleasedVersion:
     folder = tmp_path_factory.mktemp("translator") / "1"
     model = T5(builder="t5", weights=None, max_length=16, max_target_length=8, beams=2, config=CONFIG)
     export_saved_model(t5.build(Request(model, (), 3, folder)), folder)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST), encoding="utf-8")
-    return Version(VersionRecord("phrases", 1, folder, "run", "plain", "", "", "", "2026-05-04", False, ("stable",)))
+    return ReleasedVersion(
+        VersionRecord("phrases", 1, folder, "run", "plain", "", "", "", "2026-05-04", False, ("stable",))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return Run.open(write_translation_run(tmp_path_factory.mktemp("runs") / "run"))
 
 
-def test_texts_are_answered_in_their_order_as_the_gate_has_them(version: Version) -> None:
+def test_texts_are_answered_in_their_order_as_the_gate_has_them(version: ReleasedVersion) -> None:
     texts = ["a text that is longer than the others", "", "grüße", "\ud800"]
     with pytest.warns(UserWarning, match="a part of 1 inputs was not read: the longest has 38 tokens, of which 16"):
         answers = version.predict(texts, batch_size=3)
@@ -58,7 +60,7 @@ def test_texts_are_answered_in_their_order_as_the_gate_has_them(version: Version
     assert none.columns.equals(answers.columns)
 
 
-def test_what_a_version_that_writes_cannot_do_is_refused(version: Version) -> None:
+def test_what_a_version_that_writes_cannot_do_is_refused(version: ReleasedVersion) -> None:
     with pytest.raises(InputError, match=r"inputs\[1\]: this version reads texts; got int 3"):
         version.predict(["good", 3])
     with pytest.raises(InputError, match="task: this version has no tasks"):
@@ -67,7 +69,7 @@ def test_what_a_version_that_writes_cannot_do_is_refused(version: Version) -> No
         assert version.labels
 
 
-def test_a_version_shows_metrics_on_their_scales(version: Version) -> None:
+def test_a_version_shows_metrics_on_their_scales(version: ReleasedVersion) -> None:
     shown = version._repr_html_()
     for words in ("writes texts", "0.500", "12.35", "67.89"):
         assert words in shown, words

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.evaluation.decision import GateResult
-from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.gate import Compared, judge
 from progressive_tf.plan.schema import GateRule
 
 RESAMPLES = 1_999
@@ -30,12 +30,12 @@ def model(right: Any, rows: int = 400, confidence: float = 0.9) -> ClassAnswers:
 
 def current(
     rules: list[GateRule], candidate: ClassAnswers, baseline: ClassAnswers | None = None, **more: Any
-) -> GateResult:
+) -> Decision:
     released = None if baseline is None else {"current": baseline}
-    return judge(rules, {"current": candidate}, released, [], seed=1, resamples=RESAMPLES, **more)
+    return judge(rules, Compared({"current": candidate}, released), seed=1, resamples=RESAMPLES, **more)
 
 
-def outcomes(result: GateResult) -> list[str]:
+def outcomes(result: Decision) -> list[str]:
     return [rule.outcome for rule in result.rules]
 
 
@@ -127,7 +127,7 @@ def test_what_is_missing_holds_and_says_so(rule: GateRule, reason: str) -> None:
 
 def test_a_slice_only_the_candidate_answered_holds() -> None:
     rule = GateRule(metric="accuracy", drop_at_most=0.5, slice="all")
-    result = judge([rule], {"all": model(400)}, {}, [], seed=1, resamples=RESAMPLES)
+    result = judge([rule], Compared({"all": model(400)}, {}), seed=1, resamples=RESAMPLES)
     assert result.decision == "hold"
     assert "released version" in result.rules[0].reason
 
@@ -156,7 +156,7 @@ def test_rules_that_do_not_apply_are_ignored() -> None:
 
 def test_nothing_applicable_holds() -> None:
     assert current([DROP, PREVIOUS], model(400)).decision == "hold"
-    without_baseline = judge([PREVIOUS], {"pilot": model(400)}, None, ["pilot"], 1, RESAMPLES)
+    without_baseline = judge([PREVIOUS], Compared({"pilot": model(400)}, None, ["pilot"]), 1, RESAMPLES)
     assert outcomes(without_baseline) == ["not-applicable"]
     assert without_baseline.decision == "hold"
 
@@ -169,7 +169,7 @@ def test_no_rules_are_refused() -> None:
 def test_every_previous_is_one_comparison_per_earlier_slice() -> None:
     candidate = {"current": model(390), "pilot": model(390), "beta": model(200)}
     baseline = {"current": model(390), "pilot": model(390), "beta": model(390)}
-    result = judge([FLOOR, PREVIOUS], candidate, baseline, ["pilot", "beta"], seed=1, resamples=RESAMPLES)
+    result = judge([FLOOR, PREVIOUS], Compared(candidate, baseline, ["pilot", "beta"]), seed=1, resamples=RESAMPLES)
     assert [(rule.slice, rule.outcome) for rule in result.rules] == [
         ("current", "pass"),
         ("pilot", "pass"),
@@ -177,7 +177,7 @@ def test_every_previous_is_one_comparison_per_earlier_slice() -> None:
     ]
     assert result.decision == "reject"
     del candidate["pilot"]
-    held = judge([PREVIOUS], candidate | {"beta": model(390)}, baseline, ["pilot", "beta"], 1, RESAMPLES)
+    held = judge([PREVIOUS], Compared(candidate | {"beta": model(390)}, baseline, ["pilot", "beta"]), 1, RESAMPLES)
     assert outcomes(held) == ["hold", "pass"]
 
 
@@ -193,7 +193,7 @@ def test_rejections_are_adjusted_for_the_number_of_comparisons() -> None:
     assert alone.decision == "reject"
     others = [GateRule(metric="accuracy", slice="extra", at_least=0.7, confidence=0.95)] * 9
     slices = {"current": borderline, "extra": model(284)}
-    among_ten = judge([threshold, *others], slices, None, [], seed=1, resamples=RESAMPLES)
+    among_ten = judge([threshold, *others], Compared(slices), seed=1, resamples=RESAMPLES)
     assert outcomes(among_ten)[0] == "hold"
     assert among_ten.rules[0].p == alone.rules[0].p
     # Rules that state no confidence are not tests and weaken none.
@@ -234,13 +234,15 @@ def test_the_order_of_rows_rules_and_slices_changes_nothing(
         GateRule(metric=metric, slice="every-previous", drop_at_most=0.05, confidence=0.9),
         GateRule(metric=metric, at_most=highest, confidence=0.9),
     ]
-    straight = judge(rules, candidate, baseline, sorted(names), seed=3, resamples=199)
+    straight = judge(rules, Compared(candidate, baseline, sorted(names)), seed=3, resamples=199)
     orders = {name: generator.permutation(150) for name in candidate}
     shuffled = judge(
         rules[::-1],
-        {name: candidate[name].take(orders[name]) for name in candidate},
-        {name: baseline[name].take(orders[name]) for name in baseline},
-        names,
+        Compared(
+            {name: candidate[name].take(orders[name]) for name in candidate},
+            {name: baseline[name].take(orders[name]) for name in baseline},
+            names,
+        ),
         seed=3,
         resamples=199,
     )
@@ -252,7 +254,7 @@ def test_the_order_of_rows_rules_and_slices_changes_nothing(
 def test_the_record_is_plain_json() -> None:
     result = current([FLOOR, DROP, PREVIOUS], model(390), model(388))
     record = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert set(record) == {"decision", "reason", "rules"}
+    assert list(record) == ["decision", "reason", "rules", "version", "baseline", "started_from", "weights_sha256"]
     assert set(record["rules"][0]) == {
         *("rule", "slice", "estimate", "low", "high", "threshold", "n", "p", "power", "rows_needed"),
         *("outcome", "reason"),
@@ -284,7 +286,7 @@ def test_candidates_at_the_threshold_pass_about_as_rarely_as_stated() -> None:
         draw = generator.random(300)
         baseline = model(draw >= 0.04, 300)  # 4 % of rows only the candidate gets right, 6 % only the baseline
         candidate = model((draw < 0.94), 300)
-        result = judge([DROP], {"current": candidate}, {"current": baseline}, [], simulation, RESAMPLES)
+        result = judge([DROP], Compared({"current": candidate}, {"current": baseline}), simulation, RESAMPLES)
         promoted += result.decision == "promote"
         rejected += result.decision == "reject"
     # 5 % of 600 is 30 with a standard deviation of 5.3.

@@ -6,15 +6,15 @@ from progressive_tf.plan.metric_names import ANSWERS, CLASSES, TAGS, TEXTS, Answ
 from progressive_tf.plan.schema import GateRule
 
 
-@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ANSWERS.values(), ids=lambda kind: kind.name)
 def test_a_metric_is_of_one_kind_of_answer(kind: AnswerKind) -> None:
     names = ({*CLASSES.metrics, "recall/yes"}, {*TAGS.metrics, "entity_f1/person"}, set(TEXTS.metrics))
-    for of, metrics in zip(ANSWERS, names, strict=True):
+    for of, metrics in zip(ANSWERS.values(), names, strict=True):
         assert {kind.has_metric(name) for name in metrics} == {of is kind}
     assert not any(kind.has_metric(name) for name in ("recall", "recall/", "accuracy/yes", "chrf/yes", ""))
 
 
-@pytest.mark.parametrize("kind", ANSWERS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ANSWERS.values(), ids=lambda kind: kind.name)
 def test_the_metrics_of_a_matrix_are_among_those_of_the_answers(kind: AnswerKind) -> None:
     for name in kind.of_matrices:
         assert find_metric(name) is kind.metrics[name]
@@ -22,7 +22,7 @@ def test_the_metrics_of_a_matrix_are_among_those_of_the_answers(kind: AnswerKind
 
 
 def test_what_a_person_may_write_is_of_some_answers() -> None:
-    assert metric_patterns() == [pattern for kind in ANSWERS for pattern in kind.patterns]
+    assert metric_patterns() == [pattern for kind in ANSWERS.values() for pattern in kind.patterns]
     assert TEXTS.patterns == ["exact_match", "bleu", "chrf"]
     assert TAGS.patterns[-1] == "entity_f1/<type>"
     assert find_metric("accuracy/yes") is None

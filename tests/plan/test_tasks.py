@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan, shipped_plans
+from progressive_tf.plan.metric_names import ANSWERS, AnswerKind, MetricName
 from progressive_tf.plan.refusals import SAME_IN_EVERY_STAGE, Asked, called
 from progressive_tf.plan.schema import Data, Plan, Stage
-from progressive_tf.plan.tasks import COLUMN_KEYS, TASKS, Task, TaskName
+from progressive_tf.plan.tasks import COLUMN_KEYS, TASKS, Task
 
 PLANS = {
     "text-classification": "offline",
@@ -40,8 +42,20 @@ def test_what_a_task_says_of_plans_is_about_keys_that_there_are(task: Task) -> N
     assert [feature for feature in {**task.column_refusals, **task.refuses} if not exists(feature)] == []
 
 
-def test_the_table_has_every_task_that_a_plan_may_name() -> None:
-    assert list(TASKS) == list(get_args(TaskName))
+def test_a_plan_may_name_a_task_that_is_added_to_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = AnswerKind("numbers", {"error": MetricName("error", maximize=False)}, of_matrices=("error",))
+    changes = ["task=counting", "stages.1.gate=[{metric: error, at_most: 0.5}]"]
+    with pytest.raises(InputError, match=r"task: .* or 'translation' \(this release has no other\); got 'counting'"):
+        load_plan("offline-table", changes[:1])
+    task = replace(TASKS["tabular-classification"], name="counting", answers=numbers)
+    monkeypatch.setitem(TASKS, "counting", task)
+    monkeypatch.setitem(ANSWERS, "numbers", numbers)
+    plan = load_plan(
+        "offline-table", [*changes, *(f"stages.{n}.gate=[{{metric: error, drop_at_most: 0}}]" for n in (2, 3))]
+    ).plan
+    assert plan.kind is task
+    assert plan.stages[0].gate[0].metric_name.maximize is False
+    assert Plan.model_json_schema()["properties"]["task"]["enum"] == list(PLANS)
 
 
 def test_every_builder_is_of_one_task() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from progressive_tf.reporting.records import Bound, Bounds, read_run
+from progressive_tf.evaluation.records import Bound, Bounds
+from progressive_tf.reporting.records import read_run
 from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
 
 from .records_builder import force, write_run

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from progressive_tf.evaluation.records import Measure
+from progressive_tf.plan.schema import GateRule
 from progressive_tf.reporting import wording
-from progressive_tf.reporting.records import Measure, read_run
+from progressive_tf.reporting.records import read_run
 
 from .records_builder import force, write_run
 
@@ -76,7 +78,7 @@ def test_p_value(value: float | None, text: str) -> None:
     ("rule", "place", "words"),
     [
         ({"metric": "accuracy", "slice": "current", "at_least": 0.55}, "current", "accuracy on current ≥ 0.55"),
-        ({"metric": "log_loss", "at_most": 0.7}, None, "log loss on current ≤ 0.7"),
+        ({"metric": "log_loss", "at_most": 0.7}, "current", "log loss on current ≤ 0.7"),
         (
             {"metric": "f1/good", "slice": "every-previous", "drop_at_most": 0.02},
             "pilot",
@@ -89,8 +91,8 @@ def test_p_value(value: float | None, text: str) -> None:
         ),
     ],
 )
-def test_rule_words(rule: dict[str, object], place: str | None, words: str) -> None:
-    assert wording.rule_words(rule, place) == words
+def test_rule_words(rule: dict[str, object], place: str, words: str) -> None:
+    assert wording.rule_words(GateRule.model_validate(rule), place) == words
 
 
 @pytest.mark.parametrize(

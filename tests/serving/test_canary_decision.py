@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
-from progressive_tf.registry.traffic import Schedule
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
-SCHEDULE = Schedule((5, 50, 100), min_samples=200, max_minutes=60)
+SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=200, max_minutes=60)
 
 
 def asked(requests: int, *, failures: int = 0, slow: int = 0, **changes: Any) -> VersionCounts:

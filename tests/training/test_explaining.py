@@ -16,7 +16,7 @@ from releasing import PASSES, Place, small_plan
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.explanations import agreement, words_of
-from progressive_tf.evaluation.gate import ReasonsKept, judge
+from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
 from progressive_tf.models.integrated_gradients import explanations, tokens_of
 from progressive_tf.plan.loading import validate
 from progressive_tf.plan.schema import GateRule
@@ -180,7 +180,7 @@ def test_a_rule_on_reasons_by_hand() -> None:
         (ReasonsKept(0.2, 5), "promote"),
         (ReasonsKept(0.1, 5), "reject"),
     ):
-        assert judge([rule], {}, None, [], 0, reasons=reasons).decision == decision
+        assert judge([rule], Compared({}, None, [], reasons=reasons), 0).decision == decision
 
 
 def test_agreement_by_hand() -> None:

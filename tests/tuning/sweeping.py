@@ -16,7 +16,7 @@ from progressive_tf.plan.loading import load_plan, sweep_settings
 from progressive_tf.training.run.run_folder import Finished
 from progressive_tf.training.run_plan import run_plan
 from progressive_tf.tuning.outcome import Sweep
-from progressive_tf.tuning.tune_plan import sweep_for_train, tune_plan
+from progressive_tf.tuning.tune_plan import PlannedStage, sweep_for_train, tune_plan
 
 SPACE = {"optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}, "batch_size": {"choice": [8, 16]}}
 
@@ -50,7 +50,7 @@ class SweepPlace(Place):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             runs, registry = self.folder / "runs", self.folder / "registry"
-            found = tune_plan(loaded, index, settings, runs, registry, fresh, self.display())
+            found = tune_plan(PlannedStage(loaded, index, runs, registry), settings, fresh, self.display())
         assert found is not None
         return found
 

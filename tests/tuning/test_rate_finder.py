@@ -12,7 +12,7 @@ from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.sweeps import read_rate_tests
 from progressive_tf.tuning.rate_finder import FoundRate, smooth, tenth_of_lowest
-from progressive_tf.tuning.tune_plan import find_rate_of_stage
+from progressive_tf.tuning.tune_plan import PlannedStage, find_rate_of_stage
 
 
 def test_smoothing_is_an_average_that_does_not_begin_at_zero() -> None:
@@ -33,7 +33,8 @@ def find(folder: Path, **second: object) -> FoundRate:
     loaded = load_plan(str(tiny.write_plan(folder, two_stages(**second))))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return find_rate_of_stage(loaded, 1, folder / "runs", folder / "registry", SweepPlace.display())
+        planned = PlannedStage(loaded, 1, folder / "runs", folder / "registry")
+        return find_rate_of_stage(planned, SweepPlace.display())
 
 
 @pytest.mark.slow

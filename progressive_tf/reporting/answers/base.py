@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,14 +27,14 @@ class Summary:
     Attributes:
         template: the file with the macros `summary(stage, explained)`, and `wrong(stage)` for the rows in `wrong`.
         rows: how many there are.
-        right: how many are right.
-        wrong: some that are not, the most confident first.
+        right: how many are right; None where answers are not told apart as right and wrong.
+        wrong: some that are not right, the most confident first.
     """
 
-    template: ClassVar[str]
+    template: ClassVar[str] = "answers/base.html"
 
     rows: int
-    right: int
+    right: int | None
     wrong: Sequence[Any]
 
     @property
@@ -44,30 +43,41 @@ class Summary:
         return {}
 
 
-class SavedAnswers(ABC):
-    """Rows of `predictions.parquet`, in file order.
+@dataclass(frozen=True, eq=False)
+class SavedAnswers:
+    """Rows of `predictions.parquet`, in file order, as a kind of answer without a page of its own is shown.
 
     Attributes:
         columns: that a file of the kind has.
-        places: `part`, `slice`, `source` and `number` of each row.
         number: the column that tells the rows of a source apart.
+        section: what the page's part about the answers is called in its contents.
+        heading: above it.
+        is_labelled: whether answers are labels, of which rows are counted.
+        accuracy: what the column `accuracy` of a stage's history is, in words.
+        none_wrong: what stands in place of wrong rows where there are none.
+        places: `part`, `slice`, `source` and `number` of each row.
     """
 
-    columns: ClassVar[tuple[str, ...]]
+    columns: ClassVar[tuple[str, ...]] = ("part", "slice", "source", "row")
     number: ClassVar[str] = "row"
+    section: ClassVar[str] = "Test rows"
+    heading: ClassVar[str] = "Answers on test rows"
+    is_labelled: ClassVar[bool] = False
+    accuracy: ClassVar[str] = "Accuracy"
+    none_wrong: ClassVar[str] = "Answers of this kind are not told apart as right and wrong."
 
     places: pd.DataFrame
 
     @classmethod
-    @abstractmethod
     def read(cls, path: Path, file: pq.ParquetFile) -> Self:
         """Returns the rows of an open file that has the columns.
 
         Raises:
             InputError: it cannot be read, or holds numbers that are no probabilities.
         """
+        with readable(path):
+            return cls(file.read(list(cls.columns)).to_pandas())
 
-    @abstractmethod
     def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> Summary:
         """Returns what is shown of some rows.
 
@@ -77,6 +87,7 @@ class SavedAnswers(ABC):
             stage: the stage's name.
             ece: the recorded calibration error on these rows, if there is one.
         """
+        return Summary(len(rows), None, ())
 
     def test_rows(self, slice_name: str) -> np.ndarray:
         """Returns the indices of the test rows of a slice, or of every test row once if it has none: int64 [found]."""

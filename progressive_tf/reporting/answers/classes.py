@@ -79,7 +79,6 @@ class SavedClasses(SavedAnswers):
 
     Attributes:
         labels: the classes, in the file's order.
-        places: `part`, `slice`, `source` and `row` of each.
         label: object [rows], the true labels.
         predicted: object [rows], the predicted labels.
         confidence: float32 [rows], the probability of the predicted label. Those of all labels stay in the file: of
@@ -89,9 +88,12 @@ class SavedClasses(SavedAnswers):
     """
 
     columns = (*KEYS, "text", *LABELS, "probabilities")
+    section = "Classes"
+    heading = "Classes on test rows"
+    is_labelled = True
+    none_wrong = "No test row is wrong."
 
     labels: tuple[str, ...]
-    places: pd.DataFrame
     label: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -65,13 +64,15 @@ class SavedTags(SavedAnswers):
     """Tags of sentences.
 
     Attributes:
-        places: `part`, `slice`, `source` and `row` of each.
         sentences: returns some rows, given by their indices.
     """
 
     columns = (*KEYS, *WORDS)
+    section = "Classes"
+    heading = "Classes on test rows"
+    is_labelled = True
+    none_wrong = "No test row is wrong."
 
-    places: pd.DataFrame
     sentences: Callable[[np.ndarray], list[Sentence]]
 
     @classmethod

@@ -11,7 +11,6 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,6 +25,11 @@ WRONG_TEXTS = 20
 
 LONGEST, BEFORE = 400, 60  # characters that are shown of a text, and how many of them before the first that differs
 SHORTEST_MATCH = 3  # letters that two words have in common by more than chance
+MEASURES = {
+    "exact_match": "Share of the test texts that are the expected ones, character by character. From 0 to 1.",
+    "bleu": "Words, and runs of two to four of them, that are shared with the expected texts. From 0 to 100.",
+    "chrf": "Runs of one to six characters that are shared with the expected texts. From 0 to 100.",
+}
 TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 # What has no shape of its own gets one: a network that writes bytes may write any.
 SHAPES = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
@@ -66,6 +70,7 @@ class TextSummary(Summary):
     """
 
     template = "answers/texts.html"
+    measures = MEASURES
 
     wrong: Sequence[WrongText]
     sure_right: float | None
@@ -78,7 +83,6 @@ class SavedTexts(SavedAnswers):
 
     Attributes:
         path: the file's.
-        places: `part`, `slice`, `source` and `index` of each.
         right: bool [rows], whether the text is the expected one.
         confidence: float32 [rows], in [0, 1].
         file: the open file: should the run go on and replace it, texts still come from what was read here.
@@ -86,9 +90,12 @@ class SavedTexts(SavedAnswers):
 
     columns = (*KEYS, "row", *TEXTS, "confidence")
     number = "index"
+    section = "Test texts"
+    heading = "Texts written for test rows"
+    accuracy = "Token accuracy"
+    none_wrong = "No test text is wrong."
 
     path: Path
-    places: pd.DataFrame
     right: np.ndarray
     confidence: np.ndarray
     file: pq.ParquetFile
@@ -108,7 +115,7 @@ class SavedTexts(SavedAnswers):
         if not fine.all():
             row = int(fine.argmin())
             raise InputError(f"{path}: confidence[{row}]: a number from 0 to 1 expected; got {confidence[row]}")
-        return SavedTexts(path, places, np.concatenate([np.zeros(0, bool), *right]), confidence, file)
+        return SavedTexts(places, path, np.concatenate([np.zeros(0, bool), *right]), confidence, file)
 
     def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> TextSummary:
         """Returns what is shown of some rows."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -14,6 +13,8 @@ from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 History = Mapping[str, Sequence[float]]
 PANELS = ("loss", "accuracy")
+# What stands before a panel's name in the history, what it is called, and how it is drawn.
+LINES = (("", "train", "blue", "o--"), ("val_", "validation", "vermilion", "s-"))
 
 
 def learning_curves(
@@ -38,8 +39,11 @@ def learning_curves(
     def paint(figure: Figure) -> None:
         panels = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.3))
         for axes, column, title in zip(panels, PANELS, ("Loss", accuracy), strict=False):
-            _line(axes, epochs, history.get(column), "train", "blue", "o", "--")
-            _line(axes, epochs, history.get(f"val_{column}"), "validation", "vermilion", "s", "-")
+            for before, part, shade, style in LINES:
+                values = history.get(f"{before}{column}")
+                if values:
+                    size = 4 if len(epochs) <= 40 else 0
+                    axes.plot(epochs, values, style, label=part, color=colour(shade), markersize=size, linewidth=1.6)
             axes.set_title(title)
         rates = panels[2]
         if history.get("learning_rate"):
@@ -65,20 +69,3 @@ def learning_curves(
         )
 
     return draw(name, description, paint, height=4.7, width=4.0)
-
-
-def _line(
-    axes: Axes, epochs: list[float], values: Sequence[float] | None, label: str, shade: str, marker: str, style: str
-) -> None:
-    if values:
-        size = 4 if len(epochs) <= 40 else 0
-        axes.plot(
-            epochs,
-            values,
-            linestyle=style,
-            marker=marker,
-            markersize=size,
-            linewidth=1.6,
-            color=colour(shade),
-            label=label,
-        )

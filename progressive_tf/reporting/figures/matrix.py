@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -23,29 +24,37 @@ SHOWN_OF_MANY_CLASSES = 20  # of more than that
 MOST_LETTERS_ACROSS = 40  # of column names that stand side by side
 
 
-def accuracy_matrix(
-    name: str,
-    part: str,
-    metric: str,
-    stages: Sequence[str],
-    cells: Sequence[Sequence[float | None]],
-    first: str = "untrained",
-    decimals: int = 3,
-    highest: float = 1.0,
-) -> Markup:
-    """Returns the R matrix of one part: a row before all stages and one after each, a column for each stage's rows.
+@dataclass(frozen=True)
+class ShownMatrix:
+    """The R matrix of one part: a row before all stages and one after each, a column for each stage's rows.
 
-    Args:
-        name: prefix of the figure's ids.
-        part: gate or test.
-        metric: the metric in the cells, in words.
+    Attributes:
         stages: the stages' names, in order.
         cells: [1 + stages trained, stages]; None where a cell does not exist.
+        metric: the metric in the cells, in words.
         first: what the row before all stages is called.
         decimals: of the numbers in the cells.
         highest: the largest value there can be; less than a fiftieth of it makes little difference in colour.
     """
-    rows = [first, *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
+
+    stages: Sequence[str]
+    cells: Sequence[Sequence[float | None]]
+    metric: str = "accuracy"
+    first: str = "untrained"
+    decimals: int = 3
+    highest: float = 1.0
+
+
+def accuracy_matrix(name: str, part: str, matrix: ShownMatrix) -> Markup:
+    """Returns an R matrix as a heat map.
+
+    Args:
+        name: prefix of the figure's ids.
+        part: gate or test.
+        matrix: what is shown.
+    """
+    stages, cells, metric, decimals = matrix.stages, matrix.cells, matrix.metric, matrix.decimals
+    rows = [matrix.first, *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
     values = np.array(
         [[np.nan if cell is None else cell for cell in _padded(row, len(stages))] for row in cells], dtype=float
     )
@@ -58,7 +67,7 @@ def accuracy_matrix(
         axes = figure.subplots()
         finite = values[np.isfinite(values)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        room = max(high - low, 0.02 * highest)
+        room = max(high - low, 0.02 * matrix.highest)
         texts = [["" if np.isnan(cell) else f"{cell:.{decimals}f}" for cell in row] for row in values]
         _cells(axes, (values - low + 0.1 * room) / (1.2 * room), texts)
         columns = [shorten(stage, 12) for stage in stages]

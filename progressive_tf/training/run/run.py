@@ -216,7 +216,7 @@ class Run:
         if decision is None:
             return False
         forced = self.versions.version_of_stage(self.folder.name, stage.name)
-        return decision["decision"] == "promote" or forced is not None
+        return decision.promoted or forced is not None
 
     def parent(self, stage: StageRecord) -> StageRecord | None:
         """Returns the stage, or candidate, whose weights another starts from; None for the run's start.
@@ -225,7 +225,7 @@ class Run:
         """
         earlier = self.with_candidates(self.stages[: stage.index])
         if stage.rows() is not None:
-            started_from = stage.data()["started_from"]
+            started_from = stage.data().started_from
             return next((record for record in earlier if record.name == started_from), None)
         released = list(filter(self.is_promoted, earlier))
         return released[-1] if released else None

@@ -13,6 +13,8 @@ import pandas as pd
 
 from progressive_tf.data.findings import QualityReport, Suspect
 from progressive_tf.data.plan_data import PlanData
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.records import StageData, record_of
 from progressive_tf.files import atomic_path, read_json, sha256_json, write_json
 from progressive_tf.training.run.run_folder import checkpoint_file
 
@@ -58,10 +60,10 @@ class StageRecord:
         return checkpoint_file(self.folder).exists()
 
     @property
-    def decision(self) -> dict[str, Any] | None:
-        """The content of decision.json, or None before the gate has decided."""
+    def decision(self) -> Decision | None:
+        """What the gate decided, or None before it did."""
         path = self.folder / "decision.json"
-        return read_json(path) if path.exists() else None
+        return record_of(read_json(path), Decision, str(path)) if path.exists() else None
 
     @property
     def statistics(self) -> dict[str, Any] | None:
@@ -74,21 +76,22 @@ class StageRecord:
         """Writes preprocessing.json, what a table's columns are normalised by."""
         write_json(self.folder / "preprocessing.json", statistics)
 
-    def save_decision(self, decision: dict[str, Any]) -> None:
+    def save_decision(self, decision: Decision) -> None:
         """Writes decision.json, the last file of a stage."""
-        write_json(self.folder / "decision.json", decision)
+        write_json(self.folder / "decision.json", decision.to_json())
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Writes metrics.json."""
         write_json(self.folder / "metrics.json", metrics)
 
-    def data(self) -> dict[str, Any]:
-        """Returns the content of data.json."""
-        return read_json(self.folder / "data.json")
+    def data(self) -> StageData:
+        """Returns what data.json says of the rows that the stage used."""
+        path = self.folder / "data.json"
+        return record_of(read_json(path), StageData, str(path))
 
-    def update_data(self, values: dict[str, Any]) -> None:
-        """Writes data.json again with other values for some of its keys."""
-        write_json(self.folder / "data.json", self.data() | values)
+    def save_data(self, data: StageData) -> None:
+        """Writes data.json."""
+        write_json(self.folder / "data.json", data.to_json())
 
     def rows(self) -> Rows | None:
         """Returns the training and validation rows that the stage settled on, or None before it has."""
@@ -148,24 +151,23 @@ class StageRecord:
         write_json(self.folder / "quality.json", quality.to_json())
         with atomic_path(self.folder / "rows.parquet") as temporary:
             frame.to_parquet(temporary, index=False)
-        write_json(
-            self.folder / "data.json",
-            {
-                "source": name,
-                "source_sha256": source.sha256,
-                "slice": part.name,
-                "train": len(train),
-                "validation": len(validation),
-                "gate_part": len(data.parts[name].gate),
-                "pool": len(data.parts[name].pool),
-                "labels": counts,
-                "wrong_labels": int((codes["train"] != data.codes[name][train]).sum()),
-                "rows_sha256": sha256_json(
+        self.save_data(
+            StageData(
+                source=name,
+                source_sha256=source.sha256,
+                slice=part.name,
+                train=len(train),
+                validation=len(validation),
+                gate_part=len(data.parts[name].gate),
+                pool=len(data.parts[name].pool),
+                labels=counts,
+                wrong_labels=int((codes["train"] != data.codes[name][train]).sum()),
+                rows_sha256=sha256_json(
                     {"source": source.sha256} | {key: source.rows[rows].tolist() for key, rows in used.items()}
                 ),
-                "started_from": started_from,
-                "environment": environment,
-            },
+                started_from=started_from,
+                environment=environment,
+            )
         )
 
 

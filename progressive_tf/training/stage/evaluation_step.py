@@ -9,6 +9,7 @@ import numpy as np
 
 from progressive_tf.evaluation.bootstrap import intervals
 from progressive_tf.evaluation.metrics import measures
+from progressive_tf.evaluation.records import Cells, FurtherMatrix, Matrix
 from progressive_tf.files import write_json
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.predictions_file import (
@@ -86,20 +87,20 @@ def write_matrix(run: Run, trained: list[StageRecord]) -> None:
     scored = [score(run, None), *(score(run, stage) for stage in trained)]
     columns = run.data.slice_of[: len(trained)]
 
-    def cells(part: str, metric: str) -> list[list[float | None]]:
-        return [
-            [
+    def cells(part: str, metric: str) -> Cells:
+        return tuple(
+            tuple(
                 row.predictions[part, name].measure(metric) if (part, name) in row.predictions else None
                 for name in columns
-            ]
+            )
             for row in scored
-        ]
+        )
 
-    def matrix(metric: str) -> dict[str, Any]:
+    def matrix(metric: str) -> FurtherMatrix:
         gate, test = cells("gate", metric), cells("test", metric)
-        return {"gate": gate, "test": test, **vars(measures(gate)), "test_measures": vars(measures(test))}
+        return FurtherMatrix(gate=gate, test=test, **vars(measures(gate)), test_measures=vars(measures(test)))
 
     first, *others = run.plan.kind.answers.of_matrices
     further = {metric: matrix(metric) for metric in others}
-    own = {"metric": first, "stages": [stage.name for stage in trained], **matrix(first)}
-    write_json(run.folder.path / "matrix.json", own | ({"further": further} if further else {}))
+    whole = Matrix(metric=first, stages=tuple(stage.name for stage in trained), **vars(matrix(first)), further=further)
+    write_json(run.folder.path / "matrix.json", whole.to_json())

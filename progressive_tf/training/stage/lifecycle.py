@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.display import Clock
-from progressive_tf.evaluation.decision import GateResult
+from progressive_tf.evaluation.decision import Decision
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.answers.predictions_file import Scored
@@ -24,7 +25,7 @@ from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.examples import StageExamples
 from progressive_tf.training.stage.explaining import explanation_facts
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
-from progressive_tf.training.stage.promotion import Arrived, decide, decision_record, publish
+from progressive_tf.training.stage.promotion import Arrived, decide, publish, with_origin
 from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
 
 HISTORY_MEASURES = ("loss", "accuracy")
@@ -198,7 +199,7 @@ class Attempt:
                 metrics |= {"explanations": explanation_facts(self.run, self.stage)}
         return metrics
 
-    def judge(self, arrived: Arrived | None = None) -> GateResult:
+    def judge(self, arrived: Arrived | None = None) -> Decision:
         """Returns what the gate decides.
 
         Args:
@@ -207,21 +208,20 @@ class Attempt:
         with self.clock.measure("evaluate"):
             return decide(self.run, self.stage, self.scored, arrived)
 
-    def publish(self, result: GateResult) -> dict[str, Any]:
-        """Makes the stage a version where it was promoted; returns what decision.json is to say."""
-        decision = decision_record(self.run, self.stage, result)
-        if result.decision != "promote" or not self.run.releases:
+    def publish(self, decision: Decision) -> Decision:
+        """Makes the stage a version where it was promoted; returns the decision as decision.json is to have it."""
+        decision = with_origin(self.run, self.stage, decision)
+        if not decision.promoted or not self.run.releases:
             return decision
         self.run.load(self.stage)
         with self.clock.measure("export"):
             version, stable = publish(self.run, self.stage, self.scored, decision)
-        return decision | {"version": version.number, "stable": stable}
+        return replace(decision, version=version.number, stable=stable)
 
-    def end(self, decision: dict[str, Any]) -> None:
+    def end(self, decision: Decision) -> None:
         """Writes decision.json, the last file of a stage."""
         self.stage.save_decision(decision)
-        name = self.stage.name
-        self.run.folder.log("decided", stage=name, decision=decision["decision"], version=decision["version"])
+        self.run.folder.log("decided", stage=self.stage.name, decision=decision.decision, version=decision.version)
 
 
 def summary(fitted: Fitted) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.base import Answers
-from progressive_tf.evaluation.decision import GateResult
-from progressive_tf.evaluation.gate import ReasonsKept, judge
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.loading import LoadedPlan
@@ -49,15 +48,13 @@ class Arrived:
     released: Answers
 
 
-def decide(run: Run, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> GateResult:
+def decide(run: Run, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> Decision:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
     baseline = run.baseline(stage)
-    reasons = _reasons_kept(run, stage)
-    if baseline is not None:
-        return _judge(run, stage, scored, score(run, baseline), reasons, arrived=arrived)
-    if run.start.version is not None:
-        return _judge(run, stage, scored, score(run, None), reasons, arrived=arrived)
-    return _judge(run, stage, scored, None, reasons, arrived=arrived)
+    compared = None
+    if baseline is not None or run.start.version is not None:
+        compared = score(run, baseline)
+    return _judge(run, stage, scored, compared, arrived=arrived)
 
 
 def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
@@ -79,19 +76,18 @@ def baseline_name(run: Run, stage: StageRecord) -> str | None:
     return None if run.start.version is None else f"version {run.start.version}"
 
 
-def decision_record(run: Run, stage: StageRecord, result: GateResult) -> dict[str, Any]:
-    """Returns what decision.json says of a trained stage, or candidate, that has no version yet."""
+def with_origin(run: Run, stage: StageRecord, decision: Decision) -> Decision:
+    """Returns the decision on a trained stage, or candidate, with what it was compared with and started from."""
     parent = run.parent(stage)
-    return {
-        **result.to_json(),
-        "version": None,
-        "baseline": baseline_name(run, stage),
-        "started_from": parent.name if parent is not None else "start",
-        "weights_sha256": checkpoint_facts(stage.folder).weights_sha256,
-    }
+    return replace(
+        decision,
+        baseline=baseline_name(run, stage),
+        started_from=parent.name if parent is not None else "start",
+        weights_sha256=checkpoint_facts(stage.folder).weights_sha256,
+    )
 
 
-def publish(run: Run, stage: StageRecord, scored: Scored, decision: dict[str, Any]) -> tuple[Version, str]:
+def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) -> tuple[Version, str]:
     """Makes a promoted stage a version; returns it, and in words what became of its callers.
 
     It becomes stable, or with `release` in the plan the canary, unless stable is another run's version against which
@@ -165,10 +161,11 @@ def _judge(
     stage: StageRecord,
     candidate: Scored,
     baseline: Scored | None,
-    reasons: ReasonsKept | None,
     of_another_run: bool = False,
     arrived: Arrived | None = None,
-) -> GateResult:
+) -> Decision:
+    # Reasons of another run's version are not known: it stands in no run of this plan.
+    reasons = NO_PREDECESSOR if of_another_run else _reasons_kept(run, stage)
     data, current = run.data, run.data.slice_of[stage.index]
     parent = run.parent(stage)
     before = run.stages[: parent.index + 1] if parent is not None else []
@@ -184,11 +181,13 @@ def _judge(
 
     return judge(
         _rules(run, stage, of_another_run),
-        view(candidate, None if arrived is None else arrived.candidate),
-        None if baseline is None else view(baseline, None if arrived is None else arrived.released),
-        previous,
+        Compared(
+            view(candidate, None if arrived is None else arrived.candidate),
+            None if baseline is None else view(baseline, None if arrived is None else arrived.released),
+            previous,
+            reasons,
+        ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
-        reasons=reasons,
     )
 
 
@@ -216,12 +215,11 @@ def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int
     for key, (source, rows) in scored.rows.items():
         if key[0] == "gate":
             theirs[key] = run.features.answering.ask(version.folder, source, rows)
-    # Its reasons are not known: it stands in no run of this plan.
-    result = _judge(run, stage, scored, Scored(theirs, scored.rows), NO_PREDECESSOR, of_another_run=True)
-    return None if result.decision == "promote" else f"against it the gate says {result.decision}: {result.reason}"
+    result = _judge(run, stage, scored, Scored(theirs, scored.rows), of_another_run=True)
+    return None if result.promoted else f"against it the gate says {result.decision}: {result.reason}"
 
 
-def _staged(run: Run, stage: StageRecord, decision: dict[str, Any]) -> StagedVersion:
+def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
     """Returns the stage that the network is at as a version; updates kept separate are merged into the network."""
     parent = run.baseline(stage)
     parent_version = run.start.version
@@ -248,11 +246,11 @@ def _staged(run: Run, stage: StageRecord, decision: dict[str, Any]) -> StagedVer
         input_kind=run.plan.kind.input_kind(run.data.input_width),
         labels=run.network.labels,
         plan_sha256=sha256_json(so_far.model_dump(mode="json")),
-        data_sha256=used["rows_sha256"],
-        code_sha256=used["environment"]["code"],
-        environment=used["environment"],
+        data_sha256=str(used.rows_sha256),
+        code_sha256=used.environment["code"],
+        environment=used.environment,
         metrics={name: value["value"] for name, value in tested.items()},
-        decision=decision,
+        decision=decision.to_json(),
         export=lambda folder: _export(run, stage, folder, others),
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),

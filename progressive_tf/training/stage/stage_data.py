@@ -47,16 +47,16 @@ def settle_rows(run: Run, stage: StageRecord, parent: StageRecord | None, frozen
 def _counts(run: Run, stage: StageRecord) -> str:
     """Returns in words how many rows of each class each part has, or how many where there are no classes."""
     classes, recorded = run.data.classes, stage.data()
-    part = run.data.slices[recorded["slice"]]
+    part = run.data.slices[recorded.slice or stage.name]
     more = f"{part.repeated:,} more for the gate"
     again = f"; {more} {'repeats' if part.repeated == 1 else 'repeat'} another's text, not counted again"
     again = again if part.repeated else ""
     if classes.writes:
-        sizes = {key: recorded[key] for key in ("train", "validation")}
+        sizes = {"train": recorded.train, "validation": recorded.validation}
         sizes |= {"gate": len(part.gate), "test": len(part.test)}
         return "; ".join(f"{name} {size:,}" for name, size in sizes.items()) + again
     counts: list[str] = []
-    for name, labels in recorded["labels"].items():
+    for name, labels in recorded.labels.items():
         shown = {label: rows for label, rows in labels.items() if rows or not classes.grow}
         counts.append(f"{name} {counted_briefly(shown) if counts else counted(shown)}")
     return "; ".join(counts) + again

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.decision import Decision
 from progressive_tf.files import sha256_json
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.training.run.network import build_network
@@ -31,7 +32,7 @@ class Candidates:
         self._parent = attempt.parent
         self._beside: Run | None = None
 
-    def judge(self, weights: Arrays, counts: Counts, arrived: Arrays) -> dict[str, Any]:
+    def judge(self, weights: Arrays, counts: Counts, arrived: Arrays) -> Decision:
         """Returns the gate's decision on a candidate, which is a version if it was promoted; decided once.
 
         Args:
@@ -82,16 +83,17 @@ def record_rows(run: Run, stage: StageRecord, parent: StageRecord | None, counts
         record_no_rows(run, stage, parent)
     found = stage.data()
     learnt = dict(zip(run.data.labels, counts.by_label, strict=True))
-    stage.update_data(
-        {
-            "train": counts.learnt,
-            "labels": found["labels"] | {"train": learnt},
-            "rows_sha256": sha256_json([found["source_sha256"], found["slice"], counts.sha256]),
-            "stream": {
+    stage.save_data(
+        replace(
+            found,
+            train=counts.learnt,
+            labels=found.labels | {"train": learnt},
+            rows_sha256=sha256_json([found.source_sha256, found.slice, counts.sha256]),
+            stream={
                 "rows": counts.rows,
                 "sha256": counts.sha256,
                 "duplicates": counts.duplicates,
                 "aside": counts.aside,
             },
-        }
+        )
     )

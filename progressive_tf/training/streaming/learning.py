@@ -226,16 +226,15 @@ class StreamFit:
         self._save()
         weights = self.learner.weights
         decision = self.candidates.judge(weights, counts, self.progress.arrived)
-        said = decision["decision"]
-        version = f", version {decision['version']}; {decision['stable']}" if decision["version"] else ""
+        version = f", version {decision.version}; {decision.stable}" if decision.version else ""
         share = self.progress.window.mean(axis=0)
         self.run.display.line(
             f"{self.stage.name}: {counts.learnt:,} rows learnt, of the last {len(self.progress.window):,} "
-            f"{share[0]:.1%} right ({share[1]:.1%} as released): {said} ({decision['reason']}){version}"
+            f"{share[0]:.1%} right ({share[1]:.1%} as released): {decision.decision} ({decision.reason}){version}"
         )
-        if said == "promote":
+        if decision.promoted:
             self.progress.released = weights
-        if said == "reject":
+        if decision.decision == "reject":
             self.learner.assign(self.progress.released or self.start)
             self.learner.optimizer.restore(self.fresh_optimizer)
         counts.judged = counts.learnt

@@ -10,7 +10,7 @@ import pytest
 from progressive_tf.data.tags import tag_names
 from progressive_tf.evaluation.answers.tags import TagAnswers, pseudo_sentences, sentence_features, tag_metric
 from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
-from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.gate import Compared, judge
 from progressive_tf.plan.schema import GateRule
 from tests import seqeval_values
 
@@ -140,4 +140,4 @@ def test_the_gate_decides_by_entities() -> None:
 
 def decided(rules: tuple[GateRule, ...], candidate: TagAnswers, baseline: TagAnswers) -> str:
     view = [{"current": each, "earlier": each} for each in (candidate, baseline)]
-    return judge(rules, *view, ["earlier"], seed=0).decision
+    return judge(rules, Compared(*view, ["earlier"]), seed=0).decision

@@ -18,7 +18,7 @@ from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.answers.texts import TextAnswers, pseudo_texts, text_features, text_metric
 from progressive_tf.evaluation.bootstrap import intervals, resample_drop, resample_metrics
-from progressive_tf.evaluation.gate import judge
+from progressive_tf.evaluation.gate import Compared, judge
 from progressive_tf.plan.metric_names import TEXTS
 from progressive_tf.plan.schema import GateRule
 
@@ -282,7 +282,7 @@ def test_other_expected_texts_are_refused() -> None:
 
 def decided(rules: list[GateRule], candidate: Answers, baseline: Answers, resamples: int = 999) -> str:
     view = [{"current": each, "earlier": each} for each in (candidate, baseline)]
-    return judge(rules, *view, ["earlier"], seed=0, resamples=resamples).decision
+    return judge(rules, Compared(*view, ["earlier"]), seed=0, resamples=resamples).decision
 
 
 def test_the_gate_decides_by_translations() -> None:
@@ -304,7 +304,7 @@ def test_the_same_model_passes_with_enough_rows_only(rows: int, decision: str) -
         GateRule(metric="bleu", drop_at_most=1, confidence=0.95),
         GateRule(metric="exact_match", drop_at_most=0.01, confidence=0.95),
     ):
-        result = judge([rule], {"current": same}, {"current": same}, [], seed=0, resamples=1_999)
+        result = judge([rule], Compared({"current": same}, {"current": same}), seed=0, resamples=1_999)
         assert (result.decision, result.rules[0].estimate) == (decision, 0.0), rule.metric
         power = result.rules[0].power
         assert power is not None
@@ -322,20 +322,20 @@ def test_bleu_holds_where_no_expected_text_has_four_words() -> None:
     }
     for metric, decision in (("bleu", "hold"), ("chrf", "reject")):
         views = [{"current": each, "all": each, "one": each} for each in (rubbish, right)]
-        assert judge([rules[metric]], views[0], views[1], ["one"], 0).decision == decision
+        assert judge([rules[metric]], Compared(views[0], views[1], ["one"]), 0).decision == decision
 
 
 def test_a_slice_that_is_missing_or_empty_and_too_few_rows_hold() -> None:
     some = translated(40, 1)
     for rule in (GateRule(metric="chrf", at_least=1), GateRule(metric="chrf", drop_at_most=90)):
         assert decided([rule], some, some) == "promote"
-        missing = judge([rule], {"all": some}, {"all": some}, [], seed=0)
+        missing = judge([rule], Compared({"all": some}, {"all": some}), seed=0)
         assert missing.decision == "hold"
         assert "no predictions for slice 'current'" in missing.reason
-        empty = judge([rule], {"current": some.take([])}, {"current": some.take([])}, [], seed=0)
+        empty = judge([rule], Compared({"current": some.take([])}, {"current": some.take([])}), seed=0)
         assert empty.decision == "hold"
         assert "no rows" in empty.reason
-        few = judge([rule], {"current": some.take(range(29))}, {"current": some.take(range(29))}, [], seed=0)
+        few = judge([rule], Compared({"current": some.take(range(29))}, {"current": some.take(range(29))}), seed=0)
         assert "rests on 29 rows" in few.reason
 
 
@@ -359,7 +359,7 @@ def test_the_order_of_rows_changes_nothing(seed: int, wrong: float, metric: str)
     ]
     order = np.random.default_rng(seed).permutation(60)
     straight, shuffled = (
-        judge(rules, {"current": new}, {"current": old}, [], seed=3, resamples=199).to_json()
+        judge(rules, Compared({"current": new}, {"current": old}), seed=3, resamples=199).to_json()
         for new, old in ((candidate, baseline), (candidate.take(order), baseline.take(order)))
     )
     assert shuffled == straight

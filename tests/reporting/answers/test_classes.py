@@ -35,8 +35,8 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
     }
     label, predicted = (np.array(values.pop(name), dtype=object) for name in ("label", "predicted"))
     return SavedClasses(
-        LABELS,
         pd.DataFrame(values),
+        LABELS,
         label,
         predicted,
         confidence=np.array(top, np.float32),
@@ -46,7 +46,7 @@ def _predictions(truth: list[str], predicted: list[str], top: list[float], **col
 
 
 def _read(path: Path) -> SavedClasses:
-    saved = read_answers(path)
+    saved = read_answers(path, SavedClasses)
     assert isinstance(saved, SavedClasses)
     return saved
 
@@ -152,13 +152,13 @@ def test_a_file_without_rows_has_none(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_none(tmp_path: Path) -> None:
-    assert read_answers(tmp_path / "none.parquet") is None
+    assert read_answers(tmp_path / "none.parquet", SavedClasses) is None
 
 
 def test_predictions_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="column 'text' is missing"):
-        read_answers(_write(tmp_path / "a.parquet", text=None))
+        read_answers(_write(tmp_path / "a.parquet", text=None), SavedClasses)
     with pytest.raises(InputError, match="expected 3 numbers a row"):
-        read_answers(_write(tmp_path / "b.parquet", labels=b'["a", "b", "c"]'))
+        read_answers(_write(tmp_path / "b.parquet", labels=b'["a", "b", "c"]'), SavedClasses)
     with pytest.raises(InputError, match="expected a JSON list"):
-        read_answers(_write(tmp_path / "c.parquet", labels=b"negative"))
+        read_answers(_write(tmp_path / "c.parquet", labels=b"negative"), SavedClasses)

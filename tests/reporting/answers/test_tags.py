@@ -39,7 +39,7 @@ def write_tags(path: Path) -> Path:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> SavedTags:
-    found = read_answers(write_tags(tmp_path / "file"))
+    found = read_answers(write_tags(tmp_path / "file"), SavedTags)
     assert isinstance(found, SavedTags)
     return found
 

@@ -29,7 +29,7 @@ def _marked(pieces: list[Piece]) -> str:
 
 
 def _read(path: Path) -> SavedTexts:
-    saved = read_answers(path)
+    saved = read_answers(path, SavedTexts)
     assert isinstance(saved, SavedTexts)
     return saved
 
@@ -113,10 +113,10 @@ def test_files_that_do_not_fit_are_refused_by_name(tmp_path: Path, confidence: f
     values = pa.array([0.5, 0.5, 0.5, confidence, 0.5], pa.float32())
     pq.write_table(table.set_column(table.column_names.index("confidence"), "confidence", values), path)
     with pytest.raises(InputError, match=r"file: confidence\[3\]: a number from 0 to 1 expected; got"):
-        read_answers(path)
+        read_answers(path, SavedTexts)
     pq.write_table(table.drop_columns(["confidence"]), path)
     with pytest.raises(InputError, match="file: column 'confidence' is missing; it has part, slice"):
-        read_answers(path)
+        read_answers(path, SavedTexts)
 
 
 @pytest.fixture(scope="module")

@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.files import DamagedRecordError, read_json
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.records import read_record
 from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.registry.version import check_model_name
 
-PROMOTE = "promote"
-
 
 @dataclass(frozen=True)
-class Candidate:
+class StageToPromote:
     """A stage with a decision.
 
     Args:
         run_folder: the run's folder; its name is the run's id.
         stage: the stage's name.
         model: the model's name in the registry, which is the plan's name.
-        decision: content of the stage's decision.json.
+        decision: of the stage's gate.
     """
 
     run_folder: Path
     stage: str
     model: str
-    decision: Mapping[str, Any]
-
-    @property
-    def run(self) -> str:
-        """The run's id."""
-        return self.run_folder.name
-
-    @property
-    def is_promoted_by_gate(self) -> bool:
-        """Whether the gate let the stage out."""
-        return self.decision.get("decision") == PROMOTE
+    decision: Decision
 
 
-def read_candidate(place: Path) -> Candidate:
+def read_stage(place: Path) -> StageToPromote:
     """Returns the stage at RUN/STAGE.
 
     Args:
@@ -63,26 +50,21 @@ def read_candidate(place: Path) -> Candidate:
     if stage is None:
         raise InputError(unknown_name(f"stage of {run_folder.name}", place.name, folders))
     decision_file = folders[stage] / "decision.json"
-    try:
-        decision = read_json(decision_file)
-    except FileNotFoundError:
-        raise InputError(f"stage {stage!r} has no decision yet; run the plan to the end of this stage first") from None
-    except DamagedRecordError as error:
-        raise InputError(str(error)) from None
-    if not isinstance(decision, dict):
-        raise InputError(f"{decision_file}: expected a mapping with a decision; run the plan again to restore it")
+    decision = read_record(decision_file, Decision)
+    if decision is None:
+        raise InputError(f"stage {stage!r} has no decision yet; run the plan to the end of this stage first")
     name = read_yaml_mapping(run_folder / "plan.yaml").get("name")
-    return Candidate(run_folder, stage, check_model_name(str(name)), decision)
+    return StageToPromote(run_folder, stage, check_model_name(str(name)), decision)
 
 
-def describe_refusal(candidate: Candidate) -> str:
+def describe_refusal(held: StageToPromote) -> str:
     """Returns why the gate did not promote a stage: its decision and each rule that stood in the way."""
-    decision = candidate.decision
-    lines = [f"the gate's decision on stage {candidate.stage!r} is {decision.get('decision')}"]
-    if decision.get("reason"):
-        lines[0] += f": {decision['reason']}"
-    for rule in decision.get("rules") or []:
-        if rule.get("outcome") not in ("pass", "not-applicable"):
-            metric = rule.get("rule", {}).get("metric", "?")
-            lines.append(f"  {rule.get('outcome')}: {metric} on {rule.get('slice', '?')}: {rule.get('reason', '')}")
-    return "\n".join(lines)
+    decision = held.decision
+    reason = f": {decision.reason}" if decision.reason else ""
+    failed = [result for result in decision.rules if result.outcome not in ("pass", "not-applicable")]
+    return "\n".join(
+        [
+            f"the gate's decision on stage {held.stage!r} is {decision.decision}{reason}",
+            *(f"  {result.outcome}: {result.rule.metric} on {result.slice}: {result.reason}" for result in failed),
+        ]
+    )
