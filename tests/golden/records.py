@@ -417,6 +417,8 @@ def _agree(old: Any, new: Any) -> bool:
 
 def _texts_agree(old: str, new: str) -> bool:
     """Whether texts differ at most in numbers with a point, and these by rounding: by one in the last place."""
+    # A command is written with the interpreter's path, or as `python` where that is what the shell would run.
+    old, new = (text.replace("PYTHON -m", "python -m") for text in (old, new))
     if _NUMBER.sub("", old) != _NUMBER.sub("", new):
         return False
     for before, after in zip(_NUMBER.findall(old), _NUMBER.findall(new), strict=True):
