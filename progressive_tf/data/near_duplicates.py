@@ -116,8 +116,12 @@ def fold_key(text: str) -> np.uint64:
 
 def fold_number(text: str) -> int:
     """Returns `fold_key` as a plain integer in [0, 2**64); quicker where many are stored at once."""
-    folded = fold(text).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(folded, digest_size=8).digest(), "little")
+    return hash_number(fold(text).encode("utf-8", "surrogatepass"))
+
+
+def hash_number(content: bytes) -> int:
+    """Returns a 64-bit hash (BLAKE2b) as a plain integer in [0, 2**64)."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def is_missing_text(text: str) -> bool:

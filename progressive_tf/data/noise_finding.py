@@ -101,31 +101,39 @@ class NoiseFinding:
     suspects: tuple[Suspect, ...] = ()
 
 
-def find_noise(
-    source: Source, rows: np.ndarray, action: Action | None, place: str, embeddings: Embeddings | str | None, seed: int
-) -> NoiseFinding | None:
+@dataclass(frozen=True)
+class NoiseSearch:
+    """How labels are searched for wrong ones.
+
+    Attributes:
+        embeddings: frozen embeddings of rows, float32 [n, width]; or why there are none.
+        seed: for the folds.
+    """
+
+    embeddings: Embeddings | str | None = None
+    seed: int = 0
+
+
+def find_noise(source: Source, rows: np.ndarray, action: Action | None, search: NoiseSearch) -> NoiseFinding | None:
     """Returns which labels look wrong, or why that is not known; None where nothing is to be said.
 
     Args:
         source: the rows' source.
         rows: int64, the rows to train on.
         action: what the plan says to do about such rows; None to look for none.
-        place: where the checks stand in the plan; errors begin with it.
-        embeddings: frozen embeddings of rows, float32 [n, width]; or why there are none.
-        seed: for the folds.
+        search: how to look for them.
 
     Raises:
         InputError: the action is `fail` and there are such rows.
     """
     if action is None or not len(rows):
         return None
-    if source.tagged is not None:
-        return _not_looked_for("it is found in labels of whole rows, and these are tags of words")
-    if source.expected is not None:
-        return _not_looked_for("it is found in classes, and these are texts")
+    if source.truth.no_noise:
+        return _not_looked_for(source.truth.no_noise)
+    embeddings = search.embeddings
     if embeddings is None or isinstance(embeddings, str):
         return _not_looked_for(embeddings or "there are no outputs of a network to look at")
-    noise = suspected_label_noise(source.label_codes[rows], rows, embeddings, seed)
+    noise = suspected_label_noise(source.label_codes[rows], rows, embeddings, search.seed)
     if noise.skipped:
         return _not_looked_for(noise.skipped)
     if not len(noise.positions):
@@ -133,7 +141,7 @@ def find_noise(
             return None
         message = f"no label looks wrong, {noise.limits}"
         return NoiseFinding(Finding(KIND, "warn", 0, (), (), message), noise.positions)
-    finding = about_rows(source, rows[noise.positions], KIND, "whose label looks wrong", action, place)
+    finding = about_rows(source, rows[noise.positions], KIND, "whose label looks wrong", action)
     limits = f", {noise.limits}" if noise.limits else ""
     finding = replace(finding, message=f"{finding.message}{limits}; all of them are in findings.csv")
     return NoiseFinding(finding, noise.positions, _suspects(source, rows[noise.positions], noise.likely, noise.sure))

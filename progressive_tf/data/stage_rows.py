@@ -153,9 +153,3 @@ def counted_briefly(counts: Mapping[str, int]) -> str:
 
 def _each(counts: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{rows:,} {shortened(label)}" for label, rows in counts)
-
-
-def label_counts(source: Source, rows: np.ndarray) -> dict[str, int]:
-    """Returns how many of `rows` each class has, in the order of `source.labels`; classes without rows included."""
-    counts = np.bincount(source.label_codes[rows], minlength=len(source.labels))
-    return dict(zip(source.labels, counts.tolist(), strict=True))

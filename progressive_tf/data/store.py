@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from progressive_tf.data.readers.batch import ColumnKind
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 from progressive_tf.plan.written_numbers import MISSING_WORDS
 
-InputKind = Literal["texts", "vectors", "images", "columns", "sentences", "pairs"]
 ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
@@ -71,23 +70,15 @@ class Store:
         """Row at which each batch starts, int64 [batches + 1]."""
         return np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)])
 
-    @cached_property
-    def inputs(self) -> InputKind:
-        """What its rows are."""
-        fields = self._batches[0].schema.names
-        kinds: dict[str, InputKind] = {
-            TARGET_FIELD: "pairs",
-            TOKENS_FIELD: "sentences",
-            IMAGE_FIELD: "images",
-            VECTOR_FIELD: "vectors",
-            TEXT_FIELD: "texts",
-        }
-        return next((kind for field, kind in kinds.items() if field in fields), "columns")
+    @property
+    def fields(self) -> list[str]:
+        """Names of what is kept of each row; they tell what rows are."""
+        return self._batches[0].schema.names
 
     @property
     def width(self) -> int | None:
         """Numbers in a vector; None for all else."""
-        return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if self.inputs == "vectors" else None
+        return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if VECTOR_FIELD in self.fields else None
 
     def texts(self, indices: Iterable[int]) -> list[str]:
         """Returns the texts, the images' paths or the joined words of the rows at `indices`, in that order."""

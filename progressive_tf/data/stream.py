@@ -16,8 +16,7 @@ import numpy as np
 from progressive_tf.data.cells import label_text
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.near_duplicates import fold_number, is_missing_text
-from progressive_tf.data.problems import shorten
-from progressive_tf.data.readers.delimited import NOT_UTF8
+from progressive_tf.data.problems import NOT_UTF8, is_utf8, shorten
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import fsync
 
@@ -139,9 +138,7 @@ class StreamRows:
         text, label = value[self._text], label_text(value[self._label])
         if not isinstance(text, str):
             return f"{self._text} {shorten(text, 20)}: expected text"
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if not is_utf8(text):
             return f"{self._text}: half a surrogate pair"
         if is_missing_text(text):
             return f"{self._text}: is empty"

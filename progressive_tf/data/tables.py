@@ -14,9 +14,8 @@ import numpy as np
 from progressive_tf.data.cells import cell_text
 from progressive_tf.data.column_kinds import find_columns, named_numbers, why_left_out
 from progressive_tf.data.column_profile import FEW, ColumnProfile
-from progressive_tf.data.problems import SHOWN, Problems, shorten
+from progressive_tf.data.problems import NOT_UTF8, SHOWN, UTF8_ADVICE, Problems, is_utf8, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.data.source import Source
 from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError, unknown_name
@@ -158,15 +157,8 @@ def _check(name: str, cells: Sequence[Any], rows: np.ndarray, problems: Problems
         row = int(rows[position])
         if cell is None:
             problems.add(f"no single value in column {name!r}", row, advice=f"give a number or a text, or {ADVICE}")
-        elif not _is_utf8(cell):
+        elif not is_utf8(cell):
             problems.add(NOT_UTF8, row, None, f"half a surrogate pair in column {name!r}", advice=UTF8_ADVICE)
-
-
-def _is_utf8(cell: str) -> bool:
-    try:
-        return cell.isascii() or bool(cell.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _key(values: tuple[float | str | None, ...]) -> int:

@@ -8,11 +8,9 @@ word, `S-x`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 OUTSIDE = "O"
 
@@ -178,25 +176,6 @@ class Sentences:
     tokens: list[list[str]]
     tags: list[list[str]]
     broken: list[bool]
-
-
-@dataclass(frozen=True, eq=False)
-class TaggedRows:
-    """What is known of each sentence of a source beside its label.
-
-    Attributes:
-        kinds: the types of entities in the source, sorted.
-        words: int32 [rows], how many words each has.
-        answers: uint64 [rows], equal for equal sequences of tags.
-        broken: bool [rows], whether its tags were repaired.
-        renamed: type of entity as it stands on disk → what it is called instead.
-    """
-
-    kinds: tuple[str, ...]
-    words: np.ndarray
-    answers: np.ndarray
-    broken: np.ndarray
-    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def kinds_in(tags: Iterable[str]) -> tuple[str, ...]:

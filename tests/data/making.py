@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from progressive_tf.data.near_duplicates import fold_key
+from progressive_tf.data.answers import ClassTruth
+from progressive_tf.data.near_duplicates import fold_key, is_missing_text
 from progressive_tf.data.source import Source
+from progressive_tf.data.store import TEXT_FIELD
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class MemoryStore:
     values: Sequence[str]
     further: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
-    inputs = "texts"
+    fields = (TEXT_FIELD,)
     width = None
 
     @property
@@ -50,10 +52,10 @@ def made_source(
     return Source(
         name=name,
         sha256="0" * 64,
-        labels=classes,
-        label_codes=np.array([classes.index(label) for label in labels], np.int32),
+        truth=ClassTruth.of(classes, np.array([classes.index(label) for label in labels], np.int32)),
         keys=np.array([fold_key(text) for text in values], np.uint64),
         rows=np.arange(1, len(labels) + 1),
+        empty=np.array(list(map(is_missing_text, values))),
         published=None if published is None else np.array(published, np.int8),
         text_name="text",
         label_name="label",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow
@@ -37,7 +38,6 @@ class Batch:
         keys: for kind "json", the names of the further columns.
         images: what the rows are, where they are images.
         sentences: what the rows are, where they are tagged sentences; `inputs` are then their words joined by spaces.
-        targets: the text that is expected for each row, where one is; the labels are then all the same.
         remarks: on files that these rows stand for, or that were left out beside them.
     """
 
@@ -50,7 +50,6 @@ class Batch:
     keys: frozenset[str] = frozenset()
     images: Images | None = None
     sentences: Sentences | None = None
-    targets: list[str] | None = None
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -72,6 +71,16 @@ class Batch:
             columns={name: column.take(taken) for name, column in self.columns.items()},
             images=self.images and self.images.only(positions),
         )
+
+
+Row = TypeVar("Row")
+
+
+def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yields rows in lists of `BATCH_ROWS`, the last of which may be shorter."""
+    left = iter(rows)
+    while batch := list(islice(left, BATCH_ROWS)):
+        yield batch
 
 
 class Reader(Protocol):

@@ -295,8 +295,8 @@ class Features:
             self._prefixes = {other: prefix for other, prefix in self._prefixes.items() if other.source != source}
             encoder = self.network.preprocess
             self._inputs[key] = (
-                WindowStore(table.tagged.words, table.inputs, encoder)
-                if isinstance(encoder, SentencePreprocessing) and table.tagged is not None
+                WindowStore(table.words, table.inputs, encoder)
+                if isinstance(encoder, SentencePreprocessing) and table.words is not None
                 else InputStore(len(table.rows), table.inputs, encoder)
             )
         inputs = self._inputs[key]
