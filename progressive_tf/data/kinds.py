@@ -34,6 +34,10 @@ def _text_fields(batch: Batch) -> dict[str, Any]:
     return {TEXT_FIELD: pyarrow.array(batch.inputs, pyarrow.large_string())}
 
 
+def _texts(store: Store, table: Table | None, rows: Iterable[int]) -> list[str]:
+    return store.values(TEXT_FIELD, rows)
+
+
 @dataclass(frozen=True, eq=False)
 class InputKind:
     """What a row of a source is; what is left out is as for a text in one column.
@@ -73,8 +77,8 @@ class InputKind:
     keys: Callable[[Batch], Iterable[int]] = lambda batch: map(fold_number, batch.inputs)
     is_empty: Callable[[Batch], Iterable[bool]] = lambda batch: map(is_missing_text, batch.inputs)
     fields: Callable[[Batch], dict[str, Any]] = _text_fields
-    inputs: ReadRows = lambda store, table, rows: store.texts(rows)
-    describe: ReadRows = lambda store, table, rows: store.texts(rows)
+    inputs: ReadRows = _texts
+    describe: ReadRows = _texts
     pictures: Callable[[Store, Iterable[int]], tuple[str, ...]] = lambda store, rows: ()
     readers: Mapping[str, Reader] = field(default_factory=lambda: READERS)
     reader: Callable[[Reader], Reader] = lambda listing: listing
@@ -106,16 +110,17 @@ def _word_fields(batch: Batch) -> dict[str, Any]:
 
 def _image_keys(batch: Batch) -> list[int]:
     assert batch.images is not None
-    return batch.images.keys
+    return [image.key for image in batch.images]
 
 
 def _image_fields(batch: Batch) -> dict[str, Any]:
     assert batch.images is not None
-    return _text_fields(batch) | {IMAGE_FIELD: pyarrow.array(batch.images.encoded, pyarrow.large_binary())}
+    encoded = [image.encoded for image in batch.images]
+    return _text_fields(batch) | {IMAGE_FIELD: pyarrow.array(encoded, pyarrow.large_binary())}
 
 
 def _pictures(store: Store, rows: Iterable[int]) -> tuple[str, ...]:
-    pngs = (small_png(bytes(encoded)) for encoded in store.images(rows))
+    pngs = (small_png(bytes(encoded)) for encoded in store.values(IMAGE_FIELD, rows))
     return tuple(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" for png in pngs)
 
 
@@ -159,7 +164,7 @@ INPUT_KINDS: dict[str, InputKind] = {
         own_field=TOKENS_FIELD,
         holds=lambda batch: batch.sentences is not None,
         fields=_word_fields,
-        inputs=lambda store, table, rows: store.tokens(rows),
+        inputs=lambda store, table, rows: store.values(TOKENS_FIELD, rows),
         readers=SENTENCE_READERS,
         called="sentence",
         cut="sentences have words",
@@ -173,7 +178,7 @@ INPUT_KINDS: dict[str, InputKind] = {
         keys=_image_keys,
         is_empty=_never,
         fields=_image_fields,
-        inputs=lambda store, table, rows: store.images(rows),
+        inputs=lambda store, table, rows: store.values(IMAGE_FIELD, rows),
         pictures=_pictures,
         reader=images_reader,
         sha256=lambda listing: partial(images_sha256, listing=listing),

@@ -109,13 +109,8 @@ def fold(text: str) -> str:
     return folded or text.strip()
 
 
-def fold_key(text: str) -> np.uint64:
-    """Returns a 64-bit hash (BLAKE2b) of the folded text."""
-    return np.uint64(fold_number(text))
-
-
 def fold_number(text: str) -> int:
-    """Returns `fold_key` as a plain integer in [0, 2**64); quicker where many are stored at once."""
+    """Returns a 64-bit hash of the folded text, in [0, 2**64)."""
     return hash_number(fold(text).encode("utf-8", "surrogatepass"))
 
 

@@ -19,7 +19,6 @@ import pyarrow
 from progressive_tf.data.answers import ClassTruth, Truth
 from progressive_tf.data.answers.base import Gathered
 from progressive_tf.data.cells import check_inputs
-from progressive_tf.data.images import Images
 from progressive_tf.data.kinds import kind_of_batch
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems
@@ -78,7 +77,8 @@ class _Rows:
     numbers: array[int] = field(default_factory=lambda: array("q"))
     parts: array[int] = field(default_factory=lambda: array("b"))
     empty: array[int] = field(default_factory=lambda: array("b"))
-    images: list[Images] = field(default_factory=list)
+    hashes: list[np.uint64] = field(default_factory=list)  # of images
+    thumbnails: list[np.ndarray] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     label_types: set[str] = field(default_factory=set)
@@ -227,8 +227,9 @@ def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
     kind = kind_of_batch(batch)
     kept.keys.extend(kind.keys(batch))
     kept.empty.extend(kind.is_empty(batch))
-    if batch.images is not None:
-        kept.images.append(batch.images)
+    for image in batch.images or ():
+        kept.hashes.append(image.hash)
+        kept.thumbnails.append(image.thumbnail)
     kept.truth.add(batch)
     kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
@@ -245,9 +246,8 @@ def _table(batch: Batch, truth: Gathered) -> Any:
 def _write_arrays(kept: _Rows, folder: Path) -> None:
     truth = kept.truth.arrays()
     keys = np.frombuffer(kept.keys, np.uint64)  # of rows made of columns there are none: a plan says which columns
-    if kept.images:
-        hashes, thumbnails = ([getattr(images, name) for images in kept.images] for name in ("hashes", "thumbnails"))
-        keys = keys_of_alike(keys, np.concatenate(hashes), np.concatenate(thumbnails))
+    if kept.hashes:
+        keys = keys_of_alike(keys, np.array(kept.hashes, np.uint64), np.array(kept.thumbnails))
     arrays = {
         "codes": truth["codes"],
         "keys": keys,

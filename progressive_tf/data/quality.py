@@ -60,33 +60,26 @@ def examine(
 
 
 def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
-    found = np.isin(source.keys[rows], evaluation_keys)
-    found[found] = ~_empty(source, rows[found], evaluation_keys)
-    return found
+    return np.isin(source.keys[rows], evaluation_keys) & ~source.empty[rows]
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
     return source.empty[rows]
 
 
-def _conflicting(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
-    _, text = np.unique(source.keys[rows], return_inverse=True)
-    _, codes = np.unique(source.truth.equal[rows], return_inverse=True)
+def _conflicting(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    text = np.unique(source.keys[rows], return_inverse=True)[1]
+    codes = np.unique(source.truth.equal[rows], return_inverse=True)[1]
     lowest, highest = np.full(int(text.max()) + 1, len(rows)), np.full(int(text.max()) + 1, -1)
     np.minimum.at(lowest, text, codes)
     np.maximum.at(highest, text, codes)
-    found = (lowest < highest)[text]
-    found[found] = ~_empty(source, rows[found], evaluation_keys)
-    return found
+    return (lowest < highest)[text] & ~source.empty[rows]
 
 
-def _repeated(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
+def _repeated(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
     pairs = np.stack([source.keys[rows], source.truth.equal[rows].astype(np.uint64)], axis=1)
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    found = np.ones(len(rows), bool)
-    found[first] = False
-    found[found] = ~_empty(source, rows[found], evaluation_keys)
-    return found
+    first = np.unique(pairs, axis=0, return_index=True)[1]
+    return ~np.isin(np.arange(len(rows)), first) & ~source.empty[rows]
 
 
 def _broken(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:

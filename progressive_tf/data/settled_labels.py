@@ -49,10 +49,10 @@ def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
         InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
     """
     counted, lines = _counted(sources), _types(sources)
-    in_cells = all(source.truth.names_in_cells for source in sources.values())
+    in_classes = all(source.truth.in_classes for source in sources.values())
     if data.normalize_labels is not None:
         names = class_names(data.normalize_labels, counted, data.labels or ())
-        lines.append(_what_was_merged(counted, names, data) if in_cells else _types_of_entities(names))
+        lines += [_what_was_merged(counted, names, data)] if in_classes else _types_of_entities(names)
         sources = {
             name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
         }
@@ -60,7 +60,7 @@ def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
     total = Counter[str]()
     for each in counted:
         total.update(each)
-    findings = [*_similar(total, sources, data), *(_odd(total, sources, data) if in_cells else ())]
+    findings = [*_similar(total, sources, data), *(_odd(total, sources, data) if in_classes else ())]
     settled = {name: source.with_known_labels(data) for name, source in sources.items()}
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines))
@@ -89,10 +89,10 @@ def _types(sources: Mapping[str, Source]) -> list[str]:
     ]
 
 
-def _types_of_entities(names: Mapping[str, str]) -> str:
+def _types_of_entities(names: Mapping[str, str]) -> list[str]:
     """Returns which types there are; how else a file writes them is no longer known, for spans are read after that."""
     types = listed(dict.fromkeys(names.values()), SHOWN)
-    return f"data.normalize_labels: types of entities, however they are written: {types}"
+    return [f"data.normalize_labels: types of entities, however they are written: {types}"] if names else []
 
 
 def _what_was_merged(counted: list[dict[str, int]], names: Mapping[str, str], data: Data) -> str:

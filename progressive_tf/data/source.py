@@ -16,7 +16,7 @@ from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.remarks import Remark
 from progressive_tf.data.resolve import resolve
-from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, Store
+from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TEXT_FIELD, Store
 from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError
 from progressive_tf.files import DamagedRecordError, read_json
@@ -133,7 +133,7 @@ class Source:
 
     def texts(self, indices: Iterable[int]) -> list[str]:
         """Returns the texts of the rows at `indices`, in that order."""
-        return self.store.texts(indices)
+        return self.store.values(TEXT_FIELD, indices)
 
     def cells(self, indices: Iterable[int]) -> list[list[str]]:
         """Returns the cells of a table's features in the rows at `indices`, in that order; see `Table.cells`."""

@@ -80,27 +80,8 @@ class Store:
         """Numbers in a vector; None for all else."""
         return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if VECTOR_FIELD in self.fields else None
 
-    def texts(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts, the images' paths or the joined words of the rows at `indices`, in that order."""
-        return self._values(TEXT_FIELD, indices)
-
-    def images(self, indices: Iterable[int]) -> list[bytes]:
-        """Returns the encoded images of the rows at `indices`, in that order."""
-        return self._values(IMAGE_FIELD, indices)
-
-    def tokens(self, indices: Iterable[int]) -> list[list[str]]:
-        """Returns the words of the sentences at `indices`, in that order."""
-        return self._values(TOKENS_FIELD, indices)
-
-    def tags(self, indices: Iterable[int]) -> list[list[str]]:
-        """Returns the BIO tags of the sentences at `indices`, in that order."""
-        return self._values(TAGS_FIELD, indices)
-
-    def targets(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts that are expected for the rows at `indices`, in that order."""
-        return self._values(TARGET_FIELD, indices)
-
-    def _values(self, field: str, indices: Iterable[int]) -> list[Any]:
+    def values(self, field: str, indices: Iterable[int]) -> list[Any]:
+        """Returns what stands in one of `fields` in the rows at `indices`, in that order."""
         order, parts = self._taken(field, indices)
         found = [value for part in parts for value in part.to_pylist()]
         result: list[Any] = [None] * len(found)
@@ -134,9 +115,9 @@ class Store:
     def cells(self, names: Sequence[str], indices: Iterable[int]) -> list[tuple[Any, ...]]:
         """Returns what stands in further columns of the rows at `indices`, in that order, one tuple a row."""
         if self.kind == "json":
-            objects = map(json.loads, self._values(COLUMN_PREFIX + OBJECT_COLUMN, indices))
+            objects = map(json.loads, self.values(COLUMN_PREFIX + OBJECT_COLUMN, indices))
             return [tuple(each.get(name) for name in names) for each in objects]
-        return list(zip(*(self._values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
+        return list(zip(*(self.values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
 
     def text_column(self, field: str = TEXT_FIELD) -> list[str]:
         """Returns every text, or every text that is expected."""

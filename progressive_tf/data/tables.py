@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ import numpy as np
 from progressive_tf.data.cells import cell_text
 from progressive_tf.data.column_kinds import find_columns, named_numbers, why_left_out
 from progressive_tf.data.column_profile import FEW, ColumnProfile
+from progressive_tf.data.near_duplicates import hash_number
 from progressive_tf.data.problems import NOT_UTF8, SHOWN, UTF8_ADVICE, Problems, is_utf8, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS
 from progressive_tf.data.source import Source
@@ -162,4 +162,4 @@ def _check(name: str, cells: Sequence[Any], rows: np.ndarray, problems: Problems
 
 
 def _key(values: tuple[float | str | None, ...]) -> int:
-    return int.from_bytes(hashlib.blake2b(json.dumps(values).encode(), digest_size=8).digest(), "little")
+    return hash_number(json.dumps(values).encode())

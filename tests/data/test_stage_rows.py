@@ -8,7 +8,6 @@ from progressive_tf.data.stage_rows import (
     StageRows,
     counted,
     counted_briefly,
-    matching_slice_rows,
     select_stage_rows,
     slice_rows,
 )
@@ -95,11 +94,11 @@ def test_stage_too_small_for_its_share_of_validation_is_refused() -> None:
 
 def test_slices_take_evaluation_rows_whatever_the_stage_takes() -> None:
     assert np.array_equal(slice_rows(SOURCE, PARTS.gate, StageData(all=True), PLACE), PARTS.gate)
-    rows = matching_slice_rows(SOURCE, PARTS.gate, "label == 'a'", "data.slices.only-a")
+    rows = slice_rows(SOURCE, PARTS.gate, StageData(where="label == 'a'"), "data.slices.only-a")
     assert set(rows) < set(PARTS.gate)
     assert SOURCE.truth.counts(rows) == {"a": 20, "b": 0}
     with pytest.raises(InputError, match=r"data\.slices\.none: none of the 40 rows"):
-        matching_slice_rows(SOURCE, PARTS.gate, "stars > 9", "data.slices.none")
+        slice_rows(SOURCE, PARTS.gate, StageData(where="stars > 9"), "data.slices.none")
 
 
 def test_of_many_classes_the_largest_and_the_smallest_are_counted() -> None:

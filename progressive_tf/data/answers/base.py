@@ -79,7 +79,6 @@ class Truth:
         other_word: what is true of another row, where it differs.
         checks: keys of `data.quality` that look at such answers only.
         no_noise: why no wrong labels can be found among them; empty where they can.
-        names_in_cells: whether cells hold the names of classes as they are written.
         in_classes: whether a row is of one class, and a network learns classes as the plan's scenario says.
     """
 
@@ -95,7 +94,6 @@ class Truth:
     other_word: ClassVar[str] = "another value"
     checks: ClassVar[frozenset[str]] = frozenset()
     no_noise: ClassVar[str] = "it is found in classes, and these are values"
-    names_in_cells: ClassVar[bool] = True
     in_classes: ClassVar[bool] = False
 
     @classmethod
@@ -178,7 +176,7 @@ class Truth:
 
     def values(self, store: Store, indices: Iterable[int]) -> list[Any]:
         """Returns what is true of the rows at `indices`, in that order."""
-        return store.targets(indices)
+        return store.values(TARGET_FIELD, indices)
 
     def column(self, store: Store) -> pd.Series:
         """Returns what a condition of a plan compares with, of every row."""

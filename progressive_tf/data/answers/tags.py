@@ -86,7 +86,6 @@ class TagTruth(ClassTruth):
     other_word: ClassVar[str] = "other tags"
     checks: ClassVar[frozenset[str]] = frozenset({"broken_tags"})
     no_noise: ClassVar[str] = "it is found in labels of whole rows, and these are tags of words"
-    names_in_cells: ClassVar[bool] = False
     in_classes: ClassVar[bool] = False
 
     @classmethod
@@ -142,7 +141,7 @@ class TagTruth(ClassTruth):
 
     def values(self, store: Store, indices: Iterable[int]) -> list[Any]:
         """Returns the BIO tags of the sentences at `indices`, a list of texts each."""
-        on_disk = store.tags(indices)
+        on_disk = store.values(TAGS_FIELD, indices)
         if not self.renamed:
             return on_disk
         names = {f"{prefix}-{kind}": f"{prefix}-{name}" for kind, name in self.renamed.items() for prefix in "BI"}

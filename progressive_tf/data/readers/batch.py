@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.images import Images
+from progressive_tf.data.images import ReadImage
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.remarks import Remark
 from progressive_tf.data.tags import Sentences
@@ -48,7 +48,7 @@ class Batch:
     columns: dict[str, pyarrow.Array]
     kind: ColumnKind
     keys: frozenset[str] = frozenset()
-    images: Images | None = None
+    images: list[ReadImage] | None = None
     sentences: Sentences | None = None
     remarks: tuple[Remark, ...] = ()
 
@@ -69,7 +69,7 @@ class Batch:
             else [self.inputs[position] for position in positions if self.inputs],
             labels=[self.labels[position] for position in positions],
             columns={name: column.take(taken) for name, column in self.columns.items()},
-            images=self.images and self.images.only(positions),
+            images=self.images and [self.images[position] for position in positions],
         )
 
 

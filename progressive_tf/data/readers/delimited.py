@@ -16,6 +16,7 @@ from progressive_tf.data.readers.batch import Batch, check_columns, in_batches
 from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.errors import InputError
 
+NumberedFields = tuple[int, int, list[str]]  # row, line, fields
 LONGEST_FIELD = 1 << 24
 LONGEST_NAME = 60
 SEPARATORS = (",", ";", "\t", "|")
@@ -100,9 +101,7 @@ def _is_number(name: str) -> bool:
         return False
 
 
-def read_fields(
-    path: Path, problems: Problems, *, delimiter: str, quoting: Literal[0, 3]
-) -> Iterator[tuple[int, int, list[str]]]:
+def read_fields(path: Path, problems: Problems, *, delimiter: str, quoting: Literal[0, 3]) -> Iterator[NumberedFields]:
     """Yields (row, line, fields); the first is row 0. Blank lines are skipped, rows that are not UTF-8 noted.
 
     Args:
@@ -136,7 +135,7 @@ def read_fields(
 
 
 def batches(
-    rows: Iterator[tuple[int, int, list[str]]], names: list[str], text: str | None, label: str, problems: Problems
+    rows: Iterator[NumberedFields], names: list[str], text: str | None, label: str, problems: Problems
 ) -> Iterator[Batch]:
     """Yields rows of fields as batches; rows with too many or too few fields are noted.
 
@@ -167,9 +166,7 @@ def batches(
         )
 
 
-def _whole(
-    rows: Iterator[tuple[int, int, list[str]]], width: int, problems: Problems
-) -> Iterator[tuple[int, int, list[str]]]:
+def _whole(rows: Iterator[NumberedFields], width: int, problems: Problems) -> Iterator[NumberedFields]:
     for row, line, fields in rows:
         if len(fields) == width + 1 and not fields[-1]:  # a separator at the end of a line, and no column
             fields = fields[:-1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.images import Images, joined, read_image
+from progressive_tf.data.images import ReadImage, read_image
 from progressive_tf.data.problems import Problems, shorten
 from progressive_tf.data.readers.batch import Batch, in_batches
 from progressive_tf.errors import InputError, unknown_name
@@ -87,12 +87,12 @@ def _numbers(line: str, pixels: int, maximum: int) -> list[float] | None:
     return numbers if fits and numbers[-1] in range(10) else None
 
 
-def _images(rows: list[int], pixels: np.ndarray) -> Images:
+def _images(rows: list[int], pixels: np.ndarray) -> list[ReadImage]:
     import tensorflow as tf  # as in data/images.py
 
     grey = np.rint(pixels * 255).astype(np.uint8)[..., np.newaxis]
     encoded = [tf.io.encode_png(image).numpy() for image in grey]
-    return joined([read_image(content, _title(row)) for row, content in zip(rows, encoded, strict=True)])
+    return [read_image(content, _title(row)) for row, content in zip(rows, encoded, strict=True)]
 
 
 def _title(row: int) -> str:

@@ -224,7 +224,7 @@ def _refused_by_stable(session: Session, stage: StageRecord, scored: Scored, sta
         if key[0] == "gate":
             source, rows = scored.rows[key]
             if isinstance(predictions, TagAnswers):
-                tags = tag_exported(version.folder, session.data.sources[source].store.tokens(rows))
+                tags = tag_exported(version.folder, session.data.sources[source].inputs(rows))
                 theirs[key] = replace(predictions, predicted=tag_codes(tags, predictions.labels))
                 continue
             if isinstance(predictions, TextAnswers):
