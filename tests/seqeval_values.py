@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,3 +23,15 @@ def sentences(case: dict[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
     """Returns the true and the predicted tags of a case."""
     truth, predicted = ([tags.split() for tags in case[side]] for side in ("truth", "predicted"))
     return truth, predicted
+
+
+def spans_by_pattern(tags: list[str]) -> list[tuple[int, int, str]]:
+    """Returns start, end and kind of the spans of BIO tags: B of a kind, then all I of it, by a regular expression."""
+    letters = {tag: chr(0x100 + position) for position, tag in enumerate(dict.fromkeys(tags))}
+    written = "".join(map(letters.__getitem__, tags))
+    return sorted(
+        (match.start(), match.end(), tag[2:])
+        for tag in letters
+        if tag.startswith("B-")
+        for match in re.finditer(f"{letters[tag]}{letters.get(f'I-{tag[2:]}', chr(1))}*", written)
+    )

@@ -1,4 +1,4 @@
-"""Whole numbers that add up: shares of classes, orders whose every prefix is in proportion, sums of unit sizes."""
+"""Whole numbers that add up: shares of classes, orders whose every prefix is in proportion, sums of sizes."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def interleave(counts: np.ndarray) -> np.ndarray:
 
 
 def sizes_with_sum(available: Mapping[int, int], target: int) -> dict[int, int]:
-    """Returns how many units of each size add up to `target`, or to the largest sum below it that can be reached.
+    """Returns how many groups of each size add up to `target`, or to the largest sum below it that can be reached.
 
     Args:
-        available: number of units by size.
+        available: number of groups by size.
         target: the sum aimed at.
     """
     limit = (1 << (target + 1)) - 1
-    layers: list[tuple[int, int, int]] = []  # (size, units taken together, sums reachable before them, one bit each)
+    layers: list[tuple[int, int, int]] = []  # (size, groups taken together, sums reachable before them, one bit each)
     reachable = 1
     for size, count in sorted(available.items()):
         together = 1
-        while count > 0:  # 1, 2, 4, … and the rest, so that every number of units up to `count` can be made
+        while count > 0:  # 1, 2, 4, … and the rest, so that every number of groups up to `count` can be made
             taken = min(together, count)
             layers.append((size, taken, reachable))
             reachable |= (reachable << (size * taken)) & limit

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.data.near_duplicates import is_empty
-from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, is_utf8, shorten
 from progressive_tf.data.readers.batch import Batch
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.data.remarks import BLANK_ROWS, Remark
 from progressive_tf.plan.table_columns import MISSING, SPACES
 
@@ -58,20 +57,13 @@ def cell_text(value: Any) -> str | None:
 ADVICE = "fill these in, or take the rows out"
 
 
-def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, *, paired: bool = False) -> Batch:
-    """Notes every text and label that is not text in UTF-8, and every empty label; leaves out rows without either.
-
-    Numbers and truth values are taken as labels, as they are in a text file; a missing text is an empty one.
+def check_inputs(batch: Batch, text: str | None, problems: Problems) -> Batch:
+    """Returns a batch without rows that have neither an input nor a label; a missing text becomes an empty one.
 
     Args:
         batch: rows as a reader gave them.
         text: name of the text column, or None where rows are made of columns.
-        label: name of the label column.
-        problems: where such rows go.
-        paired: whether the label column has texts that are expected, and no classes.
-
-    Returns:
-        The batch with labels and texts as text.
+        problems: where texts go that are no text in UTF-8.
     """
     if isinstance(batch.inputs, list):
         batch = replace(batch, inputs=["" if _is_missing(value) else value for value in batch.inputs])
@@ -79,11 +71,25 @@ def check_cells(batch: Batch, text: str | None, label: str, problems: Problems, 
     if isinstance(batch.inputs, list):
         for position, value in enumerate(batch.inputs):
             _check_text(value, str(text), batch.rows[position], batch.lines[position], problems)
-    called = "expected text" if paired else "label"
-    labels = [value if paired and isinstance(value, float | bool) else label_text(value) for value in batch.labels]
+    return batch
+
+
+def check_labels(batch: Batch, label: str, problems: Problems, *, called: str, as_classes: bool) -> Batch:
+    """Returns a batch with labels as text; numbers are taken as they are in a text file.
+
+    Args:
+        batch: rows as a reader gave them.
+        label: name of the label column.
+        problems: where rows go whose label is empty, or no text in UTF-8.
+        called: what stands in the column, in messages.
+        as_classes: whether fractions and truth values are labels too, and lists may be meant as several.
+    """
+    labels = [
+        value if not as_classes and isinstance(value, float | bool) else label_text(value) for value in batch.labels
+    ]
     for position, value in enumerate(labels):
         row, line = batch.rows[position], batch.lines[position]
-        if isinstance(value, list) and not paired:
+        if isinstance(value, list) and as_classes:
             detail, advice = shorten(value, 30), "a row has one class here, and several are not there yet; write one"
             problems.add(f"a list in column {label!r}, which reads as several labels", row, line, detail, advice=advice)
         elif value is None:
@@ -125,10 +131,7 @@ def _check_text(value: Any, column: str, row: int, line: int, problems: Problems
         found = f"{type(value).__name__} {shorten(value, 20)}"
         problems.add(f"no text in column {column!r}", row, line, found, advice="give text, in quotes")
         return False
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            problems.add(NOT_UTF8, row, line, f"half a surrogate pair in column {column!r}", advice=UTF8_ADVICE)
-            return False
+    if not is_utf8(value):
+        problems.add(NOT_UTF8, row, line, f"half a surrogate pair in column {column!r}", advice=UTF8_ADVICE)
+        return False
     return True

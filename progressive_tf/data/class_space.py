@@ -10,7 +10,6 @@ import numpy as np
 
 from progressive_tf.data.settled_labels import task_names
 from progressive_tf.data.source import Source
-from progressive_tf.data.tags import tag_names
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.schema import Data, Plan
 
@@ -47,9 +46,9 @@ class ClassSpace:
         codes: source → int32 [rows], indices into `labels`; −1 for a class that no stage has.
         grow: whether later stages may have more classes.
         label_tasks: the task of each label; empty unless the plan is task-incremental.
-        tags: what the network gives each word, where sentences are tagged; `labels` are then those of whole sentences,
-            by which they are counted and split.
-        writes: whether the network writes texts; `labels` are then one, that of every row, and it has outputs for none.
+        tags: the network's outputs where these are not the labels: the tags of words, where sentences are tagged, and
+            `labels` are those of whole sentences, by which they are counted and split.
+        writes: whether the network has no fixed number of outputs, as where it writes texts.
         task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
     """
 
@@ -67,6 +66,11 @@ class ClassSpace:
         """The tasks, in the order in which they come."""
         return tuple(dict.fromkeys(self.label_tasks))
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the network gives by name after the last stage: classes, or tags; none where it writes texts."""
+        return (self.tags or self.labels)[: self.known[-1]]
+
 
 def class_space(
     plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
@@ -82,11 +86,15 @@ def class_space(
     Raises:
         InputError: data that contradicts the scenario; says which rows.
     """
-    if sources[plan.data.source].tagged is not None:
-        return _tagged(plan, sources, places, len(used))
-    if sources[plan.data.source].expected is not None:
-        return _written(sources, len(used))
-    return _SCENARIOS[plan.scenario](plan, sources, places, used)
+    own = sources[plan.data.source].truth
+    if own.in_classes:
+        return _SCENARIOS[plan.scenario](plan, sources, places, used)
+    for name, source in sources.items():
+        source.truth.check_within(own, plan.data.source, places[name], source.name)
+    outputs, labels = own.outputs, tuple(sorted({label for source in sources.values() for label in source.labels}))
+    codes = {name: _codes(source, labels) for name, source in sources.items()}
+    tags = () if outputs == labels else outputs
+    return ClassSpace(labels, (len(outputs),) * len(used), codes, tags=tags, writes=not outputs)
 
 
 def _data_incremental(
@@ -95,33 +103,6 @@ def _data_incremental(
     labels = sources[plan.data.source].labels
     codes = {name: _codes_within(source, labels, places[name], plan.scenario) for name, source in sources.items()}
     return ClassSpace(labels, (len(labels),) * len(used), codes)
-
-
-def _tagged(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], stages: int) -> ClassSpace:
-    """Returns the tags of the types of entities that the plan's own source has, whichever stage meets them first."""
-    kinds = {name: source.tagged.kinds for name, source in sources.items() if source.tagged is not None}
-    own = kinds[plan.data.source]
-    for name, found in kinds.items():
-        unknown = [kind for kind in found if kind not in own]
-        if unknown:
-            raise InputError(
-                f"{places[name]}: {sources[name].name} has entities of a type that data.source does not have: "
-                f"{unknown_name('type', unknown[0], own)}; take them out, or tag some in {plan.data.source}"
-            )
-    tags = tag_names(own)
-    labels = tuple(sorted({label for source in sources.values() for label in source.labels}))
-    codes = {
-        name: _positions(np.array(source.labels, object), labels)[source.label_codes]
-        for name, source in sources.items()
-    }
-    return ClassSpace(labels, (len(tags),) * stages, codes, tags=tags)
-
-
-def _written(sources: Mapping[str, Source], stages: int) -> ClassSpace:
-    """Returns no class: rows are pairs of texts."""
-    labels = next(iter(sources.values())).labels
-    codes = {name: source.label_codes for name, source in sources.items()}
-    return ClassSpace(labels, (0,) * stages, codes, writes=True)
 
 
 def _domain_incremental(
@@ -145,11 +126,8 @@ def _domain_incremental(
 def _class_incremental(
     plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
-    names = {name: np.array(source.labels, object) for name, source in sources.items()}
-    labels, known = _in_order_of_stages(
-        (_classes_of(stage, sources[stage.source], names[stage.source]) for stage in used), used
-    )
-    codes = {name: _positions(names[name], labels)[source.label_codes] for name, source in sources.items()}
+    labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used)
+    codes = {name: _codes(source, labels) for name, source in sources.items()}
     return ClassSpace(labels, known, codes, grow=True)
 
 
@@ -245,9 +223,9 @@ def _in_order_of_stages(
     return tuple(labels), tuple(known)
 
 
-def _classes_of(stage: UsedRows, source: Source, names: np.ndarray) -> Sequence[str]:
-    found = _sorted_classes(names[source.label_codes[stage.rows]])
-    return [name for name in stage.classes if name in found] if stage.classes is not None else found
+def _classes_of(stage: UsedRows, source: Source) -> Sequence[str]:
+    present = sorted(source.labels[code] for code in np.unique(source.label_codes[stage.rows]))
+    return [name for name in stage.classes if name in present] if stage.classes is not None else present
 
 
 def _sorted_classes(names: np.ndarray) -> list[str]:
@@ -259,9 +237,12 @@ def _positions(names: np.ndarray, order: Sequence[str]) -> np.ndarray:
     return np.array([place.get(name, UNKNOWN) for name in names], np.int32)
 
 
+def _codes(source: Source, labels: Sequence[str]) -> np.ndarray:
+    return _positions(np.array(source.labels, object), labels)[source.label_codes]
+
+
 def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario: str) -> np.ndarray:
-    positions = _positions(np.array(source.labels, object), labels)
-    codes = positions[source.label_codes]
+    codes = _codes(source, labels)
     unknown = np.flatnonzero(codes == UNKNOWN)
     if len(unknown):
         label = source.labels[source.label_codes[unknown[0]]]
@@ -332,4 +313,4 @@ def with_wrong_labels(source: Source, name: str, wrong: Sequence[WrongLabels]) -
     for each in wrong:
         if each.source == name:
             codes[each.rows] = each.labels
-    return replace(source, label_codes=codes)
+    return replace(source, truth=source.truth.with_codes(codes))

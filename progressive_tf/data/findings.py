@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from progressive_tf.data.images import small_png
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, shortened
 from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.methods import Action
 
 SHOWN = 10
-_INPUTS = {
-    "texts": "text",
-    "vectors": "numbers",
-    "images": "image",
-    "columns": "row of values",
-    "sentences": "sentence",
-    "pairs": "text",
-}
-_LABELS = {
-    "sentences": {"label": "tags", "other": "other tags"},
-    "pairs": {"label": "expected text", "other": "another expected text"},
-}
+PLACE = "data.quality"
 _DONE = {"broken_tags": "; repaired", "odd_cells": "; counted as missing"}  # where a finding does not drop the rows
 
 
@@ -68,7 +55,7 @@ class QualityReport:
         return {"findings": [finding.to_json() for finding in self.findings]}
 
 
-def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: Action, place: str) -> Finding:
+def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: Action) -> Finding:
     """Returns one kind of thing that is wrong with rows of a source.
 
     Args:
@@ -78,40 +65,27 @@ def about_rows(source: Source, rows: np.ndarray, kind: str, says: str, action: A
         says: what is wrong, to follow "rows"; {s} ends a verb of one row, and {input}, {label} and {other} are called
             as the source's kind has them.
         action: what the plan says to do.
-        place: where the checks stand in the plan; errors begin with it.
 
     Raises:
         InputError: the action is `fail`.
     """
     shown = rows[:SHOWN]
     numbers = tuple(source.rows[shown].tolist())
-    texts = map(shortened, source.descriptions(shown))
-    if source.expected is not None:
-        examples = tuple(map("{} → {}".format, texts, map(shortened, source.targets(shown))))
-    else:
-        labels = [source.labels[code] for code in source.label_codes[shown].tolist()]
-        examples = tuple(map("{}: {}".format, labels, texts))
-    names = _LABELS.get(source.kind, {"label": "label", "other": "another label"})
-    what = says.format(input=_INPUTS[source.kind], s="" if len(rows) > 1 else "s", **names)
+    examples = source.truth.examples(source.store, shown, map(shortened, source.descriptions(shown)))
+    names = {"input": source.input_kind.called, "label": source.truth.word, "other": source.truth.other_word}
+    what = says.format(s="" if len(rows) > 1 else "s", **names)
     count = f"{len(rows):,} row{'s' if len(rows) > 1 else ''} {what}"
     if action == "fail":
         raise InputError(
-            f"{place}.{kind}: {source.name} has {count} ({row_words(source.rows[rows])}; first: {examples[0]!r}); "
-            f"correct the source, or set {place}.{kind} to drop or warn"
+            f"{PLACE}.{kind}: {source.name} has {count} ({row_words(source.rows[rows])}; first: {examples[0]!r}); "
+            f"correct the source, or set {PLACE}.{kind} to drop or warn"
         )
     done = "; dropped" if action == "drop" else _DONE.get(kind, "")
-    return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}", small_images(source, shown))
+    pictures = source.input_kind.pictures(source.store, shown)
+    return Finding(kind, action, len(rows), numbers, examples, f"{count}{done}", pictures)
 
 
 def row_words(numbers: np.ndarray) -> str:
     """Returns the first of some rows' numbers, as a message has them: `rows 3, 1,204, …`."""
     shown = ", ".join(f"{number:,}" for number in numbers[:SHOWN].tolist())
     return f"row{'s' if len(numbers) > 1 else ''} {shown}" + (", …" if len(numbers) > SHOWN else "")
-
-
-def small_images(source: Source, rows: np.ndarray) -> tuple[str, ...]:
-    """Returns rows as small images that a page can hold; none where they are no images."""
-    if source.kind != "images":
-        return ()
-    pngs = (small_png(bytes(encoded)) for encoded in source.inputs(rows))  # type: ignore[arg-type]
-    return tuple(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" for png in pngs)

@@ -8,15 +8,14 @@ import numpy as np
 
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.data.source import Source
-from progressive_tf.data.store import InputKind
 from progressive_tf.plan.schema import Data
 
 # What a check of data quality looks at; the others look at rows of every kind.
-CHECKED: dict[str, tuple[tuple[InputKind, ...], str]] = {
-    "empty_text": (("texts", "sentences", "pairs"), "texts"),
-    "broken_tags": (("sentences",), "tags of words"),
-    "unreadable_images": (("images",), "files of images"),
-    "odd_images": (("images",), "files of images"),
+CHECKED = {
+    "empty_text": "texts",
+    "broken_tags": "tags of words",
+    "unreadable_images": "files of images",
+    "odd_images": "files of images",
 }
 PUBLISHED = {"validation": VALIDATION, "test": TEST}
 
@@ -29,10 +28,9 @@ def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
         sources: by the name that the plan gives them.
     """
     lines = []
-    kinds = {source.kind for source in sources.values()}
-    for key, (of, words) in CHECKED.items():
+    for key, words in CHECKED.items():
         asked = key in data.quality.model_fields_set and getattr(data.quality, key) is not None
-        if asked and not kinds.intersection(of):
+        if asked and not any(key in source.checks for source in sources.values()):
             lines.append(f"no effect: data.quality.{key}: it is about {words}, and these rows are none")
     for part, code in PUBLISHED.items():
         if part not in data.split.model_fields_set:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -25,35 +25,6 @@ TINY = 4
 HASH_SIDE, HASHED_FREQUENCIES = 32, 8
 THUMBNAIL_SHAPE = (16, 16, 3)
 SMALL_SIDE = 96
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Images that can be decoded, in the order of their rows.
-
-    Attributes:
-        encoded: JPEG, PNG, GIF or BMP files.
-        keys: int in [0, 2**64), equal for equal pixels.
-        hashes: uint64 [n], perceptual hashes.
-        thumbnails: uint8 [n, 16, 16, 3].
-    """
-
-    encoded: list[bytes]
-    keys: list[int]
-    hashes: np.ndarray
-    thumbnails: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.encoded)
-
-    def only(self, positions: Sequence[int]) -> Images:
-        """Returns the images at these positions."""
-        return Images(
-            encoded=[self.encoded[position] for position in positions],
-            keys=[self.keys[position] for position in positions],
-            hashes=self.hashes[list(positions)],
-            thumbnails=self.thumbnails[list(positions)],
-        )
 
 
 class UnreadableImageError(ValueError):
@@ -116,30 +87,17 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
     grey = np.asarray(image.convert("L").resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX), np.float32)
     thumbnail = np.asarray(image.resize(THUMBNAIL_SHAPE[:2], Image.Resampling.BOX))
     odd = "; ".join(_odd(path, kind, width, height, orientation, encoded))
-    return ReadImage(encoded, int.from_bytes(digest.digest(), "little"), perceptual_hash(grey), thumbnail, odd or None)
+    return ReadImage(encoded, int.from_bytes(digest.digest(), "little"), _perceptual_hash(grey), thumbnail, odd or None)
 
 
-def perceptual_hash(grey: np.ndarray) -> np.uint64:
+def _perceptual_hash(grey: np.ndarray) -> np.uint64:
     """Returns the DCT hash of an image (Zauner 2010, section 3.2.1): images that look alike differ in few bits.
 
-    A bit says whether one of the 64 lowest frequencies lies above their median.
-
-    Args:
-        grey: float32 [32, 32].
+    A bit says whether one of the 64 lowest frequencies of `grey`, float32 [32, 32], lies above their median.
     """
     frequencies = dctn(grey, norm="ortho")[:HASHED_FREQUENCIES, :HASHED_FREQUENCIES].ravel()
     bits = frequencies > np.median(frequencies)
     return np.packbits(bits).view(np.uint64)[0]
-
-
-def joined(images: Sequence[ReadImage]) -> Images:
-    """Returns images, of which there may be none, as one batch."""
-    return Images(
-        encoded=[image.encoded for image in images],
-        keys=[image.key for image in images],
-        hashes=np.array([image.hash for image in images], np.uint64),
-        thumbnails=np.array([image.thumbnail for image in images], np.uint8).reshape(-1, *THUMBNAIL_SHAPE),
-    )
 
 
 def small_png(encoded: bytes) -> bytes:

@@ -46,7 +46,9 @@ class InputStore:
         room: bytes that encoded rows may take in memory, about.
     """
 
-    def __init__(self, rows: int, read: Callable[[np.ndarray], Any], encoder: Encoder, room: int = MOST_BYTES) -> None:
+    def __init__(
+        self, rows: int, read: Callable[[np.ndarray], Any], encoder: Encoder, room: float = MOST_BYTES
+    ) -> None:
         self._read = read
         self._encoder = encoder
         self._room = room
@@ -66,15 +68,18 @@ class InputStore:
         at_once = self._encoder.rows_at_once
         for begin in range(0, len(missing), at_once):
             rows = missing[begin : begin + at_once]
-            encoded = self._encoder.encode(self._read(rows))
+            numbers, encoded = self._encoded(rows)
             lengths = np.array([len(positions) for positions in encoded])
-            self._lengths[rows] = lengths
+            self._lengths[numbers] = lengths
             if used * self._values.itemsize * math.prod(self.position_shape) < self._room:
-                self._starts[rows] = used + np.cumsum(lengths) - lengths
+                self._starts[numbers] = used + np.cumsum(lengths) - lengths
                 used += int(lengths.sum())
                 parts.append(np.concatenate(encoded).astype(self._values.dtype))
             advance(len(rows))
         self._values = np.concatenate(parts)
+
+    def _encoded(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        return rows, self._encoder.encode(self._read(rows))
 
     def forget(self) -> None:
         """Forgets every row, so that others can stand in their places."""

@@ -109,15 +109,14 @@ def fold(text: str) -> str:
     return folded or text.strip()
 
 
-def fold_key(text: str) -> np.uint64:
-    """Returns a 64-bit hash (BLAKE2b) of the folded text."""
-    return np.uint64(fold_number(text))
-
-
 def fold_number(text: str) -> int:
-    """Returns `fold_key` as a plain integer in [0, 2**64); quicker where many are stored at once."""
-    folded = fold(text).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(folded, digest_size=8).digest(), "little")
+    """Returns a 64-bit hash of the folded text, in [0, 2**64)."""
+    return hash_number(fold(text).encode("utf-8", "surrogatepass"))
+
+
+def hash_number(content: bytes) -> int:
+    """Returns a 64-bit hash (BLAKE2b) as a plain integer in [0, 2**64)."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def is_missing_text(text: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,72 +19,20 @@ MOST_ROWS = 5_000
 MOST_CLASSES = 200  # a regression of so many takes longer than a stage
 
 
-@dataclass(frozen=True, eq=False)
-class LabelNoise:
-    """What the check found.
+KIND = "label_noise"
+
+
+@dataclass(frozen=True)
+class NoiseSearch:
+    """How labels are searched for wrong ones.
 
     Attributes:
-        positions: int64, positions among the examined rows, most suspicious first.
-        likely: int [found], the class that fits each of them best.
-        sure: float [found], the probability of that class.
-        skipped: why nothing was examined, else an empty text.
-        limits: what was not examined, to follow a comma, else an empty text.
+        embeddings: frozen embeddings of rows, float32 [n, width]; or why there are none.
+        seed: for the folds.
     """
 
-    positions: np.ndarray
-    likely: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    sure: np.ndarray = field(default_factory=lambda: np.empty(0))
-    skipped: str = ""
-    limits: str = ""
-
-
-def suspected_label_noise(codes: np.ndarray, rows: np.ndarray, embeddings: Embeddings, seed: int) -> LabelNoise:
-    """Returns rows that confident learning (Northcutt et al. 2021) takes for mislabelled.
-
-    The probabilities are out of sample: a logistic regression on frozen embeddings, cross-validated in 3 folds.
-
-    Args:
-        codes: int [rows], each row's class.
-        rows: int64 [rows], what `embeddings` is called with; only the first 5,000 are examined, and of these
-            only classes with three rows or more.
-        embeddings: gives float32 [n, width] for n rows.
-        seed: how rows are divided into folds.
-    """
-    nobody = np.empty(0, np.int64)
-    limits = [f"of the first {MOST_ROWS:,} of {len(rows):,} rows"] if len(rows) > MOST_ROWS else []
-    codes, rows = codes[:MOST_ROWS], rows[:MOST_ROWS]
-    classes, counts = np.unique(codes, return_counts=True)
-    if len(classes) < 2:
-        return LabelNoise(nobody, skipped="there is only one class")
-    if len(classes) > MOST_CLASSES:
-        return LabelNoise(nobody, skipped=f"there are {len(classes):,} classes; up to {MOST_CLASSES} are examined")
-    enough = classes[counts >= FOLDS]
-    if len(enough) < 2:
-        return LabelNoise(nobody, skipped=f"the smallest class has {counts.min()} rows; {FOLDS} are needed")
-    if len(enough) < len(classes):
-        left_out = len(classes) - len(enough)
-        limits.append(f"without {left_out:,} class{'es' if left_out > 1 else ''} with fewer than {FOLDS} rows")
-    examined = np.flatnonzero(np.isin(codes, enough))
-    _, compact = np.unique(codes[examined], return_inverse=True)
-
-    # These take a second to import, and most of what uses this package never comes here.
-    from cleanlab.filter import find_label_issues
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    model, inputs = LogisticRegression(max_iter=200), embeddings(rows[examined])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a rough fit is enough to rank rows
-        probabilities = cross_val_predict(model, inputs, compact, cv=folds, method="predict_proba", n_jobs=1)
-    found = find_label_issues(compact, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
-    found = np.asarray(found, np.int64)
-    likely = probabilities[found].argmax(axis=1)
-    return LabelNoise(examined[found], enough[likely], probabilities[found, likely], limits=" and ".join(limits))
-
-
-KIND = "label_noise"
+    embeddings: Embeddings | str | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +41,7 @@ class NoiseFinding:
 
     Attributes:
         finding: what was found, or why nothing was looked for.
-        positions: int64, of the suspects among the given rows.
+        positions: int64, of the suspects among the given rows, most suspicious first.
         suspects: all of them.
     """
 
@@ -102,51 +50,80 @@ class NoiseFinding:
     suspects: tuple[Suspect, ...] = ()
 
 
-def find_noise(
-    source: Source, rows: np.ndarray, action: Action | None, place: str, embeddings: Embeddings | str | None, seed: int
-) -> NoiseFinding | None:
-    """Returns which labels look wrong, or why that is not known; None where nothing is to be said.
+def find_noise(source: Source, rows: np.ndarray, action: Action | None, search: NoiseSearch) -> NoiseFinding | None:
+    """Returns which labels confident learning (Northcutt et al. 2021) takes for wrong, or why that is not known.
+
+    The probabilities are out of sample: a logistic regression on frozen embeddings, cross-validated in 3 folds. Only
+    the first 5,000 rows are examined, and of these only classes with three rows or more.
 
     Args:
         source: the rows' source.
         rows: int64, the rows to train on.
         action: what the plan says to do about such rows; None to look for none.
-        place: where the checks stand in the plan; errors begin with it.
-        embeddings: frozen embeddings of rows, float32 [n, width]; or why there are none.
-        seed: for the folds.
+        search: how to look for them.
+
+    Returns:
+        None where nothing is to be said.
 
     Raises:
         InputError: the action is `fail` and there are such rows.
     """
     if action is None or not len(rows):
         return None
-    if source.tagged is not None:
-        return _not_looked_for("it is found in labels of whole rows, and these are tags of words")
-    if source.expected is not None:
-        return _not_looked_for("it is found in classes, and these are texts")
-    if embeddings is None or isinstance(embeddings, str):
-        return _not_looked_for(embeddings or "there are no outputs of a network to look at")
-    noise = suspected_label_noise(source.label_codes[rows], rows, embeddings, seed)
-    if noise.skipped:
-        return _not_looked_for(noise.skipped)
-    if not len(noise.positions):
-        if not noise.limits:
-            return None
-        message = f"no label looks wrong, {noise.limits}"
-        return NoiseFinding(Finding(KIND, "warn", 0, (), (), message), noise.positions)
-    finding = about_rows(source, rows[noise.positions], KIND, "whose label looks wrong", action, place)
-    limits = f", {noise.limits}" if noise.limits else ""
-    finding = replace(finding, message=f"{finding.message}{limits}; all of them are in findings.csv")
-    return NoiseFinding(finding, noise.positions, _suspects(source, rows[noise.positions], noise.likely, noise.sure))
-
-
-def _suspects(source: Source, rows: np.ndarray, likely: np.ndarray, sure: np.ndarray) -> tuple[Suspect, ...]:
-    own = source.label_codes[rows].tolist()
-    found = zip(source.rows[rows].tolist(), source.descriptions(rows), own, likely.tolist(), sure.tolist(), strict=True)
-    return tuple(
+    if source.truth.no_noise:
+        return _not_looked_for(source.truth.no_noise)
+    if search.embeddings is None or isinstance(search.embeddings, str):
+        return _not_looked_for(search.embeddings or "there are no outputs of a network to look at")
+    codes = source.label_codes[rows[:MOST_ROWS]]
+    classes, counts = np.unique(codes, return_counts=True)
+    enough = classes[counts >= FOLDS]
+    if len(classes) < 2:
+        return _not_looked_for("there is only one class")
+    if len(classes) > MOST_CLASSES:
+        return _not_looked_for(f"there are {len(classes):,} classes; up to {MOST_CLASSES} are examined")
+    if len(enough) < 2:
+        return _not_looked_for(f"the smallest class has {counts.min()} rows; {FOLDS} are needed")
+    limits = [f"of the first {MOST_ROWS:,} of {len(rows):,} rows"] if len(rows) > MOST_ROWS else []
+    if len(enough) < len(classes):
+        left_out = len(classes) - len(enough)
+        limits.append(f"without {left_out:,} class{'es' if left_out > 1 else ''} with fewer than {FOLDS} rows")
+    examined = np.flatnonzero(np.isin(codes, enough))
+    positions, likely, sure = _suspected(codes[examined], search.embeddings(rows[examined]), search.seed)
+    if not len(positions):
+        message = f"no label looks wrong, {' and '.join(limits)}"
+        return NoiseFinding(Finding(KIND, "warn", 0, (), (), message), positions) if limits else None
+    suspected = rows[examined[positions]]
+    finding = about_rows(source, suspected, KIND, "whose label looks wrong", action)
+    limited = f", {' and '.join(limits)}" if limits else ""
+    finding = replace(finding, message=f"{finding.message}{limited}; all of them are in findings.csv")
+    values = (source.rows[suspected], source.label_codes[suspected], enough[likely], sure)
+    suspects = (
         Suspect(row, text, source.labels[label], source.labels[better], round(probability, 4))
-        for row, text, label, better, probability in found
+        for text, row, label, better, probability in zip(
+            source.descriptions(suspected), *(each.tolist() for each in values), strict=True
+        )
     )
+    return NoiseFinding(finding, examined[positions], tuple(suspects))
+
+
+def _suspected(codes: np.ndarray, embeddings: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the positions of rows whose label looks wrong, the class that fits each best, and its probability."""
+    # These take a second to import, and most of what uses this package never comes here.
+    from cleanlab.filter import find_label_issues
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    _, compact = np.unique(codes, return_inverse=True)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    model = LogisticRegression(max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a rough fit is enough to rank rows
+        probabilities = cross_val_predict(model, embeddings, compact, cv=folds, method="predict_proba", n_jobs=1)
+    issues = find_label_issues(compact, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    positions = np.asarray(issues, np.int64)
+    likely = probabilities[positions].argmax(axis=1)
+    return positions, likely, probabilities[positions, likely]
 
 
 def _not_looked_for(because: str) -> NoiseFinding:

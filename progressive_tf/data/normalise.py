@@ -16,31 +16,20 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.cells import check_cells
-from progressive_tf.data.near_duplicates import fold_number, is_missing_text, keys_of_alike
+from progressive_tf.data.answers import ClassTruth, Truth
+from progressive_tf.data.answers.base import Gathered
+from progressive_tf.data.cells import check_inputs
+from progressive_tf.data.kinds import kind_of_batch
+from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
-from progressive_tf.data.readers.tagged import TaggedReader
 from progressive_tf.data.remarks import BLANK_ROWS, DIALECT, Remark
-from progressive_tf.data.store import (
-    ARRAYS_FILE,
-    COLUMN_PREFIX,
-    DESCRIPTION_FILE,
-    IMAGE_FIELD,
-    ROWS_FILE,
-    TAGS_FIELD,
-    TARGET_FIELD,
-    TEXT_FIELD,
-    TOKENS_FIELD,
-    VECTOR_FIELD,
-)
-from progressive_tf.data.tags import kinds_in, rarest_kinds
+from progressive_tf.data.store import ARRAYS_FILE, COLUMN_PREFIX, DESCRIPTION_FILE, ROWS_FILE
 from progressive_tf.disk import writing
 from progressive_tf.errors import InputError
 from progressive_tf.files import fsync, sha256_json, write_json
 from progressive_tf.plan.label_rules import LabelRule
 
-PAIR = "pair"  # the one label of rows that are a text and what is expected for it
 VERSION = 3  # of what is written; a new number makes older folders unused
 _CHUNK = 1 << 20
 
@@ -53,11 +42,11 @@ class InputFile:
         path: where it is.
         name: how messages call it.
         reader: what reads it.
-        format: the reader's name, which tells one normal form from another.
+        format: tells one normal form of the same content from another.
         part: -1, or the published part all its rows belong to: 0 train, 1 validation, 2 test.
         binary: whether bytes of value zero are to be expected.
         may_be_empty: whether it may have no row, because others of the source have.
-        paired: whether what stands in the label column is a text that is expected, and no class.
+        truth: what kind of answer stands in the label column.
         sha256: path, text column, label column → hash of the content, where more than the file belongs to it.
     """
 
@@ -67,33 +56,29 @@ class InputFile:
     format: str
     part: int = -1
     binary: bool = False
-    paired: bool = False
+    truth: type[Truth] = ClassTruth
     may_be_empty: bool = False
     sha256: Callable[[Path, str | None, str], str] | None = None
 
     def with_rule(self, rule: LabelRule) -> InputFile:
         """Returns the file as it is read where labels are to be one class however they are written."""
-        if rule is None or not isinstance(self.reader, TaggedReader):
+        reader = self.truth.reader(self.reader, rule)
+        if reader is self.reader:
             return self
-        return replace(self, reader=replace(self.reader, rule=rule), format=f"{self.format}, types {rule}")
+        return replace(self, reader=reader, format=f"{self.format}, types {rule}")
 
 
 @dataclass
 class _Rows:
     """What is kept of each row while a source is read."""
 
-    codes: array[int] = field(default_factory=lambda: array("i"))
+    truth: Gathered
     keys: array[int] = field(default_factory=lambda: array("Q"))
     numbers: array[int] = field(default_factory=lambda: array("q"))
     parts: array[int] = field(default_factory=lambda: array("b"))
-    labels: dict[str, int] = field(default_factory=dict)
-    hashes: list[np.ndarray] = field(default_factory=list)
-    thumbnails: list[np.ndarray] = field(default_factory=list)
-    kinds: list[tuple[str, ...]] = field(default_factory=list)
-    words: array[int] = field(default_factory=lambda: array("i"))
-    answers: array[int] = field(default_factory=lambda: array("Q"))
-    broken: array[int] = field(default_factory=lambda: array("b"))
     empty: array[int] = field(default_factory=lambda: array("b"))
+    hashes: list[np.uint64] = field(default_factory=list)  # of images
+    thumbnails: list[np.ndarray] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
     columns: set[str] = field(default_factory=set)
     label_types: set[str] = field(default_factory=set)
@@ -196,7 +181,7 @@ def _folder_that_appears_whole(target: Path) -> Iterator[Path]:
 def _write(
     files: tuple[InputFile, ...], text: str | None, label: str, folder: Path, progress: Callable[[int], None] | None
 ) -> None:
-    kept = _Rows()
+    kept = _Rows(files[0].truth.gathered())
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(pyarrow.OSFile(str(folder / ROWS_FILE), "wb"))
         writer: Any = None
@@ -206,16 +191,14 @@ def _write(
             problems = Problems(file.name)
             for batch in file.reader(file.path, text, label, problems):
                 kept.label_types.update({type(value).__name__ for value in batch.labels})
-                checked = check_cells(batch, text, label, problems, paired=file.paired)
-                if file.paired:
-                    checked = replace(checked, targets=checked.labels, labels=[PAIR] * len(checked.labels))
+                checked = file.truth.check(check_inputs(batch, text, problems), label, problems)
                 if problems:
                     continue  # the file is refused at its end; until then only what else is wrong with it matters
                 kept.remarks += [replace(remark, row=before + remark.row) for remark in checked.remarks]
                 if not checked.rows:
                     continue
                 _keep(checked, before, file.part, kept)
-                table = _table(checked)
+                table = _table(checked, kept.truth)
                 if writer is None:
                     schema = table.schema
                     writer = stack.enter_context(pyarrow.ipc.new_file(sink, schema))
@@ -241,90 +224,43 @@ def _why_empty(file: InputFile, kept: _Rows) -> str:
 
 
 def _keep(batch: Batch, before: int, part: int, kept: _Rows) -> None:
-    if batch.images is not None:
-        kept.keys.extend(batch.images.keys)
-        kept.hashes.append(batch.images.hashes)
-        kept.thumbnails.append(batch.images.thumbnails)
-    elif len(batch.inputs):
-        kept.keys.extend(map(fold_number if isinstance(batch.inputs, list) else _vector_number, batch.inputs))
-    texts = batch.inputs if isinstance(batch.inputs, list) and batch.images is None else []
-    kept.empty.extend(map(is_missing_text, texts) if texts else [False] * len(batch.rows))
-    if batch.sentences is not None:
-        tags = batch.sentences.tags
-        kept.kinds.extend(map(kinds_in, tags))
-        kept.words.extend(map(len, tags))
-        kept.answers.extend(_number(" ".join(each).encode()) for each in tags)
-        kept.broken.extend(batch.sentences.broken)
-    if batch.targets is not None:
-        kept.answers.extend(_number(target.encode()) for target in batch.targets)
-    kept.codes.extend(kept.labels.setdefault(label, len(kept.labels)) for label in batch.labels)
+    kind = kind_of_batch(batch)
+    kept.keys.extend(kind.keys(batch))
+    kept.empty.extend(kind.is_empty(batch))
+    for image in batch.images or ():
+        kept.hashes.append(image.hash)
+        kept.thumbnails.append(image.thumbnail)
+    kept.truth.add(batch)
     kept.numbers.extend(before + row for row in batch.rows)
     kept.parts.extend([part] * len(batch.rows))
     kept.kind = batch.kind
     kept.columns.update(batch.names)
 
 
-def _vector_number(vector: np.ndarray) -> int:
-    return _number(vector.tobytes())
-
-
-def _number(content: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
-
-
-def _table(batch: Batch) -> Any:
-    fields: dict[str, Any] = {}
-    if not len(batch.inputs):
-        pass  # its columns are all there is
-    elif isinstance(batch.inputs, list):
-        fields = {TEXT_FIELD: pyarrow.array(batch.inputs, pyarrow.large_string())}
-    else:
-        flat = pyarrow.array(batch.inputs.ravel())
-        fields = {VECTOR_FIELD: pyarrow.FixedSizeListArray.from_arrays(flat, batch.inputs.shape[1])}
-    if batch.images is not None:
-        fields[IMAGE_FIELD] = pyarrow.array(batch.images.encoded, pyarrow.large_binary())
-    if batch.sentences is not None:
-        fields[TOKENS_FIELD] = pyarrow.array(batch.sentences.tokens, pyarrow.large_list(pyarrow.string()))
-        fields[TAGS_FIELD] = pyarrow.array(batch.sentences.tags, pyarrow.large_list(pyarrow.string()))
-    if batch.targets is not None:
-        fields[TARGET_FIELD] = pyarrow.array(batch.targets, pyarrow.large_string())
+def _table(batch: Batch, truth: Gathered) -> Any:
+    fields = kind_of_batch(batch).fields(batch) | truth.fields(batch)
     fields |= {COLUMN_PREFIX + name: column for name, column in batch.columns.items()}
     return pyarrow.record_batch(list(fields.values()), names=list(fields))
 
 
 def _write_arrays(kept: _Rows, folder: Path) -> None:
-    beside: dict[str, np.ndarray] = {}
-    if kept.answers:
-        beside["answers"] = np.frombuffer(kept.answers, np.uint64)
-    if kept.kinds:
-        kept.labels.clear()
-        rarest = rarest_kinds(kept.kinds)
-        kept.codes = array("i", (kept.labels.setdefault(label, len(kept.labels)) for label in rarest))
-        beside["words"] = np.frombuffer(kept.words, np.int32)
-        beside["broken"] = np.frombuffer(kept.broken, np.int8).astype(bool)
-    order = sorted(kept.labels)
-    ranks = np.empty(len(order), np.int32)
-    for rank, label in enumerate(order):
-        ranks[kept.labels[label]] = rank
+    truth = kept.truth.arrays()
     keys = np.frombuffer(kept.keys, np.uint64)  # of rows made of columns there are none: a plan says which columns
+    if kept.hashes:
+        keys = keys_of_alike(keys, np.array(kept.hashes, np.uint64), np.array(kept.thumbnails))
+    arrays = {
+        "codes": truth["codes"],
+        "keys": keys,
+        "rows": np.frombuffer(kept.numbers, np.int64),
+        "parts": np.frombuffer(kept.parts, np.int8),
+        "empty": np.frombuffer(kept.empty, np.int8).astype(bool),
+    }
     with (folder / ARRAYS_FILE).open("wb") as stream:
-        np.savez(
-            stream,
-            codes=ranks[np.frombuffer(kept.codes, np.int32)],
-            keys=keys_of_alike(keys, *map(np.concatenate, (kept.hashes, kept.thumbnails))) if kept.hashes else keys,
-            rows=np.frombuffer(kept.numbers, np.int64),
-            parts=np.frombuffer(kept.parts, np.int8),
-            empty=np.frombuffer(kept.empty, np.int8).astype(bool),
-            **beside,
-        )
-    remarks = [asdict(remark) for remark in kept.remarks]
-    kinds = sorted({kind for each in kept.kinds for kind in each})
-    description = {
-        "labels": order,
-        "kinds": kinds,
+        np.savez(stream, **arrays | truth)
+    description = kept.truth.description() | {
         "label_types": sorted(kept.label_types),
         "kind": kept.kind,
         "columns": sorted(kept.columns),
-        "remarks": remarks,
+        "remarks": [asdict(remark) for remark in kept.remarks],
     }
     write_json(folder / DESCRIPTION_FILE, description)

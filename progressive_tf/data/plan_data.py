@@ -18,11 +18,12 @@ from progressive_tf.data.class_space import (
     class_space,
     with_wrong_labels,
 )
+from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.quality import about_left_out, rows_left_out
 from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.slices import Slice, named_slices, stage_slices
-from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.data.stage_rows import StageRows, select_stage_rows
@@ -121,7 +122,7 @@ class PlanData:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The network's labels: every class, or the tags of words; none where it writes texts."""
-        return () if self.classes.writes else self.classes.tags or self.labels
+        return self.classes.outputs
 
     @property
     def codes(self) -> Mapping[str, np.ndarray]:
@@ -186,21 +187,12 @@ def read_plan_data(
         places.setdefault(name, f"stages[{index}].data.source")
     for set_name, name in data.validation_sets.items():
         places.setdefault(name, f"data.validation_sets.{set_name}")
-    sources = {}
+    reader, sources = SourceReader(data, plan.kind, loaded.folder, cache), {}
     for name, place in places.items():
         with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
-            sources[name] = read_source(
-                name,
-                data,
-                base=loaded.folder,
-                cache=cache,
-                place=place,
-                progress=progress,
-                reads=plan.kind.reads,
-                as_written=True,
-            )
+            sources[name] = reader.read(name, place, progress)
     _check_inputs(plan, sources, places)
-    if sources[data.source].kind == "columns":
+    if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
     settled = settle_labels(sources, data)
     sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
@@ -249,11 +241,7 @@ def _with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
-    """Returns how each source is split, and where that stands in the plan; the plan's own source first.
-
-    Raises:
-        InputError: two stages split one source differently.
-    """
+    """Returns how each source is split, and where that stands in the plan; the plan's own source first."""
     splits = {plan.data.source: (plan.data.split, "data.split")}
     asked = {plan.data.source: "data.split"}
     for index, stage in enumerate(plan.stages):
@@ -285,20 +273,16 @@ def _wrong_labels(
 
 def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
     first = next(iter(sources.values()))
-    possible = plan.kind.source_kinds
-    reads = first.kind if first.kind in possible else possible[0]
-    width = first.width
-    if reads == "vectors" and plan.data.features is not None:
-        raise InputError(f"data.features: {first.name} holds vectors, which have no columns; drop it")
-    for index, stage in enumerate(plan.stages):
-        if reads == "vectors" and stage.readapt:
-            raise InputError(f"stages[{index}].readapt: {first.name} holds vectors, read as they are; drop it")
+    kind = INPUT_KINDS[plan.kind.inputs]
+    reads = first.kind if first.kind in kind.others else kind.name
+    INPUT_KINDS[reads].check_plan(plan, first.name)
     for name, source in sources.items():
         if source.kind != reads:
             raise InputError(f"{places[name]}: {source.name} holds {source.kind}; task {plan.task} reads {reads}")
-        if source.width != width:
+        if source.width != first.width:
             raise InputError(
-                f"{places[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} {width}"
+                f"{places[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} "
+                f"{first.width}"
             )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from progressive_tf.errors import InputError
 
 SHOWN = 10
+NOT_UTF8 = "not UTF-8"
+UTF8_ADVICE = "save the file as UTF-8"
 
 
 @dataclass
@@ -56,6 +58,14 @@ class Problems:
         rows = "1 row" if entry.count == 1 else f"{entry.count:,} rows"
         advice = f"; {entry.advice}" if entry.advice else ""
         return f"{self.file}: {kind} in {rows}: {', '.join(entry.shown)}{more}{advice}"
+
+
+def is_utf8(text: str) -> bool:
+    """Returns whether a text can be written in UTF-8; half a surrogate pair cannot."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def shorten(value: object, length: int = 40) -> str:

@@ -7,12 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from progressive_tf.data.findings import SHOWN, QualityReport, about_rows, row_words
-from progressive_tf.data.noise_finding import Embeddings, find_noise
+from progressive_tf.data.findings import PLACE, SHOWN, QualityReport, about_rows, row_words
+from progressive_tf.data.noise_finding import NoiseSearch, find_noise
 from progressive_tf.data.remarks import ODD_IMAGES, UNREADABLE_IMAGES, UNUSED_FILES
 from progressive_tf.data.source import Source
-from progressive_tf.data.stage_rows import label_counts
-from progressive_tf.data.tags import OUTSIDE
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.methods import Action, Quality
@@ -26,11 +24,8 @@ def examine(
     source: Source,
     rows: np.ndarray,
     quality: Quality,
-    *,
-    place: str = "data.quality",
     evaluation_keys: np.ndarray,
-    embeddings: Embeddings | str | None,
-    seed: int,
+    noise_search: NoiseSearch | None = None,
     expected: Collection[str] | None = None,
 ) -> QualityReport:
     """Returns what is wrong with a stage's training rows; each check sees the rows that earlier ones left.
@@ -39,16 +34,14 @@ def examine(
         source: the rows' source.
         rows: int64, the rows to train on.
         quality: what to do about each kind of finding; None turns the check off.
-        place: where `quality` stands in the plan; errors begin with it.
         evaluation_keys: uint64, folded-text keys of all evaluation rows of all of the plan's sources.
-        embeddings: frozen embeddings of rows, float32 [n, width], for label noise; or why there are none.
-        seed: for the folds of label noise.
+        noise_search: how to look for wrong labels; None has nothing to look with.
         expected: the classes that rows should have, by default the source's; one suffices where fewer are named.
 
     Raises:
         InputError: a finding whose action is `fail`, or rows that nothing can be learnt from.
     """
-    findings = _about_files(source, quality, place)
+    findings = _about_files(source, quality)
     kept = rows
     for kind, look in _ROW_CHECKS:
         action = getattr(quality, kind)
@@ -56,49 +49,42 @@ def examine(
             continue
         found = look(source, kept, evaluation_keys)
         if found.any():
-            findings.append(about_rows(source, kept[found], kind, _SAYS[kind], action, place))
+            findings.append(about_rows(source, kept[found], kind, _SAYS[kind], action))
             kept = kept[~found] if action == "drop" else kept
-    noise = find_noise(source, kept, quality.label_noise, place, embeddings, seed)
+    noise = find_noise(source, kept, quality.label_noise, noise_search or NoiseSearch())
     if noise is not None:
         findings.append(noise.finding)
         kept = np.delete(kept, noise.positions) if quality.label_noise == "drop" else kept
     _refuse_useless(source, rows, kept, findings, min(2, len(expected or source.labels)))
-    findings.extend(_about_classes(source, kept, quality, place, expected or source.labels))
+    findings.extend(_about_classes(source, kept, quality, expected or source.labels))
     return QualityReport(tuple(findings), kept, () if noise is None else noise.suspects)
 
 
 def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
-    found = np.isin(source.keys[rows], evaluation_keys)
-    found[found] = ~_empty(source, rows[found], evaluation_keys)
-    return found
+    return np.isin(source.keys[rows], evaluation_keys) & ~source.empty[rows]
 
 
 def _empty(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return source.is_empty(rows)
+    return source.empty[rows]
 
 
-def _conflicting(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
-    _, text = np.unique(source.keys[rows], return_inverse=True)
-    _, codes = np.unique(source.answers[rows], return_inverse=True)
+def _conflicting(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    text = np.unique(source.keys[rows], return_inverse=True)[1]
+    codes = np.unique(source.truth.equal[rows], return_inverse=True)[1]
     lowest, highest = np.full(int(text.max()) + 1, len(rows)), np.full(int(text.max()) + 1, -1)
     np.minimum.at(lowest, text, codes)
     np.maximum.at(highest, text, codes)
-    found = (lowest < highest)[text]
-    found[found] = ~_empty(source, rows[found], evaluation_keys)
-    return found
+    return (lowest < highest)[text] & ~source.empty[rows]
 
 
-def _repeated(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
-    pairs = np.stack([source.keys[rows], source.answers[rows].astype(np.uint64)], axis=1)
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    found = np.ones(len(rows), bool)
-    found[first] = False
-    found[found] = ~_empty(source, rows[found], evaluation_keys)
-    return found
+def _repeated(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
+    pairs = np.stack([source.keys[rows], source.truth.equal[rows].astype(np.uint64)], axis=1)
+    first = np.unique(pairs, axis=0, return_index=True)[1]
+    return ~np.isin(np.arange(len(rows)), first) & ~source.empty[rows]
 
 
 def _broken(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return np.zeros(len(rows), bool) if source.tagged is None else source.tagged.broken[rows]
+    return source.truth.is_broken(rows)
 
 
 def _odd(source: Source, rows: np.ndarray, _: np.ndarray) -> np.ndarray:
@@ -130,7 +116,7 @@ _SAYS = {
 }
 
 
-def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
+def _about_files(source: Source, quality: Quality) -> list[Finding]:
     findings = []
     for kind, says in _FILES_SAY.items():
         action: Action | None = getattr(quality, kind, "warn")
@@ -143,7 +129,7 @@ def _about_files(source: Source, quality: Quality, place: str) -> list[Finding]:
         if action == "fail":
             first = "; ".join(map(str, shown[:3])) + ("; …" if len(remarks) > len(shown[:3]) else "")
             raise InputError(
-                f"{place}.{kind}: {source.name} has {count} ({first}); correct the files, or drop {place}.{kind}"
+                f"{PLACE}.{kind}: {source.name} has {count} ({first}); correct the files, or drop {PLACE}.{kind}"
             )
         left_out = "; dropped" if action == "drop" else ""
         rows, examples = tuple(remark.row for remark in shown if remark.row), tuple(map(str, shown))
@@ -159,27 +145,14 @@ def _refuse_useless(
     if len(kept) < 2:
         left = "no row is" if not len(kept) else "one row is"
         raise InputError(f"{source.name}: {left} left of {len(rows):,} to train on{because}; give more rows")
-    if source.tagged is not None:
-        if all(source.labels[code] == OUTSIDE for code in np.unique(source.label_codes[kept])):
-            raise InputError(
-                f"{source.name}: none of {len(kept):,} sentences to train on has an entity{because}; give more rows"
-            )
-        return
-    if len(np.unique(source.label_codes[kept])) < fewest_classes:
-        label = source.labels[source.label_codes[kept[0]]]
-        raise InputError(
-            f"{source.name}: all {len(kept):,} rows to train on are labelled {label!r}{because}; a classifier needs at "
-            "least two classes"
-        )
+    useless = source.truth.useless(kept, fewest_classes)
+    if useless is not None:
+        raise InputError(f"{source.name}: {useless[0]}{because}; {useless[1]}")
 
 
-def _about_classes(
-    source: Source, rows: np.ndarray, quality: Quality, place: str, expected: Collection[str]
-) -> list[Finding]:
-    if source.expected is not None:
-        return []
-    counts = {label: count for label, count in label_counts(source, rows).items() if label in expected}
-    largest = max(counts.values())
+def _about_classes(source: Source, rows: np.ndarray, quality: Quality, expected: Collection[str]) -> list[Finding]:
+    counts = {label: count for label, count in source.truth.counts(rows).items() if label in expected}
+    largest = max(counts.values(), default=0)
     rare = {label: count for label, count in counts.items() if 0 < count * IMBALANCE < largest}
     few = {label: count for label, count in counts.items() if count < FEWEST_PER_CLASS}
     checks: tuple[tuple[str, Literal["warn", "fail"] | None, dict[str, int], str], ...] = (
@@ -200,8 +173,8 @@ def _about_classes(
         message = f"{len(classes):,} class{'es have' if len(classes) > 1 else ' has'} {says}"
         if action == "fail":
             raise InputError(
-                f"{place}.{kind}: {source.name}: {message} ({', '.join(examples)}"
-                f"{', …' if len(classes) > SHOWN else ''}); give more rows of them, or set {place}.{kind} to warn"
+                f"{PLACE}.{kind}: {source.name}: {message} ({', '.join(examples)}"
+                f"{', …' if len(classes) > SHOWN else ''}); give more rows of them, or set {PLACE}.{kind} to warn"
             )
         named = ", ".join(examples[:NAMED]) + (", …" if len(classes) > NAMED else "")
         findings.append(Finding(kind, action, len(classes), (), examples, f"{message} ({named})"))
@@ -217,7 +190,7 @@ def rows_left_out(sources: Mapping[str, Source], quality: Quality) -> dict[str, 
     """
     if quality.empty_text != "drop":
         return {}
-    empty = {name: source.is_empty(np.arange(len(source))) for name, source in sources.items()}
+    empty = {name: source.empty for name, source in sources.items()}
     return {name: rows for name, rows in empty.items() if rows.any()}
 
 

@@ -10,20 +10,21 @@ from pathlib import Path
 from progressive_tf.assets import find, is_asset, locate
 from progressive_tf.assets.catalogue import catalogue
 from progressive_tf.assets.entry import Asset, Reading
-from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
+from progressive_tf.data.answers import TRUTHS, Truth
+from progressive_tf.data.kinds import INPUT_KINDS, InputKind
 from progressive_tf.data.normalise import InputFile
-from progressive_tf.data.readers import BINARY_SUFFIXES, READERS, SENTENCE_READERS
+from progressive_tf.data.readers import BINARY_SUFFIXES, SENTENCE_READERS
 from progressive_tf.data.readers.batch import TEST, TRAIN, VALIDATION, Reader
-from progressive_tf.data.readers.delimited import delimited_reader
-from progressive_tf.data.readers.image_files import images_reader, images_sha256
-from progressive_tf.data.readers.image_folder import FolderPart, Folders, read_image_folder
-from progressive_tf.data.readers.orange_tab import orange_tab_reader
+from progressive_tf.data.readers.delimited import DelimitedReader
+from progressive_tf.data.readers.image_files import images_reader
+from progressive_tf.data.readers.image_folder import Folders
+from progressive_tf.data.readers.orange_tab import OrangeTabReader
 from progressive_tf.data.readers.parquet import read_parquet
-from progressive_tf.data.readers.pixel_rows import pixel_rows_reader
-from progressive_tf.data.readers.rated_sentences import rated_sentences_reader
+from progressive_tf.data.readers.pixel_rows import PixelRowsReader
+from progressive_tf.data.readers.rated_sentences import RatedSentencesReader
 from progressive_tf.data.remarks import Remark
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.plan.tasks import Reads
+from progressive_tf.plan.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -36,43 +37,39 @@ class Resolved:
     notes: tuple[str, ...] = ()
 
 
-def resolve(
-    name_or_path: str, base: Path, place: str, reads: Reads = "rows", folders: Folders | None = None
-) -> Resolved:
+def resolve(name_or_path: str, base: Path, place: str, task: Task, folders: Folders | None = None) -> Resolved:
     """Returns the files behind an asset's name or a path.
 
     Args:
         name_or_path: as written in the plan.
         base: the folder that relative paths start from.
         place: where it stands in the plan; errors begin with it.
-        reads: what rows are to be.
+        task: says what rows are to be.
         folders: what the folders of a folder of images are; None finds out.
 
     Raises:
         InputError: no asset and no file of a known kind has this name, or a folder can be read in two ways.
     """
+    kind, truth = INPUT_KINDS[task.inputs], TRUTHS[task.answers.name]
     if is_asset(name_or_path):
         _refuse_folders(folders, name_or_path, place)
-        return _asset(find(name_or_path), place, reads)
+        return _asset(find(name_or_path), place, kind, truth)
     path = base / name_or_path
     try:
         path = base / Path(name_or_path).expanduser()
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        names = [name for name, asset in catalogue().items() if _is_read(asset, reads)]
-        hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in _readers(reads) else ""
+        formats = _formats(kind, truth)
+        names = [name for name, asset in catalogue().items() if asset.reading and asset.format in formats]
+        hint = f"; {unknown_name('asset', name_or_path, names)}" if path.suffix.lower() not in kind.readers else ""
         raise InputError(f"{place}: there is no file {path}{hint}") from None
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # a name too long, a zero byte, an unknown ~user
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a zero byte, an unknown ~user
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{place}: {path} cannot be read: {reason}") from None
     if path.is_dir():
-        return _folder(path, place, reads, folders)
+        return _folder(path, place, kind, truth, folders)
     _refuse_folders(folders, path.name, place)
-    return _file(path, place, reads)
+    return Resolved(path.name, (_file(path, path.name, place, kind, truth),))
 
 
 def _refuse_folders(folders: Folders | None, name: str, place: str) -> None:
@@ -80,20 +77,27 @@ def _refuse_folders(folders: Folders | None, name: str, place: str) -> None:
         raise InputError(f"data.folders: {name} is no folder of images; drop it")
 
 
-def _folder(path: Path, place: str, reads: Reads, folders: Folders | None) -> Resolved:
-    if reads != "images":
-        divided = [_table_file(part, place, reads, f"{path.name}/") for part in _parts(path, place, reads)]
-        return Resolved(path.name, tuple(replace(file, may_be_empty=len(divided) > 1) for file in divided))
-    found = read_image_folder(path, place, folders)
-    files = [_part(path / part.folder, f"{path.name}/{part.folder}".rstrip("/"), part) for part in found.parts]
+def _folder(path: Path, place: str, kind: InputKind, truth: type[Truth], folders: Folders | None) -> Resolved:
+    if kind.folder is None:
+        parts = [_file(part, f"{path.name}/{part.name}", place, kind, truth) for part in _parts(path, place, kind)]
+        return Resolved(path.name, tuple(replace(file, may_be_empty=len(parts) > 1) for file in parts))
+    found = kind.folder(path, place, folders)
+    files = [
+        InputFile(
+            path / part.folder,
+            f"{path.name}/{part.folder}".rstrip("/"),
+            kind.reader(part.listing),
+            "image folder",
+            part.code,
+            truth=truth,
+            sha256=kind.sha256(part.listing),
+        )
+        for part in found.parts
+    ]
     return Resolved(path.name, tuple(files), found.remarks, found.notes)
 
 
-def _file(path: Path, place: str, reads: Reads) -> Resolved:
-    return Resolved(path.name, (_table_file(path, place, reads),))
-
-
-def _parts(folder: Path, place: str, reads: Reads) -> list[Path]:
+def _parts(folder: Path, place: str, kind: InputKind) -> list[Path]:
     """Returns the files of a folder that holds one table in parts, as Spark, Dask and Arrow write it."""
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     shown = [entry for entry in entries if not entry.name.startswith((".", "_"))]
@@ -107,34 +111,31 @@ def _parts(folder: Path, place: str, reads: Reads) -> list[Path]:
     suffixes = {part.suffix.lower() for part in parts}
     if not parts or len(suffixes) > 1 or any(entry.is_dir() for entry in shown):
         raise InputError(
-            f"{place}: {folder} is a folder; name a file ({', '.join(_readers(reads))}), or a folder with the parts of "
+            f"{place}: {folder} is a folder; name a file ({', '.join(kind.readers)}), or a folder with the parts of "
             f"one table (part-00000.csv and so on, with one suffix), or set task: image-classification"
         )
     return parts
 
 
-def _table_file(path: Path, place: str, reads: Reads, folder: str = "") -> InputFile:
+def _file(path: Path, name: str, place: str, kind: InputKind, truth: type[Truth]) -> InputFile:
     suffix = path.suffix.lower()
-    readers = _readers(reads)
-    if suffix not in readers:
-        raise InputError(f"{place}: {folder}{path.name}: {_wrong_suffix(suffix, reads)}")
+    if suffix not in kind.readers:
+        raise InputError(f"{place}: {name}: {_wrong_suffix(suffix, kind)}")
     try:
         with path.open("rb"):
             pass
     except OSError as error:
         raise InputError(f"{place}: {path} cannot be read: {error.strerror}") from error
-    listing = readers[suffix]
-    kept = f"{reads} in {suffix}" if reads in ("sentences", "pairs") else suffix
-    name = f"{folder}{path.name}"
-    file = InputFile(path, name, listing, kept, binary=suffix in BINARY_SUFFIXES, paired=reads == "pairs")
-    if reads == "images":
-        sha256 = partial(images_sha256, listing=listing)
-        file = replace(file, reader=images_reader(listing), format=f"images in {suffix}", sha256=sha256)
-    return file
-
-
-def _readers(reads: Reads) -> dict[str, Reader]:
-    return SENTENCE_READERS if reads == "sentences" else READERS
+    listing = kind.readers[suffix]
+    return InputFile(
+        path,
+        name,
+        kind.reader(listing),
+        " in ".join(filter(None, (truth.form, kind.form, suffix))),
+        binary=suffix in BINARY_SUFFIXES,
+        truth=truth,
+        sha256=kind.sha256(listing),
+    )
 
 
 _WAYS_OUT = {
@@ -148,43 +149,38 @@ _WAYS_OUT = {
 }
 
 
-def _wrong_suffix(suffix: str, reads: Reads) -> str:
-    if suffix in IMAGE_SUFFIXES and reads == "images":
-        return "a single image; name a folder with a folder for each class, or a table of paths and labels"
+def _wrong_suffix(suffix: str, kind: InputKind) -> str:
+    if suffix in kind.advice:
+        return kind.advice[suffix]
     if suffix in _WAYS_OUT:
-        return f"{_WAYS_OUT[suffix]}; known: {', '.join(_readers(reads))}"
-    elsewhere = (
-        ""
-        if suffix not in {**READERS, **SENTENCE_READERS}
-        else ("; task token-classification reads it" if reads != "sentences" else "; other tasks read it")
-    )
-    return unknown_name("file suffix", suffix, _readers(reads)) + elsewhere
+        return f"{_WAYS_OUT[suffix]}; known: {', '.join(kind.readers)}"
+    tasks = [name for name, task in TASKS.items() if suffix in INPUT_KINDS[task.inputs].readers]
+    elsewhere = f"; task {tasks[0]} reads it" if len(tasks) == 1 else "; other tasks read it" if tasks else ""
+    return unknown_name("file suffix", suffix, kind.readers) + elsewhere
 
 
-def _part(path: Path, name: str, part: FolderPart) -> InputFile:
-    sha256 = partial(images_sha256, listing=part.listing)
-    return InputFile(path, name, images_reader(part.listing), "image folder", part.code, sha256=sha256)
+def _formats(kind: InputKind, truth: type[Truth]) -> set[str]:
+    """Returns the formats of assets that can be read as this kind of rows and of answers."""
+    readable = set(_ASSET_READERS.get(kind.name, ()))
+    of_others = {name for other in TRUTHS.values() for name in other.asset_formats}
+    return readable & truth.asset_formats if truth.asset_formats else readable - of_others
 
 
-def _is_read(asset: Asset, reads: Reads) -> bool:
-    return asset.reading is not None and asset.format in _ASSET_READERS[reads]
-
-
-def _asset(asset: Asset, place: str, reads: Reads) -> Resolved:
-    readers = _ASSET_READERS[reads]
-    if asset.reading is None or asset.format not in readers:
-        raise InputError(f"{place}: {asset.name} is {asset.title}; expected {_EXPECTED[reads]}")
-    reader = readers[asset.format](asset.reading)
+def _asset(asset: Asset, place: str, kind: InputKind, truth: type[Truth]) -> Resolved:
+    if asset.reading is None or asset.format not in _formats(kind, truth):
+        raise InputError(f"{place}: {asset.name} is {asset.title}; expected {truth.expected.format(rows=kind.rows)}")
+    reader = _ASSET_READERS[kind.name][asset.format](asset.reading)
     folder = locate(asset.name)
+    forms = (kind.form, "" if truth.asset_formats else truth.form)
     files = tuple(
         InputFile(
             folder / file,
             f"{asset.name}/{file}",
             reader,
-            f"{asset.name}/{asset.format}{' as images' if reads == 'images' else ''}",
+            f"{asset.name}/{' as '.join(filter(None, (asset.format, *forms)))}",
             _PARTS[part],
             binary=asset.format in _BINARY_FORMATS,
-            paired=reads == "pairs",
+            truth=truth,
         )
         for part, file in sorted(asset.reading.parts.items(), key=lambda item: _PARTS[item[0]])
     )
@@ -200,28 +196,21 @@ def _rated_sentences(reading: Reading) -> Reader:
     columns, rating, neutral, labels = reading.columns, reading.rating, reading.neutral, reading.labels
     if columns is None or rating is None or neutral is None or labels is None:
         raise InputError("the catalogue says no columns, rating, neutral or labels for a set of rated sentences")
-    return rated_sentences_reader(columns, rating, neutral, labels, _renamed(reading))
+    return RatedSentencesReader(columns, rating, neutral, labels, _renamed(reading))
 
 
 def _pixel_rows(reading: Reading, as_images: bool = False) -> Reader:
     if reading.image is None or reading.pixel_maximum is None:
         raise InputError("the catalogue says no image or pixel_maximum for a set of pixels")
-    return pixel_rows_reader(reading.image, reading.pixel_maximum, as_images)
+    return PixelRowsReader(reading.image, reading.pixel_maximum, as_images)
 
 
 _BINARY_FORMATS = frozenset({"mnist-csv", "sklearn-digits", "image-parquet"})
 _PARTS = {"all": -1, "train": TRAIN, "validation": VALIDATION, "test": TEST}
-_EXPECTED: dict[Reads, str] = {
-    "rows": "labelled rows",
-    "table": "labelled rows",
-    "images": "labelled images",
-    "sentences": "tagged sentences",
-    "pairs": "pairs of texts",
-}
 _ROW_READERS: dict[str, Callable[[Reading], Reader]] = {
-    "csv": lambda reading: delimited_reader(",", _renamed(reading)),
-    "csv-split": lambda reading: delimited_reader(",", _renamed(reading)),
-    "orange-tab": lambda reading: orange_tab_reader(_renamed(reading)),
+    "csv": lambda reading: DelimitedReader(",", _renamed(reading)),
+    "csv-split": lambda reading: DelimitedReader(",", _renamed(reading)),
+    "orange-tab": lambda reading: OrangeTabReader(_renamed(reading)),
     "rated-sentences": _rated_sentences,
     "mnist-csv": _pixel_rows,
     "sklearn-digits": _pixel_rows,
@@ -230,10 +219,10 @@ _IMAGE_READERS: dict[str, Callable[[Reading], Reader]] = {
     **{name: partial(_pixel_rows, as_images=True) for name in ("mnist-csv", "sklearn-digits")},
     "image-parquet": lambda reading: images_reader(read_parquet),
 }
-_ASSET_READERS: dict[Reads, dict[str, Callable[[Reading], Reader]]] = {
-    "rows": _ROW_READERS,
-    "table": _ROW_READERS,
+_ASSET_READERS: dict[str, dict[str, Callable[[Reading], Reader]]] = {
+    "texts": _ROW_READERS | {"csv-pairs": lambda _: DelimitedReader(",")},
+    "words": {"conll": lambda _: SENTENCE_READERS[".conll"]},
     "images": _IMAGE_READERS,
-    "sentences": {"conll": lambda _: SENTENCE_READERS[".conll"]},
-    "pairs": {"csv-pairs": lambda _: delimited_reader(",")},
+    "columns": _ROW_READERS,
 }
+"""By the kind of input, and by the asset's format."""

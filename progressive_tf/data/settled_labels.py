@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from progressive_tf.data.known_labels import with_known_labels
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
@@ -49,30 +48,29 @@ def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
     Raises:
         InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
     """
-    counted, lines = _counted(sources, data), [*_types(sources)]
+    counted, lines = _counted(sources), _types(sources)
+    in_classes = all(source.truth.in_classes for source in sources.values())
     if data.normalize_labels is not None:
         names = class_names(data.normalize_labels, counted, data.labels or ())
-        of_words = any(source.tagged is not None for source in sources.values())
-        lines.append(_types_of_entities(names) if of_words else _what_was_merged(counted, names, data))
-        sources = {name: source.with_class_names(names) for name, source in sources.items()}
+        lines += [_what_was_merged(counted, names, data)] if in_classes else _types_of_entities(names)
+        sources = {
+            name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
+        }
         counted = [_renamed(each, names) for each in counted]
     total = Counter[str]()
     for each in counted:
         total.update(each)
-    findings = [*_similar(total, sources, data), *_odd(total, sources, data)]
-    settled = {name: with_known_labels(source, data) for name, source in sources.items()}
-    known = dict.fromkeys(name for source in settled.values() for name in source.class_names)
+    findings = [*_similar(total, sources, data), *(_odd(total, sources, data) if in_classes else ())]
+    settled = {name: source.with_known_labels(data) for name, source in sources.items()}
+    known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines))
 
 
-def _counted(sources: Mapping[str, Source], data: Data) -> list[dict[str, int]]:
-    """Returns the rows of each class; where no spelling depends on them, of tagged sentences none are counted."""
-    together = {name for source in sources.values() for name in source.class_names}
+def _counted(sources: Mapping[str, Source]) -> list[dict[str, int]]:
+    """Returns the rows of each class; they need not be exact where no spelling depends on them."""
+    together = {name for source in sources.values() for name in source.truth.class_names}
     plain = len(set(map(folded, together))) == len(together)
-    return [
-        dict.fromkeys(source.class_names, 1) if plain and source.tagged is not None else source.class_counts()
-        for source in sources.values()
-    ]
+    return [source.truth.class_counts(source.store, exact=not plain) for source in sources.values()]
 
 
 def _renamed(counted: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
@@ -84,17 +82,17 @@ def _renamed(counted: Mapping[str, int], names: Mapping[str, str]) -> dict[str, 
 
 def _types(sources: Mapping[str, Source]) -> list[str]:
     return [
-        f"{source.name}: labels are {says}; read as text, such as {listed(map(repr, source.class_names), 3)}"
+        f"{source.name}: labels are {says}; read as text, such as {listed(map(repr, source.truth.class_names), 3)}"
         for source in sources.values()
         for kind, says in _READ_AS_TEXT.items()
-        if kind in source.label_types and source.class_names
+        if kind in source.label_types and source.truth.class_names
     ]
 
 
-def _types_of_entities(names: Mapping[str, str]) -> str:
+def _types_of_entities(names: Mapping[str, str]) -> list[str]:
     """Returns which types there are; how else a file writes them is no longer known, for spans are read after that."""
     types = listed(dict.fromkeys(names.values()), SHOWN)
-    return f"data.normalize_labels: types of entities, however they are written: {types}"
+    return [f"data.normalize_labels: types of entities, however they are written: {types}"] if names else []
 
 
 def _what_was_merged(counted: list[dict[str, int]], names: Mapping[str, str], data: Data) -> str:
@@ -195,7 +193,7 @@ def _mend(groups: list[list[str]], total: Mapping[str, int], data: Data) -> str:
 
 def _odd(total: Mapping[str, int], sources: Mapping[str, Source], data: Data) -> list[Finding]:
     action = data.quality.odd_labels
-    if action is None or data.labels is not None or any(source.tagged is not None for source in sources.values()):
+    if action is None or data.labels is not None:
         return []
     odd = what_is_odd(total)
     if odd is None:

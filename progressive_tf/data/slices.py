@@ -10,9 +10,9 @@ import numpy as np
 from progressive_tf.data.class_space import UNKNOWN, ClassSpace
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import Parts
-from progressive_tf.data.stage_rows import matching_slice_rows, slice_rows
+from progressive_tf.data.stage_rows import slice_rows
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.schema import Plan, StageData
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def named_slices(
     main = plan.data.source
     for name, where in plan.data.slices.items():
         _refuse_taken(name, taken, f"data.slices.{name}")
-        gate = matching_slice_rows(sources[main], parts[main].gate, where, f"data.slices.{name}")
+        place = f"data.slices.{name}"
+        gate = slice_rows(sources[main], parts[main].gate, StageData(where=where), place, place)
         gate = gate[classes.codes[main][gate] != UNKNOWN]
         slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
     for name, source in plan.data.validation_sets.items():

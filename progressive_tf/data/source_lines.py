@@ -47,7 +47,7 @@ def _about_files(source: Source) -> list[str]:
     if blank:
         count = sum(remark.count for remark in blank)
         rows = f"row {blank[0].row:,}" if count == 1 else f"{count:,} rows, the first being row {blank[0].row:,},"
-        what = f"neither {'columns' if source.store.inputs == 'columns' else 'a text'} nor a label"
+        what = f"neither {source.input_kind.blank} nor a label"
         lines.append(f"{source.name}: {rows} with {what} left out")
     for kind, says in _FILES_ARE.items():
         of_kind: dict[str, list[Remark]] = {}
@@ -159,7 +159,7 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
 
 def _tells_label(profile: ColumnProfile, labels: int) -> bool:
     of = profile.label_of
-    return profile.rows >= FEWEST_ROWS and of is not None and len(of) == labels == len(set(of.values()))
+    return profile.rows >= FEWEST_ROWS and of is not None and 1 < labels == len(of) == len(set(of.values()))
 
 
 def _is_dates(profile: ColumnProfile) -> bool:

@@ -19,36 +19,25 @@ from progressive_tf.seeds import derive_seed
 
 
 @dataclass(frozen=True, eq=False)
-class Units:
-    """Sets of rows that share a folded text or a group value, directly or through other rows.
+class _Groups:
+    """Sets of rows that share a folded text or a value of the group column, directly or through other rows.
 
-    Attributes:
-        of_row: int64 [rows], each row's unit.
-        rank: uint64 [units], the order in which units are drawn; depends on the seed and on the unit's texts only, so
-            that moving the file, or the order of its rows, changes nothing, and added rows change little.
+    The order in which groups are drawn, `rank` uint64 [groups], depends on the seed and on a group's texts only, so
+    that moving the file, or the order of its rows, changes nothing, and added rows change little. `of_row` is int64
+    [rows], each row's group.
     """
 
     of_row: np.ndarray
     rank: np.ndarray
 
 
-def find_units(source: Source, split: Split, place: str = "data.split") -> Units:
-    """Returns the source's units.
-
-    Args:
-        source: the rows.
-        split: names the group column, if there is one, and the seed.
-        place: where the split stands in the plan.
-
-    Raises:
-        InputError: there is no such column as `split.group`, or a row has no value in it.
-    """
-    _, unit = np.unique(source.keys, return_inverse=True)
+def _find_groups(source: Source, split: Split, place: str) -> _Groups:
+    _, group = np.unique(source.keys, return_inverse=True)
     if split.group is not None:
-        unit = _joined(unit, _group_codes(source, split.group, place))
-    smallest = np.full(int(unit.max()) + 1, np.iinfo(np.uint64).max)
-    np.minimum.at(smallest, unit, source.keys)
-    return Units(unit.astype(np.int64), _mixed(smallest ^ np.uint64(derive_seed(split.seed, "split"))))
+        group = _joined(group, _group_codes(source, split.group, place))
+    smallest = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max)
+    np.minimum.at(smallest, group, source.keys)
+    return _Groups(group.astype(np.int64), _mixed(smallest ^ np.uint64(derive_seed(split.seed, "split"))))
 
 
 def _group_codes(source: Source, group: str, place: str) -> np.ndarray:
@@ -71,8 +60,7 @@ def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     size = offset + int(second.max()) + 1
     graph = coo_array((np.ones(len(first), np.int8), (first, second + offset)), shape=(size, size))
     _, component = connected_components(graph, directed=False)
-    _, unit = np.unique(component[first], return_inverse=True)
-    return unit
+    return np.unique(component[first], return_inverse=True)[1]
 
 
 def _mixed(values: np.ndarray) -> np.ndarray:
@@ -124,7 +112,7 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split", left_ou
     out = np.zeros(len(source), bool) if left_out is None else left_out
     if out.all():
         raise InputError(f"{source.name}: every text of its {len(source):,} rows is empty; give other rows")
-    units = find_units(source, split, place)
+    groups = _find_groups(source, split, place)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
     drawn: dict[str, np.ndarray] = {}
     if (published == TEST).any():
@@ -137,21 +125,21 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split", left_ou
         asked["validation"] = split.validation
     taken = np.isin(np.arange(len(source)), np.concatenate([np.empty(0, np.int64), *drawn.values()])) | out
     whole = np.flatnonzero(~taken)
-    strata = _strata(source, units, whole, split.stratify)
+    strata = _strata(source, groups, whole, split.stratify)
     weights = np.bincount(strata[whole], minlength=int(strata.max()) + 1)
     for name in [name for name in asked if name not in drawn]:
         left = np.flatnonzero(~taken)
         size = _size(asked[name], len(whole), len(left), source, f"{place}.{name}")
-        drawn[name] = _draw(size, left, weights, strata, units)
+        drawn[name] = _draw(size, left, weights, strata, groups)
         if not len(drawn[name]):
-            smallest = int(np.bincount(units.of_row[left])[np.unique(units.of_row[left])].min())
+            smallest = int(np.bincount(groups.of_row[left])[np.unique(groups.of_row[left])].min())
             raise InputError(
                 f"{place}.{name}: {size:,} asked, but rows of {source.name} that share a text or a group go "
                 f"together and the smallest such set has {smallest:,}; ask for more rows or choose another group"
             )
         taken[drawn[name]] = True
-    pool = _nested(np.flatnonzero(~taken), source, units, split.stratify)
-    flags = _flags(pool, source, units, split.validation) if own_validation else np.zeros(len(pool), bool)
+    pool = _nested(np.flatnonzero(~taken), source, groups, split.stratify)
+    flags = _flags(pool, source, groups, split.validation) if own_validation else np.zeros(len(pool), bool)
     empty = np.empty(0, np.int64)
     return Parts(drawn.get("validation", empty), drawn["gate"], drawn["test"], pool, flags)
 
@@ -169,22 +157,22 @@ def _size(asked: int | float, whole: int, left: int, source: Source, place: str)
     return size
 
 
-def _strata(source: Source, units: Units, rows: np.ndarray, stratify: bool) -> np.ndarray:
-    """Returns int64 [rows of the source]: the label that all of a row's unit has, or one more for mixed units."""
+def _strata(source: Source, groups: _Groups, rows: np.ndarray, stratify: bool) -> np.ndarray:
+    """Returns int64 [rows of the source]: the label that all of a row's group has, or one more for mixed groups."""
     if not stratify:
         return np.zeros(len(source), np.int64)
     codes = source.label_codes[rows].astype(np.int64)
-    count = len(units.rank)
+    count = len(groups.rank)
     lowest, highest = np.full(count, len(source.labels)), np.full(count, -1)
-    np.minimum.at(lowest, units.of_row[rows], codes)
-    np.maximum.at(highest, units.of_row[rows], codes)
-    return np.where(lowest == highest, lowest, len(source.labels))[units.of_row]
+    np.minimum.at(lowest, groups.of_row[rows], codes)
+    np.maximum.at(highest, groups.of_row[rows], codes)
+    return np.where(lowest == highest, lowest, len(source.labels))[groups.of_row]
 
 
-def _draw(size: int, left: np.ndarray, weights: np.ndarray, strata: np.ndarray, units: Units) -> np.ndarray:
-    """Returns `size` rows of `left`, sorted, as whole units; fewer only if no units add up to `size`."""
-    names, first, sizes = np.unique(units.of_row[left], return_index=True, return_counts=True)
-    order = np.argsort(units.rank[names], kind="stable")
+def _draw(size: int, left: np.ndarray, weights: np.ndarray, strata: np.ndarray, groups: _Groups) -> np.ndarray:
+    """Returns `size` rows of `left`, sorted, as whole groups; fewer only if no groups add up to `size`."""
+    names, first, sizes = np.unique(groups.of_row[left], return_index=True, return_counts=True)
+    order = np.argsort(groups.rank[names], kind="stable")
     names, sizes, stratum = names[order], sizes[order], strata[left[first]][order]
     available = np.bincount(strata[left], minlength=len(weights))
     chosen = np.zeros(len(names), bool)
@@ -197,11 +185,11 @@ def _draw(size: int, left: np.ndarray, weights: np.ndarray, strata: np.ndarray, 
         chosen[others[_first_fit(sizes[others], missing)]] = True
     if int(sizes[chosen].sum()) < size:
         chosen = _exact(sizes, size)
-    return left[np.isin(units.of_row[left], names[chosen])]
+    return left[np.isin(groups.of_row[left], names[chosen])]
 
 
 def _first_fit(sizes: np.ndarray, room: int) -> np.ndarray:
-    """Returns the positions taken when each unit in turn is taken if it still fits."""
+    """Returns the positions taken when each group in turn is taken if it still fits."""
     ahead = int(np.searchsorted(np.cumsum(sizes), room, side="right"))
     taken = list(range(ahead))
     room -= int(sizes[:ahead].sum())
@@ -215,28 +203,28 @@ def _first_fit(sizes: np.ndarray, room: int) -> np.ndarray:
 
 
 def _exact(sizes: np.ndarray, size: int) -> np.ndarray:
-    """Returns which units to take for `size` rows, or for as many as can be had below it.
+    """Returns which groups to take for `size` rows, or for as many as can be had below it.
 
-    The first units stay, as many as leave others that add up to the rest: what is drawn by size alone is no sample.
+    The first groups stay, as many as leave others that add up to the rest: what is drawn by size alone is no sample.
     """
     ends = np.concatenate([[0], np.cumsum(sizes)])
     kept, step = int(np.searchsorted(ends, size, side="right")) - 1, 1
     while True:
         rest = size - int(ends[kept])
         wanted = Counter(sizes_with_sum(Counter(sizes[kept:].tolist()), rest))
-        if kept == 0 or sum(unit_size * count for unit_size, count in wanted.items()) == rest:
+        if kept == 0 or sum(of_size * count for of_size, count in wanted.items()) == rest:
             break
         kept, step = max(0, kept - step), 2 * step
     chosen = np.arange(len(sizes)) < kept
-    for unit_size, count in wanted.items():
-        chosen[kept + np.flatnonzero(sizes[kept:] == unit_size)[:count]] = True
+    for of_size, count in wanted.items():
+        chosen[kept + np.flatnonzero(sizes[kept:] == of_size)[:count]] = True
     return chosen
 
 
-def _nested(rows: np.ndarray, source: Source, units: Units, stratify: bool) -> np.ndarray:
-    """Returns the rows in nested order; within a class by the units' rank, then by key and row number."""
+def _nested(rows: np.ndarray, source: Source, groups: _Groups, stratify: bool) -> np.ndarray:
+    """Returns the rows in nested order; within a class by the groups' rank, then by key and row number."""
     codes = source.label_codes[rows].astype(np.int64) if stratify else np.zeros(len(rows), np.int64)
-    order = np.lexsort((source.rows[rows], source.keys[rows], units.rank[units.of_row[rows]], codes))
+    order = np.lexsort((source.rows[rows], source.keys[rows], groups.rank[groups.of_row[rows]], codes))
     counts = np.bincount(codes)
     slots = interleave(counts)
     nested = np.empty(len(rows), np.int64)
@@ -244,12 +232,12 @@ def _nested(rows: np.ndarray, source: Source, units: Units, stratify: bool) -> n
     return nested
 
 
-def _flags(pool: np.ndarray, source: Source, units: Units, share: float) -> np.ndarray:
-    """Returns bool [pool]: of each class's units, in nested order, every (1/share)-th, so that prefixes have the share.
+def _flags(pool: np.ndarray, source: Source, groups: _Groups, share: float) -> np.ndarray:
+    """Returns bool [pool]: of each class's groups, in nested order, every (1/share)-th, so that prefixes have it.
 
     Classes start at different phases: with many classes and few rows, some still give a row to validation.
     """
-    names, first, inverse = np.unique(units.of_row[pool], return_index=True, return_inverse=True)
+    names, first, inverse = np.unique(groups.of_row[pool], return_index=True, return_inverse=True)
     codes = source.label_codes[pool[first]].astype(np.int64)
     order = np.lexsort((first, codes))
     starts = np.searchsorted(codes[order], np.arange(len(source.labels)))

@@ -79,52 +79,37 @@ def select_stage_rows(
     return rows
 
 
-def slice_rows(source: Source, part_rows: np.ndarray, stage_data: StageData, place: str) -> np.ndarray:
-    """Returns the rows of an evaluation part that belong to a stage's slice, in the part's order.
+def slice_rows(
+    source: Source, part_rows: np.ndarray, selection: StageData, place: str, where_place: str | None = None
+) -> np.ndarray:
+    """Returns the rows of an evaluation part that belong to a slice, in the part's order.
 
     Args:
         source: the rows' source.
         part_rows: int64, the gate or test rows of the source.
-        stage_data: the stage's section; its `where` and `classes` count.
-        place: where it stands in the plan, e.g. "stages[1].data".
+        selection: its `where` and `classes` count.
+        place: where the slice stands in the plan, e.g. "stages[1].data".
+        where_place: where its condition stands, if not under that.
 
     Raises:
         InputError: no row meets the conditions: a comparison on no rows would prove nothing.
     """
-    rows = part_rows[_matches(source, stage_data, place)[part_rows]]
-    return _some(rows, part_rows, source, _condition(stage_data), place)
-
-
-def matching_slice_rows(source: Source, part_rows: np.ndarray, where: str, place: str) -> np.ndarray:
-    """Returns the rows of an evaluation part that meet a slice's condition, in the part's order.
-
-    Args:
-        source: the rows' source.
-        part_rows: int64, the gate rows of the source.
-        where: the condition.
-        place: where it stands in the plan, e.g. "data.slices.long".
-
-    Raises:
-        InputError: no row meets it.
-    """
-    return _some(part_rows[source.query(where, place)[part_rows]], part_rows, source, repr(where), place)
-
-
-def _some(rows: np.ndarray, part_rows: np.ndarray, source: Source, condition: str, place: str) -> np.ndarray:
+    rows = part_rows[_matches(source, selection, place, where_place)[part_rows]]
     if not len(rows):
+        condition = _condition(selection)
         raise InputError(f"{place}: none of the {len(part_rows):,} rows of {source.name} meets {condition}; change it")
     return rows
 
 
-def _matches(source: Source, stage_data: StageData, place: str) -> np.ndarray:
+def _matches(source: Source, selection: StageData, place: str, where_place: str | None = None) -> np.ndarray:
     matches = np.ones(len(source), bool)
-    if stage_data.where is not None:
-        matches &= source.query(stage_data.where, f"{place}.where")
-    if stage_data.classes is not None:
-        for label in stage_data.classes:
+    if selection.where is not None:
+        matches &= source.query(selection.where, where_place or f"{place}.where")
+    if selection.classes is not None:
+        for label in selection.classes:
             if label not in source.labels:
                 raise InputError(f"{place}.classes: {source.name}: {unknown_name('label', label, source.labels)}")
-        matches &= np.isin(np.array(source.labels, object)[source.label_codes], stage_data.classes)
+        matches &= np.isin(np.array(source.labels, object)[source.label_codes], selection.classes)
     return matches
 
 
@@ -153,9 +138,3 @@ def counted_briefly(counts: Mapping[str, int]) -> str:
 
 def _each(counts: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{rows:,} {shortened(label)}" for label, rows in counts)
-
-
-def label_counts(source: Source, rows: np.ndarray) -> dict[str, int]:
-    """Returns how many of `rows` each class has, in the order of `source.labels`; classes without rows included."""
-    counts = np.bincount(source.label_codes[rows], minlength=len(source.labels))
-    return dict(zip(source.labels, counts.tolist(), strict=True))

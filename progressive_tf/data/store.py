@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,6 @@ from progressive_tf.data.readers.batch import ColumnKind
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 from progressive_tf.plan.written_numbers import MISSING_WORDS
 
-InputKind = Literal["texts", "vectors", "images", "columns", "sentences", "pairs"]
 ROWS_FILE = "rows.arrow"
 ARRAYS_FILE = "arrays.npz"
 DESCRIPTION_FILE = "source.json"
@@ -71,45 +70,18 @@ class Store:
         """Row at which each batch starts, int64 [batches + 1]."""
         return np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)])
 
-    @cached_property
-    def inputs(self) -> InputKind:
-        """What its rows are."""
-        fields = self._batches[0].schema.names
-        kinds: dict[str, InputKind] = {
-            TARGET_FIELD: "pairs",
-            TOKENS_FIELD: "sentences",
-            IMAGE_FIELD: "images",
-            VECTOR_FIELD: "vectors",
-            TEXT_FIELD: "texts",
-        }
-        return next((kind for field, kind in kinds.items() if field in fields), "columns")
+    @property
+    def fields(self) -> list[str]:
+        """Names of what is kept of each row; they tell what rows are."""
+        return self._batches[0].schema.names
 
     @property
     def width(self) -> int | None:
         """Numbers in a vector; None for all else."""
-        return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if self.inputs == "vectors" else None
+        return int(self._batches[0].column(VECTOR_FIELD).type.list_size) if VECTOR_FIELD in self.fields else None
 
-    def texts(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts, the images' paths or the joined words of the rows at `indices`, in that order."""
-        return self._values(TEXT_FIELD, indices)
-
-    def images(self, indices: Iterable[int]) -> list[bytes]:
-        """Returns the encoded images of the rows at `indices`, in that order."""
-        return self._values(IMAGE_FIELD, indices)
-
-    def tokens(self, indices: Iterable[int]) -> list[list[str]]:
-        """Returns the words of the sentences at `indices`, in that order."""
-        return self._values(TOKENS_FIELD, indices)
-
-    def tags(self, indices: Iterable[int]) -> list[list[str]]:
-        """Returns the BIO tags of the sentences at `indices`, in that order."""
-        return self._values(TAGS_FIELD, indices)
-
-    def targets(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts that are expected for the rows at `indices`, in that order."""
-        return self._values(TARGET_FIELD, indices)
-
-    def _values(self, field: str, indices: Iterable[int]) -> list[Any]:
+    def values(self, field: str, indices: Iterable[int]) -> list[Any]:
+        """Returns what stands in one of `fields` in the rows at `indices`, in that order."""
         order, parts = self._taken(field, indices)
         found = [value for part in parts for value in part.to_pylist()]
         result: list[Any] = [None] * len(found)
@@ -143,9 +115,9 @@ class Store:
     def cells(self, names: Sequence[str], indices: Iterable[int]) -> list[tuple[Any, ...]]:
         """Returns what stands in further columns of the rows at `indices`, in that order, one tuple a row."""
         if self.kind == "json":
-            objects = map(json.loads, self._values(COLUMN_PREFIX + OBJECT_COLUMN, indices))
+            objects = map(json.loads, self.values(COLUMN_PREFIX + OBJECT_COLUMN, indices))
             return [tuple(each.get(name) for name in names) for each in objects]
-        return list(zip(*(self._values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
+        return list(zip(*(self.values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
 
     def text_column(self, field: str = TEXT_FIELD) -> list[str]:
         """Returns every text, or every text that is expected."""

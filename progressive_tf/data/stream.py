@@ -16,8 +16,7 @@ import numpy as np
 from progressive_tf.data.cells import label_text
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.near_duplicates import fold_number, is_missing_text
-from progressive_tf.data.problems import shorten
-from progressive_tf.data.readers.delimited import NOT_UTF8
+from progressive_tf.data.problems import NOT_UTF8, is_utf8, shorten
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import fsync
 
@@ -65,43 +64,36 @@ class Duplicate:
 Arrival = Accepted | PutAside | Duplicate
 
 
+@dataclass(eq=False)
 class StreamRows:
     """Tells of each line of a stream what it is; the same lines give the same answers.
 
-    Args:
+    Attributes:
         text: the key of the text.
         label: the key of the label.
         labels: the classes.
         evaluation_keys: uint64, sorted, folded texts of rows that are measured on, which are not to be learnt.
-        spelling: says which class a label is that is written otherwise; None takes labels as they are.
-
-    Attributes:
+        spelling: says which class a label is that is written otherwise.
         row: number of the last row, from 1.
         waiting: bytes of a last line that somebody is still writing; it has no number, and is read once it has its end.
     """
 
-    def __init__(
-        self,
-        text: str,
-        label: str,
-        labels: tuple[str, ...],
-        evaluation_keys: np.ndarray,
-        spelling: Spelling | None = None,
-    ) -> None:
-        self._text = text
-        self._label = label
-        self._labels = labels
-        self._spelling = spelling or Spelling()
-        self._codes = {name: code for code, name in enumerate(labels)}
-        self._evaluation_keys = evaluation_keys
+    text: str
+    label: str
+    labels: tuple[str, ...]
+    evaluation_keys: np.ndarray
+    spelling: Spelling = field(default_factory=Spelling)
+    row: int = field(default=0, init=False)
+    waiting: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._codes = {name: code for code, name in enumerate(self.labels)}
         self._ids: set[bytes] = set()
         self._digest = hashlib.sha256()
-        self.row = 0
-        self.waiting = 0
 
     @property
     def sha256(self) -> str:
-        """Of the lines so far, blank ones left out, in hex."""
+        """The hash of the lines so far without blank ones, in hex."""
         return self._digest.hexdigest()
 
     def read(self, line: bytes) -> Arrival | None:
@@ -130,27 +122,25 @@ class StreamRows:
             return PutAside(self.row, problem, shown)
         if identifier is not None:
             self._ids.add(key)
-        return Accepted(self.row, value[self._text], self._codes[self._spelling.of(label_text(value[self._label]))])
+        return Accepted(self.row, value[self.text], self._codes[self.spelling.of(label_text(value[self.label]))])
 
     def _problem(self, value: Mapping[str, Any]) -> str:
-        for name in (self._text, self._label):
+        for name in (self.text, self.label):
             if name not in value:
                 return f"no key {name!r}"
-        text, label = value[self._text], label_text(value[self._label])
+        text, label = value[self.text], label_text(value[self.label])
         if not isinstance(text, str):
-            return f"{self._text} {shorten(text, 20)}: expected text"
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return f"{self._text}: half a surrogate pair"
+            return f"{self.text} {shorten(text, 20)}: expected text"
+        if not is_utf8(text):
+            return f"{self.text}: half a surrogate pair"
         if is_missing_text(text):
-            return f"{self._text}: is empty"
+            return f"{self.text}: is empty"
         if not isinstance(label, str):
-            return f"{self._label} {shorten(label, 20)}: expected text"
-        if self._spelling.of(label) not in self._codes:
-            return unknown_name("label", label, self._labels)
-        place = np.searchsorted(self._evaluation_keys, key := np.uint64(fold_number(text)))
-        if place < len(self._evaluation_keys) and self._evaluation_keys[place] == key:
+            return f"{self.label} {shorten(label, 20)}: expected text"
+        if self.spelling.of(label) not in self._codes:
+            return unknown_name("label", label, self.labels)
+        place = np.searchsorted(self.evaluation_keys, key := np.uint64(fold_number(text)))
+        if place < len(self.evaluation_keys) and self.evaluation_keys[place] == key:
             return "stands in a validation, gate or test part too"
         return ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,9 +13,9 @@ import numpy as np
 from progressive_tf.data.cells import cell_text
 from progressive_tf.data.column_kinds import find_columns, named_numbers, why_left_out
 from progressive_tf.data.column_profile import FEW, ColumnProfile
-from progressive_tf.data.problems import SHOWN, Problems, shorten
+from progressive_tf.data.near_duplicates import hash_number
+from progressive_tf.data.problems import NOT_UTF8, SHOWN, UTF8_ADVICE, Problems, is_utf8, shorten
 from progressive_tf.data.readers.batch import BATCH_ROWS
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.data.source import Source
 from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError, unknown_name
@@ -158,16 +157,9 @@ def _check(name: str, cells: Sequence[Any], rows: np.ndarray, problems: Problems
         row = int(rows[position])
         if cell is None:
             problems.add(f"no single value in column {name!r}", row, advice=f"give a number or a text, or {ADVICE}")
-        elif not _is_utf8(cell):
+        elif not is_utf8(cell):
             problems.add(NOT_UTF8, row, None, f"half a surrogate pair in column {name!r}", advice=UTF8_ADVICE)
 
 
-def _is_utf8(cell: str) -> bool:
-    try:
-        return cell.isascii() or bool(cell.encode())
-    except UnicodeEncodeError:
-        return False
-
-
 def _key(values: tuple[float | str | None, ...]) -> int:
-    return int.from_bytes(hashlib.blake2b(json.dumps(values).encode(), digest_size=8).digest(), "little")
+    return hash_number(json.dumps(values).encode())

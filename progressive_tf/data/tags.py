@@ -8,46 +8,14 @@ word, `S-x`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 OUTSIDE = "O"
 
 Scheme = Literal["BIO", "BIOES"]
 _PREFIXES: dict[Scheme, tuple[str, ...]] = {"BIO": ("B", "I"), "BIOES": ("B", "I", "E", "S")}
-
-
-@dataclass(frozen=True)
-class Span:
-    """Words of one sentence that are one thing.
-
-    Attributes:
-        start: position of its first word, from 0.
-        end: position after its last word.
-        kind: what it is, e.g. "person".
-    """
-
-    start: int
-    end: int
-    kind: str
-
-
-@dataclass(frozen=True)
-class Break:
-    """A place where a sequence of tags is not valid.
-
-    Attributes:
-        position: of the word, from 0.
-        tag: what stands there.
-        reason: what is wrong with it, to follow the tag in a sentence.
-    """
-
-    position: int
-    tag: str
-    reason: str
 
 
 def tag_names(kinds: Iterable[str]) -> tuple[str, ...]:
@@ -79,21 +47,21 @@ def scheme_of(tags: Iterable[str]) -> Scheme:
     return "BIOES" if any(tag.startswith(("E-", "S-")) for tag in tags) else "BIO"
 
 
-def find_breaks(tags: Sequence[str], scheme: Scheme = "BIO") -> list[Break]:
-    """Returns where one sentence's tags are not valid, at most one break a word; empty if they are.
+def find_breaks(tags: Sequence[str], scheme: Scheme = "BIO") -> list[int]:
+    """Returns the positions of words whose tag is not valid where it stands; empty if all are.
 
     I-x has to follow B-x or I-x. In BIOES so has E-x, and after B-x or I-x has to come I-x or E-x.
 
     Args:
-        tags: one for each word.
+        tags: one for each word of a sentence.
         scheme: what the tags are meant to be.
     """
-    found = []
-    for position, (before, tag, after) in enumerate(zip([None, *tags], tags, [*tags[1:], None], strict=False)):
-        reason = _what_is_wrong(before, tag, after, scheme)
-        if reason is not None:
-            found.append(Break(position, tag, reason))
-    return found
+    neighbours = zip([None, *tags], tags, [*tags[1:], None], strict=False)
+    return [
+        position
+        for position, (before, tag, after) in enumerate(neighbours)
+        if not _is_valid(before, tag, after, scheme)
+    ]
 
 
 def to_bio(tags: Sequence[str]) -> list[str]:
@@ -121,22 +89,6 @@ def to_bio(tags: Sequence[str]) -> list[str]:
     return converted
 
 
-def spans(tags: Sequence[str]) -> list[Span]:
-    """Returns the spans that one sentence's BIO tags mark, in order, read as strict IOB2.
-
-    An I-x that continues no span of its kind belongs to none; `find_breaks` names such places.
-    """
-    found: list[Span] = []
-    start, kind = 0, ""  # of the span that is open; no kind if none is
-    for position, tag in enumerate([*tags, OUTSIDE]):
-        if kind and tag == f"I-{kind}":
-            continue
-        if kind:
-            found.append(Span(start, position, kind))
-        start, kind = position, tag[2:] if tag.startswith("B-") else ""
-    return found
-
-
 def _parts(tag: str) -> tuple[str, str] | None:
     if tag == OUTSIDE:
         return OUTSIDE, ""
@@ -144,25 +96,13 @@ def _parts(tag: str) -> tuple[str, str] | None:
     return (prefix, kind) if prefix in _PREFIXES["BIOES"] and kind else None
 
 
-def _what_is_wrong(before: str | None, tag: str, after: str | None, scheme: Scheme) -> str | None:
-    parts = _parts(tag)
-    if parts is None or parts[0] not in (OUTSIDE, *_PREFIXES[scheme]):
-        prefixes = ", ".join(f"{prefix}-" for prefix in _PREFIXES[scheme])
-        return f"is no tag of {scheme}; expected O, or one of {prefixes} and a kind of span"
-    prefix, kind = parts
+def _is_valid(before: str | None, tag: str, after: str | None, scheme: Scheme) -> bool:
+    prefix, kind = _parts(tag) or ("", "")
+    if prefix not in (OUTSIDE, *_PREFIXES[scheme]):
+        return False
     if prefix in ("I", "E") and before not in (f"B-{kind}", f"I-{kind}"):
-        return f"{_follows(before)}; expected B-{kind} or I-{kind} before it"
-    if scheme == "BIOES" and prefix in ("B", "I") and after not in (f"I-{kind}", f"E-{kind}"):
-        return f"{_is_followed(after)}; expected I-{kind} or E-{kind} after it"
-    return None
-
-
-def _follows(before: str | None) -> str:
-    return "is the first tag" if before is None else f"follows {before!r}"
-
-
-def _is_followed(after: str | None) -> str:
-    return "is the last tag" if after is None else f"is followed by {after!r}"
+        return False
+    return scheme == "BIO" or prefix not in ("B", "I") or after in (f"I-{kind}", f"E-{kind}")
 
 
 @dataclass(frozen=True)
@@ -178,25 +118,6 @@ class Sentences:
     tokens: list[list[str]]
     tags: list[list[str]]
     broken: list[bool]
-
-
-@dataclass(frozen=True, eq=False)
-class TaggedRows:
-    """What is known of each sentence of a source beside its label.
-
-    Attributes:
-        kinds: the types of entities in the source, sorted.
-        words: int32 [rows], how many words each has.
-        answers: uint64 [rows], equal for equal sequences of tags.
-        broken: bool [rows], whether its tags were repaired.
-        renamed: type of entity as it stands on disk → what it is called instead.
-    """
-
-    kinds: tuple[str, ...]
-    words: np.ndarray
-    answers: np.ndarray
-    broken: np.ndarray
-    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def kinds_in(tags: Iterable[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,7 +49,7 @@ class WindowStore(InputStore):
 
     def __init__(self, words: np.ndarray, read: Callable[[np.ndarray], Any], encoder: WordEncoder) -> None:
         total = int(words.sum(dtype=np.int64))
-        super().__init__(total, read, encoder)
+        super().__init__(total, read, encoder, room=math.inf)
         self._words = words.astype(np.int64)
         self._first = np.cumsum(self._words) - self._words
         self._positions = np.zeros(total, np.int32)
@@ -59,25 +60,11 @@ class WindowStore(InputStore):
         distinct = np.unique(rows)
         return distinct[self._lengths[self._first[distinct]] == 0]
 
-    def add(self, indices: np.ndarray, advance: Callable[[int], None] = lambda rows: None) -> None:
-        """Encodes those of the sentences that are not there yet; `advance` is told of every batch of them done."""
-        missing = self.missing(indices)
-        parts = [self._values]
-        used = len(self._values)
-        at_once = self._word_encoder.rows_at_once
-        for begin in range(0, len(missing), at_once):
-            rows = missing[begin : begin + at_once]
-            encoded, places = self._word_encoder.encode_words(self._read(rows))
-            words = ranges(self._first[rows], self._words[rows])
-            numbers = words[np.unique(places[:, 0], return_index=True)[1]]
-            lengths = np.array([len(window) for window in encoded])
-            self._positions[words] = places[:, 1]
-            self._starts[numbers] = used + np.cumsum(lengths) - lengths
-            self._lengths[numbers] = lengths
-            used += int(lengths.sum())
-            parts.append(np.concatenate(encoded).astype(self._values.dtype))
-            advance(len(rows))
-        self._values = np.concatenate(parts)
+    def _encoded(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        encoded, locations = self._word_encoder.encode_words(self._read(rows))
+        words = ranges(self._first[rows], self._words[rows])
+        self._positions[words] = locations[:, 1]
+        return words[np.unique(locations[:, 0], return_index=True)[1]], encoded
 
     def windows(self, rows: np.ndarray) -> Windows:
         """Returns the windows of sentences that have been added; a sentence may stand in `rows` more than once."""

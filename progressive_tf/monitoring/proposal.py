@@ -158,7 +158,7 @@ def _checked(
     """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
     source = _read(plan, data, rows, candidates, cache)
     whole = np.arange(len(source))
-    checked = examine(source, whole, _QUALITY, evaluation_keys=data.evaluation_keys, embeddings=None, seed=0)
+    checked = examine(source, whole, _QUALITY, data.evaluation_keys)
     for finding in checked.findings:
         if finding.action == "drop":
             put_aside[_FINDINGS[finding.kind]] += finding.count
@@ -239,7 +239,7 @@ def _difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
 def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
     write_text(candidates, _lines(rows))
     source = read_source(
-        str(candidates), plan.data, base=candidates.parent, cache=cache, place="--propose", reads=plan.kind.reads
+        str(candidates), plan.data, base=candidates.parent, cache=cache, task=plan.kind, place="--propose"
     )
     if data.columns is None:
         return source

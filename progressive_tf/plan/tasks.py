@@ -14,8 +14,6 @@ from progressive_tf.plan.metric_names import CLASSES, TAGS, TEXTS, AnswerKind
 Inputs = Literal["texts", "words", "images", "columns", "vectors"]
 """What a row is: a text, the words of a sentence, an image, named cells of a table, or numbers without names."""
 OF_WORDS: tuple[Inputs, ...] = ("texts", "words")  # what is read in tokens, and may be cut
-Reads = Literal["rows", "table", "images", "sentences", "pairs"]
-"""What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
 
 OWN_TAG = "module:function"  # stands for every builder of one's own
 
@@ -41,8 +39,6 @@ class Task:
         answers: what is answered about a row.
         input_key: the key of `data` that names the column, or the columns, of what a row is.
         answer_key: the key of `data` that names the column of what is right.
-        reads: as what a source's files are read.
-        source_kinds: what such a source may hold, see `Source.kind`.
         builders: of the networks that can do it.
         head_moves_alone: whether the head is a matrix of its own, so that it can be trained alone.
         from_feedback: whether `monitor --propose` can make a stage of what users say.
@@ -57,8 +53,6 @@ class Task:
     answers: AnswerKind
     input_key: str
     answer_key: str
-    reads: Reads
-    source_kinds: tuple[str, ...]
     builders: tuple[str, ...]
     head_moves_alone: bool = True
     from_feedback: bool = False
@@ -115,8 +109,6 @@ TASKS: dict[str, Task] = {
             answers=CLASSES,
             input_key="text",
             answer_key="label",
-            reads="rows",
-            source_kinds=("texts",),
             builders=("bert", OWN_TAG),
             from_feedback=True,
             refuses=_NO_TABLE | _NO_IMAGES | _NO_TAGS,
@@ -127,8 +119,6 @@ TASKS: dict[str, Task] = {
             answers=TAGS,
             input_key="tokens",
             answer_key="tags",
-            reads="sentences",
-            source_kinds=("sentences",),
             builders=("bert-tagger",),
             refuses={
                 **_NO_CLASSES_OF_TEXTS,
@@ -161,8 +151,6 @@ TASKS: dict[str, Task] = {
             answers=CLASSES,
             input_key="image",
             answer_key="label",
-            reads="images",
-            source_kinds=("images",),
             builders=("resnet50", OWN_TAG),
             refuses=_NO_CLASSES_OF_TEXTS | _NO_TABLE | _NO_TAGS,
         ),
@@ -172,8 +160,6 @@ TASKS: dict[str, Task] = {
             answers=CLASSES,
             input_key="features",
             answer_key="label",
-            reads="table",
-            source_kinds=("columns", "vectors"),
             builders=("mlp", OWN_TAG),
             from_feedback=True,
             refuses=_NO_CLASSES_OF_TEXTS | _NO_IMAGES | _NO_REASONS | _NO_TAGS,
@@ -184,8 +170,6 @@ TASKS: dict[str, Task] = {
             answers=TEXTS,
             input_key="text",
             answer_key="target",
-            reads="pairs",
-            source_kinds=("pairs",),
             builders=("t5",),
             head_moves_alone=False,  # the matrix that ends a translator may be its table of tokens
             from_feedback=True,

@@ -8,29 +8,31 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from progressive_tf.data.near_duplicates import fold_key
+from progressive_tf.data.answers import ClassTruth
+from progressive_tf.data.near_duplicates import fold_number, is_missing_text
 from progressive_tf.data.source import Source
+from progressive_tf.data.store import TEXT_FIELD
 
 
 @dataclass(frozen=True)
 class MemoryStore:
     """What a source's store does, from lists."""
 
-    values: Sequence[str]
+    texts: Sequence[str]
     further: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
-    inputs = "texts"
+    fields = (TEXT_FIELD,)
     width = None
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.further)
 
-    def texts(self, indices: Iterable[int]) -> list[str]:
-        return [self.values[index] for index in np.asarray(indices, np.int64)]
+    def values(self, field: str, indices: Iterable[int]) -> list[str]:
+        return [self.texts[index] for index in np.asarray(indices, np.int64)]
 
     def text_column(self) -> list[str]:
-        return list(self.values)
+        return list(self.texts)
 
     def column(self, name: str) -> pd.Series:
         return pd.Series(self.further[name])
@@ -50,10 +52,10 @@ def made_source(
     return Source(
         name=name,
         sha256="0" * 64,
-        labels=classes,
-        label_codes=np.array([classes.index(label) for label in labels], np.int32),
-        keys=np.array([fold_key(text) for text in values], np.uint64),
+        truth=ClassTruth.of(classes, np.array([classes.index(label) for label in labels], np.int32)),
+        keys=np.array([fold_number(text) for text in values], np.uint64),
         rows=np.arange(1, len(labels) + 1),
+        empty=np.array(list(map(is_missing_text, values))),
         published=None if published is None else np.array(published, np.int8),
         text_name="text",
         label_name="label",

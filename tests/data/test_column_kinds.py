@@ -17,6 +17,9 @@ from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Data, Quality
 from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.plan.tasks import TASKS
+
+TABLE_TASK = TASKS["tabular-classification"]
 
 Read = Callable[..., list[Source]]
 LABELS = ["yes", "no", "yes"] * 20
@@ -35,7 +38,7 @@ def read(tmp_path: Path) -> Read:
                 frame.to_parquet(tmp_path / names[-1])
         data = Data(source=names[0], **keys)
         found = {
-            name: read_source(name, data, base=tmp_path, cache=tmp_path / "cache", reads="table") for name in names
+            name: read_source(name, data, base=tmp_path, cache=tmp_path / "cache", task=TABLE_TASK) for name in names
         }
         return list(read_tables(found, data).values())
 
@@ -99,7 +102,7 @@ def test_a_few_odd_cells_do_not_change_what_a_column_is(read: Read) -> None:
 def test_odd_cells_are_a_finding_of_the_rows(action: Any, kept: int, read: Read) -> None:
     (source,) = read({"age": ["x", *map(str, range(29))]})
     quality = Quality(odd_cells=action, label_noise=None)
-    report = examine(source, np.arange(30), quality, evaluation_keys=np.empty(0), embeddings=None, seed=0)
+    report = examine(source, np.arange(30), quality, np.empty(0))
     (finding,) = (each for each in report.findings if each.kind == "odd_cells")
     assert (finding.count, finding.rows, finding.examples) == (1, (1,), ("yes: age=x",))
     assert len(report.kept) == kept
@@ -126,7 +129,7 @@ def test_the_index_of_a_frame_that_was_shuffled_is_no_feature(tmp_path: Path) ->
     frame.to_csv(tmp_path / "a.csv")
     for name in ("a.parquet", "a.csv"):
         data = Data(source=name)
-        source = read_source(name, data, base=tmp_path, cache=tmp_path / "cache", reads="table")
+        source = read_source(name, data, base=tmp_path, cache=tmp_path / "cache", task=TABLE_TASK)
         assert read_tables({name: source}, data)[name].features == TableColumns(numbers=("age",))
 
 
@@ -198,7 +201,7 @@ def test_sources_of_one_file_name_are_read_each_in_its_way(tmp_path: Path) -> No
         (tmp_path / name).parent.mkdir()
         pd.DataFrame({"price": cells * 10, "label": ["yes", "no"] * 10}).to_csv(tmp_path / name, index=False)
         data = Data(source="old/a.csv")
-        found[name] = read_source(name, data, base=tmp_path, cache=tmp_path / "cache", reads="table")
+        found[name] = read_source(name, data, base=tmp_path, cache=tmp_path / "cache", task=TABLE_TASK)
     old, new = read_tables(found, data).values()
     assert numbers(old) == numbers(new) == ["1.5", "2.5"] * 10
 

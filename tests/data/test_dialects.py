@@ -12,7 +12,7 @@ from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Data
-from progressive_tf.plan.tasks import Reads
+from progressive_tf.plan.tasks import TASKS
 
 ROWS = [
     {"text": "Good, really", "label": "a"},
@@ -111,8 +111,8 @@ def test_names_in_another_case_are_found_behind_any_separator(separator: str, tm
 @pytest.mark.parametrize("text", ["text", None])
 def test_rows_that_spreadsheets_leave_blank_are_left_out_and_said(text: str | None, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text;label\n;\none;a\n;\u00a0\ntwo;b\n;\n")
-    reads: Reads = "rows" if text else "table"
-    source = read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache", reads=reads)
+    task = TASKS["text-classification" if text else "tabular-classification"]
+    source = read_source("a.csv", Data(source="a.csv"), base=tmp_path, cache=tmp_path / "cache", task=task)
     assert source.rows.tolist() == [2, 4]
     what = "a text" if text else "columns"
     assert (

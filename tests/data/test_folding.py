@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.data.near_duplicates import fold, fold_key, is_empty
+from progressive_tf.data.near_duplicates import fold, fold_number, is_empty
 
 WORDS = st.lists(st.text("abcdefgéßñ日本", min_size=1, max_size=6), min_size=1, max_size=6)
 GAPS = st.text(" \t\n.,;:!?-–'\"()…\u200b", min_size=1, max_size=4)
@@ -14,7 +14,7 @@ GAPS = st.text(" \t\n.,;:!?-–'\"()…\u200b", min_size=1, max_size=4)
 def test_case_spaces_and_punctuation_do_not_count(words: list[str], data: st.DataObject) -> None:
     joined = data.draw(GAPS) + "".join(word.upper() + data.draw(GAPS) for word in words)
     assert fold(joined) == fold(" ".join(words))
-    assert fold_key(joined) == fold_key(" ".join(words))
+    assert fold_number(joined) == fold_number(" ".join(words))
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_case_spaces_and_punctuation_do_not_count(words: list[str], data: st.Dat
     ],
 )
 def test_same_text(one: str, other: str) -> None:
-    assert fold_key(one) == fold_key(other)
+    assert fold_number(one) == fold_number(other)
 
 
 @pytest.mark.parametrize(
@@ -37,16 +37,16 @@ def test_same_text(one: str, other: str) -> None:
     [("rated 3.5", "rated 35"), ("C++", "C"), ("great 😀", "great 😡"), ("!!!", "???"), ("...", ""), ("a", "b")],
 )
 def test_other_text(one: str, other: str) -> None:
-    assert fold_key(one) != fold_key(other)
+    assert fold_number(one) != fold_number(other)
 
 
 def test_text_of_punctuation_alone_is_itself_without_the_spaces_around_it() -> None:
     assert fold("  ?! ") == "?!"
-    assert fold_key("?!") == fold_key(" ?!\n")
+    assert fold_number("?!") == fold_number(" ?!\n")
 
 
 def test_key_is_the_same_in_every_process() -> None:
-    assert int(fold_key("Hello, world")) == int(fold_key("helloworld")) == 6801638793323236970
+    assert int(fold_number("Hello, world")) == int(fold_number("helloworld")) == 6801638793323236970
 
 
 @pytest.mark.parametrize(

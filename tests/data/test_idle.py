@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.idle import idle_data_lines
+from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.plan.schema import Data
 
@@ -15,7 +16,9 @@ def lines(section: dict[str, Any], *sources: tuple[str, list[int] | None]) -> li
     data = Data.model_validate({"source": "a"} | section)
     named: dict[str, Any] = {
         f"source {index}": SimpleNamespace(
-            name="reviews", kind=kind, published=None if codes is None else np.array(codes, np.int8)
+            name="reviews",
+            checks=INPUT_KINDS[kind].checks,
+            published=None if codes is None else np.array(codes, np.int8),
         )
         for index, (kind, codes) in enumerate(sources)
     }

@@ -24,18 +24,21 @@ from progressive_tf.data.source_lines import source_lines
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
+from progressive_tf.plan.tasks import TASKS
+
+IMAGES_TASK = TASKS["image-classification"]
 
 PIXELS = pictures.picture("dot", np.random.default_rng(1), 20)
 WHOLE = {kind: pictures.encoded(PIXELS, kind) for kind in ("PNG", "JPEG", "GIF", "BMP")}
 
 
 def read(name: str, folder: Path, **changes: Any) -> Source:
-    return read_source(name, Data(source=name, **changes), base=folder, cache=folder / "cache", reads="images")
+    return read_source(name, Data(source=name, **changes), base=folder, cache=folder / "cache", task=IMAGES_TASK)
 
 
 def examined(source: Source, **quality: Any) -> QualityReport:
     rows, keys = np.arange(len(source)), np.empty(0, np.uint64)
-    return examine(source, rows, Quality(**quality), evaluation_keys=keys, embeddings=None, seed=0)
+    return examine(source, rows, Quality(**quality), keys)
 
 
 def with_rotation() -> bytes:
@@ -155,7 +158,7 @@ def test_a_folder_gives_its_classes_and_its_findings(tmp_path: Path) -> None:
     assert kinds["unreadable_images"].count == len(unreadable)
     assert kinds["odd_images"].count == 1
     assert any("bar/empty.png: the file is empty" in example for example in kinds["unreadable_images"].examples)
-    shown = about_rows(source, np.arange(2), "label_noise", "whose label looks wrong", "warn", "data.quality")
+    shown = about_rows(source, np.arange(2), "label_noise", "whose label looks wrong", "warn")
     assert len(shown.images) == 2
     assert all(image.startswith("data:image/png;base64,") for image in shown.to_json()["images"])
     with pytest.raises(InputError, match=r"quality.unreadable_images: shapes has 12 files .*correct the files"):

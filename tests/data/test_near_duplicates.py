@@ -15,6 +15,9 @@ from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.source import read_source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.plan.schema import Data, Split
+from progressive_tf.plan.tasks import TASKS
+
+IMAGES_TASK = TASKS["image-classification"]
 
 DRAWN = np.random.default_rng(4)
 
@@ -50,7 +53,7 @@ def test_saving_again_smaller_or_as_jpeg_changes_no_key() -> None:
 
 
 def test_digits_that_only_resemble_one_another_stay_apart(tmp_path: Path) -> None:
-    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", reads="images")
+    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", task=IMAGES_TASK)
     counts = np.unique(np.unique(source.keys, return_counts=True)[1])
     assert counts.max() <= 2, "digits of different writers were taken for the same"
 
@@ -71,7 +74,7 @@ def test_copies_never_stand_in_two_parts(tmp_path: Path) -> None:
         for copy in range(3):
             content = pictures.encoded(np.asarray(photo(seed)), "JPEG", quality=70 + 10 * copy)
             (folder / "ab"[seed % 2] / f"{seed}-{copy}.jpg").write_bytes(content)
-    source = read_source("photos", Data(source="photos"), base=tmp_path, cache=tmp_path / "cache", reads="images")
+    source = read_source("photos", Data(source="photos"), base=tmp_path, cache=tmp_path / "cache", task=IMAGES_TASK)
     parts = fixed_parts(source, Split(validation=0.2, gate=0.2, test=0.2))
     seeds = np.array([path.split("/")[1].split("-")[0] for path in source.descriptions(range(len(source)))])
     found = [set(seeds[rows]) for rows in (parts.pool, parts.validation, parts.gate, parts.test)]

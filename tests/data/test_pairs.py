@@ -15,6 +15,7 @@ from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data, Split
+from progressive_tf.plan.tasks import TASKS
 
 PAIRS = [("one", "eins"), ("two", "zwei"), ("Two!", "zwo"), ("ONE", "eins"), ("", "nichts"), ("three", " drei ")]
 OFF = dict.fromkeys(Quality.model_fields)
@@ -32,14 +33,14 @@ def write(folder: Path, name: str, pairs: list[tuple[str, str]] = PAIRS) -> str:
     return name
 
 
-def read(folder: Path, name: str, reads: str = "pairs") -> Source:
-    return read_source(name, Data(source=name), base=folder, cache=folder / "cache", reads=reads)  # type: ignore[arg-type]
+def read(folder: Path, name: str, task: str = "translation") -> Source:
+    return read_source(name, Data(source=name), base=folder, cache=folder / "cache", task=TASKS[task])
 
 
 def report(source: Source, **actions: str | None) -> QualityReport:
     quality = Quality(**OFF | actions)  # type: ignore[arg-type]
     no_keys = np.empty(0, np.uint64)
-    return examine(source, np.arange(len(source)), quality, evaluation_keys=no_keys, embeddings=None, seed=0)
+    return examine(source, np.arange(len(source)), quality, no_keys)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.parquet"])
@@ -47,7 +48,7 @@ def test_every_file_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
     source = read(tmp_path, write(tmp_path, name))
     every = range(len(PAIRS))
     assert list(zip(source.inputs(every), source.targets(every), strict=True)) == PAIRS
-    assert (source.kind, source.labels) == ("pairs", ("pair",))
+    assert (source.kind, source.labels) == ("texts", ("pair",))
     assert source.column_names == ["length", "target", "text"]
     assert np.flatnonzero(source.query("target == 'eins' and length < 9", "where")).tolist() == [0, 3]
     assert np.flatnonzero(source.query("text == 'two'", "where")).tolist() == [1]
@@ -55,7 +56,7 @@ def test_every_file_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
 
 def test_a_file_can_be_read_as_pairs_and_as_classes(tmp_path: Path) -> None:
     name = write(tmp_path, "a.csv")
-    assert read(tmp_path, name).kind == "pairs"
+    assert read(tmp_path, name).targets([0]) == ["eins"]
     classes = read_source(name, Data(source=name, label="target"), base=tmp_path, cache=tmp_path / "cache")
     assert (classes.kind, len(classes.labels)) == ("texts", 5)
 
@@ -107,4 +108,4 @@ def test_what_cannot_be_pairs_is_refused(tmp_path: Path, content: str, message: 
     with pytest.raises(InputError, match=r"data.source: sample-reviews is .*; expected pairs of texts"):
         read(tmp_path, "sample-reviews")
     with pytest.raises(InputError, match=r"data.source: sample-numbers is .*; expected labelled rows"):
-        read(tmp_path, "sample-numbers", "rows")
+        read(tmp_path, "sample-numbers", "text-classification")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from progressive_tf.data.noise_finding import NoiseSearch
 from progressive_tf.data.quality import QualityReport, examine
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
@@ -28,7 +29,7 @@ def with_filler(*rows: tuple[str, str]) -> Source:
 def report(source: Source, keys: np.ndarray = NO_KEYS, embeddings: Any = None, **actions: str | None) -> QualityReport:
     quality = Quality(**OFF | actions)  # type: ignore[arg-type]
     rows = np.arange(len(source))
-    return examine(source, rows, quality, evaluation_keys=keys, embeddings=embeddings, seed=0)
+    return examine(source, rows, quality, keys, NoiseSearch(embeddings))
 
 
 BAD = {
@@ -80,12 +81,12 @@ def test_leak_check_finds_what_was_planted_and_nothing_else() -> None:
     parts = fixed_parts(source, Split(validation=10, gate=30, test=30))
     evaluation = source.keys[np.concatenate([parts.validation, parts.gate, parts.test])]
     quality = Quality(leakage="fail")
-    examine(source, parts.pool, quality, evaluation_keys=evaluation, embeddings=None, seed=0)
+    examine(source, parts.pool, quality, evaluation)
 
     planted = np.append(parts.pool, parts.test[:2])
     with pytest.raises(InputError, match=r"data\.quality\.leakage: made has 2 rows whose text also stands in an eval"):
-        examine(source, planted, quality, evaluation_keys=evaluation, embeddings=None, seed=0)
-    dropped = examine(source, planted, Quality(leakage="drop"), evaluation_keys=evaluation, embeddings=None, seed=0)
+        examine(source, planted, quality, evaluation)
+    dropped = examine(source, planted, Quality(leakage="drop"), evaluation)
     assert np.array_equal(dropped.kept, parts.pool)
 
 

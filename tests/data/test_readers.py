@@ -14,10 +14,11 @@ import pytest
 
 from progressive_tf.assets import find
 from progressive_tf.data import resolve as resolving
-from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source import Source, SourceReader, read_source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Data, Split
+from progressive_tf.plan.tasks import TASKS
 
 ROWS = [
     ("Good, really", "positive", 5),
@@ -215,6 +216,6 @@ def test_progress_counts_rows(tmp_path: Path) -> None:
     name = write(tmp_path, ".csv", [(f"text {row}", "ab"[row % 2], row) for row in range(9000)])
     data = Data(source=name, text="review", label="class")
     seen: list[int] = []
-    read_source(name, data, base=tmp_path, cache=tmp_path / "cache", progress=seen.append)
+    SourceReader(data, TASKS["text-classification"], tmp_path, tmp_path / "cache").read(name, progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 9000

@@ -15,6 +15,9 @@ from progressive_tf.data.windows import WindowStore
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
+from progressive_tf.plan.tasks import TASKS
+
+SENTENCES_TASK = TASKS["token-classification"]
 
 Sentence = list[tuple[str, str]]
 SENTENCES: list[Sentence] = [
@@ -49,13 +52,13 @@ def write(folder: Path, name: str, sentences: list[Sentence]) -> str:
 
 
 def read(folder: Path, name: str) -> Source:
-    return read_source(name, Data(source=name), base=folder, cache=folder / "cache", reads="sentences")
+    return read_source(name, Data(source=name), base=folder, cache=folder / "cache", task=SENTENCES_TASK)
 
 
 def report(source: Source, **actions: str | None) -> QualityReport:
     quality = Quality(**OFF | actions)  # type: ignore[arg-type]
     no_keys = np.empty(0, np.uint64)
-    return examine(source, np.arange(len(source)), quality, evaluation_keys=no_keys, embeddings=None, seed=0)
+    return examine(source, np.arange(len(source)), quality, no_keys)
 
 
 @pytest.mark.parametrize("name", ["a.conll", "a.txt", "a.jsonl"])
@@ -63,13 +66,13 @@ def report(source: Source, **actions: str | None) -> QualityReport:
 def test_every_file_and_scheme_gives_the_same_sentences(tmp_path: Path, name: str, scheme: object) -> None:
     source = read(tmp_path, write(tmp_path, name, [scheme(each) for each in SENTENCES]))  # type: ignore[operator]
     rows = np.arange(len(SENTENCES))
-    assert source.kind == "sentences"
+    assert source.kind == "words"
     assert source.inputs(rows) == [[word for word, _ in each] for each in SENTENCES]
     assert source.tags(rows) == [[tag for _, tag in each] for each in SENTENCES]
-    assert source.tagged is not None
-    assert source.tagged.kinds == ("person", "place")
-    assert source.tagged.words.tolist() == [4, 3, 3, 2]
-    assert not source.tagged.broken.any()
+    assert source.words is not None
+    assert source.words.tolist() == [4, 3, 3, 2]
+    assert source.truth.class_names == ("person", "place")
+    assert not source.truth.is_broken(np.arange(4)).any()
     assert [source.labels[code] for code in source.label_codes] == ["person", "place", "person", "O"]
 
 

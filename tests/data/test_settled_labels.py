@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from progressive_tf.data.answers.tags import TagTruth
 from progressive_tf.data.settled_labels import SettledLabels, settle_labels, task_names
-from progressive_tf.data.source import read_source
-from progressive_tf.data.tags import TaggedRows
+from progressive_tf.data.source import SourceReader
 from progressive_tf.errors import InputError
 from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
+from progressive_tf.plan.tasks import TASKS
 
 from .making import made_source
 
@@ -50,9 +51,9 @@ def test_types_of_entities_are_named_without_saying_which_spellings_there_were()
     """A file's spans are read with the rule, so that what it has written is no longer known."""
     source = made_source(["PER", "LOC"], name="0.csv")
     nothing = np.zeros(2, np.uint64)
-    tagged = TaggedRows(("LOC", "PER"), np.ones(2, np.int32), nothing, nothing.astype(bool))
+    tags = TagTruth(source.labels, source.label_codes, nothing, ("LOC", "PER"), nothing.astype(bool))
     rule = {"per": "PER"}
-    found = settle_labels({"0.csv": replace(source, tagged=tagged)}, Data(source="0.csv", normalize_labels=rule))
+    found = settle_labels({"0.csv": replace(source, truth=tags)}, Data(source="0.csv", normalize_labels=rule))
     assert found.lines == ("data.normalize_labels: types of entities, however they are written: LOC, PER",)
 
 
@@ -128,8 +129,8 @@ def test_types_of_entities_of_two_files_are_one_in_tags_and_counts(tmp_path: Pat
     (tmp_path / "a.conll").write_text("Ann B-PER\nLee I-per\n\nRome B-LOC\n\nBob B-PER\n")
     (tmp_path / "b.conll").write_text("Eve B-per\nMay I-per\n\nOslo B-loc\n")
     data = Data(source="a.conll", normalize_labels="casefold")
-    keys: Any = {"base": tmp_path, "cache": tmp_path / "cache", "reads": "sentences", "as_written": True}
-    read = {name: read_source(name, data, **keys) for name in ("a.conll", "b.conll")}
+    reader = SourceReader(data, TASKS["token-classification"], tmp_path, tmp_path / "cache")
+    read = {name: reader.read(name) for name in ("a.conll", "b.conll")}
     found = settle_labels(read, data).sources["b.conll"]
     assert found.tags([0, 1]) == [["B-PER", "I-PER"], ["B-LOC"]]
-    assert found.class_counts() == {"LOC": 1, "PER": 1}
+    assert found.truth.class_counts(found.store) == {"LOC": 1, "PER": 1}

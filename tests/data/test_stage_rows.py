@@ -8,8 +8,6 @@ from progressive_tf.data.stage_rows import (
     StageRows,
     counted,
     counted_briefly,
-    label_counts,
-    matching_slice_rows,
     select_stage_rows,
     slice_rows,
 )
@@ -32,7 +30,7 @@ def test_take_is_nested() -> None:
     small = select_stage_rows(SOURCE, PARTS, StageData(take=30), (), PLACE)
     large = select_stage_rows(SOURCE, PARTS, StageData(take=60), small.train, PLACE)
     assert np.array_equal(large.train[:30], small.train)
-    assert label_counts(SOURCE, small.train) == {"a": 15, "b": 15}
+    assert SOURCE.truth.counts(small.train) == {"a": 15, "b": 15}
 
 
 def test_take_new_is_disjoint_from_what_was_taken() -> None:
@@ -96,11 +94,11 @@ def test_stage_too_small_for_its_share_of_validation_is_refused() -> None:
 
 def test_slices_take_evaluation_rows_whatever_the_stage_takes() -> None:
     assert np.array_equal(slice_rows(SOURCE, PARTS.gate, StageData(all=True), PLACE), PARTS.gate)
-    rows = matching_slice_rows(SOURCE, PARTS.gate, "label == 'a'", "data.slices.only-a")
+    rows = slice_rows(SOURCE, PARTS.gate, StageData(where="label == 'a'"), "data.slices.only-a")
     assert set(rows) < set(PARTS.gate)
-    assert label_counts(SOURCE, rows) == {"a": 20, "b": 0}
+    assert SOURCE.truth.counts(rows) == {"a": 20, "b": 0}
     with pytest.raises(InputError, match=r"data\.slices\.none: none of the 40 rows"):
-        matching_slice_rows(SOURCE, PARTS.gate, "stars > 9", "data.slices.none")
+        slice_rows(SOURCE, PARTS.gate, StageData(where="stars > 9"), "data.slices.none")
 
 
 def test_of_many_classes_the_largest_and_the_smallest_are_counted() -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.label_spelling import Spelling
-from progressive_tf.data.near_duplicates import fold_key
+from progressive_tf.data.near_duplicates import fold_number
 from progressive_tf.data.stream import Accepted, Duplicate, PutAside, StreamRows, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 
 LABELS = ("no", "yes")
-MEASURED = np.array([fold_key("measured on")], np.uint64)
+MEASURED = np.array([fold_number("measured on")], np.uint64)
 
 
 def rows() -> StreamRows:

@@ -20,6 +20,9 @@ from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Data
 from progressive_tf.plan.table_columns import TableColumns, argument_names, is_number
+from progressive_tf.plan.tasks import TASKS
+
+TABLE_TASK = TASKS["tabular-classification"]
 
 ROWS: list[dict[str, Any]] = [
     {"age": 31, "city": "Rome", "note": "x1", "label": "yes"},
@@ -49,7 +52,7 @@ def write(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
 def read(folder: Path, name: str, *further: str, **changes: Any) -> Source:
     data = Data(source=name, **changes)
     sources = {
-        each: read_source(each, data, base=folder, cache=folder / "cache", reads="table") for each in (name, *further)
+        each: read_source(each, data, base=folder, cache=folder / "cache", task=TABLE_TASK) for each in (name, *further)
     }
     return read_tables(sources, data)[name]
 
@@ -229,7 +232,7 @@ def test_no_two_arguments_are_one_to_tensorflow(names: list[str]) -> None:
 
 
 def test_pixel_rows_stay_vectors(tmp_path: Path) -> None:
-    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", reads="table")
+    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", task=TABLE_TASK)
     assert source.kind == "vectors"
     assert source.width == 64
     assert np.asarray(source.inputs([0])).shape == (1, 64)

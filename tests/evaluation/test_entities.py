@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score as sklearn_accuracy
 from sklearn.metrics import precision_recall_fscore_support as sklearn_scores
 
-from progressive_tf.data.tags import spans
 from progressive_tf.evaluation.entities import (
     Scores,
     TagCounts,
@@ -80,7 +79,10 @@ def test_entities_are_counted_as_sets_of_spans(sentences: tuple[Sentences, Sente
     counts = count_tags(*sentences, KINDS).entities
     for found, truth, predicted in zip(counts, *sentences, strict=True):
         for index, kind in enumerate(KINDS):
-            true, guessed = ({span for span in spans(tags) if span.kind == kind} for tags in (truth, predicted))
+            true, guessed = (
+                {span for span in seqeval_values.spans_by_pattern(tags) if span[2] == kind}
+                for tags in (truth, predicted)
+            )
             assert found[index].tolist() == [len(true), len(guessed), len(true & guessed)]
 
 

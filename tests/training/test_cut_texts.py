@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.errors import InputError
 from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
@@ -18,14 +19,14 @@ from progressive_tf.training.run.cut_texts import find_cut_texts
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "word", "##s", "##y"]
 
 
-def source(inputs: list[Any], tagged: object = None) -> Any:
+def source(inputs: list[Any]) -> Any:
     rows = np.arange(1, len(inputs) + 1)
     return SimpleNamespace(
         name="a.csv",
         inputs=lambda indices: [inputs[index] for index in indices],
         descriptions=lambda indices: [str(inputs[index]) for index in indices],
         rows=rows,
-        tagged=tagged,
+        input_kind=INPUT_KINDS["texts"],
     )
 
 

@@ -128,8 +128,7 @@ def test_types_of_entities_may_be_written_as_labels_may(tmp_path: Path) -> None:
     loaded = load_plan(str(path), ["data.normalize_labels=casefold"])
     data = read_plan_data(loaded, tmp_path / "cache")
     source = data.sources["own.jsonl"]
-    assert source.tagged is not None
     assert data.outputs == ("O", "B-PER", "I-PER", "B-Place", "I-Place")
     assert source.tags([0]) == [["B-PER", "O", "B-PER"]]
     assert source.tags([80]) == [["B-Place", "I-Place"]]  # one place, and not one of each spelling
-    assert not source.tagged.broken.any()
+    assert not source.truth.is_broken(np.arange(len(source))).any()

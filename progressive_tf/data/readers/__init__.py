@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from progressive_tf.data.readers.batch import Reader
 from progressive_tf.data.readers.conll import read_conll
-from progressive_tf.data.readers.delimited import delimited_reader
+from progressive_tf.data.readers.delimited import DelimitedReader
 from progressive_tf.data.readers.json_lines import read_json_lines
 from progressive_tf.data.readers.parquet import read_parquet
 from progressive_tf.data.readers.tagged import TaggedReader
 from progressive_tf.data.readers.token_lines import read_token_lines
 
 READERS: dict[str, Reader] = {
-    ".csv": delimited_reader(","),
-    ".tsv": delimited_reader("\t"),
+    ".csv": DelimitedReader(","),
+    ".tsv": DelimitedReader("\t"),
     ".jsonl": read_json_lines,
     ".json": read_json_lines,
     ".parquet": read_parquet,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow
 
-from progressive_tf.data.images import Images
+from progressive_tf.data.images import ReadImage
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.remarks import Remark
 from progressive_tf.data.tags import Sentences
@@ -37,7 +38,6 @@ class Batch:
         keys: for kind "json", the names of the further columns.
         images: what the rows are, where they are images.
         sentences: what the rows are, where they are tagged sentences; `inputs` are then their words joined by spaces.
-        targets: the text that is expected for each row, where one is; the labels are then all the same.
         remarks: on files that these rows stand for, or that were left out beside them.
     """
 
@@ -48,9 +48,8 @@ class Batch:
     columns: dict[str, pyarrow.Array]
     kind: ColumnKind
     keys: frozenset[str] = frozenset()
-    images: Images | None = None
+    images: list[ReadImage] | None = None
     sentences: Sentences | None = None
-    targets: list[str] | None = None
     remarks: tuple[Remark, ...] = ()
 
     @property
@@ -70,8 +69,18 @@ class Batch:
             else [self.inputs[position] for position in positions if self.inputs],
             labels=[self.labels[position] for position in positions],
             columns={name: column.take(taken) for name, column in self.columns.items()},
-            images=self.images and self.images.only(positions),
+            images=self.images and [self.images[position] for position in positions],
         )
+
+
+Row = TypeVar("Row")
+
+
+def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yields rows in lists of `BATCH_ROWS`, the last of which may be shorter."""
+    left = iter(rows)
+    while batch := list(islice(left, BATCH_ROWS)):
+        yield batch
 
 
 class Reader(Protocol):

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from progressive_tf.data.problems import Problems, shorten
-from progressive_tf.data.readers.batch import BATCH_ROWS, Batch
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, shorten
+from progressive_tf.data.readers.batch import Batch, in_batches
 from progressive_tf.data.tags import is_tag
 from progressive_tf.errors import InputError
 
@@ -44,14 +43,7 @@ def read_conll(path: Path, text: str | None, label: str, problems: Problems) -> 
         InputError: the first token's line has fewer than two columns or, where the plan does not say which are read,
             more than five, or a first column that only counts the words.
     """
-    pending: list[_Sentence] = []
-    for sentence in _sentences(path, _Columns.of(text, label), problems):
-        pending.append(sentence)
-        if len(pending) == BATCH_ROWS:
-            yield _batch(pending)
-            pending = []
-    if pending:
-        yield _batch(pending)
+    yield from map(_batch, in_batches(_sentences(path, _Columns.of(text, label), problems)))
 
 
 @dataclass(frozen=True)

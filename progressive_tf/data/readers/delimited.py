@@ -5,56 +5,54 @@ from __future__ import annotations
 import contextlib
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 import pyarrow
 
-from progressive_tf.data.problems import Problems, shorten
-from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, Reader, check_columns
+from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, is_utf8, shorten
+from progressive_tf.data.readers.batch import Batch, check_columns, in_batches
 from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.errors import InputError
 
+NumberedFields = tuple[int, int, list[str]]  # row, line, fields
 LONGEST_FIELD = 1 << 24
 LONGEST_NAME = 60
 SEPARATORS = (",", ";", "\t", "|")
 _CALLED = {"\t": "tabs"}
-NOT_UTF8 = "not UTF-8"
-UTF8_ADVICE = "save the file as UTF-8"
 
 
-def delimited_reader(delimiter: str, renamed: Mapping[str, str] = MappingProxyType({})) -> Reader:
-    """Returns a reader of files whose fields are separated by `delimiter`.
+@dataclass(frozen=True)
+class DelimitedReader:
+    """Reads files with a line of column names; see `Reader`.
 
-    Args:
-        delimiter: one character.
+    Attributes:
+        delimiter: what separates fields, one character, unless a file's header tells another.
         renamed: other names for columns than the header's.
     """
-    return partial(_read, delimiter=delimiter, renamed=renamed)
 
+    delimiter: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
-def _read(
-    path: Path, text: str | None, label: str, problems: Problems, *, delimiter: str, renamed: Mapping[str, str]
-) -> Iterator[Batch]:
-    wanted = [name for name in (text, label) if name is not None]
-    separator = _separator(path, delimiter, wanted)
-    rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
-    header = next(rows, None)
-    if header is None:
-        problems.raise_if_any()
-        raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
-    names = [renamed.get(name, name) for name in _header(header[2], wanted)]
-    _check_header(problems.file, names, wanted)
-    check_columns(problems.file, names, text, label)
-    found = batches(rows, names, None if text is None else names.index(text), names.index(label), problems)
-    first = next(found, None)
-    if first is not None:
-        says = f"its columns are separated by {_CALLED.get(separator, repr(separator))}"
-        yield first if separator == delimiter else replace(first, remarks=(Remark(DIALECT, 0, problems.file, says),))
-        yield from found
+    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+        """Yields the rows; InputError where there is no header or it has not the columns."""
+        wanted = [name for name in (text, label) if name is not None]
+        separator = _separator(path, self.delimiter, wanted)
+        rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
+        header = next(rows, None)
+        if header is None:
+            problems.raise_if_any()
+            raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
+        names = [self.renamed.get(name, name) for name in _header(header[2], wanted)]
+        _check_header(problems.file, names, wanted)
+        read = batches(rows, names, text, label, problems)
+        first = next(read, None)
+        if first is not None:
+            says = f"its columns are separated by {_CALLED.get(separator, repr(separator))}"
+            remarks = () if separator == self.delimiter else (Remark(DIALECT, 0, problems.file, says),)
+            yield replace(first, remarks=remarks)
+            yield from read
 
 
 def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
@@ -103,9 +101,7 @@ def _is_number(name: str) -> bool:
         return False
 
 
-def read_fields(
-    path: Path, problems: Problems, *, delimiter: str, quoting: Literal[0, 3]
-) -> Iterator[tuple[int, int, list[str]]]:
+def read_fields(path: Path, problems: Problems, *, delimiter: str, quoting: Literal[0, 3]) -> Iterator[NumberedFields]:
     """Yields (row, line, fields); the first is row 0. Blank lines are skipped, rows that are not UTF-8 noted.
 
     Args:
@@ -129,7 +125,7 @@ def read_fields(
                 return
             if not fields:
                 continue
-            if _is_utf8(fields):
+            if all(map(is_utf8, fields)):
                 yield row, reader.line_num, fields
             else:
                 problems.add(NOT_UTF8, row, reader.line_num, advice=UTF8_ADVICE)
@@ -139,58 +135,47 @@ def read_fields(
 
 
 def batches(
-    rows: Iterator[tuple[int, int, list[str]]], names: list[str], text: int | None, label: int, problems: Problems
+    rows: Iterator[NumberedFields], names: list[str], text: str | None, label: str, problems: Problems
 ) -> Iterator[Batch]:
     """Yields rows of fields as batches; rows with too many or too few fields are noted.
 
     Args:
         rows: (row, line, fields).
         names: the columns' names.
-        text: position of the text column, or None.
-        label: position of the label column.
+        text: the text column's, or None.
+        label: the label column's.
         problems: where broken rows go.
+
+    Raises:
+        InputError: a column is missing or a name stands twice.
     """
-    pending: list[tuple[int, int, list[str]]] = []
+    check_columns(problems.file, names, text, label)
+    for batch in in_batches(_whole(rows, len(names), problems)):
+        columns = dict(zip(names, zip(*(fields for _, _, fields in batch), strict=True), strict=True))
+        yield Batch(
+            rows=[row for row, _, _ in batch],
+            lines=[line for _, line, _ in batch],
+            inputs=[] if text is None else list(columns[text]),
+            labels=list(columns[label]),
+            columns={
+                name: pyarrow.array(column, pyarrow.large_string())
+                for name, column in columns.items()
+                if name not in (text, label)
+            },
+            kind="text",
+        )
+
+
+def _whole(rows: Iterator[NumberedFields], width: int, problems: Problems) -> Iterator[NumberedFields]:
     for row, line, fields in rows:
-        if len(fields) == len(names) + 1 and not fields[-1]:  # a separator at the end of a line, and no column
+        if len(fields) == width + 1 and not fields[-1]:  # a separator at the end of a line, and no column
             fields = fields[:-1]
-        if len(fields) != len(names):
+        if len(fields) == width:
+            yield row, line, fields
+        else:
             detail = f"{len(fields)} fields, starting {shorten(fields[0], 20)}"
             advice = "quote fields that hold the separator"
-            problems.add(f"other than the header's {len(names)} fields", row, line, detail, advice=advice)
-            continue
-        pending.append((row, line, fields))
-        if len(pending) == BATCH_ROWS:
-            yield _batch(pending, names, text, label)
-            pending = []
-    if pending:
-        yield _batch(pending, names, text, label)
-
-
-def _batch(pending: list[tuple[int, int, list[str]]], names: list[str], text: int | None, label: int) -> Batch:
-    columns = list(zip(*(fields for _, _, fields in pending), strict=True))
-    return Batch(
-        rows=[row for row, _, _ in pending],
-        lines=[line for _, line, _ in pending],
-        inputs=[] if text is None else list(columns[text]),
-        labels=list(columns[label]),
-        columns={
-            name: pyarrow.array(column, pyarrow.large_string())
-            for position, (name, column) in enumerate(zip(names, columns, strict=True))
-            if position not in (text, label)
-        },
-        kind="text",
-    )
-
-
-def _is_utf8(fields: list[str]) -> bool:
-    for field in fields:
-        if not field.isascii():
-            try:
-                field.encode()
-            except UnicodeEncodeError:
-                return False
-    return True
+            problems.add(f"other than the header's {width} fields", row, line, detail, advice=advice)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.data.images import ReadImage, UnreadableImageError, joined, read_image
+from progressive_tf.data.images import ReadImage, UnreadableImageError, read_image
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, Reader
 from progressive_tf.data.remarks import ODD_IMAGES, UNREADABLE_IMAGES, Remark
@@ -68,9 +68,8 @@ def _with_images(batch: Batch, read: list[ReadImage | str], remarks: tuple[Remar
             found.append(Remark(UNREADABLE_IMAGES, row, name, image))
         elif image.odd is not None:
             found.append(Remark(ODD_IMAGES, row, name, image.odd))
-    kept = [position for position, image in enumerate(read) if isinstance(image, ReadImage)]
-    images = joined([image for image in read if isinstance(image, ReadImage)])
-    return replace(batch.only(kept), images=images, remarks=tuple(found))
+    kept = {position: image for position, image in enumerate(read) if isinstance(image, ReadImage)}
+    return replace(batch.only(list(kept)), images=list(kept.values()), remarks=tuple(found))
 
 
 @dataclass(frozen=True)

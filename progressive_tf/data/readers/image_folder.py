@@ -100,14 +100,7 @@ def part_of(name: str) -> int | None:
 
 
 class _Reading:
-    """Which folders are parts and which are classes.
-
-    Args:
-        place: what errors begin with.
-        name: of the source's folder.
-        found: what is in it.
-        asked: what the plan says its folders are, if it does.
-    """
+    """Which folders are parts and which are classes; `asked` is what the plan says, if it does."""
 
     def __init__(self, place: str, name: str, found: FilesBelow, asked: Folders | None) -> None:
         self.place, self.name, self.asked, self.found = place, name, asked, found

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 
-from progressive_tf.data.problems import Problems, shorten
-from progressive_tf.data.readers.batch import BATCH_ROWS, Batch
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
+from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, shorten
+from progressive_tf.data.readers.batch import Batch, in_batches
 from progressive_tf.errors import InputError, unknown_name
 
 OBJECT_COLUMN = "object"
@@ -21,26 +20,25 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 def read_json_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
     """Yields the rows of a file of JSON lines, or of one list of objects; see `Reader`. Blank lines are skipped."""
-    pending: list[tuple[int, int, dict[str, Any]]] = []
-    wanted = [name for name in (text, label) if name is not None]
+    for batch in in_batches(_whole(path, [name for name in (text, label) if name is not None], problems)):
+        yield _batch(batch, text, label)
+
+
+def _whole(path: Path, wanted: Sequence[str], problems: Problems) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yields row, line and object of those that have the wanted keys."""
     known: set[str] = set()
-    found: set[str] = set()
+    present: set[str] = set()
     for row, line, value in _objects(path, problems):
         known.update(value)
         missing = [name for name in wanted if name not in value]
-        found.update(set(wanted).difference(missing))
+        present.update(set(wanted).difference(missing))
         if missing:
             problems.add(f"no key {missing[0]!r}", row, line, advice="give it to every object")
-            continue
-        pending.append((row, line, value))
-        if len(pending) == BATCH_ROWS:
-            yield _batch(pending, text, label)
-            pending = []
+        else:
+            yield row, line, value
     for name in wanted:
-        if known and name not in found:  # in no object at all: the name is wrong, not the rows
+        if known and name not in present:  # in no object at all: the name is wrong, not the rows
             raise InputError(f"{problems.file}: {unknown_name('column', name, known)}")
-    if pending:
-        yield _batch(pending, text, label)
 
 
 class _KeyTwiceError(ValueError):

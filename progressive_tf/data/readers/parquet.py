@@ -9,9 +9,8 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from progressive_tf.data.problems import Problems
+from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems
 from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, check_columns
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.errors import InputError
 
 

@@ -73,13 +73,5 @@ def _in_bio(batch: Batch, scheme: Scheme) -> Batch:
         broken=[bool(find_breaks(tags, scheme)) for tags in batch.labels],
     )
     texts = [" ".join(tokens) for tokens in sentences.tokens]
-    return Batch(
-        rows=batch.rows,
-        lines=batch.lines,
-        inputs=texts,
-        labels=[OUTSIDE] * len(texts),  # settled when every row of the source is known
-        columns=batch.columns,
-        kind=batch.kind,
-        keys=batch.keys,
-        sentences=sentences,
-    )
+    labels = [OUTSIDE] * len(texts)  # settled when every row of the source is known
+    return replace(batch, inputs=texts, labels=labels, sentences=sentences)

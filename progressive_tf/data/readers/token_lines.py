@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.data.problems import Problems, shorten
+from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, is_utf8, shorten
 from progressive_tf.data.readers.batch import Batch
-from progressive_tf.data.readers.delimited import NOT_UTF8, UTF8_ADVICE
 from progressive_tf.data.readers.json_lines import read_json_lines
 
 
@@ -34,7 +33,7 @@ def _is_whole(batch: Batch, position: int, text: str | None, label: str, problem
             advice = 'write a list such as ["New", "York"], tags by name and not by number'
             problems.add(f"no list of strings in column {column!r}", row, line, shorten(values, 30), advice=advice)
             return False
-        if not _is_utf8(values):
+        if not is_utf8("".join(values)):
             problems.add(NOT_UTF8, row, line, f"half a surrogate pair in column {column!r}", advice=UTF8_ADVICE)
             return False
     if len(tokens) != len(tags):
@@ -52,11 +51,3 @@ def _is_whole(batch: Batch, position: int, text: str | None, label: str, problem
 
 def _is_list_of_strings(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values)
-
-
-def _is_utf8(values: list[str]) -> bool:
-    try:
-        "".join(values).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -186,8 +186,8 @@ class TagAnswering(TokenAnswering):
 
     def inputs(self, source: Source) -> WindowStore:
         """Returns where windows of the sentences of a source are kept."""
-        assert source.tagged is not None
-        return WindowStore(source.tagged.words, source.inputs, self.features.network.preprocess)
+        assert source.words is not None
+        return WindowStore(source.words, source.inputs, self.features.network.preprocess)
 
     def examples(
         self, source: str, inputs: InputStore, rows: np.ndarray, prefix: Callable[[np.ndarray], PrefixOutputs | None]
@@ -260,5 +260,5 @@ class TagAnswering(TokenAnswering):
         """Returns the tags that an exported version gives; how sure it is of each is not asked."""
         sentences, tags = self.features.sources[source].tags(rows), self.features.network.labels
         lengths = np.array([len(sentence) for sentence in sentences], np.int32)
-        predicted = tag_codes(tag_exported(folder, self.features.sources[source].store.tokens(rows)), tags)
+        predicted = tag_codes(tag_exported(folder, self.features.sources[source].inputs(rows)), tags)
         return TagAnswers(tags, lengths, tag_codes(sentences, tags), predicted, np.ones(len(predicted), np.float32))

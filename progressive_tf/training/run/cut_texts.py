@@ -48,12 +48,11 @@ class CutTexts:
         if not cut.any():
             return None
         rows = self.rows[cut]
-        what = "sentences have words" if source.tagged is not None else "texts are"
         lost, tokens = int(self.lost.sum()), int(self.tokens.sum())
         message = (
-            f"{len(rows):,} of {len(self.rows):,} {what} longer than model.max_length: {self.max_length} tokens; "
-            f"{lost:,} of {tokens:,} tokens are not read ({100 * lost / tokens:.2g} %), the longest has "
-            f"{self.tokens.max():,}; {self._advice}"
+            f"{len(rows):,} of {len(self.rows):,} {source.input_kind.cut} longer than model.max_length: "
+            f"{self.max_length} tokens; {lost:,} of {tokens:,} tokens are not read "
+            f"({100 * lost / tokens:.2g} %), the longest has {self.tokens.max():,}; {self._advice}"
         )
         if action == "fail":
             raise InputError(

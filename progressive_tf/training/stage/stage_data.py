@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from progressive_tf.data.findings import QualityReport
+from progressive_tf.data.noise_finding import NoiseSearch
 from progressive_tf.data.quality import examine
 from progressive_tf.data.remarks import UNUSED_FILES
 from progressive_tf.data.source import Source
@@ -90,13 +91,13 @@ def find_rows(run: Run, stage: StageRecord, frozen_depth: int) -> tuple[QualityR
             data.trained_source(stage.index, name),
             rows.train,
             plan.data.quality,
-            evaluation_keys=data.evaluation_keys,
-            embeddings=(
+            data.evaluation_keys,
+            NoiseSearch(
                 "the network began with random weights, whose outputs say little about a row"
                 if plan.model.random_says_little and run.start.version is None
-                else lambda wanted: run.features.embeddings(name, wanted, frozen_depth, cache)
+                else lambda wanted: run.features.embeddings(name, wanted, frozen_depth, cache),
+                derive_seed(plan.seed, "label-noise", stage.name),
             ),
-            seed=derive_seed(plan.seed, "label-noise", stage.name),
             expected=_classes_in(source, rows) if data.classes.grow else None,
         )
     except InputError as error:
