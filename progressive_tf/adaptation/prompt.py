@@ -10,7 +10,6 @@ import tensorflow as tf
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.models.projection import AddedBlock
 from progressive_tf.plan.adaptation_methods import PromptAdaptation
 from progressive_tf.seeds import derive_seed
@@ -57,7 +56,7 @@ def prompt(network: BlockModel, settings: PromptAdaptation, seed: int) -> MovedW
         InputError: a network that reads no texts, a prompt as long as the longest text, or one of another length that
             an earlier stage has added.
     """
-    if not isinstance(network.preprocess, TextPreprocessing):
+    if not network.preprocess.takes_prompt:
         raise InputError(
             "adaptation.method: prompt puts vectors in front of the words of a text; choose another method"
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.models.heads import INITIAL_SPREAD, TaggingHead
+from progressive_tf.models.heads import INITIAL_SPREAD
 from progressive_tf.models.preprocessing.base import Preprocessing
 from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
 from progressive_tf.seeds import derive_seed
@@ -45,7 +47,16 @@ class BlockModel(tf.keras.Model):
             every position, [batch, length, tags].
         labels: class names, or tags, in the order of the logits.
         settings: what the blocks compute beside their weights (activation, number of heads, …), as JSON text.
+
+    Attributes:
+        tags_words: whether its classes are tags of words.
+        grows: whether `set_classes` can give it other classes.
+        target_spec: what stands in a state beside the input where there is something to learn.
     """
+
+    tags_words = False
+    grows = True
+    target_spec: Mapping[str, tf.TensorSpec] = MappingProxyType({})
 
     def __init__(
         self,
@@ -106,15 +117,27 @@ class BlockModel(tf.keras.Model):
         of_task = tf.constant([[own == task for own in self.label_tasks] for task in tasks])
         return tf.where(tf.gather(of_task, state["task"]), logits, IMPOSSIBLE)
 
+    def logits_shape(self, state: State) -> tuple[int, ...]:
+        """Returns the shape that the logits of a first state have."""
+        return int(state["mask"].shape[0]), len(self.labels)
+
+    def sample_targets(self, rows: Sequence[int]) -> State:
+        """Returns made-up entries of `target_spec` for rows of the `Preprocessing.sample`, by their index."""
+        return {}
+
+    def sample_loss(self, logits: tf.Tensor, state: State) -> tf.Tensor:
+        """Returns a loss of made-up answers that depends on every weight, a scalar; for the contract's check."""
+        classes = tf.range(tf.shape(logits)[0]) % len(self.labels)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
+
+    def probabilities(self, state: State) -> tf.Tensor:
+        """Returns how sure it is of its answers to a first state, float32 [batch, …]."""
+        return tf.nn.softmax(self(state))
+
     def without_added_positions(self, state: State) -> State:
         """Returns the state after the last block without the positions that blocks have put in front."""
         added = self.added_positions(len(self.blocks))
         return {key: value[:, added:] for key, value in state.items()} if added else state
-
-    @property
-    def tags_words(self) -> bool:
-        """Whether its classes are tags of words."""
-        return isinstance(self.head, TaggingHead)
 
     @property
     def choices(self) -> int:
@@ -228,6 +251,16 @@ def _path(variable: tf.Variable) -> str:
 def read_weights(weights: Sequence[NamedWeight]) -> dict[str, np.ndarray]:
     """Returns the values of weights by name."""
     return {weight.name: weight.variable.numpy() for weight in weights}
+
+
+def weights_sha256(weights: Sequence[NamedWeight]) -> str:
+    """Returns the hex SHA-256 of names, shapes and values."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        value = np.ascontiguousarray(weight.variable.numpy())
+        digest.update(f"{weight.name} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
 
 def assign_weights(weights: Sequence[NamedWeight], values: dict[str, np.ndarray]) -> None:

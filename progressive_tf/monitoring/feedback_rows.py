@@ -15,6 +15,7 @@ from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import confidence
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.table_columns import argument_names
+from progressive_tf.serving.answers import served_answers
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Columns:
         return cls(expected, *names)
 
 
-def told_rows(
+def feedback_rows(
     plan: Plan, data: PlanData, columns: Columns, answers: pd.DataFrame
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer whose right label and input are known, and why others have none.
@@ -63,23 +64,23 @@ def told_rows(
     """
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
-    labels = data.labels
+    labels, kind = data.labels, served_answers(plan.kind.answers)
     judged = answers[[right is not None for right in answers["right"]]]
-    each = (judged[name] for name in ("id", "label", "told", "right", "input"))
-    for prediction, said, told, is_right, given, stated in zip(*each, confidence(judged), strict=True):
-        label = told if told is not None else said if is_right else None
+    read = (judged[name] for name in ("id", "label", "truth", "right", "input"))
+    for prediction, said, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
+        label = truth if truth is not None else said if is_right else None
         label = data.spelling.of(label) if isinstance(label, str) else label
         if label is None and len(labels) == 2 and said in labels:
             label = next(other for other in labels if other != said)
         if label is None:
             put_aside["are wrong, and nobody said what is right"] += 1
-        elif not plan.kind.writes and label not in labels:
+        elif not kind.is_known(label, labels):
             put_aside["have a label that the plan does not know"] += 1
         elif given is None:
             put_aside["have no input; serve with --log-inputs"] += 1
-        elif plan.kind.inputs == "texts" and not isinstance(next(iter(given.values()), None), str):
+        elif data.columns is None and not isinstance(next(iter(given.values()), None), str):
             put_aside["have an input that is no text"] += 1
-        elif plan.kind.writes and not (isinstance(label, str) and isinstance(said, str)):
+        elif not (kind.is_readable(label) and kind.is_readable(said)):
             put_aside["have texts that --redact does not keep"] += 1
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)

@@ -11,18 +11,18 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from progressive_tf.monitoring.live_metrics import ALL, LiveMetrics
-from progressive_tf.monitoring.snapshot import Look
+from progressive_tf.monitoring.snapshot import Snapshot
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 # Fewer weeks than this are read faster in the table.
 FEWEST_WEEKS = 2
 
 
-def render(looks: Sequence[Look], now: float) -> str:
-    """Returns the page as HTML; the same looks give the same bytes.
+def render(snapshots: Sequence[Snapshot], now: float) -> str:
+    """Returns the page as HTML; the same snapshots give the same bytes.
 
     Args:
-        looks: of each model.
+        snapshots: of each model.
         now: when they were taken; seconds since 1970.
     """
     environment = jinja2.Environment(
@@ -41,13 +41,13 @@ def render(looks: Sequence[Look], now: float) -> str:
     moment = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%d %H:%M")
     return environment.get_template("monitor.html").render(
         moment=moment,
-        looks=[
+        models=[
             {
-                "look": look,
-                "weeks": [(week, list(rows)) for week, rows in groupby(look.metrics, lambda each: each.week)],
-                "figure": accuracy_figure(f"m{place}", look.metrics),
+                "snapshot": snapshot,
+                "weeks": [(week, list(rows)) for week, rows in groupby(snapshot.metrics, lambda row: row.week)],
+                "figure": accuracy_figure(f"m{place}", snapshot.metrics),
             }
-            for place, look in enumerate(looks)
+            for place, snapshot in enumerate(snapshots)
         ],
     )
 

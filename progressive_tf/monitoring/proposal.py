@@ -20,7 +20,7 @@ from progressive_tf.data.splits import fixed_parts
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
-from progressive_tf.monitoring.feedback_rows import Columns, told_rows
+from progressive_tf.monitoring.feedback_rows import Columns, feedback_rows
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import Quality, TokenBudget
@@ -96,7 +96,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
     columns = Columns.beside(plan, data)
-    rows, put_aside = told_rows(plan, data, columns, live.answers)
+    rows, put_aside = feedback_rows(plan, data, columns, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
         candidates = Path(scratch) / "candidates.jsonl"
         kept = _checked(plan, data, rows, candidates, cache, put_aside) if rows else []

@@ -17,6 +17,7 @@ TaskName = Literal[
 Inputs = Literal["texts", "words", "images", "columns", "vectors"]
 """What a row is: a text, the words of a sentence, an image, named cells of a table, or numbers without names."""
 OF_WORDS: tuple[Inputs, ...] = ("texts", "words")  # what is read in tokens, and may be cut
+OF_FILES: tuple[Inputs, ...] = ("images",)  # what is served as files
 Reads = Literal["rows", "table", "images", "sentences", "pairs"]
 """What rows of a source are to be: texts, columns, images, words with tags, texts with the text that is expected."""
 

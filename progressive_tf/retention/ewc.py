@@ -83,27 +83,32 @@ class EwcPenalty:
 
     def __call__(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
         """Returns a scalar; only the network's weights matter."""
-        return (
-            0.5
-            * self._strength
-            * tf.add_n(
-                [
-                    tf.reduce_sum(importance * tf.square(variable - centre))
-                    for variable, importance, centre in self._terms
-                ]
-            )
-        )
+        distances = [
+            tf.reduce_sum(importance * tf.square(variable - centre)) for variable, importance, centre in self._terms
+        ]
+        return 0.5 * self._strength * tf.add_n(distances)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The examples that the Fisher information is of.
+
+    Attributes:
+        batches: (state [batch, …], labels int32 [batch]).
+        state_spec: the signature of a state.
+        first_block: the block that the states are the input of.
+        log_likelihood: state → that of what is true of each example, float32 [batch], where this is not one class; for
+            kind `empirical` alone.
+    """
+
+    batches: Iterable[tuple[dict[str, np.ndarray], np.ndarray]]
+    state_spec: dict[str, tf.TensorSpec]
+    first_block: int
+    log_likelihood: Callable[[State], tf.Tensor] | None = None
 
 
 def fisher_information(
-    network: BlockModel,
-    weights: Sequence[NamedWeight],
-    batches: Iterable[tuple[dict[str, np.ndarray], np.ndarray]],
-    state_spec: dict[str, tf.TensorSpec],
-    first_block: int,
-    kind: str,
-    seed: int,
-    log_likelihood: Callable[[State], tf.Tensor] | None = None,
+    network: BlockModel, weights: Sequence[NamedWeight], measured: Measured, kind: str, seed: int
 ) -> Arrays:
     """Returns the diagonal Fisher information of weights, float32 by name.
 
@@ -114,21 +119,18 @@ def fisher_information(
     Args:
         network: at the weights to measure at.
         weights: what to measure; of `network`.
-        batches: (state [batch, …], labels int32 [batch]).
-        state_spec: the signature of a state.
-        first_block: the block that the states are the input of.
+        measured: the examples.
         kind: as above.
         seed: draws classes.
-        log_likelihood: state → that of what is true of each example, float32 [batch], where this is not one class; for
-            kind `empirical` alone.
     """
+    log_likelihood = measured.log_likelihood
     variables = [weight.variable for weight in weights]
     sums = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
     classes = len(network.labels)
     at_once = max(1, MOST_NUMBERS // sum(int(np.prod(variable.shape)) for variable in variables))
 
     def log_probabilities(state: State) -> tf.Tensor:
-        return tf.nn.log_softmax(network.possible(network(state, first_block=first_block), state))
+        return tf.nn.log_softmax(network.possible(network(state, first_block=measured.first_block), state))
 
     def squares(one: tuple[State, tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
         state, label, share = one
@@ -143,7 +145,7 @@ def fisher_information(
         return [share * tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     @tf.function(
-        input_signature=[state_spec, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)],
+        input_signature=[measured.state_spec, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)],
         autograph=False,
     )
     def add(state: State, labels: tf.Tensor, shares: tf.Tensor) -> None:
@@ -156,11 +158,11 @@ def fisher_information(
             total.assign_add(tf.reduce_sum(each, axis=0))
 
     probabilities = tf.function(
-        lambda state: tf.exp(log_probabilities(state)), input_signature=[state_spec], autograph=False
+        lambda state: tf.exp(log_probabilities(state)), input_signature=[measured.state_spec], autograph=False
     )
     generator = np.random.default_rng(seed)
     count = 0
-    for whole_state, whole_labels in batches:
+    for whole_state, whole_labels in measured.batches:
         for begin in range(0, len(whole_labels), at_once):
             part = slice(begin, begin + at_once)
             state, labels = {name: each[part] for name, each in whole_state.items()}, whole_labels[part]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.serving.instances import InputSpec, Instance
 

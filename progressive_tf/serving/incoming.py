@@ -1,4 +1,4 @@
-"""What every route asks of a request: its body, its token, the model's name."""
+"""What every route asks of a request: its body and its token."""
 
 from __future__ import annotations
 
@@ -104,16 +104,6 @@ class Incoming:
         except ClientDisconnect:
             raise Refusal(400, "the connection ended before the body did") from None
         return b"".join(parts)
-
-
-def check_name(given: str, name: str) -> None:
-    """Refuses another model's name.
-
-    Raises:
-        Refusal: 404.
-    """
-    if given != name:
-        raise Refusal(404, f"Could not find any versions of model {given:.80}; this server has {name}")
 
 
 def _check(request: Request, token: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +10,17 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS
-from progressive_tf.plan.tasks import OF_WORDS, Inputs, input_kind_of_version, task_of_version
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS
+from progressive_tf.plan.tasks import OF_FILES, OF_WORDS, Inputs, input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.traffic import Schedule
 from progressive_tf.registry.version import Version
+from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.described import TASK, describe, examples, place_of
 from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucket_of
 from progressive_tf.serving.limits import Refusal
 
-_COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 _MANY = 32
 
 
@@ -52,7 +51,7 @@ class LoadedVersion:
         release = manifest.get("release")
         self.schedule = None if release is None else Schedule.of(release)
         asked = {name for each in self._model.signatures.values() for name in each.structured_input_signature[1]}
-        self.task = task_of_version(manifest, asked)
+        self.kind = served_answers(task_of_version(manifest, asked).answers)
         self.input_kind = input_kind_of_version(manifest, asked)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
@@ -93,7 +92,7 @@ class LoadedVersion:
                 return [answer for each in instances for answer in self.answer(bucket, [each])]
             said = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
             return [Refusal(400, f"the model refuses it: {' '.join(said.split()):.400}")]
-        return [_one_of(outputs, place) for place in range(len(instances))]
+        return [self._one_of(outputs, place) for place in range(len(instances))]
 
     def warm_up(self, most: int) -> None:
         """Answers made-up instances of several lengths and batch sizes, so that the first caller does not wait.
@@ -108,13 +107,13 @@ class LoadedVersion:
     def warm_up_sizes(self, most: int = _MANY) -> list[int]:
         """Returns how many instances the batches of a warm-up have.
 
-        A translator's are of one: more of them take as many times as long, on two cores minutes for a T5-small, and
-        make nothing faster.
+        Where many take as many times as long they are of one: on two cores they are minutes for a T5-small, and make
+        nothing faster.
 
         Args:
             most: instances of the largest batch.
         """
-        return [1] if self.task.writes else sorted({1, most})
+        return sorted({1, most}) if self.kind.in_batches else [1]
 
     def metadata(self) -> dict[str, Any]:
         """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
@@ -133,35 +132,24 @@ class LoadedVersion:
             **describe(self.manifest, inputs, self.outputs, self.has_tasks),
         }
 
+    def _one_of(self, outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
+        found = {name: _plain(value[place]) for name, value in outputs.items()}
+        if UNKNOWN_CELLS in found:
+            found[UNKNOWN_CELLS] = [name for name in found[UNKNOWN_CELLS] if name]
+        return self.kind.trimmed(found)
+
 
 def _inputs(signature: Any, kind: Inputs) -> dict[str, InputSpec]:
-    found = {
-        name: InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]))
-        for name, spec in signature.structured_input_signature[1].items()
-    }
-    if kind != "images":
-        return found
-    return {name: replace(spec, is_image=name != TASK and spec.dtype == object) for name, spec in found.items()}
-
-
-def _one_of(outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-    """Returns one instance's part; what is filled up to the length of others in the batch is cut off."""
-    found = {name: _plain(value[place]) for name, value in outputs.items()}
-    if _COUNT in found:
-        found |= {name: found[name][: found[_COUNT]] for name in _SPANS if name in found}
-        while found.get(_TAGS) and not found[_TAGS][-1]:
-            found[_TAGS].pop()
-    if UNKNOWN_CELLS in found:
-        found[UNKNOWN_CELLS] = [name for name in found[UNKNOWN_CELLS] if name]
+    found = {}
+    for name, spec in signature.structured_input_signature[1].items():
+        is_file = kind in OF_FILES and name != TASK and spec.dtype == tf.string
+        found[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
     return found
 
 
 def _plain(value: Any) -> Any:
-    found = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    return _decoded(found)
-
-
-def _decoded(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, list):
-        return [_decoded(each) for each in value]
+        return [_plain(part) for part in value]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -17,7 +17,7 @@ from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.serving.answer import says_the_same
+from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
 from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
 from progressive_tf.serving.limits import Limits, Refusal
@@ -25,6 +25,7 @@ from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
+from progressive_tf.serving.store import Shadowed
 
 UNREAD = object()
 LOOK_SECONDS = 0.25
@@ -218,7 +219,7 @@ class ServedModel:
         ids: Sequence[str],
         same_classes: bool,
     ) -> None:
-        which = (self.model.name, shadow.loaded.number)
+        which, kind = (self.model.name, shadow.loaded.number), shadow.loaded.kind
         try:
             with shadow.held():
                 theirs = await shadow.background.answers(instances)
@@ -231,12 +232,15 @@ class ServedModel:
             self._metrics.shadowed.labels(*which, "failed").inc(len(instances))
             return
         for prediction, ours, other in zip(ids, answers, theirs, strict=True):
-            self._metrics.shadowed.labels(*which, "same" if says_the_same(ours, other) else "other").inc()
-            pair = [each.get("probabilities") or [] for each in (ours, other)]
+            self._metrics.shadowed.labels(*which, "same" if kind.same(ours, other) else "other").inc()
+            pair = [outputs.get(PROBABILITIES) or [] for outputs in (ours, other)]
             apart = _difference(*pair) if same_classes else None
             if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)
-            self._request_log.add_shadow(prediction, shadow.loaded.number, other, apart)
+            said = kind.label(other), probabilities_of(other)
+            self._request_log.add_shadow(
+                Shadowed(self._request_log.clock.now(), prediction, shadow.loaded.number, *said, apart)
+            )
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

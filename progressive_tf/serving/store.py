@@ -8,54 +8,22 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.registry.history import CANARY, STABLE
-from progressive_tf.serving.answer import EXPECTED, is_of_tokens
+from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
 from progressive_tf.serving.release_marks import LOWERED_MARKS
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
+from progressive_tf.serving.step_counts import StepCounts, count_step, seconds_before
 from progressive_tf.serving.store_schema import FORMAT, statements_from
 
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
 
-# What was stable before stable moved is left out, where the version is given that is stable now.
-_OF_BOTH = "(alias = 'canary' OR (alias = 'stable' AND (:stable IS NULL OR requests.version = :stable)))"
-_COUNTED = f"""
-    SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
-        SELECT alias, count(*) AS requests, sum(status >= 500 OR status = 429) AS failures,
-               sum(status = 200 AND seconds > :slow_beyond) AS slow
-        FROM requests WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
-    ) GROUP BY alias
-"""
-_LABELS = f"""
-    SELECT alias, label, count(*) FROM predictions JOIN requests ON request = requests.id
-    WHERE step = :step AND {_OF_BOTH} GROUP BY alias, label
-"""
-# The newest feedback counts; a rating says nothing of right or wrong.
-_JUDGED = f"""
-    SELECT alias, count(*), sum(judged), sum(is_right), sum(is_right * is_right), sum(is_right * judged),
-           sum(judged * judged) FROM (
-        SELECT alias, count(*) AS judged, sum(ifnull(feedback.correct, feedback.label = predictions.label)) AS is_right
-        FROM predictions JOIN requests ON request = requests.id
-        JOIN feedback ON feedback.id = (
-            SELECT max(id) FROM feedback
-            WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
-        )
-        WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
-    ) GROUP BY alias
-"""
-_COMPARED = """
-    SELECT count(*), ifnull(sum(shadows.label != predictions.label), 0)
-    FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
-    WHERE step = :step AND alias = 'canary' AND shadows.version != requests.version
-          AND (:stable IS NULL OR shadows.version = :stable)
-"""
+_REQUEST = attrgetter("time", "version", "alias", "step", "status", "seconds", "caller")  # as its columns stand
 _SAME_FEEDBACK = """
     SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
     FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
@@ -199,36 +167,25 @@ class Store:
         Raises:
             StoreError: the disk is full, or the file cannot be written.
         """
-        requests = list(requests)
         with self.writing() as connection:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
                 "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (number, each.time, each.version, each.alias, each.step, each.status, each.seconds, each.caller)
-                    for number, each in numbered
-                ],
+                [(number, *_REQUEST(asked)) for number, asked in numbered],
             )
             connection.executemany(
                 "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (
-                        each.id,
-                        number,
-                        _json(each.label),
-                        _json(each.probabilities),
-                        _json_or_none(each.input),
-                        each.was_cut,
-                    )
+                    (given.id, number, *_said(given), _json_or_none(given.input), given.was_cut)
                     for number, request in numbered
-                    for each in request.answers
+                    for given in request.answers
                 ],
             )
             connection.executemany(
                 "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [(each.time, each.prediction, each.version, *_said(each), each.difference) for each in shadows],
+                [(said.time, said.prediction, said.version, *_said(said), said.difference) for said in shadows],
             )
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
@@ -287,19 +244,8 @@ class Store:
             slow_beyond: seconds, from which a request is slow; None where that is not known.
             stable: the version that is stable, where answers of an earlier one are not to be counted.
         """
-        values = {"step": step, "slow_beyond": slow_beyond, "stable": stable}
         with self._in_words():
-            counted = {row[0]: row[1:] for row in self._connection.execute(_COUNTED, values)}
-            judged = {row[0]: row[1:] for row in self._connection.execute(_JUDGED, values)}
-            labels: dict[str, dict[str, int]] = {}
-            for alias, label, count in self._connection.execute(_LABELS, values):
-                labels.setdefault(alias, {})[label] = count
-            compared, other = self._connection.execute(_COMPARED, values).fetchone()
-        of_canary, of_stable = (
-            _version_counts(counted.get(alias, (0,) * 5), judged.get(alias, (0,) * 6), labels.get(alias, {}))
-            for alias in (CANARY, STABLE)
-        )
-        return StepCounts(of_canary, of_stable, compared, other)
+            return count_step(self._connection, step, slow_beyond, stable)
 
     def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
         """Returns how long stable's newest answers before a step took, the newest first.
@@ -310,12 +256,7 @@ class Store:
             stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
         """
         with self._in_words():
-            found = self._connection.execute(
-                "SELECT seconds FROM requests WHERE step < :step AND status = 200 AND alias IN ('stable', 'canary') "
-                "AND ifnull(version = :stable, alias = 'stable') ORDER BY id DESC LIMIT :most",
-                {"step": step, "most": most, "stable": stable},
-            )
-            return [float(seconds) for (seconds,) in found]
+            return seconds_before(self._connection, step, most, stable)
 
     def prune(self, before: float) -> int:
         """Removes what was kept before a time, feedback included.
@@ -384,19 +325,12 @@ def _advice(message: str) -> str:
     return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
 
 
-def _version_counts(counted: Sequence[int], judged: Sequence[int], labels: Mapping[str, int]) -> VersionCounts:
-    callers, answers, right, *squares = judged
-    variance = variance_between_callers(callers, answers, right, (squares[0], squares[1], squares[2]))
-    requests, failures, asking, failed, slow = counted
-    return VersionCounts(requests, failures, asking, failed, slow, answers, right, variance, labels)
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _said(shadowed: Shadowed) -> tuple[str, str]:
-    return _json(shadowed.label), _json(shadowed.probabilities)
+def _said(answer: Answered | Shadowed) -> tuple[str, str]:
+    return _json(answer.label), _json(answer.probabilities)
 
 
 def _json_or_none(value: Any) -> str | None:
@@ -406,14 +340,3 @@ def _json_or_none(value: Any) -> str | None:
 def store_path(folder: Path, model: str) -> Path:
     """Returns where the store of a model is, below `--store`."""
     return folder / model / STORE_NAME
-
-
-class SteadyClock:
-    """Seconds since 1970 as the machine's clock had them at the start, so that a clock that is set moves nothing."""
-
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
-
-    def now(self) -> float:
-        """Returns the seconds."""
-        return self._offset + time.monotonic()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
 from progressive_tf.serving.metrics import Metrics
 
 IS_WHOLE = "is_whole"

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.files import sha256_json
-from progressive_tf.models.preprocessing.base import UNKNOWN_CELLS, Preprocessing
+from progressive_tf.models.preprocessing import UNKNOWN_CELLS
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.table_columns import MISSING, NUMBER, argument_names
 from progressive_tf.plan.written_numbers import EDGES, MINUS, Notation
@@ -117,6 +118,12 @@ class TablePreprocessing(Preprocessing):
     def encode(self, raw: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """Returns each row as one position, float32 [1, width]."""
         return list(self._encode(self.tensor(raw))["inputs"].numpy())
+
+    def sample(self, generator: np.random.Generator) -> list[list[str]]:
+        """Returns rows of numbers, known and unknown words, and empty cells, each in any column."""
+        assert self.statistics is not None
+        known = (word for words in self.statistics.vocabularies for word in words[:2])
+        return generator.choice(["0.5", "", "unseen", "-3e2", *known], [len(SAMPLE_TEXTS), len(self.columns)]).tolist()
 
     def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
         """Returns rows of cells as string [batch, columns], numbers as callers write them.

@@ -12,7 +12,8 @@ from tensorflow_text import normalize_utf8
 from transformers import TFBertTokenizer
 
 from progressive_tf.files import sha256_json
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, USED_TOKENS, Preprocessing
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
 
 # Everything that is not a letter, mark, number, punctuation, symbol, separator, tab or newline: control, format,
 # private-use and unassigned code points. On these and on U+FFFD the in-graph and the Rust tokenizer differ.
@@ -35,6 +36,8 @@ class TextPreprocessing(Preprocessing):
     input_type = np.dtype(np.int32)
     bucket_width = 8
     cuts = True
+    explained_depth = 1  # ids have no gradient, their embeddings have
+    takes_prompt = True
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
         super().__init__(name="preprocess")
@@ -83,6 +86,15 @@ class TextPreprocessing(Preprocessing):
 
     def _counts(self, raw: Sequence[str]) -> Mapping[str, tf.Tensor]:
         return self._read(self.tensor(raw))[1]
+
+    def sample(self, generator: np.random.Generator) -> list[str]:
+        """Returns short and longer texts."""
+        return list(SAMPLE_TEXTS)
+
+    def baseline(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns [PAD] for every token but the first and the last."""
+        places = tf.range(tf.shape(inputs)[1])
+        return tf.where((places == 0) | (places == tf.shape(inputs)[1] - 1), inputs, 0)
 
     def described(self, positions: int) -> str:
         """Returns in words what an example with so many positions is."""

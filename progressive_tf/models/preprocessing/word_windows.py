@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from transformers import TFBertTokenizer
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, USED_TOKENS, WINDOWS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS, WINDOWS
 from progressive_tf.models.preprocessing.texts import clean, lower
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.files import sha256_json
-from progressive_tf.models.preprocessing.base import Preprocessing
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
 from progressive_tf.models.preprocessing.word_windows import WordWindows
 
 
@@ -75,6 +75,10 @@ class SentencePreprocessing(Preprocessing):
         lengths = state["mask"].numpy().sum(axis=1).astype(int)
         windows = [row[:length] for row, length in zip(state["inputs"].numpy(), lengths, strict=True)]
         return windows, places.flat_values.numpy()
+
+    def sample(self, generator: np.random.Generator) -> list[list[str]]:
+        """Returns the words of short and longer texts."""
+        return [text.split() for text in SAMPLE_TEXTS]
 
     def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
         """Returns words as UTF-8, string [batch, words], padded with empty strings."""

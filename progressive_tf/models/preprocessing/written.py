@@ -15,7 +15,8 @@ import tensorflow as tf
 from tensorflow_text import SentencepieceTokenizer
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, USED_TOKENS, Preprocessing
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
 
 # T5's ids, whatever the tokens are. The first stands behind the end of a text, and before the first token of a target.
 PAD, END, UNKNOWN = 0, 1, 2
@@ -204,6 +205,10 @@ class TextToTextPreprocessing(Preprocessing):
     def texts(self, ids: np.ndarray) -> list[str]:
         """Returns the same as Python's strings."""
         return [text.decode("utf-8", "ignore") for text in self._text(tf.constant(ids, tf.int32)).numpy().tolist()]
+
+    def sample(self, generator: np.random.Generator) -> list[str]:
+        """Returns short and longer texts."""
+        return list(SAMPLE_TEXTS)
 
     def described(self, positions: int) -> str:
         """Returns in words what an example with so many positions is."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+import numpy as np
 import tensorflow as tf
 
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.preprocessing.written import PAD, TextToTextPreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.t5.beam_search import NEVER, Search, beam_search
-from progressive_tf.models.t5.t5_blocks import DecoderEmbeddings, DecoderLayer, LanguageModelHead
+from progressive_tf.models.t5.t5_blocks import TARGET, DecoderEmbeddings, DecoderLayer, LanguageModelHead
 
 
 class Translator(BlockModel):
@@ -31,6 +33,8 @@ class Translator(BlockModel):
 
     preprocess: TextToTextPreprocessing
     head: LanguageModelHead
+    grows = False  # tokens are the same in every stage
+    target_spec: Mapping[str, tf.TensorSpec] = MappingProxyType({TARGET: tf.TensorSpec([None, None], tf.int32)})
 
     def __init__(
         self,
@@ -59,6 +63,22 @@ class Translator(BlockModel):
     def deepest_cut(self) -> int:
         """How many leading blocks depend on the input alone."""
         return self._encoder_blocks + len(self.blocks) - len(self.own_blocks)
+
+    def logits_shape(self, state: State) -> tuple[int, ...]:
+        """Returns the shape of the logits: tokens at every position of `target`."""
+        return *map(int, state[TARGET].shape), self.choices
+
+    def sample_targets(self, rows: Sequence[int]) -> State:
+        """Returns the tokens of short texts that begin differently."""
+        return {TARGET: tf.constant(np.array([[3 + row, 4, 5, 1] for row in rows], np.int32))}
+
+    def sample_loss(self, logits: tf.Tensor, state: State) -> tf.Tensor:
+        """Returns the mean loss of the target's tokens."""
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(state[TARGET], logits))
+
+    def probabilities(self, state: State) -> tf.Tensor:
+        """Returns the confidence of each text that it writes, float32 [batch]."""
+        return self.write(state)["confidence"]
 
     def write(self, state: State, first_block: int = 0) -> dict[str, tf.Tensor]:
         """Returns the likeliest text that the search finds for each row.

@@ -76,9 +76,8 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     """
     # Whether there is a version to start from is found out without TensorFlow.
     from progressive_tf.adaptation.catalogue import restore_additions
-    from progressive_tf.models.block_model import set_classes
+    from progressive_tf.models.block_model import set_classes, weights_sha256
     from progressive_tf.training.answers.classes import read_exported_weights
-    from progressive_tf.training.fitting.checkpoint import weights_sha256
 
     number, manifest = version.number, version.manifest()
     served = tuple(manifest["labels"]) if manifest else ()

@@ -19,7 +19,7 @@ from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.evaluation.decision import GateResult
 from progressive_tf.evaluation.gate import ReasonsKept, judge
 from progressive_tf.files import read_json, sha256_json, write_json
-from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.block_model import BlockModel, weights_sha256
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule
@@ -35,7 +35,7 @@ from progressive_tf.training.answers.predictions_file import Scored, gate_view
 from progressive_tf.training.answers.served_tags import tag_exported
 from progressive_tf.training.answers.tags import tag_codes
 from progressive_tf.training.answers.texts import translate_exported
-from progressive_tf.training.fitting.checkpoint import checkpoint_facts, weights_sha256
+from progressive_tf.training.fitting.checkpoint import checkpoint_facts
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.session import Session, build_network, open_session
 from progressive_tf.training.run.stage_record import StageRecord

@@ -20,7 +20,7 @@ from progressive_tf.models.block_model import BlockModel, NamedWeight, State, re
 from progressive_tf.plan.methods import CrossEntropy
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
-from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information
+from progressive_tf.retention.ewc import Consolidated, EwcPenalty, Measured, fisher_information
 from progressive_tf.retention.soft_targets import DISTILL, LWF, distill, logits_of, lwf
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.classes import misfit, predict_exported
@@ -222,16 +222,10 @@ class _Preparation:
         examples = session.features.examples(name, rows, self.moved.frozen_depth, self.settings.cache)
         if not session.network.tags_words and not data.classes.writes:
             examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
-        importance = fisher_information(
-            session.network,
-            weights,
-            _labelled_batches(examples),
-            examples.state_spec,
-            examples.first_block,
-            settings.fisher,
-            seed,
-            self._log_likelihood_of_tokens(examples.first_block),
-        )
+        first_block = examples.first_block
+        likelihood = self._log_likelihood_of_tokens(first_block)
+        measured = Measured(_labelled_batches(examples), examples.state_spec, first_block, likelihood)
+        importance = fisher_information(session.network, weights, measured, settings.fisher, seed)
         return importance, read_weights(weights)
 
     def _log_likelihood_of_tokens(self, first_block: int) -> Callable[[State], tf.Tensor] | None:
