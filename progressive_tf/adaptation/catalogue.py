@@ -45,8 +45,7 @@ def adapt(network: BlockModel, adaptation: Any, seed: int) -> list[MovedWeights]
 def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) -> None:
     """Adds what `BlockModel.additions` has described and the network does not have; weights are those of a new one.
 
-    Raises:
-        ValueError: a kind or a place that does not exist here.
+    Raises ValueError for a kind or a place that does not exist here.
     """
     present = network.additions()
     for item in described:
@@ -65,9 +64,8 @@ def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) 
 def merge_additions(network: BlockModel, everything: bool = False) -> None:
     """Adds updates to the matrices they belong to and removes them; adapters and prompts stay.
 
-    Args:
-        network: changed in place; it predicts what it predicted before, up to rounding.
-        everything: also those that their stage keeps separate.
+    The network is changed in place, and predicts what it predicted before, up to rounding. `everything`: also those
+    that their stage keeps separate.
     """
     for projection, addition in list(network.placed_additions()):
         if addition.changes_kernel and (everything or addition.settings["merge"]):

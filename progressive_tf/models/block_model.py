@@ -107,9 +107,7 @@ class BlockModel(tf.keras.Model):
     def possible(self, logits: tf.Tensor, state: State) -> tf.Tensor:
         """Returns logits [batch, classes] that leave classes of other tasks than an example's own no probability.
 
-        Args:
-            logits: of every class.
-            state: has `task` int32 [batch], indices into `tasks`, where the network has tasks.
+        The state has `task` int32 [batch], indices into `tasks`, where the network has tasks.
         """
         if not self.label_tasks:
             return logits
@@ -264,10 +262,8 @@ def weights_sha256(weights: Sequence[NamedWeight]) -> str:
 
 
 def assign_weights(weights: Sequence[NamedWeight], values: dict[str, np.ndarray]) -> None:
-    """Assigns values by name to those of the weights that `values` has.
-
-    Raises:
-        ValueError: a name that is not among the weights, or a different shape.
+    """Assigns values by name to those of the weights that `values` has; raises ValueError for a name that is not among
+    the weights, or another shape.
     """
     variables = {weight.name: weight.variable for weight in weights}
     for name, value in values.items():

@@ -40,9 +40,7 @@ class BrokenError(Exception):
 def check_builder(build: Callable[[Request], BlockModel], request: Request) -> list[Check]:
     """Returns what a builder's network keeps and breaks of the block contract.
 
-    Args:
-        build: the builder.
-        request: what it is asked for; its labels are those of `LABELS`, or as many tags.
+    The labels of the request are those of `LABELS`, or as many tags.
     """
     tf.keras.backend.experimental.enable_tf_random_generator()  # as in training: dropout draws from it
     network = build(request)

@@ -44,11 +44,7 @@ class Explanation:
 
 
 def refuse_unexplained(network: BlockModel) -> None:
-    """Refuses a network whose inputs have no gradient here.
-
-    Raises:
-        InputError: it takes neither images nor texts with the embeddings of builder bert.
-    """
+    """Raises InputError where inputs are neither images nor texts with the embeddings of builder bert."""
     depth = network.preprocess.explained_depth
     if depth is None:
         raise InputError("probes: texts and images are explained; drop it for other inputs")
@@ -63,16 +59,13 @@ def explanations(network: BlockModel, raw: Sequence[Any], targets: Sequence[int]
     """Returns the explanation of each input.
 
     A text is explained at the output of the embeddings; its baseline has [PAD] for every token but the first and the
-    last. The baseline of an image is black.
+    last. The baseline of an image is black. Raises InputError, see `refuse_unexplained`.
 
     Args:
         network: a classifier of texts or images.
         raw: texts, or encoded images.
         targets: the class of each that is explained, an index into the network's labels.
         steps: points on the line, >= 1, in the middle of as many equal parts.
-
-    Raises:
-        InputError: see `refuse_unexplained`.
     """
     refuse_unexplained(network)
     logit = _logit_of(network)

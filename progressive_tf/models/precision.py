@@ -39,11 +39,8 @@ def set_precision(layer: tf.keras.layers.Layer, precision: str) -> None:
 
 @contextmanager
 def computing_in(blocks: Sequence[Block], precision: str) -> Iterator[None]:
-    """Blocks that are called inside compute in `precision`, and in float32 again afterwards.
-
-    Args:
-        blocks: built for it.
-        precision: a Keras policy.
+    """Blocks that are called inside compute in a Keras policy, for which they are built, and in float32 again
+    afterwards.
     """
     if precision == FLOAT32:
         yield

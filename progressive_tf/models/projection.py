@@ -32,11 +32,7 @@ class Addition(tf.keras.layers.Layer):
         """Returns what becomes of a projection's outputs [..., units], given its inputs [..., width]."""
 
     def change_of_kernel(self) -> np.ndarray:
-        """Returns the float32 [width, units] change of the kernel that has the same effect.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Returns the float32 [width, units] change of the kernel that has the same effect, or raises ValueError."""
         raise ValueError(f"{self.kind} has no effect that a kernel could have")
 
 

@@ -44,11 +44,7 @@ def weights_source(weights: str, folder: Path, hub_example: str) -> tuple[str, b
 
 
 def check_weights_file(folder: Path, place: str) -> None:
-    """Refuses a folder without weights that are read, and says which are read where there are several.
-
-    Raises:
-        InputError: there are none.
-    """
+    """Raises InputError where a folder has no weights that are read; says which are read where there are several."""
     there = [name for name in WEIGHTS_FILES if (folder / name).is_file()]
     if not there:
         others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)

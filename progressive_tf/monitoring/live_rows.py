@@ -15,8 +15,7 @@ import pandas as pd
 
 from progressive_tf.errors import InputError
 from progressive_tf.serving.answers.texts import EXPECTED, TEXT
-from progressive_tf.serving.release_marks import ReleaseMark, read_marks
-from progressive_tf.serving.store_schema import FORMAT, SECOND, refuse_no_store
+from progressive_tf.serving.store_schema import FORMAT, SECOND, ReleaseMark, read_marks, refuse_no_store
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.

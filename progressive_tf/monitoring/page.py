@@ -19,12 +19,7 @@ FEWEST_WEEKS = 2
 
 
 def render(snapshots: Sequence[Snapshot], now: float) -> str:
-    """Returns the page as HTML; the same snapshots give the same bytes.
-
-    Args:
-        snapshots: of each model.
-        now: when they were taken; seconds since 1970.
-    """
+    """Returns the page as HTML, of snapshots taken now, seconds since 1970; the same snapshots give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [
@@ -53,11 +48,10 @@ def render(snapshots: Sequence[Snapshot], now: float) -> str:
 
 
 def accuracy_figure(name: str, metrics: Sequence[LiveMetrics]) -> Markup | None:
-    """Returns the live accuracy of each week with its interval; None with too few weeks that were judged.
+    """Returns the live accuracy of each week, the newest first, with its interval; None with too few weeks that were
+    judged.
 
-    Args:
-        name: prefix of the figure's ids.
-        metrics: the newest week first.
+    `name` is the prefix of the figure's ids.
     """
     weeks = [each for each in reversed(metrics) if each.slice == ALL and each.accuracy is not None]
     if len(weeks) < FEWEST_WEEKS:

@@ -52,12 +52,8 @@ def kept_rows(settings: Replay, keys: np.ndarray, labels: np.ndarray, seed: int)
 
 
 def replayed_per_epoch(own: int, batch_size: int, ratio: float) -> int:
-    """Returns how many kept rows stand in the batches of an epoch.
-
-    Args:
-        own: the stage's own rows.
-        batch_size: of both together.
-        ratio: the kept rows' share of a batch.
+    """Returns how many kept rows stand in the batches of an epoch of `own` rows, given a batch's size and the kept
+    rows' share of it.
     """
     replayed = _replayed_in_batch(batch_size, ratio)
     whole, rest = divmod(own, batch_size - replayed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
 from progressive_tf.registry.traffic import WHOLE, Schedule
@@ -49,11 +49,8 @@ class CanaryDecision:
 
 
 def compares_with_stable(schedule: Schedule | None) -> bool:
-    """Whether stable is asked about the canary's answers too: where the plan limits how often the two may disagree,
-    and where a person decides, who has nothing but the evidence.
-
-    Args:
-        schedule: of the canary's plan; None for a plan without steps.
+    """Whether stable is asked about the canary's answers too: where its plan limits how often the two may disagree, and
+    where a person decides, who has nothing but the evidence, as in a plan without steps (None).
     """
     return schedule is None or not schedule.automatic or schedule.max_disagreement is not None
 
@@ -66,16 +63,15 @@ def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
         percent: of the callers that it answers.
     """
     schedule = Schedule((percent, WHOLE), min_samples=0, automatic=False)
-    findings = _findings(steps, schedule)
-    harm = next((finding.says for finding in findings if finding.is_harm), None)
-    if harm is not None:
-        return CanaryDecision(ROLLBACK, harm, findings, PERSON)
-    present = steps[-1].canary if steps else VersionCounts()
+    decision = decide(steps, 0.0, schedule)
+    if decision.outcome == ROLLBACK:
+        return decision
+    present = _present(steps)
     reason = (
         f"{present.answers} answers, {present.judged} of them judged, and no sign that it is worse than stable; its "
         "plan has no release.steps, so that the server decides nothing"
     )
-    return CanaryDecision(HOLD, reason, findings, PERSON)
+    return replace(decision, outcome=HOLD, reason=reason)
 
 
 def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> CanaryDecision:
@@ -95,7 +91,7 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> C
     harm = next((finding.says for finding in findings if finding.is_harm), None)
     if harm is not None:
         return CanaryDecision(ROLLBACK, harm, findings, decides)
-    present = steps[-1].canary if steps else VersionCounts()
+    present = _present(steps)
     missing = [
         f"{count} of {needed} {what}"
         for count, needed, what in (
@@ -114,6 +110,10 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: Schedule) -> C
     return CanaryDecision(WAIT, reason, findings, decides)
 
 
+def _present(steps: Sequence[StepCounts]) -> VersionCounts:
+    return steps[-1].canary if steps else VersionCounts()
+
+
 def _findings(steps: Sequence[StepCounts], schedule: Schedule) -> tuple[Finding, ...]:
     metrics = [_error_rate, _failures, _latency, _accuracy]
     metrics += [_disagreement] if schedule.max_disagreement is not None else []
@@ -126,7 +126,7 @@ def _findings(steps: Sequence[StepCounts], schedule: Schedule) -> tuple[Finding,
 
 def _error_rate(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
     # Of the present step alone, so that a long good past does not hide what begins to fail now.
-    present = steps[-1].canary if steps else VersionCounts()
+    present = _present(steps)
     says, is_harm = _beyond(present.failures, present.requests, schedule.max_error_rate, alpha / len(schedule.steps))
     return Finding("error rate", f"it fails on {says} of its requests", is_harm)
 
@@ -159,18 +159,22 @@ def _accuracy(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> 
 
 def _disagreement(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
     assert schedule.max_disagreement is not None
-    compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
+    compared, other = _compared(steps)
     says, is_harm = _beyond(other, compared, schedule.max_disagreement, alpha)
     return Finding("disagreement", f"stable says something else to {says} of its instances", is_harm)
 
 
 def _disagreement_to_read(steps: Sequence[StepCounts]) -> Finding:
     """Returns the disagreement where the plan sets no limit to it, and it decides nothing."""
-    compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
+    compared, other = _compared(steps)
     if not compared:
         return Finding("disagreement", "stable has not answered any of its instances yet", False)
     share = f"{other} of {compared} of its instances, {other / compared:.1%}"
     return Finding("disagreement", f"stable says something else to {share} (no limit is set)", False)
+
+
+def _compared(steps: Sequence[StepCounts]) -> tuple[int, int]:
+    return sum(step.compared for step in steps), sum(step.other for step in steps)
 
 
 def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:

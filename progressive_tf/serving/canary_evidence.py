@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -54,23 +55,17 @@ def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
 
     Args:
         traffic: of the model.
-        folder: the server's `--store`.
-
-    Raises:
-        StoreError: the store cannot be read.
+        folder: the server's `--store`; raises StoreError where the store in it cannot be read.
     """
     rollout, path = traffic.rollout(), store_path(folder, traffic.model.name)
     if rollout is None or not path.is_file():
         return None
     schedule, stable = traffic.schedule(), traffic.model.aliases().get(STABLE)
-    store = Store(path, only_reads=True)
-    try:
+    with contextlib.closing(Store(path, only_reads=True)) as store:
         counts = [
             store.step_counts(step, slow_limit(store.seconds_before(step, MOST_BEFORE, stable), schedule), stable)
             for step in steps_of_rollout(traffic.model.entries())
         ]
-    finally:
-        store.close()
     return judge(counts, rollout, minutes_since(rollout.since), schedule)
 
 
@@ -79,11 +74,8 @@ def present_counts(traffic: Traffic, folder: Path) -> VersionCounts:
     path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
     if rollout is None or not path.is_file():
         return VersionCounts()
-    store = Store(path, only_reads=True)
-    try:
+    with contextlib.closing(Store(path, only_reads=True)) as store:
         return store.step_counts(rollout.step).canary
-    finally:
-        store.close()
 
 
 def evidence_record(traffic: Traffic, folder: Path) -> dict[str, Any] | None:
@@ -93,11 +85,8 @@ def evidence_record(traffic: Traffic, folder: Path) -> dict[str, Any] | None:
 
 
 def canary_lines(traffic: Traffic, folder: Path) -> list[str]:
-    """Returns in words how far the canary under way is, who decides on it, and what each metric says of it.
-
-    Args:
-        traffic: of the model.
-        folder: the server's `--store`.
+    """Returns in words how far the canary under way is, who decides on it, and what each metric says of it, given the
+    server's `--store`.
     """
     lines = [rollout_text(traffic.rollout(), traffic.schedule())]
     try:

@@ -10,21 +10,15 @@ from progressive_tf.serving.limits import Refusal
 
 
 def refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuses a key that is not known.
-
-    Raises:
-        Refusal: 400.
-    """
+    """Raises Refusal, 400, for a key that is not known."""
     unknown = sorted(set(found) - set(known))
     if unknown:
         raise Refusal(400, f"unknown key {unknown[0]!r:.80}; known: {', '.join(known)}")
 
 
 def text(found: Mapping[str, Any], name: str, most: int) -> str | None:
-    """Returns a string of at most so many characters, without spaces around it; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
+    """Returns a string of at most so many characters, without spaces around it, None where it is missing or null;
+    raises Refusal, 400, for anything else.
     """
     value = found.get(name)
     if value is None:
@@ -35,10 +29,8 @@ def text(found: Mapping[str, Any], name: str, most: int) -> str | None:
 
 
 def whole_number(found: Mapping[str, Any], name: str, lowest: int, highest: int) -> int | None:
-    """Returns a whole number within bounds; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
+    """Returns a whole number within bounds, None where it is missing or null; raises Refusal, 400, for anything
+    else.
     """
     value = found.get(name)
     if value is None:
@@ -49,11 +41,7 @@ def whole_number(found: Mapping[str, Any], name: str, lowest: int, highest: int)
 
 
 def number(found: Mapping[str, Any], name: str) -> float | None:
-    """Returns a finite number; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
-    """
+    """Returns a finite number, None where it is missing or null; raises Refusal, 400, for anything else."""
     value = found.get(name)
     if value is None:
         return None
@@ -63,11 +51,7 @@ def number(found: Mapping[str, Any], name: str) -> float | None:
 
 
 def truth(found: Mapping[str, Any], name: str) -> bool | None:
-    """Returns true or false; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
-    """
+    """Returns true or false, None where it is missing or null; raises Refusal, 400, for anything else."""
     value = found.get(name)
     if value is not None and not isinstance(value, bool):
         raise Refusal(400, f"{name}: true or false expected; got {value!r:.80}")

@@ -27,19 +27,13 @@ class Tokens:
     release: str | None = None
 
     def check_predict(self, request: Request) -> None:
-        """Refuses a request without the token of callers.
-
-        Raises:
-            Refusal: 401.
-        """
+        """Raises Refusal, 401, for a request without the token of callers."""
         if self.predict is not None:
             _check(request, self.predict)
 
     def check_release(self, request: Request) -> None:
-        """Refuses a request without the token of operators.
-
-        Raises:
-            Refusal: 403, releasing over HTTP is off; 401.
+        """Raises Refusal for a request without the token of operators, 401, or where there is none and releasing over
+        HTTP is off, 403.
         """
         if self.release is None:
             raise Refusal(
@@ -61,11 +55,7 @@ class Incoming:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Counts a request while it is under way.
-
-        Raises:
-            Refusal: 503, there are too many.
-        """
+        """Counts a request while it is under way; raises Refusal, 503, where there are too many."""
         if self._under_way >= self._limits.concurrent_requests:
             raise Refusal(
                 503,
@@ -79,10 +69,8 @@ class Incoming:
             self._under_way -= 1
 
     async def body(self, request: Request) -> bytes:
-        """Returns a request's body.
-
-        Raises:
-            Refusal: 413, it is too large; 408, it does not come; 400, it ended early.
+        """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early
+        (400).
         """
         most, seconds = self._limits.body_bytes, self._limits.request_seconds
         too_large = Refusal(413, f"a body of more than {most} bytes", {"Connection": "close"})

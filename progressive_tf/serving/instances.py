@@ -59,11 +59,7 @@ class Request:
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a body.
-
-    Raises:
-        Refusal: 400, it is none.
-    """
+    """Returns the JSON object in a body; raises Refusal, 400, where it is none."""
     try:
         found = json.loads(body.decode("utf-8"), parse_constant=lambda name: _refuse(f"{name} is no number in JSON"))
     except UnicodeDecodeError as error:
@@ -78,11 +74,7 @@ def read_body(body: bytes) -> dict[str, Any]:
 
 
 def caller_key(found: Mapping[str, Any]) -> str | None:
-    """Returns who asks, if the body says so.
-
-    Raises:
-        Refusal: 400, the key is no string.
-    """
+    """Returns who asks, if the body says so; raises Refusal, 400, where the key is no string."""
     key = found.get("key")
     if key is not None and not isinstance(key, str):
         _refuse(f"key: a string expected; got {type(key).__name__}")
@@ -130,21 +122,14 @@ def length_of(instance: Instance, specs: Mapping[str, InputSpec]) -> int:
     """Returns the bytes of an instance's longest text, at least 16: nothing is gained by telling shorter ones apart.
 
     The file of an image may be as long as it likes: all are brought to one size.
-
-    Args:
-        instance: the values of each input.
-        specs: of each input.
     """
     texts = (value for name, value in instance.items() if value.dtype == object and not specs[name].is_image)
     return max([_SHORTEST, *(len(text) for value in texts for text in value.flat)])
 
 
 def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the answers in the form of the request: a list of rows, or each output as a column.
-
-    Args:
-        form: `instances` or `inputs`.
-        answers: the outputs of each instance, by name, as JSON-like values.
+    """Returns the outputs of each instance, JSON-like, in the form of the request: `instances`, a list of rows, or
+    `inputs`, each output as a column.
     """
     names = list(answers[0]) if answers else []
     if form == ROWS:

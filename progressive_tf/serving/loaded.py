@@ -95,23 +95,17 @@ class LoadedVersion:
         return [self._one_of(outputs, place) for place in range(len(instances))]
 
     def warm_up(self, most: int) -> None:
-        """Answers made-up instances of several lengths and batch sizes, so that the first caller does not wait.
-
-        Args:
-            most: instances of the largest batch.
+        """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
+        does not wait.
         """
         for signature, example in examples(self.signatures, self.labels):
             for size in self.warm_up_sizes(most):
                 self.answer(bucket_of(signature, example), [example] * size)
 
     def warm_up_sizes(self, most: int = _MANY) -> list[int]:
-        """Returns how many instances the batches of a warm-up have.
+        """Returns how many instances the batches of a warm-up have: one, and `most` where that takes little longer.
 
-        Where many take as many times as long they are of one: on two cores they are minutes for a T5-small, and make
-        nothing faster.
-
-        Args:
-            most: instances of the largest batch.
+        A T5-small takes minutes for many on two cores, and nothing becomes faster.
         """
         return sorted({1, most}) if self.kind.in_batches else [1]
 

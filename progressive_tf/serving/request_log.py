@@ -21,7 +21,6 @@ from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.release_marks import mark_release
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
 from progressive_tf.serving.unread import was_cut
@@ -112,12 +111,8 @@ class RequestLog:
     def add_request(
         self, request: ServedRequest, predictions: Sequence[Prediction] = (), kind: ServedAnswers | None = None
     ) -> None:
-        """Notes a request; it is on the disk a moment later.
-
-        Args:
-            request: without its answers.
-            predictions: its answers; none where it was refused.
-            kind: of the answers.
+        """Notes a request, without its answers, and these, none where it was refused; they are on the disk a moment
+        later.
         """
         if not self._has_no_room(len(self._requests), "request"):
             keeps_inputs = random.random() < self._settings.inputs
@@ -165,7 +160,7 @@ class RequestLog:
         released = datetime.fromisoformat(newest.time).timestamp()
         try:
             await self.flush()
-            await self._in_writer(mark_release, self._store, newest.version, released)
+            await self._in_writer(self._store.mark_release, newest.version, released)
         except StoreError as error:
             self._failed(error)
         else:

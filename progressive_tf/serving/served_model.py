@@ -282,10 +282,7 @@ class ServedModel:
             self._metrics.alias.labels(self.model.name, alias).set(number)
 
     def _replace(self, **changes: Any) -> None:
-        standing = self.standing
-        self.standing = Standing(
-            **{name: changes.get(name, getattr(standing, name)) for name in standing.__dataclass_fields__}
-        )
+        self.standing = replace(self.standing, **changes)
 
     async def _retire(self, answering: Answering) -> None:
         while answering.in_flight:

@@ -15,12 +15,7 @@ from progressive_tf.serving.server import Server
 
 
 def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
-    """Returns the routes about the model.
-
-    Args:
-        server: what is served.
-        watch: knows what the evidence about the canary says.
-    """
+    """Returns the routes about the model; `watch` knows what the evidence about its canary says."""
     routes, served = APIRouter(), server.served
 
     @routes.get("/v1/models/{model}/metadata")

@@ -16,9 +16,8 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
-from progressive_tf.serving.release_marks import LOWERED_MARKS
 from progressive_tf.serving.step_counts import StepCounts, count_step, seconds_before
-from progressive_tf.serving.store_schema import FORMAT, statements_from
+from progressive_tf.serving.store_schema import FORMAT, LOWERED_MARKS, mark_release, statements_from
 
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
@@ -162,10 +161,8 @@ class Store:
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
-        """Keeps requests and what a shadow said, all or none; on the disk when this returns.
-
-        Raises:
-            StoreError: the disk is full, or the file cannot be written.
+        """Keeps requests and what a shadow said, all or none, on the disk when this returns; raises StoreError where
+        the disk is full, or the file cannot be written.
         """
         with self.writing() as connection:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
@@ -257,6 +254,11 @@ class Store:
         """
         with self._in_words():
             return seconds_before(self._connection, step, most, stable)
+
+    def mark_release(self, version: int, released: float) -> None:
+        """Notes that a version has been released by now, see `store_schema.mark_release`."""
+        with self.writing() as connection:
+            mark_release(connection, version, released)
 
     def prune(self, before: float) -> int:
         """Removes what was kept before a time, feedback included.

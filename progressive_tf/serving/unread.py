@@ -35,12 +35,7 @@ class Unread:
         self._said: set[tuple[int, str]] = set()
 
     def note(self, version: int, answers: Sequence[Mapping[str, Any]]) -> None:
-        """Counts the answers of a request.
-
-        Args:
-            version: that gave them.
-            answers: the outputs of each instance.
-        """
+        """Counts the answers of a request, the outputs of each instance, that a version gave."""
         for outputs in answers:
             if was_cut(outputs):
                 self._metrics.cut_inputs.labels(self._model, version).inc()

@@ -10,7 +10,7 @@ import pytest
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.schedule_check import BASELINE, ScheduleCheck, Triggers, check_schedule, first_rise
 from progressive_tf.plan.metric_names import CLASSES, TEXTS, AnswerKind
-from progressive_tf.serving.release_marks import ReleaseMark
+from progressive_tf.serving.store_schema import ReleaseMark
 
 RELEASED = "2026-01-01T00:00:00+00:00"
 BEGAN = datetime.fromisoformat(RELEASED).astimezone(timezone.utc).timestamp()

@@ -95,19 +95,13 @@ class Preprocessing(tf.keras.layers.Layer):
         return tf.zeros_like(inputs)
 
     def attributed(self, values: np.ndarray) -> np.ndarray:
-        """Returns what each part that a person sees has of an explanation, [parts].
-
-        Args:
-            values: of one input at `explained_depth`, [length, …].
+        """Returns what each part that a person sees has of an explanation, [parts], given values [length, …] of one
+        input at `explained_depth`.
         """
         return values.sum(axis=-1)
 
     def cut_tokens(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how many tokens each raw input has, and how many of them are cut off, int64 [n] each.
-
-        Args:
-            raw: raw inputs, as a source gives them.
-        """
+        """Returns how many tokens each raw input has, and how many of them are cut off, int64 [n] each."""
         counts = self._counts(raw)
         tokens, used = (counts[name].numpy().astype(np.int64) for name in (INPUT_TOKENS, USED_TOKENS))
         return tokens, tokens - used

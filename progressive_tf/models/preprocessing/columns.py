@@ -46,10 +46,8 @@ class TablePreprocessing(Preprocessing):
         self.use_statistics(statistics)
 
     def use_statistics(self, statistics: ColumnStatistics) -> None:
-        """Takes other means, variances and vocabularies from now on.
-
-        Raises:
-            ValueError: vocabularies of another size, which would change the width.
+        """Takes other means, variances and vocabularies from now on; raises ValueError where vocabularies have another
+        size, which would change the width.
         """
         if statistics == self.statistics:
             return
@@ -126,10 +124,8 @@ class TablePreprocessing(Preprocessing):
         return generator.choice(["0.5", "", "unseen", "-3e2", *known], [len(SAMPLE_TEXTS), len(self.columns)]).tolist()
 
     def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
-        """Returns rows of cells as string [batch, columns], numbers as callers write them.
-
-        Args:
-            raw: rows whose numbers are as Python writes them.
+        """Returns cells as string [batch, columns], numbers as callers write them; in `raw` they are as Python writes
+        them.
         """
         rows = [list(row) for row in raw]
         for place, notation in self._written:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from progressive_tf.files import sha256_json
 from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
+from progressive_tf.models.preprocessing.strings import kept_type, without_padding
 from progressive_tf.models.preprocessing.word_windows import WordWindows
 
 
@@ -37,7 +38,7 @@ class SentencePreprocessing(Preprocessing):
         super().__init__(name="preprocess")
         self.windows = WordWindows(vocabulary, lower_case, max_length)
         self.max_length = max_length
-        self.kept_type = np.dtype(np.uint16 if len(vocabulary) <= 1 << 16 else np.int32)
+        self.kept_type = kept_type(len(vocabulary))
         self.settings = json.dumps(
             {"words of": sha256_json(list(vocabulary)), "lower_case": lower_case, "max_length": max_length}
         )
@@ -72,9 +73,7 @@ class SentencePreprocessing(Preprocessing):
             int32 [length] for each window, and int32 [words of all sentences, 2]: window, and position in it.
         """
         state, places = self._encode(_ragged(raw))
-        lengths = state["mask"].numpy().sum(axis=1).astype(int)
-        windows = [row[:length] for row, length in zip(state["inputs"].numpy(), lengths, strict=True)]
-        return windows, places.flat_values.numpy()
+        return without_padding(state), places.flat_values.numpy()
 
     def sample(self, generator: np.random.Generator) -> list[list[str]]:
         """Returns the words of short and longer texts."""

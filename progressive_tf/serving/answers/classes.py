@@ -46,12 +46,7 @@ class ServedClasses(ServedAnswers):
 def as_answered(label: str, names: Mapping[str, str]) -> str:
     """Returns a right label as answers have it; every label of feedback, and each tag of a word, passes here.
 
-    Args:
-        label: as a user gave it.
-        names: see `KnownLabels`.
-
-    Raises:
-        Refusal: 400, no version in memory has this class.
+    Raises Refusal, 400, where no version in memory has this class; for `names` see `KnownLabels`.
     """
     if names and label not in names:
         known = unknown_name("label", label[:80], names)
