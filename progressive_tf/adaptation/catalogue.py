@@ -26,15 +26,8 @@ ADDITIONS = {addition.kind: addition for addition in (LowRankUpdate, Adapter)}
 def adapt(network: BlockModel, adaptation: Any, seed: int) -> list[MovedWeights]:
     """Adds to a network what a stage's `adaptation` section asks for; returns what moves, phase by phase.
 
-    The last phase moves everything that the phases before it move.
-
-    Args:
-        network: at the weights that the stage starts from; it may get additions.
-        adaptation: the plan's section.
-        seed: initialises what is added.
-
-    Raises:
-        InputError: what the network cannot do.
+    The last phase moves everything that the phases before it move. The network is at the weights that the stage starts
+    from, and may get additions, which the seed initialises. Raises InputError for what the network cannot do.
     """
     method = adaptation.method
     if method in PHASED:

@@ -46,14 +46,11 @@ class DriftTest:
 
 
 def population_stability_index(reference: np.ndarray, live: np.ndarray) -> float:
-    """Returns Σ (q − p) ln(q / p) over categories, with half a row more in each so that none is empty.
+    """Returns Σ (q − p) ln(q / p) over categories, given counts [categories], with half a row more in each so that none
+    is empty.
 
     Source: Yurdakul, "Statistical properties of population stability index", 2018. Below 0.1 is often called stable,
     above 0.25 a shift.
-
-    Args:
-        reference: counts, float or int [categories].
-        live: the same categories' counts.
     """
     p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (reference, live))
     return float(((q - p) * np.log(q / p)).sum())
@@ -86,16 +83,11 @@ def number_drift(about: str, name: str, reference: np.ndarray, live: np.ndarray)
 
 
 def classifier_drift(name: str, reference: np.ndarray, live: np.ndarray, seed: int) -> DriftTest:
-    """Returns how well a classifier tells live embeddings from the reference's: 0.5 is not at all, 1 always.
+    """Returns how well a classifier tells live embeddings from the reference's, float [rows, width]: 0.5 is not at all,
+    1 always.
 
-    A logistic regression is scored on folds that it was not fitted on; p is that of Mann and Whitney's test of these
-    scores, one-sided (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
-
-    Args:
-        name: of what was embedded.
-        reference: float [rows, width].
-        live: float [rows, width].
-        seed: of the folds.
+    A logistic regression is scored on folds, drawn by the seed, that it was not fitted on; p is that of Mann and
+    Whitney's test of these scores, one-sided (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
     """
     rows = len(reference), len(live)
     if min(rows) < FEWEST:
@@ -117,11 +109,8 @@ def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.n
 
     Confidences are cut at quintiles of both together; within each bin the shares of right answers are compared, and the
     squares of their standardised differences, which are normal, add up to χ² with as many degrees of freedom as bins.
-    The value is the mean difference of the shares, weighted by the live rows.
-
-    Args:
-        reference: confidence, float [rows] in [0, 1], and whether the answer was right, bool [rows].
-        live: the same.
+    The value is the mean difference of the shares, weighted by the live rows. A side is its confidence, float [rows] in
+    [0, 1], and whether each answer was right, bool [rows].
     """
     rows = len(reference[0]), len(live[0])
     if min(rows) < FEWEST:

@@ -54,13 +54,7 @@ def feedback_rows(
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer whose right label and input are known, and why others have none.
 
-    Where there are two classes, "wrong" says which is right. An expected text may be any.
-
-    Args:
-        plan: the plan.
-        data: its rows.
-        columns: of the rows.
-        answers: see `LiveRows`.
+    Where there are two classes, "wrong" says which is right. For `answers` see `LiveRows`.
     """
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()

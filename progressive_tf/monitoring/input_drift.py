@@ -33,13 +33,10 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 def input_drift(
     reference: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]], kind: Inputs, seed: int
 ) -> list[DriftTest]:
-    """Returns the tests of every input that both sides have.
+    """Returns the tests of every input that both sides have; these are inputs by name, JSON-like, as a server keeps
+    them.
 
-    Args:
-        reference: inputs by name, JSON-like, as a server keeps them.
-        live: the same.
-        kind: what a row is.
-        seed: of samples and folds.
+    `kind` is what a row is, the seed that of samples and folds.
     """
     tests: list[DriftTest] = []
     # Callers may ask in several ways, such as by text and by tokens; each is compared with its own.
@@ -147,13 +144,9 @@ def pixel_drift(
 
 
 def pixel_statistics(value: Any) -> dict[str, float] | None:
-    """Returns mean, standard deviation, share of red and mean gradient of an image, pixels in [0, 1].
+    """Returns mean, standard deviation, share of red and mean gradient of an image, pixels in [0, 1]; None of no image.
 
-    Args:
-        value: `{"b64": …}` of a file, or nested lists [height, width] or [height, width, channels] in 0 … 255.
-
-    Returns:
-        None for what is no image.
+    The image is `{"b64": …}` of a file, or nested lists [height, width] or [height, width, channels] in 0 … 255.
     """
     pixels = _pixels(value)
     if pixels is None or not pixels.size:

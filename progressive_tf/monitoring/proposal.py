@@ -6,8 +6,9 @@ import itertools
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ _FINDINGS = {
     "duplicates": "stand twice",
     "conflicting_labels": "were given two labels",
 }
+
+
+Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,15 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     columns = Columns.beside(plan, data)
     rows, put_aside = feedback_rows(plan, data, columns, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
-        candidates = Path(scratch) / "candidates.jsonl"
-        kept = _checked(plan, data, rows, candidates, cache, put_aside) if rows else []
+        read = partial(_read, plan, data, Path(scratch) / "candidates.jsonl", cache)
+        kept = _checked(read, data, rows, put_aside) if rows else []
         if len(kept) < FEWEST_ROWS:
             raise InputError(
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
                 + "".join(f"; {count} {why}" for why, count in put_aside.items())
             )
         kept.sort(key=lambda row: _difficulty(row, columns), reverse=True)
-        chosen, gate_rows = _chosen(plan, data, columns, kept, candidates, cache)
+        chosen, gate_rows = _chosen(read, columns, kept)
     stage = _stage(plan, columns, name, data_file.name, int(chosen.sum()), gate_rows)
     raw = read_yaml_mapping(plan_file)
     raw["stages"] = [*raw["stages"], stage]
@@ -148,15 +152,10 @@ def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
 
 
 def _checked(
-    plan: Plan,
-    data: PlanData,
-    rows: list[dict[str, Any]],
-    candidates: Path,
-    cache: Path,
-    put_aside: Counter[str],
+    read: Callable[[Rows], Source], data: PlanData, rows: list[dict[str, Any]], put_aside: Counter[str]
 ) -> list[dict[str, Any]]:
     """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
-    source = _read(plan, data, rows, candidates, cache)
+    source = read(rows)
     whole = np.arange(len(source))
     checked = examine(source, whole, _QUALITY, evaluation_keys=data.evaluation_keys, embeddings=None, seed=0)
     for finding in checked.findings:
@@ -172,24 +171,12 @@ def _checked(
     return [rows[place] for place in checked.kept[~known]]
 
 
-def _chosen(
-    plan: Plan, data: PlanData, columns: Columns, rows: list[dict[str, Any]], candidates: Path, cache: Path
-) -> tuple[np.ndarray, int]:
+def _chosen(read: Callable[[Rows], Source], columns: Columns, rows: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
     """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
 
-    Args:
-        plan: the plan.
-        data: its rows.
-        columns: of the new rows.
-        rows: the hardest first.
-        candidates: a file for them.
-        cache: the folder of all caches.
-
-    Returns:
-        Whether each row is chosen for training, bool [rows], and the number of the gate's rows.
+    Of rows, the hardest first, returns whether each is chosen, bool [rows], and how many are the gate's.
     """
-    source = _read(plan, data, rows, candidates, cache)
-    parts = fixed_parts(source, SPLIT)
+    parts = fixed_parts(read(rows), SPLIT)
     pool = np.sort(parts.pool)
     is_wrong = np.array([row[columns.said] != row[columns.expected] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
@@ -236,7 +223,7 @@ def _difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
     return is_wrong, sure if is_wrong else -sure
 
 
-def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
+def _read(plan: Plan, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
     write_text(candidates, _lines(rows))
     source = read_source(
         str(candidates), plan.data, base=candidates.parent, cache=cache, place="--propose", reads=plan.kind.reads
@@ -247,5 +234,5 @@ def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candida
     return read_tables({source.name: source}, named, next(iter(data.sources.values())).notations)[source.name]
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+def _lines(rows: Rows) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -135,9 +135,7 @@ ANSWER_TESTS: dict[str, AnswerTests] = {"classes": _label_tests, "tags": _label_
 def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
     """Returns what the stage of a version answered to the gate rows it was released for; None where it kept nothing.
 
-    Args:
-        origin: of the version.
-        live: what was asked, which says under which name texts come.
+    What was asked says under which name texts come.
     """
     kept: dict[str, Any] = next((given for given in live.answers["input"] if given is not None), {})
     text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")

@@ -30,13 +30,10 @@ class Consolidated:
     weighted: Arrays = field(default_factory=dict)
 
     def plus(self, importance: Arrays, values: Arrays) -> Consolidated:
-        """Returns the terms with those of another stage (Kirkpatrick et al. 2017, section 2).
+        """Returns the terms with the Fisher information of another stage, measured at these values of its weights
+        (Kirkpatrick et al. 2017, section 2).
 
         Where a weight has grown, such as the head's kernel with its classes, its earlier part is as it was.
-
-        Args:
-            importance: the stage's Fisher information.
-            values: the weights it was measured at.
         """
         total, weighted = dict(self.importance), dict(self.weighted)
         for name, fisher in importance.items():

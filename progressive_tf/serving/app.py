@@ -15,14 +15,13 @@ from starlette.exceptions import HTTPException
 
 from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.feedback_routes import feedback_routes
-from progressive_tf.serving.incoming import Incoming, Tokens
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.predict_routes import predict_routes
 from progressive_tf.serving.release_routes import release_routes
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
-from progressive_tf.serving.server import Server
+from progressive_tf.serving.server import Incoming, Server, Tokens
 from progressive_tf.serving.status_routes import health_routes, model_routes
 
 log = logging.getLogger("progressive_tf.serving")

@@ -56,11 +56,8 @@ def compares_with_stable(schedule: Schedule | None) -> bool:
 
 
 def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
-    """Returns what the evidence says of a canary whose plan has no steps: a person decides in any case.
-
-    Args:
-        steps: counts of each step of the rollout, the present one last.
-        percent: of the callers that it answers.
+    """Returns what the evidence of each step, the present one last, says of a canary whose plan has no steps and that
+    answers so many percent of the callers: a person decides in any case.
     """
     schedule = Schedule((percent, WHOLE), min_samples=0, automatic=False)
     decision = decide(steps, 0.0, schedule)

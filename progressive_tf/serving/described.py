@@ -97,11 +97,8 @@ _TEXT_BYTES = (8, 64, 512)
 def examples(
     signatures: Mapping[str, Mapping[str, InputSpec]], labels: Sequence[str]
 ) -> Iterator[tuple[str, Instance]]:
-    """Yields the name of a signature and an instance for it, of several lengths for each.
-
-    Args:
-        signatures: the inputs of each signature, by name.
-        labels: the version's, from which a task's name is taken where one is asked for.
+    """Yields the name of each signature and an instance for it, of several lengths; a task, where one is asked for, is
+    that of the first label.
     """
     for signature, specs in signatures.items():
         for length in _TEXT_BYTES:

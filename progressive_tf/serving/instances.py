@@ -84,15 +84,9 @@ def caller_key(found: Mapping[str, Any]) -> str | None:
 def read_request(
     found: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits
 ) -> Request:
-    """Returns what a body asks for.
+    """Returns what the JSON object of a body asks for, given the inputs of each signature, by name.
 
-    Args:
-        found: the JSON object.
-        signatures: the inputs of each signature, by name.
-        limits: of what it may hold.
-
-    Raises:
-        Refusal: 400 or 413, with the place that is wrong.
+    Raises Refusal, 400 or 413, with the place that is wrong.
     """
     unknown = sorted(set(found) - {ROWS, COLUMNS, "signature_name", "key"})
     if unknown:

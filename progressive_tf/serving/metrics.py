@@ -1,11 +1,19 @@
-"""What the server counts, in Prometheus' text format."""
+"""What the server counts, in Prometheus' text format; of inputs that were not read as a whole it warns too."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
+
+log = logging.getLogger("progressive_tf.serving")
+
+IS_WHOLE = "is_whole"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -79,3 +87,57 @@ class Metrics:
     def text(self) -> bytes:
         """Returns all of them as `/metrics` gives them."""
         return generate_latest(self.registry)
+
+
+def was_cut(outputs: Mapping[str, Any]) -> bool | None:
+    """Whether a part of a text was not read; None where the version does not say, or its inputs are no texts."""
+    if INPUT_TOKENS not in outputs:
+        return None
+    return bool(outputs[INPUT_TOKENS] > outputs[USED_TOKENS])
+
+
+class Unread:
+    """Counts answers to inputs that were not read as a whole, and answers that were not written to their end.
+
+    Args:
+        model: its name.
+        metrics: count it.
+    """
+
+    def __init__(self, model: str, metrics: Metrics) -> None:
+        self._model = model
+        self._metrics = metrics
+        self._said: set[tuple[int, str]] = set()
+
+    def note(self, version: int, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Counts the answers of a request, the outputs of each instance, that a version gave."""
+        for outputs in answers:
+            if was_cut(outputs):
+                self._metrics.cut_inputs.labels(self._model, version).inc()
+                self._say(
+                    version,
+                    "cut",
+                    f"read {outputs[USED_TOKENS]} of the {outputs[INPUT_TOKENS]} tokens of a text, and not what is "
+                    "behind them; progressive_tf_cut_inputs_total counts such texts",
+                )
+            if outputs.get(IS_WHOLE) is False:
+                self._metrics.cut_answers.labels(self._model, version).inc()
+                self._say(
+                    version,
+                    IS_WHOLE,
+                    "did not write a text to its end, which would be longer than model.max_target_length; "
+                    "progressive_tf_cut_answers_total counts such texts",
+                )
+            for column in outputs.get(UNKNOWN_CELLS, ()):
+                self._metrics.unknown_cells.labels(self._model, version, column).inc()
+                self._say(
+                    version,
+                    column,
+                    f"got a value of column {column!r} that says nothing to it: no number, or a category that training "
+                    "did not have; progressive_tf_unknown_cells_total counts such values",
+                )
+
+    def _say(self, version: int, what: str, message: str) -> None:
+        if (version, what) not in self._said:
+            self._said.add((version, what))
+            log.warning("version %d %s", version, message)

@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse
 from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.instances import bucket_of, caller_key, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
+from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.routing import caller_number
 from progressive_tf.serving.served_model import Answering, answering_for
 from progressive_tf.serving.server import Server
 from progressive_tf.serving.store import ServedRequest
-from progressive_tf.serving.unread import Unread
 
 KEY_HEADER = "x-caller-key"
 REQUEST_HEADER = "x-request-id"

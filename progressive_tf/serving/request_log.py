@@ -20,10 +20,9 @@ from progressive_tf.registry.journal import COMMIT, Entry
 from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
-from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.metrics import Metrics, was_cut
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
-from progressive_tf.serving.unread import was_cut
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0

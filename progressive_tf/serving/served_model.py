@@ -191,15 +191,10 @@ class ServedModel:
         answers: Sequence[Mapping[str, Any]],
         ids: Sequence[str],
     ) -> None:
-        """Gives others what a caller was answered, and notes where they say something else.
+        """Gives others the instances that a version has answered, and notes by the predictions' ids where they say
+        something else.
 
         The shadow is asked, if there is one; and stable about the canary's answers, see `compares_with_stable`.
-
-        Args:
-            by: the version that answered.
-            instances: what was asked.
-            answers: what the caller got.
-            ids: of the predictions.
         """
         standing = self.standing
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()

@@ -1,14 +1,100 @@
-"""What the routes of a server share."""
+"""What the routes of a server share, and ask of a request: its token and its body."""
 
 from __future__ import annotations
 
+import contextlib
+import hmac
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from progressive_tf.serving.incoming import Incoming, Tokens
+import anyio
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import Answering, ServedModel, answering_for
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What has to be sent as a bearer token.
+
+    Args:
+        predict: for predictions and feedback; None for no check.
+        release: for canary, widen, pause, shadow and rollback; None where these are off.
+    """
+
+    predict: str | None = None
+    release: str | None = None
+
+    def check_predict(self, request: Request) -> None:
+        """Raises Refusal, 401, for a request without the token of callers."""
+        if self.predict is not None:
+            _check(request, self.predict)
+
+    def check_release(self, request: Request) -> None:
+        """Raises Refusal for a request without the token of operators, 401, or where there is none and releasing over
+        HTTP is off, 403.
+        """
+        if self.release is None:
+            raise Refusal(
+                403, "releasing over HTTP is off; start the server with --release-token-file, or use the command line"
+            )
+        _check(request, self.release)
+
+
+class Incoming:
+    """Requests under way, and their bodies.
+
+    Args:
+        limits: of a request.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._under_way = 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Counts a request while it is under way; raises Refusal, 503, where there are too many."""
+        if self._under_way >= self._limits.concurrent_requests:
+            raise Refusal(
+                503,
+                f"{self._under_way} requests are under way, as many as may be; try again later",
+                {"Retry-After": "1"},
+            )
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+
+    async def body(self, request: Request) -> bytes:
+        """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early
+        (400).
+        """
+        most, seconds = self._limits.body_bytes, self._limits.request_seconds
+        too_large = Refusal(413, f"a body of more than {most} bytes", {"Connection": "close"})
+        announced = request.headers.get("content-length", "0")
+        if announced.isascii() and announced.isdigit() and int(announced[:20]) > most:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+
+        try:
+            with anyio.fail_after(seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > most:
+                        raise too_large
+                    parts.append(part)
+        except TimeoutError:
+            raise Refusal(408, f"the body did not come within {seconds:g} s", {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise Refusal(400, "the connection ended before the body did") from None
+        return b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -41,3 +127,9 @@ class Server:
         """Returns the version that a path names by its number or by an alias, see `answering_for`."""
         self.check_name(model)
         return answering_for(self.served, version, label, "")[0]
+
+
+def _check(request: Request, token: str) -> None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+        raise Refusal(401, "a bearer token is expected, and this is none of ours", {"WWW-Authenticate": "Bearer"})

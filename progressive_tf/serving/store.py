@@ -245,12 +245,9 @@ class Store:
             return count_step(self._connection, step, slow_beyond, stable)
 
     def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
-        """Returns how long stable's newest answers before a step took, the newest first.
+        """Returns how long the newest `most` answers of stable before a step took, the newest first.
 
-        Args:
-            step: see `registry.history.Rollout`.
-            most: so many of them.
-            stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
+        Those of the version `stable` as a canary count too; None for whatever was stable.
         """
         with self._in_words():
             return seconds_before(self._connection, step, most, stable)

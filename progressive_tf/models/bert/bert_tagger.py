@@ -29,13 +29,9 @@ class Tagger(BlockModel):
 
 
 def build(request: Request) -> BlockModel:
-    """Returns a BERT encoder whose head gives logits of tags at every position.
+    """Returns a BERT encoder whose head gives logits of tags, BIO with "O" first, at every position.
 
-    Args:
-        request: its model section is that of a tagger, its labels are BIO tags, "O" first.
-
-    Raises:
-        InputError: weights that are missing, damaged or not BERT's; says which and what was found.
+    Raises InputError, see `read_encoder`.
     """
     encoder = read_encoder(request)
     head = TaggingHead(

@@ -64,13 +64,8 @@ class SentencePreprocessing(Preprocessing):
         return self._read(_ragged(raw))[2]
 
     def encode_words(self, raw: Sequence[Sequence[str]]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns the ids of every window, and where its first piece is for every word of all sentences.
-
-        Args:
-            raw: words of each sentence.
-
-        Returns:
-            int32 [length] for each window, and int32 [words of all sentences, 2]: window, and position in it.
+        """Returns the ids of every window, int32 [length], and where its first piece is for every word of all
+        sentences, int32 [words of all sentences, 2]: window, and position in it.
         """
         state, places = self._encode(_ragged(raw))
         return without_padding(state), places.flat_values.numpy()

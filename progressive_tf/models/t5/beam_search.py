@@ -37,8 +37,8 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
     """Returns the best text found for each row, and the log probability of it.
 
     A row that has found its best is left as it is, so that it does not depend on the rows beside it. The search of a
-    row ends when its worst finished text is better than its best unfinished one would be if it ended now. Where none
-    is finished when there is no more room, the best unfinished one is taken.
+    row ends when its worst finished text is better than its best unfinished one would be if it ended now. Where none is
+    finished when there is no more room, the best unfinished one is taken.
 
     Args:
         step: one position on.

@@ -12,7 +12,7 @@ from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.preprocessing.written import PAD, TextToTextPreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.t5.beam_search import NEVER, Search, beam_search
-from progressive_tf.models.t5.t5_blocks import TARGET, DecoderEmbeddings, DecoderLayer, LanguageModelHead
+from progressive_tf.models.t5.t5_blocks import TARGET, LanguageModelHead
 
 
 class Translator(BlockModel):
@@ -93,7 +93,7 @@ class Translator(BlockModel):
         """
         encoded = self.run_blocks(state, first_block, self.deepest_cut)
         hidden, mask = encoded["hidden"], encoded["mask"]
-        begin, layers = self._decoder()
+        begin, *layers = self.blocks[self.deepest_cut :]
         kept = [layer.cross.keys_and_values(hidden) for layer in layers]
         batch, beams = tf.shape(mask)[0], self.search.beams
         first = layers[0].own
@@ -115,7 +115,3 @@ class Translator(BlockModel):
         tokens, log_probability = beam_search(step, memory, batch, self.search)
         length = tf.maximum(tf.reduce_sum(tf.cast(tokens != PAD, tf.float32), axis=1), 1.0)
         return {"tokens": tokens, "confidence": tf.exp(tf.minimum(log_probability / length, 0.0))}
-
-    def _decoder(self) -> tuple[DecoderEmbeddings, list[DecoderLayer]]:
-        begin, *layers = self.blocks[self.deepest_cut :]
-        return begin, layers

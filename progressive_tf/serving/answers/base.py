@@ -65,14 +65,8 @@ class ServedAnswers:
         return {}
 
     def read_feedback(self, value: Any, known: KnownLabels) -> tuple[Any, str | None]:
-        """Returns the right label as it is compared with answers, and the text that it stands for, if there is one.
-
-        Args:
-            value: as a user gave it; not None.
-            known: the classes that are served.
-
-        Raises:
-            Refusal: 400, it is none.
+        """Returns the right label, as a user gave it, as it is compared with answers, and the text that it stands for,
+        if there is one. Raises Refusal, 400, where it is none.
         """
         if len(text := json.dumps(value, ensure_ascii=False)) > LONGEST_TEXT or not is_storable(text):
             raise Refusal(400, f"label: JSON in UTF-8 of at most {LONGEST_TEXT} characters expected")
