@@ -73,8 +73,7 @@ def monitor(
         bool, typer.Option("--if-due", help="Propose only if a trigger below is met; says why not otherwise.")
     ] = False,
     due_labels: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Due with so many new labels since the stable version."),
+        int | None, typer.Option(metavar="N", min=1, help="Due with so many new labels since the stable version.")
     ] = 200,
     due_days: Annotated[
         float | None, typer.Option(metavar="D", min=0.001, help="Due so many days after the stable version.")
@@ -129,15 +128,14 @@ def monitor(
 
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     from progressive_tf.monitoring.live_rows import read_live_rows
-    from progressive_tf.monitoring.snapshot import refuse_no_answers
     from progressive_tf.serving.store import store_path
 
     path = store_path(store, model.name)
     if not is_named and not path.is_file():
         return None
     live = read_live_rows(path)
-    if is_named:
-        refuse_no_answers(live, path)
+    if is_named and not len(live.requests):
+        raise InputError(f"{path}: no request has been kept yet; serve the model first")
     return live if len(live.requests) else None
 
 

@@ -18,12 +18,7 @@ KIND = "prompt"
 
 
 class Prompt(AddedBlock):
-    """Puts trainable vectors in front of every example's positions.
-
-    Args:
-        length: how many.
-        width: numbers per position.
-    """
+    """Puts `length` trainable vectors, `width` numbers each, in front of every example's positions."""
 
     kind = KIND
 

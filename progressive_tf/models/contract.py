@@ -22,12 +22,7 @@ LINES_SHOWN = 2  # of an error; Keras says in the first which layer it met it in
 
 @dataclass(frozen=True)
 class Check:
-    """One promise.
-
-    Attributes:
-        promise: in words.
-        broken: what is wrong, empty where nothing is.
-    """
+    """One promise, in words, and what is wrong, empty where nothing is."""
 
     promise: str
     broken: str

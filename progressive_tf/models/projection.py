@@ -37,11 +37,9 @@ class Addition(tf.keras.layers.Layer):
 
 
 class Projection(tf.keras.layers.Layer):
-    """A dense layer and the additions to it, applied in order: those first that could be part of the kernel.
+    """A built dense layer and the additions to it, applied in order: those first that could be part of the kernel.
 
-    Args:
-        name: tells the projections of a block apart; part of the additions' weight names.
-        dense: a built dense layer.
+    Its name tells the projections of a block apart, and is part of the additions' weight names.
     """
 
     def __init__(self, name: str, dense: tf.keras.layers.Dense) -> None:

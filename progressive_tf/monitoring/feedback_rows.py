@@ -20,14 +20,8 @@ from progressive_tf.serving.answers import served_answers
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns that a file of such rows has beside the inputs, each another than those of the plan.
-
-    Args:
-        expected: the label, or the text that is expected.
-        said: what the model answered.
-        confidence: its probability.
-        id: of the prediction.
-        chosen: whether the row is trained on.
+    """Names of the columns that a file of such rows has beside the inputs, each another than those of the plan: what is
+    right, what the model answered, its probability, the prediction's id, and whether the row is trained on.
     """
 
     expected: str

@@ -87,7 +87,11 @@ def _image_tests(name: str, reference: list[Any], live: list[Any], seed: int) ->
     if name == TASK:
         return [category_drift("inputs", name, reference, live)]
     pixels = [[pixel_statistics(value) for value in side] for side in (reference, live)]
-    return pixel_drift(name, *([each for each in side if each is not None] for side in pixels))
+    before, now = ([image for image in side if image is not None] for side in pixels)
+    return [
+        number_drift("inputs", f"{name}: {of}", *(np.array([image[of] for image in side]) for side in (before, now)))
+        for of in PIXELS
+    ]
 
 
 def text_drift(
@@ -109,12 +113,7 @@ def text_drift(
     for half_of, texts in zip(drawn, words, strict=True):
         lengths.append(np.array([len(text) for text in texts], float))
         unknown.append(
-            np.array(
-                [
-                    np.mean([word not in halves[1 - half] for word in text]) if text else 0.0
-                    for half, text in zip(half_of, texts, strict=True)
-                ]
-            )
+            np.array([_share_outside(halves[1 - half], text) for half, text in zip(half_of, texts, strict=True)])
         )
     sampled = [_sample(side, seed) for side in (reference, live)]
     tests = [
@@ -127,20 +126,6 @@ def text_drift(
             before, now = embedded
             tests.append(replace(classifier_drift(f"{name}: embedding", before, now, seed), about=about))
     return tests
-
-
-def pixel_drift(
-    name: str, reference: Sequence[Mapping[str, float]], live: Sequence[Mapping[str, float]]
-) -> list[DriftTest]:
-    """Returns a test of each statistic of `pixel_statistics`."""
-    return [
-        number_drift(
-            "inputs",
-            f"{name}: {statistic}",
-            *(np.array([each[statistic] for each in side], float) for side in (reference, live)),
-        )
-        for statistic in PIXELS
-    ]
 
 
 def pixel_statistics(value: Any) -> dict[str, float] | None:
@@ -188,6 +173,10 @@ def _embedded(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray] | N
     width = min(EMBEDDING_WIDTH, weights.shape[1] - 1)
     embedded = TruncatedSVD(width, random_state=seed).fit_transform(weights) if width > 0 else weights.toarray()
     return np.split(embedded, [len(sides[0])])
+
+
+def _share_outside(known: set[str], text: Sequence[str]) -> float:
+    return float(np.mean([word not in known for word in text])) if text else 0.0
 
 
 def _sample(rows: Sequence[str], seed: int) -> list[str]:

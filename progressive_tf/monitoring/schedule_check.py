@@ -57,12 +57,7 @@ class Triggers:
 
 @dataclass(frozen=True)
 class ScheduleCheck:
-    """Whether the next stage is due, and why or why not, a sentence each.
-
-    Args:
-        is_due: True if any of the triggers is met.
-        reasons: of each trigger.
-    """
+    """Whether the next stage is due, as any of the triggers is met, and why or why not, a sentence for each of them."""
 
     is_due: bool
     reasons: tuple[str, ...]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from progressive_tf.errors import InputError
 from progressive_tf.monitoring.drift import DriftTest, calibration_drift, category_drift, judged_together, number_drift
 from progressive_tf.monitoring.input_drift import input_drift, text_drift
 from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
@@ -140,9 +138,3 @@ def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
     kept: dict[str, Any] = next((given for given in live.answers["input"] if given is not None), {})
     text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")
     return rows_of_stage(origin.stage, origin.version, text_name, origin.slices)
-
-
-def refuse_no_answers(live: LiveRows, path: Path) -> None:
-    """Raises InputError where a store has no answer."""
-    if not len(live.requests):
-        raise InputError(f"{path}: no request has been kept yet; serve the model first")

@@ -18,13 +18,7 @@ TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
 
 @dataclass(frozen=True)
 class Finding:
-    """What one metric says of a canary.
-
-    Args:
-        metric: its name.
-        says: the evidence in words.
-        is_harm: True where the canary is surely worse than it may be.
-    """
+    """What one metric says of a canary: the evidence in words, and whether it is surely worse than it may be."""
 
     metric: str
     says: str

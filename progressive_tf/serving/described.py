@@ -102,10 +102,7 @@ def examples(
     """
     for signature, specs in signatures.items():
         for length in _TEXT_BYTES:
-            yield (
-                signature,
-                {name: _value(name, spec, length, labels) for name, spec in specs.items()},
-            )
+            yield (signature, {name: _value(name, spec, length, labels) for name, spec in specs.items()})
 
 
 def _value(name: str, spec: InputSpec, length: int, labels: Sequence[str]) -> np.ndarray:

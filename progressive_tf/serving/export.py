@@ -126,11 +126,7 @@ def _write_inference_service(path: Path, model: str, number: int, place: str, pe
     The share is a whole number there; what it was stands among the annotations.
     """
     predictor: dict[str, object] = {} if percent is None else {"canaryTrafficPercent": whole_percent(percent)}
-    predictor["model"] = {
-        "modelFormat": {"name": "tensorflow"},
-        "protocolVersion": "v1",
-        "storageUri": place,
-    }
+    predictor["model"] = {"modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1", "storageUri": place}
     service: Mapping[str, object] = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

@@ -25,13 +25,9 @@ _MANY = 32
 
 
 class LoadedVersion:
-    """A version that can answer.
+    """A version of a registry that can answer.
 
-    Args:
-        version: a registry's.
-
-    Raises:
-        RegistryError: its files are not those that were released, or TensorFlow cannot load them.
+    Raises RegistryError where its files are not those that were released, or TensorFlow cannot load them.
     """
 
     def __init__(self, version: Version) -> None:

@@ -24,7 +24,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        counter, gauge, histogram = (partial(kind, registry=self.registry) for kind in (Counter, Gauge, Histogram))
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
         which = ["model", "version", "alias"]
         self.requests = counter("progressive_tf_requests", "Prediction requests by status.", [*which, "status"])
         self.latency = histogram(
@@ -97,12 +98,7 @@ def was_cut(outputs: Mapping[str, Any]) -> bool | None:
 
 
 class Unread:
-    """Counts answers to inputs that were not read as a whole, and answers that were not written to their end.
-
-    Args:
-        model: its name.
-        metrics: count it.
-    """
+    """Counts answers to inputs that were not read as a whole, and answers that were not written to their end."""
 
     def __init__(self, model: str, metrics: Metrics) -> None:
         self._model = model

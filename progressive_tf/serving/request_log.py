@@ -53,13 +53,7 @@ class LogSettings:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a caller got for one instance.
-
-    Args:
-        id: for feedback.
-        instance: what was asked.
-        outputs: the answer, by name.
-    """
+    """What a caller got for one instance: an id for feedback, and the outputs by name."""
 
     id: str
     instance: Instance
@@ -86,14 +80,9 @@ class SteadyClock:
 
 
 class RequestLog:
-    """Requests, shadows and feedback on their way into a store.
+    """Requests, shadows and feedback on their way into a store; metrics count what found no room.
 
     It belongs to the event loop in which it is used; all writing is done in one thread of its own.
-
-    Args:
-        store: where they are kept.
-        settings: what is kept.
-        metrics: are told what found no room.
     """
 
     def __init__(self, store: Store, settings: LogSettings, metrics: Metrics) -> None:

@@ -82,21 +82,11 @@ class Standing:
 class ServedModel:
     """Loads what aliases point to, switches once it is warm, and lets go of what no alias needs.
 
-    Args:
-        model: its versions in the registry.
-        limits: of the queue.
-        batching: how instances are put together.
-        metrics: are told of batches, aliases and the canary.
-        request_log: keeps what the shadow says.
+    The limits are those of the queue; the request log keeps what the shadow says.
     """
 
     def __init__(
-        self,
-        model: ModelVersions,
-        limits: Limits,
-        batching: BatchSettings,
-        metrics: Metrics,
-        request_log: RequestLog,
+        self, model: ModelVersions, limits: Limits, batching: BatchSettings, metrics: Metrics, request_log: RequestLog
     ) -> None:
         self.model = model
         self.standing = Standing()
@@ -185,11 +175,7 @@ class ServedModel:
             executor.shutdown()
 
     def shadow(
-        self,
-        by: int,
-        instances: Sequence[Asked],
-        answers: Sequence[Mapping[str, Any]],
-        ids: Sequence[str],
+        self, by: int, instances: Sequence[Asked], answers: Sequence[Mapping[str, Any]], ids: Sequence[str]
     ) -> None:
         """Gives others the instances that a version has answered, and notes by the predictions' ids where they say
         something else.

@@ -46,11 +46,7 @@ class Tokens:
 
 
 class Incoming:
-    """Requests under way, and their bodies.
-
-    Args:
-        limits: of a request.
-    """
+    """Requests under way, and their bodies, within the limits of a request."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -99,16 +95,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Server:
-    """One model that is served.
-
-    Args:
-        served: the model.
-        limits: of a request.
-        metrics: are counted here.
-        request_log: keeps predictions and feedback.
-        tokens: of callers and operators.
-        incoming: requests under way, whose bodies it reads.
-    """
+    """One model that is served: what counts, keeps and limits its requests, and the tokens of callers and operators."""
 
     served: ServedModel
     limits: Limits

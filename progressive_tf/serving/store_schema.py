@@ -80,12 +80,7 @@ LOWERED_MARKS = """
 
 @dataclass(frozen=True)
 class ReleaseMark:
-    """The last rows that were kept before a version was released.
-
-    Args:
-        request: id of the request; 0 where there was none.
-        feedback: id of the piece of feedback; likewise.
-    """
+    """The ids of the last request and piece of feedback that were kept before a version was released; 0 for none."""
 
     request: int
     feedback: int

@@ -101,11 +101,7 @@ class Cutout(tf.keras.layers.Layer):
 
 
 class Augment(tf.keras.layers.Layer):
-    """The changes that a stage asks for, in the order geometry, colour, cutout.
-
-    Args:
-        settings: the plan's section.
-    """
+    """The changes that a stage asks for in the plan, in the order geometry, colour, cutout."""
 
     def __init__(self, settings: Augmentation) -> None:
         super().__init__(name="augment")

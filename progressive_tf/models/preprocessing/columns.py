@@ -23,12 +23,9 @@ NO_CELL = " "  # stands for values outside a vocabulary; no cell without spaces 
 class TablePreprocessing(Preprocessing):
     """Cells, string [batch, columns] → `inputs` float32 [batch, 1, width] and `mask` float32 [batch, 1].
 
-    Columns come in the order of `statistics.columns.names`, numbers as `statistics.notations` say. A row becomes its
-    numbers, normalised, 0 where they are missing or no number; an indicator of that for each of them; then its
-    categories and hashed values, each one-hot.
-
-    Args:
-        statistics: of the rows that it is adapted on.
+    It is adapted on the rows whose statistics these are. Columns come in the order of `statistics.columns.names`,
+    numbers as `statistics.notations` say. A row becomes its numbers, normalised, 0 where they are missing or no number;
+    an indicator of that for each of them; then its categories and hashed values, each one-hot.
     """
 
     kept_type = np.dtype(np.float32)

@@ -18,11 +18,8 @@ GRID = 16  # cells of an explanation in each direction
 class ImagePreprocessing(Preprocessing):
     """Encoded images → `inputs` uint8 [batch, 1, size, size, 3] (RGB) and `mask` float32 [batch, 1].
 
-    An image is one position. It is squeezed into a square, without regard to its proportions, bilinearly and with
-    antialiasing.
-
-    Args:
-        size: height and width in pixels.
+    An image is one position. It is squeezed into a square of `size` pixels, without regard to its proportions,
+    bilinearly and with antialiasing.
     """
 
     raw = tf.TensorSpec([None], tf.string, name="image")

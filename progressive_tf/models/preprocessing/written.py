@@ -69,14 +69,10 @@ class Bytes(Tokens):
 
 
 class SentencePieces(Tokens):
-    """Pieces of a SentencePiece model (Kudo & Richardson 2018).
+    """Pieces of a SentencePiece model, such as `spiece.model` of T5 (Kudo & Richardson 2018).
 
-    Args:
-        path: the model's file, as `spiece.model` of T5.
-        place: where it is named; messages begin with it.
-
-    Raises:
-        InputError: the file cannot be read, is no SentencePiece model, or has other ids for the end of a text than T5.
+    Raises InputError, which begins with the place where the file is named, where it cannot be read, is no such model,
+    or has other ids for the end of a text than T5.
     """
 
     def __init__(self, path: Path, place: str) -> None:
@@ -107,11 +103,8 @@ class SentencePieces(Tokens):
 
 
 class Targets:
-    """Encodes the texts that are expected, as an `Encoder` of rows.
-
-    Args:
-        encode: texts → int32 [length] of each.
-        kept_type: what ids are kept as in memory.
+    """Encodes the texts that are expected, int32 [length] of each, as an `Encoder` of rows; ids are kept as
+    `kept_type`.
     """
 
     position_shape: tuple[int, ...] = ()

@@ -13,14 +13,7 @@ import tensorflow as tf
 from transformers import T5Config, TFT5ForConditionalGeneration
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.preprocessing.written import (
-    END,
-    PAD,
-    Bytes,
-    SentencePieces,
-    TextToTextPreprocessing,
-    Tokens,
-)
+from progressive_tf.models.preprocessing.written import END, PAD, Bytes, SentencePieces, TextToTextPreprocessing, Tokens
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5.beam_search import Search

@@ -125,10 +125,8 @@ class Attention(tf.keras.layers.Layer):
 
 
 class FeedForward(tf.keras.layers.Layer):
-    """The feed-forward sublayer, with or without a gate (Shazeer 2020): hidden + dropout(out(…)).
-
-    Args:
-        sublayer: transformers' layer.
+    """The feed-forward sublayer of transformers' layer, with or without a gate (Shazeer 2020): hidden +
+    dropout(out(…)).
     """
 
     def __init__(self, sublayer: tf.keras.layers.Layer) -> None:
