@@ -184,16 +184,11 @@ class BlockModel(tf.keras.Model):
         for index, block in enumerate(self.blocks[:depth]):
             if isinstance(block, AddedBlock):
                 described.append({"kind": block.kind, "index": index, "settings": block.settings})
-            described += [
-                {
-                    "kind": addition.kind,
-                    "block": block.name,
-                    "projection": projection.name,
-                    "settings": addition.settings,
-                }
-                for projection in block.projections
-                for addition in projection.additions
-            ]
+            for projection in block.projections:
+                place = {"block": block.name, "projection": projection.name}
+                described += [
+                    {"kind": added.kind} | place | {"settings": added.settings} for added in projection.additions
+                ]
         return described
 
     def placed_additions(self) -> Iterator[tuple[Projection, Addition]]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -76,12 +74,6 @@ def present_counts(traffic: Traffic, folder: Path) -> VersionCounts:
         return VersionCounts()
     with contextlib.closing(Store(path, only_reads=True)) as store:
         return store.step_counts(rollout.step).canary
-
-
-def evidence_record(traffic: Traffic, folder: Path) -> dict[str, Any] | None:
-    """Returns the same as JSON-like values, see `read_evidence`."""
-    found = read_evidence(traffic, folder)
-    return None if found is None else asdict(found)
 
 
 def canary_lines(traffic: Traffic, folder: Path) -> list[str]:

@@ -16,38 +16,32 @@ from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.served_model import ServedModel
-from progressive_tf.serving.server import Server
+from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.store import Feedback, StoreError, UnlikeAnswer
 
 _KEYS = ("prediction_id", "label", "correct", "rating", "comment")
 _SAYS = ("label", "correct", "rating")
 _ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_COMMENT = 2000
-_DOCUMENT = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "description": "One of label, correct and rating.",
-                    "required": ["prediction_id"],
-                    "properties": {
-                        "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
-                        "label": {
-                            "description": "The right class; for a tagger a list, the right tag of each word; for a "
-                            "translator the expected text, which is right character by character."
-                        },
-                        "correct": {"type": "boolean"},
-                        "rating": {"type": "integer", "minimum": 1, "maximum": 5},
-                        "comment": {"type": "string", "maxLength": _LONGEST_COMMENT},
-                    },
-                    "additionalProperties": False,
-                }
-            }
+_DOCUMENT = json_body(
+    {
+        "type": "object",
+        "description": "One of label, correct and rating.",
+        "required": ["prediction_id"],
+        "properties": {
+            "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
+            "label": {
+                "description": "The right class; for a tagger a list, the right tag of each word; for a translator the "
+                "expected text, which is right character by character."
+            },
+            "correct": {"type": "boolean"},
+            "rating": {"type": "integer", "minimum": 1, "maximum": 5},
+            "comment": {"type": "string", "maxLength": _LONGEST_COMMENT},
         },
-    }
-}
+        "additionalProperties": False,
+    },
+    required=True,
+)
 
 
 def feedback_routes(server: Server) -> APIRouter:

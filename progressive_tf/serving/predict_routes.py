@@ -17,30 +17,24 @@ from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.routing import caller_number
 from progressive_tf.serving.served_model import Answering, answering_for
-from progressive_tf.serving.server import Server
+from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.store import ServedRequest
 
 KEY_HEADER = "x-caller-key"
 REQUEST_HEADER = "x-request-id"
-_PREDICTION = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "description": "Exactly one of instances and inputs.",
-                    "properties": {
-                        "instances": {"type": "array", "items": {}, "description": "A row for each."},
-                        "inputs": {"description": "A column for each input, or the one column."},
-                        "signature_name": {"type": "string", "default": "serving_default"},
-                        "key": {"type": "string", "description": "Who asks; the same key gets the same version."},
-                    },
-                }
-            }
+_PREDICTION = json_body(
+    {
+        "type": "object",
+        "description": "Exactly one of instances and inputs.",
+        "properties": {
+            "instances": {"type": "array", "items": {}, "description": "A row for each."},
+            "inputs": {"description": "A column for each input, or the one column."},
+            "signature_name": {"type": "string", "default": "serving_default"},
+            "key": {"type": "string", "description": "Who asks; the same key gets the same version."},
         },
-    }
-}
+    },
+    required=True,
+)
 
 
 def predict_routes(server: Server) -> APIRouter:

@@ -15,7 +15,7 @@ from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import fields
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
-from progressive_tf.serving.server import Server
+from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.step_counts import VersionCounts
 
 _LONGEST_TEXT = 500
@@ -131,5 +131,4 @@ def _alias(found: dict[str, Any]) -> str | None:
 
 def _document(*names: str) -> dict[str, Any]:
     properties = {name: _FIELDS[name] for name in (*names, "reason", "who")}
-    schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    return json_body({"type": "object", "properties": properties, "additionalProperties": False})

@@ -6,6 +6,7 @@ import contextlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from fastapi import Request
@@ -114,6 +115,11 @@ class Server:
         """Returns the version that a path names by its number or by an alias, see `answering_for`."""
         self.check_name(model)
         return answering_for(self.served, version, label, "")[0]
+
+
+def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Returns what OpenAPI's document says of a body with this schema."""
+    return {"requestBody": more | {"content": {"application/json": {"schema": schema}}}}
 
 
 def _check(request: Request, token: str) -> None:

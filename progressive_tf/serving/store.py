@@ -226,7 +226,6 @@ class Store:
         return None if found is None else int(found[0])
 
     def _keep_expected(self, feedback: Feedback, kept: dict[str, Any]) -> None:
-        """Keeps the newest expected text beside its input."""
         now = {name: value for name, value in kept.items() if name != EXPECTED}
         if feedback.expected is not None:
             now[EXPECTED] = feedback.expected

@@ -99,12 +99,8 @@ def gather_words(outputs: tf.Tensor, places: tf.RaggedTensor) -> tf.Tensor:
 
 
 def _first_words(words: tf.RaggedTensor, counts: tf.Tensor, capacity: int) -> tf.Tensor:
-    """Returns which words begin a window, bool [words of all sentences].
-
-    Args:
-        words: the sentences, row splits int64.
-        counts: int64 [words of all sentences], pieces of each, 1 … capacity.
-        capacity: pieces of a window.
+    """Returns which words begin a window of `capacity` pieces, bool [words of all sentences]; counts, int64 [words of
+    all sentences], are the pieces of each, 1 … capacity.
     """
     limits = tf.repeat(words.row_limits(), words.row_lengths())
     ends = tf.cumsum(counts)

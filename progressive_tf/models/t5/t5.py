@@ -154,7 +154,6 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
 
 
 def _tokens(folder: Path | None, source: str, place: str) -> Tokens:
-    """Returns the tokens that weights were trained with."""
     if folder is None:
         from transformers.utils import cached_file
 
