@@ -86,10 +86,6 @@ class BlockModel(tf.keras.Model):
         """The tasks that its classes belong to; empty where all classes are one task's."""
         return tuple(dict.fromkeys(self.label_tasks))
 
-    def set_label_tasks(self, label_tasks: Sequence[str]) -> None:
-        """Sets the task of each label, or of none."""
-        self.label_tasks = tuple(label_tasks)
-
     def call(self, state: State, training: bool = False, first_block: int = 0) -> tf.Tensor:
         """Returns logits of every class, float32 [batch, classes].
 
@@ -186,9 +182,7 @@ class BlockModel(tf.keras.Model):
                 described.append({"kind": block.kind, "index": index, "settings": block.settings})
             for projection in block.projections:
                 place = {"block": block.name, "projection": projection.name}
-                described += [
-                    {"kind": added.kind} | place | {"settings": added.settings} for added in projection.additions
-                ]
+                described += [{"kind": one.kind, **place, "settings": one.settings} for one in projection.additions]
         return described
 
     def placed_additions(self) -> Iterator[tuple[Projection, Addition]]:
@@ -284,7 +278,7 @@ def set_classes(network: BlockModel, labels: Sequence[str], label_tasks: Sequenc
     shared = min(len(labels), len(network.labels))
     if tuple(labels[:shared]) != network.labels[:shared]:
         raise ValueError(f"classes {list(labels)} asked; the network has {list(network.labels)}, in this order")
-    network.set_label_tasks(label_tasks)
+    network.label_tasks = tuple(label_tasks)
     if len(labels) == len(network.labels):
         return
     kernel, bias = (weight.numpy() for weight in network.head.dense.weights)

@@ -17,10 +17,8 @@ FLOAT32 = "float32"
 
 @contextmanager
 def built_for(precision: str) -> Iterator[None]:
-    """Layers that are built inside have float32 weights that are cast to what `precision` computes in.
-
-    Args:
-        precision: a Keras policy: "float32", "mixed_float16" or "mixed_bfloat16". It is the process's policy inside.
+    """Layers that are built inside have float32 weights that are cast to what a Keras policy, "float32",
+    "mixed_float16" or "mixed_bfloat16", computes in; it is the process's policy inside.
     """
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(precision)

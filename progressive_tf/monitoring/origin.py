@@ -45,9 +45,11 @@ def find_origin(model: ModelVersions, version: Version, runs: Path) -> Origin | 
     for number in model.lineage(version.number):
         ancestor = model.version(number)
         folder = _stage_folder(run, ancestor.stage) if ancestor.run == version.run else None
-        data = None if folder is None else _data_file(folder)
-        if data is not None and data.is_file():
-            slices.append(str(read_json(data)["slice"]))
+        if folder is None:
+            continue
+        record = (folder.parent.parent if folder.parent.name == "candidates" else folder) / "data.json"
+        if record.is_file():
+            slices.append(str(read_json(record)["slice"]))
     return Origin(version, run, stage, tuple(dict.fromkeys(slices)))
 
 
@@ -131,8 +133,3 @@ def _stage_folder(run: Path, stage: str) -> Path | None:
         candidate = folders[name] / "candidates" / f"{int(rows):09d}"
         return candidate if candidate.is_dir() else None
     return None
-
-
-def _data_file(stage: Path) -> Path:
-    """Returns the record of a stage's rows, for a candidate that of its stage."""
-    return (stage.parent.parent if stage.parent.name == "candidates" else stage) / "data.json"

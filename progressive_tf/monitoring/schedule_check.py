@@ -66,16 +66,10 @@ class ScheduleCheck:
 def check_schedule(
     live: LiveRows, triggers: Triggers, now: float, since: str, kind: AnswerKind, version: int = 0
 ) -> ScheduleCheck:
-    """Returns whether the next stage is due since a version was released.
+    """Returns whether the next stage is due now, in seconds since 1970, since a version was released, ISO 8601.
 
-    Args:
-        live: what was answered.
-        triggers: what to look for.
-        now: seconds since 1970.
-        since: when the stable version was released; ISO 8601.
-        kind: of the answers.
-        version: its number. Answers and feedback since then are counted from where a server noted it among its rows;
-            only where none has, by the clocks of both machines.
+    Answers and feedback since then are counted from where a server noted the version among its rows; only where none
+    has, by the clocks of both machines.
     """
     mark = live.mark(version)
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()

@@ -65,14 +65,11 @@ class Comparison:
 
 
 def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comparison: Comparison) -> Snapshot:
-    """Returns what the rows of the last days say beside a reference.
+    """Returns what the rows of the last days say beside a reference, of the version's stage, or without one beside the
+    live rows before these days, of any version.
 
-    Args:
-        version: in use. Answers are compared with the reference where they are its own, and not a canary's, or those of
-            what was stable before.
-        live: everything that was kept.
-        reference: of the version's stage; None to compare with the live rows before these days, of any version.
-        comparison: which rows, and how.
+    Beside the stage, answers are those of the version, which is in use, and not of a canary, or of what was stable
+    before.
     """
     since = comparison.now - comparison.days * DAY
     recent, earlier = live.between(since, float("inf")), live.between(0.0, since)

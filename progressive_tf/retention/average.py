@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,10 +35,6 @@ class Tried:
     def worst_drop(self) -> float:
         """The largest of the drops; 0 where there are none."""
         return max(self.drops.values(), default=0.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns it as plain JSON."""
-        return asdict(self)
 
 
 def candidates(others: int) -> tuple[float, ...]:

@@ -49,11 +49,9 @@ def judge(counts: Sequence[StepCounts], rollout: Rollout, minutes: float, schedu
 
 
 def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
-    """Returns what a server's store says of the canary under way; None without a canary, or without a store.
+    """Returns what a server's `--store` says of the canary under way; None without a canary, or without a store.
 
-    Args:
-        traffic: of the model.
-        folder: the server's `--store`; raises StoreError where the store in it cannot be read.
+    Raises StoreError where it cannot be read.
     """
     rollout, path = traffic.rollout(), store_path(folder, traffic.model.name)
     if rollout is None or not path.is_file():

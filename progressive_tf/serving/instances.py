@@ -26,12 +26,8 @@ Instance = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a signature, for one instance.
-
-    Args:
-        dtype: of its values; object for strings.
-        shape: without the batch; None for a length that is free.
-        is_image: whether it is the file of an image.
+    """One input of a signature, for one instance: the type of its values, object for strings, its shape without the
+    batch, None for a length that is free, and whether it is the file of an image.
     """
 
     dtype: np.dtype[Any]

@@ -97,15 +97,10 @@ class ServedModel:
         self._computing = ThreadPoolExecutor(batching.threads, "batch")
         self._shadowing = ThreadPoolExecutor(1, "shadow")
         self._loading = ThreadPoolExecutor(1, "load")
-        self._entries: tuple[Entry, ...] = ()
+        self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The journal as it was read last."""
-        return self._entries
 
     async def follow(self) -> None:
         """Keeps what is served to what the journal says, until it is cancelled."""
@@ -119,7 +114,7 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self._entries = await loop.run_in_executor(None, self.model.entries)
+                    self.entries = await loop.run_in_executor(None, self.model.entries)
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -130,7 +125,7 @@ class ServedModel:
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
-            await self._request_log.mark_newest(self._entries)
+            await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _load_what_is_missing(self) -> None:
@@ -161,7 +156,7 @@ class ServedModel:
 
     def _most_wanted(self) -> int | None:
         """Returns the version to load next, or None."""
-        aliases = history.current_aliases(self._entries)
+        aliases = history.current_aliases(self.entries)
         order = [aliases[alias] for alias in (STABLE, CANARY, *aliases) if alias in aliases]
         missing = (number for number in order if number not in self.standing.by_number and number not in self._failed)
         return next(missing, None)
@@ -236,13 +231,13 @@ class ServedModel:
 
     def _switch(self) -> None:
         """Serves each alias by the version it points to, or as before while that is not in memory."""
-        wanted = history.current_aliases(self._entries)
+        wanted = history.current_aliases(self.entries)
         ready = self.standing.by_number
         aliases = {alias: number for alias, number in wanted.items() if number in ready}
         stable = aliases.get(STABLE, self.standing.aliases.get(STABLE))
         if stable is not None:
             aliases[STABLE] = stable
-        rollout = history.rollout(self._entries)
+        rollout = history.rollout(self.entries)
         split, schedule = None, None
         if stable is not None:
             split = Split(stable)

@@ -65,11 +65,10 @@ class Preprocessing(tf.keras.layers.Layer):
         return {}
 
     def read(self, raw: Any, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Returns the first state, and how much of each raw input stands in it: outputs beside a version's answer.
+        """Returns the first state of a batch, and how much of each raw input stands in it: outputs beside a version's
+        answer.
 
-        Args:
-            raw: a batch of raw inputs.
-            form: which of the alternatives they are; any other name for none of them.
+        `form` says which of the alternatives they are; any other name none of them.
         """
         first = self.alternatives[form][1] if form in self.alternatives else self
         return first(raw), {}

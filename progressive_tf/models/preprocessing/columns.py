@@ -39,7 +39,7 @@ class TablePreprocessing(Preprocessing):
         self.columns = columns.names
         self._arguments = argument_names(columns.names)
         named = {name: tf.TensorSpec([None], tf.string, name=name) for name in self._arguments}
-        self.alternatives = {"columns": (named, self.of_columns)}
+        self.alternatives = {"columns": (named, lambda columns: self(self._row(columns)))}
         self.use_statistics(statistics)
 
     def use_statistics(self, statistics: ColumnStatistics) -> None:
@@ -85,10 +85,6 @@ class TablePreprocessing(Preprocessing):
             ]
             inputs = tf.concat(parts, axis=1)[:, tf.newaxis, :]
             return {"inputs": inputs, "mask": tf.ones([tf.shape(raw)[0], 1])}
-
-    def of_columns(self, named: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns the first state for string [batch] of each column, by its argument's name."""
-        return self(self._row(named))
 
     def read(self, raw: Any, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the first state, and the columns in which each row has a value that says nothing.

@@ -91,6 +91,5 @@ class ServedAnswers:
 def probabilities_of(outputs: Mapping[str, Any]) -> Sequence[float] | None:
     """Returns the probabilities of the classes, else the confidence of the whole answer; None without either."""
     if PROBABILITIES in outputs:
-        probabilities: Sequence[float] = outputs[PROBABILITIES]
-        return probabilities
+        return outputs[PROBABILITIES]
     return [outputs[CONFIDENCE]] if CONFIDENCE in outputs else None

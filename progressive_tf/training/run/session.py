@@ -302,7 +302,7 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
         statistics=statistics,
     )
     network = build(request)
-    network.set_label_tasks(data.classes.label_tasks[:known])
+    network.label_tasks = tuple(data.classes.label_tasks[:known])
     return network
 
 
