@@ -303,14 +303,14 @@ class Store:
             raise StoreError(f"{self.path}: {_advice(str(error))}") from error
 
 
-def _refuse_unlike(said: Any, told: Any) -> None:
+def _refuse_unlike(said: Any, truth: Any) -> None:
     if is_of_tokens(said):
         raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
-    if isinstance(said, list) != isinstance(told, list):
-        expected = "a list" if isinstance(said, list) else "a string"
+    if isinstance(said, list) != isinstance(truth, list):
+        expected = "a list" if isinstance(said, list) else "a number" if isinstance(said, int | float) else "a string"
         raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
-    if isinstance(said, list) and len(said) != len(told):
-        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(told)}")
+    if isinstance(said, list) and len(said) != len(truth):
+        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(truth)}")
 
 
 def _advice(message: str) -> str:
