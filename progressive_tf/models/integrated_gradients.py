@@ -69,14 +69,14 @@ def explanations(network: BlockModel, raw: Sequence[Any], targets: Sequence[int]
     """
     refuse_unexplained(network)
     logit = _logit_of(network)
-    found: list[Explanation] = []
+    explained: list[Explanation] = []
     # One at a time: an explanation then depends on nothing else, not even on the padding.
-    for each, target in zip(raw, targets, strict=True):
-        one = _explained(network, logit, each, target, steps)
+    for one_raw, target in zip(raw, targets, strict=True):
+        one = _explained(network, logit, one_raw, target, steps)
         while one.error > LARGEST_ERROR and one.steps < MOST_STEPS:
-            one = _explained(network, logit, each, target, 2 * one.steps)
-        found.append(one)
-    return found
+            one = _explained(network, logit, one_raw, target, 2 * one.steps)
+        explained.append(one)
+    return explained
 
 
 def tokens_of(network: BlockModel, text: str, vocabulary: Sequence[str]) -> list[str]:

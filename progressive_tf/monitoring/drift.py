@@ -73,13 +73,13 @@ def number_drift(about: str, name: str, reference: np.ndarray, live: np.ndarray)
     """Returns Kolmogorov and Smirnov's test of two samples of numbers; the value is the largest difference of the two
     distribution functions, in [0, 1].
     """
-    reference, live = (np.asarray(each, np.float64)[np.isfinite(each)] for each in (reference, live))
+    reference, live = (np.asarray(side, np.float64)[np.isfinite(side)] for side in (reference, live))
     rows = len(reference), len(live)
     if min(rows) < FEWEST:
         return _too_few(about, name, "KS", rows)
-    found = ks_2samp(reference, live)
+    test = ks_2samp(reference, live)
     medians = f"median {np.median(reference):.3g} → {np.median(live):.3g}"
-    return DriftTest(about, name, "KS", float(found.statistic), float(found.pvalue), rows, note=medians)
+    return DriftTest(about, name, "KS", float(test.statistic), float(test.pvalue), rows, note=medians)
 
 
 def classifier_drift(name: str, reference: np.ndarray, live: np.ndarray, seed: int) -> DriftTest:
@@ -99,9 +99,9 @@ def classifier_drift(name: str, reference: np.ndarray, live: np.ndarray, seed: i
     scores = cross_val_predict(
         classifier, np.concatenate([reference, live]), is_live, cv=folds, method="decision_function"
     )
-    found = mannwhitneyu(scores[is_live == 1], scores[is_live == 0], alternative="greater")
-    auc = float(found.statistic) / (rows[0] * rows[1])
-    return DriftTest("inputs", name, "AUC", auc, float(found.pvalue), rows, note="cross-validated")
+    test = mannwhitneyu(scores[is_live == 1], scores[is_live == 0], alternative="greater")
+    auc = float(test.statistic) / (rows[0] * rows[1])
+    return DriftTest("inputs", name, "AUC", auc, float(test.pvalue), rows, note="cross-validated")
 
 
 def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.ndarray, np.ndarray]) -> DriftTest:
@@ -116,11 +116,11 @@ def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.n
     if min(rows) < FEWEST:
         return _too_few("calibration", "right at the same confidence", "difference", rows)
     cuts = np.quantile(np.concatenate([reference[0], live[0]]), np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
-    places = [np.searchsorted(np.unique(cuts), each[0], side="right") for each in (reference, live)]
+    places = [np.searchsorted(np.unique(cuts), side[0], side="right") for side in (reference, live)]
     total = difference = 0.0
     bins = compared = 0
     for place in range(CALIBRATION_BINS):
-        parts = [each[1][where == place] for each, where in zip((reference, live), places, strict=True)]
+        parts = [side[1][where == place] for side, where in zip((reference, live), places, strict=True)]
         if min(map(len, parts)) < 5:
             continue
         pooled = (sum(part.sum() for part in parts) + 1) / (sum(map(len, parts)) + 2)

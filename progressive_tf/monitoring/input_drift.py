@@ -40,9 +40,9 @@ def input_drift(
     """
     tests: list[DriftTest] = []
     # Callers may ask in several ways, such as by text and by tokens; each is compared with its own.
-    for name, is_list in dict.fromkeys((name, isinstance(each[name], list)) for each in live for name in each):
+    for name, is_list in dict.fromkeys((name, isinstance(given[name], list)) for given in live for name in given):
         before, now = (
-            [each[name] for each in rows if name in each and isinstance(each[name], list) == is_list]
+            [given[name] for given in rows if name in given and isinstance(given[name], list) == is_list]
             for rows in (reference, live)
         )
         if before:
@@ -55,7 +55,7 @@ def _row_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> l
     if name == ROW and isinstance(live[0], list):
         columns = [list(zip(*rows, strict=True)) for rows in (reference, live)]
         sides = zip(*columns, strict=True)
-        return [test for place, each in enumerate(sides, 1) for test in _column_tests(f"column {place}", *each)]
+        return [test for place, cells in enumerate(sides, 1) for test in _column_tests(f"column {place}", *cells)]
     return _column_tests(name, reference, live)
 
 
@@ -68,7 +68,7 @@ def _column_tests(name: str, reference: Sequence[Any], live: Sequence[Any]) -> l
     numbers = [[number_text(cell, notation) for cell in side] for side in (reference, live)]
     if any(side.count(None) > FEW * len(side) for side in numbers):
         return [category_drift("inputs", name, [str(cell) for cell in reference], [str(cell) for cell in live])]
-    return [number_drift("inputs", name, *(np.array([float(each or "nan") for each in side]) for side in numbers))]
+    return [number_drift("inputs", name, *(np.array([float(number or "nan") for number in side]) for side in numbers))]
 
 
 def _text_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:

@@ -53,13 +53,13 @@ class LiveRows:
 
     def by(self, version: int) -> LiveRows:
         """Returns what one version was asked and answered."""
-        requests, answers = (each[each["version"] == version] for each in (self.requests, self.answers))
+        requests, answers = (rows[rows["version"] == version] for rows in (self.requests, self.answers))
         return LiveRows(requests, answers, self.releases)
 
     def between(self, since: float, until: float) -> LiveRows:
         """Returns what was answered from a time on, before another."""
         requests, answers = (
-            each[(each["time"] >= since) & (each["time"] < until)] for each in (self.requests, self.answers)
+            rows[(rows["time"] >= since) & (rows["time"] < until)] for rows in (self.requests, self.answers)
         )
         return LiveRows(requests, answers, self.releases)
 
@@ -106,7 +106,7 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
 
 def confidence(answers: pd.DataFrame) -> np.ndarray:
     """Returns the probability of what was said, float64 [rows]; NaN where there are no probabilities."""
-    return np.array([max(each) if each else np.nan for each in answers["probabilities"]], np.float64)
+    return np.array([max(stated) if stated else np.nan for stated in answers["probabilities"]], np.float64)
 
 
 def _value(text: Any) -> Any:

@@ -102,7 +102,7 @@ def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan
 
 def later_release(model: ModelVersions, version: Version) -> Version | None:
     """Returns the newest version of the same run, if that is another: training goes on from its stage."""
-    newest = max((each for each in model.versions() if each.run == version.run), key=lambda each: each.number)
+    newest = max((other for other in model.versions() if other.run == version.run), key=lambda other: other.number)
     return None if newest.number == version.number else newest
 
 

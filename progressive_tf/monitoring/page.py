@@ -53,18 +53,18 @@ def accuracy_figure(name: str, metrics: Sequence[LiveMetrics]) -> Markup | None:
 
     `name` is the prefix of the figure's ids.
     """
-    weeks = [each for each in reversed(metrics) if each.slice == ALL and each.accuracy is not None]
+    weeks = [week for week in reversed(metrics) if week.slice == ALL and week.accuracy is not None]
     if len(weeks) < FEWEST_WEEKS:
         return None
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         places = list(range(len(weeks)))
-        values = [each.accuracy or 0.0 for each in weeks]
-        low = [value - (each.low or 0.0) for each, value in zip(weeks, values, strict=True)]
-        high = [(each.high or 0.0) - value for each, value in zip(weeks, values, strict=True)]
+        values = [week.accuracy or 0.0 for week in weeks]
+        low = [value - (week.low or 0.0) for week, value in zip(weeks, values, strict=True)]
+        high = [(week.high or 0.0) - value for week, value in zip(weeks, values, strict=True)]
         axes.errorbar(places, values, yerr=[low, high], color=colour("blue"), marker="o", capsize=3)
-        axes.set_xticks(places, [each.week[5:] for each in weeks])
+        axes.set_xticks(places, [week.week[5:] for week in weeks])
         axes.set_title("Live accuracy by week, 95 % interval")
         clear_frame(axes)
 

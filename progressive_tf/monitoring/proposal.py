@@ -237,11 +237,11 @@ def _stage(plan: Plan, columns: _Columns, name: str, file: str, train: int, gate
 
 def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
     """Returns a rule of the gate; one about the stage's own slice, or a stream, asks for no more rows than it has."""
-    found = rule.model_dump(mode="json", exclude_none=True)
+    changed = rule.model_dump(mode="json", exclude_none=True)
     if rule.slice in ("current", ARRIVED):
-        found["slice"] = "current"
-        found["min_samples"] = min(rule.min_samples, gate_rows)
-    return found
+        changed["slice"] = "current"
+        changed["min_samples"] = min(rule.min_samples, gate_rows)
+    return changed
 
 
 def _difficulty(row: Mapping[str, Any], columns: _Columns) -> tuple[bool, float]:

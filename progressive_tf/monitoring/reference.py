@@ -51,10 +51,10 @@ def rows_of_live(live: LiveRows, name: str) -> Rows:
     answers = live.answers
     return Rows(
         name,
-        [each for each in answers["input"] if each is not None],
+        [value for value in answers["input"] if value is not None],
         list(answers["label"]),
         confidence(answers),
-        [None if pd.isna(each) else bool(each) for each in answers["right"]],
+        [None if pd.isna(value) else bool(value) for value in answers["right"]],
     )
 
 
@@ -103,5 +103,5 @@ def _plain(value: Any) -> Any:
 
 def _confidence(stated: Any) -> float:
     """Returns the probability of what was said: the highest of all classes, or that of a text; NaN for none."""
-    found = np.atleast_1d(np.array(np.nan if stated is None else stated, float))
-    return float(found.max()) if len(found) else np.nan
+    probabilities = np.atleast_1d(np.array(np.nan if stated is None else stated, float))
+    return float(probabilities.max()) if len(probabilities) else np.nan

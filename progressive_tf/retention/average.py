@@ -49,11 +49,11 @@ def choose(tried: Sequence[Tried], drop_at_most: float) -> Tried:
 
     Where none does, the one whose worst drop is least.
     """
-    within = [each for each in tried if each.worst_drop <= drop_at_most + EQUAL]
+    within = [one for one in tried if one.worst_drop <= drop_at_most + EQUAL]
     if not within:
-        least = min(each.worst_drop for each in tried)
-        within = [each for each in tried if each.worst_drop <= least + EQUAL]
-    return max(within, key=lambda each: (each.accuracy, -each.log_loss))
+        least = min(one.worst_drop for one in tried)
+        within = [one for one in tried if one.worst_drop <= least + EQUAL]
+    return max(within, key=lambda one: (one.accuracy, -one.log_loss))
 
 
 def quality(answers: Answers) -> float:
@@ -70,7 +70,7 @@ def judged(coefficient: float, own: Answers, earlier: Mapping[str, Answers], bef
     """Returns what a mixture with a share of the stage's own does on validation rows, given its answers on the stage's
     rows and on those of each earlier stage, and the quality there before the stage.
     """
-    drops = {name: before[name] - quality(each) for name, each in earlier.items()}
+    drops = {name: before[name] - quality(answers) for name, answers in earlier.items()}
     log_loss = float(own.measure("log_loss") or 0.0) if "log_loss" in own.kind.metrics else 0.0
     return Tried(coefficient, quality(own), log_loss, drops)
 

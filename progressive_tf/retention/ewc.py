@@ -129,7 +129,7 @@ def fisher_information(
         state, label, share = one
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            alone = {name: each[tf.newaxis] for name, each in state.items()}
+            alone = {name: values[tf.newaxis] for name, values in state.items()}
             if log_likelihood is None:
                 score = tf.reduce_sum(log_probabilities(alone)[0] * tf.one_hot(label, classes))
             else:
@@ -144,11 +144,11 @@ def fisher_information(
     def add(state: State, labels: tf.Tensor, shares: tf.Tensor) -> None:
         examples = (state, labels, shares)
         if log_likelihood is None:
-            found = tf.vectorized_map(squares, examples)
+            squared = tf.vectorized_map(squares, examples)
         else:  # a CRF has loops, which cannot be vectorized
-            found = tf.map_fn(squares, examples, fn_output_signature=[tf.float32] * len(variables))
-        for total, each in zip(sums, found, strict=True):
-            total.assign_add(tf.reduce_sum(each, axis=0))
+            squared = tf.map_fn(squares, examples, fn_output_signature=[tf.float32] * len(variables))
+        for total, values in zip(sums, squared, strict=True):
+            total.assign_add(tf.reduce_sum(values, axis=0))
 
     probabilities = tf.function(
         lambda state: tf.exp(log_probabilities(state)), input_signature=[measured.state_spec], autograph=False
@@ -158,7 +158,7 @@ def fisher_information(
     for whole_state, whole_labels in measured.batches:
         for begin in range(0, len(whole_labels), at_once):
             part = slice(begin, begin + at_once)
-            state, labels = {name: each[part] for name, each in whole_state.items()}, whole_labels[part]
+            state, labels = {name: values[part] for name, values in whole_state.items()}, whole_labels[part]
             count += len(labels)
             shares = np.ones(len(labels), np.float32)
             if kind == "empirical":

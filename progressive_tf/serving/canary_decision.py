@@ -143,9 +143,10 @@ def _accuracy(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> 
         )
         for step in steps
     ]
-    found = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
-    says = f"its accuracy differs from stable's by {found.estimate:+.3f}, from {found.low:+.3f} to {found.high:+.3f}"
-    return Finding("accuracy", says, found.high < 0)
+    interval = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
+    between = f"from {interval.low:+.3f} to {interval.high:+.3f}"
+    says = f"its accuracy differs from stable's by {interval.estimate:+.3f}, {between}"
+    return Finding("accuracy", says, interval.high < 0)
 
 
 def _disagreement(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
@@ -170,8 +171,8 @@ def _compared(steps: Sequence[StepCounts]) -> tuple[int, int]:
 
 def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: float) -> Finding:
     assert schedule.max_drift is not None
-    labels = sorted({label for step in steps for each in (step.canary, step.stable) for label in each.labels})
-    found = {}
+    labels = sorted({label for step in steps for counts in (step.canary, step.stable) for label in counts.labels})
+    intervals = {}
     for label in labels:
         shares = [
             Shares(
@@ -182,15 +183,16 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: Schedule, alpha: fl
             )
             for step in steps
         ]
-        found[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
-    if not found:
+        intervals[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
+    if not intervals:
         return Finding("prediction drift", "no answers to compare", False)
     # The part of an interval that is nearest to 0 is how far apart the shares surely are.
-    surely = {label: max(each.low, -each.high, 0.0) for label, each in found.items()}
-    label = max(labels, key=lambda name: (surely[name], abs(found[name].estimate)))
+    surely = {label: max(interval.low, -interval.high, 0.0) for label, interval in intervals.items()}
+    label = max(labels, key=lambda name: (surely[name], abs(intervals[name].estimate)))
+    interval = intervals[label]
     says = (
-        f"it says {label} more often than stable by {found[label].estimate:+.3f}, from {found[label].low:+.3f} to "
-        f"{found[label].high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
+        f"it says {label} more often than stable by {interval.estimate:+.3f}, from {interval.low:+.3f} to "
+        f"{interval.high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
     )
     return Finding("prediction drift", says, surely[label] > schedule.max_drift)
 
@@ -199,8 +201,8 @@ def _beyond(events: int, total: int, limit: float, alpha: float) -> tuple[str, b
     """Returns a rate in words beside its limit, and whether it is surely higher."""
     if events <= limit * total:
         return f"{events / total if total else 0:.1%} (at most {limit:.1%} is allowed)", False
-    found = rate(events, total, alpha)
-    return f"{found.estimate:.1%}, surely {found.low:.1%} (at most {limit:.1%} is allowed)", found.low > limit
+    share = rate(events, total, alpha)
+    return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
 
 
 def _evidence(counts: Sequence[tuple[int, int, StepCounts]]) -> float:

@@ -115,7 +115,7 @@ def _predict_request(loaded: LoadedVersion, signature: str, instances: Sequence[
     request.model_spec.name = loaded.version.model
     request.model_spec.signature_name = signature
     for name, spec in loaded.signatures[signature].items():
-        values = np.stack([each[name] for each in instances])
+        values = np.stack([instance[name] for instance in instances])
         request.inputs[name].CopyFrom(tf.make_tensor_proto(values, tf.as_dtype(spec.dtype)))
     return request
 

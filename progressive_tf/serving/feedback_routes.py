@@ -88,23 +88,23 @@ def _known_labels(served: ServedModel) -> KnownLabels:
     return KnownLabels(names, Spelling(rule, tuple(names)))
 
 
-def _read(found: dict[str, Any], served: ServedModel) -> Feedback:
-    fields.refuse_unknown(found, _KEYS)
-    prediction = found.get("prediction_id")
+def _read(body: dict[str, Any], served: ServedModel) -> Feedback:
+    fields.refuse_unknown(body, _KEYS)
+    prediction = body.get("prediction_id")
     if not isinstance(prediction, str) or not _ID.fullmatch(prediction):
         raise Refusal(400, "prediction_id: 32 hexadecimal digits expected, as the prediction's reply has them")
-    given = [name for name in _SAYS if found.get(name) is not None]
+    given = [name for name in _SAYS if body.get(name) is not None]
     if len(given) != 1:
         raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
-    label, expected, value = None, None, found.get("label")
+    label, expected, value = None, None, body.get("label")
     if value is not None:
         kind = next((version.kind for version in _newest_first(served)), KINDS["classes"])
         label, expected = kind.read_feedback(value, _known_labels(served))
     return Feedback(
         prediction,
         label,
-        fields.truth(found, "correct"),
-        fields.whole_number(found, "rating", 1, 5),
-        fields.text(found, "comment", _LONGEST_COMMENT),
+        fields.truth(body, "correct"),
+        fields.whole_number(body, "rating", 1, 5),
+        fields.text(body, "comment", _LONGEST_COMMENT),
         expected,
     )

@@ -78,14 +78,14 @@ class LoadedVersion:
         signature = self._model.signatures[bucket[0]]
         try:
             given = {
-                name: tf.constant(np.stack([each[name] for each in instances]), spec.dtype)
+                name: tf.constant(np.stack([instance[name] for instance in instances]), spec.dtype)
                 for name, spec in signature.structured_input_signature[1].items()
             }
             given_back = signature(**given)
             outputs = {name: given_back[name].numpy() for name in sorted(given_back, key=place_of)}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
-                return [answer for each in instances for answer in self.answer(bucket, [each])]
+                return [answer for instance in instances for answer in self.answer(bucket, [instance])]
             said = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
             return [Refusal(400, f"the model refuses it: {' '.join(said.split()):.400}")]
         return [self._one_of(outputs, place) for place in range(len(instances))]
@@ -123,18 +123,18 @@ class LoadedVersion:
         }
 
     def _one_of(self, outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-        found = {name: _plain(value[place]) for name, value in outputs.items()}
-        if UNKNOWN_CELLS in found:
-            found[UNKNOWN_CELLS] = [name for name in found[UNKNOWN_CELLS] if name]
-        return self.kind.trimmed(found)
+        answer = {name: _plain(value[place]) for name, value in outputs.items()}
+        if UNKNOWN_CELLS in answer:
+            answer[UNKNOWN_CELLS] = [name for name in answer[UNKNOWN_CELLS] if name]
+        return self.kind.trimmed(answer)
 
 
 def _inputs(signature: Any, kind: Inputs) -> dict[str, InputSpec]:
-    found = {}
+    specs = {}
     for name, spec in signature.structured_input_signature[1].items():
         is_file = kind in OF_FILES and name != TASK and spec.dtype == tf.string
-        found[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
-    return found
+        specs[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
+    return specs
 
 
 def _plain(value: Any) -> Any:

@@ -42,14 +42,14 @@ def release_routes(server: Server) -> APIRouter:
         server.check_name(model)
         with server.incoming.one():
             body = await server.incoming.body(request)
-            found = read_body(body) if body.strip() else {}
-            fields.refuse_unknown(found, (*keys, "reason", "who"))
-            who = f"{fields.text(found, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
+            body_fields = read_body(body) if body.strip() else {}
+            fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
+            who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
             asked = {
-                "version": fields.whole_number(found, "version", 1, _HIGHEST_VERSION),
-                "percent": fields.number(found, "percent"),
-                "alias": _alias(found),
-                "reason": fields.text(found, "reason", _LONGEST_TEXT),
+                "version": fields.whole_number(body_fields, "version", 1, _HIGHEST_VERSION),
+                "percent": fields.number(body_fields, "percent"),
+                "alias": _alias(body_fields),
+                "reason": fields.text(body_fields, "reason", _LONGEST_TEXT),
                 "counts": await _canary_counts(server),
             }
             try:
@@ -122,8 +122,8 @@ def _version(asked: dict[str, Any]) -> int:
     return int(asked["version"])
 
 
-def _alias(found: dict[str, Any]) -> str | None:
-    alias = found.get("alias")
+def _alias(body: dict[str, Any]) -> str | None:
+    alias = body.get("alias")
     if alias not in (None, STABLE, CANARY, SHADOW):
         raise Refusal(400, f"alias: {STABLE}, {CANARY} or {SHADOW} expected; got {alias!r:.80}")
     return alias

@@ -192,7 +192,7 @@ class RequestLog:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
     def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed]) -> None:
-        self._store.add([self._served(each) for each in noted], shadows)
+        self._store.add([self._served(request) for request in noted], shadows)
 
     def _served(self, noted: _Noted) -> ServedRequest:
         answers = []
@@ -233,7 +233,7 @@ class RequestLog:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(part) for part in value]
     if isinstance(value, bytes):
         try:
             return value.decode("utf-8")

@@ -247,7 +247,8 @@ class ServedModel:
         problems = tuple(
             f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
         )
-        kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
+        needed = {*wanted.values(), *aliases.values()}
+        kept = {number: answering for number, answering in ready.items() if number in needed}
         for number in set(ready) - set(kept):
             self._begin(self._retire(ready[number]))
         asks_stable_too = split is not None and split.canary is not None and compares_with_stable(schedule)

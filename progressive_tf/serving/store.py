@@ -207,15 +207,15 @@ class Store:
             "comment": feedback.comment,
         }
         with self.writing() as connection:
-            found = connection.execute(
+            answered = connection.execute(
                 "SELECT version, label, input FROM predictions JOIN requests ON request = requests.id "
                 "WHERE predictions.id = ?",
                 [feedback.prediction],
             ).fetchone()
-            if found is not None and feedback.label is not None:
-                _refuse_unlike(json.loads(found[1]), feedback.label)
-                if found[2] is not None and isinstance(feedback.label, Mapping):
-                    self._keep_expected(feedback, json.loads(found[2]))
+            if answered is not None and feedback.label is not None:
+                _refuse_unlike(json.loads(answered[1]), feedback.label)
+                if answered[2] is not None and isinstance(feedback.label, Mapping):
+                    self._keep_expected(feedback, json.loads(answered[2]))
             newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
             if newest is None or not newest[0]:
                 connection.execute(
@@ -223,7 +223,7 @@ class Store:
                     "VALUES (:time, :prediction, :label, :correct, :rating, :comment)",
                     values | {"time": time},
                 )
-        return None if found is None else int(found[0])
+        return None if answered is None else int(answered[0])
 
     def _keep_expected(self, feedback: Feedback, kept: dict[str, Any]) -> None:
         now = {name: value for name, value in kept.items() if name != EXPECTED}
@@ -264,7 +264,7 @@ class Store:
         """
         with self.writing() as connection:
             tables = "requests", "shadows", "feedback"
-            gone = [connection.execute(f"DELETE FROM {each} WHERE time < ?", [before]).rowcount for each in tables]
+            gone = [connection.execute(f"DELETE FROM {table} WHERE time < ?", [before]).rowcount for table in tables]
             connection.execute(LOWERED_MARKS)
             return sum(gone)
 
@@ -287,13 +287,13 @@ class Store:
             self._connection.execute("COMMIT")
 
     def _format(self) -> int:
-        found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if found > FORMAT:
+        written = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if written > FORMAT:
             raise StoreError(
-                f"{self.path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
+                f"{self.path} was written by a newer release (format {written}, this one knows up to {FORMAT}); "
                 "update progressive-tf"
             )
-        return found
+        return written
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:

@@ -86,13 +86,13 @@ class ReleaseMark:
     feedback: int
 
 
-def statements_from(found: int) -> list[str]:
+def statements_from(written: int) -> list[str]:
     """Returns the SQL that brings a file of an earlier format, its `user_version`, to the present one; none if it is of
     that.
     """
-    if found >= FORMAT:
+    if written >= FORMAT:
         return []
-    return [*(statement for change in _CHANGES[found:] for statement in change), f"PRAGMA user_version = {FORMAT}"]
+    return [*(statement for change in _CHANGES[written:] for statement in change), f"PRAGMA user_version = {FORMAT}"]
 
 
 def refuse_no_store(path: Path) -> None:

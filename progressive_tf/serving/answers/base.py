@@ -19,11 +19,8 @@ _BESIDE = {CONFIDENCE, PROBABILITIES, INPUT_TOKENS, USED_TOKENS, WINDOWS, UNKNOW
 
 @dataclass(frozen=True)
 class KnownLabels:
-    """The classes of the versions that are served.
-
-    Args:
-        names: how each may be given → how answers have it; empty where versions do not say their classes.
-        spelling: how else they may be written.
+    """The classes of the versions that are served: how each may be given → how answers have it, empty where versions do
+    not say their classes, and how else they may be written.
     """
 
     names: Mapping[str, str]

@@ -29,5 +29,5 @@ class ServedTags(ServedClasses):
         """Returns the kinds of entities that tags or entities have."""
         if not isinstance(label, list):
             return str(label)
-        kinds = {each[2:] if is_tag(each) else each for each in label if each != OUTSIDE}
+        kinds = {one[2:] if is_tag(one) else one for one in label if one != OUTSIDE}
         return ", ".join(sorted(kinds)) or "no entity"
