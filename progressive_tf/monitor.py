@@ -15,7 +15,8 @@ from progressive_tf.output import console
 
 if TYPE_CHECKING:
     from progressive_tf.monitoring.live_rows import LiveRows
-    from progressive_tf.monitoring.snapshot import Look
+    from progressive_tf.monitoring.schedule_check import Triggers
+    from progressive_tf.monitoring.snapshot import Comparison, Snapshot
     from progressive_tf.registry import ModelVersions
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -72,8 +73,7 @@ def monitor(
         bool, typer.Option("--if-due", help="Propose only if a trigger below is met; says why not otherwise.")
     ] = False,
     due_labels: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Due with so many new labels since the stable version."),
+        int | None, typer.Option(metavar="N", min=1, help="Due with so many new labels since the stable version.")
     ] = 200,
     due_days: Annotated[
         float | None, typer.Option(metavar="D", min=0.001, help="Due so many days after the stable version.")
@@ -105,56 +105,51 @@ def monitor(
 
     from progressive_tf.files import write_text
     from progressive_tf.monitoring.page import render
+    from progressive_tf.monitoring.schedule_check import Triggers
+    from progressive_tf.monitoring.snapshot import Comparison
 
-    now = time.time()
-    looks = []
+    comparison = Comparison(time.time(), days, alpha, seed)
+    snapshots = []
     for model in models:
         live = _live(model, store, is_named=name is not None)
         if live is None:
             continue
         if propose is not None:
-            _propose(model, live, runs, propose, plan, now, (due_labels, due_days, due_rise) if if_due else None)
+            triggers = Triggers(due_labels, due_days, due_rise) if if_due else None
+            _propose(model, live, runs, propose, plan, triggers)
             return
-        looks.append(_look(model, live, runs, reference, now, days, alpha, seed))
-        _print_look(looks[-1])
-    if not looks:
+        snapshots.append(_snapshot(model, live, runs, reference, comparison))
+        _print_snapshot(snapshots[-1])
+    if not snapshots:
         raise InputError(f"--store {store}: no server has kept anything of a model in {registry} there")
-    write_text(out, render(looks, now))
+    write_text(out, render(snapshots, comparison.now))
     console().print(f"page: {out}")
 
 
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     from progressive_tf.monitoring.live_rows import read_live_rows
-    from progressive_tf.monitoring.snapshot import refuse_no_answers
     from progressive_tf.serving.store import store_path
 
     path = store_path(store, model.name)
     if not is_named and not path.is_file():
         return None
     live = read_live_rows(path)
-    if is_named:
-        refuse_no_answers(live, path)
+    if is_named and not len(live.requests):
+        raise InputError(f"{path}: no request has been kept yet; serve the model first")
     return live if len(live.requests) else None
 
 
-def _look(
-    model: ModelVersions,
-    live: LiveRows,
-    runs: Path,
-    reference: Reference,
-    now: float,
-    days: float,
-    alpha: float,
-    seed: int,
-) -> Look:
+def _snapshot(
+    model: ModelVersions, live: LiveRows, runs: Path, reference: Reference, comparison: Comparison
+) -> Snapshot:
     from progressive_tf.monitoring.origin import find_origin
-    from progressive_tf.monitoring.snapshot import look_at, reference_of
+    from progressive_tf.monitoring.snapshot import reference_of, take_snapshot
 
-    found, version = None, model.in_use()
+    rows, version = None, model.in_use()
     if reference != Reference.LIVE:
         origin = find_origin(model, version, runs)
-        found = None if origin is None else reference_of(origin, live)
-        if found is None:
+        rows = None if origin is None else reference_of(origin, live)
+        if rows is None:
             missing = (
                 f"--runs {runs}: run {version.run} of {model.name}'s version {version.number} is not there, or its "
                 f"stage {version.stage} kept no predictions"
@@ -162,49 +157,42 @@ def _look(
             if reference == Reference.RUN:
                 raise InputError(f"{missing}; name the folder of all runs, or give --reference live")
             console().print(f"{missing}; compared with earlier live rows instead")
-    return look_at(model.name, live, found, now, days, alpha, seed, version.task, version.number)
+    return take_snapshot(version, live, rows, comparison)
 
 
-def _print_look(look: Look) -> None:
+def _print_snapshot(snapshot: Snapshot) -> None:
     from rich.table import Table
 
     table = Table("about", "compared", "measure", "value", "adjusted p", "found", box=None, title_justify="left")
-    table.title = f"{look.model}: {look.live}, beside {look.reference or 'nothing yet'}"
-    for test in look.tests:
-        value, adjusted = ("–" if each is None else f"{each:.3f}" for each in (test.value, test.adjusted))
+    table.title = f"{snapshot.model}: {snapshot.live}, beside {snapshot.reference or 'nothing yet'}"
+    for test in snapshot.tests:
+        value, adjusted = ("–" if number is None else f"{number:.3f}" for number in (test.value, test.adjusted))
         outcome = test.note if test.value is None else "drift" if test.is_drift else "quiet"
         table.add_row(test.about, test.name, test.statistic, value, adjusted, outcome)
     console().print(table)
 
 
 def _propose(
-    model: ModelVersions,
-    live: LiveRows,
-    runs: Path,
-    target: Path,
-    plan: str | None,
-    now: float,
-    triggers: tuple[int | None, float | None, bool] | None,
+    model: ModelVersions, live: LiveRows, runs: Path, target: Path, plan: str | None, triggers: Triggers | None
 ) -> None:
     from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan
     from progressive_tf.monitoring.proposal import propose
-    from progressive_tf.monitoring.schedule_check import is_due
+    from progressive_tf.monitoring.schedule_check import check_schedule
     from progressive_tf.plan.loading import load_plan, shipped_plans
 
     version = model.in_use()
     if triggers is not None:
-        due = is_due(live, version.created, now, *triggers, writes=version.task.writes, version=version.number)
-        console().print(f"{model.name}: {'due' if due.is_due else 'not due'}: {'; '.join(due.reasons)}")
-        if not due.is_due:
+        check = check_schedule(live, triggers, time.time(), version.created, version.task.answers, version.number)
+        console().print(f"{model.name}: {'due' if check.is_due else 'not due'}: {'; '.join(check.reasons)}")
+        if not check.is_due:
             return
     if plan is None and target.is_file():
         plan = str(target)
-    loaded = load_plan(plan or model.name)
-    refuse_other_plan(model, version, loaded, plan or model.name, runs)
-    shipped = shipped_plans()
-    file = shipped.get(plan or model.name) or Path(plan or "")
-    proposal = propose(file, loaded, live, target, cache_folder())
+    name = plan or model.name
+    loaded = load_plan(name)
+    refuse_other_plan(model, version, loaded, name, runs)
+    proposal = propose(shipped_plans().get(name) or Path(plan or ""), loaded, live, target, cache_folder())
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

@@ -98,11 +98,12 @@ def show(
     manifest = version.manifest()
     rollout = Traffic(model).rollout()
     if as_json:
-        from progressive_tf.serving.canary_evidence import evidence_record
+        from progressive_tf.serving.canary_evidence import read_evidence
 
         details = {"manifest": manifest, "lineage": model.lineage(version.number)}
         details["rollout"] = None if rollout is None else asdict(rollout)
-        details["evidence"] = evidence_record(Traffic(model), store)
+        evidence = read_evidence(Traffic(model), store)
+        details["evidence"] = None if evidence is None else asdict(evidence)
         print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
         return
     _print(version_details(model, version, everything))

@@ -92,11 +92,11 @@ def serve(
 
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
-    from progressive_tf.serving.incoming import Tokens
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.request_log import LogSettings, RequestLog
     from progressive_tf.serving.served_model import ServedModel
+    from progressive_tf.serving.server import Tokens
     from progressive_tf.serving.store import Store, store_path
 
     limits = Limits(

@@ -19,12 +19,8 @@ INITIAL_SPREAD = 1e-2  # section 3.6 of the paper: the closer to the identity th
 
 
 class Adapter(Addition):
-    """y + up(gelu(down(y))) for the outputs y of a projection.
-
-    Args:
-        projection: what it follows.
-        size: width of the bottleneck.
-        seed: initialises both matrices.
+    """y + up(gelu(down(y))) for the outputs y of a projection, `size` wide in between; the seed initialises both
+    matrices.
     """
 
     kind = KIND
@@ -60,8 +56,7 @@ class Adapter(Addition):
 def adapter(network: BlockModel, settings: AdapterAdaptation, seed: int) -> MovedWeights:
     """Adds the adapters that are not there yet; returns their weights, the blocks' normalisation and the head.
 
-    Raises:
-        InputError: no block left to add to, or an adapter of another size that an earlier stage has added.
+    Raises InputError where no block is left to add to, or an earlier stage has added adapters of another size.
     """
     blocks = blocks_from(network, settings.from_block, "an adapter")
     positions = [projection for block in blocks for projection in block.sublayer_outputs]

@@ -26,15 +26,8 @@ ADDITIONS = {addition.kind: addition for addition in (LowRankUpdate, Adapter)}
 def adapt(network: BlockModel, adaptation: Any, seed: int) -> list[MovedWeights]:
     """Adds to a network what a stage's `adaptation` section asks for; returns what moves, phase by phase.
 
-    The last phase moves everything that the phases before it move.
-
-    Args:
-        network: at the weights that the stage starts from; it may get additions.
-        adaptation: the plan's section.
-        seed: initialises what is added.
-
-    Raises:
-        InputError: what the network cannot do.
+    The last phase moves everything that the phases before it move. The network is at the weights that the stage starts
+    from, and may get additions, which the seed initialises. Raises InputError for what the network cannot do.
     """
     method = adaptation.method
     if method in PHASED:
@@ -45,8 +38,7 @@ def adapt(network: BlockModel, adaptation: Any, seed: int) -> list[MovedWeights]
 def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) -> None:
     """Adds what `BlockModel.additions` has described and the network does not have; weights are those of a new one.
 
-    Raises:
-        ValueError: a kind or a place that does not exist here.
+    Raises ValueError for a kind or a place that does not exist here.
     """
     present = network.additions()
     for item in described:
@@ -65,9 +57,8 @@ def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) 
 def merge_additions(network: BlockModel, everything: bool = False) -> None:
     """Adds updates to the matrices they belong to and removes them; adapters and prompts stay.
 
-    Args:
-        network: changed in place; it predicts what it predicted before, up to rounding.
-        everything: also those that their stage keeps separate.
+    The network is changed in place, and predicts what it predicted before, up to rounding. `everything`: also those
+    that their stage keeps separate.
     """
     for projection, addition in list(network.placed_additions()):
         if addition.changes_kernel and (everything or addition.settings["merge"]):

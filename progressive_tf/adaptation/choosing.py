@@ -20,11 +20,7 @@ def full(network: BlockModel, settings: FullAdaptation) -> MovedWeights:
 
 
 def head(network: BlockModel, settings: HeadAdaptation) -> MovedWeights:
-    """Returns the head's weights.
-
-    Raises:
-        InputError: it has no matrix of its own.
-    """
+    """Returns the head's weights; raises InputError where it has no matrix of its own."""
     if network.head_shares_embeddings:
         raise InputError(
             "adaptation.method: head: the matrix that ends this network is its table of tokens, which the first block "
@@ -34,10 +30,8 @@ def head(network: BlockModel, settings: HeadAdaptation) -> MovedWeights:
 
 
 def top_blocks(network: BlockModel, settings: TopBlocksAdaptation) -> MovedWeights:
-    """Returns the weights of the last `settings.blocks` blocks and of the head.
-
-    Raises:
-        InputError: the network has fewer blocks.
+    """Returns the weights of the last `settings.blocks` blocks and of the head; raises InputError where the network has
+    fewer blocks.
     """
     available = len(network.own_blocks)
     if settings.blocks > available:
@@ -56,10 +50,8 @@ def bitfit(network: BlockModel, settings: BitfitAdaptation) -> MovedWeights:
 def gradual(network: BlockModel, settings: GradualAdaptation) -> list[MovedWeights]:
     """Returns what moves in each phase, from the head alone to every block.
 
-    Where the head's matrix belongs to a block, the first phase moves the last blocks too.
-
-    Raises:
-        InputError: a phase would add more blocks than the network has.
+    Where the head's matrix belongs to a block, the first phase moves the last blocks too. Raises InputError where a
+    phase would add more blocks than the network has.
     """
     available = len(network.own_blocks)
     if settings.blocks_per_phase > available:

@@ -76,10 +76,8 @@ def move_where(network: BlockModel, moves: Callable[[str, NamedWeight], bool]) -
 
 
 def blocks_from(network: BlockModel, from_block: int, wanted: str) -> list[Block]:
-    """Returns the network's own blocks from `from_block` on.
-
-    Raises:
-        InputError: none of them has a projection; `wanted` says what they are wanted for.
+    """Returns the network's own blocks from `from_block` on; raises InputError, which says what they are `wanted` for,
+    where none of them has a projection.
     """
     blocks = network.own_blocks[from_block:]
     if not any(block.roles for block in blocks):
@@ -97,11 +95,7 @@ def blocks_from(network: BlockModel, from_block: int, wanted: str) -> list[Block
 
 
 def projections_of_roles(blocks: Sequence[Block], roles: Sequence[str]) -> list[Projection]:
-    """Returns the projections of some roles, block by block.
-
-    Raises:
-        InputError: a role that no block has; lists those there are.
-    """
+    """Returns the projections of some roles, block by block; raises InputError for a role that no block has."""
     known = sorted({role for block in blocks for role in block.roles})
     for role in roles:
         if role not in known:

@@ -10,7 +10,6 @@ import tensorflow as tf
 from progressive_tf.adaptation.moved_weights import MovedWeights, move_where
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.models.projection import AddedBlock
 from progressive_tf.plan.adaptation_methods import PromptAdaptation
 from progressive_tf.seeds import derive_seed
@@ -19,12 +18,7 @@ KIND = "prompt"
 
 
 class Prompt(AddedBlock):
-    """Puts trainable vectors in front of every example's positions.
-
-    Args:
-        length: how many.
-        width: numbers per position.
-    """
+    """Puts `length` trainable vectors, `width` numbers each, in front of every example's positions."""
 
     kind = KIND
 
@@ -51,13 +45,11 @@ class Prompt(AddedBlock):
 def prompt(network: BlockModel, settings: PromptAdaptation, seed: int) -> MovedWeights:
     """Adds the prompt if it is not there yet, and returns its vectors and the head's weights.
 
-    The vectors start as the embeddings of words drawn from the vocabulary (section 3.2 of the paper).
-
-    Raises:
-        InputError: a network that reads no texts, a prompt as long as the longest text, or one of another length that
-            an earlier stage has added.
+    The vectors start as the embeddings of words drawn from the vocabulary (section 3.2 of the paper). Raises InputError
+    for a network that reads no texts, for a prompt as long as the longest text, and for another length than that of an
+    earlier stage's.
     """
-    if not isinstance(network.preprocess, TextPreprocessing):
+    if not network.preprocess.takes_prompt:
         raise InputError(
             "adaptation.method: prompt puts vectors in front of the words of a text; choose another method"
         )

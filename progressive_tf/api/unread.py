@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
 from progressive_tf.training.answers.base import IS_WHOLE
 
 NOTES = (INPUT_TOKENS, USED_TOKENS, UNKNOWN_CELLS, IS_WHOLE)

@@ -10,11 +10,7 @@ import typer
 from progressive_tf.commands import Verbose, run_command
 from progressive_tf.output import console
 
-app = typer.Typer(
-    help="Check a builder of your own: docs/guides/your-own-builder.md says how to write one.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -47,7 +49,16 @@ class BlockModel(tf.keras.Model):
             every position, [batch, length, tags].
         labels: class names, or tags, in the order of the logits.
         settings: what the blocks compute beside their weights (activation, number of heads, …), as JSON text.
+
+    Attributes:
+        answers: the kind of answer that it gives, as in `AnswerKind.name`.
+        grows: whether `set_classes` can give it other classes.
+        target_spec: what stands in a state beside the input where there is something to learn.
     """
+
+    answers = CLASSES.name
+    grows = True
+    target_spec: Mapping[str, tf.TensorSpec] = MappingProxyType({})
 
     def __init__(
         self,
@@ -77,10 +88,6 @@ class BlockModel(tf.keras.Model):
         """The tasks that its classes belong to; empty where all classes are one task's."""
         return tuple(dict.fromkeys(self.label_tasks))
 
-    def set_label_tasks(self, label_tasks: Sequence[str]) -> None:
-        """Sets the task of each label, or of none."""
-        self.label_tasks = tuple(label_tasks)
-
     def call(self, state: State, training: bool = False, first_block: int = 0) -> tf.Tensor:
         """Returns logits of every class, float32 [batch, classes].
 
@@ -98,15 +105,30 @@ class BlockModel(tf.keras.Model):
     def possible(self, logits: tf.Tensor, state: State) -> tf.Tensor:
         """Returns logits [batch, classes] that leave classes of other tasks than an example's own no probability.
 
-        Args:
-            logits: of every class.
-            state: has `task` int32 [batch], indices into `tasks`, where the network has tasks.
+        The state has `task` int32 [batch], indices into `tasks`, where the network has tasks.
         """
         if not self.label_tasks:
             return logits
         tasks = self.tasks
         of_task = tf.constant([[own == task for own in self.label_tasks] for task in tasks])
         return tf.where(tf.gather(of_task, state["task"]), logits, IMPOSSIBLE)
+
+    def logits_shape(self, state: State) -> tuple[int, ...]:
+        """Returns the shape that the logits of a first state have."""
+        return int(state["mask"].shape[0]), len(self.labels)
+
+    def sample_targets(self, rows: Sequence[int]) -> State:
+        """Returns made-up entries of `target_spec` for rows of the `Preprocessing.sample`, by their index."""
+        return {}
+
+    def sample_loss(self, logits: tf.Tensor, state: State) -> tf.Tensor:
+        """Returns a loss of made-up answers that depends on every weight, a scalar; for the contract's check."""
+        classes = tf.range(tf.shape(logits)[0]) % len(self.labels)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
+
+    def probabilities(self, state: State) -> tf.Tensor:
+        """Returns how sure it is of its answers to a first state, float32 [batch, …]."""
+        return tf.nn.softmax(self(state))
 
     def without_added_positions(self, state: State) -> State:
         """Returns the state after the last block without the positions that blocks have put in front."""
@@ -117,11 +139,6 @@ class BlockModel(tf.keras.Model):
     def size(self) -> int:
         """How many numbers all of its weights have."""
         return sum(math.prod(weight.variable.shape) for weight in self.named_weights())
-
-    @property
-    def answers(self) -> str:
-        """The kind of answer that its head gives, as in `AnswerKind.name`; classes where the head says nothing else."""
-        return str(getattr(self.head, "answers", CLASSES.name))
 
     @property
     def choices(self) -> int:
@@ -170,16 +187,9 @@ class BlockModel(tf.keras.Model):
         for index, block in enumerate(self.blocks[:depth]):
             if isinstance(block, AddedBlock):
                 described.append({"kind": block.kind, "index": index, "settings": block.settings})
-            described += [
-                {
-                    "kind": addition.kind,
-                    "block": block.name,
-                    "projection": projection.name,
-                    "settings": addition.settings,
-                }
-                for projection in block.projections
-                for addition in projection.additions
-            ]
+            for projection in block.projections:
+                place = {"block": block.name, "projection": projection.name}
+                described += [{"kind": one.kind, **place, "settings": one.settings} for one in projection.additions]
         return described
 
     def placed_additions(self) -> Iterator[tuple[Projection, Addition]]:
@@ -237,11 +247,19 @@ def read_weights(weights: Sequence[NamedWeight]) -> dict[str, np.ndarray]:
     return {weight.name: weight.variable.numpy() for weight in weights}
 
 
-def assign_weights(weights: Sequence[NamedWeight], values: dict[str, np.ndarray]) -> None:
-    """Assigns values by name to those of the weights that `values` has.
+def weights_sha256(weights: Sequence[NamedWeight]) -> str:
+    """Returns the hex SHA-256 of names, shapes and values."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        value = np.ascontiguousarray(weight.variable.numpy())
+        digest.update(f"{weight.name} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
 
-    Raises:
-        ValueError: a name that is not among the weights, or a different shape.
+
+def assign_weights(weights: Sequence[NamedWeight], values: dict[str, np.ndarray]) -> None:
+    """Assigns values by name to those of the weights that `values` has; raises ValueError for a name that is not among
+    the weights, or another shape.
     """
     variables = {weight.name: weight.variable for weight in weights}
     for name, value in values.items():
@@ -267,7 +285,7 @@ def set_classes(network: BlockModel, labels: Sequence[str], label_tasks: Sequenc
     shared = min(len(labels), len(network.labels))
     if tuple(labels[:shared]) != network.labels[:shared]:
         raise ValueError(f"classes {list(labels)} asked; the network has {list(network.labels)}, in this order")
-    network.set_label_tasks(label_tasks)
+    network.label_tasks = tuple(label_tasks)
     if len(labels) == len(network.labels):
         return
     kernel, bias = (weight.numpy() for weight in network.head.dense.weights)

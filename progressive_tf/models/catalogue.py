@@ -22,9 +22,5 @@ BUILDERS: dict[str, Builder] = {
 
 
 def build(request: Request) -> BlockModel:
-    """Returns the network that a plan's model section describes.
-
-    Raises:
-        InputError: what the builder cannot do.
-    """
+    """Returns the network that a plan's model section describes; raises InputError for what the builder cannot do."""
     return BUILDERS.get(request.model.builder, build_own)(request)

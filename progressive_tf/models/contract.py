@@ -12,29 +12,17 @@ import tensorflow as tf
 
 from progressive_tf.errors import ProgressiveError, listed
 from progressive_tf.models.block_model import BlockModel, State, read_weights, set_classes
-from progressive_tf.models.preprocessing.images import ImagePreprocessing
-from progressive_tf.models.preprocessing.texts import TextPreprocessing
-from progressive_tf.models.preprocessing.words import SentencePreprocessing
-from progressive_tf.models.preprocessing.written import TextToTextPreprocessing
 from progressive_tf.models.request import Request
-from progressive_tf.models.t5.t5_blocks import TARGET
-from progressive_tf.models.t5.translator import Translator
 
 LABELS = ("first", "second", "third")
 # Float32 arithmetic in another order, as in another batch, gives other last digits.
 TOLERANCE = 1e-4
 LINES_SHOWN = 2  # of an error; Keras says in the first which layer it met it in
-TEXTS = ("good", "bad and long and bad again", "so so", "nothing here is good at all", "a", "fine")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One promise.
-
-    Attributes:
-        promise: in words.
-        broken: what is wrong, empty where nothing is.
-    """
+    """One promise, in words, and what is wrong, empty where nothing is."""
 
     promise: str
     broken: str
@@ -47,49 +35,23 @@ class BrokenError(Exception):
 def check_builder(build: Callable[[Request], BlockModel], request: Request) -> list[Check]:
     """Returns what a builder's network keeps and breaks of the block contract.
 
-    Args:
-        build: the builder.
-        request: what it is asked for; its labels are those of `LABELS`, or as many tags.
+    The labels of the request are those of `LABELS`, or as many tags.
     """
     tf.keras.backend.experimental.enable_tf_random_generator()  # as in training: dropout draws from it
     network = build(request)
-    raw = raw_inputs(network)
+    subject = _Subject(build, request, network, network.preprocess.sample(np.random.default_rng(0)))
     checks = []
     for promise, check in _PROMISES:
         try:
-            check(_Subject(build, request, network, raw))
+            check(subject)
             broken = ""
-        except BrokenError as error:
-            broken = str(error)
-        except ProgressiveError as error:
+        except (BrokenError, ProgressiveError) as error:
             broken = str(error)
         except Exception as error:  # of the builder's own code
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             broken = f"it failed with {type(error).__name__}: {' '.join(lines[:LINES_SHOWN])}"
         checks.append(Check(promise, broken))
     return checks
-
-
-def raw_inputs(network: BlockModel) -> Any:
-    """Returns six inputs as a source gives them: texts, images of different sizes, rows of a table or of numbers."""
-    generator = np.random.default_rng(0)
-    if isinstance(network.preprocess, TextPreprocessing | TextToTextPreprocessing):
-        return list(TEXTS)
-    if isinstance(network.preprocess, SentencePreprocessing):
-        return [text.split() for text in TEXTS]
-    if isinstance(network.preprocess, ImagePreprocessing):
-        sides = generator.integers(9, 60, [len(TEXTS), 2])
-        pixels = [generator.integers(0, 256, [*side, 3]).astype(np.uint8) for side in sides]
-        return [tf.io.encode_png(each).numpy() for each in pixels]
-    if network.preprocess.columns:
-        cells = ["0.5", "", "unseen", "-3e2", *(word for words in _vocabularies(network) for word in words[:2])]
-        return generator.choice(cells, [len(TEXTS), len(network.preprocess.columns)]).tolist()
-    return generator.normal(size=[len(TEXTS), network.preprocess.raw.shape[1]]).astype(np.float32)
-
-
-def _vocabularies(network: BlockModel) -> Sequence[Sequence[str]]:
-    statistics = network.preprocess.statistics
-    return statistics.vocabularies if statistics is not None else ()
 
 
 @dataclass(frozen=True)
@@ -103,14 +65,7 @@ class _Subject:
         """Returns the first state of some of the inputs, of all by default."""
         chosen = list(range(len(self.raw)) if positions is None else positions)
         state = dict(self.network.preprocess(self.network.preprocess.tensor([self.raw[index] for index in chosen])))
-        if self.writes:
-            state[TARGET] = tf.constant(np.array([[3 + index, 4, 5, 1] for index in chosen], np.int32))
-        return state
-
-    @property
-    def writes(self) -> bool:
-        """Whether the network writes texts; what is expected then stands in the states."""
-        return isinstance(self.network, Translator)
+        return state | self.network.sample_targets(chosen)
 
 
 def _structure(subject: _Subject) -> None:
@@ -145,10 +100,9 @@ def _preprocessing(subject: _Subject) -> None:
 def _states(subject: _Subject) -> None:
     network, state = subject.network, subject.state()
     length = int(state["mask"].shape[1])
-    beside = {TARGET} & set(state)
     for depth, block in enumerate(network.blocks[: network.deepest_cut], start=1):
         state = block(state)
-        if set(state) - beside != {"hidden", "mask"}:
+        if set(state) - set(network.target_spec) != {"hidden", "mask"}:
             raise BrokenError(f"after block {block.name} the state has {sorted(state)}; expected hidden and mask")
         expected = (len(subject.raw), network.positions(depth, length), block.width)
         if tuple(state["hidden"].shape) != expected:
@@ -158,14 +112,9 @@ def _states(subject: _Subject) -> None:
             )
         if tuple(state["mask"].shape) != expected[:2]:
             raise BrokenError(f"block {block.name} gives a mask {tuple(state['mask'].shape)}; expected {expected[:2]}")
-    logits = network(state, first_block=network.deepest_cut)
-    positions = (length,) if network.tags_words else ()
-    if subject.writes:
-        expected = (len(subject.raw), state[TARGET].shape[1], network.preprocess.tokens.count)
-    else:
-        expected = (len(subject.raw), *positions, len(LABELS))
-    if tuple(logits.shape) != expected:
-        raise BrokenError(f"the head gives {tuple(logits.shape)}; expected {expected}")
+    logits, shape = network(state, first_block=network.deepest_cut), network.logits_shape(subject.state())
+    if tuple(logits.shape) != shape:
+        raise BrokenError(f"the head gives {tuple(logits.shape)}; expected {shape}")
 
 
 def _cutting(subject: _Subject) -> None:
@@ -184,8 +133,7 @@ def _independence(subject: _Subject) -> None:
     together = subject.network(subject.state()).numpy()
     for index in range(len(subject.raw)):
         alone = subject.network(subject.state([index])).numpy()[0]
-        same = together[index, : len(alone)] if subject.network.tags_words else together[index]
-        if not np.allclose(alone, same, atol=TOLERANCE):
+        if not np.allclose(alone, together[index, : len(alone)], atol=TOLERANCE):
             raise BrokenError(
                 "in inference an example's logits depend on the other examples of its batch, or on how far it is "
                 "padded; use `training` for what only training does, and the mask"
@@ -194,9 +142,7 @@ def _independence(subject: _Subject) -> None:
 
 def _graph(subject: _Subject) -> None:
     network = subject.network
-    spec = network.preprocess.state_spec()
-    if subject.writes:
-        spec[TARGET] = tf.TensorSpec([None, None], tf.int32)
+    spec = network.preprocess.state_spec() | dict(network.target_spec)
     traced = tf.function(lambda state: network(state), autograph=False, input_signature=[spec])
     if not np.allclose(traced(subject.state()), network(subject.state()), atol=TOLERANCE):
         raise BrokenError("in a graph it gives other logits than without one")
@@ -220,16 +166,7 @@ def _gradients(subject: _Subject) -> None:
     network, state = subject.network, subject.state()
     trained = [weight for weight in network.named_weights() if weight.variable.trainable]
     with tf.GradientTape() as tape:
-        logits = network(state, training=True)
-        if network.tags_words:
-            lengths = tf.cast(tf.reduce_sum(state["mask"], axis=1), tf.int32)
-            tags = tf.zeros(tf.shape(logits)[:2], tf.int32)
-            loss = -tf.reduce_mean(network.head.crf.log_likelihood(logits, tags, lengths))
-        elif subject.writes:
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(state[TARGET], logits))
-        else:
-            classes = np.arange(len(subject.raw)) % len(LABELS)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits))
+        loss = network.sample_loss(network(state, training=True), state)
     gradients = tape.gradient(loss, [weight.variable for weight in trained])
     missing = [weight.name for weight, gradient in zip(trained, gradients, strict=True) if gradient is None]
     if missing:
@@ -248,8 +185,8 @@ def _frozen(subject: _Subject) -> None:
 
 def _growth(subject: _Subject) -> None:
     network = subject.build(subject.request)
-    if network.tags_words or subject.writes:
-        return  # the tags of a plan are the same in every stage, and so are the tokens of texts
+    if not network.grows:
+        return
     before = network(subject.state()).numpy()
     set_classes(network, [*LABELS, "fourth"], [], subject.request.seed)
     after = network(subject.state()).numpy()
@@ -264,8 +201,7 @@ def _export(subject: _Subject) -> None:
     served.resources = list(preprocess.resources)
 
     def answer(raw: tf.Tensor) -> tf.Tensor:
-        state = preprocess(raw)
-        return network.write(state)["confidence"] if subject.writes else tf.nn.softmax(network(state))
+        return network.probabilities(preprocess(raw))
 
     served.serve = tf.function(answer, input_signature=[preprocess.raw], autograph=False)
     with tempfile.TemporaryDirectory() as folder:

@@ -74,29 +74,20 @@ class CRF(tf.keras.layers.Layer):
     def decode(self, logits: tf.Tensor, lengths: tf.Tensor, before: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the most likely tag sequences (Viterbi), int32 [batch, length]; 0, O, where a sentence has ended.
 
-        Args:
-            logits: float [batch, length, tags].
-            lengths: int32 [batch], words of each sentence, 0 … length.
-            before: as for `log_likelihood`.
+        The arguments are those of `log_likelihood`.
         """
         length = tf.shape(logits)[1]
         best, _ = crf_decode(self._scores(logits, before), self._transition_scores(), lengths)
         return best[:, :length] * tf.sequence_mask(lengths, length, tf.int32)
 
     def marginals(self, logits: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Returns the probability of each tag of each word, whatever the other words' tags are.
+        """Returns the probability of each tag of each word, whatever the other words' tags are: float32 [batch, length,
+        tags], rows that sum to 1, and to 0 where a sentence has ended. The arguments are those of `log_likelihood`.
 
-        By the forward-backward algorithm (Rabiner 1989): P(y_t = i) ∝ α_t(i) β_t(i), with
-        α_t(j) = exp(logits[t, j]) Σ_i α_t−1(i) exp(transitions[i, j]) and
-        β_t(i) = Σ_j exp(transitions[i, j] + logits[t + 1, j]) β_t+1(j), the last β being 1. Their logarithms are kept,
-        shifted such that each word's α sum to 1, and its β; the shifts cancel.
-
-        Args:
-            logits: float [batch, length, tags].
-            lengths: int32 [batch], words of each sentence, 0 … length.
-
-        Returns:
-            float32 [batch, length, tags], rows that sum to 1, and to 0 where a sentence has ended.
+        By the forward-backward algorithm (Rabiner 1989): P(y_t = i) ∝ α_t(i) β_t(i), with α_t(j) = exp(logits[t, j])
+        Σ_i α_t−1(i) exp(transitions[i, j]) and β_t(i) = Σ_j exp(transitions[i, j] + logits[t + 1, j]) β_t+1(j), the
+        last β being 1. Their logarithms are kept, shifted such that each word's α sum to 1, and its β; the shifts
+        cancel.
         """
         length = tf.shape(logits)[1]
         transitions = self._transition_scores()[tf.newaxis]

@@ -52,8 +52,7 @@ def _normalize(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: fl
 
         return standard * gamma + beta, gradient
 
-    normalized: tf.Tensor = normalize(inputs, gamma, beta)
-    return normalized
+    return normalize(inputs, gamma, beta)
 
 
 @contextmanager

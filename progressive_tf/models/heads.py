@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from progressive_tf.models.crf import CRF
-from progressive_tf.plan.metric_names import TAGS
 
 # As BERT initialises its own layers (Devlin et al. 2019); a wider start takes few examples long to unlearn.
 INITIAL_SPREAD = 0.02
@@ -65,8 +64,6 @@ class TaggingHead(tf.keras.layers.Layer):
         seed: initialises the dense layer.
         crf: whether transitions between tags are learnt; without, words are independent but for BIO.
     """
-
-    answers = TAGS.name
 
     def __init__(self, tags: Sequence[str], width: int, dropout: float, seed: int, crf: bool) -> None:
         super().__init__(name="head")

@@ -16,13 +16,10 @@ import tensorflow as tf
 from progressive_tf.errors import InputError
 from progressive_tf.models.bert.bert import EmbeddingsBlock
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.models.preprocessing.images import ImagePreprocessing
-from progressive_tf.models.preprocessing.texts import TextPreprocessing
 
 BATCH = 8
 # Where the parts add up to something else by more than this share, twice as many points are taken, up to MOST_STEPS.
 LARGEST_ERROR, MOST_STEPS = 0.05, 512
-GRID = 16
 
 Logit = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -47,46 +44,39 @@ class Explanation:
 
 
 def refuse_unexplained(network: BlockModel) -> None:
-    """Refuses a network whose inputs have no gradient here.
-
-    Raises:
-        InputError: it takes neither images nor texts with the embeddings of builder bert.
-    """
-    takes_texts = isinstance(network.preprocess, TextPreprocessing)
-    if takes_texts and not isinstance(network.blocks[0], EmbeddingsBlock):
+    """Raises InputError where inputs are neither images nor texts with the embeddings of builder bert."""
+    depth = network.preprocess.explained_depth
+    if depth is None:
+        raise InputError("probes: texts and images are explained; drop it for other inputs")
+    if depth > 0 and not isinstance(network.blocks[0], EmbeddingsBlock):
         raise InputError(
             f"probes: block {network.blocks[0].name!r} is no embeddings that gradients can be taken at; texts are "
             "explained with builder bert"
         )
-    if not takes_texts and not isinstance(network.preprocess, ImagePreprocessing):
-        raise InputError("probes: texts and images are explained; drop it for other inputs")
 
 
 def explanations(network: BlockModel, raw: Sequence[Any], targets: Sequence[int], steps: int) -> list[Explanation]:
     """Returns the explanation of each input.
 
     A text is explained at the output of the embeddings; its baseline has [PAD] for every token but the first and the
-    last. The baseline of an image is black.
+    last. The baseline of an image is black. Raises InputError, see `refuse_unexplained`.
 
     Args:
         network: a classifier of texts or images.
         raw: texts, or encoded images.
         targets: the class of each that is explained, an index into the network's labels.
         steps: points on the line, >= 1, in the middle of as many equal parts.
-
-    Raises:
-        InputError: see `refuse_unexplained`.
     """
     refuse_unexplained(network)
     logit = _logit_of(network)
-    found: list[Explanation] = []
+    explained: list[Explanation] = []
     # One at a time: an explanation then depends on nothing else, not even on the padding.
-    for each, target in zip(raw, targets, strict=True):
-        one = _explained(network, logit, each, target, steps)
+    for one_raw, target in zip(raw, targets, strict=True):
+        one = _explained(network, logit, one_raw, target, steps)
         while one.error > LARGEST_ERROR and one.steps < MOST_STEPS:
-            one = _explained(network, logit, each, target, 2 * one.steps)
-        found.append(one)
-    return found
+            one = _explained(network, logit, one_raw, target, 2 * one.steps)
+        explained.append(one)
+    return explained
 
 
 def tokens_of(network: BlockModel, text: str, vocabulary: Sequence[str]) -> list[str]:
@@ -97,9 +87,9 @@ def tokens_of(network: BlockModel, text: str, vocabulary: Sequence[str]) -> list
 
 def _explained(network: BlockModel, logit: Logit, raw: Any, target: int, steps: int) -> Explanation:
     state = network.preprocess(network.preprocess.tensor([raw]))
-    is_text = isinstance(network.preprocess, TextPreprocessing)
-    point, baseline = _ends(network, state, is_text)
-    mask = state["mask"]
+    inputs, mask = state["inputs"], state["mask"]
+    point = _at_depth(network, state, inputs)
+    baseline = _at_depth(network, state, network.preprocess.baseline(inputs))
     total = tf.zeros_like(point)
     places = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     for begin in range(0, steps, BATCH):
@@ -111,21 +101,16 @@ def _explained(network: BlockModel, logit: Logit, raw: Any, target: int, steps: 
     difference = float(logits[0] - logits[1])
     error = abs(float(parts.sum()) - difference) / max(abs(difference), 1.0)
     probability = float(tf.nn.softmax(network(state))[0, target])
-    values = parts.sum(axis=-1) if is_text else _on_grid(parts[0].sum(axis=-1))
-    return Explanation(probability, values.astype(np.float32).ravel(), error, steps)
+    values = network.preprocess.attributed(parts).astype(np.float32)
+    return Explanation(probability, values, error, steps)
 
 
-def _ends(network: BlockModel, state: State, is_text: bool) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns input and baseline, [1, …] each, at the block that takes them."""
-    if not is_text:
-        pixels = tf.cast(state["inputs"], tf.float32)
-        return pixels, tf.zeros_like(pixels)
-    inputs = state["inputs"]
-    length = tf.shape(inputs)[1]
-    is_end = (tf.range(length) == 0) | (tf.range(length) == length - 1)
-    padded = tf.where(is_end, inputs, 0)
-    ends = [network.blocks[0]({"inputs": each, "mask": state["mask"]})["hidden"] for each in (inputs, padded)]
-    return ends[0], ends[1]
+def _at_depth(network: BlockModel, state: State, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns what inputs are where gradients are taken, float32 [1, …]."""
+    depth = network.preprocess.explained_depth
+    if not depth:
+        return tf.cast(inputs, tf.float32)
+    return network.run_blocks({"inputs": inputs, "mask": state["mask"]}, 0, depth)["hidden"]
 
 
 def _logit_of(network: BlockModel) -> Logit:
@@ -133,8 +118,8 @@ def _logit_of(network: BlockModel) -> Logit:
 
     It is traced for the network as it stands: methods may change its blocks, and stages its classes, afterwards.
     """
-    is_text = isinstance(network.preprocess, TextPreprocessing)
-    name, first = ("hidden", 1) if is_text else ("inputs", 0)
+    first = network.preprocess.explained_depth
+    name = "hidden" if first else "inputs"
 
     @tf.function(autograph=False, reduce_retracing=True)
     def logit(points: tf.Tensor, mask: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -145,11 +130,3 @@ def _logit_of(network: BlockModel) -> Logit:
         return logits, tape.gradient(logits, points)
 
     return logit
-
-
-def _on_grid(values: np.ndarray) -> np.ndarray:
-    """Returns the sums of [height, width] over 16 by 16 cells, or over single pixels where there are fewer."""
-    for axis in (0, 1):
-        cells = np.array_split(values, min(GRID, values.shape[axis]), axis=axis)
-        values = np.stack([cell.sum(axis=axis) for cell in cells], axis=axis)
-    return values

@@ -48,13 +48,8 @@ class DenseBlock(Block):
 
 
 def build(request: Request) -> BlockModel:
-    """Returns a multilayer perceptron with a classification head.
-
-    Args:
-        request: its model section is that of an MLP.
-
-    Raises:
-        ValueError: neither a width nor statistics of columns.
+    """Returns a multilayer perceptron with a classification head; raises ValueError where the request has neither a
+    width nor statistics of columns.
     """
     model, seed, preprocess = request.model, request.seed, _preprocessing(request)
     tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))

@@ -90,8 +90,7 @@ def _function(name: str, place: str, folder: Path) -> Callable[[Request], Any]:
         sys.path[:] = [path for path in sys.path if path not in added]
     if not callable(function):
         raise InputError(f"{place}: it is a {type(function).__name__}; expected a function")
-    found: Callable[[Request], Any] = function
-    return found
+    return function
 
 
 def _forget_other_code(module: str, folder: Path) -> None:

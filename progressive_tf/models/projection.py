@@ -32,20 +32,14 @@ class Addition(tf.keras.layers.Layer):
         """Returns what becomes of a projection's outputs [..., units], given its inputs [..., width]."""
 
     def change_of_kernel(self) -> np.ndarray:
-        """Returns the float32 [width, units] change of the kernel that has the same effect.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """Returns the float32 [width, units] change of the kernel that has the same effect, or raises ValueError."""
         raise ValueError(f"{self.kind} has no effect that a kernel could have")
 
 
 class Projection(tf.keras.layers.Layer):
-    """A dense layer and the additions to it, applied in order: those first that could be part of the kernel.
+    """A built dense layer and the additions to it, applied in order: those first that could be part of the kernel.
 
-    Args:
-        name: tells the projections of a block apart; part of the additions' weight names.
-        dense: a built dense layer.
+    Its name tells the projections of a block apart, and is part of the additions' weight names.
     """
 
     def __init__(self, name: str, dense: tf.keras.layers.Dense) -> None:

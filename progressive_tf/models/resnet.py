@@ -96,13 +96,8 @@ class PooledDense(tf.keras.layers.Layer):
 
 
 def build(request: Request) -> BlockModel:
-    """Returns a ResNet50 with a classification head.
-
-    Args:
-        request: its model section is that of a ResNet50.
-
-    Raises:
-        InputError: weights that are missing, damaged or not ResNet50's; says which and what was found.
+    """Returns a ResNet50 with a classification head; raises InputError for weights that are missing, damaged or not
+    ResNet50's.
     """
     model, seed = request.model, request.seed
     tf.keras.utils.set_random_seed(derive_seed(seed, "initialisation"))

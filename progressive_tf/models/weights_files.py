@@ -22,14 +22,8 @@ BYTE_TOKENIZER = "ByT5Tokenizer"
 
 
 def check_model(model: Any, folder: Path) -> None:
-    """Refuses a model section with settings or files that cannot be; what only building shows is left to the builder.
-
-    Args:
-        model: the plan's section.
-        folder: where relative paths start from.
-
-    Raises:
-        InputError: names the key, what was expected and what came.
+    """Raises InputError for settings or files of a plan's section that cannot be; what only building shows is left to
+    the builder.
     """
     check = _CHECKS.get(model.builder)
     if check is not None:
@@ -73,10 +67,8 @@ _CHECKS: dict[str, Callable[[Any, Path], None]] = {
 
 
 def keras_weights(weights: str, folder: Path) -> tuple[Path, bool]:
-    """Returns the path of a file with Keras' weights, and whether it is a checkpoint's prefix.
-
-    Raises:
-        InputError: nothing stands there.
+    """Returns the path of a file with Keras' weights, and whether it is a checkpoint's prefix; raises InputError where
+    nothing stands there.
     """
     path = folder / Path(weights).expanduser()
     checkpoint = path.with_name(f"{path.name}.index").is_file()

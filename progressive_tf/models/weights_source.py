@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,8 @@ OTHER_WEIGHTS = {".bin", ".pt", ".pth", ".h5", ".safetensors", ".onnx", ".gguf",
 def weights_source(weights: str, folder: Path, hub_example: str) -> tuple[str, bool]:
     """Returns where to load from, and whether that is a local folder rather than a hub id.
 
-    Args:
-        weights: as the plan names them.
-        folder: where relative paths start from.
-        hub_example: a hub id, for the message.
-
-    Raises:
-        InputError: there is no such folder, and the name is no hub id.
+    Relative paths start from the folder. Raises InputError, with a hub id for an example, where there is no such
+    folder, and the name is no hub id.
     """
     if is_asset(weights):
         return str(locate(weights)), True
@@ -44,11 +40,7 @@ def weights_source(weights: str, folder: Path, hub_example: str) -> tuple[str, b
 
 
 def check_weights_file(folder: Path, place: str) -> None:
-    """Refuses a folder without weights that are read, and says which are read where there are several.
-
-    Raises:
-        InputError: there are none.
-    """
+    """Raises InputError where a folder has no weights that are read; says which are read where there are several."""
     there = [name for name in WEIGHTS_FILES if (folder / name).is_file()]
     if not there:
         others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
@@ -56,6 +48,28 @@ def check_weights_file(folder: Path, place: str) -> None:
         raise InputError(f"{place}: no weights there; expected one of {', '.join(WEIGHTS_FILES)}{but}")
     if len(there) > 1:
         log.info("%s: %s is read, %s is not", place, there[0], ", ".join(there[1:]))
+
+
+@contextmanager
+def loading_weights(place: str, local: bool) -> Iterator[None]:
+    """Makes what transformers, safetensors and h5py raise, each kinds of their own, an InputError about the weights."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        kind = "the file is damaged or truncated" if local else "not in the local cache and not to be fetched"
+        raise InputError(f"{place}: the weights cannot be read ({kind}): {first_line(error)}") from None
+
+
+def check_loaded(info: Mapping[str, Any], place: str, optional: str | None = None) -> None:
+    """Raises InputError where weights are missing, but for those with `optional` in their name, or of another shape."""
+    missing = [name for name in info["missing_keys"] if optional is None or optional not in name]
+    if missing or info["mismatched_keys"]:
+        raise InputError(
+            f"{place}: not the weights of this architecture: {len(missing)} missing (such as "
+            f"{missing[0] if missing else '-'}), {len(info['mismatched_keys'])} of another shape"
+        )
 
 
 def first_line(error: BaseException) -> str:

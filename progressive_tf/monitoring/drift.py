@@ -46,14 +46,11 @@ class DriftTest:
 
 
 def population_stability_index(reference: np.ndarray, live: np.ndarray) -> float:
-    """Returns Σ (q − p) ln(q / p) over categories, with half a row more in each so that none is empty.
+    """Returns Σ (q − p) ln(q / p) over categories, given counts [categories], with half a row more in each so that none
+    is empty.
 
     Source: Yurdakul, "Statistical properties of population stability index", 2018. Below 0.1 is often called stable,
     above 0.25 a shift.
-
-    Args:
-        reference: counts, float or int [categories].
-        live: the same categories' counts.
     """
     p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (reference, live))
     return float(((q - p) * np.log(q / p)).sum())
@@ -76,26 +73,21 @@ def number_drift(about: str, name: str, reference: np.ndarray, live: np.ndarray)
     """Returns Kolmogorov and Smirnov's test of two samples of numbers; the value is the largest difference of the two
     distribution functions, in [0, 1].
     """
-    reference, live = (np.asarray(each, np.float64)[np.isfinite(each)] for each in (reference, live))
+    reference, live = (np.asarray(side, np.float64)[np.isfinite(side)] for side in (reference, live))
     rows = len(reference), len(live)
     if min(rows) < FEWEST:
         return _too_few(about, name, "KS", rows)
-    found = ks_2samp(reference, live)
+    test = ks_2samp(reference, live)
     medians = f"median {np.median(reference):.3g} → {np.median(live):.3g}"
-    return DriftTest(about, name, "KS", float(found.statistic), float(found.pvalue), rows, note=medians)
+    return DriftTest(about, name, "KS", float(test.statistic), float(test.pvalue), rows, note=medians)
 
 
 def classifier_drift(name: str, reference: np.ndarray, live: np.ndarray, seed: int) -> DriftTest:
-    """Returns how well a classifier tells live embeddings from the reference's: 0.5 is not at all, 1 always.
+    """Returns how well a classifier tells live embeddings from the reference's, float [rows, width]: 0.5 is not at all,
+    1 always.
 
-    A logistic regression is scored on folds that it was not fitted on; p is that of Mann and Whitney's test of these
-    scores, one-sided (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
-
-    Args:
-        name: of what was embedded.
-        reference: float [rows, width].
-        live: float [rows, width].
-        seed: of the folds.
+    A logistic regression is scored on folds, drawn by the seed, that it was not fitted on; p is that of Mann and
+    Whitney's test of these scores, one-sided (Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests").
     """
     rows = len(reference), len(live)
     if min(rows) < FEWEST:
@@ -107,9 +99,9 @@ def classifier_drift(name: str, reference: np.ndarray, live: np.ndarray, seed: i
     scores = cross_val_predict(
         classifier, np.concatenate([reference, live]), is_live, cv=folds, method="decision_function"
     )
-    found = mannwhitneyu(scores[is_live == 1], scores[is_live == 0], alternative="greater")
-    auc = float(found.statistic) / (rows[0] * rows[1])
-    return DriftTest("inputs", name, "AUC", auc, float(found.pvalue), rows, note="cross-validated")
+    test = mannwhitneyu(scores[is_live == 1], scores[is_live == 0], alternative="greater")
+    auc = float(test.statistic) / (rows[0] * rows[1])
+    return DriftTest("inputs", name, "AUC", auc, float(test.pvalue), rows, note="cross-validated")
 
 
 def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.ndarray, np.ndarray]) -> DriftTest:
@@ -117,21 +109,18 @@ def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.n
 
     Confidences are cut at quintiles of both together; within each bin the shares of right answers are compared, and the
     squares of their standardised differences, which are normal, add up to χ² with as many degrees of freedom as bins.
-    The value is the mean difference of the shares, weighted by the live rows.
-
-    Args:
-        reference: confidence, float [rows] in [0, 1], and whether the answer was right, bool [rows].
-        live: the same.
+    The value is the mean difference of the shares, weighted by the live rows. A side is its confidence, float [rows] in
+    [0, 1], and whether each answer was right, bool [rows].
     """
     rows = len(reference[0]), len(live[0])
     if min(rows) < FEWEST:
         return _too_few("calibration", "right at the same confidence", "difference", rows)
     cuts = np.quantile(np.concatenate([reference[0], live[0]]), np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
-    places = [np.searchsorted(np.unique(cuts), each[0], side="right") for each in (reference, live)]
+    places = [np.searchsorted(np.unique(cuts), side[0], side="right") for side in (reference, live)]
     total = difference = 0.0
     bins = compared = 0
     for place in range(CALIBRATION_BINS):
-        parts = [each[1][where == place] for each, where in zip((reference, live), places, strict=True)]
+        parts = [side[1][where == place] for side, where in zip((reference, live), places, strict=True)]
         if min(map(len, parts)) < 5:
             continue
         pooled = (sum(part.sum() for part in parts) + 1) / (sum(map(len, parts)) + 2)

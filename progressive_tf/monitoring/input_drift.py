@@ -33,19 +33,16 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 def input_drift(
     reference: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]], kind: Inputs, seed: int
 ) -> list[DriftTest]:
-    """Returns the tests of every input that both sides have.
+    """Returns the tests of every input that both sides have; these are inputs by name, JSON-like, as a server keeps
+    them.
 
-    Args:
-        reference: inputs by name, JSON-like, as a server keeps them.
-        live: the same.
-        kind: what a row is.
-        seed: of samples and folds.
+    `kind` is what a row is, the seed that of samples and folds.
     """
     tests: list[DriftTest] = []
     # Callers may ask in several ways, such as by text and by tokens; each is compared with its own.
-    for name, is_list in dict.fromkeys((name, isinstance(each[name], list)) for each in live for name in each):
+    for name, is_list in dict.fromkeys((name, isinstance(given[name], list)) for given in live for name in given):
         before, now = (
-            [each[name] for each in rows if name in each and isinstance(each[name], list) == is_list]
+            [given[name] for given in rows if name in given and isinstance(given[name], list) == is_list]
             for rows in (reference, live)
         )
         if before:
@@ -58,7 +55,7 @@ def _row_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> l
     if name == ROW and isinstance(live[0], list):
         columns = [list(zip(*rows, strict=True)) for rows in (reference, live)]
         sides = zip(*columns, strict=True)
-        return [test for place, each in enumerate(sides, 1) for test in _column_tests(f"column {place}", *each)]
+        return [test for place, cells in enumerate(sides, 1) for test in _column_tests(f"column {place}", *cells)]
     return _column_tests(name, reference, live)
 
 
@@ -71,7 +68,7 @@ def _column_tests(name: str, reference: Sequence[Any], live: Sequence[Any]) -> l
     numbers = [[number_text(cell, notation) for cell in side] for side in (reference, live)]
     if any(side.count(None) > FEW * len(side) for side in numbers):
         return [category_drift("inputs", name, [str(cell) for cell in reference], [str(cell) for cell in live])]
-    return [number_drift("inputs", name, *(np.array([float(each or "nan") for each in side]) for side in numbers))]
+    return [number_drift("inputs", name, *(np.array([float(number or "nan") for number in side]) for side in numbers))]
 
 
 def _text_tests(name: str, reference: list[Any], live: list[Any], seed: int) -> list[DriftTest]:
@@ -90,7 +87,11 @@ def _image_tests(name: str, reference: list[Any], live: list[Any], seed: int) ->
     if name == TASK:
         return [category_drift("inputs", name, reference, live)]
     pixels = [[pixel_statistics(value) for value in side] for side in (reference, live)]
-    return pixel_drift(name, *([each for each in side if each is not None] for side in pixels))
+    before, now = ([image for image in side if image is not None] for side in pixels)
+    return [
+        number_drift("inputs", f"{name}: {of}", *(np.array([image[of] for image in side]) for side in (before, now)))
+        for of in PIXELS
+    ]
 
 
 def text_drift(
@@ -112,12 +113,7 @@ def text_drift(
     for half_of, texts in zip(drawn, words, strict=True):
         lengths.append(np.array([len(text) for text in texts], float))
         unknown.append(
-            np.array(
-                [
-                    np.mean([word not in halves[1 - half] for word in text]) if text else 0.0
-                    for half, text in zip(half_of, texts, strict=True)
-                ]
-            )
+            np.array([_share_outside(halves[1 - half], text) for half, text in zip(half_of, texts, strict=True)])
         )
     sampled = [_sample(side, seed) for side in (reference, live)]
     tests = [
@@ -132,28 +128,10 @@ def text_drift(
     return tests
 
 
-def pixel_drift(
-    name: str, reference: Sequence[Mapping[str, float]], live: Sequence[Mapping[str, float]]
-) -> list[DriftTest]:
-    """Returns a test of each statistic of `pixel_statistics`."""
-    return [
-        number_drift(
-            "inputs",
-            f"{name}: {statistic}",
-            *(np.array([each[statistic] for each in side], float) for side in (reference, live)),
-        )
-        for statistic in PIXELS
-    ]
-
-
 def pixel_statistics(value: Any) -> dict[str, float] | None:
-    """Returns mean, standard deviation, share of red and mean gradient of an image, pixels in [0, 1].
+    """Returns mean, standard deviation, share of red and mean gradient of an image, pixels in [0, 1]; None of no image.
 
-    Args:
-        value: `{"b64": …}` of a file, or nested lists [height, width] or [height, width, channels] in 0 … 255.
-
-    Returns:
-        None for what is no image.
+    The image is `{"b64": …}` of a file, or nested lists [height, width] or [height, width, channels] in 0 … 255.
     """
     pixels = _pixels(value)
     if pixels is None or not pixels.size:
@@ -195,6 +173,10 @@ def _embedded(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray] | N
     width = min(EMBEDDING_WIDTH, weights.shape[1] - 1)
     embedded = TruncatedSVD(width, random_state=seed).fit_transform(weights) if width > 0 else weights.toarray()
     return np.split(embedded, [len(sides[0])])
+
+
+def _share_outside(known: set[str], text: Sequence[str]) -> float:
+    return float(np.mean([word not in known for word in text])) if text else 0.0
 
 
 def _sample(rows: Sequence[str], seed: int) -> list[str]:

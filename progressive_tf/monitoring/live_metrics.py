@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from progressive_tf.monitoring.live_rows import LiveRows, confidence, in_a_word
+from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.serving.answers.base import ServedAnswers
 
 ALL = "all"
 # Slices by what was said, at most so many, the most frequent ones.
@@ -49,32 +50,30 @@ class LiveMetrics:
     high: float | None
 
 
-def live_metrics(rows: LiveRows, writes: bool = False) -> list[LiveMetrics]:
-    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices.
-
-    Args:
-        rows: what was asked and answered.
-        writes: whether answers are texts, which are no slices: nearly every one is another.
+def live_metrics(rows: LiveRows, kind: ServedAnswers) -> list[LiveMetrics]:
+    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices; what
+    answers of the kind are counted as makes slices.
     """
-    said = rows.answers["label"].map(in_a_word)
-    common = said.value_counts().index[: 0 if writes else MOST_LABELS]
-    weeks = [_mondays(each["time"]) for each in (rows.requests, rows.answers)]
-    found = []
-    for week in sorted(set(weeks[0]), reverse=True):
-        asked, answered = rows.requests[weeks[0] == week], rows.answers[weeks[1] == week]
-        for name, requests, answers in _slices(asked, answered, said, list(common)):
-            found.append(_metrics(week, name, requests, answers))
-    return found
+    counted = rows.answers["label"].map(kind.category)
+    common = list(counted.value_counts().index[:MOST_LABELS])
+    weeks = [_mondays(frame["time"]) for frame in (rows.requests, rows.answers)]
+    return [
+        _metrics(week, name, requests, answers)
+        for week in sorted(set(weeks[0]), reverse=True)
+        for name, requests, answers in _slices(
+            rows.requests[weeks[0] == week], rows.answers[weeks[1] == week], counted, common
+        )
+    ]
 
 
 def _slices(
-    requests: pd.DataFrame, answers: pd.DataFrame, said: pd.Series, labels: list[str]
+    requests: pd.DataFrame, answers: pd.DataFrame, counted: pd.Series, labels: list[str]
 ) -> Iterator[tuple[str, pd.DataFrame | None, pd.DataFrame]]:
     yield ALL, requests, answers
     for version in sorted(set(requests["version"])):
         yield f"version {version}", requests[requests["version"] == version], answers[answers["version"] == version]
     for label in labels:
-        yield f"says {label}", None, answers[said[answers.index] == label]
+        yield f"says {label}", None, answers[counted[answers.index] == label]
 
 
 def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.DataFrame) -> LiveMetrics:

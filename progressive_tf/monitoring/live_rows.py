@@ -1,11 +1,11 @@
-"""What a server has answered and was told about it, as rows."""
+"""What a server has answered, and feedback on it, as rows."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from progressive_tf.data.tags import OUTSIDE, is_tag
 from progressive_tf.errors import InputError
-from progressive_tf.serving.answer import EXPECTED, TEXT
-from progressive_tf.serving.release_marks import ReleaseMark, read_marks
-from progressive_tf.serving.store_schema import FORMAT, SECOND, refuse_no_store
+from progressive_tf.serving.answers.texts import EXPECTED, TEXT
+from progressive_tf.serving.store_schema import FORMAT, SECOND, ReleaseMark, read_marks, refuse_no_store
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
 _ANSWERS = """
     SELECT predictions.id, request, requests.time, requests.version, requests.alias, predictions.label,
-           predictions.probabilities, predictions.input, feedback.label AS told, feedback.correct,
-           feedback.time AS told_at, feedback.id AS feedback, {was_cut} AS was_cut
+           predictions.probabilities, predictions.input, feedback.label AS truth, feedback.correct,
+           feedback.time AS judged_at, feedback.id AS feedback, {was_cut} AS was_cut
     FROM predictions JOIN requests ON request = requests.id
     LEFT JOIN feedback ON feedback.id = (
         SELECT max(id) FROM feedback
@@ -42,10 +40,10 @@ class LiveRows:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
         answers: a row each: id, request (its number, which rises), time, version, alias, label (what was said),
             probabilities (float64, one where a text was said; or None), input (by name, or None where it is not kept),
-            told (the right label, or None), right (True, False, or None where no user has judged it), told_at (seconds
-            since 1970), feedback (its number, which rises), was_cut (1 where a part of the text was not read, 0 where
-            all was, NaN where that is not known). A text that was said or told is one where its input is kept, and else
-            a fingerprint.
+            truth (the right label, or None), right (True, False, or None where no user has judged it), judged_at
+            (seconds since 1970), feedback (its number, which rises), was_cut (1 where a part of the text was not read,
+            0 where all was, NaN where that is not known). Texts among labels and truths are texts where their input is
+            kept, and else fingerprints.
         releases: where each version was released among these rows, as far as a server has noted it.
     """
 
@@ -55,13 +53,13 @@ class LiveRows:
 
     def by(self, version: int) -> LiveRows:
         """Returns what one version was asked and answered."""
-        requests, answers = (each[each["version"] == version] for each in (self.requests, self.answers))
+        requests, answers = (rows[rows["version"] == version] for rows in (self.requests, self.answers))
         return LiveRows(requests, answers, self.releases)
 
     def between(self, since: float, until: float) -> LiveRows:
         """Returns what was answered from a time on, before another."""
         requests, answers = (
-            each[(each["time"] >= since) & (each["time"] < until)] for each in (self.requests, self.answers)
+            rows[(rows["time"] >= since) & (rows["time"] < until)] for rows in (self.requests, self.answers)
         )
         return LiveRows(requests, answers, self.releases)
 
@@ -75,69 +73,55 @@ class LiveRows:
 
 
 def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) -> LiveRows:
-    """Returns what a store has kept; it may be read while a server writes it.
-
-    Args:
-        path: the store's file, see `serving.store.store_path`.
-        since: seconds since 1970.
-        until: the same; before it.
-
-    Raises:
-        InputError: there is no store, or it cannot be read.
+    """Returns what the file of a store has kept from a time on, before another, in seconds since 1970; it may be read
+    while a server writes it. Raises InputError where there is none, or it cannot be read.
     """
     refuse_no_store(path)
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-            if found > FORMAT:
-                raise InputError(f"{path} was written by a newer release (format {found}); update progressive-tf")
+            written = int(connection.execute("PRAGMA user_version").fetchone()[0])
+            if written > FORMAT:
+                raise InputError(f"{path} was written by a newer release (format {written}); update progressive-tf")
             requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
-            is_second = found >= SECOND
+            is_second = written >= SECOND
             was_cut = "predictions.was_cut" if is_second else "NULL"
             answers = pd.read_sql_query(_ANSWERS.format(was_cut=was_cut), connection, params=[since, until])
             releases = read_marks(connection) if is_second else {}
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
     answers["was_cut"] = answers["was_cut"].astype(float)
-    for name in ("label", "probabilities", "input", "told"):
-        answers[name] = pd.Series([_value(each) for each in answers[name]], answers.index, dtype=object)
-    answers["right"] = pd.Series(
-        [_is_right(*row) for row in answers[["label", "told", "correct"]].itertuples(index=False)],
-        answers.index,
-        dtype=object,
-    )
-    texts = [_texts(*row) for row in answers[["label", "told", "input"]].itertuples(index=False)]
-    for place, name in enumerate(("label", "told")):
-        answers[name] = pd.Series([each[place] for each in texts], answers.index, dtype=object)
+
+    def by_row(function: Callable[..., Any], *names: str) -> pd.Series:
+        values = [function(*row) for row in answers[list(names)].itertuples(index=False)]
+        return pd.Series(values, answers.index, dtype=object)
+
+    for name in ("label", "probabilities", "input", "truth"):
+        answers[name] = by_row(_value, name)
+    answers["right"] = by_row(_is_right, "label", "truth", "correct")
+    texts = by_row(_texts, "label", "truth", "input")
+    for place, name in enumerate(("label", "truth")):
+        answers[name] = pd.Series([pair[place] for pair in texts], answers.index, dtype=object)
     return LiveRows(requests, answers.drop(columns="correct"), releases)
 
 
 def confidence(answers: pd.DataFrame) -> np.ndarray:
     """Returns the probability of what was said, float64 [rows]; NaN where there are no probabilities."""
-    return np.array([max(each) if each else np.nan for each in answers["probabilities"]], np.float64)
-
-
-def in_a_word(said: Any) -> str:
-    """Returns what an answer says as a category: a class, or the kinds of entities that tags or spans have."""
-    if not isinstance(said, list):
-        return str(said)
-    kinds = {each[2:] if is_tag(each) else each for each in said if each != OUTSIDE}
-    return ", ".join(sorted(kinds)) or "no entity"
+    return np.array([max(stated) if stated else np.nan for stated in answers["probabilities"]], np.float64)
 
 
 def _value(text: Any) -> Any:
     return json.loads(text) if isinstance(text, str) else None
 
 
-def _texts(said: Any, told: Any, kept: dict[str, Any] | None) -> tuple[Any, Any]:
-    """Returns what was said and told, texts taken from beside the input in place of their fingerprints."""
-    if not isinstance(said, dict) or kept is None:
-        return said, told
+def _texts(label: Any, truth: Any, kept: dict[str, Any] | None) -> tuple[Any, Any]:
+    """Returns label and truth, texts taken from beside the input in place of their fingerprints."""
+    if not isinstance(label, dict) or kept is None:
+        return label, truth
     text, expected = kept.pop(TEXT, None), kept.pop(EXPECTED, None)
-    return said if text is None else text, told if told is None or expected is None else expected
+    return label if text is None else text, truth if truth is None or expected is None else expected
 
 
-def _is_right(said: Any, told: Any, correct: float | None) -> bool | None:
-    if told is not None:
-        return bool(told == said)
+def _is_right(label: Any, truth: Any, correct: float | None) -> bool | None:
+    if truth is not None:
+        return bool(truth == label)
     return None if correct is None or np.isnan(correct) else bool(correct)

@@ -34,12 +34,8 @@ class Origin:
 
 
 def find_origin(model: ModelVersions, version: Version, runs: Path) -> Origin | None:
-    """Returns where a version came from, or None where its run is not there.
-
-    Args:
-        model: the version's.
-        version: a released one.
-        runs: the folder of all runs, by plan; or of the plan's runs.
+    """Returns where a released version of a model came from, or None where its run is not in the folder of all runs, by
+    plan, or of the plan's runs.
     """
     run = find_run(version, runs)
     stage = None if run is None else _stage_folder(run, version.stage)
@@ -49,9 +45,11 @@ def find_origin(model: ModelVersions, version: Version, runs: Path) -> Origin | 
     for number in model.lineage(version.number):
         ancestor = model.version(number)
         folder = _stage_folder(run, ancestor.stage) if ancestor.run == version.run else None
-        data = None if folder is None else _data_file(folder)
-        if data is not None and data.is_file():
-            slices.append(str(read_json(data)["slice"]))
+        if folder is None:
+            continue
+        record = (folder.parent.parent if folder.parent.name == "candidates" else folder) / "data.json"
+        if record.is_file():
+            slices.append(str(read_json(record)["slice"]))
     return Origin(version, run, stage, tuple(dict.fromkeys(slices)))
 
 
@@ -104,7 +102,7 @@ def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan
 
 def later_release(model: ModelVersions, version: Version) -> Version | None:
     """Returns the newest version of the same run, if that is another: training goes on from its stage."""
-    newest = max((each for each in model.versions() if each.run == version.run), key=lambda each: each.number)
+    newest = max((other for other in model.versions() if other.run == version.run), key=lambda other: other.number)
     return None if newest.number == version.number else newest
 
 
@@ -135,8 +133,3 @@ def _stage_folder(run: Path, stage: str) -> Path | None:
         candidate = folders[name] / "candidates" / f"{int(rows):09d}"
         return candidate if candidate.is_dir() else None
     return None
-
-
-def _data_file(stage: Path) -> Path:
-    """Returns the record of a stage's rows, for a candidate that of its stage."""
-    return (stage.parent.parent if stage.parent.name == "candidates" else stage) / "data.json"

@@ -11,20 +11,15 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from progressive_tf.monitoring.live_metrics import ALL, LiveMetrics
-from progressive_tf.monitoring.snapshot import Look
+from progressive_tf.monitoring.snapshot import Snapshot
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 # Fewer weeks than this are read faster in the table.
 FEWEST_WEEKS = 2
 
 
-def render(looks: Sequence[Look], now: float) -> str:
-    """Returns the page as HTML; the same looks give the same bytes.
-
-    Args:
-        looks: of each model.
-        now: when they were taken; seconds since 1970.
-    """
+def render(snapshots: Sequence[Snapshot], now: float) -> str:
+    """Returns the page as HTML, of snapshots taken now, seconds since 1970; the same snapshots give the same bytes."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [
@@ -41,36 +36,35 @@ def render(looks: Sequence[Look], now: float) -> str:
     moment = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%d %H:%M")
     return environment.get_template("monitor.html").render(
         moment=moment,
-        looks=[
+        models=[
             {
-                "look": look,
-                "weeks": [(week, list(rows)) for week, rows in groupby(look.metrics, lambda each: each.week)],
-                "figure": accuracy_figure(f"m{place}", look.metrics),
+                "snapshot": snapshot,
+                "weeks": [(week, list(rows)) for week, rows in groupby(snapshot.metrics, lambda row: row.week)],
+                "figure": accuracy_figure(f"m{place}", snapshot.metrics),
             }
-            for place, look in enumerate(looks)
+            for place, snapshot in enumerate(snapshots)
         ],
     )
 
 
 def accuracy_figure(name: str, metrics: Sequence[LiveMetrics]) -> Markup | None:
-    """Returns the live accuracy of each week with its interval; None with too few weeks that were judged.
+    """Returns the live accuracy of each week, the newest first, with its interval; None with too few weeks that were
+    judged.
 
-    Args:
-        name: prefix of the figure's ids.
-        metrics: the newest week first.
+    `name` is the prefix of the figure's ids.
     """
-    weeks = [each for each in reversed(metrics) if each.slice == ALL and each.accuracy is not None]
+    weeks = [week for week in reversed(metrics) if week.slice == ALL and week.accuracy is not None]
     if len(weeks) < FEWEST_WEEKS:
         return None
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         places = list(range(len(weeks)))
-        values = [each.accuracy or 0.0 for each in weeks]
-        low = [value - (each.low or 0.0) for each, value in zip(weeks, values, strict=True)]
-        high = [(each.high or 0.0) - value for each, value in zip(weeks, values, strict=True)]
+        values = [week.accuracy or 0.0 for week in weeks]
+        low = [value - (week.low or 0.0) for week, value in zip(weeks, values, strict=True)]
+        high = [(week.high or 0.0) - value for week, value in zip(weeks, values, strict=True)]
         axes.errorbar(places, values, yerr=[low, high], color=colour("blue"), marker="o", capsize=3)
-        axes.set_xticks(places, [each.week[5:] for each in weeks])
+        axes.set_xticks(places, [week.week[5:] for week in weeks])
         axes.set_title("Live accuracy by week, 95 % interval")
         clear_frame(axes)
 

@@ -6,12 +6,14 @@ import itertools
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.quality import examine
@@ -20,14 +22,16 @@ from progressive_tf.data.splits import fixed_parts
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
-from progressive_tf.monitoring.feedback_rows import Columns, told_rows
-from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.input_drift import ROW
+from progressive_tf.monitoring.live_rows import LiveRows, confidence
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import Quality, TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule, Plan, Split
+from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.plan.tasks import TASKS
+from progressive_tf.serving.answers import served_answers
 
 FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
@@ -49,6 +53,34 @@ _FINDINGS = {
     "duplicates": "stand twice",
     "conflicting_labels": "were given two labels",
 }
+
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Names of the columns that a file of such rows has beside the inputs, each another than those of the plan: what is
+    right, what the model answered, its probability, the prediction's id, and whether the row is trained on.
+    """
+
+    expected: str
+    said: str
+    confidence: str
+    id: str
+    chosen: str
+
+    @classmethod
+    def beside(cls, plan: Plan, data: PlanData) -> _Columns:
+        """Returns the names for a plan's rows."""
+        expected = str(getattr(plan.data, plan.kind.answer_key))
+        taken = {expected, *((plan.data.text,) if data.columns is None else data.columns.names)}
+        names = []
+        for name in ("said", "confidence", "id", "chosen"):
+            while name in taken:
+                name = f"served_{name}"
+            names.append(name)
+        return cls(expected, *names)
 
 
 @dataclass(frozen=True)
@@ -95,18 +127,18 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     data = read_plan_data(loaded, cache)
     if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
-    columns = Columns.beside(plan, data)
-    rows, put_aside = told_rows(plan, data, columns, live.answers)
+    columns = _Columns.beside(plan, data)
+    rows, put_aside = _feedback_rows(plan, data, columns, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
-        candidates = Path(scratch) / "candidates.jsonl"
-        kept = _checked(plan, data, rows, candidates, cache, put_aside) if rows else []
+        read = partial(_read, plan, data, Path(scratch) / "candidates.jsonl", cache)
+        kept = _checked(read, data, rows, put_aside) if rows else []
         if len(kept) < FEWEST_ROWS:
             raise InputError(
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
                 + "".join(f"; {count} {why}" for why, count in put_aside.items())
             )
         kept.sort(key=lambda row: _difficulty(row, columns), reverse=True)
-        chosen, gate_rows = _chosen(plan, data, columns, kept, candidates, cache)
+        chosen, gate_rows = _chosen(read, columns, kept)
     stage = _stage(plan, columns, name, data_file.name, int(chosen.sum()), gate_rows)
     raw = read_yaml_mapping(plan_file)
     raw["stages"] = [*raw["stages"], stage]
@@ -148,15 +180,10 @@ def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
 
 
 def _checked(
-    plan: Plan,
-    data: PlanData,
-    rows: list[dict[str, Any]],
-    candidates: Path,
-    cache: Path,
-    put_aside: Counter[str],
+    read: Callable[[Rows], Source], data: PlanData, rows: list[dict[str, Any]], put_aside: Counter[str]
 ) -> list[dict[str, Any]]:
     """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
-    source = _read(plan, data, rows, candidates, cache)
+    source = read(rows)
     whole = np.arange(len(source))
     checked = examine(source, whole, _QUALITY, data.evaluation_keys)
     for finding in checked.findings:
@@ -172,24 +199,12 @@ def _checked(
     return [rows[place] for place in checked.kept[~known]]
 
 
-def _chosen(
-    plan: Plan, data: PlanData, columns: Columns, rows: list[dict[str, Any]], candidates: Path, cache: Path
-) -> tuple[np.ndarray, int]:
+def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
     """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
 
-    Args:
-        plan: the plan.
-        data: its rows.
-        columns: of the new rows.
-        rows: the hardest first.
-        candidates: a file for them.
-        cache: the folder of all caches.
-
-    Returns:
-        Whether each row is chosen for training, bool [rows], and the number of the gate's rows.
+    Of rows, the hardest first, returns whether each is chosen, bool [rows], and how many are the gate's.
     """
-    source = _read(plan, data, rows, candidates, cache)
-    parts = fixed_parts(source, SPLIT)
+    parts = fixed_parts(read(rows), SPLIT)
     pool = np.sort(parts.pool)
     is_wrong = np.array([row[columns.said] != row[columns.expected] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
@@ -202,8 +217,7 @@ def _chosen(
     return chosen, len(parts.gate)
 
 
-def _stage(plan: Plan, columns: Columns, name: str, file: str, train: int, gate_rows: int) -> dict[str, Any]:
-    """Returns the stage as it stands in a plan."""
+def _stage(plan: Plan, columns: _Columns, name: str, file: str, train: int, gate_rows: int) -> dict[str, Any]:
     last = plan.stages[-1]
     stage: dict[str, Any] = {
         "name": name,
@@ -223,20 +237,20 @@ def _stage(plan: Plan, columns: Columns, name: str, file: str, train: int, gate_
 
 def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
     """Returns a rule of the gate; one about the stage's own slice, or a stream, asks for no more rows than it has."""
-    found = rule.model_dump(mode="json", exclude_none=True)
+    changed = rule.model_dump(mode="json", exclude_none=True)
     if rule.slice in ("current", ARRIVED):
-        found["slice"] = "current"
-        found["min_samples"] = min(rule.min_samples, gate_rows)
-    return found
+        changed["slice"] = "current"
+        changed["min_samples"] = min(rule.min_samples, gate_rows)
+    return changed
 
 
-def _difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
+def _difficulty(row: Mapping[str, Any], columns: _Columns) -> tuple[bool, float]:
     is_wrong = row[columns.said] != row[columns.expected]
     sure = row[columns.confidence] or 0.0
     return is_wrong, sure if is_wrong else -sure
 
 
-def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candidates: Path, cache: Path) -> Source:
+def _read(plan: Plan, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
     write_text(candidates, _lines(rows))
     source = read_source(
         str(candidates), plan.data, base=candidates.parent, cache=cache, task=plan.kind, place="--propose"
@@ -247,5 +261,49 @@ def _read(plan: Plan, data: PlanData, rows: Sequence[Mapping[str, Any]], candida
     return read_tables({source.name: source}, named, next(iter(data.sources.values())).notations)[source.name]
 
 
-def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+def _lines(rows: Rows) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _feedback_rows(
+    plan: Plan, data: PlanData, columns: _Columns, answers: pd.DataFrame
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Returns a row for each answer whose right label and input are known, and why others have none.
+
+    Where there are two classes, "wrong" says which is right. For `answers` see `LiveRows`.
+    """
+    rows: list[dict[str, Any]] = []
+    put_aside: Counter[str] = Counter()
+    labels, kind = data.labels, served_answers(plan.kind.answers)
+    judged = answers[[right is not None for right in answers["right"]]]
+    read = (judged[name] for name in ("id", "label", "truth", "right", "input"))
+    for prediction, said, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
+        label = truth if truth is not None else said if is_right else None
+        label = data.spelling.of(label) if isinstance(label, str) else label
+        if label is None and len(labels) == 2 and said in labels:
+            label = next(other for other in labels if other != said)
+        if label is None:
+            put_aside["are wrong, and nobody said what is right"] += 1
+        elif not kind.is_known(label, labels):
+            put_aside["have a label that the plan does not know"] += 1
+        elif given is None:
+            put_aside["have no input; serve with --log-inputs"] += 1
+        elif data.columns is None and not isinstance(next(iter(given.values()), None), str):
+            put_aside["have an input that is no text"] += 1
+        elif not (kind.is_readable(label) and kind.is_readable(said)):
+            put_aside["have texts that --redact does not keep"] += 1
+        else:
+            sure = None if np.isnan(stated) else round(float(stated), 6)
+            own = {columns.expected: label, columns.said: said, columns.confidence: sure, columns.id: prediction}
+            rows.append({**_as_columns(plan, data, given), **own})
+    return rows, put_aside
+
+
+def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
+    if data.columns is None:
+        return {plan.data.text: next(iter(given.values()))}
+    names = data.columns.names
+    if isinstance(given.get(ROW), list):  # a column may have the same name
+        return dict(zip(names, given[ROW], strict=True))
+    return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}

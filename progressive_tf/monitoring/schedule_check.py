@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
 
-from progressive_tf.monitoring.live_rows import LiveRows, in_a_word
+from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.plan.metric_names import AnswerKind
+from progressive_tf.serving.answers import served_answers
 
 # Rows that say how often a class usually comes, and the trailing window in which it may come more often.
 BASELINE, WINDOW = 500, 200
@@ -38,61 +41,53 @@ class Rise:
 
 
 @dataclass(frozen=True)
-class Due:
-    """Whether the next stage is due, and why or why not, a sentence each.
+class Triggers:
+    """What makes the next stage due, any of them.
 
     Args:
-        is_due: True if any of the triggers is met.
-        reasons: of each trigger.
+        labels: so many new ones, >= 1; None for not looking.
+        days: so many since the version was released, > 0; None for not looking.
+        rises: whether a class that comes more often does.
     """
+
+    labels: int | None
+    days: float | None
+    rises: bool
+
+
+@dataclass(frozen=True)
+class ScheduleCheck:
+    """Whether the next stage is due, as any of the triggers is met, and why or why not, a sentence for each of them."""
 
     is_due: bool
     reasons: tuple[str, ...]
 
 
-def is_due(
-    live: LiveRows,
-    since: str,
-    now: float,
-    labels: int | None,
-    days: float | None,
-    rises: bool,
-    writes: bool = False,
-    version: int = 0,
-) -> Due:
-    """Returns whether the next stage is due since a version was released.
+def check_schedule(
+    live: LiveRows, triggers: Triggers, now: float, since: str, kind: AnswerKind, version: int = 0
+) -> ScheduleCheck:
+    """Returns whether the next stage is due now, in seconds since 1970, since a version was released, ISO 8601.
 
-    Args:
-        live: what was answered.
-        since: when the stable version was released; ISO 8601.
-        now: seconds since 1970.
-        labels: so many new ones suffice, >= 1; None for not looking.
-        days: so many suffice, > 0; None for not looking.
-        rises: whether to look for a class that comes more often.
-        writes: whether answers are texts, which have no classes.
-        version: its number. What was said and told since then is counted from where a server noted it among
-            its rows; only where none has, by the clocks of both machines.
+    Answers and feedback since then are counted from where a server noted the version among its rows; only where none
+    has, by the clocks of both machines.
     """
     mark = live.mark(version)
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()
     set_back = f"the clock says a time before the stable version was released ({since}); wait, or set it"
     if now < released and mark is None:
-        return Due(False, (set_back,))
-    found: list[tuple[bool, str]] = []
-    if labels is not None:
-        told = live.answers["told_at"] >= released if mark is None else live.answers["feedback"] > mark.feedback
-        new = int((told & live.answers["right"].notna()).sum())
-        found.append((new >= labels, f"{new} of {labels} new labels"))
-    if days is not None:
+        return ScheduleCheck(False, (set_back,))
+    checks: list[tuple[bool, str]] = []
+    if triggers.labels is not None:
+        is_new = live.answers["judged_at"] >= released if mark is None else live.answers["feedback"] > mark.feedback
+        new = int((is_new & live.answers["right"].notna()).sum())
+        checks.append((new >= triggers.labels, f"{new} of {triggers.labels} new labels"))
+    if triggers.days is not None:
         passed = (now - released) / 86_400
-        found.append((passed >= days, f"{passed:.1f} of {days:g} days" if passed >= 0 else set_back))
-    if rises and writes:
-        found.append((False, "answers are texts, of which no class rises"))
-    elif rises:
+        checks.append((passed >= triggers.days, f"{passed:.1f} of {triggers.days:g} days" if passed >= 0 else set_back))
+    if triggers.rises:
         since_then = live.answers["time"] >= released if mark is None else live.answers["request"] > mark.request
-        said = [in_a_word(each) for each in live.answers.loc[since_then, "label"]]
-        found.append(_rise_in_words(said))
-    return Due(any(met for met, _ in found), tuple(reason for _, reason in found))
+        checks.append(_rise_in_words(live.answers.loc[since_then, "label"], kind))
+    return ScheduleCheck(any(met for met, _ in checks), tuple(reason for _, reason in checks))
 
 
 def first_rise(labels: Sequence[str]) -> Rise | None:
@@ -112,8 +107,8 @@ def first_rise(labels: Sequence[str]) -> Rise | None:
     if len(labels) <= BASELINE or len(names) < 2:
         return None
     codes = np.searchsorted(names, labels)
-    found = [rise for code, name in enumerate(names) if (rise := _rise_of(codes == code, name, len(names))) is not None]
-    return min(found, key=lambda rise: rise.row, default=None)
+    rises = (_rise_of(codes == code, name, len(names)) for code, name in enumerate(names))
+    return min((rise for rise in rises if rise is not None), key=lambda rise: rise.row, default=None)
 
 
 def _rise_of(is_class: np.ndarray, name: str, classes: int) -> Rise | None:
@@ -137,13 +132,14 @@ def _rise_of(is_class: np.ndarray, name: str, classes: int) -> Rise | None:
     return None
 
 
-def _rise_in_words(said: Sequence[str]) -> tuple[bool, str]:
-    if len(said) <= BASELINE:
-        return (
-            False,
-            f"{len(said)} answers since the stable version; whether a class rises takes {BASELINE + 1}",
-        )
-    rise = first_rise(said)
+def _rise_in_words(labels: Iterable[Any], kind: AnswerKind) -> tuple[bool, str]:
+    served = served_answers(kind)
+    if not served.has_categories:
+        return False, f"answers are {kind.name}, of which no class rises"
+    categories = [str(served.category(label)) for label in labels]
+    if len(categories) <= BASELINE:
+        return False, f"{len(categories)} answers since the stable version; whether a class rises takes {BASELINE + 1}"
+    rise = first_rise(categories)
     if rise is None:
         return False, f"no class comes more often than in the first {BASELINE} answers"
     return True, (

@@ -1,29 +1,29 @@
-"""A look at one model: its live metrics, and whether what it gets and says has drifted."""
+"""One model at one moment: its live metrics, and whether what it gets and answers has drifted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from progressive_tf.errors import InputError
 from progressive_tf.monitoring.drift import DriftTest, calibration_drift, category_drift, judged_together, number_drift
 from progressive_tf.monitoring.input_drift import input_drift, text_drift
 from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
-from progressive_tf.monitoring.live_rows import LiveRows, in_a_word
+from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.origin import Origin
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
 from progressive_tf.plan.tasks import Task
+from progressive_tf.registry import Version
+from progressive_tf.serving.answers import served_answers
 
 DAY = 86_400.0
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was found.
+class Snapshot:
+    """A model as it is.
 
     Args:
         model: its name.
@@ -47,84 +47,91 @@ class Look:
         return [test for test in self.tests if test.is_drift]
 
 
-def look_at(
-    model: str,
-    live: LiveRows,
-    reference: Rows | None,
-    now: float,
-    days: float,
-    alpha: float,
-    seed: int,
-    task: Task,
-    version: int | None = None,
-) -> Look:
-    """Returns what the rows of the last days say beside a reference.
+@dataclass(frozen=True)
+class Comparison:
+    """Which live rows are tested, and how.
 
     Args:
-        model: its name.
-        live: everything that was kept.
-        reference: what to compare with; None for the live rows before these days.
         now: seconds since 1970.
-        days: so many, > 0.
+        days: so many of the last ones, > 0.
         alpha: the false discovery rate, in (0, 1).
         seed: of samples and folds.
-        task: what the model answers.
-        version: whose stage the reference is; what is said is compared with this version's own answers, and not with
-            those of a canary or of what was stable before. None where the reference is live rows.
     """
-    since = now - days * DAY
-    recent = live.between(since, float("inf"))
-    window = rows_of_live(recent, f"the last {days:g} days")
-    described = f"{len(window.said):,} answers of {window.name}"
-    if reference is not None and version is not None:
-        window = replace(rows_of_live(recent.by(version), window.name), inputs=window.inputs)
-        described += f", {len(window.said):,} of them by version {version}"
-    earlier = live.between(0.0, since)
+
+    now: float
+    days: float
+    alpha: float
+    seed: int
+
+
+def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comparison: Comparison) -> Snapshot:
+    """Returns what the rows of the last days say beside a reference, of the version's stage, or without one beside the
+    live rows before these days, of any version.
+
+    Beside the stage, answers are those of the version, which is in use, and not of a canary, or of what was stable
+    before.
+    """
+    since = comparison.now - comparison.days * DAY
+    recent, earlier = live.between(since, float("inf")), live.between(0.0, since)
+    window = rows_of_live(recent, f"the last {comparison.days:g} days")
+    described = f"{len(window.answers):,} answers of {window.name}"
     before = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
-    if reference is None and len(earlier.answers):
+    if reference is not None:
+        window = replace(rows_of_live(recent.by(version.number), window.name), inputs=window.inputs)
+        described += f", {len(window.answers):,} of them by version {version.number}"
+        if not reference.inputs:  # a run keeps no images and no cells
+            reference = replace(reference, inputs=before.inputs)
+    elif len(earlier.answers):
         reference = before
-    elif reference is not None and not reference.inputs:  # a run keeps no images and no cells
-        reference = replace(reference, inputs=before.inputs)
-    tests = [] if reference is None else judged_together(drift_tests(reference, window, seed, task), alpha)
-    name = None if reference is None else reference.name
-    return Look(model, live_metrics(live, task.writes), tests, name, described, alpha)
+    task, tests, name = version.task, list[DriftTest](), None
+    if reference is not None:
+        tests = judged_together(drift_tests(reference, window, comparison.seed, task), comparison.alpha)
+        name = reference.name
+    metrics = live_metrics(live, served_answers(task.answers))
+    return Snapshot(version.model, metrics, tests, name, described, comparison.alpha)
 
 
 def drift_tests(reference: Rows, live: Rows, seed: int, task: Task) -> list[DriftTest]:
-    """Returns the tests of inputs, predictions and calibration; texts that were written are tested as such."""
-    stated = [each.confidence[np.isfinite(each.confidence)] for each in (reference, live)]
-    if task.writes:
-        before, now = ([each for each in rows.said if isinstance(each, str)] for rows in (reference, live))
-        said = text_drift("translation", before, now, seed, about="predictions")
-    else:
-        words = ([in_a_word(each) for each in rows.said] for rows in (reference, live))
-        said = [category_drift("predictions", "labels", *words)]
+    """Returns the tests of inputs, predictions and calibration."""
+    stated = [side.confidence[np.isfinite(side.confidence)] for side in (reference, live)]
+    test = ANSWER_TESTS.get(task.answers.name, _number_tests)
     return [
         *input_drift(reference.inputs, live.inputs, task.inputs, seed),
-        *said,
+        *test(task, reference.answers, live.answers, seed),
         number_drift("predictions", "confidence", *stated),
         calibration_drift(reference.judged, live.judged),
     ]
 
 
+AnswerTests = Callable[[Task, Sequence[Any], Sequence[Any], int], list[DriftTest]]
+
+
+def _label_tests(task: Task, reference: Sequence[Any], live: Sequence[Any], seed: int) -> list[DriftTest]:
+    category = served_answers(task.answers).category
+    return [
+        category_drift("predictions", "labels", *(list(map(str, map(category, side))) for side in (reference, live)))
+    ]
+
+
+def _written_tests(task: Task, reference: Sequence[Any], live: Sequence[Any], seed: int) -> list[DriftTest]:
+    before, now = ([answer for answer in side if isinstance(answer, str)] for side in (reference, live))
+    return text_drift("translation", before, now, seed, about="predictions")
+
+
+def _number_tests(task: Task, reference: Sequence[Any], live: Sequence[Any], seed: int) -> list[DriftTest]:
+    """Returns the test of a kind of answers that is not in the table: of those answers that are numbers."""
+    before, now = ([answer for answer in side if isinstance(answer, int | float)] for side in (reference, live))
+    return [number_drift("predictions", task.answers.name, np.array(before, float), np.array(now, float))]
+
+
+ANSWER_TESTS: dict[str, AnswerTests] = {"classes": _label_tests, "tags": _label_tests, "texts": _written_tests}
+
+
 def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
-    """Returns what the stage of a version said about the gate rows it was released for; None where it kept nothing.
+    """Returns what the stage of a version answered to the gate rows it was released for; None where it kept nothing.
 
-    Args:
-        origin: of the version.
-        live: what was asked, which says under which name texts come.
+    What was asked says under which name texts come.
     """
-    kept: dict[str, Any] = next((each for each in live.answers["input"] if each is not None), {})
+    kept: dict[str, Any] = next((given for given in live.answers["input"] if given is not None), {})
     text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")
-    of = f"stage {origin.version.stage}, version {origin.version.number}"
-    return rows_of_stage(origin.stage, of, origin.version.task.inputs, text_name, origin.slices)
-
-
-def refuse_no_answers(live: LiveRows, path: Path) -> None:
-    """Refuses a store without an answer.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not len(live.requests):
-        raise InputError(f"{path}: no request has been kept yet; serve the model first")
+    return rows_of_stage(origin.stage, origin.version, text_name, origin.slices)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,10 +36,6 @@ class Tried:
         """The largest of the drops; 0 where there are none."""
         return max(self.drops.values(), default=0.0)
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns it as plain JSON."""
-        return asdict(self)
-
 
 def candidates(others: int) -> tuple[float, ...]:
     """Returns the shares to try: 0, 0.1 … 1, and the one that makes a stage equal to each of `others`."""
@@ -54,11 +49,11 @@ def choose(tried: Sequence[Tried], drop_at_most: float) -> Tried:
 
     Where none does, the one whose worst drop is least.
     """
-    within = [each for each in tried if each.worst_drop <= drop_at_most + EQUAL]
+    within = [one for one in tried if one.worst_drop <= drop_at_most + EQUAL]
     if not within:
-        least = min(each.worst_drop for each in tried)
-        within = [each for each in tried if each.worst_drop <= least + EQUAL]
-    return max(within, key=lambda each: (each.accuracy, -each.log_loss))
+        least = min(one.worst_drop for one in tried)
+        within = [one for one in tried if one.worst_drop <= least + EQUAL]
+    return max(within, key=lambda one: (one.accuracy, -one.log_loss))
 
 
 def quality(answers: Answers) -> float:
@@ -72,15 +67,10 @@ def quality(answers: Answers) -> float:
 
 
 def judged(coefficient: float, own: Answers, earlier: Mapping[str, Answers], before: Mapping[str, float]) -> Tried:
-    """Returns what a mixture does on validation rows.
-
-    Args:
-        coefficient: the stage's own share.
-        own: its answers on the stage's rows.
-        earlier: those on the rows of each earlier stage.
-        before: the quality there before the stage.
+    """Returns what a mixture with a share of the stage's own does on validation rows, given its answers on the stage's
+    rows and on those of each earlier stage, and the quality there before the stage.
     """
-    drops = {name: before[name] - quality(each) for name, each in earlier.items()}
+    drops = {name: before[name] - quality(answers) for name, answers in earlier.items()}
     log_loss = float(own.measure("log_loss") or 0.0) if "log_loss" in own.kind.metrics else 0.0
     return Tried(coefficient, quality(own), log_loss, drops)
 

@@ -30,13 +30,10 @@ class Consolidated:
     weighted: Arrays = field(default_factory=dict)
 
     def plus(self, importance: Arrays, values: Arrays) -> Consolidated:
-        """Returns the terms with those of another stage (Kirkpatrick et al. 2017, section 2).
+        """Returns the terms with the Fisher information of another stage, measured at these values of its weights
+        (Kirkpatrick et al. 2017, section 2).
 
         Where a weight has grown, such as the head's kernel with its classes, its earlier part is as it was.
-
-        Args:
-            importance: the stage's Fisher information.
-            values: the weights it was measured at.
         """
         total, weighted = dict(self.importance), dict(self.weighted)
         for name, fisher in importance.items():
@@ -60,12 +57,8 @@ def grown(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 class EwcPenalty:
-    """strength / 2 · Σ F (θ − θ*)² over the weights of earlier stages that the network still has.
-
-    Args:
-        network: with the classes and additions of the stage.
-        consolidated: what the earlier stages leave.
-        strength: > 0.
+    """strength / 2 · Σ F (θ − θ*)² over the weights of earlier stages that the network, with the classes and additions
+    of the stage, still has; strength > 0.
     """
 
     def __init__(self, network: BlockModel, consolidated: Consolidated, strength: float) -> None:
@@ -83,27 +76,32 @@ class EwcPenalty:
 
     def __call__(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
         """Returns a scalar; only the network's weights matter."""
-        return (
-            0.5
-            * self._strength
-            * tf.add_n(
-                [
-                    tf.reduce_sum(importance * tf.square(variable - centre))
-                    for variable, importance, centre in self._terms
-                ]
-            )
-        )
+        distances = [
+            tf.reduce_sum(importance * tf.square(variable - centre)) for variable, importance, centre in self._terms
+        ]
+        return 0.5 * self._strength * tf.add_n(distances)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The examples that the Fisher information is of.
+
+    Attributes:
+        batches: (state [batch, …], labels int32 [batch]).
+        state_spec: the signature of a state.
+        first_block: the block that the states are the input of.
+        log_likelihood: state → that of what is true of each example, float32 [batch], where this is not one class; for
+            kind `empirical` alone.
+    """
+
+    batches: Iterable[tuple[dict[str, np.ndarray], np.ndarray]]
+    state_spec: dict[str, tf.TensorSpec]
+    first_block: int
+    log_likelihood: Callable[[State], tf.Tensor] | None = None
 
 
 def fisher_information(
-    network: BlockModel,
-    weights: Sequence[NamedWeight],
-    batches: Iterable[tuple[dict[str, np.ndarray], np.ndarray]],
-    state_spec: dict[str, tf.TensorSpec],
-    first_block: int,
-    kind: str,
-    seed: int,
-    log_likelihood: Callable[[State], tf.Tensor] | None = None,
+    network: BlockModel, weights: Sequence[NamedWeight], measured: Measured, kind: str, seed: int
 ) -> Arrays:
     """Returns the diagonal Fisher information of weights, float32 by name.
 
@@ -114,27 +112,24 @@ def fisher_information(
     Args:
         network: at the weights to measure at.
         weights: what to measure; of `network`.
-        batches: (state [batch, …], labels int32 [batch]).
-        state_spec: the signature of a state.
-        first_block: the block that the states are the input of.
+        measured: the examples.
         kind: as above.
         seed: draws classes.
-        log_likelihood: state → that of what is true of each example, float32 [batch], where this is not one class; for
-            kind `empirical` alone.
     """
+    log_likelihood = measured.log_likelihood
     variables = [weight.variable for weight in weights]
     sums = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
     classes = len(network.labels)
     at_once = max(1, MOST_NUMBERS // sum(int(np.prod(variable.shape)) for variable in variables))
 
     def log_probabilities(state: State) -> tf.Tensor:
-        return tf.nn.log_softmax(network.possible(network(state, first_block=first_block), state))
+        return tf.nn.log_softmax(network.possible(network(state, first_block=measured.first_block), state))
 
     def squares(one: tuple[State, tf.Tensor, tf.Tensor]) -> list[tf.Tensor]:
         state, label, share = one
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            alone = {name: each[tf.newaxis] for name, each in state.items()}
+            alone = {name: values[tf.newaxis] for name, values in state.items()}
             if log_likelihood is None:
                 score = tf.reduce_sum(log_probabilities(alone)[0] * tf.one_hot(label, classes))
             else:
@@ -143,27 +138,27 @@ def fisher_information(
         return [share * tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     @tf.function(
-        input_signature=[state_spec, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)],
+        input_signature=[measured.state_spec, tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32)],
         autograph=False,
     )
     def add(state: State, labels: tf.Tensor, shares: tf.Tensor) -> None:
         examples = (state, labels, shares)
         if log_likelihood is None:
-            found = tf.vectorized_map(squares, examples)
+            squared = tf.vectorized_map(squares, examples)
         else:  # a CRF has loops, which cannot be vectorized
-            found = tf.map_fn(squares, examples, fn_output_signature=[tf.float32] * len(variables))
-        for total, each in zip(sums, found, strict=True):
-            total.assign_add(tf.reduce_sum(each, axis=0))
+            squared = tf.map_fn(squares, examples, fn_output_signature=[tf.float32] * len(variables))
+        for total, values in zip(sums, squared, strict=True):
+            total.assign_add(tf.reduce_sum(values, axis=0))
 
     probabilities = tf.function(
-        lambda state: tf.exp(log_probabilities(state)), input_signature=[state_spec], autograph=False
+        lambda state: tf.exp(log_probabilities(state)), input_signature=[measured.state_spec], autograph=False
     )
     generator = np.random.default_rng(seed)
     count = 0
-    for whole_state, whole_labels in batches:
+    for whole_state, whole_labels in measured.batches:
         for begin in range(0, len(whole_labels), at_once):
             part = slice(begin, begin + at_once)
-            state, labels = {name: each[part] for name, each in whole_state.items()}, whole_labels[part]
+            state, labels = {name: values[part] for name, values in whole_state.items()}, whole_labels[part]
             count += len(labels)
             shares = np.ones(len(labels), np.float32)
             if kind == "empirical":

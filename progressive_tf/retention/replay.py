@@ -12,14 +12,10 @@ from progressive_tf.plan.retention_methods import Replay
 
 
 def priorities(keys: np.ndarray, seed: int) -> np.ndarray:
-    """Returns a pseudo-random number for each row, uint64 [n]; it depends on the row's key and the seed alone.
+    """Returns a pseudo-random number for each row, uint64 [n]; it depends on the row's key, uint64, and the seed alone.
 
     The rows with the lowest ones are a uniform sample, and adding rows never brings back one that was left out: the
     sample that a reservoir holds (Vitter 1985), whatever the order in which rows come.
-
-    Args:
-        keys: uint64 [n].
-        seed: ≥ 0.
     """
     prefix = f"{seed} ".encode()
     digests = (hashlib.blake2b(prefix + key.tobytes(), digest_size=8).digest() for key in keys)
@@ -27,13 +23,8 @@ def priorities(keys: np.ndarray, seed: int) -> np.ndarray:
 
 
 def kept_rows(settings: Replay, keys: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns the positions of the rows to keep, int64, ascending.
-
-    Args:
-        settings: the plan's section.
-        keys: uint64 [n], of the earlier stages' rows.
-        labels: int32 [n].
-        seed: chooses among rows.
+    """Returns the positions of the rows to keep, int64, ascending, by the keys, uint64 [n], and labels, int32 [n], of
+    earlier stages' rows; the seed chooses among them.
     """
     classes, of_class = np.unique(labels, return_inverse=True)
     order = np.argsort(priorities(keys, seed), kind="stable")
@@ -52,12 +43,8 @@ def kept_rows(settings: Replay, keys: np.ndarray, labels: np.ndarray, seed: int)
 
 
 def replayed_per_epoch(own: int, batch_size: int, ratio: float) -> int:
-    """Returns how many kept rows stand in the batches of an epoch.
-
-    Args:
-        own: the stage's own rows.
-        batch_size: of both together.
-        ratio: the kept rows' share of a batch.
+    """Returns how many kept rows stand in the batches of an epoch of `own` rows, given a batch's size and the kept
+    rows' share of it.
     """
     replayed = _replayed_in_batch(batch_size, ratio)
     whole, rest = divmod(own, batch_size - replayed)

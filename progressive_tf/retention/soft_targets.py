@@ -16,15 +16,9 @@ LEAST_PROBABILITY = 1e-8
 
 
 def distill(settings: Distill, network: BlockModel, teacher_labels: Sequence[str]) -> SoftTargets:
-    """Returns the penalty; the state has the teacher's logits under `DISTILL`.
+    """Returns the penalty; the state has the teacher's logits, in the order of its classes, under `DISTILL`.
 
-    Args:
-        settings: the plan's section.
-        network: with the classes of the stage.
-        teacher_labels: the teacher's classes in the order of its logits.
-
-    Raises:
-        InputError: a class of the teacher's that the network does not have.
+    Raises InputError where the network, with the classes of the stage, has not a class of the teacher's.
     """
     for label in teacher_labels:
         if label not in network.labels:
@@ -63,12 +57,8 @@ class SoftTargets:
         self._temperature = temperature
 
     def __call__(self, network: BlockModel, state: State, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns a scalar.
-
-        Args:
-            network: unused; every penalty takes it.
-            state: has the teacher's logits.
-            outputs: the network's logits, float32 [batch, classes].
+        """Returns a scalar, given a state with the teacher's logits and the network's logits, float32 [batch,
+        classes].
         """
         student = tf.gather(outputs, self._columns, axis=1)
         losses = [
@@ -91,15 +81,11 @@ LWF = "lwf"
 
 
 def lwf(settings: Lwf, network: BlockModel, known: int) -> SoftTargets:
-    """Returns the penalty; the state has the logits of the network before the stage under `LWF`.
+    """Returns the penalty; the state has the logits of the network before the stage, of the first `known` classes,
+    under `LWF`.
 
     The paper's loss is a cross-entropy, which differs from the divergence here by a constant. Where classes belong to
     tasks, each task's are compared among themselves.
-
-    Args:
-        settings: the plan's section.
-        network: with the classes of the stage.
-        known: how many of them it had before, from the first.
     """
     tasks = network.label_tasks[:known] or ("",) * known
     groups = [[index for index in range(known) if tasks[index] == task] for task in dict.fromkeys(tasks)]

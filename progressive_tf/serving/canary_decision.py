@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
 from progressive_tf.plan.methods import ReleaseSchedule
@@ -19,13 +19,7 @@ TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
 
 @dataclass(frozen=True)
 class MetricEvidence:
-    """What one metric says of a canary.
-
-    Args:
-        metric: its name.
-        says: the evidence in words.
-        is_harm: True where the canary is surely worse than it may be.
-    """
+    """What one metric says of a canary: the evidence in words, and whether it is surely worse than it may be."""
 
     metric: str
     says: str
@@ -50,33 +44,26 @@ class CanaryDecision:
 
 
 def compares_with_stable(schedule: ReleaseSchedule | None) -> bool:
-    """Whether stable is asked about the canary's answers too: where the plan limits how often the two may disagree,
-    and where a person decides, who has nothing but the evidence.
-
-    Args:
-        schedule: of the canary's plan; None for a plan without steps.
+    """Whether stable is asked about the canary's answers too: where its plan limits how often the two may disagree, and
+    where a person decides, who has nothing but the evidence, as in a plan without steps (None).
     """
     return schedule is None or not schedule.automatic or schedule.max_disagreement is not None
 
 
 def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
-    """Returns what the evidence says of a canary whose plan has no steps: a person decides in any case.
-
-    Args:
-        steps: counts of each step of the rollout, the present one last.
-        percent: of the callers that it answers.
+    """Returns what the evidence of each step, the present one last, says of a canary whose plan has no steps and that
+    answers so many percent of the callers: a person decides in any case.
     """
     schedule = ReleaseSchedule(steps=(percent, WHOLE), automatic=False)
-    findings = _findings(steps, schedule)
-    harm = next((finding.says for finding in findings if finding.is_harm), None)
-    if harm is not None:
-        return CanaryDecision(ROLLBACK, harm, findings, PERSON)
-    present = steps[-1].canary if steps else VersionCounts()
+    decision = decide(steps, 0.0, schedule)
+    if decision.outcome == ROLLBACK:
+        return decision
+    present = _present(steps)
     reason = (
         f"{present.answers} answers, {present.judged} of them judged, and no sign that it is worse than stable; its "
         "plan has no release.steps, so that the server decides nothing"
     )
-    return CanaryDecision(HOLD, reason, findings, PERSON)
+    return replace(decision, outcome=HOLD, reason=reason)
 
 
 def decide(steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedule) -> CanaryDecision:
@@ -96,7 +83,7 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedul
     harm = next((finding.says for finding in findings if finding.is_harm), None)
     if harm is not None:
         return CanaryDecision(ROLLBACK, harm, findings, decides)
-    present = steps[-1].canary if steps else VersionCounts()
+    present = _present(steps)
     missing = [
         f"{count} of {needed} {what}"
         for count, needed, what in (
@@ -115,6 +102,10 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedul
     return CanaryDecision(WAIT, reason, findings, decides)
 
 
+def _present(steps: Sequence[StepCounts]) -> VersionCounts:
+    return steps[-1].canary if steps else VersionCounts()
+
+
 def _findings(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> tuple[MetricEvidence, ...]:
     metrics = [_error_rate, _failures, _latency, _accuracy]
     metrics += [_disagreement] if schedule.max_disagreement is not None else []
@@ -127,7 +118,7 @@ def _findings(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> tuple[M
 
 def _error_rate(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     # Of the present step alone, so that a long good past does not hide what begins to fail now.
-    present = steps[-1].canary if steps else VersionCounts()
+    present = _present(steps)
     says, is_harm = _beyond(present.failures, present.requests, schedule.max_error_rate, alpha / len(schedule.steps))
     return MetricEvidence("error rate", f"it fails on {says} of its requests", is_harm)
 
@@ -153,31 +144,36 @@ def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: flo
         )
         for step in steps
     ]
-    found = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
-    says = f"its accuracy differs from stable's by {found.estimate:+.3f}, from {found.low:+.3f} to {found.high:+.3f}"
-    return MetricEvidence("accuracy", says, found.high < 0)
+    interval = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
+    between = f"from {interval.low:+.3f} to {interval.high:+.3f}"
+    says = f"its accuracy differs from stable's by {interval.estimate:+.3f}, {between}"
+    return MetricEvidence("accuracy", says, interval.high < 0)
 
 
 def _disagreement(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_disagreement is not None
-    compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
+    compared, other = _compared(steps)
     says, is_harm = _beyond(other, compared, schedule.max_disagreement, alpha)
     return MetricEvidence("disagreement", f"stable says something else to {says} of its instances", is_harm)
 
 
 def _disagreement_to_read(steps: Sequence[StepCounts]) -> MetricEvidence:
     """Returns the disagreement where the plan sets no limit to it, and it decides nothing."""
-    compared, other = sum(step.compared for step in steps), sum(step.other for step in steps)
+    compared, other = _compared(steps)
     if not compared:
         return MetricEvidence("disagreement", "stable has not answered any of its instances yet", False)
     share = f"{other} of {compared} of its instances, {other / compared:.1%}"
     return MetricEvidence("disagreement", f"stable says something else to {share} (no limit is set)", False)
 
 
+def _compared(steps: Sequence[StepCounts]) -> tuple[int, int]:
+    return sum(step.compared for step in steps), sum(step.other for step in steps)
+
+
 def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_drift is not None
-    labels = sorted({label for step in steps for each in (step.canary, step.stable) for label in each.labels})
-    found = {}
+    labels = sorted({label for step in steps for counts in (step.canary, step.stable) for label in counts.labels})
+    intervals = {}
     for label in labels:
         shares = [
             Shares(
@@ -188,15 +184,16 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, al
             )
             for step in steps
         ]
-        found[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
-    if not found:
+        intervals[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
+    if not intervals:
         return MetricEvidence("prediction drift", "no answers to compare", False)
     # The part of an interval that is nearest to 0 is how far apart the shares surely are.
-    surely = {label: max(each.low, -each.high, 0.0) for label, each in found.items()}
-    label = max(labels, key=lambda name: (surely[name], abs(found[name].estimate)))
+    surely = {label: max(interval.low, -interval.high, 0.0) for label, interval in intervals.items()}
+    label = max(labels, key=lambda name: (surely[name], abs(intervals[name].estimate)))
+    interval = intervals[label]
     says = (
-        f"it says {label} more often than stable by {found[label].estimate:+.3f}, from {found[label].low:+.3f} to "
-        f"{found[label].high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
+        f"it says {label} more often than stable by {interval.estimate:+.3f}, from {interval.low:+.3f} to "
+        f"{interval.high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
     )
     return MetricEvidence("prediction drift", says, surely[label] > schedule.max_drift)
 
@@ -205,8 +202,8 @@ def _beyond(events: int, total: int, limit: float, alpha: float) -> tuple[str, b
     """Returns a rate in words beside its limit, and whether it is surely higher."""
     if events <= limit * total:
         return f"{events / total if total else 0:.1%} (at most {limit:.1%} is allowed)", False
-    found = rate(events, total, alpha)
-    return f"{found.estimate:.1%}, surely {found.low:.1%} (at most {limit:.1%} is allowed)", found.low > limit
+    share = rate(events, total, alpha)
+    return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
 
 
 def _evidence(counts: Sequence[tuple[int, int, StepCounts]]) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -53,27 +52,19 @@ def judge(
 
 
 def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
-    """Returns what a server's store says of the canary under way; None without a canary, or without a store.
+    """Returns what a server's `--store` says of the canary under way; None without a canary, or without a store.
 
-    Args:
-        traffic: of the model.
-        folder: the server's `--store`.
-
-    Raises:
-        StoreError: the store cannot be read.
+    Raises StoreError where it cannot be read.
     """
     rollout, path = traffic.rollout(), store_path(folder, traffic.model.name)
     if rollout is None or not path.is_file():
         return None
     schedule, stable = traffic.schedule(), traffic.model.aliases().get(STABLE)
-    store = Store(path, only_reads=True)
-    try:
+    with contextlib.closing(Store(path, only_reads=True)) as store:
         counts = [
             store.step_counts(step, slow_limit(store.seconds_before(step, MOST_BEFORE, stable), schedule), stable)
             for step in steps_of_rollout(traffic.model.entries())
         ]
-    finally:
-        store.close()
     return judge(counts, rollout, minutes_since(rollout.since), schedule)
 
 
@@ -82,25 +73,13 @@ def present_counts(traffic: Traffic, folder: Path) -> VersionCounts:
     path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
     if rollout is None or not path.is_file():
         return VersionCounts()
-    store = Store(path, only_reads=True)
-    try:
+    with contextlib.closing(Store(path, only_reads=True)) as store:
         return store.step_counts(rollout.step).canary
-    finally:
-        store.close()
-
-
-def evidence_record(traffic: Traffic, folder: Path) -> dict[str, Any] | None:
-    """Returns the same as JSON-like values, see `read_evidence`."""
-    found = read_evidence(traffic, folder)
-    return None if found is None else asdict(found)
 
 
 def canary_lines(traffic: Traffic, folder: Path) -> list[str]:
-    """Returns in words how far the canary under way is, who decides on it, and what each metric says of it.
-
-    Args:
-        traffic: of the model.
-        folder: the server's `--store`.
+    """Returns in words how far the canary under way is, who decides on it, and what each metric says of it, given the
+    server's `--store`.
     """
     lines = [rollout_text(traffic.rollout(), traffic.schedule())]
     try:

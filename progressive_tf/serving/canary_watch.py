@@ -27,13 +27,7 @@ log = logging.getLogger("progressive_tf.serving")
 
 
 class CanaryWatch:
-    """Looks at the evidence about the canary every second, and widens it or takes it back where its plan says so.
-
-    Args:
-        served: the model.
-        request_log: counts what both versions did.
-        metrics: are told what was found.
-    """
+    """Looks at the evidence about the canary every second, and widens it or takes it back where its plan says so."""
 
     def __init__(self, served: ServedModel, request_log: RequestLog, metrics: Metrics) -> None:
         self.latest: CanaryDecision | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.serving.instances import InputSpec, Instance
 
@@ -40,20 +40,17 @@ def describe(
 ) -> dict[str, Any]:
     """Returns what the metadata of a version says beside its signatures, as JSON-like values.
 
-    Args:
-        manifest: of the version; one of an earlier release has fewer keys.
-        inputs: their names, over all signatures.
-        outputs: their names, over all signatures.
-        tasks: whether a caller names a task.
+    The manifest of an earlier release has fewer keys; inputs and outputs are names, over all signatures; `tasks` says
+    whether a caller names a task.
     """
     labels = list(manifest.get("labels", ()))
-    found: dict[str, Any] = {"labels": labels}
+    described: dict[str, Any] = {"labels": labels}
     if tasks:
-        found["tasks"] = classes_by_task(labels)
+        described["tasks"] = classes_by_task(labels)
     facts = dict(manifest.get("inputs") or {})
     if manifest.get("preprocessing"):
         facts["columns"] = _columns(manifest["preprocessing"], inputs)
-    return found | {"inputs": facts, "outputs": {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}}
+    return described | {"inputs": facts, "outputs": {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}}
 
 
 def place_of(output: str) -> tuple[int, str]:
@@ -64,30 +61,30 @@ def place_of(output: str) -> tuple[int, str]:
 
 def classes_by_task(labels: Sequence[str]) -> dict[str, list[str]]:
     """Returns the classes of each task, as answers have them, from labels that are called `task/class`."""
-    found: dict[str, list[str]] = {}
+    classes: dict[str, list[str]] = {}
     for label in labels:
         task, _, name = label.partition("/")
-        found.setdefault(task, []).append(name or label)
-    return found
+        classes.setdefault(task, []).append(name or label)
+    return classes
 
 
 def _columns(preprocessing: Mapping[str, Any], inputs: Collection[str]) -> list[dict[str, Any]]:
     """Returns each column of a table in the order in which a row of cells has them."""
     columns = preprocessing["columns"]
     numbers = zip(columns["numbers"], preprocessing["means"], preprocessing["variances"], strict=True)
-    found: list[dict[str, Any]] = [
+    described: list[dict[str, Any]] = [
         {"name": name, "kind": "number", "mean": mean, "standard_deviation": math.sqrt(variance)}
         for name, mean, variance in numbers
     ]
-    found += [
+    described += [
         {"name": name, "kind": "category", "values": list(values)}
         for name, values in zip(columns["categories"], preprocessing["vocabularies"], strict=True)
     ]
-    found += [{"name": name, "kind": "hashed", "buckets": buckets} for name, buckets in columns["hashed"].items()]
-    arguments = argument_names([column["name"] for column in found])
+    described += [{"name": name, "kind": "hashed", "buckets": buckets} for name, buckets in columns["hashed"].items()]
+    arguments = argument_names([column["name"] for column in described])
     return [
         column | ({"argument": argument} if argument in inputs else {})
-        for column, argument in zip(found, arguments, strict=True)
+        for column, argument in zip(described, arguments, strict=True)
     ]
 
 
@@ -97,18 +94,12 @@ _TEXT_BYTES = (8, 64, 512)
 def examples(
     signatures: Mapping[str, Mapping[str, InputSpec]], labels: Sequence[str]
 ) -> Iterator[tuple[str, Instance]]:
-    """Yields the name of a signature and an instance for it, of several lengths for each.
-
-    Args:
-        signatures: the inputs of each signature, by name.
-        labels: the version's, from which a task's name is taken where one is asked for.
+    """Yields the name of each signature and an instance for it, of several lengths; a task, where one is asked for, is
+    that of the first label.
     """
     for signature, specs in signatures.items():
         for length in _TEXT_BYTES:
-            yield (
-                signature,
-                {name: _value(name, spec, length, labels) for name, spec in specs.items()},
-            )
+            yield (signature, {name: _value(name, spec, length, labels) for name, spec in specs.items()})
 
 
 def _value(name: str, spec: InputSpec, length: int, labels: Sequence[str]) -> np.ndarray:

@@ -115,7 +115,7 @@ def _predict_request(loaded: LoadedVersion, signature: str, instances: Sequence[
     request.model_spec.name = loaded.version.model
     request.model_spec.signature_name = signature
     for name, spec in loaded.signatures[signature].items():
-        values = np.stack([each[name] for each in instances])
+        values = np.stack([instance[name] for instance in instances])
         request.inputs[name].CopyFrom(tf.make_tensor_proto(values, tf.as_dtype(spec.dtype)))
     return request
 
@@ -126,11 +126,7 @@ def _write_inference_service(path: Path, model: str, number: int, place: str, pe
     The share is a whole number there; what it was stands among the annotations.
     """
     predictor: dict[str, object] = {} if percent is None else {"canaryTrafficPercent": whole_percent(percent)}
-    predictor["model"] = {
-        "modelFormat": {"name": "tensorflow"},
-        "protocolVersion": "v1",
-        "storageUri": place,
-    }
+    predictor["model"] = {"modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1", "storageUri": place}
     service: Mapping[str, object] = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

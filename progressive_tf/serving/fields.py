@@ -9,24 +9,18 @@ from typing import Any
 from progressive_tf.serving.limits import Refusal
 
 
-def refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuses a key that is not known.
-
-    Raises:
-        Refusal: 400.
-    """
-    unknown = sorted(set(found) - set(known))
+def refuse_unknown(body: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises Refusal, 400, for a key that is not known."""
+    unknown = sorted(set(body) - set(known))
     if unknown:
         raise Refusal(400, f"unknown key {unknown[0]!r:.80}; known: {', '.join(known)}")
 
 
-def text(found: Mapping[str, Any], name: str, most: int) -> str | None:
-    """Returns a string of at most so many characters, without spaces around it; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
+def text(body: Mapping[str, Any], name: str, most: int) -> str | None:
+    """Returns a string of at most so many characters, without spaces around it, None where it is missing or null;
+    raises Refusal, 400, for anything else.
     """
-    value = found.get(name)
+    value = body.get(name)
     if value is None:
         return None
     if not isinstance(value, str) or len(value) > most or not is_storable(value):
@@ -34,13 +28,11 @@ def text(found: Mapping[str, Any], name: str, most: int) -> str | None:
     return value.strip() or None
 
 
-def whole_number(found: Mapping[str, Any], name: str, lowest: int, highest: int) -> int | None:
-    """Returns a whole number within bounds; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
+def whole_number(body: Mapping[str, Any], name: str, lowest: int, highest: int) -> int | None:
+    """Returns a whole number within bounds, None where it is missing or null; raises Refusal, 400, for anything
+    else.
     """
-    value = found.get(name)
+    value = body.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
@@ -48,13 +40,9 @@ def whole_number(found: Mapping[str, Any], name: str, lowest: int, highest: int)
     return value
 
 
-def number(found: Mapping[str, Any], name: str) -> float | None:
-    """Returns a finite number; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
-    """
-    value = found.get(name)
+def number(body: Mapping[str, Any], name: str) -> float | None:
+    """Returns a finite number, None where it is missing or null; raises Refusal, 400, for anything else."""
+    value = body.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e6 or not math.isfinite(value):
@@ -62,13 +50,9 @@ def number(found: Mapping[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def truth(found: Mapping[str, Any], name: str) -> bool | None:
-    """Returns true or false; None where it is missing or null.
-
-    Raises:
-        Refusal: 400.
-    """
-    value = found.get(name)
+def truth(body: Mapping[str, Any], name: str) -> bool | None:
+    """Returns true or false, None where it is missing or null; raises Refusal, 400, for anything else."""
+    value = body.get(name)
     if value is not None and not isinstance(value, bool):
         raise Refusal(400, f"{name}: true or false expected; got {value!r:.80}")
     return value

@@ -26,12 +26,8 @@ Instance = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a signature, for one instance.
-
-    Args:
-        dtype: of its values; object for strings.
-        shape: without the batch; None for a length that is free.
-        is_image: whether it is the file of an image.
+    """One input of a signature, for one instance: the type of its values, object for strings, its shape without the
+    batch, None for a length that is free, and whether it is the file of an image.
     """
 
     dtype: np.dtype[Any]
@@ -45,12 +41,8 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Request:
-    """A prediction request, read.
-
-    Args:
-        form: `instances` or `inputs`, which the reply follows.
-        signature: its name.
-        instances: the values of each input, by name.
+    """A prediction request, read: its form, `instances` or `inputs`, which the reply follows, its signature, and the
+    values of each instance's inputs by name.
     """
 
     form: str
@@ -59,66 +51,50 @@ class Request:
 
 
 def read_body(body: bytes) -> dict[str, Any]:
-    """Returns the JSON object in a body.
-
-    Raises:
-        Refusal: 400, it is none.
-    """
+    """Returns the JSON object in a body; raises Refusal, 400, where it is none."""
     try:
-        found = json.loads(body.decode("utf-8"), parse_constant=lambda name: _refuse(f"{name} is no number in JSON"))
+        content = json.loads(body.decode("utf-8"), parse_constant=lambda name: _refuse(f"{name} is no number in JSON"))
     except UnicodeDecodeError as error:
         _refuse(f"the body is not UTF-8 (byte {error.start})")
     except RecursionError:
         _refuse("the body is nested too deeply")
     except ValueError as error:
         _refuse(f"the body is not JSON: {error}")
-    if not isinstance(found, dict):
-        _refuse(f"a JSON object expected; got {type(found).__name__}")
-    return found
+    if not isinstance(content, dict):
+        _refuse(f"a JSON object expected; got {type(content).__name__}")
+    return content
 
 
-def caller_key(found: Mapping[str, Any]) -> str | None:
-    """Returns who asks, if the body says so.
-
-    Raises:
-        Refusal: 400, the key is no string.
-    """
-    key = found.get("key")
+def caller_key(body: Mapping[str, Any]) -> str | None:
+    """Returns who asks, if the body says so; raises Refusal, 400, where the key is no string."""
+    key = body.get("key")
     if key is not None and not isinstance(key, str):
         _refuse(f"key: a string expected; got {type(key).__name__}")
     return key
 
 
-def read_request(
-    found: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits
-) -> Request:
-    """Returns what a body asks for.
+def read_request(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits) -> Request:
+    """Returns what the JSON object of a body asks for, given the inputs of each signature, by name.
 
-    Args:
-        found: the JSON object.
-        signatures: the inputs of each signature, by name.
-        limits: of what it may hold.
-
-    Raises:
-        Refusal: 400 or 413, with the place that is wrong.
+    Raises Refusal, 400 or 413, with the place that is wrong.
     """
-    unknown = sorted(set(found) - {ROWS, COLUMNS, "signature_name", "key"})
+    unknown = sorted(set(body) - {ROWS, COLUMNS, "signature_name", "key"})
     if unknown:
         _refuse(f"unknown key {unknown[0]!r}; known: {ROWS} or {COLUMNS}, signature_name, key")
-    if (ROWS in found) == (COLUMNS in found):
-        _refuse(f'exactly one of "{ROWS}" and "{COLUMNS}" expected; got {"both" if ROWS in found else "neither"}')
-    name = found.get("signature_name", DEFAULT)
+    if (ROWS in body) == (COLUMNS in body):
+        _refuse(f'exactly one of "{ROWS}" and "{COLUMNS}" expected; got {"both" if ROWS in body else "neither"}')
+    name = body.get("signature_name", DEFAULT)
     if not isinstance(name, str) or name not in signatures:
         _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
     specs = signatures[name]
-    rows = _rows(found[ROWS], specs) if ROWS in found else _columns(found[COLUMNS], specs)
+    rows = _rows(body[ROWS], specs) if ROWS in body else _columns(body[COLUMNS], specs)
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [
-        {each: _value(values[each], spec, f"instance {place}, {each}", limits) for each, spec in specs.items()}
+        {given: _value(values[given], spec, f"instance {place}, {given}", limits) for given, spec in specs.items()}
         for place, values in enumerate(rows)
     ]
-    return Request(ROWS if ROWS in found else COLUMNS, name, instances)
+    return Request(ROWS if ROWS in body else COLUMNS, name, instances)
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:
@@ -130,26 +106,20 @@ def length_of(instance: Instance, specs: Mapping[str, InputSpec]) -> int:
     """Returns the bytes of an instance's longest text, at least 16: nothing is gained by telling shorter ones apart.
 
     The file of an image may be as long as it likes: all are brought to one size.
-
-    Args:
-        instance: the values of each input.
-        specs: of each input.
     """
     texts = (value for name, value in instance.items() if value.dtype == object and not specs[name].is_image)
     return max([_SHORTEST, *(len(text) for value in texts for text in value.flat)])
 
 
 def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the answers in the form of the request: a list of rows, or each output as a column.
-
-    Args:
-        form: `instances` or `inputs`.
-        answers: the outputs of each instance, by name, as JSON-like values.
+    """Returns the outputs of each instance, JSON-like, in the form of the request: `instances`, a list of rows, or
+    `inputs`, each output as a column.
     """
     names = list(answers[0]) if answers else []
     if form == ROWS:
-        return {"predictions": [next(iter(each.values())) if len(names) == 1 else dict(each) for each in answers]}
-    columns = {name: [each[name] for each in answers] for name in names}
+        rows = [next(iter(outputs.values())) if len(names) == 1 else dict(outputs) for outputs in answers]
+        return {"predictions": rows}
+    columns = {name: [outputs[name] for outputs in answers] for name in names}
     return {"outputs": next(iter(columns.values())) if len(names) == 1 else columns}
 
 
@@ -213,7 +183,7 @@ def _value(given: Any, spec: InputSpec, place: str, limits: Limits) -> np.ndarra
 
 def _strings(given: Any, place: str, limits: Limits) -> tuple[list[bytes], tuple[int, ...]]:
     if isinstance(given, list):
-        parts = [_strings(each, place, limits) for each in given]
+        parts = [_strings(part, place, limits) for part in given]
         if len({shape for _, shape in parts}) > 1:
             _refuse(f"{place}: lists of one length expected")
         inner = parts[0][1] if parts else ()

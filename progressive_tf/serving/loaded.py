@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,28 +10,24 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, UNKNOWN_CELLS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS
 from progressive_tf.plan.methods import ReleaseSchedule
-from progressive_tf.plan.tasks import OF_WORDS, Inputs, input_kind_of_version, task_of_version
+from progressive_tf.plan.tasks import OF_FILES, OF_WORDS, Inputs, input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.version import Version
+from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.described import TASK, describe, examples, place_of
 from progressive_tf.serving.instances import DEFAULT, InputSpec, Instance, bucket_of
 from progressive_tf.serving.limits import Refusal
 
-_COUNT, _SPANS, _TAGS = "count", ("start", "end", "kind", "score"), "tags"
 _MANY = 32
 
 
 class LoadedVersion:
-    """A version that can answer.
+    """A version of a registry that can answer.
 
-    Args:
-        version: a registry's.
-
-    Raises:
-        RegistryError: its files are not those that were released, or TensorFlow cannot load them.
+    Raises RegistryError where its files are not those that were released, or TensorFlow cannot load them.
     """
 
     def __init__(self, version: Version) -> None:
@@ -52,7 +47,7 @@ class LoadedVersion:
         release = manifest.get("release")
         self.schedule = None if release is None else ReleaseSchedule.of_version(release)
         asked = {name for each in self._model.signatures.values() for name in each.structured_input_signature[1]}
-        self.task = task_of_version(manifest, asked)
+        self.kind = served_answers(task_of_version(manifest, asked).answers)
         self.input_kind = input_kind_of_version(manifest, asked)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
@@ -83,38 +78,32 @@ class LoadedVersion:
         signature = self._model.signatures[bucket[0]]
         try:
             given = {
-                name: tf.constant(np.stack([each[name] for each in instances]), spec.dtype)
+                name: tf.constant(np.stack([instance[name] for instance in instances]), spec.dtype)
                 for name, spec in signature.structured_input_signature[1].items()
             }
             given_back = signature(**given)
             outputs = {name: given_back[name].numpy() for name in sorted(given_back, key=place_of)}
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
-                return [answer for each in instances for answer in self.answer(bucket, [each])]
+                return [answer for instance in instances for answer in self.answer(bucket, [instance])]
             said = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
             return [Refusal(400, f"the model refuses it: {' '.join(said.split()):.400}")]
-        return [_one_of(outputs, place) for place in range(len(instances))]
+        return [self._one_of(outputs, place) for place in range(len(instances))]
 
     def warm_up(self, most: int) -> None:
-        """Answers made-up instances of several lengths and batch sizes, so that the first caller does not wait.
-
-        Args:
-            most: instances of the largest batch.
+        """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
+        does not wait.
         """
         for signature, example in examples(self.signatures, self.labels):
             for size in self.warm_up_sizes(most):
                 self.answer(bucket_of(signature, example), [example] * size)
 
     def warm_up_sizes(self, most: int = _MANY) -> list[int]:
-        """Returns how many instances the batches of a warm-up have.
+        """Returns how many instances the batches of a warm-up have: one, and `most` where that takes little longer.
 
-        A translator's are of one: more of them take as many times as long, on two cores minutes for a T5-small, and
-        make nothing faster.
-
-        Args:
-            most: instances of the largest batch.
+        A T5-small takes minutes for many on two cores, and nothing becomes faster.
         """
-        return [1] if self.task.writes else sorted({1, most})
+        return sorted({1, most}) if self.kind.in_batches else [1]
 
     def metadata(self) -> dict[str, Any]:
         """Returns the signatures as TensorFlow Serving's GetModelMetadata has them, and beside them what they mean."""
@@ -133,35 +122,24 @@ class LoadedVersion:
             **describe(self.manifest, inputs, self.outputs, self.has_tasks),
         }
 
+    def _one_of(self, outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
+        answer = {name: _plain(value[place]) for name, value in outputs.items()}
+        if UNKNOWN_CELLS in answer:
+            answer[UNKNOWN_CELLS] = [name for name in answer[UNKNOWN_CELLS] if name]
+        return self.kind.trimmed(answer)
+
 
 def _inputs(signature: Any, kind: Inputs) -> dict[str, InputSpec]:
-    found = {
-        name: InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]))
-        for name, spec in signature.structured_input_signature[1].items()
-    }
-    if kind != "images":
-        return found
-    return {name: replace(spec, is_image=name != TASK and spec.dtype == object) for name, spec in found.items()}
-
-
-def _one_of(outputs: Mapping[str, np.ndarray], place: int) -> dict[str, Any]:
-    """Returns one instance's part; what is filled up to the length of others in the batch is cut off."""
-    found = {name: _plain(value[place]) for name, value in outputs.items()}
-    if _COUNT in found:
-        found |= {name: found[name][: found[_COUNT]] for name in _SPANS if name in found}
-        while found.get(_TAGS) and not found[_TAGS][-1]:
-            found[_TAGS].pop()
-    if UNKNOWN_CELLS in found:
-        found[UNKNOWN_CELLS] = [name for name in found[UNKNOWN_CELLS] if name]
-    return found
+    specs = {}
+    for name, spec in signature.structured_input_signature[1].items():
+        is_file = kind in OF_FILES and name != TASK and spec.dtype == tf.string
+        specs[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
+    return specs
 
 
 def _plain(value: Any) -> Any:
-    found = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    return _decoded(found)
-
-
-def _decoded(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, list):
-        return [_decoded(each) for each in value]
+        return [_plain(part) for part in value]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

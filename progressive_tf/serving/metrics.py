@@ -1,9 +1,19 @@
-"""What the server counts, in Prometheus' text format."""
+"""What the server counts, in Prometheus' text format; of inputs that were not read as a whole it warns too."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS
+
+log = logging.getLogger("progressive_tf.serving")
+
+IS_WHOLE = "is_whole"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -14,89 +24,116 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        counter, gauge = partial(Counter, registry=self.registry), partial(Gauge, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry)
         which = ["model", "version", "alias"]
-        self.requests = Counter(
-            "progressive_tf_requests", "Prediction requests by status.", [*which, "status"], registry=self.registry
+        self.requests = counter("progressive_tf_requests", "Prediction requests by status.", [*which, "status"])
+        self.latency = histogram(
+            "progressive_tf_request_seconds", "Seconds from the first byte to the reply.", which, buckets=_SECONDS
         )
-        self.latency = Histogram(
-            "progressive_tf_request_seconds",
-            "Seconds from the first byte to the reply.",
-            which,
-            buckets=_SECONDS,
-            registry=self.registry,
+        self.batch_size = histogram(
+            "progressive_tf_batch_size", "Instances of a batch.", ["model", "version"], buckets=_SIZES
         )
-        self.batch_size = Histogram(
-            "progressive_tf_batch_size",
-            "Instances of a batch.",
-            ["model", "version"],
-            buckets=_SIZES,
-            registry=self.registry,
-        )
-        self.shadowed = Counter(
+        self.shadowed = counter(
             "progressive_tf_shadow_instances",
             "Instances that the shadow was given: it says the same, something else, fails, or had no time.",
             ["model", "version", "outcome"],
-            registry=self.registry,
         )
-        self.shadow_difference = Histogram(
+        self.shadow_difference = histogram(
             "progressive_tf_shadow_difference",
             "Largest difference between a probability of the shadow and of the version that answered.",
             ["model", "version"],
             buckets=_DIFFERENCES,
-            registry=self.registry,
         )
-        self.feedback = Counter(
+        self.feedback = counter(
             "progressive_tf_feedback",
             "Feedback by what it has: label, correct or rating. The version is empty where its prediction is unknown.",
             ["model", "version", "kind"],
-            registry=self.registry,
         )
-        self.not_kept = Counter(
+        self.not_kept = counter(
             "progressive_tf_not_kept",
             "What found no room while the store could not be written, and inputs that the redaction hook failed on.",
             ["kind"],
-            registry=self.registry,
         )
-        self.cut_inputs = Counter(
+        self.cut_inputs = counter(
             "progressive_tf_cut_inputs",
             "Texts of which the end was not read, since they have more tokens than the version reads.",
             ["model", "version"],
-            registry=self.registry,
         )
-        self.cut_answers = Counter(
+        self.cut_answers = counter(
             "progressive_tf_cut_answers",
             "Texts that were not written to their end, since they would be longer than the version writes.",
             ["model", "version"],
-            registry=self.registry,
         )
-        self.unknown_cells = Counter(
+        self.unknown_cells = counter(
             "progressive_tf_unknown_cells",
             "Values of a table's column that say nothing to the version: no number, or a category it has never seen.",
             ["model", "version", "column"],
-            registry=self.registry,
         )
-        self.queued = Gauge(
-            "progressive_tf_queued_instances", "Instances that wait for a batch.", registry=self.registry
-        )
-        self.canary_percent = Gauge(
+        self.queued = gauge("progressive_tf_queued_instances", "Instances that wait for a batch.")
+        self.canary_percent = gauge(
             "progressive_tf_canary_percent",
             "Percent of the callers that the canary answers; 0 without one, or while it is paused.",
             ["model"],
-            registry=self.registry,
         )
-        self.canary_decision = Gauge(
+        self.canary_decision = gauge(
             "progressive_tf_canary_decision",
             "1 for what the evidence says of the canary: widen, wait, hold or rollback; 0 for the others.",
             ["model", "version", "outcome"],
-            registry=self.registry,
         )
-        self.alias = Gauge(
-            "progressive_tf_alias_version",
-            "The version that an alias is served by.",
-            which[::2],
-            registry=self.registry,
+        self.alias = gauge(
+            "progressive_tf_alias_version", "The version that an alias is served by.", ["model", "alias"]
         )
 
     def text(self) -> bytes:
         """Returns all of them as `/metrics` gives them."""
         return generate_latest(self.registry)
+
+
+def was_cut(outputs: Mapping[str, Any]) -> bool | None:
+    """Whether a part of a text was not read; None where the version does not say, or its inputs are no texts."""
+    if INPUT_TOKENS not in outputs:
+        return None
+    return bool(outputs[INPUT_TOKENS] > outputs[USED_TOKENS])
+
+
+class Unread:
+    """Counts answers to inputs that were not read as a whole, and answers that were not written to their end."""
+
+    def __init__(self, model: str, metrics: Metrics) -> None:
+        self._model = model
+        self._metrics = metrics
+        self._said: set[tuple[int, str]] = set()
+
+    def note(self, version: int, answers: Sequence[Mapping[str, Any]]) -> None:
+        """Counts the answers of a request, the outputs of each instance, that a version gave."""
+        for outputs in answers:
+            if was_cut(outputs):
+                self._metrics.cut_inputs.labels(self._model, version).inc()
+                self._say(
+                    version,
+                    "cut",
+                    f"read {outputs[USED_TOKENS]} of the {outputs[INPUT_TOKENS]} tokens of a text, and not what is "
+                    "behind them; progressive_tf_cut_inputs_total counts such texts",
+                )
+            if outputs.get(IS_WHOLE) is False:
+                self._metrics.cut_answers.labels(self._model, version).inc()
+                self._say(
+                    version,
+                    IS_WHOLE,
+                    "did not write a text to its end, which would be longer than model.max_target_length; "
+                    "progressive_tf_cut_answers_total counts such texts",
+                )
+            for column in outputs.get(UNKNOWN_CELLS, ()):
+                self._metrics.unknown_cells.labels(self._model, version, column).inc()
+                self._say(
+                    version,
+                    column,
+                    f"got a value of column {column!r} that says nothing to it: no number, or a category that training "
+                    "did not have; progressive_tf_unknown_cells_total counts such values",
+                )
+
+    def _say(self, version: int, what: str, message: str) -> None:
+        if (version, what) not in self._said:
+            self._said.add((version, what))
+            log.warning("version %d %s", version, message)

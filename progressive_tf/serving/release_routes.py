@@ -13,11 +13,9 @@ from progressive_tf.registry import RegistryBusyError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import fields
-from progressive_tf.serving.incoming import Incoming, Tokens, check_name
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
-from progressive_tf.serving.request_log import RequestLog
-from progressive_tf.serving.served_model import ServedModel
+from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.step_counts import VersionCounts
 
 _LONGEST_TEXT = 500
@@ -32,34 +30,27 @@ _FIELDS: dict[str, dict[str, Any]] = {
 }
 
 
-def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, request_log: RequestLog) -> APIRouter:
-    """Returns the routes.
-
-    Args:
-        served: the model.
-        incoming: reads bodies.
-        tokens: of operators; without one each route is 403.
-        request_log: counts the canary's answers.
-    """
-    routes = APIRouter()
+def release_routes(server: Server) -> APIRouter:
+    """Returns the routes; without a token of operators each is 403."""
+    routes, served = APIRouter(), server.served
 
     async def act(
         request: Request, model: str, keys: tuple[str, ...], work: Callable[[Traffic, dict[str, Any]], Any]
     ) -> dict[str, Any]:
         """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
-        tokens.check_release(request)
-        check_name(model, served.model.name)
-        with incoming.one():
-            body = await incoming.body(request)
-            found = read_body(body) if body.strip() else {}
-            fields.refuse_unknown(found, (*keys, "reason", "who"))
-            who = f"{fields.text(found, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
+        server.tokens.check_release(request)
+        server.check_name(model)
+        with server.incoming.one():
+            body = await server.incoming.body(request)
+            body_fields = read_body(body) if body.strip() else {}
+            fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
+            who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
             asked = {
-                "version": fields.whole_number(found, "version", 1, _HIGHEST_VERSION),
-                "percent": fields.number(found, "percent"),
-                "alias": _alias(found),
-                "reason": fields.text(found, "reason", _LONGEST_TEXT),
-                "counts": await _canary_counts(served, request_log),
+                "version": fields.whole_number(body_fields, "version", 1, _HIGHEST_VERSION),
+                "percent": fields.number(body_fields, "percent"),
+                "alias": _alias(body_fields),
+                "reason": fields.text(body_fields, "reason", _LONGEST_TEXT),
+                "counts": await _canary_counts(server),
             }
             try:
                 await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
@@ -102,26 +93,27 @@ def release_routes(served: ServedModel, incoming: Incoming, tokens: Tokens, requ
     @routes.post("/v1/models/{model}/release:shadow", openapi_extra=_document("version"))
     async def shadow(request: Request, model: str) -> dict[str, Any]:
         """Lets a version answer every request in the background."""
-        return await act(
-            request,
-            model,
-            ("version",),
-            lambda traffic, asked: traffic.start_shadow(_version(asked), asked["reason"]),
-        )
+
+        def work(traffic: Traffic, asked: dict[str, Any]) -> None:
+            traffic.start_shadow(_version(asked), asked["reason"])
+
+        return await act(request, model, ("version",), work)
 
     @routes.post("/v1/models/{model}/release:rollback", openapi_extra=_document("alias"))
     async def rollback(request: Request, model: str) -> dict[str, Any]:
         """Takes the canary back if there is one, and else stable; `alias` says which."""
-        return await act(
-            request, model, ("alias",), lambda traffic, asked: traffic.roll_back(asked["alias"], asked["reason"])
-        )
+
+        def work(traffic: Traffic, asked: dict[str, Any]) -> None:
+            traffic.roll_back(asked["alias"], asked["reason"])
+
+        return await act(request, model, ("alias",), work)
 
     return routes
 
 
-async def _canary_counts(served: ServedModel, request_log: RequestLog) -> VersionCounts:
-    rollout = Traffic(served.model).rollout()
-    return VersionCounts() if rollout is None else (await request_log.step_counts(rollout.step)).canary
+async def _canary_counts(server: Server) -> VersionCounts:
+    rollout = Traffic(server.served.model).rollout()
+    return VersionCounts() if rollout is None else (await server.request_log.step_counts(rollout.step)).canary
 
 
 def _version(asked: dict[str, Any]) -> int:
@@ -130,8 +122,8 @@ def _version(asked: dict[str, Any]) -> int:
     return int(asked["version"])
 
 
-def _alias(found: dict[str, Any]) -> str | None:
-    alias = found.get("alias")
+def _alias(body: dict[str, Any]) -> str | None:
+    alias = body.get("alias")
     if alias not in (None, STABLE, CANARY, SHADOW):
         raise Refusal(400, f"alias: {STABLE}, {CANARY} or {SHADOW} expected; got {alias!r:.80}")
     return alias
@@ -139,5 +131,4 @@ def _alias(found: dict[str, Any]) -> str | None:
 
 def _document(*names: str) -> dict[str, Any]:
     properties = {name: _FIELDS[name] for name in (*names, "reason", "who")}
-    schema = {"type": "object", "properties": properties, "additionalProperties": False}
-    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+    return json_body({"type": "object", "properties": properties, "additionalProperties": False})

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,13 +17,12 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.registry.journal import COMMIT, Entry
-from progressive_tf.serving.answer import EXPECTED, TEXT, label_of, probabilities_of
+from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
+from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
-from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.release_marks import mark_release
+from progressive_tf.serving.metrics import Metrics, was_cut
 from progressive_tf.serving.step_counts import StepCounts
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, SteadyClock, Store, StoreError
-from progressive_tf.serving.unread import was_cut
+from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
@@ -52,21 +52,37 @@ class LogSettings:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What a caller got for one instance: an id for feedback, and the outputs by name."""
+
+    id: str
+    instance: Instance
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class _Noted:
     request: ServedRequest
-    answers: Sequence[tuple[str, Instance, Mapping[str, Any]]]
+    predictions: Sequence[Prediction]
+    kind: ServedAnswers
     keeps_inputs: bool
 
 
+class SteadyClock:
+    """Seconds since 1970 as the machine's clock had them at the start, so that a clock that is set moves nothing."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        """Returns the seconds."""
+        return self._offset + time.monotonic()
+
+
 class RequestLog:
-    """Requests, shadows and feedback on their way into a store.
+    """Requests, shadows and feedback on their way into a store; metrics count what found no room.
 
     It belongs to the event loop in which it is used; all writing is done in one thread of its own.
-
-    Args:
-        store: where they are kept.
-        settings: what is kept.
-        metrics: are told what found no room.
     """
 
     def __init__(self, store: Store, settings: LogSettings, metrics: Metrics) -> None:
@@ -81,44 +97,19 @@ class RequestLog:
         self._marked = 0
 
     def add_request(
-        self,
-        version: int,
-        alias: str,
-        step: int,
-        status: int,
-        seconds: float,
-        answers: Sequence[tuple[str, Instance, Mapping[str, Any]]] = (),
-        caller: int = 0,
+        self, request: ServedRequest, predictions: Sequence[Prediction] = (), kind: ServedAnswers | None = None
     ) -> None:
-        """Notes a request; it is on the disk a moment later.
-
-        Args:
-            version: what answered it.
-            alias: under which alias.
-            step: of the canary.
-            status: of HTTP.
-            seconds: that it took.
-            answers: id, instance and outputs of each.
-            caller: see `routing.caller_number`.
+        """Notes a request, without its answers, and these, none where it was refused; they are on the disk a moment
+        later.
         """
-        if self._has_no_room(len(self._requests), "request"):
-            return
-        request = ServedRequest(self.clock.now(), version, alias, step, status, seconds, caller=caller)
-        keeps_inputs = random.random() < self._settings.inputs
-        self._requests.append(_Noted(request, answers, keeps_inputs))
+        if not self._has_no_room(len(self._requests), "request"):
+            keeps_inputs = random.random() < self._settings.inputs
+            self._requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
 
-    def add_shadow(self, prediction: str, version: int, outputs: Mapping[str, Any], difference: float | None) -> None:
-        """Notes what a shadow says to an instance.
-
-        Args:
-            prediction: the id that the caller got.
-            version: the shadow's.
-            outputs: its answer.
-            difference: see `Shadowed`.
-        """
+    def add_shadow(self, shadowed: Shadowed) -> None:
+        """Notes what a shadow says to an instance."""
         if not self._has_no_room(len(self._shadows), "shadow"):
-            said = label_of(outputs), probabilities_of(outputs)
-            self._shadows.append(Shadowed(self.clock.now(), prediction, version, *said, difference))
+            self._shadows.append(shadowed)
 
     async def add_feedback(self, feedback: Feedback) -> int | None:
         """Keeps feedback; on the disk when this returns.
@@ -157,7 +148,7 @@ class RequestLog:
         released = datetime.fromisoformat(newest.time).timestamp()
         try:
             await self.flush()
-            await self._in_writer(mark_release, self._store, newest.version, released)
+            await self._in_writer(self._store.mark_release, newest.version, released)
         except StoreError as error:
             self._failed(error)
         else:
@@ -201,20 +192,16 @@ class RequestLog:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
     def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed]) -> None:
-        self._store.add([self._served(each) for each in noted], shadows)
+        self._store.add([self._served(request) for request in noted], shadows)
 
     def _served(self, noted: _Noted) -> ServedRequest:
-        kept = [
-            Answered(
-                each,
-                label_of(outputs),
-                probabilities_of(outputs),
-                self._redacted(instance, outputs) if noted.keeps_inputs else None,
-                was_cut(outputs),
-            )
-            for each, instance, outputs in noted.answers
-        ]
-        return replace(noted.request, answers=kept)
+        answers = []
+        for prediction in noted.predictions:
+            outputs = prediction.outputs
+            said = noted.kind.label(outputs), probabilities_of(outputs)
+            kept = self._redacted(prediction.instance, noted.kind.kept(outputs)) if noted.keeps_inputs else None
+            answers.append(Answered(prediction.id, *said, kept, was_cut(outputs)))
+        return replace(noted.request, answers=answers)
 
     def _has_no_room(self, waiting: int, kind: str) -> bool:
         if waiting < MOST_WAITING:
@@ -227,10 +214,8 @@ class RequestLog:
             log.error("what is answered cannot be kept for now: %s", error)
         self._is_failing = True
 
-    def _redacted(self, instance: Instance, outputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        values = {name: _plain(value.tolist()) for name, value in instance.items()}
-        if TEXT in outputs:
-            values[TEXT] = outputs[TEXT]
+    def _redacted(self, instance: Instance, answer: dict[str, Any]) -> Mapping[str, Any] | None:
+        values = {name: _plain(value.tolist()) for name, value in instance.items()} | answer
         return values if self._settings.redact is None else self._apply_redact(values)
 
     def _apply_redact(self, values: dict[str, Any]) -> Mapping[str, Any] | None:
@@ -248,7 +233,7 @@ class RequestLog:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(part) for part in value]
     if isinstance(value, bytes):
         try:
             return value.decode("utf-8")

@@ -17,7 +17,7 @@ from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.serving.answer import says_the_same
+from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
 from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
 from progressive_tf.serving.limits import Limits, Refusal
@@ -25,6 +25,7 @@ from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
+from progressive_tf.serving.store import Shadowed
 
 UNREAD = object()
 LOOK_SECONDS = 0.25
@@ -81,21 +82,11 @@ class Standing:
 class ServedModel:
     """Loads what aliases point to, switches once it is warm, and lets go of what no alias needs.
 
-    Args:
-        model: its versions in the registry.
-        limits: of the queue.
-        batching: how instances are put together.
-        metrics: are told of batches, aliases and the canary.
-        request_log: keeps what the shadow says.
+    The limits are those of the queue; the request log keeps what the shadow says.
     """
 
     def __init__(
-        self,
-        model: ModelVersions,
-        limits: Limits,
-        batching: BatchSettings,
-        metrics: Metrics,
-        request_log: RequestLog,
+        self, model: ModelVersions, limits: Limits, batching: BatchSettings, metrics: Metrics, request_log: RequestLog
     ) -> None:
         self.model = model
         self.standing = Standing()
@@ -106,15 +97,10 @@ class ServedModel:
         self._computing = ThreadPoolExecutor(batching.threads, "batch")
         self._shadowing = ThreadPoolExecutor(1, "shadow")
         self._loading = ThreadPoolExecutor(1, "load")
-        self._entries: tuple[Entry, ...] = ()
+        self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The journal as it was read last."""
-        return self._entries
 
     async def follow(self) -> None:
         """Keeps what is served to what the journal says, until it is cancelled."""
@@ -128,7 +114,7 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self._entries = await loop.run_in_executor(None, self.model.entries)
+                    self.entries = await loop.run_in_executor(None, self.model.entries)
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -139,7 +125,7 @@ class ServedModel:
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
-            await self._request_log.mark_newest(self._entries)
+            await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _load_what_is_missing(self) -> None:
@@ -170,7 +156,7 @@ class ServedModel:
 
     def _most_wanted(self) -> int | None:
         """Returns the version to load next, or None."""
-        aliases = history.current_aliases(self._entries)
+        aliases = history.current_aliases(self.entries)
         order = [aliases[alias] for alias in (STABLE, CANARY, *aliases) if alias in aliases]
         missing = (number for number in order if number not in self.standing.by_number and number not in self._failed)
         return next(missing, None)
@@ -184,21 +170,12 @@ class ServedModel:
             executor.shutdown()
 
     def shadow(
-        self,
-        by: int,
-        instances: Sequence[Asked],
-        answers: Sequence[Mapping[str, Any]],
-        ids: Sequence[str],
+        self, by: int, instances: Sequence[Asked], answers: Sequence[Mapping[str, Any]], ids: Sequence[str]
     ) -> None:
-        """Gives others what a caller was answered, and notes where they say something else.
+        """Gives others the instances that a version has answered, and notes by the predictions' ids where they say
+        something else.
 
         The shadow is asked, if there is one; and stable about the canary's answers, see `compares_with_stable`.
-
-        Args:
-            by: the version that answered.
-            instances: what was asked.
-            answers: what the caller got.
-            ids: of the predictions.
         """
         standing = self.standing
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()
@@ -218,7 +195,7 @@ class ServedModel:
         ids: Sequence[str],
         same_classes: bool,
     ) -> None:
-        which = (self.model.name, shadow.loaded.number)
+        which, kind = (self.model.name, shadow.loaded.number), shadow.loaded.kind
         try:
             with shadow.held():
                 theirs = await shadow.background.answers(instances)
@@ -231,12 +208,15 @@ class ServedModel:
             self._metrics.shadowed.labels(*which, "failed").inc(len(instances))
             return
         for prediction, ours, other in zip(ids, answers, theirs, strict=True):
-            self._metrics.shadowed.labels(*which, "same" if says_the_same(ours, other) else "other").inc()
-            pair = [each.get("probabilities") or [] for each in (ours, other)]
+            self._metrics.shadowed.labels(*which, "same" if kind.same(ours, other) else "other").inc()
+            pair = [outputs.get(PROBABILITIES) or [] for outputs in (ours, other)]
             apart = _difference(*pair) if same_classes else None
             if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)
-            self._request_log.add_shadow(prediction, shadow.loaded.number, other, apart)
+            said = kind.label(other), probabilities_of(other)
+            self._request_log.add_shadow(
+                Shadowed(self._request_log.clock.now(), prediction, shadow.loaded.number, *said, apart)
+            )
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -251,13 +231,13 @@ class ServedModel:
 
     def _switch(self) -> None:
         """Serves each alias by the version it points to, or as before while that is not in memory."""
-        wanted = history.current_aliases(self._entries)
+        wanted = history.current_aliases(self.entries)
         ready = self.standing.by_number
         aliases = {alias: number for alias, number in wanted.items() if number in ready}
         stable = aliases.get(STABLE, self.standing.aliases.get(STABLE))
         if stable is not None:
             aliases[STABLE] = stable
-        rollout = history.rollout(self._entries)
+        rollout = history.rollout(self.entries)
         split, schedule = None, None
         if stable is not None:
             split = Split(stable)
@@ -267,7 +247,8 @@ class ServedModel:
         problems = tuple(
             f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
         )
-        kept = {number: each for number, each in ready.items() if number in {*wanted.values(), *aliases.values()}}
+        needed = {*wanted.values(), *aliases.values()}
+        kept = {number: answering for number, answering in ready.items() if number in needed}
         for number in set(ready) - set(kept):
             self._begin(self._retire(ready[number]))
         asks_stable_too = split is not None and split.canary is not None and compares_with_stable(schedule)
@@ -278,10 +259,7 @@ class ServedModel:
             self._metrics.alias.labels(self.model.name, alias).set(number)
 
     def _replace(self, **changes: Any) -> None:
-        standing = self.standing
-        self.standing = Standing(
-            **{name: changes.get(name, getattr(standing, name)) for name in standing.__dataclass_fields__}
-        )
+        self.standing = replace(self.standing, **changes)
 
     async def _retire(self, answering: Answering) -> None:
         while answering.in_flight:

@@ -8,54 +8,21 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.registry.history import CANARY, STABLE
-from progressive_tf.serving.answer import EXPECTED, is_of_tokens
-from progressive_tf.serving.release_marks import LOWERED_MARKS
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
-from progressive_tf.serving.store_schema import FORMAT, statements_from
+from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
+from progressive_tf.serving.step_counts import StepCounts, count_step, seconds_before
+from progressive_tf.serving.store_schema import FORMAT, LOWERED_MARKS, mark_release, statements_from
 
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
 
-# What was stable before stable moved is left out, where the version is given that is stable now.
-_OF_BOTH = "(alias = 'canary' OR (alias = 'stable' AND (:stable IS NULL OR requests.version = :stable)))"
-_COUNTED = f"""
-    SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
-        SELECT alias, count(*) AS requests, sum(status >= 500 OR status = 429) AS failures,
-               sum(status = 200 AND seconds > :slow_beyond) AS slow
-        FROM requests WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
-    ) GROUP BY alias
-"""
-_LABELS = f"""
-    SELECT alias, label, count(*) FROM predictions JOIN requests ON request = requests.id
-    WHERE step = :step AND {_OF_BOTH} GROUP BY alias, label
-"""
-# The newest feedback counts; a rating says nothing of right or wrong.
-_JUDGED = f"""
-    SELECT alias, count(*), sum(judged), sum(is_right), sum(is_right * is_right), sum(is_right * judged),
-           sum(judged * judged) FROM (
-        SELECT alias, count(*) AS judged, sum(ifnull(feedback.correct, feedback.label = predictions.label)) AS is_right
-        FROM predictions JOIN requests ON request = requests.id
-        JOIN feedback ON feedback.id = (
-            SELECT max(id) FROM feedback
-            WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
-        )
-        WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
-    ) GROUP BY alias
-"""
-_COMPARED = """
-    SELECT count(*), ifnull(sum(shadows.label != predictions.label), 0)
-    FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
-    WHERE step = :step AND alias = 'canary' AND shadows.version != requests.version
-          AND (:stable IS NULL OR shadows.version = :stable)
-"""
+_REQUEST = attrgetter("time", "version", "alias", "step", "status", "seconds", "caller")  # as its columns stand
 _SAME_FEEDBACK = """
     SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
     FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
@@ -194,41 +161,28 @@ class Store:
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
-        """Keeps requests and what a shadow said, all or none; on the disk when this returns.
-
-        Raises:
-            StoreError: the disk is full, or the file cannot be written.
+        """Keeps requests and what a shadow said, all or none, on the disk when this returns; raises StoreError where
+        the disk is full, or the file cannot be written.
         """
-        requests = list(requests)
         with self.writing() as connection:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
                 "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (number, each.time, each.version, each.alias, each.step, each.status, each.seconds, each.caller)
-                    for number, each in numbered
-                ],
+                [(number, *_REQUEST(asked)) for number, asked in numbered],
             )
             connection.executemany(
                 "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (
-                        each.id,
-                        number,
-                        _json(each.label),
-                        _json(each.probabilities),
-                        _json_or_none(each.input),
-                        each.was_cut,
-                    )
+                    (given.id, number, *_said(given), _json_or_none(given.input), given.was_cut)
                     for number, request in numbered
-                    for each in request.answers
+                    for given in request.answers
                 ],
             )
             connection.executemany(
                 "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [(each.time, each.prediction, each.version, *_said(each), each.difference) for each in shadows],
+                [(said.time, said.prediction, said.version, *_said(said), said.difference) for said in shadows],
             )
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
@@ -253,15 +207,15 @@ class Store:
             "comment": feedback.comment,
         }
         with self.writing() as connection:
-            found = connection.execute(
+            answered = connection.execute(
                 "SELECT version, label, input FROM predictions JOIN requests ON request = requests.id "
                 "WHERE predictions.id = ?",
                 [feedback.prediction],
             ).fetchone()
-            if found is not None and feedback.label is not None:
-                _refuse_unlike(json.loads(found[1]), feedback.label)
-                if found[2] is not None and isinstance(feedback.label, Mapping):
-                    self._keep_expected(feedback, json.loads(found[2]))
+            if answered is not None and feedback.label is not None:
+                _refuse_unlike(json.loads(answered[1]), feedback.label)
+                if answered[2] is not None and isinstance(feedback.label, Mapping):
+                    self._keep_expected(feedback, json.loads(answered[2]))
             newest = connection.execute(_SAME_FEEDBACK, values).fetchone()
             if newest is None or not newest[0]:
                 connection.execute(
@@ -269,10 +223,9 @@ class Store:
                     "VALUES (:time, :prediction, :label, :correct, :rating, :comment)",
                     values | {"time": time},
                 )
-        return None if found is None else int(found[0])
+        return None if answered is None else int(answered[0])
 
     def _keep_expected(self, feedback: Feedback, kept: dict[str, Any]) -> None:
-        """Keeps the newest expected text beside its input."""
         now = {name: value for name, value in kept.items() if name != EXPECTED}
         if feedback.expected is not None:
             now[EXPECTED] = feedback.expected
@@ -287,35 +240,21 @@ class Store:
             slow_beyond: seconds, from which a request is slow; None where that is not known.
             stable: the version that is stable, where answers of an earlier one are not to be counted.
         """
-        values = {"step": step, "slow_beyond": slow_beyond, "stable": stable}
         with self._in_words():
-            counted = {row[0]: row[1:] for row in self._connection.execute(_COUNTED, values)}
-            judged = {row[0]: row[1:] for row in self._connection.execute(_JUDGED, values)}
-            labels: dict[str, dict[str, int]] = {}
-            for alias, label, count in self._connection.execute(_LABELS, values):
-                labels.setdefault(alias, {})[label] = count
-            compared, other = self._connection.execute(_COMPARED, values).fetchone()
-        of_canary, of_stable = (
-            _version_counts(counted.get(alias, (0,) * 5), judged.get(alias, (0,) * 6), labels.get(alias, {}))
-            for alias in (CANARY, STABLE)
-        )
-        return StepCounts(of_canary, of_stable, compared, other)
+            return count_step(self._connection, step, slow_beyond, stable)
 
     def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
-        """Returns how long stable's newest answers before a step took, the newest first.
+        """Returns how long the newest `most` answers of stable before a step took, the newest first.
 
-        Args:
-            step: see `registry.history.Rollout`.
-            most: so many of them.
-            stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
+        Those of the version `stable` as a canary count too; None for whatever was stable.
         """
         with self._in_words():
-            found = self._connection.execute(
-                "SELECT seconds FROM requests WHERE step < :step AND status = 200 AND alias IN ('stable', 'canary') "
-                "AND ifnull(version = :stable, alias = 'stable') ORDER BY id DESC LIMIT :most",
-                {"step": step, "most": most, "stable": stable},
-            )
-            return [float(seconds) for (seconds,) in found]
+            return seconds_before(self._connection, step, most, stable)
+
+    def mark_release(self, version: int, released: float) -> None:
+        """Notes that a version has been released by now, see `store_schema.mark_release`."""
+        with self.writing() as connection:
+            mark_release(connection, version, released)
 
     def prune(self, before: float) -> int:
         """Removes what was kept before a time, feedback included.
@@ -325,7 +264,7 @@ class Store:
         """
         with self.writing() as connection:
             tables = "requests", "shadows", "feedback"
-            gone = [connection.execute(f"DELETE FROM {each} WHERE time < ?", [before]).rowcount for each in tables]
+            gone = [connection.execute(f"DELETE FROM {table} WHERE time < ?", [before]).rowcount for table in tables]
             connection.execute(LOWERED_MARKS)
             return sum(gone)
 
@@ -348,13 +287,13 @@ class Store:
             self._connection.execute("COMMIT")
 
     def _format(self) -> int:
-        found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        if found > FORMAT:
+        written = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if written > FORMAT:
             raise StoreError(
-                f"{self.path} was written by a newer release (format {found}, this one knows up to {FORMAT}); "
+                f"{self.path} was written by a newer release (format {written}, this one knows up to {FORMAT}); "
                 "update progressive-tf"
             )
-        return found
+        return written
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -364,14 +303,14 @@ class Store:
             raise StoreError(f"{self.path}: {_advice(str(error))}") from error
 
 
-def _refuse_unlike(said: Any, told: Any) -> None:
+def _refuse_unlike(said: Any, truth: Any) -> None:
     if is_of_tokens(said):
         raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
-    if isinstance(said, list) != isinstance(told, list):
-        expected = "a list" if isinstance(said, list) else "a string"
+    if isinstance(said, list) != isinstance(truth, list):
+        expected = "a list" if isinstance(said, list) else "a number" if isinstance(said, int | float) else "a string"
         raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
-    if isinstance(said, list) and len(said) != len(told):
-        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(told)}")
+    if isinstance(said, list) and len(said) != len(truth):
+        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(truth)}")
 
 
 def _advice(message: str) -> str:
@@ -384,19 +323,12 @@ def _advice(message: str) -> str:
     return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
 
 
-def _version_counts(counted: Sequence[int], judged: Sequence[int], labels: Mapping[str, int]) -> VersionCounts:
-    callers, answers, right, *squares = judged
-    variance = variance_between_callers(callers, answers, right, (squares[0], squares[1], squares[2]))
-    requests, failures, asking, failed, slow = counted
-    return VersionCounts(requests, failures, asking, failed, slow, answers, right, variance, labels)
-
-
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _said(shadowed: Shadowed) -> tuple[str, str]:
-    return _json(shadowed.label), _json(shadowed.probabilities)
+def _said(answer: Answered | Shadowed) -> tuple[str, str]:
+    return _json(answer.label), _json(answer.probabilities)
 
 
 def _json_or_none(value: Any) -> str | None:
@@ -406,14 +338,3 @@ def _json_or_none(value: Any) -> str | None:
 def store_path(folder: Path, model: str) -> Path:
     """Returns where the store of a model is, below `--store`."""
     return folder / model / STORE_NAME
-
-
-class SteadyClock:
-    """Seconds since 1970 as the machine's clock had them at the start, so that a clock that is set moves nothing."""
-
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
-
-    def now(self) -> float:
-        """Returns the seconds."""
-        return self._offset + time.monotonic()

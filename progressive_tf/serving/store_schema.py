@@ -1,7 +1,13 @@
-"""The tables of a server's store, and what brings a file of an earlier release to their present form."""
+"""The tables of a server's store, and what brings a file of an earlier release to their present form.
+
+Where, among the rows, each version was released is a count, as clocks of machines differ.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from progressive_tf.errors import InputError
@@ -56,7 +62,7 @@ _FIRST = (
     """,
     "CREATE INDEX feedback_by_prediction ON feedback (prediction)",
 )
-# Whether a part of the text was not read, and where each version was released among the rows (see `release_marks`).
+# Whether a part of the text was not read, and where each version was released among the rows (see `ReleaseMark`).
 _SECOND = (
     "ALTER TABLE predictions ADD COLUMN was_cut INTEGER",
     "CREATE TABLE releases (version INTEGER PRIMARY KEY, request INTEGER, feedback INTEGER)",
@@ -65,17 +71,28 @@ _SECOND = (
 _CHANGES = (_FIRST, _SECOND)
 FORMAT = len(_CHANGES)
 SECOND = 2
+# After rows were removed: their numbers are given again.
+LOWERED_MARKS = """
+    UPDATE releases SET request = min(request, (SELECT ifnull(max(id), 0) FROM requests)),
+                        feedback = min(feedback, (SELECT ifnull(max(id), 0) FROM feedback))
+"""
 
 
-def statements_from(found: int) -> list[str]:
-    """Returns the SQL that brings a file of an earlier format to the present one; none where it is of that already.
+@dataclass(frozen=True)
+class ReleaseMark:
+    """The ids of the last request and piece of feedback that were kept before a version was released; 0 for none."""
 
-    Args:
-        found: its `user_version`.
+    request: int
+    feedback: int
+
+
+def statements_from(written: int) -> list[str]:
+    """Returns the SQL that brings a file of an earlier format, its `user_version`, to the present one; none if it is of
+    that.
     """
-    if found >= FORMAT:
+    if written >= FORMAT:
         return []
-    return [*(statement for change in _CHANGES[found:] for statement in change), f"PRAGMA user_version = {FORMAT}"]
+    return [*(statement for change in _CHANGES[written:] for statement in change), f"PRAGMA user_version = {FORMAT}"]
 
 
 def refuse_no_store(path: Path) -> None:
@@ -84,3 +101,22 @@ def refuse_no_store(path: Path) -> None:
         raise InputError(
             f"{path}: there is no store; name the --store of the server, which keeps what it answers there"
         )
+
+
+def mark_release(connection: sqlite3.Connection, version: int, released: float) -> None:
+    """Notes in a transaction that a version has been released by now; once for each.
+
+    When, in seconds since 1970, counts only for the first that is noted, which may have been released long ago.
+    """
+    known = connection.execute("SELECT max(version) FROM releases").fetchone()[0]
+    before = released if known is None else float("inf")
+    connection.execute(
+        "INSERT OR IGNORE INTO releases SELECT ?, (SELECT ifnull(max(id), 0) FROM requests WHERE time < ?), "
+        "(SELECT ifnull(max(id), 0) FROM feedback WHERE time < ?)",
+        [version, before, before],
+    )
+
+
+def read_marks(connection: sqlite3.Connection) -> Mapping[int, ReleaseMark]:
+    """Returns the marks of a store by version."""
+    return {row[0]: ReleaseMark(*row[1:]) for row in connection.execute("SELECT * FROM releases")}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.models.preprocessing.word_windows import WordWindows, gather_words
+from progressive_tf.models.preprocessing.words import SentencePreprocessing
 
 VOCABULARY = (Path(__file__).parents[2] / "data_samples" / "vocab.txt").read_text(encoding="utf-8").splitlines()
 CLS, SEP, PAD, UNKNOWN = (VOCABULARY.index(token) for token in ("[CLS]", "[SEP]", "[PAD]", "[UNK]"))
@@ -34,8 +35,12 @@ WORDS = [*ODD_WORDS, "!" * 300, "x" * 300, "the", "Good", "film", "acting", "#ha
 
 
 @cache
+def preprocessing(max_length: int, lower_case: bool = True) -> SentencePreprocessing:
+    return SentencePreprocessing(VOCABULARY, lower_case, max_length)
+
+
 def windows(max_length: int, lower_case: bool = True) -> WordWindows:
-    return WordWindows(VOCABULARY, lower_case, max_length)
+    return preprocessing(max_length, lower_case).windows
 
 
 @cache
@@ -74,7 +79,7 @@ def ragged(sentences: list[list[str]]) -> tf.RaggedTensor:
 )
 @settings(max_examples=40, deadline=None)
 def test_nothing_is_lost(sentences: list[list[str]], max_length: int) -> None:
-    state, places = windows(max_length)._encode(ragged(sentences))
+    state, places = preprocessing(max_length)._encode(ragged(sentences))
     inputs, mask = state["inputs"].numpy(), state["mask"].numpy()
     assert (inputs.dtype, mask.dtype, places.dtype) == (np.int32, np.float32, tf.int32)
     rows = [row[: int(length)].tolist() for row, length in zip(inputs, mask.sum(axis=1), strict=True)]
@@ -95,7 +100,7 @@ def test_nothing_is_lost(sentences: list[list[str]], max_length: int) -> None:
     assert (np.diff(mask, axis=1) <= 0).all()
     if len(inputs):
         assert inputs.shape[1] == mask.sum(axis=1).max() <= max_length
-    alone = [windows(max_length).encode(sentence) for sentence in sentences]
+    alone = [preprocessing(max_length).encode_words([sentence]) for sentence in sentences]
     assert [window.tolist() for found, _ in alone for window in found] == [
         row[: int(length)].tolist() for row, length in zip(inputs, mask.sum(axis=1), strict=True)
     ]
@@ -104,7 +109,7 @@ def test_nothing_is_lost(sentences: list[list[str]], max_length: int) -> None:
 @pytest.mark.parametrize("max_length", [3, 7, 16])
 def test_long_sentences(max_length: int) -> None:
     words = np.random.default_rng(0).choice(WORDS[3:], 1000).tolist()
-    found, places = windows(max_length).encode(words)
+    found, places = preprocessing(max_length).encode_words([words])
     wanted, wanted_places = expected_windows(words, max_length)
     assert [window.tolist() for window in found] == wanted
     assert places.tolist() == wanted_places
@@ -126,7 +131,7 @@ def test_short_sentences_are_what_the_tokenizer_makes_of_their_text(lower_case: 
 
 
 def test_words_of_which_nothing_is_left_are_unknown() -> None:
-    (found,), places = windows(16).encode(["good", "", "\x00", "good"])
+    (found,), places = preprocessing(16).encode_words([["good", "", "\x00", "good"]])
     (good,) = pieces_alone("good")
     assert found.tolist() == [CLS, good, UNKNOWN, UNKNOWN, good, SEP]
     assert places.tolist() == [[0, 1], [0, 2], [0, 3], [0, 4]]

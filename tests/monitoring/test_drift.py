@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from progressive_tf.monitoring.drift import (
 from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics, text_drift
 from progressive_tf.monitoring.reference import Rows
 from progressive_tf.monitoring.snapshot import drift_tests
+from progressive_tf.plan.metric_names import AnswerKind, MetricName
 from progressive_tf.plan.tasks import TASKS, Inputs
-from progressive_tf.serving.answer import fingerprint
+from progressive_tf.serving.answers.texts import fingerprint
 
 GENERATOR = np.random.default_rng(0)
 FILMS = [
@@ -138,6 +140,19 @@ def test_texts_that_were_written_are_tested_as_texts(task: str) -> None:
     names = ["translation: words", "translation: share of unknown words", "translation: embedding"]
     assert [test.name for test in found] == [*(names if writes else ["labels"]), "confidence"]
     assert all(test.rows == (len(FILMS), len(CODE)) for test in found[:-1]) == writes
+
+
+def test_numbers_of_a_kind_of_answers_that_is_not_known_are_tested_as_numbers() -> None:
+    kind = AnswerKind("numbers", {"error": MetricName("error", maximize=False)}, of_matrices=("error",))
+    task = replace(TASKS["tabular-classification"], answers=kind)
+    unknown = np.full(60, np.nan)
+    before, after = (
+        Rows("side", [], [first + place / 60 for place in range(60)], unknown, [None] * 60) for first in (0, 2)
+    )
+    found = [test for test in drift_tests(before, after, 0, task) if test.about == "predictions"]
+    assert [(test.name, test.value) for test in found] == [("numbers", 1.0), ("confidence", None)]
+    no_numbers = replace(before, answers=["many"] * 60)
+    assert drift_tests(no_numbers, no_numbers, 0, task)[0].note == "0 and 0 rows; 30 of each are needed"
 
 
 def test_rows_of_the_same_kind_drawn_anew_are_seldom_called_drift() -> None:

@@ -9,7 +9,9 @@ from serving_store import keep
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_metrics import live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows, confidence, read_live_rows
-from progressive_tf.serving.answer import fingerprint
+from progressive_tf.plan.metric_names import CLASSES, TEXTS
+from progressive_tf.serving.answers import served_answers
+from progressive_tf.serving.answers.texts import fingerprint
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
 
 # A Monday, 2026-01-05, and a day and a week in seconds.
@@ -27,7 +29,7 @@ def live(tmp_path: Path) -> LiveRows:
 
 def test_feedback_is_joined_and_what_nobody_judged_is_unknown(live: LiveRows) -> None:
     assert list(live.answers["right"]) == [True, False, None, False, None, None]
-    assert list(live.answers["told"][:4]) == ["yes", "yes", None, "no"]
+    assert list(live.answers["truth"][:4]) == ["yes", "yes", None, "no"]
     assert live.answers["input"][0] == {"text": "good film"}
     assert confidence(live.answers) == pytest.approx(np.full(6, 0.9))
 
@@ -47,7 +49,7 @@ def test_the_newest_judgement_counts_and_a_rating_is_none(tmp_path: Path) -> Non
 
 
 def test_metrics_by_week_and_slice(live: LiveRows) -> None:
-    found = {(each.week, each.slice): each for each in live_metrics(live)}
+    found = {(each.week, each.slice): each for each in live_metrics(live, served_answers(CLASSES))}
     assert list(found) == [
         *(("2026-01-12", name) for name in ("all", "version 2", "says yes", "says no")),
         *(("2026-01-05", name) for name in ("all", "version 1", "says yes", "says no")),
@@ -71,7 +73,7 @@ def test_the_share_of_cut_texts_is_of_those_whose_version_says_so(tmp_path: Path
     answers = [Answered(f"{n:032x}", "yes", [1.0], None, cut) for n, cut in enumerate((True, False, False, None))]
     store.add([ServedRequest(MONDAY, 1, "stable", 0, 200, 0.01, answers)])
     store.close()
-    found = live_metrics(read_live_rows(store.path))
+    found = live_metrics(read_live_rows(store.path), served_answers(CLASSES))
     assert [each.cut for each in found if each.slice == "all"] == [pytest.approx(1 / 3)]
 
 
@@ -87,12 +89,12 @@ def test_texts_stand_in_place_of_their_fingerprints_where_inputs_are_kept(tmp_pa
     store.close()
     live = read_live_rows(store.path)
     assert list(live.answers["label"]) == ["one", "one", fingerprint("one"), fingerprint("one")]
-    assert list(live.answers["told"]) == ["one", "two", fingerprint("three"), None]
+    assert list(live.answers["truth"]) == ["one", "two", fingerprint("three"), None]
     assert list(live.answers["right"]) == [True, False, False, True]
     assert [kept and kept["text"] for kept in live.answers["input"]] == ["1", "2", None, "4"]
     assert all(kept is None or list(kept) == ["text"] for kept in live.answers["input"])
     assert confidence(live.answers) == pytest.approx(np.full(4, 0.8))
-    assert [each.slice for each in live_metrics(live, writes=True)] == ["all", "version 1"]
+    assert [each.slice for each in live_metrics(live, served_answers(TEXTS))] == ["all", "version 1"]
 
 
 def test_a_failed_request_counts_as_one(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ def test_a_failed_request_counts_as_one(tmp_path: Path) -> None:
         [ServedRequest(MONDAY, 1, "stable", 0, 500, 1.0), ServedRequest(MONDAY, 1, "stable", 0, 200, 0.5, [answered])]
     )
     store.close()
-    found = live_metrics(read_live_rows(store.path))[0]
+    found = live_metrics(read_live_rows(store.path), served_answers(CLASSES))[0]
     assert (found.requests, found.failed, found.p95_seconds, found.confidence) == (2, 0.5, 0.5, None)
 
 

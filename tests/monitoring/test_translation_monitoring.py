@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from progressive_tf.monitoring.proposal import propose
 from progressive_tf.monitoring.reference import rows_of_stage
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.serving.answer import fingerprint
+from progressive_tf.plan.tasks import TASKS
+from progressive_tf.serving.answers.texts import fingerprint
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -117,10 +119,11 @@ def test_a_stage_that_wrote_texts_is_what_live_texts_are_compared_with(tmp_path:
         "confidence": np.array([0.9, 0.6, 0.8, 0.6, 0.7], np.float32),
     }
     pd.DataFrame(columns).to_parquet(folder / "predictions.parquet")
-    found = rows_of_stage(folder, "stage one", "texts", "text", ["digits", "digits-again"])
+    version: Any = SimpleNamespace(task=TASKS["translation"], stage="one", number=1)
+    found = rows_of_stage(folder, version, "text", ["digits", "digits-again"])
     assert found is not None
-    assert (found.name, found.inputs, found.said) == (
-        "2 gate rows of stage one",
+    assert (found.name, found.inputs, found.answers) == (
+        "2 gate rows of stage one, version 1",
         [{"text": "1"}, {"text": "2"}],
         ["one", "too"],
     )

@@ -11,7 +11,7 @@ from progressive_tf.models import mlp
 from progressive_tf.models.block_model import BlockModel, assign_weights, named_weights, read_weights, set_classes
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Mlp
-from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information, grown
+from progressive_tf.retention.ewc import Consolidated, EwcPenalty, Measured, fisher_information, grown
 
 LABELS = ("a", "b", "c")
 ROWS, WIDTH = 23, 4
@@ -39,7 +39,7 @@ def measure(network: BlockModel, kind: str, seed: int = 0, batch: int = 7) -> di
     for begin in range(0, ROWS, batch):
         state = network.preprocess(tf.constant(inputs[begin : begin + batch]))
         batches.append(({key: value.numpy() for key, value in state.items()}, labels[begin : begin + batch]))
-    return fisher_information(network, named_weights(network.head), batches, spec, 0, kind, seed)
+    return fisher_information(network, named_weights(network.head), Measured(batches, spec, 0), kind, seed)
 
 
 def hand_computed(network: BlockModel, targets: Callable[[np.ndarray], list[tuple[np.ndarray, np.ndarray]]]) -> Any:

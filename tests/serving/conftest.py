@@ -19,11 +19,11 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
     """Starts servers, with limits and settings by name, and waits until stable is served."""
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
-    from progressive_tf.serving.incoming import Tokens
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.request_log import LogSettings, RequestLog
     from progressive_tf.serving.served_model import ServedModel
+    from progressive_tf.serving.server import Tokens
     from progressive_tf.serving.store import Store
 
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
     """A server for a module's tests of requests that change nothing of it; operators have a token."""
-    from progressive_tf.serving.incoming import Tokens
+    from progressive_tf.serving.server import Tokens
 
     folder = tmp_path_factory.mktemp("refusing")
     model = two_versions(folder)

@@ -139,9 +139,12 @@ def release(
     labels: tuple[str, ...] = ("negative", "positive"),
     preprocessing: dict[str, Any] | None = None,
     normalize_labels: str | None = None,
+    task: Any = None,
+    input_kind: Any = None,
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
+    inferred: Any = "tabular-classification" if preprocessing else "text-classification" if labels else "translation"
     model.publish(
         StagedVersion(
             model=MODEL,
@@ -149,8 +152,8 @@ def release(
             stage=f"stage-{number}",
             weights_sha256=str(number),
             parent=None,
-            task="tabular-classification" if preprocessing else "text-classification" if labels else "translation",
-            input_kind="columns" if preprocessing else "texts",
+            task=task or inferred,
+            input_kind=input_kind or ("columns" if preprocessing else "texts"),
             labels=labels,
             normalize_labels=normalize_labels,
             plan_sha256="plan",

@@ -13,8 +13,8 @@ from serving_fakes import MODEL, Shared, release, wait_until
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
-from progressive_tf.serving.incoming import Tokens
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.server import Tokens
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,8 @@ from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log
-from progressive_tf.serving.incoming import Tokens
 from progressive_tf.serving.request_log import LogSettings
+from progressive_tf.serving.server import Tokens
 from progressive_tf.serving.store import Store, StoreError
 
 pytestmark = pytest.mark.slow

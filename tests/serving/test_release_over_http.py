@@ -10,7 +10,7 @@ from serving_fakes import MODEL, RELEASE, Shared, release, wait_until
 from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.traffic import Traffic
-from progressive_tf.serving.incoming import Tokens
+from progressive_tf.serving.server import Tokens
 
 pytestmark = pytest.mark.slow
 

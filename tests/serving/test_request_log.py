@@ -11,7 +11,7 @@ import pytest
 
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import LogSettings, RequestLog
-from progressive_tf.serving.store import Store
+from progressive_tf.serving.store import ServedRequest, Store
 
 
 def test_what_waits_for_its_turn_to_be_written_is_written_when_the_server_stops(
@@ -30,7 +30,7 @@ def test_what_waits_for_its_turn_to_be_written_is_written_when_the_server_stops(
         request_log = RequestLog(store, LogSettings(), Metrics())
         keeping = asyncio.create_task(request_log.keep())
         await asyncio.to_thread(begun.wait)
-        request_log.add_request(1, "stable", 0, 200, 0.01)
+        request_log.add_request(ServedRequest(request_log.clock.now(), 1, "stable", 0, 200, 0.01))
         waiting = asyncio.create_task(request_log.flush())
         await asyncio.sleep(0)
         for task in (waiting, keeping):

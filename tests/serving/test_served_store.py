@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from progressive_tf.monitoring.live_rows import read_live_rows
-from progressive_tf.serving.release_marks import ReleaseMark, mark_release, read_marks
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
+from progressive_tf.serving.store_schema import ReleaseMark, read_marks
 
 ID = "0" * 32
 
@@ -224,11 +224,11 @@ def test_a_release_is_noted_by_the_rows_before_it_and_not_by_the_clock(store: St
     assert read_marks(store._connection) == {}
     store.add([request(1, time=100.0), request(2, time=300.0)])
     store.add_feedback(Feedback(f"{1:032x}", correct=True), 150.0)
-    mark_release(store, 4, released=200.0)  # long before a server of this release began
+    store.mark_release(4, released=200.0)  # long before a server of this release began
     store.add([request(3, time=50.0)])  # the clock was set back
     store.add_feedback(Feedback(f"{2:032x}", correct=True), 50.0)
-    mark_release(store, 5, released=1000.0)
-    mark_release(store, 5, released=0.0)
+    store.mark_release(5, released=1000.0)
+    store.mark_release(5, released=0.0)
     store.add([request(4, time=20.0)])
     store.add_feedback(Feedback(f"{3:032x}", correct=True), 20.0)
     live = read_live_rows(store.path)

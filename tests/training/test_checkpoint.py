@@ -14,7 +14,7 @@ from progressive_tf.adaptation.lora import lora
 from progressive_tf.adaptation.moved_weights import MovedWeights, WeightGroup
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.bert.bert import build
-from progressive_tf.models.block_model import assign_weights, read_weights
+from progressive_tf.models.block_model import assign_weights, read_weights, weights_sha256
 from progressive_tf.models.request import Request
 from progressive_tf.plan.adaptation_methods import LoraAdaptation
 from progressive_tf.plan.networks import Bert
@@ -28,7 +28,6 @@ from progressive_tf.training.fitting.checkpoint import (
     load_names,
     save_arrays,
     save_checkpoint,
-    weights_sha256,
 )
 
 BASE = "b" * 64

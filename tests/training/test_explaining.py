@@ -195,7 +195,6 @@ def test_agreement_by_hand() -> None:
 
 
 def test_a_linear_network_is_explained_by_its_weights() -> None:
-    from progressive_tf.models.integrated_gradients import _on_grid
     from progressive_tf.models.preprocessing.images import ImagePreprocessing
 
     weights = np.random.default_rng(0).normal(size=(8, 8, 3)).astype(np.float32)
@@ -215,7 +214,7 @@ def test_a_linear_network_is_explained_by_its_weights() -> None:
     expected = (pixels / 255 * weights).sum(axis=2)
     assert found.values.reshape(8, 8) == pytest.approx(expected, abs=1e-4)
     assert found.error < 1e-4
-    assert _on_grid(np.ones((32, 32))).tolist() == np.full((16, 16), 4.0).tolist()
+    assert ImagePreprocessing(32).attributed(np.ones((1, 32, 32, 1))).tolist() == [4.0] * 256
 
 
 @pytest.mark.slow

@@ -16,12 +16,12 @@ from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, value
 from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.data.class_space import ClassSpace
 from progressive_tf.errors import InputError
-from progressive_tf.models.block_model import assign_weights
+from progressive_tf.models.block_model import assign_weights, weights_sha256
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.answers.features import Features
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError, backup_file, reset_random_layers
-from progressive_tf.training.fitting.checkpoint import Backup, weights_sha256
+from progressive_tf.training.fitting.checkpoint import Backup
 from progressive_tf.training.fitting.examples import training_dataset
 from progressive_tf.training.fitting.fit import Fitted
 from progressive_tf.training.fitting.objectives import make_loss

@@ -22,7 +22,7 @@ from progressive_tf.models.preprocessing.vocabulary import check_size, hub_vocab
 from progressive_tf.models.projection import Block, Projection
 from progressive_tf.models.request import Request
 from progressive_tf.models.weights_files import BERT_EXAMPLE, check_bert_folder, vocabulary_file
-from progressive_tf.models.weights_source import first_line, weights_source
+from progressive_tf.models.weights_source import check_loaded, loading_weights, weights_source
 from progressive_tf.plan.networks import MOST_TOKENS, Bert
 from progressive_tf.seeds import derive_seed
 
@@ -114,13 +114,9 @@ class EncoderBlock(Block):
 
 
 def build(request: Request) -> BlockModel:
-    """Returns a BERT encoder with a classification head.
+    """Returns a BERT encoder with a classification head; BERT's own pooler, where asked for, trains with the head.
 
-    Args:
-        request: its model section is that of a BERT encoder; BERT's own pooler, where asked for, trains with the head.
-
-    Raises:
-        InputError: weights that are missing, damaged or not BERT's; says which and what was found.
+    Raises InputError, see `read_encoder`.
     """
     model, seed = request.model, request.seed
     encoder = read_encoder(request)
@@ -206,31 +202,17 @@ def _pretrained_encoder(weights: str, folder: Path, pools: bool) -> tuple[TFBert
     source, local = weights_source(weights, folder, BERT_EXAMPLE)
     if local:
         check_bert_folder(Path(source), place)
-    try:
+    with loading_weights(place, local):
         encoder, info = TFBertModel.from_pretrained(source, output_loading_info=True)
         vocabulary, lower_case = _local_vocabulary(Path(source)) if local else hub_vocabulary(source)
-    except InputError:
-        raise
-    except Exception as error:  # transformers, safetensors and h5py each raise their own kinds
-        kind = "the file is damaged or truncated" if local else "not in the local cache and not to be fetched"
-        raise InputError(f"{place}: the weights cannot be read ({kind}): {first_line(error)}") from None
-    missing = [name for name in info["missing_keys"] if "pooler" not in name]
-    if missing or info["mismatched_keys"]:
-        raise InputError(
-            f"{place}: not the weights of this architecture: {len(missing)} missing (such as "
-            f"{missing[0] if missing else '-'}), {len(info['mismatched_keys'])} of another shape"
-        )
+    check_loaded(info, place, optional="pooler")
     check_values(encoder.config, f"{place}: config.json")
     check_size(vocabulary, encoder.config.vocab_size, place)
     unused = sorted(info["unexpected_keys"])
     if unused:
-        log.debug(
-            "%s: not used, because BERT's encoder has no place for it: %s (%d in all)",
-            place,
-            ", ".join(unused[:5]),
-            len(unused),
-        )
-    if len(info["missing_keys"]) > len(missing):
+        shown = ", ".join(unused[:5])
+        log.debug("%s: not used, because BERT's encoder has no place for it: %s (%d in all)", place, shown, len(unused))
+    if info["missing_keys"]:
         say = log.info if pools else log.debug  # without it, nothing reads what the pooler gives
         say("%s: has no pooler; the pooler's weights are random", place)
     return encoder, vocabulary, lower_case

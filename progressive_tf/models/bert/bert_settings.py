@@ -41,11 +41,7 @@ NAMES = frozenset(_NAMES.split())
 
 
 def check_names(settings: dict[str, Any]) -> None:
-    """Refuses settings of the plan that BERT does not have, or that follow from something else.
-
-    Raises:
-        InputError: names the setting.
-    """
+    """Raises InputError where the plan sets what BERT does not have, or what follows from something else."""
     for name in settings:
         if name == "vocab_size":
             raise InputError("model.config.vocab_size: follows from the vocabulary; drop it")
@@ -54,11 +50,7 @@ def check_names(settings: dict[str, Any]) -> None:
 
 
 def check_given(settings: dict[str, Any]) -> None:
-    """Refuses settings of the plan by their names, and by those values that can be judged by themselves.
-
-    Raises:
-        InputError: names the setting, what is allowed and what came.
-    """
+    """Raises InputError for settings of the plan that are not BERT's, and for values that are wrong by themselves."""
     check_names(settings)
     given = SimpleNamespace(**settings)
     check_counts(given, [name for name in COUNTS if name in settings], "model.config")
@@ -67,14 +59,8 @@ def check_given(settings: dict[str, Any]) -> None:
 
 
 def check_values(config: BertConfig, place: str) -> None:
-    """Refuses values that give no encoder, or another one than the settings say.
-
-    Args:
-        config: all settings, defaults included.
-        place: where they stand; messages begin with it.
-
-    Raises:
-        InputError: names the setting, what is allowed and what came.
+    """Raises InputError where all settings, defaults included, give no encoder, or another one than they say; messages
+    begin with the place.
     """
     from transformers.activations_tf import ACT2FN
 

@@ -30,12 +30,7 @@ class Geometry(tf.keras.layers.Layer):
         self.settings = settings
 
     def call(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [batch, size, size, 3].
-
-        Args:
-            images: float32 [batch, size, size, 3].
-            draws: float32 [batch, 7], uniform in [0, 1).
-        """
+        """Returns images float32 [batch, size, size, 3] changed by `draws` float32 [batch, 7], uniform in [0, 1)."""
         settings = self.settings
         flip, left, top, cropped, zoomed, sheared, turned = tf.unstack(draws, axis=1)
         mirrored = tf.where(flip < 0.5, -1.0, 1.0) if settings.flip else tf.ones_like(flip)
@@ -72,11 +67,8 @@ class Colour(tf.keras.layers.Layer):
         self.share = settings.colour
 
     def call(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [batch, size, size, 3] in [0, 255].
-
-        Args:
-            images: float32 [batch, size, size, 3] in [0, 255].
-            draws: float32 [batch, 3], uniform in [0, 1).
+        """Returns images float32 [batch, size, size, 3] in [0, 255] changed by `draws` float32 [batch, 3], in [0,
+        1).
         """
         brighter, sharper, stronger = (
             1.0 + self.share * (2.0 * each[:, tf.newaxis, tf.newaxis, tf.newaxis] - 1.0)
@@ -99,11 +91,8 @@ class Cutout(tf.keras.layers.Layer):
         self.share = settings.cutout
 
     def call(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns float32 [batch, size, size, 3].
-
-        Args:
-            images: float32 [batch, size, size, 3].
-            draws: float32 [batch, 2], uniform in [0, 1): where its middle is.
+        """Returns images float32 [batch, size, size, 3] with a square each, whose middle is where `draws` float32
+        [batch, 2], uniform in [0, 1), say.
         """
         size = tf.shape(images)[1]
         side = tf.maximum(tf.cast(tf.round(self.share * tf.cast(size, tf.float32) / 2.0), tf.int32), 1) * 2
@@ -112,11 +101,7 @@ class Cutout(tf.keras.layers.Layer):
 
 
 class Augment(tf.keras.layers.Layer):
-    """The changes that a stage asks for, in the order geometry, colour, cutout.
-
-    Args:
-        settings: the plan's section.
-    """
+    """The changes that a stage asks for in the plan, in the order geometry, colour, cutout."""
 
     def __init__(self, settings: Augmentation) -> None:
         super().__init__(name="augment")
@@ -131,12 +116,7 @@ class Augment(tf.keras.layers.Layer):
         return sum(step.draws for step in self.steps)
 
     def call(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Returns uint8 [batch, size, size, 3].
-
-        Args:
-            images: uint8 [batch, size, size, 3].
-            draws: float32 [batch, draws], uniform in [0, 1).
-        """
+        """Returns images uint8 [batch, size, size, 3] changed by `draws` float32 [batch, draws], uniform in [0, 1)."""
         changed = tf.cast(images, tf.float32)
         parts = tf.split(draws, [step.draws for step in self.steps], axis=1)
         for step, part in zip(self.steps, parts, strict=True):

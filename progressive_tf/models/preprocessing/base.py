@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 
-INPUT_TOKENS = "input_tokens"  # that a text has
-USED_TOKENS = "used_tokens"  # that are read
-WINDOWS = "windows"  # in which a text is read; they share no words
-UNKNOWN_CELLS = "unknown_cells"  # columns of a table with a value that says nothing
-
-
+SAMPLE_TEXTS = ("good", "bad and long and bad again", "so so", "nothing here is good at all", "a", "fine")
 Alternative = tuple[Any, Callable[[Any], dict[str, tf.Tensor]]]  # a TensorSpec, or several by name
 
 
@@ -41,6 +37,8 @@ class Preprocessing(tf.keras.layers.Layer):
         columns: names of what a raw input consists of, where it is the row of a table.
         statistics: what is known about these columns.
         cuts: whether the end of a long raw input is not read; there is a `max_length`, and `cut_tokens` counts, then.
+        explained_depth: how many blocks stand below the one whose inputs have a gradient; None where none has.
+        takes_prompt: whether vectors may be put in front of what the first block gives.
         longest: how large the plan's `model.max_length` may be with these weights; None where that is not known.
     """
 
@@ -57,6 +55,8 @@ class Preprocessing(tf.keras.layers.Layer):
     columns: tuple[str, ...] = ()
     statistics: ColumnStatistics | None = None
     cuts = False
+    explained_depth: int | None = None
+    takes_prompt = False
     longest: int | None = None
 
     @property
@@ -65,11 +65,10 @@ class Preprocessing(tf.keras.layers.Layer):
         return {}
 
     def read(self, raw: Any, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-        """Returns the first state, and how much of each raw input stands in it: outputs beside a version's answer.
+        """Returns the first state of a batch, and how much of each raw input stands in it: outputs beside a version's
+        answer.
 
-        Args:
-            raw: a batch of raw inputs.
-            form: which of the alternatives they are; any other name for none of them.
+        `form` says which of the alternatives they are; any other name none of them.
         """
         first = self.alternatives[form][1] if form in self.alternatives else self
         return first(raw), {}
@@ -86,12 +85,22 @@ class Preprocessing(tf.keras.layers.Layer):
     def tensor(self, raw: Any) -> tf.Tensor:
         """Returns raw inputs, as a source gives them, as `raw` describes them."""
 
-    def cut_tokens(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how many tokens each raw input has, and how many of them are cut off, int64 [n] each.
+    def sample(self, generator: np.random.Generator) -> Any:
+        """Returns six made-up raw inputs, as a source gives them; numbers where nothing else is said."""
+        return generator.normal(size=[len(SAMPLE_TEXTS), self.raw.shape[1]]).astype(np.float32)
 
-        Args:
-            raw: raw inputs, as a source gives them.
+    def baseline(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns `inputs` that say nothing, in the same shape; explanations are of the difference."""
+        return tf.zeros_like(inputs)
+
+    def attributed(self, values: np.ndarray) -> np.ndarray:
+        """Returns what each part that a person sees has of an explanation, [parts], given values [length, …] of one
+        input at `explained_depth`.
         """
+        return values.sum(axis=-1)
+
+    def cut_tokens(self, raw: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how many tokens each raw input has, and how many of them are cut off, int64 [n] each."""
         counts = self._counts(raw)
         tokens, used = (counts[name].numpy().astype(np.int64) for name in (INPUT_TOKENS, USED_TOKENS))
         return tokens, tokens - used

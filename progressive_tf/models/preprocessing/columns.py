@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.files import sha256_json
-from progressive_tf.models.preprocessing.base import UNKNOWN_CELLS, Preprocessing
+from progressive_tf.models.preprocessing import UNKNOWN_CELLS
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.table_columns import MISSING, NUMBER, argument_names
 from progressive_tf.plan.written_numbers import EDGES, MINUS, Notation
@@ -22,12 +23,9 @@ NO_CELL = " "  # stands for values outside a vocabulary; no cell without spaces 
 class TablePreprocessing(Preprocessing):
     """Cells, string [batch, columns] → `inputs` float32 [batch, 1, width] and `mask` float32 [batch, 1].
 
-    Columns come in the order of `statistics.columns.names`, numbers as `statistics.notations` say. A row becomes its
-    numbers, normalised, 0 where they are missing or no number; an indicator of that for each of them; then its
-    categories and hashed values, each one-hot.
-
-    Args:
-        statistics: of the rows that it is adapted on.
+    It is adapted on the rows whose statistics these are. Columns come in the order of `statistics.columns.names`,
+    numbers as `statistics.notations` say. A row becomes its numbers, normalised, 0 where they are missing or no number;
+    an indicator of that for each of them; then its categories and hashed values, each one-hot.
     """
 
     kept_type = np.dtype(np.float32)
@@ -41,14 +39,12 @@ class TablePreprocessing(Preprocessing):
         self.columns = columns.names
         self._arguments = argument_names(columns.names)
         named = {name: tf.TensorSpec([None], tf.string, name=name) for name in self._arguments}
-        self.alternatives = {"columns": (named, self.of_columns)}
+        self.alternatives = {"columns": (named, lambda columns: self(self._row(columns)))}
         self.use_statistics(statistics)
 
     def use_statistics(self, statistics: ColumnStatistics) -> None:
-        """Takes other means, variances and vocabularies from now on.
-
-        Raises:
-            ValueError: vocabularies of another size, which would change the width.
+        """Takes other means, variances and vocabularies from now on; raises ValueError where vocabularies have another
+        size, which would change the width.
         """
         if statistics == self.statistics:
             return
@@ -90,10 +86,6 @@ class TablePreprocessing(Preprocessing):
             inputs = tf.concat(parts, axis=1)[:, tf.newaxis, :]
             return {"inputs": inputs, "mask": tf.ones([tf.shape(raw)[0], 1])}
 
-    def of_columns(self, named: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Returns the first state for string [batch] of each column, by its argument's name."""
-        return self(self._row(named))
-
     def read(self, raw: Any, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the first state, and the columns in which each row has a value that says nothing.
 
@@ -118,11 +110,15 @@ class TablePreprocessing(Preprocessing):
         """Returns each row as one position, float32 [1, width]."""
         return list(self._encode(self.tensor(raw))["inputs"].numpy())
 
-    def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
-        """Returns rows of cells as string [batch, columns], numbers as callers write them.
+    def sample(self, generator: np.random.Generator) -> list[list[str]]:
+        """Returns rows of numbers, known and unknown words, and empty cells, each in any column."""
+        assert self.statistics is not None
+        known = (word for words in self.statistics.vocabularies for word in words[:2])
+        return generator.choice(["0.5", "", "unseen", "-3e2", *known], [len(SAMPLE_TEXTS), len(self.columns)]).tolist()
 
-        Args:
-            raw: rows whose numbers are as Python writes them.
+    def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
+        """Returns cells as string [batch, columns], numbers as callers write them; in `raw` they are as Python writes
+        them.
         """
         rows = [list(row) for row in raw]
         for place, notation in self._written:
@@ -151,11 +147,8 @@ class TablePreprocessing(Preprocessing):
 
 
 def plain_numbers(cells: tf.Tensor, written: Sequence[tuple[int, Notation]]) -> tf.Tensor:
-    """Returns cells with the numbers of some columns as Python writes them; what is no number there becomes "".
-
-    Args:
-        cells: string [batch, columns], without ASCII spaces around them.
-        written: columns whose numbers are written otherwise, and how.
+    """Returns cells, string [batch, columns] without ASCII spaces around them, with numbers as Python writes them in
+    those columns in which they are written otherwise; what is no number there becomes "".
     """
     cells = tf.strings.regex_replace(tf.strings.regex_replace(cells, EDGES, ""), MINUS, "-")
     for place, notation in written:

@@ -10,17 +10,16 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.decoding import CHANNELS, decode
-from progressive_tf.models.preprocessing.base import Preprocessing
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
+
+GRID = 16  # cells of an explanation in each direction
 
 
 class ImagePreprocessing(Preprocessing):
     """Encoded images → `inputs` uint8 [batch, 1, size, size, 3] (RGB) and `mask` float32 [batch, 1].
 
-    An image is one position. It is squeezed into a square, without regard to its proportions, bilinearly and with
-    antialiasing.
-
-    Args:
-        size: height and width in pixels.
+    An image is one position. It is squeezed into a square of `size` pixels, without regard to its proportions,
+    bilinearly and with antialiasing.
     """
 
     raw = tf.TensorSpec([None], tf.string, name="image")
@@ -30,6 +29,7 @@ class ImagePreprocessing(Preprocessing):
     bucket_width = 1
     rows_at_once = 128
     bar_from = 1_000
+    explained_depth = 0
 
     def __init__(self, size: int) -> None:
         super().__init__(name="preprocess")
@@ -66,6 +66,20 @@ class ImagePreprocessing(Preprocessing):
     def tensor(self, raw: Any) -> tf.Tensor:
         """Returns files as string [batch]."""
         return tf.constant(list(raw), tf.string)
+
+    def sample(self, generator: np.random.Generator) -> list[bytes]:
+        """Returns files of images of several sizes."""
+        sides = generator.integers(9, 60, [len(SAMPLE_TEXTS), 2])
+        pixels = [generator.integers(0, 256, [*side, CHANNELS]).astype(np.uint8) for side in sides]
+        return [tf.io.encode_png(image).numpy() for image in pixels]
+
+    def attributed(self, values: np.ndarray) -> np.ndarray:
+        """Returns sums over 16 by 16 cells, row by row, or over single pixels where there are fewer."""
+        cells = values[0].sum(axis=-1)
+        for axis in (0, 1):
+            parts = np.array_split(cells, min(GRID, cells.shape[axis]), axis=axis)
+            cells = np.stack([part.sum(axis=axis) for part in parts], axis=axis)
+        return cells.ravel()
 
     def described(self, positions: int) -> str:
         """Returns in words what an example is."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 from tensorflow_text import normalize_utf8
 from transformers import TFBertTokenizer
 
 from progressive_tf.files import sha256_json
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, USED_TOKENS, Preprocessing
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS
+from progressive_tf.models.preprocessing.strings import StringPreprocessing
 
 # Everything that is not a letter, mark, number, punctuation, symbol, separator, tab or newline: control, format,
 # private-use and unassigned code points. On these and on U+FFFD the in-graph and the Rust tokenizer differ.
@@ -21,7 +20,7 @@ UNSEEN_CHARACTERS = "[^\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Z}\\t\\n\\r]|\ufffd"
 SPECIAL_TOKENS = r"\[(CLS|SEP|PAD|UNK|MASK)\]"
 
 
-class TextPreprocessing(Preprocessing):
+class TextPreprocessing(StringPreprocessing):
     """Raw strings → token ids: `inputs` int32 [batch, length] and `mask` float32 [batch, length].
 
     Args:
@@ -30,29 +29,17 @@ class TextPreprocessing(Preprocessing):
         max_length: longest sequence, [CLS] and [SEP] included; what is longer is cut.
     """
 
-    raw = tf.TensorSpec([None], tf.string, name="text")
-    position_shape = ()
-    input_type = np.dtype(np.int32)
-    bucket_width = 8
-    cuts = True
+    explained_depth = 1  # ids have no gradient, their embeddings have
+    takes_prompt = True
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool, max_length: int) -> None:
-        super().__init__(name="preprocess")
+        super().__init__(len(vocabulary), max_length)
         self.tokens = tuple(vocabulary)
         self.tokenizer = TFBertTokenizer(vocab_list=list(vocabulary), do_lower_case=False)
-        self.max_length = max_length
-        self.kept_type = np.dtype(np.uint16 if len(vocabulary) <= 1 << 16 else np.int32)
         self._lower_case = lower_case
         self.settings = json.dumps(
             {"vocabulary": sha256_json(list(vocabulary)), "lower_case": lower_case, "max_length": max_length}
         )
-        # Nothing here needs autograph, and converting the tokenizer's code takes a second.
-        self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
-        self._read = tf.function(self.read, input_signature=[self.raw], autograph=False)
-
-    def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the first state for a batch of strings."""
-        return self.read(raw)[0]
 
     def read(self, raw: tf.Tensor, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the first state, and how many tokens each text has, with [CLS] and [SEP], and how many are read."""
@@ -70,27 +57,10 @@ class TextPreprocessing(Preprocessing):
         tokens = tf.cast(pieces.row_lengths(), tf.int32) + 2
         return state, {INPUT_TOKENS: tokens, USED_TOKENS: tf.minimum(tokens, self.max_length)}
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What a caller has to know of texts: after how many tokens they are cut."""
-        return {"max_length": self.max_length}
-
-    def encode(self, raw: Sequence[str]) -> list[np.ndarray]:
-        """Returns the ids of each text without padding, int32 [length]."""
-        encoded = self._encode(self.tensor(raw))
-        lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
-        return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
-
-    def _counts(self, raw: Sequence[str]) -> Mapping[str, tf.Tensor]:
-        return self._read(self.tensor(raw))[1]
-
-    def described(self, positions: int) -> str:
-        """Returns in words what an example with so many positions is."""
-        return f"{positions} token{'s' if positions > 1 else ''}"
-
-    def tensor(self, raw: Sequence[str]) -> tf.Tensor:
-        """Returns texts as UTF-8, string [batch]; half surrogate pairs stay, to be taken out in the graph."""
-        return tf.constant([text.encode("utf-8", "surrogatepass") for text in raw], tf.string)
+    def baseline(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns [PAD] for every token but the first and the last."""
+        places = tf.range(tf.shape(inputs)[1])
+        return tf.where((places == 0) | (places == tf.shape(inputs)[1] - 1), inputs, 0)
 
 
 def clean(texts: tf.Tensor) -> tf.Tensor:

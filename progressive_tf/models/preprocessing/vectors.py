@@ -11,11 +11,7 @@ from progressive_tf.models.preprocessing.base import Preprocessing
 
 
 class VectorPreprocessing(Preprocessing):
-    """Rows of numbers, float32 [batch, width] → `inputs` float32 [batch, 1, width] and `mask` float32 [batch, 1].
-
-    Args:
-        width: numbers in a row.
-    """
+    """Rows of numbers, float32 [batch, width] → `inputs` float32 [batch, 1, width] and `mask` float32 [batch, 1]."""
 
     kept_type = np.dtype(np.float32)
     input_type = np.dtype(np.float32)

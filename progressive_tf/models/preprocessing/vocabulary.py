@@ -30,10 +30,8 @@ def read_vocabulary(path: Path) -> list[str]:
 
 
 def hub_vocabulary(hub_id: str) -> tuple[list[str], bool]:
-    """Returns the tokens of a hub's vocabulary by id, and whether it is of lower-case text.
-
-    Raises:
-        InputError: an id stands for no token.
+    """Returns the tokens of a hub's vocabulary by id, and whether it is of lower-case text; raises InputError where an
+    id stands for no token.
     """
     from transformers import BertTokenizer
 
@@ -46,15 +44,8 @@ def hub_vocabulary(hub_id: str) -> tuple[list[str], bool]:
 
 
 def check_size(vocabulary: list[str], table: int, place: str) -> None:
-    """Refuses a vocabulary that is not that of the weights.
-
-    Args:
-        vocabulary: the tokens.
-        table: rows of the weights' embedding table; a padded table may have up to `PADDING` more than tokens.
-        place: where the weights are named; the message begins with it.
-
-    Raises:
-        InputError: says both numbers.
+    """Raises InputError where a vocabulary is not that of the weights, whose table of embeddings, which may be padded,
+    may have up to `PADDING` rows more; the message begins with the place.
     """
     if not 0 <= table - len(vocabulary) <= PADDING:
         raise InputError(

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import tensorflow as tf
 from transformers import TFBertTokenizer
 
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, USED_TOKENS, WINDOWS
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS, WINDOWS
 from progressive_tf.models.preprocessing.texts import clean, lower
 
 
@@ -41,9 +40,6 @@ class WordWindows(tf.keras.layers.Layer):
         self.max_length = max_length
         self._unknown = tokens.index("[UNK]")
         self._lower_case = lower_case
-        # Nothing here needs autograph, and converting the tokenizer's code takes a second.
-        signature = [tf.RaggedTensorSpec([None, None], tf.string)]
-        self._encode = tf.function(self.call, input_signature=signature, autograph=False)
 
     def call(self, words: tf.RaggedTensor) -> tuple[dict[str, tf.Tensor], tf.RaggedTensor]:
         """Returns the first state for a batch of sentences, and each word's place in it; see `read`."""
@@ -83,18 +79,6 @@ class WordWindows(tf.keras.layers.Layer):
         read = dict(zip((INPUT_TOKENS, USED_TOKENS, WINDOWS), of_sentences, strict=True))
         return {"inputs": inputs, "mask": mask}, places, read
 
-    def encode(self, words: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns one sentence's windows without padding, int32 [length] each, and its words' places, int32 [words, 2].
-
-        Args:
-            words: any strings, half surrogate pairs too.
-        """
-        values = tf.constant([word.encode("utf-8", "surrogatepass") for word in words], tf.string)
-        state, places = self._encode(tf.RaggedTensor.from_row_lengths(values, [len(words)]))
-        lengths = state["mask"].numpy().sum(axis=1).astype(int)
-        windows = [row[:length] for row, length in zip(state["inputs"].numpy(), lengths, strict=True)]
-        return windows, places.flat_values.numpy()
-
     def _pieces(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of each word's pieces, int32 [words, (pieces)]; at least one."""
         cleaned = clean(words)
@@ -105,25 +89,18 @@ class WordWindows(tf.keras.layers.Layer):
 
 
 def gather_words(outputs: tf.Tensor, places: tf.RaggedTensor) -> tf.Tensor:
-    """Returns what stands at each word's first piece, padded with zeros.
+    """Returns what stands at each word's first piece, [batch, words, …], padded with zeros.
 
     Args:
         outputs: [windows, length, …], a network's outputs for the windows' pieces.
         places: int32 [batch, (words), 2], as `WordWindows` gives them.
-
-    Returns:
-        [batch, words, …].
     """
     return places.with_flat_values(tf.gather_nd(outputs, places.flat_values)).to_tensor()
 
 
 def _first_words(words: tf.RaggedTensor, counts: tf.Tensor, capacity: int) -> tf.Tensor:
-    """Returns which words begin a window, bool [words of all sentences].
-
-    Args:
-        words: the sentences, row splits int64.
-        counts: int64 [words of all sentences], pieces of each, 1 … capacity.
-        capacity: pieces of a window.
+    """Returns which words begin a window of `capacity` pieces, bool [words of all sentences]; counts, int64 [words of
+    all sentences], are the pieces of each, 1 … capacity.
     """
     limits = tf.repeat(words.row_limits(), words.row_lengths())
     ends = tf.cumsum(counts)

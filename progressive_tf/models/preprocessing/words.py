@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from progressive_tf.files import sha256_json
-from progressive_tf.models.preprocessing.base import Preprocessing
+from progressive_tf.models.preprocessing.base import SAMPLE_TEXTS, Preprocessing
+from progressive_tf.models.preprocessing.strings import kept_type, without_padding
 from progressive_tf.models.preprocessing.word_windows import WordWindows
 
 
@@ -37,7 +38,7 @@ class SentencePreprocessing(Preprocessing):
         super().__init__(name="preprocess")
         self.windows = WordWindows(vocabulary, lower_case, max_length)
         self.max_length = max_length
-        self.kept_type = np.dtype(np.uint16 if len(vocabulary) <= 1 << 16 else np.int32)
+        self.kept_type = kept_type(len(vocabulary))
         self.settings = json.dumps(
             {"words of": sha256_json(list(vocabulary)), "lower_case": lower_case, "max_length": max_length}
         )
@@ -63,18 +64,15 @@ class SentencePreprocessing(Preprocessing):
         return self._read(_ragged(raw))[2]
 
     def encode_words(self, raw: Sequence[Sequence[str]]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Returns the ids of every window, and where its first piece is for every word of all sentences.
-
-        Args:
-            raw: words of each sentence.
-
-        Returns:
-            int32 [length] for each window, and int32 [words of all sentences, 2]: window, and position in it.
+        """Returns the ids of every window, int32 [length], and where its first piece is for every word of all
+        sentences, int32 [words of all sentences, 2]: window, and position in it.
         """
         state, places = self._encode(_ragged(raw))
-        lengths = state["mask"].numpy().sum(axis=1).astype(int)
-        windows = [row[:length] for row, length in zip(state["inputs"].numpy(), lengths, strict=True)]
-        return windows, places.flat_values.numpy()
+        return without_padding(state), places.flat_values.numpy()
+
+    def sample(self, generator: np.random.Generator) -> list[list[str]]:
+        """Returns the words of short and longer texts."""
+        return [text.split() for text in SAMPLE_TEXTS]
 
     def tensor(self, raw: Sequence[Sequence[str]]) -> tf.Tensor:
         """Returns words as UTF-8, string [batch, words], padded with empty strings."""

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import tensorflow as tf
 from tensorflow_text import SentencepieceTokenizer
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.preprocessing.base import INPUT_TOKENS, USED_TOKENS, Preprocessing
+from progressive_tf.models.preprocessing import INPUT_TOKENS, USED_TOKENS
+from progressive_tf.models.preprocessing.strings import StringPreprocessing
 
 # T5's ids, whatever the tokens are. The first stands behind the end of a text, and before the first token of a target.
 PAD, END, UNKNOWN = 0, 1, 2
@@ -68,14 +69,10 @@ class Bytes(Tokens):
 
 
 class SentencePieces(Tokens):
-    """Pieces of a SentencePiece model (Kudo & Richardson 2018).
+    """Pieces of a SentencePiece model, such as `spiece.model` of T5 (Kudo & Richardson 2018).
 
-    Args:
-        path: the model's file, as `spiece.model` of T5.
-        place: where it is named; messages begin with it.
-
-    Raises:
-        InputError: the file cannot be read, is no SentencePiece model, or has other ids for the end of a text than T5.
+    Raises InputError, which begins with the place where the file is named, where it cannot be read, is no such model,
+    or has other ids for the end of a text than T5.
     """
 
     def __init__(self, path: Path, place: str) -> None:
@@ -106,11 +103,8 @@ class SentencePieces(Tokens):
 
 
 class Targets:
-    """Encodes the texts that are expected, as an `Encoder` of rows.
-
-    Args:
-        encode: texts → int32 [length] of each.
-        kept_type: what ids are kept as in memory.
+    """Encodes the texts that are expected, int32 [length] of each, as an `Encoder` of rows; ids are kept as
+    `kept_type`.
     """
 
     position_shape: tuple[int, ...] = ()
@@ -123,7 +117,7 @@ class Targets:
         self.kept_type = kept_type
 
 
-class TextToTextPreprocessing(Preprocessing):
+class TextToTextPreprocessing(StringPreprocessing):
     """Raw strings → token ids: `inputs` int32 [batch, length] and `mask` float32 [batch, length].
 
     Args:
@@ -136,30 +130,16 @@ class TextToTextPreprocessing(Preprocessing):
         targets: what encodes the texts that are expected.
     """
 
-    raw = tf.TensorSpec([None], tf.string, name="text")
-    position_shape = ()
-    input_type = np.dtype(np.int32)
-    bucket_width = 8
-    cuts = True
-
     def __init__(self, tokens: Tokens, max_length: int, max_target_length: int, prefix: str = "") -> None:
-        super().__init__(name="preprocess")
+        super().__init__(tokens.count, max_length)
         self.tokens = tokens
-        self.max_length = max_length
         self.max_target_length = max_target_length
         self.prefix = prefix
         self.resources = tokens.resources
-        self.kept_type = np.dtype(np.uint16 if tokens.count <= 1 << 16 else np.int32)
         self.targets = Targets(self.encode_targets, self.kept_type)
         self.settings = json.dumps({"tokens": tokens.sha256, "max_length": max_length, "prefix": prefix})
-        self._encode = tf.function(self.call, input_signature=[self.raw], autograph=False)
         self._pieces = tf.function(self._ids, input_signature=[self.raw], autograph=False)
-        self._read = tf.function(self.read, input_signature=[self.raw], autograph=False)
         self._text = tf.function(self.written, input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
-
-    def call(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns the first state for a batch of strings."""
-        return self.read(raw)[0]
 
     def read(self, raw: tf.Tensor, form: str = "") -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Returns the first state, and how many tokens each text has, with prefix and end, and how many are read."""
@@ -177,17 +157,8 @@ class TextToTextPreprocessing(Preprocessing):
     @property
     def facts(self) -> dict[str, Any]:
         """What a caller has to know of texts: after how many tokens they are cut, and what is put in front of them."""
-        facts = {"max_length": self.max_length, "max_target_length": self.max_target_length}
+        facts = super().facts | {"max_target_length": self.max_target_length}
         return facts | ({"prefix": self.prefix} if self.prefix else {})
-
-    def encode(self, raw: Sequence[str]) -> list[np.ndarray]:
-        """Returns the ids of each text without padding, int32 [length]."""
-        encoded = self._encode(self.tensor(raw))
-        lengths = encoded["mask"].numpy().sum(axis=1).astype(int)
-        return [row[:length] for row, length in zip(encoded["inputs"].numpy(), lengths, strict=True)]
-
-    def _counts(self, raw: Sequence[str]) -> Mapping[str, tf.Tensor]:
-        return self._read(self.tensor(raw))[1]
 
     def encode_targets(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Returns the ids of texts to be written, the end included and nothing cut, int32 [length]."""
@@ -204,14 +175,6 @@ class TextToTextPreprocessing(Preprocessing):
     def texts(self, ids: np.ndarray) -> list[str]:
         """Returns the same as Python's strings."""
         return [text.decode("utf-8", "ignore") for text in self._text(tf.constant(ids, tf.int32)).numpy().tolist()]
-
-    def described(self, positions: int) -> str:
-        """Returns in words what an example with so many positions is."""
-        return f"{positions} token{'s' if positions > 1 else ''}"
-
-    def tensor(self, raw: Sequence[str]) -> tf.Tensor:
-        """Returns texts as UTF-8, string [batch]; half surrogate pairs stay, to be taken out in the graph."""
-        return tf.constant([text.encode("utf-8", "surrogatepass") for text in raw], tf.string)
 
     def _ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
         return self.tokens.of(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="ignore"))

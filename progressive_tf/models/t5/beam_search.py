@@ -37,8 +37,8 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
     """Returns the best text found for each row, and the log probability of it.
 
     A row that has found its best is left as it is, so that it does not depend on the rows beside it. The search of a
-    row ends when its worst finished text is better than its best unfinished one would be if it ended now. Where none
-    is finished when there is no more room, the best unfinished one is taken.
+    row ends when its worst finished text is better than its best unfinished one would be if it ended now. Where none is
+    finished when there is no more room, the best unfinished one is taken.
 
     Args:
         step: one position on.
@@ -51,7 +51,7 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
     """
     beams, width = search.beams, search.longest
     shape = [batch, beams]
-    state = (
+    begin = (
         tf.constant(0),
         tf.zeros([batch, beams, width], tf.int32),
         tf.tile([[0.0] + [NEVER] * (beams - 1)], [batch, 1]),  # all beams are the same text yet
@@ -61,22 +61,14 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
         tf.ones([batch], tf.bool),
         memory,
     )
-    any_batch = [tf.TensorShape([None, *each.shape[1:]]) for each in state[1:-1]]
-    invariants = (state[0].shape, *any_batch, tf.TensorShape([None] * len(memory.shape)))
+    any_batch = [tf.TensorShape([None, *tensor.shape[1:]]) for tensor in begin[1:-1]]
+    invariants = (begin[0].shape, *any_batch, tf.TensorShape([None] * len(memory.shape)))
 
     def goes_on(done: tf.Tensor, *rest: tf.Tensor) -> tf.Tensor:
         return (done < width) & tf.reduce_any(rest[5])
 
-    def advance(
-        done: tf.Tensor,
-        running: tf.Tensor,
-        running_sums: tf.Tensor,
-        finished: tf.Tensor,
-        finished_sums: tf.Tensor,
-        finished_scores: tf.Tensor,
-        is_open: tf.Tensor,
-        memory: tf.Tensor,
-    ) -> tuple[tf.Tensor, ...]:
+    def advance(*state: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        done, running, running_sums, finished, finished_sums, finished_scores, is_open, memory = state
         last = tf.gather(running, tf.maximum(done - 1, 0), axis=2)  # 0 stands in front of the first token
         log_probabilities, memory = step(last, memory)
         tokens = log_probabilities.shape[-1]
@@ -115,7 +107,7 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
         return done + 1, running, running_sums, finished, finished_sums, finished_scores, is_open, memory
 
     _, running, running_sums, finished, finished_sums, finished_scores, _, _ = tf.while_loop(
-        goes_on, advance, state, shape_invariants=invariants
+        goes_on, advance, begin, shape_invariants=invariants
     )
     some = finished_scores[:, 0] > NEVER
     texts = tf.where(some[:, tf.newaxis], finished[:, 0], running[:, 0])

@@ -13,14 +13,8 @@ import tensorflow as tf
 from transformers import T5Config, TFT5ForConditionalGeneration
 
 from progressive_tf.errors import InputError
-from progressive_tf.models.preprocessing.written import (
-    END,
-    PAD,
-    Bytes,
-    SentencePieces,
-    TextToTextPreprocessing,
-    Tokens,
-)
+from progressive_tf.models.preprocessing.written import END, PAD, Bytes, SentencePieces, TextToTextPreprocessing, Tokens
+from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5.beam_search import Search
 from progressive_tf.models.t5.t5_blocks import (
@@ -41,19 +35,14 @@ from progressive_tf.models.weights_files import (
     check_t5_kind,
     is_of_bytes,
 )
-from progressive_tf.models.weights_source import first_line, weights_source
+from progressive_tf.models.weights_source import check_loaded, loading_weights, weights_source
 from progressive_tf.plan.networks import MOST_T5_TOKENS, T5
 from progressive_tf.seeds import derive_seed
 
 
 def build(request: Request) -> Translator:
-    """Returns a T5 that writes texts.
-
-    Args:
-        request: its model section is that of a T5.
-
-    Raises:
-        InputError: weights that are missing, damaged or not T5's, or a tokenizer that is not there; says which.
+    """Returns a T5 that writes texts; raises InputError for weights that are missing, damaged or not T5's, or a
+    tokenizer that is not there.
     """
     model: T5 = request.model
     tf.keras.utils.set_random_seed(derive_seed(request.seed, "initialisation"))
@@ -72,15 +61,10 @@ def build(request: Request) -> Translator:
     both_ways = RelativePositions(begin.distances, longest, both_ways=True)
     backwards = RelativePositions(write.distances, longest, both_ways=False)
     last = len(encoder.block) - 1
-    encoder_blocks = [
-        begin,
-        *(
-            EncoderLayer(layer, index, config.d_model, both_ways)
-            if index < last
-            else EncoderLayer(layer, index, config.d_model, both_ways, encoder.final_layer_norm, config.dropout_rate)
-            for index, layer in enumerate(encoder.block)
-        ),
-    ]
+    encoder_blocks: list[Block] = [begin]
+    for index, layer in enumerate(encoder.block):
+        end = (encoder.final_layer_norm, config.dropout_rate) if index == last else ()
+        encoder_blocks.append(EncoderLayer(layer, index, config.d_model, both_ways, *end))
     decoder_blocks = [
         write,
         *(DecoderLayer(layer, index, config.d_model, backwards) for index, layer in enumerate(decoder.block)),
@@ -149,7 +133,7 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
     source, local = weights_source(weights, folder, T5_EXAMPLE)
     if local:
         check_t5_folder(Path(source), place)
-    try:
+    with loading_weights(place, local):
         settings, _ = T5Config.get_config_dict(source)
         check_t5_kind(settings.get("model_type"), place)
         config = T5Config.from_dict(settings)
@@ -159,17 +143,7 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
                 source, config=config, output_loading_info=True
             )
         tokens = _tokens(Path(source) if local else None, source, place)
-    except InputError:
-        raise
-    except Exception as error:  # transformers, safetensors and h5py each raise their own kinds
-        kind = "the file is damaged or truncated" if local else "not in the local cache and not to be fetched"
-        raise InputError(f"{place}: the weights cannot be read ({kind}): {first_line(error)}") from None
-    missing = list(info["missing_keys"])
-    if missing or info["mismatched_keys"]:
-        raise InputError(
-            f"{place}: not the weights of this architecture: {len(missing)} missing (such as "
-            f"{missing[0] if missing else '-'}), {len(info['mismatched_keys'])} of another shape"
-        )
+    check_loaded(info, place)
     check_values(network.config, f"{place}: config.json")
     if tokens.count > network.config.vocab_size:
         raise InputError(
@@ -180,7 +154,6 @@ def _pretrained_network(model: T5, weights: str, folder: Path) -> tuple[TFT5ForC
 
 
 def _tokens(folder: Path | None, source: str, place: str) -> Tokens:
-    """Returns the tokens that weights were trained with."""
     if folder is None:
         from transformers.utils import cached_file
 

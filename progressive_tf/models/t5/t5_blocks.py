@@ -26,7 +26,6 @@ from progressive_tf.models.t5.t5_layers import (
     rms_normalization,
     roles_of,
 )
-from progressive_tf.plan.metric_names import TEXTS
 
 TARGET, ENCODED = "target", "encoded"
 State = dict[str, tf.Tensor]
@@ -119,12 +118,7 @@ class DecoderEmbeddings(Block):
     """
 
     def __init__(
-        self,
-        embedded: Callable[[tf.Tensor], tf.Tensor],
-        tokens: int,
-        width: int,
-        distances: np.ndarray,
-        rate: float,
+        self, embedded: Callable[[tf.Tensor], tf.Tensor], tokens: int, width: int, distances: np.ndarray, rate: float
     ) -> None:
         super().__init__(name="decoder_embeddings")
         self.width = width
@@ -143,11 +137,7 @@ class DecoderEmbeddings(Block):
 class DecoderLayer(Block):
     """Attention to what is written so far, attention to the encoded text, feed-forward.
 
-    Args:
-        layer: transformers' block.
-        index: its number, from 0.
-        width: numbers per position.
-        positions: how distances are weighed; its weights belong to the embeddings.
+    How distances are weighed has weights that belong to the embeddings.
     """
 
     def __init__(self, layer: tf.keras.layers.Layer, index: int, width: int, positions: RelativePositions) -> None:
@@ -159,11 +149,7 @@ class DecoderLayer(Block):
         self.feed_forward = FeedForward(feed_forward)
         self._bias = positions.bias
         self.roles = roles_of(self.feed_forward, self.own, self.cross)
-        self.sublayer_outputs = (
-            self.own.output_projection,
-            self.cross.output_projection,
-            self.feed_forward.ffn_out,
-        )
+        self.sublayer_outputs = (self.own.output_projection, self.cross.output_projection, self.feed_forward.ffn_out)
 
     def call(self, state: State, training: bool = False) -> State:
         """Returns the state with the next `hidden`, float32 [batch, target length, width]."""
@@ -214,8 +200,6 @@ class LanguageModelHead(tf.keras.layers.Layer):
         last: the last matrix; or, where that is the transpose of the table of tokens, a function that gives the table.
         width: numbers per position.
     """
-
-    answers = TEXTS.name
 
     def __init__(
         self,

@@ -13,11 +13,8 @@ from progressive_tf.models.projection import Projection
 
 
 def rms_normalization(layer: tf.keras.layers.Layer, inputs: tf.Tensor) -> tf.Tensor:
-    """Returns inputs [..., width] divided by the root of their mean square, scaled (Zhang & Sennrich 2019).
-
-    Args:
-        layer: transformers' layer, which holds the scale.
-        inputs: float32.
+    """Returns inputs float32 [..., width] divided by the root of their mean square (Zhang & Sennrich 2019), scaled as
+    transformers' layer says.
     """
     mean_square = tf.reduce_mean(tf.square(inputs), axis=-1, keepdims=True)
     return layer.weight * (inputs * tf.math.rsqrt(mean_square + layer.variance_epsilon))
@@ -41,11 +38,8 @@ class RelativePositions:
         self._both_ways = both_ways
 
     def bias(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        """Returns what is added to the scores, float32 [1, heads, queries, keys].
-
-        Args:
-            queries: int32 [queries], positions that attend.
-            keys: int32 [keys], positions attended to.
+        """Returns what is added to the scores of positions that attend, int32 [queries], and are attended to, int32
+        [keys]: float32 [1, heads, queries, keys].
         """
         buckets = self._buckets(keys[tf.newaxis, :] - queries[:, tf.newaxis])
         return tf.transpose(tf.gather(self._weights, buckets), [2, 0, 1])[tf.newaxis]
@@ -131,10 +125,8 @@ class Attention(tf.keras.layers.Layer):
 
 
 class FeedForward(tf.keras.layers.Layer):
-    """The feed-forward sublayer, with or without a gate (Shazeer 2020): hidden + dropout(out(…)).
-
-    Args:
-        sublayer: transformers' layer.
+    """The feed-forward sublayer of transformers' layer, with or without a gate (Shazeer 2020): hidden +
+    dropout(out(…)).
     """
 
     def __init__(self, sublayer: tf.keras.layers.Layer) -> None:

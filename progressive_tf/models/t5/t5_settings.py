@@ -23,11 +23,7 @@ FEWEST_BUCKETS = 4  # two for each direction
 
 
 def check_names(settings: dict[str, Any]) -> None:
-    """Refuses settings of the plan that T5 does not have, or that follow from something else.
-
-    Raises:
-        InputError: names the setting.
-    """
+    """Raises InputError where the plan sets what T5 does not have, or what follows from something else."""
     known = {*COUNTS, "relative_attention_num_buckets", "relative_attention_max_distance", "layer_norm_epsilon"}
     known |= {"initializer_factor", "feed_forward_proj", "tie_word_embeddings"}
     for name in settings:
@@ -38,11 +34,7 @@ def check_names(settings: dict[str, Any]) -> None:
 
 
 def check_given(settings: dict[str, Any]) -> None:
-    """Refuses settings of the plan by their names, and by those values that can be judged by themselves.
-
-    Raises:
-        InputError: names the setting, what is allowed and what came.
-    """
+    """Raises InputError for settings of the plan that are not T5's, and for values that are wrong by themselves."""
     check_names(settings)
     given = SimpleNamespace(**settings)
     check_counts(given, [name for name in COUNTS if name in settings], "model.config")
@@ -50,14 +42,8 @@ def check_given(settings: dict[str, Any]) -> None:
 
 
 def check_values(config: T5Config, place: str) -> None:
-    """Refuses values that give no network, or another one than the settings say.
-
-    Args:
-        config: all settings, defaults included.
-        place: where they stand; messages begin with it.
-
-    Raises:
-        InputError: names the setting, what is allowed and what came.
+    """Raises InputError where all settings, defaults included, give no network, or another one than they say; messages
+    begin with the place.
     """
     from transformers.activations_tf import ACT2FN
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+import numpy as np
 import tensorflow as tf
 
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.preprocessing.written import PAD, TextToTextPreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.t5.beam_search import NEVER, Search, beam_search
-from progressive_tf.models.t5.t5_blocks import DecoderEmbeddings, DecoderLayer, LanguageModelHead
+from progressive_tf.models.t5.t5_blocks import TARGET, LanguageModelHead
+from progressive_tf.plan.metric_names import TEXTS
 
 
 class Translator(BlockModel):
@@ -29,8 +32,11 @@ class Translator(BlockModel):
         settings: what the blocks compute beside their weights, as JSON text.
     """
 
+    answers = TEXTS.name
     preprocess: TextToTextPreprocessing
     head: LanguageModelHead
+    grows = False  # tokens are the same in every stage
+    target_spec: Mapping[str, tf.TensorSpec] = MappingProxyType({TARGET: tf.TensorSpec([None, None], tf.int32)})
 
     def __init__(
         self,
@@ -60,6 +66,22 @@ class Translator(BlockModel):
         """How many leading blocks depend on the input alone."""
         return self._encoder_blocks + len(self.blocks) - len(self.own_blocks)
 
+    def logits_shape(self, state: State) -> tuple[int, ...]:
+        """Returns the shape of the logits: tokens at every position of `target`."""
+        return *map(int, state[TARGET].shape), self.choices
+
+    def sample_targets(self, rows: Sequence[int]) -> State:
+        """Returns the tokens of short texts that begin differently."""
+        return {TARGET: tf.constant(np.array([[3 + row, 4, 5, 1] for row in rows], np.int32))}
+
+    def sample_loss(self, logits: tf.Tensor, state: State) -> tf.Tensor:
+        """Returns the mean loss of the target's tokens."""
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(state[TARGET], logits))
+
+    def probabilities(self, state: State) -> tf.Tensor:
+        """Returns the confidence of each text that it writes, float32 [batch]."""
+        return self.write(state)["confidence"]
+
     def write(self, state: State, first_block: int = 0) -> dict[str, tf.Tensor]:
         """Returns the likeliest text that the search finds for each row.
 
@@ -73,7 +95,7 @@ class Translator(BlockModel):
         """
         encoded = self.run_blocks(state, first_block, self.deepest_cut)
         hidden, mask = encoded["hidden"], encoded["mask"]
-        begin, layers = self._decoder()
+        begin, *layers = self.blocks[self.deepest_cut :]
         kept = [layer.cross.keys_and_values(hidden) for layer in layers]
         batch, beams = tf.shape(mask)[0], self.search.beams
         first = layers[0].own
@@ -95,7 +117,3 @@ class Translator(BlockModel):
         tokens, log_probability = beam_search(step, memory, batch, self.search)
         length = tf.maximum(tf.reduce_sum(tf.cast(tokens != PAD, tf.float32), axis=1), 1.0)
         return {"tokens": tokens, "confidence": tf.exp(tf.minimum(log_probability / length, 0.0))}
-
-    def _decoder(self) -> tuple[DecoderEmbeddings, list[DecoderLayer]]:
-        begin, *layers = self.blocks[self.deepest_cut :]
-        return begin, layers

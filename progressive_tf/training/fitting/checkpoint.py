@@ -1,11 +1,10 @@
-"""A stage's weights on disk, and hashes of weights."""
+"""A stage's weights on disk."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from progressive_tf.adaptation.catalogue import merge_additions, restore_additio
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import atomic_path
-from progressive_tf.models.block_model import BlockModel, NamedWeight, assign_weights, read_weights
+from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights, weights_sha256
 from progressive_tf.training.run.run_folder import checkpoint_file
 
 Arrays = dict[str, np.ndarray]
@@ -131,16 +130,6 @@ def damaged(path: Path, error: Exception) -> ProgressiveError:
     return ProgressiveError(
         f"{path}: the file is damaged ({reason}); restore it from a copy, or begin a new run with --fresh"
     )
-
-
-def weights_sha256(weights: Sequence[NamedWeight]) -> str:
-    """Returns the hex SHA-256 of names, shapes and values."""
-    digest = hashlib.sha256()
-    for weight in weights:
-        value = np.ascontiguousarray(weight.variable.numpy())
-        digest.update(f"{weight.name} {value.dtype} {value.shape}\n".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
 
 
 def save_checkpoint(folder: Path, network: BlockModel, moved: MovedWeights, base_sha256: str) -> str:

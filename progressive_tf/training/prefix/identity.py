@@ -14,8 +14,7 @@ import progressive_tf.adaptation
 import progressive_tf.models
 from progressive_tf.data.batching import FIXED_BATCH_SIZE
 from progressive_tf.files import sha256_json
-from progressive_tf.models.block_model import BlockModel
-from progressive_tf.training.fitting.checkpoint import weights_sha256
+from progressive_tf.models.block_model import BlockModel, weights_sha256
 
 FORMAT = 1
 

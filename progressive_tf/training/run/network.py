@@ -12,7 +12,7 @@ import tensorflow as tf
 from progressive_tf.adaptation.catalogue import restore_additions
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.errors import InputError, listed
-from progressive_tf.models.block_model import BlockModel, set_classes
+from progressive_tf.models.block_model import BlockModel, set_classes, weights_sha256
 from progressive_tf.models.catalogue import build
 from progressive_tf.models.heads import ClassificationHead
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics, measure_columns
@@ -22,7 +22,6 @@ from progressive_tf.plan.methods import descriptions_of
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.version import Version
 from progressive_tf.training.answers.exported import read_exported_weights
-from progressive_tf.training.fitting.checkpoint import weights_sha256
 
 
 def load_start(version: Version, network: BlockModel, data: PlanData, seed: int) -> None:
@@ -155,7 +154,7 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
         statistics=statistics,
     )
     network = build(request)
-    network.set_label_tasks(data.classes.label_tasks[:known])
+    network.label_tasks = tuple(data.classes.label_tasks[:known])
     return network
 
 

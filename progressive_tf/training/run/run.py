@@ -16,7 +16,7 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.files import cache_folder, write_json
-from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights, set_classes
+from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights, set_classes, weights_sha256
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.loading import LoadedPlan
@@ -26,7 +26,7 @@ from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.features import Features
 from progressive_tf.training.environment import describe_environment
-from progressive_tf.training.fitting.checkpoint import checkpoint_facts, load_checkpoint, weights_sha256
+from progressive_tf.training.fitting.checkpoint import checkpoint_facts, load_checkpoint
 from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.run.checks import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +250,7 @@ def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) 
             "rows": sum(len(rows) for _, rows in wanted.values()),
             "bytes": 0,
             "seconds": round(time.perf_counter() - started, 3),
-            "tried": [each.to_json() for each in tried],
+            "tried": [asdict(each) for each in tried],
         },
     )
     others = f"the mean of {', '.join(names)}" if names else "what it started from"

@@ -13,7 +13,7 @@ from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
 from progressive_tf.files import read_json, sha256_json, write_json
-from progressive_tf.models.block_model import BlockModel
+from progressive_tf.models.block_model import BlockModel, weights_sha256
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule
@@ -26,7 +26,7 @@ from progressive_tf.reporting.wording import no_alias_words, stays_words
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.exported import export_saved_model, misfit
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
-from progressive_tf.training.fitting.checkpoint import checkpoint_facts, weights_sha256
+from progressive_tf.training.fitting.checkpoint import checkpoint_facts
 from progressive_tf.training.run.network import build_network
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder

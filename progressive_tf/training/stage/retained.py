@@ -18,7 +18,7 @@ from progressive_tf.files import read_json, write_json
 from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
 from progressive_tf.plan.retention_methods import Distill, Ewc, Replay
 from progressive_tf.plan.schema import Stage
-from progressive_tf.retention.ewc import Consolidated, EwcPenalty, fisher_information
+from progressive_tf.retention.ewc import Consolidated, EwcPenalty, Measured, fisher_information
 from progressive_tf.retention.soft_targets import DISTILL, LWF, distill, logits_of, lwf
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.classes import predict_exported
@@ -214,16 +214,10 @@ class _Preparation:
         answering = run.features.answering
         if not answering.learns_from_states:
             examples = replace(examples, labels=data.trained_codes(record.index, name, rows))
-        importance = fisher_information(
-            run.network,
-            weights,
-            _labelled_batches(examples),
-            examples.state_spec,
-            examples.first_block,
-            settings.fisher,
-            seed,
-            answering.log_likelihood(examples.first_block),
-        )
+        first_block = examples.first_block
+        likelihood = answering.log_likelihood(first_block)
+        measured = Measured(_labelled_batches(examples), examples.state_spec, first_block, likelihood)
+        importance = fisher_information(run.network, weights, measured, settings.fisher, seed)
         return importance, read_weights(weights)
 
     def _kept(

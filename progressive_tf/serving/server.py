@@ -1,4 +1,4 @@
-"""What every route asks of a request: its body, its token, the model's name."""
+"""What the routes of a server share, and ask of a request: its token and its body."""
 
 from __future__ import annotations
 
@@ -6,40 +6,35 @@ import contextlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from progressive_tf.serving.limits import Limits, Refusal
+from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.request_log import RequestLog
+from progressive_tf.serving.served_model import Answering, ServedModel, answering_for
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What has to be sent as a bearer token.
-
-    Args:
-        predict: for predictions and feedback; None for no check.
-        release: for canary, widen, pause, shadow and rollback; None where these are off.
+    """What has to be sent as a bearer token: for predictions and feedback, where None is no check; and for canary,
+    widen, pause, shadow and rollback, where None is that these are off.
     """
 
     predict: str | None = None
     release: str | None = None
 
     def check_predict(self, request: Request) -> None:
-        """Refuses a request without the token of callers.
-
-        Raises:
-            Refusal: 401.
-        """
+        """Raises Refusal, 401, for a request without the token of callers."""
         if self.predict is not None:
             _check(request, self.predict)
 
     def check_release(self, request: Request) -> None:
-        """Refuses a request without the token of operators.
-
-        Raises:
-            Refusal: 403, releasing over HTTP is off; 401.
+        """Raises Refusal for a request without the token of operators, 401, or where there is none and releasing over
+        HTTP is off, 403.
         """
         if self.release is None:
             raise Refusal(
@@ -49,11 +44,7 @@ class Tokens:
 
 
 class Incoming:
-    """Requests under way, and their bodies.
-
-    Args:
-        limits: of a request.
-    """
+    """Requests under way, and their bodies, within the limits of a request."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -61,11 +52,7 @@ class Incoming:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Counts a request while it is under way.
-
-        Raises:
-            Refusal: 503, there are too many.
-        """
+        """Counts a request while it is under way; raises Refusal, 503, where there are too many."""
         if self._under_way >= self._limits.concurrent_requests:
             raise Refusal(
                 503,
@@ -79,10 +66,8 @@ class Incoming:
             self._under_way -= 1
 
     async def body(self, request: Request) -> bytes:
-        """Returns a request's body.
-
-        Raises:
-            Refusal: 413, it is too large; 408, it does not come; 400, it ended early.
+        """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early
+        (400).
         """
         most, seconds = self._limits.body_bytes, self._limits.request_seconds
         too_large = Refusal(413, f"a body of more than {most} bytes", {"Connection": "close"})
@@ -106,14 +91,32 @@ class Incoming:
         return b"".join(parts)
 
 
-def check_name(given: str, name: str) -> None:
-    """Refuses another model's name.
+@dataclass(frozen=True)
+class Server:
+    """One model that is served: what counts, keeps and limits its requests, and the tokens of callers and operators."""
 
-    Raises:
-        Refusal: 404.
-    """
-    if given != name:
-        raise Refusal(404, f"Could not find any versions of model {given:.80}; this server has {name}")
+    served: ServedModel
+    limits: Limits
+    metrics: Metrics
+    request_log: RequestLog
+    tokens: Tokens
+    incoming: Incoming
+
+    def check_name(self, model: str) -> None:
+        """Raises Refusal, 404, where a path names another model."""
+        name = self.served.model.name
+        if model != name:
+            raise Refusal(404, f"Could not find any versions of model {model:.80}; this server has {name}")
+
+    def answering(self, model: str, version: str | None = None, label: str | None = None) -> Answering:
+        """Returns the version that a path names by its number or by an alias, see `answering_for`."""
+        self.check_name(model)
+        return answering_for(self.served, version, label, "")[0]
+
+
+def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Returns what OpenAPI's document says of a body with this schema."""
+    return {"requestBody": more | {"content": {"application/json": {"schema": schema}}}}
 
 
 def _check(request: Request, token: str) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.unread import Unread, was_cut
+from progressive_tf.serving.metrics import Metrics, Unread, was_cut
 
 CUT: dict[str, Any] = {"input_tokens": 40, "used_tokens": 32}
 

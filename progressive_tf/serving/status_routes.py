@@ -1,0 +1,101 @@
+"""What a server says of itself: versions and their signatures, the canary, health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from progressive_tf.registry.history import STABLE, rollout
+from progressive_tf.serving.canary_watch import CanaryWatch
+from progressive_tf.serving.server import Server
+
+
+def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
+    """Returns the routes about the model; `watch` knows what the evidence about its canary says."""
+    routes, served = APIRouter(), server.served
+
+    @routes.get("/v1/models/{model}/metadata")
+    async def metadata(model: str) -> dict[str, Any]:
+        """Says which inputs, outputs and classes the version has that stable points to."""
+        return server.answering(model, label=STABLE).loaded.metadata()
+
+    @routes.get("/v1/models/{model}/versions/{version}/metadata")
+    async def metadata_of_version(model: str, version: str) -> dict[str, Any]:
+        """Says which inputs, outputs and classes a version has."""
+        return server.answering(model, version).loaded.metadata()
+
+    @routes.get("/v1/models/{model}/labels/{label}/metadata")
+    async def metadata_of_label(model: str, label: str) -> dict[str, Any]:
+        """Says which inputs, outputs and classes the version of an alias has."""
+        return server.answering(model, label=label).loaded.metadata()
+
+    @routes.get("/v1/models/{model}")
+    async def status(model: str) -> dict[str, Any]:
+        """Lists the versions in memory."""
+        server.check_name(model)
+        return _available(sorted(served.standing.by_number, reverse=True))
+
+    @routes.get("/v1/models/{model}/versions/{version}")
+    async def status_of_version(model: str, version: str) -> dict[str, Any]:
+        """Says whether a version is in memory."""
+        return _available([server.answering(model, version).loaded.number])
+
+    @routes.get("/v1/models/{model}/labels/{label}")
+    async def status_of_label(model: str, label: str) -> dict[str, Any]:
+        """Says which version an alias is served by."""
+        return _available([server.answering(model, label=label).loaded.number])
+
+    @routes.get("/v1/models/{model}/canary")
+    async def canary(model: str) -> dict[str, Any]:
+        """Says how far the canary has come, who decides on it, and what each metric says of it."""
+        server.check_name(model)
+        split, latest = served.standing.split, watch.latest
+        if split is None or split.canary is None:
+            begun = rollout(served.entries)
+            return {"version": None} | ({"paused": str(begun.version)} if begun is not None and begun.paused else {})
+        body = {"version": str(split.canary), "percent": split.percent}
+        return body if latest is None else body | asdict(latest)
+
+    return routes
+
+
+def health_routes(server: Server) -> APIRouter:
+    """Returns the routes about the process."""
+    routes, served = APIRouter(), server.served
+
+    @routes.get("/healthz")
+    async def healthy() -> dict[str, str]:
+        """Answers while the process lives."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def ready() -> JSONResponse:
+        """Answers 200 once stable is served; says what the registry asks for and is not served."""
+        standing = served.standing
+        body = {
+            "ready": standing.split is not None,
+            "aliases": dict(standing.aliases),
+            "canary_percent": standing.split.percent if standing.split else 0.0,
+            "problems": list(standing.problems),
+        }
+        return JSONResponse(body, 200 if standing.split is not None else 503)
+
+    @routes.get("/metrics")
+    async def counted() -> Response:
+        """Gives Prometheus' text format."""
+        waiting = sum(answering.batcher.queued for answering in served.standing.by_number.values())
+        server.metrics.queued.set(waiting)
+        return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return routes
+
+
+def _available(numbers: Iterable[int]) -> dict[str, Any]:
+    status = {"error_code": "OK", "error_message": ""}
+    return {
+        "model_version_status": [{"version": str(number), "state": "AVAILABLE", "status": status} for number in numbers]
+    }
