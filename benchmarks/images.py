@@ -96,7 +96,7 @@ def ours(images: int, epochs: int) -> float:
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.plan.reading import to_yaml
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run_plan import Options, run_plan
 
     pixels, labels = generated(images + VALIDATION * 3)
     for index, (image, label) in enumerate(zip(pixels, labels, strict=True)):
@@ -130,7 +130,7 @@ def ours(images: int, epochs: int) -> float:
     }
     Path("plan.yaml").write_text(to_yaml(plan), encoding="utf-8")
     display = Display(Console(file=io.StringIO()))
-    finished = run_plan(load_plan("plan.yaml"), Path("runs"), Path("registry"), True, display, releases=False)
+    finished = run_plan(load_plan("plan.yaml"), Path("runs"), Path("registry"), True, display, Options(releases=False))
     seconds = read_json(finished.run / "stages" / "01-head" / "metrics.json")["seconds"]
     return float(seconds["prefix"] + seconds["fit"])
 

@@ -92,12 +92,14 @@ def train(
             screen.print(f"{totals_line(blocks)}\n")
         return
 
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run_plan import Options, run_plan
     from progressive_tf.tuning.tune_plan import sweep_for_train
 
     if bounds:
         check_bounds(loaded.plan)
-    finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, display, sweep=sweep_for_train)
+    finished = run_plan(
+        loaded, out or Path("runs") / loaded.plan.name, registry, fresh, display, Options(sweep=sweep_for_train)
+    )
 
     from progressive_tf.registry import Registry
     from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text

@@ -43,13 +43,13 @@ def run(
         from progressive_tf.training.bounds import measure_bounds
         from progressive_tf.training.notebook_display import shown_here
         from progressive_tf.training.run.first_look import check_bounds
-        from progressive_tf.training.run_plan import run_plan
+        from progressive_tf.training.run_plan import Options, run_plan
         from progressive_tf.tuning.tune_plan import sweep_for_train
 
         if bounds:
             check_bounds(chosen.loaded.plan)
         with shown_here() as display:
-            finished = run_plan(chosen.loaded, place, Path(registry), fresh, display, sweep=sweep_for_train)
+            finished = run_plan(chosen.loaded, place, Path(registry), fresh, display, Options(sweep=sweep_for_train))
             if bounds:
                 measure_bounds(chosen.loaded, finished.run, Path(registry), display)
         write_report(finished.run)

@@ -21,7 +21,7 @@ from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.predictions_file import load_predictions
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.run_plan import run_plan
+from progressive_tf.training.run_plan import Options, run_plan
 
 BOUNDS_FILE = "bounds.json"
 JOINT = "joint"
@@ -61,7 +61,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     data = read_plan_data(loaded, cache_folder(), leave_empty_out=not folder.splits_empty_rows)
     places = run / "bounds"
     display.line("naive: every stage again, without retention")
-    naive = run_plan(_naive(loaded), places / "naive", registry, False, display, releases=False).run
+    naive = run_plan(_naive(loaded), places / "naive", registry, False, display, Options(releases=False)).run
     display.line(f"{JOINT}: the rows of all {len(trained)} stages at once")
     joint = run_plan(
         _joint(loaded),
@@ -69,8 +69,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
         registry,
         False,
         display,
-        releases=False,
-        data=_joined(data, trained),
+        Options(releases=False, data=_joined(data, trained)),
     ).run
     last = RunFolder(joint).stage(0, JOINT)
     kind = loaded.plan.kind.answers

@@ -7,7 +7,7 @@ from typing import Any
 
 from progressive_tf.display import Clock
 from progressive_tf.evaluation.decision import Decision
-from progressive_tf.training.fitting.callbacks import backup_file
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.run.checks import warnings_about
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.run_folder import Finished

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,28 @@ if TYPE_CHECKING:
     from progressive_tf.training.stage.preflight import SweepStage
 
 
+@dataclass(frozen=True)
+class Options:
+    """What a run may have that others have not.
+
+    Attributes:
+        releases: whether promoted stages become versions; the registry is only read otherwise.
+        data: the rows to run on instead of those that the plan selects.
+        sweep: sweeps a stage that asks for it.
+    """
+
+    releases: bool = True
+    data: PlanData | None = None
+    sweep: SweepStage | None = None
+
+
 def run_plan(
     loaded: LoadedPlan,
     out: Path,
     registry: Path,
     fresh: bool,
     display: Display,
-    releases: bool = True,
-    data: PlanData | None = None,
-    sweep: SweepStage | None = None,
+    options: Options = Options(),
 ) -> Finished:
     """Runs the stages of a plan, continuing the newest run that fits.
 
@@ -38,9 +51,7 @@ def run_plan(
         registry: the registry's folder.
         fresh: begin a new run even if one could be continued.
         display: where progress is shown.
-        releases: whether promoted stages become versions; the registry is only read otherwise.
-        data: the rows to run on instead of those that the plan selects.
-        sweep: sweeps a stage that asks for it.
+        options: what else differs from a plain run.
 
     Raises:
         InputError: anything wrong with plan, data or weights.
@@ -57,11 +68,11 @@ def run_plan(
         if new and not fresh:
             for change in why_new(run):
                 display.line(f"  not the run before, because of {change}")
-        for remark in loaded.remarks if releases else ():
+        for remark in loaded.remarks if options.releases else ():
             display.line(remark)
         try:
             with run.saying_how_to_continue():
-                data = look(loaded, registry, display, run, data)
+                data = look(loaded, registry, display, run, options.data)
 
                 # The plan, its files and its rows can be had; what follows needs TensorFlow.
                 from progressive_tf.models.elementwise import gradients_released
@@ -75,12 +86,12 @@ def run_plan(
                 display.line(f"hardware: {hardware.line}")
                 check_batch_sizes(loaded.plan, hardware)
                 with hardware.scope(), gradients_released():
-                    begun = replace(load_run(loaded, run, registry, display, hardware, data), releases=releases)
-                    for remark in idle_data_lines(loaded.plan.data, begun.data.sources) if releases else ():
+                    begun = replace(load_run(loaded, run, registry, display, hardware, data), releases=options.releases)
+                    for remark in idle_data_lines(loaded.plan.data, begun.data.sources) if options.releases else ():
                         display.line(remark)
                     check_probes(begun)
                     check_release(begun)
-                    return run_stages(begun, sweep, again(loaded, run, registry))
+                    return run_stages(begun, options.sweep, again(loaded, run, registry))
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)

@@ -15,7 +15,7 @@ from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.plan.sweep import change_of, override_of, value_at
-from progressive_tf.training.fitting.callbacks import backup_file
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.tuning.trial import TrialResult, Trials, best_of, read_results
 from progressive_tf.tuning.warm_start import SETTINGS, Search
 

@@ -22,7 +22,7 @@ from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.sweep import change_of
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.predictions_file import Wanted, predict_rows
-from progressive_tf.training.fitting.callbacks import backup_file
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.stage.lifecycle import Attempt

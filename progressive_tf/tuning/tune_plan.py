@@ -20,7 +20,7 @@ from progressive_tf.run_order import in_order
 from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.run_folder import RunFolder, locked, open_run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.run_plan import again, run_plan
+from progressive_tf.training.run_plan import Options, again, run_plan
 from progressive_tf.tuning.role import role
 
 if TYPE_CHECKING:  # what needs TensorFlow is imported once the plan has been looked at
@@ -132,7 +132,7 @@ def _cut(loaded: LoadedPlan, stages: int) -> LoadedPlan:
 def _run_before(planned: PlannedStage, display: Display) -> None:
     loaded = planned.loaded
     finished = run_plan(
-        _cut(loaded, planned.index), planned.out, planned.registry, False, display, sweep=sweep_for_train
+        _cut(loaded, planned.index), planned.out, planned.registry, False, display, Options(sweep=sweep_for_train)
     )
     if not finished.promoted and loaded.plan.on_hold == "stop":
         ways = "\n".join(ways_text(steps) for steps in next_steps(read_run(finished.run)))

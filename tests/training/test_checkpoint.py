@@ -22,13 +22,13 @@ from progressive_tf.training.fitting.checkpoint import (
     Backup,
     CheckpointFacts,
     checkpoint_facts,
-    checkpoint_file,
     load_arrays,
     load_checkpoint,
     load_names,
     save_arrays,
     save_checkpoint,
 )
+from progressive_tf.training.fitting.locations import checkpoint_file
 
 BASE = "b" * 64
 

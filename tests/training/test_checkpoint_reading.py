@@ -8,7 +8,8 @@ import pytest
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.training.fitting import checkpoint as backup
-from progressive_tf.training.fitting.checkpoint import CheckpointFacts, checkpoint_facts, checkpoint_file
+from progressive_tf.training.fitting.checkpoint import CheckpointFacts, checkpoint_facts
+from progressive_tf.training.fitting.locations import checkpoint_file
 
 
 class NamesOnly:

@@ -20,10 +20,11 @@ from progressive_tf.models.block_model import assign_weights, weights_sha256
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.answers.features import Features
-from progressive_tf.training.fitting.callbacks import NonFiniteLossError, backup_file, reset_random_layers
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError, reset_random_layers
 from progressive_tf.training.fitting.checkpoint import Backup
 from progressive_tf.training.fitting.examples import training_dataset
 from progressive_tf.training.fitting.fit import Fitted
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.fitting.objectives import make_loss
 from progressive_tf.training.fitting.optimizers import StageOptimizer
 from progressive_tf.training.fitting.stage_model import StageModel

@@ -20,8 +20,8 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.training.answers.classes import predict_exported
 from progressive_tf.training.fitting import optimizers as loss_scale
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
-from progressive_tf.training.fitting.checkpoint import checkpoint_file
 from progressive_tf.training.fitting.fit import phase_optimizer
+from progressive_tf.training.fitting.locations import checkpoint_file
 from progressive_tf.training.fitting.optimizers import INITIAL_SCALE, LossScale
 from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.hardware import refuse_capped_bfloat16

@@ -14,7 +14,7 @@ from rich.console import Console
 from progressive_tf.display import Display
 from progressive_tf.plan.loading import load_plan, sweep_settings
 from progressive_tf.training.run.run_folder import Finished
-from progressive_tf.training.run_plan import run_plan
+from progressive_tf.training.run_plan import Options, run_plan
 from progressive_tf.tuning.outcome import Sweep
 from progressive_tf.tuning.tune_plan import PlannedStage, sweep_for_train, tune_plan
 
@@ -60,7 +60,7 @@ class SweepPlace(Place):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             runs, registry = self.folder / "runs", self.folder / "registry"
-            return run_plan(loaded, runs, registry, False, self.display(), sweep=sweep_for_train)
+            return run_plan(loaded, runs, registry, False, self.display(), Options(sweep=sweep_for_train))
 
     @staticmethod
     def display() -> Display:

@@ -19,6 +19,7 @@ from progressive_tf.models.block_model import BlockModel, NamedWeight, assign_we
 from progressive_tf.plan.methods import EarlyStopping as Settings
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.fitting.checkpoint import Backup
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.fitting.optimizers import StageOptimizer
 from progressive_tf.training.fitting.stage_model import StageModel
 
@@ -162,11 +163,6 @@ class EpochRecord(tf.keras.callbacks.Callback):
             best=state.early_stopping.best_values if state.early_stopping is not None else {},
             optimizer=model.stage_optimizer.state(),
         ).save(backup_file(folder))
-
-
-def backup_file(folder: Path) -> Path:
-    """Returns where a stage's backup stands."""
-    return folder / "backup" / "state.safetensors"
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -18,7 +18,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import atomic_path
 from progressive_tf.models.block_model import BlockModel, assign_weights, read_weights, weights_sha256
-from progressive_tf.training.run.run_folder import checkpoint_file
+from progressive_tf.training.fitting.locations import checkpoint_file
 
 Arrays = dict[str, np.ndarray]
 

@@ -26,13 +26,13 @@ from progressive_tf.training.fitting.callbacks import (
     EpochRecord,
     FitProgress,
     NonFiniteLoss,
-    backup_file,
 )
 from progressive_tf.training.fitting.checkpoint import Backup
 from progressive_tf.training.fitting.continual_evaluation import ContinualEvaluation, lowest
 from progressive_tf.training.fitting.contrastive import ContrastiveObjective, contrastive_batches
 from progressive_tf.training.fitting.example_sets import JoinedExamples
 from progressive_tf.training.fitting.examples import AnyExamples, DrawBatches, drawn_dataset, evaluation_dataset
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.fitting.objectives import Objective
 from progressive_tf.training.fitting.optimizers import StageOptimizer, Updates
 from progressive_tf.training.fitting.phases import Phase, phases_of

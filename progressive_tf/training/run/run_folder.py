@@ -25,11 +25,6 @@ from progressive_tf.run_order import in_order, number_run
 TUNED_FILE = "tuned.json"
 
 
-def checkpoint_file(stage: Path) -> Path:
-    """Returns where the checkpoint of a stage stands, given the stage's folder."""
-    return stage / "checkpoint" / "weights.safetensors"
-
-
 @dataclass(frozen=True)
 class Finished:
     """How a run ended.

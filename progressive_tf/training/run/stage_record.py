@@ -16,7 +16,7 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.records import StageData, record_of
 from progressive_tf.files import atomic_path, read_json, sha256_json, write_json
-from progressive_tf.training.run.run_folder import checkpoint_file
+from progressive_tf.training.fitting.locations import checkpoint_file
 
 SUSPECTS_FILE = "findings.csv"
 

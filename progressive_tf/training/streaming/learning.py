@@ -17,8 +17,9 @@ from progressive_tf.data.stream import MicroBatch, StreamRows, is_whole, keep_li
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.refusals import STANDARD_INPUT
-from progressive_tf.training.fitting.callbacks import NonFiniteLossError, backup_file
+from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.fitting.fit import Fitted, phase_optimizer
+from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.fitting.stage_model import StageModel
 from progressive_tf.training.run.run import Run
