@@ -10,6 +10,7 @@ import numpy as np
 
 from progressive_tf.data.settled_labels import task_names
 from progressive_tf.data.source import Source
+from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.plan.schema import Data, Plan
 
@@ -65,6 +66,11 @@ class ClassSpace:
     def tasks(self) -> tuple[str, ...]:
         """The tasks, in the order in which they come."""
         return tuple(dict.fromkeys(self.label_tasks))
+
+    @property
+    def metric_labels(self) -> tuple[str, ...]:
+        """What metrics of one label are of: classes, or the types of entities that tags mark."""
+        return kinds_of(self.tags) or self.labels
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def _metric(run: Run, plan: Plan, settings: Tune) -> MetricName:
     found = find_metric(name)
     if found is None:
         raise InputError(f"tune.metric: unknown metric {name!r}")
-    check_metric_label(name, run.data, "tune.metric")
+    check_metric_label(name, run.data, "tune.metric", plan.kind.answers.label_word)
     return found
 
 

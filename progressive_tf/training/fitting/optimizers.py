@@ -83,9 +83,8 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     from tensorflow_addons.optimizers import LAMB, SWA, LazyAdam, MovingAverage
 
-legacy = tf.keras.optimizers.legacy  # fused CPU kernels, and the base class of Addons' optimizers
 
-
+# Legacy optimizers have fused CPU kernels, and are the base class of Addons'.
 class DenseAdam(tf.keras.optimizers.legacy.Adam):
     """Adam (Kingma & Ba 2015) whose step over an embedding table is the one fused pass that a matrix gets.
 
@@ -115,7 +114,9 @@ def make_optimizer(
     Weight decay is not part of it (see `decay_weights`), except in LAMB, whose trust ratio includes the decay term.
     """
     if settings.name == "sgd":
-        optimizer = legacy.SGD(rate, momentum=0.9 if settings.momentum is None else settings.momentum)
+        optimizer = tf.keras.optimizers.legacy.SGD(
+            rate, momentum=0.9 if settings.momentum is None else settings.momentum
+        )
     elif settings.name == "lamb":
         undecayed = [_on_any_device(variable.name) for variable in variables if not is_decayed(variable)]
         optimizer = LAMB(rate, weight_decay=settings.decay, exclude_from_weight_decay=undecayed)
@@ -124,20 +125,14 @@ def make_optimizer(
     else:
         optimizer = DenseAdam(rate)
     if average is not None:
-        optimizer = _averaging(optimizer, average)
+        inner = optimizer
+        if isinstance(average, EmaAverage):
+            optimizer = MovingAverage(inner, average_decay=average.decay)
+        else:
+            optimizer = SWA(inner, start_averaging=average.start, average_period=average.every)
+        inner._iterations = optimizer.iterations  # one count for both, from the first step on
     optimizer._create_all_weights(list(variables))
     return optimizer
-
-
-def _averaging(
-    optimizer: tf.keras.optimizers.legacy.Optimizer, average: RunningAverage
-) -> tf.keras.optimizers.legacy.Optimizer:
-    if isinstance(average, EmaAverage):
-        wrapped = MovingAverage(optimizer, average_decay=average.decay)
-    else:
-        wrapped = SWA(optimizer, start_averaging=average.start, average_period=average.every)
-    optimizer._iterations = wrapped.iterations  # one count for both, from the first step on
-    return wrapped
 
 
 def decay_weights(settings: Optimizer, rate: tf.Tensor, variables: Sequence[tf.Variable]) -> None:

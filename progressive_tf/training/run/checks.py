@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.stream import read_lines
-from progressive_tf.data.tags import kinds_of
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import DamagedRecordError, read_json
@@ -45,16 +44,17 @@ def check_rule_labels(plan: Plan, data: PlanData) -> None:
     """Raises InputError where a gate rule is about a label, or a type of entity, that the data has not."""
     for index, stage in enumerate(plan.stages):
         for position, rule in enumerate(stage.gate):
-            check_metric_label(rule.metric, data, f"stages[{index}].gate[{position}].metric")
+            check_metric_label(
+                rule.metric, data, f"stages[{index}].gate[{position}].metric", plan.kind.answers.label_word
+            )
 
 
-def check_metric_label(metric: str, data: PlanData, place: str) -> None:
-    """Raises InputError where a metric is about a label, or a type of entity, that the data has not."""
+def check_metric_label(metric: str, data: PlanData, place: str, word: str) -> None:
+    """Raises InputError where a metric is about a label, called by its word, that the data has not."""
     _, separator, label = metric.partition("/")
-    known = kinds_of(data.classes.tags) or data.labels
+    known = data.classes.metric_labels
     if separator and label not in known:
-        kind = "type" if data.classes.tags else "label"
-        raise InputError(f"{place}: {metric}: {unknown_name(kind, label, known)}")
+        raise InputError(f"{place}: {metric}: {unknown_name(word, label, known)}")
 
 
 def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> None:

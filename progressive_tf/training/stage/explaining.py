@@ -9,7 +9,6 @@ from progressive_tf.data.plan_data import probe_rows
 from progressive_tf.evaluation.explanations import Agreement, agreement
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.integrated_gradients import explanations, refuse_unexplained, tokens_of
-from progressive_tf.models.preprocessing.texts import TextPreprocessing
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 
@@ -45,7 +44,7 @@ def explained(run: Run, stage: StageRecord | None) -> list[dict[str, Any]]:
     data, network = run.data, run.network
     inputs, codes = data.sources[source].inputs(rows), data.codes[source][rows]
     read = data.sources[source]
-    texts = read.texts(rows) if isinstance(network.preprocess, TextPreprocessing) else [""] * len(rows)
+    texts = read.texts(rows) if network.preprocess.explained_depth else [""] * len(rows)
     found = []
     computed = explanations(network, list(inputs), [int(code) for code in codes], probes.steps)
     for row, text, code, one in zip(read.rows[rows].tolist(), texts, codes.tolist(), computed, strict=True):

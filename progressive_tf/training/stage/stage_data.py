@@ -52,7 +52,7 @@ def _counts(run: Run, stage: StageRecord) -> str:
     more = f"{part.repeated:,} more for the gate"
     again = f"; {more} {'repeats' if part.repeated == 1 else 'repeat'} another's text, not counted again"
     again = again if part.repeated else ""
-    if classes.writes:
+    if all(len(labels) < 2 for labels in recorded.labels.values()):
         sizes = {"train": recorded.train, "validation": recorded.validation}
         sizes |= {"gate": len(part.gate), "test": len(part.test)}
         return "; ".join(f"{name} {size:,}" for name, size in sizes.items()) + again
