@@ -9,8 +9,6 @@ import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 # Two hashes that differ in fewer bits than there are bands agree in one of them. Half the size costs up to 8 bits.
 BANDS = [(start, 8 if start == 56 else 7) for start in range(0, 63, 7)]
@@ -40,6 +38,10 @@ def keys_of_alike(keys: np.ndarray, hashes: np.ndarray, thumbnails: np.ndarray) 
     if not pairs:
         return keys
     first, second = np.array(pairs).T
+    # Texts are folded by what needs no graphs, and has to be there quickly.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(pairs), np.int8), (first, second)), shape=(len(keys), len(keys)))
     _, group = connected_components(graph, directed=False)
     smallest = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max)

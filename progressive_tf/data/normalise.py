@@ -18,7 +18,7 @@ import pyarrow
 
 from progressive_tf.data.answers import ClassTruth, Truth
 from progressive_tf.data.answers.base import Gathered
-from progressive_tf.data.cells import check_inputs
+from progressive_tf.data.checked_cells import check_inputs
 from progressive_tf.data.kinds import kind_of_batch
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 
-from progressive_tf.data.cells import check_labels
+from progressive_tf.data.checked_cells import check_labels
 from progressive_tf.data.near_duplicates import hash_number
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers.batch import Batch, Reader

@@ -84,7 +84,6 @@ with warnings.catch_warnings():
     from tensorflow_addons.optimizers import LAMB, SWA, LazyAdam, MovingAverage
 
 
-# Legacy optimizers have fused CPU kernels, and are the base class of Addons'.
 class DenseAdam(tf.keras.optimizers.legacy.Adam):
     """Adam (Kingma & Ba 2015) whose step over an embedding table is the one fused pass that a matrix gets.
 
