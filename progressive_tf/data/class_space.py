@@ -79,14 +79,14 @@ class ClassSpace:
 
 
 def class_space(
-    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     """Returns the classes of a plan, as its scenario has them.
 
     Args:
         plan: the plan.
         sources: by the name the plan gives them.
-        places: source → where the plan names it.
+        locations: source → where the plan names it.
         used: of each stage, in order.
 
     Raises:
@@ -94,9 +94,9 @@ def class_space(
     """
     own = sources[plan.data.source].truth
     if own.in_classes:
-        return _SCENARIOS[plan.scenario](plan, sources, places, used)
+        return _SCENARIOS[plan.scenario](plan, sources, locations, used)
     for name, source in sources.items():
-        source.truth.check_within(own, plan.data.source, places[name], source.name)
+        source.truth.check_within(own, plan.data.source, locations[name], source.name)
     outputs, labels = own.outputs, tuple(sorted({label for source in sources.values() for label in source.labels}))
     codes = {name: _codes(source, labels) for name, source in sources.items()}
     tags = () if outputs == labels else outputs
@@ -104,17 +104,17 @@ def class_space(
 
 
 def _data_incremental(
-    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     labels = sources[plan.data.source].labels
-    codes = {name: _codes_within(source, labels, places[name], plan.scenario) for name, source in sources.items()}
+    codes = {name: _codes_within(source, labels, locations[name], plan.scenario) for name, source in sources.items()}
     return ClassSpace(labels, (len(labels),) * len(used), codes)
 
 
 def _domain_incremental(
-    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
-    space = _data_incremental(plan, sources, places, used)
+    space = _data_incremental(plan, sources, locations, used)
     first = np.unique(space.codes[used[0].source][used[0].rows])
     for stage in used[1:]:
         codes = space.codes[stage.source][stage.rows]
@@ -130,7 +130,7 @@ def _domain_incremental(
 
 
 def _class_incremental(
-    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used)
     codes = {name: _codes(source, labels) for name, source in sources.items()}
@@ -138,10 +138,10 @@ def _class_incremental(
 
 
 def _task_incremental(
-    plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     tasks = (
-        _tasks_by_column(plan.data, plan.data.task, sources, places, used)
+        _tasks_by_column(plan.data, plan.data.task, sources, locations, used)
         if plan.data.task
         else _tasks_by_stage(plan, sources, used)
     )
@@ -188,7 +188,7 @@ def _tasks_by_stage(plan: Plan, sources: Mapping[str, Source], used: Sequence[Us
 
 
 def _tasks_by_column(
-    data: Data, column: str, sources: Mapping[str, Source], places: Mapping[str, str], used: Sequence[UsedRows]
+    data: Data, column: str, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> dict[str, np.ndarray]:
     tasks: dict[str, np.ndarray] = {}
     for name, source in sources.items():
@@ -210,8 +210,8 @@ def _tasks_by_column(
         if unknown.any():
             task = tasks[name][unknown][0]
             raise InputError(
-                f"{places[name]}: {_counted(sources[name], np.flatnonzero(unknown))} are of a task that no stage has: "
-                f"{unknown_name('task', task, trained)}"
+                f"{locations[name]}: {_counted(sources[name], np.flatnonzero(unknown))} are of a task that no stage "
+                f"has: {unknown_name('task', task, trained)}"
             )
     return tasks
 

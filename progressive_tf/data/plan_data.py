@@ -182,25 +182,25 @@ def read_plan_data(
     """
     plan, data = loaded.plan, loaded.plan.data
     stage_sources = tuple(stage.data.source or data.source for stage in plan.stages)
-    places = {data.source: "data.source"}
+    locations = {data.source: "data.source"}
     for index, name in enumerate(stage_sources):
-        places.setdefault(name, f"stages[{index}].data.source")
+        locations.setdefault(name, f"stages[{index}].data.source")
     for set_name, name in data.validation_sets.items():
-        places.setdefault(name, f"data.validation_sets.{set_name}")
+        locations.setdefault(name, f"data.validation_sets.{set_name}")
     reader, sources = SourceReader(data, plan.kind, loaded.folder, cache), {}
-    for name, place in places.items():
+    for name, place in locations.items():
         with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
             sources[name] = reader.read(name, place, progress)
-    _check_inputs(plan, sources, places)
+    _check_inputs(plan, sources, locations)
     if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
     settled = settle_labels(sources, data)
     sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
     left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
-    found = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
+    findings = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
     if display is not None:
-        said = [each.message for name in sources for each in found[name]]
-        display.lines_once([*source_lines(list(sources.values())), *settled.lines, *dict.fromkeys(said)])
+        messages = dict.fromkeys(finding.message for of_source in findings.values() for finding in of_source)
+        display.lines_once([*source_lines(list(sources.values())), *settled.lines, *messages])
     splits = _splits(plan)
     parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
     stages = _stage_rows(plan, stage_sources, sources, parts)
@@ -215,7 +215,7 @@ def read_plan_data(
         )
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
-    classes = class_space(plan, sources, places, used)
+    classes = class_space(plan, sources, locations, used)
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     return PlanData(
         classes,
@@ -227,7 +227,7 @@ def read_plan_data(
         slice_of,
         wrong_labels=_wrong_labels(plan, sources, stages),
         spelling=settled.spelling,
-        findings=found,
+        findings=findings,
     )
 
 
@@ -246,8 +246,8 @@ def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
     asked = {plan.data.source: "data.split"}
     for index, stage in enumerate(plan.stages):
         name, place = stage.data.source or plan.data.source, f"stages[{index}].data.split"
-        found = (plan.data.split, "data.split") if stage.data.split is None else (stage.data.split, place)
-        if splits.setdefault(name, found)[0] != found[0]:
+        split = (plan.data.split, "data.split") if stage.data.split is None else (stage.data.split, place)
+        if splits.setdefault(name, split)[0] != split[0]:
             raise InputError(
                 f"{place}: {name} is split otherwise by {asked[name]}; a source has one split, so give both the same"
             )
@@ -271,17 +271,17 @@ def _wrong_labels(
     return tuple(wrong)
 
 
-def _check_inputs(plan: Plan, sources: Mapping[str, Source], places: Mapping[str, str]) -> None:
+def _check_inputs(plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str]) -> None:
     first = next(iter(sources.values()))
     kind = INPUT_KINDS[plan.kind.inputs]
     reads = first.kind if first.kind in kind.others else kind.name
     INPUT_KINDS[reads].check_plan(plan, first.name)
     for name, source in sources.items():
         if source.kind != reads:
-            raise InputError(f"{places[name]}: {source.name} holds {source.kind}; task {plan.task} reads {reads}")
+            raise InputError(f"{locations[name]}: {source.name} holds {source.kind}; task {plan.task} reads {reads}")
         if source.width != first.width:
             raise InputError(
-                f"{places[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} "
+                f"{locations[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} "
                 f"{first.width}"
             )
 

@@ -70,7 +70,7 @@ class Store:
         """Row at which each batch starts, int64 [batches + 1]."""
         return np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches], dtype=np.int64)])
 
-    @property
+    @cached_property
     def fields(self) -> list[str]:
         """Names of what is kept of each row; they tell what rows are."""
         return self._batches[0].schema.names
