@@ -45,6 +45,7 @@ class StageMetrics:
     stability: dict[str, dict[str, float]] = field(default_factory=dict)
     recency: dict[str, float] = field(default_factory=dict)
     retention: dict[str, dict[str, Any]] = field(default_factory=dict)
+    explanations: dict[str, Any] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None

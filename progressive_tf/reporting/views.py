@@ -115,37 +115,34 @@ def class_curves_view(run: RunRecord) -> Markup | None:
     return class_curves("class-curves", [stage.name for stage in measured], scores) if scores else None
 
 
+SWEEP_FIGURES = {"progress": progress_figure, "parameters": parameters_figure, "parallel": parallel_figure}
+
+
 @dataclass(frozen=True)
 class SweepView:
     """A sweep with its figures."""
 
     record: SweepRecord
+    trials: tuple[Trial, ...]
     progress: Markup
     parameters: Markup
     parallel: Markup
-    trials: tuple[Trial, ...]
+
+
+def sweep_view(name: str, sweep: SweepRecord) -> SweepView:
+    """Returns a sweep with its figures, whose ids begin with `name`."""
+    drawn = (draw(f"{name}-{what}", sweep) for what, draw in SWEEP_FIGURES.items())
+    return SweepView(sweep, tuple(in_order(sweep)), *drawn)
 
 
 def sweep_views(run: RunRecord) -> list[SweepView]:
     """Returns the finished sweeps of a run, in the order of its stages."""
-    return [
-        SweepView(
-            sweep,
-            progress_figure(f"sweep-{number}-progress", sweep),
-            parameters_figure(f"sweep-{number}-parameters", sweep),
-            parallel_figure(f"sweep-{number}-parallel", sweep),
-            tuple(in_order(sweep)),
-        )
-        for number, sweep in enumerate(read_sweeps(run.path))
-    ]
+    return [sweep_view(f"sweep-{number}", sweep) for number, sweep in enumerate(read_sweeps(run.path))]
 
 
 def rate_views(run: RunRecord) -> list[tuple[RateTest, Markup]]:
     """Returns the learning-rate range tests of a run, each with its figure."""
-    return [
-        (test, rate_figure(f"rates-{number}", test.rates, test.losses, test.smoothed, test.suggested, test.plans))
-        for number, test in enumerate(read_rate_tests(run.path))
-    ]
+    return [(test, rate_figure(f"rates-{number}", test)) for number, test in enumerate(read_rate_tests(run.path))]
 
 
 def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
@@ -262,7 +259,7 @@ def _has_weights(plan: Mapping[str, Any]) -> bool:
 def _started_from(run: RunRecord, stage: SavedStage) -> str:
     """What is recorded; for an undecided stage what the rule says: the newest released stage, or the plan's start."""
     before = {one.name: one for one in run.stages if one.number < stage.number}
-    released = [one.name for one in before.values() if one.forced or (one.decision and one.decision.promoted)]
+    released = [one.name for one in before.values() if one.promoted]
     recorded = stage.decision.started_from if stage.decision else None
     name = recorded or (released[-1] if released else "start")
     parent = before.get(name)
@@ -303,8 +300,7 @@ def stream_views(run: RunRecord) -> list[StreamView]:
     """Returns a view of each stage that has learnt from a stream."""
     views = []
     for stage in run.stages:
-        folder = run.path / "stages" / f"{stage.number:02d}-{stage.name}"
-        history = read_history(folder / "stream" / "windows.csv")
+        history = read_history(run.path / "stages" / stage.folder / "stream" / "windows.csv")
         if not history or not history["learnt"]:
             continue
         learnt = history["learnt"]
