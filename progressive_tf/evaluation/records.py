@@ -145,6 +145,10 @@ class FurtherMatrix:
     forgetting: float | None = None
     test_measures: dict[str, float | None] = field(default_factory=dict)
 
+    def cells(self, part: str) -> Cells:
+        """Returns the cells on gate or on test rows: [1 + stages trained, stages]."""
+        return self.gate if part == "gate" else self.test
+
 
 @dataclass(frozen=True, kw_only=True)
 class Matrix(FurtherMatrix):

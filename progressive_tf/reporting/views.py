@@ -8,7 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.records import Matrix, Measure
 from progressive_tf.plan.methods import PROMPT
 from progressive_tf.reporting import wording
@@ -16,8 +15,8 @@ from progressive_tf.reporting.answers.base import Summary
 from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
-from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
-from progressive_tf.reporting.figures.matrix import ShownMatrix, accuracy_matrix
+from progressive_tf.reporting.figures.gate import gate_rules
+from progressive_tf.reporting.figures.matrix import accuracy_matrix
 from progressive_tf.reporting.figures.rates import rate_figure
 from progressive_tf.reporting.figures.stream import stream_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
@@ -61,13 +60,10 @@ def matrix_figures(matrix: Matrix, first: str = "untrained", name: str = "matrix
         first: what its row before all stages is called.
         name: prefix of the figures' ids.
     """
-    cells = {"gate": matrix.gate, "test": matrix.test}
-    words, decimals = wording.metric_words(matrix.metric), wording.decimals(matrix.metric)
-    highest = wording.highest(matrix.metric)
     return {
-        part: accuracy_matrix(f"{name}-{part}", part, ShownMatrix(matrix.stages, rows, words, first, decimals, highest))
-        for part, rows in cells.items()
-        if rows and matrix.stages
+        part: accuracy_matrix(f"{name}-{part}", part, matrix, first)
+        for part in ("gate", "test")
+        if matrix.cells(part) and matrix.stages
     }
 
 
@@ -97,12 +93,7 @@ def matrix_views(run: RunRecord) -> list[MatrixView]:
 
 def bounds_view(run: RunRecord) -> Markup | None:
     """Returns where the run lies between its bounds, or None where they are not recorded."""
-    bounds = run.bounds
-    if bounds is None:
-        return None
-    values = {"naive": bounds.naive.acc, "plan": bounds.plan.acc, "joint": bounds.joint.acc}
-    known = {name: value for name, value in values.items() if value is not None}
-    return bounds_figure("bounds", known, wording.decimals(run.metric)) if len(known) == len(values) else None
+    return None if run.bounds is None else bounds_figure("bounds", run.bounds, wording.decimals(run.metric))
 
 
 def class_curves_view(run: RunRecord) -> Markup | None:
@@ -179,31 +170,9 @@ def largest_and_smallest(counts: Mapping[str, int]) -> list[tuple[str, int | Non
     return [*ordered[: MOST_CLASSES // 2], (left_out, None), *ordered[-(MOST_CLASSES // 2) :]]
 
 
-def rule_interval(outcome: RuleResult) -> RuleInterval | None:
-    """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
-
-    A drop is worse by so much, in the figure as in the table and in the plan.
-    """
-    rule = outcome.rule
-    if outcome.estimate is None:
-        return None
-    metric, drops = wording.metric_words(rule.metric), rule.drop_at_most is not None
-    return RuleInterval(
-        panel=f"drop of {metric} (gains are below zero)" if drops else metric,
-        label=wording.rule_words(rule, outcome.slice),
-        outcome=outcome.outcome,
-        estimate=outcome.estimate,
-        low=outcome.low,
-        high=outcome.high,
-        threshold=outcome.threshold,
-        floor=rule.at_least is not None,
-    )
-
-
 def _stage_view(run: RunRecord, stage: SavedStage) -> StageView:
     best = stage.metrics.best_epoch if stage.metrics else None
-    drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
-    rules = [rule for rule in drawn if rule is not None]
+    rules = stage.decision.rules if stage.decision else ()
     name = f"stage-{stage.number}"
     classes = per_class(stage.test)
     shown = lowest_classes(classes)
@@ -214,7 +183,7 @@ def _stage_view(run: RunRecord, stage: SavedStage) -> StageView:
         curves=learning_curves(f"{name}-curves", stage.name, stage.history, best, run.answers.accuracy)
         if any(stage.history.values())
         else None,
-        gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
+        gate=gate_rules(f"{name}-gate", stage.name, rules),
         answers=_answers(stage, name),
         per_class=shown,
         further_classes=len(classes) - len(shown),
