@@ -34,7 +34,12 @@ HELD = {
             "outcome": "hold",
             "reason": "20 rows, at least 30 are needed",
         },
-        {"rule": {"metric": "f1", "slice": "all"}, "slice": "all", "outcome": "pass", "reason": "fine"},
+        {
+            "rule": {"metric": "f1_macro", "slice": "all", "at_least": 0.5},
+            "slice": "all",
+            "outcome": "pass",
+            "reason": "fine",
+        },
     ],
 }
 
@@ -324,7 +329,7 @@ def test_places_that_are_no_stage_are_refused(
     )
     assert "no decision yet" in release(capsys, "promote", run_folder / "full")[2]
     (run_folder / "stages" / "03-full" / "decision.json").write_text("{")
-    assert "not JSON" in release(capsys, "promote", run_folder / "full")[2]
+    assert "not valid JSON" in release(capsys, "promote", run_folder / "full")[2]
     assert release(capsys, "promote")[0] == 2
 
 

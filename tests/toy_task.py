@@ -12,14 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from progressive_tf.data.answers import TRUTHS
+from progressive_tf.data.answers.base import Truth
 from progressive_tf.evaluation.answers.base import Answers, Summed, indices
 from progressive_tf.models import mlp
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.request import Request
-from progressive_tf.plan.metric_names import AnswerKind, MetricName
+from progressive_tf.plan.metric_names import ANSWERS, AnswerKind, MetricName
 from progressive_tf.plan.networks import Mlp
-from progressive_tf.plan.tasks import OWN_TAG, Task
-from progressive_tf.training.answers.base import FIRST_FIELDS, Answering, ask_in_batches
+from progressive_tf.plan.tasks import OWN_TAG, TASKS, Task
+from progressive_tf.training.answers import ANSWERING
+from progressive_tf.training.answers.base import FIRST_FIELDS, Answering, ServedNetwork, ask_in_batches
 from progressive_tf.training.fitting.objectives import Objective
 
 ERROR = MetricName("mean_absolute_error", maximize=False, highest=math.inf)
@@ -80,16 +83,6 @@ class SquaredError(Objective):
         return tf.reduce_mean(outputs)
 
 
-class ServedNumbers(tf.Module):
-    def __init__(self, network: BlockModel) -> None:
-        super().__init__()
-        self.stored = [weight.variable for weight in network.named_weights()]
-        self.resources = list(network.preprocess.resources)
-        number = lambda raw: {"number": network(network.preprocess(raw))[:, 0]}  # noqa: E731
-        self.serve = tf.function(number, input_signature=[network.preprocess.raw], autograph=False)
-        self.alternatives: dict[str, Any] = {}
-
-
 class NumberAnswering(Answering):
     kind = NUMBERS
     learns_from_states = True
@@ -120,8 +113,8 @@ class NumberAnswering(Answering):
         return NumberAnswers(*(table.column(name).to_numpy() for name in ("target", "predicted")))
 
     @staticmethod
-    def exported(network: BlockModel, others: Any) -> ServedNumbers:
-        return ServedNumbers(network)
+    def exported(network: BlockModel, others: Any) -> ServedNetwork:
+        return ServedNetwork(network, lambda state: {"number": network(state)[:, 0]})
 
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> NumberAnswers:
         raw = self.features.sources[source].inputs(rows)

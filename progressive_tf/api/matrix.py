@@ -58,8 +58,7 @@ class Matrix:
         """
         if part not in PARTS:
             raise InputError(unknown_name("part of the R matrix", part, PARTS))
-        cells = self._record.gate if part == "gate" else self._record.test
-        stages = list(self._record.stages)
+        cells, stages = self._record.cells(part), list(self._record.stages)
         rows = ["untrained", *(f"after {stage}" for stage in stages)][: len(cells)]
         frame = pd.DataFrame([list(row) for row in cells], index=pd.Index(rows), columns=pd.Index(stages), dtype=float)
         return frame.rename_axis(f"{self.metric} on {part} rows of", axis="columns")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -59,7 +58,7 @@ class Run:
     @property
     def promoted(self) -> bool:
         """Whether every stage was released, by its gate or by a person."""
-        return all(stage.forced or (stage.decision and stage.decision.promoted) for stage in self.record.stages)
+        return all(stage.promoted for stage in self.record.stages)
 
     @property
     def summary(self) -> str:
@@ -75,8 +74,7 @@ class Run:
     def stages(self) -> Stages[Stage]:
         """The stages, by place (from 0) or name."""
         views = stage_views(self.record)
-        folder = self.path / "stages"
-        return Stages([Stage(view, folder / f"{view.record.number:02d}-{view.record.name}") for view in views])
+        return Stages([Stage(view, self.path / "stages" / view.record.folder) for view in views])
 
     @property
     def matrix(self) -> Matrix:
@@ -100,8 +98,8 @@ class Run:
                 "decision": stage.state,
                 "version": stage.version,
                 "examples": stage.record.data.train if stage.record.data else None,
-                f"test {metric}": _value(stage.record.test, metric),
-                f"validation {metric}": _value(stage.record.metrics.validation if stage.record.metrics else {}, metric),
+                f"test {metric}": stage.record.test.get(metric, Measure()).value,
+                f"validation {metric}": stage.record.validation.get(metric, Measure()).value,
                 "seconds": wording.total_seconds(stage.record),
             }
             for stage in self.stages
@@ -188,7 +186,3 @@ class Page:
 
     def __repr__(self) -> str:
         return f"<Page of {len(self.html):,} characters>"
-
-
-def _value(measures: Mapping[str, Measure], metric: str) -> float | None:
-    return measures.get(metric, Measure()).value

@@ -160,7 +160,7 @@ class Stage:
             self.name,
             markup.badge(wording.decided(self.record), self.state),
             _measure(self.record.test.get(metric), decimals),
-            _measure(metrics.validation.get(metric) if metrics else None, decimals),
+            _measure(self.record.validation.get(metric), decimals),
             wording.count(self.version),
             wording.count(self.record.data.train if self.record.data else None),
             trained,

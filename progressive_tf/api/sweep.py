@@ -15,7 +15,6 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan, sweep_settings
 from progressive_tf.plan.merging import stage_index
 from progressive_tf.reporting.figures.rates import rate_figure
-from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
 from progressive_tf.reporting.sweeps import (
     RateTest,
     SweepRecord,
@@ -25,6 +24,13 @@ from progressive_tf.reporting.sweeps import (
     short_key,
     shown_value,
 )
+from progressive_tf.reporting.views import sweep_view
+
+CAPTIONS = {
+    "progress": "The best so far, and its cost.",
+    "parameters": "Each parameter on its own; the diamond is the best trial.",
+    "parallel": "All at once; the thick line is the best trial.",
+}
 
 PathLike = str | os.PathLike[str]
 
@@ -85,21 +91,8 @@ class Sweep:
     @property
     def figures(self) -> markup.Figures:
         """The best so far, each parameter on its own, and all of them at once."""
-        name = f"sweep-{self.record.stage}"
-        return markup.Figures(
-            {
-                "progress": markup.Figure(
-                    progress_figure(f"{name}-progress", self.record), "The best so far, and its cost."
-                ),
-                "parameters": markup.Figure(
-                    parameters_figure(f"{name}-parameters", self.record),
-                    "Each parameter on its own; the diamond is the best trial.",
-                ),
-                "parallel": markup.Figure(
-                    parallel_figure(f"{name}-parallel", self.record), "All at once; the thick line is the best trial."
-                ),
-            }
-        )
+        view = sweep_view(f"sweep-{self.record.stage}", self.record)
+        return markup.Figures({name: markup.Figure(getattr(view, name), words) for name, words in CAPTIONS.items()})
 
     def __repr__(self) -> str:
         return f"<Sweep of {self.record.stage}: {len(self.record.trials)} trials, best {self.record.best}>"
@@ -136,7 +129,7 @@ class FoundRate:
 
     def _repr_html_(self) -> str:
         test = self.test
-        svg = rate_figure("rates", test.rates, test.losses, test.smoothed, test.suggested, test.plans)
+        svg = rate_figure("rates", test)
         return markup.framed(markup.figure(svg, f"{self.suggested:.2g} is suggested; the plan has {test.plans:.2g}."))
 
 

@@ -177,7 +177,7 @@ class Asset(Entry):
         name: the key in the catalogue.
         kind: what it is.
         title: one line for people.
-        task: what it is for.
+        task: what it is for: a task as plans name it, or text-encoding.
         format: which reader or loader takes it:
             `csv` and `csv-split`: a header line, comma separated, quoted where needed; `csv-split` has published parts.
             `csv-pairs`: as `csv`, with the columns `text` and `target`, the text that is expected.
@@ -198,14 +198,7 @@ class Asset(Entry):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     kind: Literal["dataset", "weights", "vocabulary"]
     title: str
-    task: Literal[
-        "text-classification",
-        "token-classification",
-        "image-classification",
-        "tabular-classification",
-        "translation",
-        "text-encoding",
-    ]
+    task: str
     format: Format
     licence: str
     citation: str

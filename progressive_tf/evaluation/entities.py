@@ -7,7 +7,7 @@ nothing has a token accuracy of 0.9 and an entity F1 of 0. Compare like with lik
 - entity F1, micro (`micro_scores`): what the CoNLL shared tasks and most papers report (Tjong Kim Sang & De Meulder
   2003). Some report its mean over types (`macro_scores`) under the same name.
 - token accuracy with O (`token_accuracy_with_o`): what `conlleval` and seqeval call accuracy.
-- token accuracy or F1 without O (`token_accuracy_without_o`, `token_scores_without_o`): some papers' "F1".
+- token F1 without O (`token_scores_without_o`): some papers' "F1"; its recall is the token accuracy without O.
 
 Entities are read as strict IOB2, seqeval's `mode="strict", scheme=IOB2`: an I-x that continues no entity of type x
 belongs to none. seqeval's default, like `conlleval`, begins an entity there; on valid tags both are the same.
@@ -180,20 +180,6 @@ def token_accuracy_with_o(tokens: Sums) -> Floats:
         float64 [...], NaN without words.
     """
     return _quotient(tokens[..., 1], tokens[..., 0])
-
-
-def token_accuracy_without_o(inside: Sums) -> Floats:
-    """Returns the share, of the words whose true tag is not O, whose tag is right, B or I and type.
-
-    It is the recall of `token_scores_without_o`: entities that are invented cost nothing.
-
-    Args:
-        inside: [..., 3], sums of `TagCounts.inside`.
-
-    Returns:
-        float64 [...], NaN if all true tags are O.
-    """
-    return _quotient(inside[..., CORRECT], inside[..., TRUE])
 
 
 def token_scores_without_o(inside: Sums) -> Scores:

@@ -45,6 +45,7 @@ class StageMetrics:
     stability: dict[str, dict[str, float]] = field(default_factory=dict)
     recency: dict[str, float] = field(default_factory=dict)
     retention: dict[str, dict[str, Any]] = field(default_factory=dict)
+    explanations: dict[str, Any] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None
@@ -143,6 +144,10 @@ class FurtherMatrix:
     fwt: float | None = None
     forgetting: float | None = None
     test_measures: dict[str, float | None] = field(default_factory=dict)
+
+    def cells(self, part: str) -> Cells:
+        """Returns the cells on gate or on test rows: [1 + stages trained, stages]."""
+        return self.gate if part == "gate" else self.test
 
 
 @dataclass(frozen=True, kw_only=True)

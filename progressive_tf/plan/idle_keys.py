@@ -7,8 +7,9 @@ from typing import Any
 
 from progressive_tf.plan.merging import KIND_KEYS, stage_index
 from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule
+from progressive_tf.plan.reading import value_at
 from progressive_tf.plan.schema import Plan, Stage
-from progressive_tf.plan.sweep import Parameter, value_at
+from progressive_tf.plan.sweep import Parameter
 
 OF_EARLIER_STAGES = ("retention.replay", "retention.ewc", "continual_evaluation", "readapt", "tune.drop_at_most")
 
@@ -85,7 +86,7 @@ def idle_in_space(
         reasons = [_reason(idle_keys(changed, index), key) for searched, changed in tried if key in searched]
         if reasons and all(reasons):
             lines.append(f"no effect: space.{key}: {reasons[0]}")
-        elif values.choice is not None and list(values.choice) == [value_at(own, key)]:
+        elif values.choice is not None and list(values.choice) == [value_at(own, key.split("."))]:
             lines.append(f"no effect: space.{key}: its one choice is the plan's own value")
     return lines
 
@@ -114,7 +115,7 @@ def repeated(before: Plan, after: Plan, override: Mapping[str, Any], place: str,
             if index >= run:
                 late.append(said)
                 continue
-        if all(_at(was, keys) == _at(now, keys) for keys in places):
+        if all(value_at(was, keys) == value_at(now, keys) for keys in places):
             same.append(said)
     if len(same) == len(leaves):
         return [f"no effect: {place}: the plan says so already" if leaves else f"no effect: {place} changes nothing"]
@@ -149,12 +150,3 @@ def _leaves(value: Mapping[str, Any], path: tuple[Any, ...] = ()) -> Iterator[tu
             yield from _leaves(each, (*path, key))
         elif not isinstance(each, Mapping) and not (path and key in KIND_KEYS and len(value) > 1):
             yield (*path, key)
-
-
-def _at(value: Any, keys: Sequence[Any]) -> Any:
-    for key in keys:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return value

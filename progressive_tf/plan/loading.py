@@ -17,13 +17,14 @@ from progressive_tf.plan.idle_keys import idle_lines, repeated
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
 from progressive_tf.plan.methods import LATER_QUALITY_KEYS, SAY_WHETHER_IT_BEGINS
 from progressive_tf.plan.networks import builder_tag
-from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.plan.reading import read_yaml_mapping, to_yaml, value_at
 from progressive_tf.plan.schema import LATER_DATA_KEYS, Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples
 
 DEFAULT_PLAN = "movie-reviews"
 PLAN_SUFFIXES = (".yaml", ".yml")
 KEYS_WITH_MORE_TO_COME = {"task"}
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -272,18 +273,10 @@ def _as_written(keys: list[int | str], raw: Any) -> list[int | str]:
     """Returns the path under `defaults` for a stage's key that the stage itself does not have."""
     if len(keys) < 3 or keys[0] != "stages" or not isinstance(raw, Mapping):
         return keys
-    if _has(raw, keys) or not _has(raw.get("defaults"), keys[2:]):
-        return keys
-    return ["defaults", *keys[2:]]
-
-
-def _has(value: Any, keys: list[int | str]) -> bool:
-    for key in keys:
-        try:
-            value = value[key]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
+    inherited = (
+        value_at(raw, keys, _ABSENT) is _ABSENT and value_at(raw.get("defaults"), keys[2:], _ABSENT) is not _ABSENT
+    )
+    return ["defaults", *keys[2:]] if inherited else keys
 
 
 def _path(keys: list[int | str]) -> str:

@@ -269,18 +269,6 @@ class ReleaseSchedule(Strict):
     """A promoted stage becomes the canary, for the first of the steps; without it a promoted stage becomes stable.
 
     Where nothing is stable yet there are no callers to share, and it becomes stable at once.
-
-    Args:
-        steps: percentages of the callers that rise and end with 100.
-        min_samples: answers at a step before the next.
-        min_judged: answers at a step that users have judged, before the next.
-        max_minutes: after so long at a step with fewer answers a person decides; None for no limit.
-        automatic: whether a server takes the steps, or the canary back, by itself.
-        alpha: the probability that a canary as good as stable is ever taken back, in (0, 1).
-        max_error_rate: a canary that surely fails more often is taken back, in (0, 1).
-        max_slowdown: a request is slow that takes more than this many times stable's 95th percentile; >= 1.
-        max_disagreement: share of the canary's answers where stable says something else, in (0, 1); None for no limit.
-        max_drift: how much more or less often it may say a label than stable, in (0, 1); None for no limit.
     """
 
     steps: Annotated[tuple[Percent, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] = (1, 5, 25, 50, 100)

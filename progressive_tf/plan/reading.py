@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,22 @@ def plan_summary(path: Path) -> str:
 def parse_scalar(text: str, place: str) -> Any:
     """Returns the value that `text` has in YAML 1.2; `place` starts the error message."""
     return _parse(text, place)
+
+
+def value_at(values: Any, keys: Sequence[Any], absent: Any = None) -> Any:
+    """Returns what stands at a path of keys and indices in nested mappings and lists, or `absent` where it ends before.
+
+    Args:
+        values: JSON-like values.
+        keys: from the outermost.
+        absent: to return where there is nothing.
+    """
+    for key in keys:
+        try:
+            values = values[key]
+        except (KeyError, IndexError, TypeError):
+            return absent
+    return values
 
 
 def to_yaml(value: Any) -> str:

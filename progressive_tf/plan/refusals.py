@@ -12,6 +12,7 @@ from typing import Any
 from progressive_tf.errors import unknown_name
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.networks import builder_tag
+from progressive_tf.plan.reading import value_at
 from progressive_tf.plan.tasks import Task, task_of_builder
 
 Values = Mapping[str, Any]
@@ -69,8 +70,8 @@ class Asked:
         """Returns whether a feature is asked for: a key that is set, or `key=value`."""
         path, has_value, value = feature.partition("=")
         if has_value:
-            return called(_at(self.values, path)) == value
-        return _at(self.given, path, absent=_ABSENT) is not _ABSENT
+            return called(value_at(self.values, path.split("."))) == value
+        return value_at(self.given, path.split("."), absent=_ABSENT) is not _ABSENT
 
 
 def refusals(task: Task, asked: Asked) -> Iterator[str]:
@@ -147,7 +148,7 @@ def _of_task(task: Task, asked: Asked) -> Iterator[str]:
                     task=task.name,
                     answer_key=task.answer_key,
                     builder=asked.values["model"]["builder"],
-                    value=called(_at(part.values, own.partition("=")[0])),
+                    value=called(value_at(part.values, own.partition("=")[0].split("."))),
                 )
                 yield f"{place}: {said}"
 
@@ -277,12 +278,3 @@ def _places(asked: Asked, feature: str) -> Iterator[tuple[str, Asked, str]]:
 
 _EACH_STAGE = "stages[]."
 _ABSENT = object()
-
-
-def _at(values: Any, path: str, absent: Any = None) -> Any:
-    """Returns what stands at a path of keys, or `absent` where it ends before."""
-    for key in path.split("."):
-        if not isinstance(values, Mapping) or key not in values:
-            return absent
-        values = values[key]
-    return values

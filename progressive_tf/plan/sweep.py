@@ -225,14 +225,6 @@ def override_of(change: Mapping[str, Any], before: Mapping[str, Any], after: Map
     return complete
 
 
-def value_at(stage: Mapping[str, Any], key: str) -> Any:
-    """Returns what a resolved stage has at a key such as `optimizer.learning_rate`; None where it has nothing."""
-    here: Any = stage
-    for part in key.split("."):
-        here = here.get(part) if isinstance(here, Mapping) else None
-    return here
-
-
 def samples(space: Mapping[str, Parameter]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields, for each key and each value that a plan has to take there, the values to try it with."""
     for key, parameter in space.items():

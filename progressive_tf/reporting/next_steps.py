@@ -189,7 +189,7 @@ def _settings(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> lis
     sweep = commands.tune("--stage", stage.name)
     if not sweep:
         return []
-    best = commands.run / "sweeps" / f"{stage.number:02d}-{stage.name}" / "best.yaml"
+    best = commands.run / "sweeps" / stage.folder / "best.yaml"
     then = [] if commands.has_override else commands.train("--override", str(best), "--fresh")
     what = "a better stage: more or cleaner training rows, or other settings, which a sweep finds for a new run:"
     return [Way(what, (*sweep, *then))]
@@ -292,9 +292,8 @@ def reasons_views(run: RunRecord) -> list[ReasonsView]:
     """Returns the explanations of each stage that has them."""
     views = []
     for stage in run.stages:
-        folder = run.path / "stages" / f"{stage.number:02d}-{stage.name}"
-        facts = _read(folder / "metrics.json").get("explanations")
-        after = _read(folder / EXPLANATIONS).get("probes")
+        facts = stage.metrics.explanations if stage.metrics else {}
+        after = _probes(run.path / "stages" / stage.folder)
         if not facts or not after:
             continue
         views.append(
@@ -313,9 +312,8 @@ def reasons_views(run: RunRecord) -> list[ReasonsView]:
 def _changed(run: RunRecord, facts: Mapping[str, Any], after: Sequence[Mapping[str, Any]]) -> list[ChangedProbe]:
     if facts["predecessor"] is None:
         return []
-    found = next((each for each in run.stages if each.name == facts["predecessor"]), None)
-    folder = run.path if found is None else run.path / "stages" / f"{found.number:02d}-{found.name}"
-    before = _read(folder / EXPLANATIONS).get("probes") or []
+    folders = [run.path / "stages" / stage.folder for stage in run.stages if stage.name == facts["predecessor"]]
+    before = _probes((folders or [run.path])[0])
     order = sorted((value, place) for place, value in enumerate(facts["of_probe"]) if value is not None)
     return [
         ChangedProbe(
@@ -337,9 +335,8 @@ def _strongest(probe: Mapping[str, Any]) -> list[tuple[str, float]]:
     return sorted(words, key=lambda word: -abs(word[1]))[:MOST_WORDS]
 
 
-def _read(path: Any) -> Mapping[str, Any]:
+def _probes(folder: Path) -> Sequence[Mapping[str, Any]]:
     try:
-        found = read_json(path)
-    except (FileNotFoundError, DamagedRecordError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return read_json(folder / EXPLANATIONS)["probes"]
+    except (FileNotFoundError, DamagedRecordError, KeyError, TypeError):
+        return []

@@ -28,6 +28,9 @@ from progressive_tf.reporting.views import (
 )
 
 PAGE = "report.html"
+# How things read, as the template's filters and functions.
+FILTERS = ("number", "signed", "p_value", "count", "short_count", "interval", "duration", "moment")
+FUNCTIONS = ("metric_words", "decimals", "position_words", "total_seconds", "rule_words", "forced_words")
 KEY_PACKAGES = ("progressive-tf", "tensorflow", "tensorflow-text", "transformers", "numpy", "pandas", "scikit-learn")
 
 
@@ -60,17 +63,7 @@ def render(run: RunRecord) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=wording.number,
-        signed=wording.signed,
-        p_value=wording.p_value,
-        count=wording.count,
-        short_count=wording.short_count,
-        interval=wording.interval,
-        duration=wording.duration,
-        value=shown_value,
-        moment=wording.moment,
-    )
+    environment.filters |= {name: getattr(wording, name) for name in FILTERS} | {"value": shown_value}
     stages = stage_views(run)
     streams = stream_views(run)
     told = [stage for stage in stages if stage.answers]
@@ -84,8 +77,6 @@ def render(run: RunRecord) -> str:
         stages=stages,
         ways={steps.stage: steps.ways for steps in next_steps(run)},
         metric=run.metric,
-        metric_words=wording.metric_words,
-        decimals=wording.decimals,
         told=told,
         remembering=[stage for stage in stages if stage.record.metrics and stage.record.metrics.retention],
         matrices=matrix_views(run),
@@ -97,16 +88,13 @@ def render(run: RunRecord) -> str:
         streaming=[view.stage for view in streams],
         sweeps=sweep_views(run),
         rate_tests=rate_views(run),
-        position_words=wording.position_words,
         short_key=short_key,
         largest_and_smallest=largest_and_smallest,
         packages=_packages(run),
         parts=_parts(run),
-        total_seconds=wording.total_seconds,
-        rule_words=wording.rule_words,
-        forced_words=wording.forced_words,
         decisions=wording.DECISIONS,
         style=Markup(style),
+        **{name: getattr(wording, name) for name in FUNCTIONS},
     )
 
 

@@ -58,6 +58,21 @@ class SavedStage:
     candidates: tuple[JudgedCandidate, ...] = ()
 
     @property
+    def folder(self) -> str:
+        """What its folder is called, below `stages` and `sweeps` of the run."""
+        return f"{self.number:02d}-{self.name}"
+
+    @property
+    def validation(self) -> Mapping[str, Measure]:
+        """Metrics on its validation rows; empty where they are not recorded."""
+        return self.metrics.validation if self.metrics else {}
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it was released, by its gate or by a person."""
+        return self.forced is not None or (self.decision is not None and self.decision.promoted)
+
+    @property
     def released_candidate(self) -> JudgedCandidate | None:
         """The newest candidate of its stream that the gate released, before its end."""
         released = [candidate for candidate in self.candidates if candidate.decision.promoted]

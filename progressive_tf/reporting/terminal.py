@@ -40,7 +40,7 @@ def _stage_table(records: RunRecord, between: str = " ") -> Table:
             f"{wording.short_count(weights.trainable)}/{wording.short_count(weights.total)}",
             wording.number(wording.total_seconds(stage), 1),
             _value(stage.test.get(records.metric), decimals, between),
-            _value(metrics.validation.get(records.metric) if metrics else None, decimals, between),
+            _value(stage.validation.get(records.metric), decimals, between),
             # On two lines, `hold, forced` leaves a terminal of 80 columns room for the version.
             Text(wording.decided_words(stage).replace(", ", ",\n"), style=STYLES.get(wording.decided(stage), "dim")),
             wording.count(stage.version),

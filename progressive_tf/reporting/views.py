@@ -8,7 +8,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.records import Matrix, Measure
 from progressive_tf.plan.methods import PROMPT
 from progressive_tf.reporting import wording
@@ -16,8 +15,8 @@ from progressive_tf.reporting.answers.base import Summary
 from progressive_tf.reporting.figures.bounds import bounds_figure
 from progressive_tf.reporting.figures.class_curves import class_curves
 from progressive_tf.reporting.figures.curves import learning_curves
-from progressive_tf.reporting.figures.gate import RuleInterval, gate_rules
-from progressive_tf.reporting.figures.matrix import ShownMatrix, accuracy_matrix
+from progressive_tf.reporting.figures.gate import gate_rules
+from progressive_tf.reporting.figures.matrix import accuracy_matrix
 from progressive_tf.reporting.figures.rates import rate_figure
 from progressive_tf.reporting.figures.stream import stream_figure
 from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_figure, progress_figure
@@ -61,13 +60,10 @@ def matrix_figures(matrix: Matrix, first: str = "untrained", name: str = "matrix
         first: what its row before all stages is called.
         name: prefix of the figures' ids.
     """
-    cells = {"gate": matrix.gate, "test": matrix.test}
-    words, decimals = wording.metric_words(matrix.metric), wording.decimals(matrix.metric)
-    highest = wording.highest(matrix.metric)
     return {
-        part: accuracy_matrix(f"{name}-{part}", part, ShownMatrix(matrix.stages, rows, words, first, decimals, highest))
-        for part, rows in cells.items()
-        if rows and matrix.stages
+        part: accuracy_matrix(f"{name}-{part}", part, matrix, first)
+        for part in ("gate", "test")
+        if matrix.cells(part) and matrix.stages
     }
 
 
@@ -97,12 +93,7 @@ def matrix_views(run: RunRecord) -> list[MatrixView]:
 
 def bounds_view(run: RunRecord) -> Markup | None:
     """Returns where the run lies between its bounds, or None where they are not recorded."""
-    bounds = run.bounds
-    if bounds is None:
-        return None
-    values = {"naive": bounds.naive.acc, "plan": bounds.plan.acc, "joint": bounds.joint.acc}
-    known = {name: value for name, value in values.items() if value is not None}
-    return bounds_figure("bounds", known, wording.decimals(run.metric)) if len(known) == len(values) else None
+    return None if run.bounds is None else bounds_figure("bounds", run.bounds, wording.decimals(run.metric))
 
 
 def class_curves_view(run: RunRecord) -> Markup | None:
@@ -115,37 +106,34 @@ def class_curves_view(run: RunRecord) -> Markup | None:
     return class_curves("class-curves", [stage.name for stage in measured], scores) if scores else None
 
 
+SWEEP_FIGURES = {"progress": progress_figure, "parameters": parameters_figure, "parallel": parallel_figure}
+
+
 @dataclass(frozen=True)
 class SweepView:
     """A sweep with its figures."""
 
     record: SweepRecord
+    trials: tuple[Trial, ...]
     progress: Markup
     parameters: Markup
     parallel: Markup
-    trials: tuple[Trial, ...]
+
+
+def sweep_view(name: str, sweep: SweepRecord) -> SweepView:
+    """Returns a sweep with its figures, whose ids begin with `name`."""
+    drawn = (draw(f"{name}-{what}", sweep) for what, draw in SWEEP_FIGURES.items())
+    return SweepView(sweep, tuple(in_order(sweep)), *drawn)
 
 
 def sweep_views(run: RunRecord) -> list[SweepView]:
     """Returns the finished sweeps of a run, in the order of its stages."""
-    return [
-        SweepView(
-            sweep,
-            progress_figure(f"sweep-{number}-progress", sweep),
-            parameters_figure(f"sweep-{number}-parameters", sweep),
-            parallel_figure(f"sweep-{number}-parallel", sweep),
-            tuple(in_order(sweep)),
-        )
-        for number, sweep in enumerate(read_sweeps(run.path))
-    ]
+    return [sweep_view(f"sweep-{number}", sweep) for number, sweep in enumerate(read_sweeps(run.path))]
 
 
 def rate_views(run: RunRecord) -> list[tuple[RateTest, Markup]]:
     """Returns the learning-rate range tests of a run, each with its figure."""
-    return [
-        (test, rate_figure(f"rates-{number}", test.rates, test.losses, test.smoothed, test.suggested, test.plans))
-        for number, test in enumerate(read_rate_tests(run.path))
-    ]
+    return [(test, rate_figure(f"rates-{number}", test)) for number, test in enumerate(read_rate_tests(run.path))]
 
 
 def per_class(measures: Mapping[str, Measure]) -> dict[str, dict[str, Measure]]:
@@ -182,31 +170,9 @@ def largest_and_smallest(counts: Mapping[str, int]) -> list[tuple[str, int | Non
     return [*ordered[: MOST_CLASSES // 2], (left_out, None), *ordered[-(MOST_CLASSES // 2) :]]
 
 
-def rule_interval(outcome: RuleResult) -> RuleInterval | None:
-    """Returns a rule's estimate beside its threshold, or None for a rule without an estimate.
-
-    A drop is worse by so much, in the figure as in the table and in the plan.
-    """
-    rule = outcome.rule
-    if outcome.estimate is None:
-        return None
-    metric, drops = wording.metric_words(rule.metric), rule.drop_at_most is not None
-    return RuleInterval(
-        panel=f"drop of {metric} (gains are below zero)" if drops else metric,
-        label=wording.rule_words(rule, outcome.slice),
-        outcome=outcome.outcome,
-        estimate=outcome.estimate,
-        low=outcome.low,
-        high=outcome.high,
-        threshold=outcome.threshold,
-        floor=rule.at_least is not None,
-    )
-
-
 def _stage_view(run: RunRecord, stage: SavedStage) -> StageView:
     best = stage.metrics.best_epoch if stage.metrics else None
-    drawn = [rule_interval(rule) for rule in stage.decision.rules] if stage.decision else []
-    rules = [rule for rule in drawn if rule is not None]
+    rules = stage.decision.rules if stage.decision else ()
     name = f"stage-{stage.number}"
     classes = per_class(stage.test)
     shown = lowest_classes(classes)
@@ -217,7 +183,7 @@ def _stage_view(run: RunRecord, stage: SavedStage) -> StageView:
         curves=learning_curves(f"{name}-curves", stage.name, stage.history, best, run.answers.accuracy)
         if any(stage.history.values())
         else None,
-        gate=gate_rules(f"{name}-gate", stage.name, rules) if rules else None,
+        gate=gate_rules(f"{name}-gate", stage.name, rules),
         answers=_answers(stage, name),
         per_class=shown,
         further_classes=len(classes) - len(shown),
@@ -262,7 +228,7 @@ def _has_weights(plan: Mapping[str, Any]) -> bool:
 def _started_from(run: RunRecord, stage: SavedStage) -> str:
     """What is recorded; for an undecided stage what the rule says: the newest released stage, or the plan's start."""
     before = {one.name: one for one in run.stages if one.number < stage.number}
-    released = [one.name for one in before.values() if one.forced or (one.decision and one.decision.promoted)]
+    released = [one.name for one in before.values() if one.promoted]
     recorded = stage.decision.started_from if stage.decision else None
     name = recorded or (released[-1] if released else "start")
     parent = before.get(name)
@@ -303,8 +269,7 @@ def stream_views(run: RunRecord) -> list[StreamView]:
     """Returns a view of each stage that has learnt from a stream."""
     views = []
     for stage in run.stages:
-        folder = run.path / "stages" / f"{stage.number:02d}-{stage.name}"
-        history = read_history(folder / "stream" / "windows.csv")
+        history = read_history(run.path / "stages" / stage.folder / "stream" / "windows.csv")
         if not history or not history["learnt"]:
             continue
         learnt = history["learnt"]

@@ -13,8 +13,8 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.files import atomic_path, read_json, write_json, write_text
 from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.metric_names import MetricName
-from progressive_tf.plan.reading import to_yaml
-from progressive_tf.plan.sweep import change_of, override_of, value_at
+from progressive_tf.plan.reading import to_yaml, value_at
+from progressive_tf.plan.sweep import change_of, override_of
 from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.tuning.trial import TrialResult, Trials, best_of, read_results
 from progressive_tf.tuning.warm_start import SETTINGS, Search
@@ -96,7 +96,7 @@ def finish_sweep(attempts: Trials, search: Search) -> Sweep:
         | {
             "trials": settings.trials,
             "best": {"trial": best.trial, "metric": best.metric, "values": dict(best.values)},
-            "own": {key: value_at(stage.model_dump(mode="json"), key) for key in search.space},
+            "own": {key: value_at(stage.model_dump(mode="json"), key.split(".")) for key in search.space},
         },
     )
     if settings.oracle != "hyperband":  # which may continue any of them

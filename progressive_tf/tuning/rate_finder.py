@@ -18,6 +18,7 @@ from progressive_tf.plan.adaptation_methods import GradualAdaptation
 from progressive_tf.plan.loading import with_change
 from progressive_tf.plan.reading import to_yaml
 from progressive_tf.reporting.figures.rates import save_rate_figure
+from progressive_tf.reporting.sweeps import RateTest
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import Rows, StageRecord
@@ -89,7 +90,8 @@ def find_rate(run: Run, stage: StageRecord) -> FoundRate:
         pd.DataFrame({"rate": rates, "loss": losses, "smoothed": smoothed}).to_csv(temporary, index=False)
     write_json(folder / "rate.json", {"rate": found, "plans": plans})
     plot, override = folder / "rate.png", folder / "rate.yaml"
-    save_rate_figure(plot, rates.tolist(), losses, smoothed, found, plans)
+    curve = (tuple(rates.tolist()), tuple(losses), tuple(smoothed))
+    save_rate_figure(plot, RateTest(stage.name, *curve, suggested=found, plans=plans))
     optimizer = {"name": settings.optimizer.name, "learning_rate": float(f"{found:.3g}")}
     write_text(
         override,

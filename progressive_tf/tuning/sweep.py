@@ -16,8 +16,9 @@ from progressive_tf.files import read_json
 from progressive_tf.plan.idle_keys import idle_in_space
 from progressive_tf.plan.loading import check_space, with_change
 from progressive_tf.plan.metric_names import MetricName, find_metric
+from progressive_tf.plan.reading import value_at
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples, value_at
+from progressive_tf.plan.sweep import Parameter, Tune, change_of, default_space, paired_samples
 from progressive_tf.training.run.checks import check_metric_label
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
@@ -125,7 +126,7 @@ def _search(attempts: Trials, search: Search, first: Sequence[tuple[str, dict[st
     hypermodel = StageHyperModel(space)
     hyperparameters = keras_tuner.HyperParameters()
     hypermodel.declare_hyperparameters(hyperparameters)
-    own = {key: value_at(stage.model_dump(mode="json"), key) for key in space}
+    own = {key: value_at(stage.model_dump(mode="json"), key.split(".")) for key in space}
     oracle = make_oracle(
         settings.oracle,
         hyperparameters,

@@ -17,7 +17,6 @@ from progressive_tf.evaluation.entities import (
     micro_scores,
     scores_by_type,
     token_accuracy_with_o,
-    token_accuracy_without_o,
     token_scores_without_o,
 )
 from tests import seqeval_values
@@ -100,9 +99,9 @@ def test_words_agree_with_scikit_learn(sentences: tuple[Sentences, Sentences]) -
         assert np.isnan(token_accuracy_with_o(tokens))
     if (truth != "O").any():
         kept = truth != "O"
-        assert token_accuracy_without_o(inside) == pytest.approx(sklearn_accuracy(truth[kept], predicted[kept]))
+        assert token_scores_without_o(inside).recall == pytest.approx(sklearn_accuracy(truth[kept], predicted[kept]))
     else:
-        assert np.isnan(token_accuracy_without_o(inside))
+        assert np.isnan(token_scores_without_o(inside).recall)
 
 
 @given(tagged())
@@ -142,7 +141,7 @@ def test_scores_by_hand() -> None:
     assert np.isnan(each.f1[2])
     assert macro.f1 == 0.5
     assert token_accuracy_with_o(counts.tokens.sum(axis=0)) == 5 / 7
-    assert token_accuracy_without_o(counts.inside.sum(axis=0)) == 4 / 5
+    assert token_scores_without_o(counts.inside.sum(axis=0)).recall == 4 / 5
     assert token_scores_without_o(counts.inside.sum(axis=0)).f1 == 8 / 10
 
 

@@ -10,7 +10,7 @@ import tiny
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan, sweep_settings, validate, with_change
-from progressive_tf.plan.reading import to_yaml
+from progressive_tf.plan.reading import to_yaml, value_at
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import (
     Parameter,
@@ -19,7 +19,6 @@ from progressive_tf.plan.sweep import (
     default_space,
     override_of,
     samples,
-    value_at,
 )
 
 RATE = {"float": [1e-5, 1e-2], "log": True}
@@ -140,8 +139,8 @@ def test_a_change_has_the_structure_of_the_stage() -> None:
     assert change_of({"schedule.patience": 3, "schedule": {"name": "plateau"}}) == {
         "schedule": {"name": "plateau", "patience": 3}
     }
-    assert value_at({"optimizer": {"learning_rate": 0.1}}, "optimizer.learning_rate") == 0.1
-    assert value_at({"optimizer": None}, "optimizer.learning_rate") is None
+    assert value_at({"optimizer": {"learning_rate": 0.1}}, ["optimizer", "learning_rate"]) == 0.1
+    assert value_at({"optimizer": None}, ["optimizer", "learning_rate"]) is None
 
 
 def test_a_change_names_the_kind_of_what_it_changes() -> None:

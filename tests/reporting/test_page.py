@@ -3,13 +3,17 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from progressive_tf.errors import InputError
-from progressive_tf.reporting.page import write_report
+from progressive_tf.plan.metric_names import ANSWERS, AnswerKind, MetricName
+from progressive_tf.plan.tasks import TASKS
+from progressive_tf.reporting.page import render, write_report
+from progressive_tf.reporting.records import read_run
 
 from .records_builder import SCRIPT, force, write_run
 
@@ -222,3 +226,17 @@ def test_many_classes_have_their_commonest_confusions_listed(tmp_path: Path) -> 
     ).text
     assert "Commonest confusions" in text
     assert "20 labels" in text
+
+
+def test_a_kind_of_answer_that_was_added_has_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = AnswerKind("numbers", {"error": MetricName("error", maximize=False)}, of_matrices=("error",))
+    monkeypatch.setitem(TASKS, "counting", replace(TASKS["tabular-classification"], name="counting", answers=numbers))
+    monkeypatch.setitem(ANSWERS, "numbers", numbers)
+    run = write_run(tmp_path / "run")
+    plan = run / "plan.yaml"
+    plan.write_text(plan.read_text().replace("text-classification", "counting"))
+    page = render(read_run(run))
+    assert ">Answers on test rows<" in page
+    assert re.search(r"<p>Over [1-9][0-9,]* test rows\.</p>", page)
+    assert "Answers of this kind are not told apart as right and wrong." in page
+    assert "Confusion matrix" not in page

@@ -8,36 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from progressive_tf.errors import InputError
-from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.records import Measure, StageMetrics
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.reporting.records import RunRecord, SavedStage, read_run
-from progressive_tf.reporting.views import class_curves_view, per_class, rule_interval, stage_views
+from progressive_tf.reporting.views import class_curves_view, per_class, stage_views
 
 from .records_builder import SCRIPT, force, write_run
-
-
-def test_a_drop_has_the_same_sign_in_the_figure_as_in_the_table_and_the_plan() -> None:
-    rule = GateRule(metric="accuracy", slice="all", drop_at_most=0.02)
-    drawn = rule_interval(RuleResult(rule, "all", estimate=0.01, low=-0.01, high=0.03, threshold=0.02))
-    assert drawn is not None
-    assert (drawn.low, drawn.estimate, drawn.high, drawn.threshold) == (-0.01, 0.01, 0.03, 0.02)
-    assert not drawn.floor
-
-
-@pytest.mark.parametrize(("key", "floor"), [("at_least", True), ("at_most", False)])
-def test_an_absolute_rule_is_drawn_as_it_is(key: str, floor: bool) -> None:
-    rule = GateRule.model_validate({"metric": "ece", key: 0.1})
-    drawn = rule_interval(
-        RuleResult(rule, "current", outcome="pass", estimate=0.05, low=0.04, high=None, threshold=0.1)
-    )
-    assert drawn is not None
-    assert (drawn.low, drawn.estimate, drawn.high, drawn.threshold) == (0.04, 0.05, None, 0.1)
-    assert drawn.floor is floor
-
-
-def test_a_rule_without_an_estimate_is_not_drawn() -> None:
-    assert rule_interval(RuleResult(GateRule(metric="accuracy", drop_at_most=0.02), "all", threshold=0.02)) is None
 
 
 def test_classes_are_collected_from_metric_names() -> None:

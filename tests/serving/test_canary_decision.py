@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ def answered(count: int, **changes: int) -> StepCounts:
 
 
 def outcome(*steps: StepCounts, minutes: float = 0.0, **changes: float) -> tuple[str, str]:
-    found = decide(steps, minutes, replace(SCHEDULE, **changes))
+    found = decide(steps, minutes, SCHEDULE.model_copy(update=changes))
     return found.outcome, found.reason
 
 
@@ -83,7 +82,7 @@ DRIFTS = step(asked(500, labels={"a": 400, "b": 100}), asked(500, labels={"a": 2
 def test_what_is_surely_worse_is_taken_back_whatever_else_is_so(
     harm: StepCounts, metric: str, limits: dict[str, float]
 ) -> None:
-    schedule = replace(SCHEDULE, **limits)
+    schedule = SCHEDULE.model_copy(update=limits)
     for before, minutes in ((answered(0), 0.0), (answered(10_000), 0.0), (answered(0), 1000.0)):
         found = decide([before, harm], minutes, schedule)
         assert found.outcome == ROLLBACK
@@ -155,7 +154,7 @@ def test_without_steps_every_metric_is_said_and_a_person_decides() -> None:
 
 
 def test_where_the_plan_leaves_it_to_a_person_the_same_is_advice() -> None:
-    found = decide([answered(200)], 0.0, replace(SCHEDULE, automatic=False))
+    found = decide([answered(200)], 0.0, SCHEDULE.model_copy(update={"automatic": False}))
     assert (found.outcome, found.decides) == (WIDEN, "a person")
     assert found.findings[-1].metric == "disagreement"
     assert decide([answered(200)], 0.0, SCHEDULE).decides == "the server"

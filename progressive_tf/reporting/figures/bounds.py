@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from progressive_tf.evaluation.records import Bounds
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 MARKS = {"naive": ("|", "muted"), "plan": ("o", "blue"), "joint": ("|", "muted")}
@@ -14,14 +13,17 @@ NAMES = {"naive": "naive", "plan": "this plan", "joint": "joint"}
 HEIGHTS = {"naive": -0.6, "plan": 0.6, "joint": -0.6}
 
 
-def bounds_figure(name: str, values: Mapping[str, float], decimals: int = 3) -> Markup:
-    """Returns a line with a mark for naive, plan and joint.
+def bounds_figure(name: str, bounds: Bounds, decimals: int = 3) -> Markup | None:
+    """Returns a line with a mark for the ACC of naive, plan and joint; None where one has none.
 
     Args:
         name: prefix of the figure's ids.
-        values: ACC of each of the three.
+        bounds: as recorded.
         decimals: of the numbers.
     """
+    values = {key: acc for key in MARKS if (acc := getattr(bounds, key).acc) is not None}
+    if len(values) < len(MARKS):
+        return None
     described = "; ".join(f"{NAMES[key]} {values[key]:.{decimals}f}" for key in MARKS)
 
     def paint(figure: Figure) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
@@ -13,7 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import sparse
 
+from progressive_tf.evaluation.records import Matrix
 from progressive_tf.reporting.figures.canvas import WIDTH, clear_frame, colour, draw, shorten, shorten_all
+from progressive_tf.reporting.wording import decimals as digits
+from progressive_tf.reporting.wording import highest, metric_words
 
 # One hue from light to dark: order is visible without colour vision. The lightest is not the page's own colour.
 BLUES = LinearSegmentedColormap.from_list("blues", ["#e3eef8", "#9cc4e4", "#4a90c8", "#14598f", "#0a3157"])
@@ -24,37 +26,18 @@ SHOWN_OF_MANY_CLASSES = 20  # of more than that
 MOST_LETTERS_ACROSS = 40  # of column names that stand side by side
 
 
-@dataclass(frozen=True)
-class ShownMatrix:
-    """The R matrix of one part: a row before all stages and one after each, a column for each stage's rows.
-
-    Attributes:
-        stages: the stages' names, in order.
-        cells: [1 + stages trained, stages]; None where a cell does not exist.
-        metric: the metric in the cells, in words.
-        first: what the row before all stages is called.
-        decimals: of the numbers in the cells.
-        highest: the largest value there can be; less than a fiftieth of it makes little difference in colour.
-    """
-
-    stages: Sequence[str]
-    cells: Sequence[Sequence[float | None]]
-    metric: str = "accuracy"
-    first: str = "untrained"
-    decimals: int = 3
-    highest: float = 1.0
-
-
-def accuracy_matrix(name: str, part: str, matrix: ShownMatrix) -> Markup:
-    """Returns an R matrix as a heat map.
+def accuracy_matrix(name: str, part: str, matrix: Matrix, first: str = "untrained") -> Markup:
+    """Returns the R matrix of one part: a row before all stages and one after each, a column for each stage's rows.
 
     Args:
         name: prefix of the figure's ids.
         part: gate or test.
-        matrix: what is shown.
+        matrix: of one metric.
+        first: what the row before all stages is called.
     """
-    stages, cells, metric, decimals = matrix.stages, matrix.cells, matrix.metric, matrix.decimals
-    rows = [matrix.first, *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
+    stages, cells = matrix.stages, matrix.cells(part)
+    metric, decimals = metric_words(matrix.metric), digits(matrix.metric)
+    rows = [first, *(f"after {shorten(stage, 12)}" for stage in stages)][: len(cells)]
     values = np.array(
         [[np.nan if cell is None else cell for cell in _padded(row, len(stages))] for row in cells], dtype=float
     )
@@ -67,7 +50,9 @@ def accuracy_matrix(name: str, part: str, matrix: ShownMatrix) -> Markup:
         axes = figure.subplots()
         finite = values[np.isfinite(values)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-        room = max(high - low, 0.02 * matrix.highest)
+        # Less than a fiftieth of the largest value there can be makes little difference in colour.
+        most = highest(matrix.metric)
+        room = max(high - low, 0.02 * most if np.isfinite(most) else 0.0) or 1.0
         texts = [["" if np.isnan(cell) else f"{cell:.{decimals}f}" for cell in row] for row in values]
         _cells(axes, (values - low + 0.1 * room) / (1.2 * room), texts)
         columns = [shorten(stage, 12) for stage in stages]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
@@ -11,51 +10,33 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from progressive_tf.files import atomic_path
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw, paint_png
+from progressive_tf.reporting.sweeps import RateTest
 
 HEIGHT = 2.8
 
 
-def rate_figure(
-    name: str, rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], found: float, plans: float
-) -> Markup:
+def rate_figure(name: str, test: RateTest) -> Markup:
     """Returns the loss over the rate, with the suggested rate and the plan's.
 
     Args:
         name: prefix of the figure's ids.
-        rates: of each step, rising.
-        losses: of each step.
-        smoothed: the same, smoothed.
-        found: the suggested rate.
-        plans: the plan's rate.
+        test: the curve, and what it suggests.
     """
-    description = f"Learning-rate range test over {len(rates)} steps; {found:.2g} is suggested"
-    return draw(name, description, lambda figure: _paint(figure, rates, losses, smoothed, found, plans), HEIGHT)
+    description = f"Learning-rate range test over {len(test.rates)} steps; {test.suggested:.2g} is suggested"
+    return draw(name, description, lambda figure: _paint(figure, test), HEIGHT)
 
 
-def save_rate_figure(
-    path: Path,
-    rates: Sequence[float],
-    losses: Sequence[float],
-    smoothed: Sequence[float],
-    found: float,
-    plans: float,
-) -> None:
+def save_rate_figure(path: Path, test: RateTest) -> None:
     """Writes the same figure as a PNG file, whole or not at all."""
     with atomic_path(path) as temporary:
-        paint_png(temporary, lambda figure: _paint(figure, rates, losses, smoothed, found, plans), HEIGHT)
+        paint_png(temporary, lambda figure: _paint(figure, test), HEIGHT)
 
 
-def _paint(
-    figure: Figure,
-    rates: Sequence[float],
-    losses: Sequence[float],
-    smoothed: Sequence[float],
-    found: float,
-    plans: float,
-) -> None:
+def _paint(figure: Figure, test: RateTest) -> None:
+    found, plans, smoothed = test.suggested, test.plans, test.smoothed
     axes = figure.subplots()
-    axes.plot(rates, losses, color=colour("line"), linewidth=1, label="loss of the step")
-    axes.plot(rates, smoothed, color=colour("blue"), linewidth=1.8, label="smoothed")
+    axes.plot(test.rates, test.losses, color=colour("line"), linewidth=1, label="loss of the step")
+    axes.plot(test.rates, smoothed, color=colour("blue"), linewidth=1.8, label="smoothed")
     axes.axvline(found, color=colour("green"), linewidth=4, alpha=0.4, label=f"suggested, {found:.2g}")
     axes.axvline(plans, color=colour("vermilion"), linestyle="--", linewidth=1.2, label=f"the plan's, {plans:.2g}")
     axes.set_xscale("log")

@@ -41,6 +41,32 @@ class Served(Protocol):
     alternatives: Mapping[str, Any]
 
 
+class ServedNetwork(tf.Module):
+    """A network as a version serves it: raw inputs, in every form that it takes → its answer, and how much was read.
+
+    Args:
+        network: any.
+        answer: the first state of a batch → outputs by name, [batch, …] each.
+    """
+
+    def __init__(self, network: BlockModel, answer: Callable[[State], dict[str, tf.Tensor]]) -> None:
+        super().__init__()
+        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
+        self.stored = [weight.variable for weight in network.named_weights()]
+        self.resources = list(network.preprocess.resources)
+        own = tf.function(answer, autograph=False)  # so that all signatures share one graph of the network
+
+        def serving(form: str, spec: Any) -> Any:
+            def outputs(raw: Any) -> dict[str, tf.Tensor]:
+                state, read = network.preprocess.read(raw, form)
+                return own(state) | read
+
+            return tf.function(outputs, input_signature=[spec], autograph=False)
+
+        self.serve = serving(DEFAULT, network.preprocess.raw)
+        self.alternatives = {form: serving(form, spec) for form, (spec, _) in network.preprocess.alternatives.items()}
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Some rows of a slice, about to be written.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -166,9 +167,10 @@ class Attempt:
         """Saves what the stage ends with, mixed with what came before it where the plan says so."""
         best = fitted.history[fitted.best_epoch - 1]
         if "val_loss" in best:
+            validated = [name for name in ("val_loss", "val_accuracy") if not math.isnan(best[name])]
             self.run.display.line(
                 f"{self.stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
-                f"val_loss {best['val_loss']:.4f}, val_accuracy {best['val_accuracy']:.4f}"
+                f"{', '.join(f'{name} {best[name]:.4f}' for name in validated)}"
             )
         if self.stage.is_trained:
             self.run.load(self.stage)
@@ -228,7 +230,7 @@ def summary(fitted: Fitted) -> dict[str, Any]:
     """Returns the part of metrics.json that says how training went."""
     best = fitted.history[fitted.best_epoch - 1]
     return {
-        "train": {measure: best[measure] for measure in HISTORY_MEASURES},
+        "train": {measure: best[measure] for measure in HISTORY_MEASURES if not math.isnan(best[measure])},
         "epochs": fitted.epochs,
         "best_epoch": fitted.best_epoch,
         "rates": fitted.rates,

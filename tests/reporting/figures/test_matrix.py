@@ -4,18 +4,23 @@ import re
 
 import numpy as np
 
-from progressive_tf.reporting.figures.matrix import ShownMatrix, accuracy_matrix, confusion_matrix
+from progressive_tf.evaluation.records import Matrix
+from progressive_tf.reporting.figures.matrix import accuracy_matrix, confusion_matrix
+
+
+def of(stages: list[str], cells: list[list[float | None]], part: str, metric: str = "accuracy") -> Matrix:
+    return Matrix(stages=tuple(stages), metric=metric, **{part: tuple(map(tuple, cells))})
 
 
 def test_rows_are_named_and_cells_numbered() -> None:
-    source = accuracy_matrix("m", "gate", ShownMatrix(["pilot", "full"], [[0.5, 0.51], [0.7, 0.65], [0.71, 0.8]]))
+    source = accuracy_matrix("m", "gate", of(["pilot", "full"], [[0.5, 0.51], [0.7, 0.65], [0.71, 0.8]], "gate"))
     for words in (">untrained<", ">after pilot<", ">after full<", ">0.510<", ">0.800<"):
         assert words in source
     assert "<pattern" not in source
 
 
 def test_a_cell_that_does_not_exist_is_hatched_and_has_no_number() -> None:
-    source = accuracy_matrix("m", "test", ShownMatrix(["pilot", "full"], [[0.5, None], [0.7]]))
+    source = accuracy_matrix("m", "test", of(["pilot", "full"], [[0.5, None], [0.7]], "test"))
     assert "<pattern" in source
     assert source.count(">0.500<") == 1
     assert "after pilot: 0.700, none" in source
@@ -23,8 +28,8 @@ def test_a_cell_that_does_not_exist_is_hatched_and_has_no_number() -> None:
 
 
 def test_a_matrix_of_equal_or_absent_cells_is_drawn() -> None:
-    assert accuracy_matrix("m", "test", ShownMatrix(["a"], [[0.5], [0.5]])).count(">0.500<") == 2
-    assert "<pattern" in accuracy_matrix("m", "test", ShownMatrix(["a"], [[None]]))
+    assert accuracy_matrix("m", "test", of(["a"], [[0.5], [0.5]], "test")).count(">0.500<") == 2
+    assert "<pattern" in accuracy_matrix("m", "test", of(["a"], [[None]], "test"))
 
 
 def test_confusions_are_counts_with_shares() -> None:
@@ -49,13 +54,13 @@ def test_of_many_classes_those_with_the_most_errors_are_shown_and_the_others_tog
 
 
 def test_a_metric_up_to_100_has_its_own_decimals_and_scale() -> None:
-    small = accuracy_matrix("m", "gate", ShownMatrix(["a"], [[50.0], [51.5625]], "chrF", decimals=2, highest=100.0))
+    small = accuracy_matrix("m", "gate", of(["a"], [[50.0], [51.5625]], "gate", metric="chrf"))
     assert ">51.56<" in small
     assert ">chrF on the gate rows of<" in small
     # What is little of a hundred is much of one.
     assert _faces(small)[0] != _faces(small)[1]
-    assert _faces(small) != _faces(accuracy_matrix("m", "gate", ShownMatrix(["a"], [[0.5], [0.75]])))
-    same = accuracy_matrix("m", "gate", ShownMatrix(["a"], [[0.5], [0.515625]]))
+    assert _faces(small) != _faces(accuracy_matrix("m", "gate", of(["a"], [[0.5], [0.75]], "gate")))
+    same = accuracy_matrix("m", "gate", of(["a"], [[0.5], [0.515625]], "gate"))
     assert _faces(small) == _faces(same)
 
 

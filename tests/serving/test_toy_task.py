@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,14 @@ import pytest
 import toy_task
 from releasing import Place, stage_folder
 
+from progressive_tf.commands import run_command
 from progressive_tf.data.answers import TRUTHS
+from progressive_tf.monitor import app
 from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.plan.tasks import TASKS
+from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
+from progressive_tf.serving.request_log import LogSettings
 from progressive_tf.training.answers import ANSWERING
 
 pytestmark = pytest.mark.slow
@@ -69,7 +75,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 def test_its_stages_are_learnt_and_judged(place: Place) -> None:
     run = next((place.folder / "runs").glob("*-*"))
-    print(place.said[-1])
     for name in ("one", "two"):
         saved = pd.read_parquet(stage_folder(run, name) / "predictions.parquet")
         assert np.abs(saved["target"] - saved["predicted"]).mean() < 2
@@ -78,3 +83,32 @@ def test_its_stages_are_learnt_and_judged(place: Place) -> None:
     assert matrix["gate"][0][0] > matrix["gate"][2][1]
     page = write_report(run).read_text(encoding="utf-8")
     assert "mean_absolute_error" in page
+
+
+def test_its_versions_are_served_and_monitored(
+    place: Place, start: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    model, asked = Registry(place.folder / "registry").model("prices"), rooms(60, 1)
+    manifest = model.version(2).manifest()
+    assert manifest is not None
+    assert (manifest["task"], manifest["input_kind"]) == ("tabular-regression", "columns")
+    client = start(model, logging=LogSettings(inputs=1.0))
+    for batch in (asked[at : at + 3] for at in range(0, len(asked), 3)):
+        given = batch.drop(columns="price").astype(str).to_dict("records")
+        body = {"signature_name": "columns", "instances": given}
+        answered = client.post("/v1/models/prices:predict", json=body).json()
+        predictions, ids = answered["predictions"], answered["prediction_ids"]
+        for answer, prediction, price in zip(predictions, ids, batch["price"], strict=True):
+            assert abs(answer["number"] - price) < 4
+            told = client.post("/v1/feedback", json={"prediction_id": prediction, "label": price})
+            assert told.json()["joined"]
+    (tmp_path / "serving").mkdir()
+    (tmp_path / "serving" / "prices").symlink_to(tmp_path)  # where a server that is started by command keeps its rows
+    monkeypatch.setenv("COLUMNS", "200")
+    said, complained = io.StringIO(), io.StringIO()
+    with redirect_stdout(said), redirect_stderr(complained), pytest.raises(SystemExit) as stop:
+        run_command(app, ["prices", "--store", str(tmp_path / "serving"), "--out", str(tmp_path / "page.html")])
+    assert not stop.value.code, complained.getvalue()
+    assert "prices: 60 answers of the last 7 days" in said.getvalue()
+    assert (tmp_path / "page.html").is_file()
