@@ -159,10 +159,11 @@ def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
     tmp_path: Path, start: Callable[..., TestClient], kind: Callable[..., Callable[[Path], None]]
 ) -> None:
     stable = Registry(tmp_path / "registry").model(MODEL)
-    release(stable, 1, export=kind(wrong=0.1))
+    labels = () if kind is translator else ("negative", "positive")
+    release(stable, 1, export=kind(wrong=0.1), labels=labels)
     # A person decides, so that the canary stays until each of its answers has been compared, however slow that is.
     schedule = STEPS | {"max_disagreement": 0.2, "min_samples": 5_000, "automatic": False}
-    release(stable, 2, alias=None, plan_release=schedule, export=kind(wrong=0.9))
+    release(stable, 2, alias=None, plan_release=schedule, export=kind(wrong=0.9), labels=labels)
     client = start(stable)
     Traffic(stable).start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
