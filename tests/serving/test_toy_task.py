@@ -6,12 +6,14 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import toy_task
+from fastapi.testclient import TestClient
 from releasing import Place, stage_folder
 
 from progressive_tf.commands import run_command
