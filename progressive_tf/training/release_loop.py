@@ -68,6 +68,7 @@ def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> Decision:
     """Returns a stage's decision."""
     parent = run.parent(stage)
     attempt = Attempt(run, stage, parent, clock)
+    attempt.check()
     attempt.begin()
     run.features.forget_stale_prefixes()
     if parent is None:

@@ -223,6 +223,7 @@ class Trials:
         if continues is not None and not backup_file(stage.folder).exists():
             shutil.copytree(self.trial_folder(continues) / stage.folder.name, stage.folder, dirs_exist_ok=True)
         attempt = Attempt(run, stage, self.parent)
+        attempt.check()
         attempt.begin()
         run.features.forget_other_weights()
         attempt.prepare(lambda depth: self.rows)

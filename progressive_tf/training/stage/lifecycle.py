@@ -36,8 +36,9 @@ MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trai
 class Attempt:
     """One try at a stage, which leaves the run's network at what it has come to.
 
-    Its steps are taken in this order: `begin`, `prepare`, `train` and `keep`, or `adopt` where the weights come from
-    elsewhere, `measure`, `judge`, `publish`. Some end earlier: a trial and a range test of rates are not judged.
+    Its steps are taken in this order: `check`, `begin`, `prepare`, `train` and `keep`, or `adopt` where the weights come
+    from elsewhere, `measure`, `judge`, `publish`, `end`. Some take fewer: a range test of rates is neither mixed nor
+    judged.
 
     Args:
         run: the run.
@@ -77,10 +78,8 @@ class Attempt:
         """Everything that moves."""
         return self.phases[-1]
 
-    def begin(self) -> None:
-        """Puts the network at the weights that the stage starts from.
-
-        What is wrong with what it is mixed with, or taught by, is said here, before the stage counts as begun.
+    def check(self) -> None:
+        """Finds what the stage is mixed with and taught by, before it counts as begun.
 
         Raises:
             InputError: a mixture, or a teacher, that cannot be had.
@@ -88,6 +87,9 @@ class Attempt:
         with self.clock.measure("retention"):
             self._mixing = find_mixing(self.run, self.stage, self.parent)
             check_taught(self.run, self.stage)
+
+    def begin(self) -> None:
+        """Puts the network at the weights that the stage starts from."""
         self._base_sha256 = self.run.load(self.parent)
 
     def prepare(self, settle: Callable[[int], Rows]) -> None:
