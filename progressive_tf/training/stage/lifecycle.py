@@ -36,8 +36,9 @@ MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trai
 class Attempt:
     """One try at a stage, which leaves the run's network at what it has come to.
 
-    Its steps are taken in this order: `check`, `begin`, `prepare`, `train` and `keep`, or `adopt` where weights come from
-    elsewhere, `measure`, `judge`, `publish`, `end`. Some take fewer: a range test of rates is neither mixed nor judged.
+    Its steps are taken in this order: `check`, `begin`, `prepare`, `train` and `keep`, or `adopt` where weights come
+    from elsewhere, `measure`, `judge`, `publish`, `end`. Some take fewer: a range test of rates is neither mixed nor
+    judged.
 
     Args:
         run: the run.
