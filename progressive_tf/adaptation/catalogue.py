@@ -47,8 +47,8 @@ def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) 
         if item["kind"] == Prompt.kind:
             network.insert_block(item["index"], Prompt(item["settings"]["length"], network.width))
             continue
-        places = {(block.name, place.name): place for block in network.blocks for place in block.projections}
-        place = places.get((item["block"], item["projection"]))
+        projections = {(block.name, place.name): place for block in network.blocks for place in block.projections}
+        place = projections.get((item["block"], item["projection"]))
         if place is None or item["kind"] not in ADDITIONS:
             raise ValueError(f"{item['kind']} of {item['block']} {item['projection']} has no place in this network")
         place.add(ADDITIONS[item["kind"]](place, **item["settings"]))

@@ -46,7 +46,10 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     """
     folder = RunFolder(run)
     planned = folder.with_tuned_stages(folder.plan()).stages  # a smaller --stages only looks
-    stages = [StageRecord(i, each.name, folder.stage(i, each.name)) for i, each in enumerate(planned)]
+    stages = [
+        StageRecord(i, planned_stage.name, folder.stage(i, planned_stage.name))
+        for i, planned_stage in enumerate(planned)
+    ]
     trained = [stage for stage in stages if stage.decision is not None]
     names = [stage.name for stage in trained]
     path = run / BOUNDS_FILE
@@ -59,13 +62,13 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     update = {"stages": planned[: len(trained)]} | ({} if started is None else {"start": started})
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
     data = read_plan_data(loaded, cache_folder(), leave_empty_out=not folder.splits_empty_rows)
-    places = run / "bounds"
+    bounds_folder = run / "bounds"
     display.line("naive: every stage again, without retention")
-    naive = run_plan(_naive(loaded), places / "naive", registry, False, display, Options(releases=False)).run
+    naive = run_plan(_naive(loaded), bounds_folder / "naive", registry, False, display, Options(releases=False)).run
     display.line(f"{JOINT}: the rows of all {len(trained)} stages at once")
     joint = run_plan(
         _joint(loaded),
-        places / f"{JOINT}-{len(trained):02d}",
+        bounds_folder / f"{JOINT}-{len(trained):02d}",
         registry,
         False,
         display,

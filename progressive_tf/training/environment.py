@@ -37,8 +37,8 @@ def describe_environment(hardware: Hardware) -> dict[str, Any]:
 
 def interpreter() -> str:
     """Returns what a person types to run this Python: `python` where that is it, else its path."""
-    found, own = shutil.which("python"), Path(sys.executable)
-    if found is not None and os.path.abspath(found) == os.path.abspath(own):
+    on_path, own = shutil.which("python"), Path(sys.executable)
+    if on_path is not None and os.path.abspath(on_path) == os.path.abspath(own):
         return "python"
     return str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own)
 

@@ -49,13 +49,15 @@ class Hardware:
     @property
     def line(self) -> str:
         """What was found and what is used, for a person."""
-        found = ", ".join(name if count == 1 else f"{count} × {name}" for name, count in Counter(self.devices).items())
+        devices = ", ".join(
+            name if count == 1 else f"{count} × {name}" for name, count in Counter(self.devices).items()
+        )
         slow = " (slow without a GPU)" if self.precision == "mixed_float16" and not self.gpu else ""
         if self.strategy is not None:
             used = f"every batch divided over {self.replicas} devices"
         else:
             used = "one device" + (", because no other was found to mirror to" if self.asked_to_mirror else "")
-        return f"{found}; {self.precision}{slow}; {'XLA' if self.xla else 'no XLA'}; {used}"
+        return f"{devices}; {self.precision}{slow}; {'XLA' if self.xla else 'no XLA'}; {used}"
 
     def scope(self) -> AbstractContextManager[Any]:
         """Variables that are made inside stand on every device in use."""

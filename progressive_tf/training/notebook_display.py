@@ -78,10 +78,10 @@ class NotebookDisplay(Display):
     @contextlib.contextmanager
     def counting(self, description: str) -> Iterator[Callable[[int], None]]:
         """Shows work of unknown length that takes longer than two seconds; yields what is told how much is done."""
-        due = time.monotonic() + SHOWN_AFTER_SECONDS
+        shown_from = time.monotonic() + SHOWN_AFTER_SECONDS
 
         def tell(done: int) -> None:
-            if time.monotonic() >= due:
+            if time.monotonic() >= shown_from:
                 self.show_bar(f"{description}: {done:,} so far", 0, None)
 
         try:

@@ -192,7 +192,7 @@ class ServedClassifier(tf.Module):
         self.stored = [weight.variable for weight in network.named_weights()]
         self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
         every = [network, *(other for other, _ in others)]
-        self.resources = [resource for each in every for resource in each.preprocess.resources]
+        self.resources = [resource for model in every for resource in model.preprocess.resources]
         labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
 
         # A function of its own, so that all signatures share one graph of the network.

@@ -121,7 +121,7 @@ class Features:
         def run_frozen(images: tf.Tensor, draws: tf.Tensor) -> dict[str, tf.Tensor]:
             changed = {"inputs": augment(images[:, 0], draws)[:, tf.newaxis], "mask": tf.ones([tf.shape(images)[0], 1])}
             after = network.run_blocks(changed, 0, depth)
-            return {name: tf.cast(each, tf.float32) if name == "hidden" else each for name, each in after.items()}
+            return {name: tf.cast(tensor, tf.float32) if name == "hidden" else tensor for name, tensor in after.items()}
 
         inputs = tf.TensorSpec(plain.state_spec["inputs"].shape, tf.uint8)
         traced = tf.function(
@@ -132,7 +132,7 @@ class Features:
         spec = plain.state_spec
         if depth:
             width = network.blocks[depth - 1].width
-            spec = {name: each for name, each in spec.items() if name != "inputs"}
+            spec = {name: tensor_spec for name, tensor_spec in spec.items() if name != "inputs"}
             spec["hidden"] = tf.TensorSpec([None, None, width], tf.float32)
         return AugmentedExamples(plain, source, augment, traced, spec, depth)
 
@@ -183,9 +183,9 @@ class Features:
         A sweep's trial begins with it: each adds variables of its own.
         """
         present = set(self.remembered(self.network.named_weights()))
-        self._functions = {key: each for key, each in self._functions.items() if present.issuperset(key[2])}
-        self._prefixes = {key: each for key, each in self._prefixes.items() if present.issuperset(key.variables)}
-        self._known = {key: each for key, each in self._known.items() if key in present}
+        self._functions = {key: function for key, function in self._functions.items() if present.issuperset(key[2])}
+        self._prefixes = {key: prefix for key, prefix in self._prefixes.items() if present.issuperset(key.variables)}
+        self._known = {key: variable for key, variable in self._known.items() if key in present}
 
     def _inputs_of(self, source: str, rows: np.ndarray) -> InputStore:
         key = source, self.network.preprocess.settings
@@ -277,8 +277,8 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        found = [(own, each.numpy()[: len(own)]) for own, each in self.outputs(kind, examples, function)]
-        positions, outputs = (np.concatenate(column) for column in zip(*found, strict=True))
+        batches = [(own, values.numpy()[: len(own)]) for own, values in self.outputs(kind, examples, function)]
+        positions, outputs = (np.concatenate(column) for column in zip(*batches, strict=True))
         result = np.empty((len(examples.rows), *outputs.shape[1:]), np.float32)
         result[positions] = outputs
         return result

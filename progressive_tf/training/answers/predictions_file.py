@@ -144,13 +144,13 @@ def _groups(path: Path) -> dict[tuple[str, str], tuple[str, np.ndarray, np.ndarr
     (parts, part), (slices, name), (sources, source) = (_dictionary(table, column) for column in KEYS)
     index = table.column("index").to_numpy()
     group = part.astype(np.int64) * len(slices) + name
-    found, first, counts = np.unique(group, return_index=True, return_counts=True)
-    places = np.split(np.argsort(group, kind="stable"), np.cumsum(counts)[:-1])
+    unique_groups, first, counts = np.unique(group, return_index=True, return_counts=True)
+    positions = np.split(np.argsort(group, kind="stable"), np.cumsum(counts)[:-1])
     return {
-        (parts[found[at] // len(slices)], slices[found[at] % len(slices)]): (
+        (parts[unique_groups[at] // len(slices)], slices[unique_groups[at] % len(slices)]): (
             sources[source[first[at]]],
-            places[at],
-            index[places[at]],
+            positions[at],
+            index[positions[at]],
         )
         for at in np.argsort(first)
     }

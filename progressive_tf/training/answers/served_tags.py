@@ -57,8 +57,8 @@ class ServedTagger(tf.Module):
 
             A function of its own, so that both signatures share one graph of the network.
             """
-            state, places, read = windows.read(words)
-            logits = gather_words(network(state, training=False), places)
+            state, positions, read = windows.read(words)
+            logits = gather_words(network(state, training=False), positions)
             lengths = tf.cast(words.row_lengths(), tf.int32)
             best = crf.decode(logits, lengths)
             sure = tf.gather(crf.marginals(logits, lengths), best, batch_dims=2)
@@ -76,11 +76,11 @@ class ServedTagger(tf.Module):
                 tf.boolean_mask(number, of_span),
                 tf.size(starts.flat_values),
             )
-            found = tf.gather(kinds, tf.boolean_mask(best, first))
+            span_kinds = tf.gather(kinds, tf.boolean_mask(best, first))
             return {
                 "start": starts.to_tensor(),
                 "end": stops.to_tensor(),
-                "kind": starts.with_flat_values(found).to_tensor(),
+                "kind": starts.with_flat_values(span_kinds).to_tensor(),
                 "score": starts.with_flat_values(tf.minimum(scores, 1.0)).to_tensor(),
                 "count": tf.cast(starts.row_lengths(), tf.int32),
                 "tags": tf.where(inside, tf.gather(names, best), ""),
@@ -143,7 +143,7 @@ def tag_exported(folder: Path, sentences: list[list[str]], batch_size: int = 64)
 
     order, answers = ask_in_batches(folder, TOKENS, sentences, batch_size, given)
     tags = [row for answer in answers for row in answer["tags"]]
-    found: list[list[str]] = [[]] * len(sentences)
+    sentence_tags: list[list[str]] = [[]] * len(sentences)
     for index, row in zip(order.tolist(), tags, strict=True):
-        found[index] = [tag.decode() for tag in row[: len(sentences[index])]]
-    return found
+        sentence_tags[index] = [tag.decode() for tag in row[: len(sentences[index])]]
+    return sentence_tags

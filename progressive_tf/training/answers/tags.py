@@ -158,8 +158,8 @@ class Tagging(TokenObjective):
         if crf.learns:
             losses = -crf.log_likelihood(logits, tags, counts, state[BEFORE])
         else:
-            each = self._loss.call(tf.one_hot(tags, logits.shape[-1]), logits)
-            losses = tf.reduce_sum(tf.where(inside, each, 0), axis=1)
+            word_losses = self._loss.call(tf.one_hot(tags, logits.shape[-1]), logits)
+            losses = tf.reduce_sum(tf.where(inside, word_losses, 0), axis=1)
         best = crf.decode(logits, counts, state[BEFORE]) if crf.learns else tf.argmax(logits, 2, tf.int32)
         right = inside & (best == tags)
         sums = [losses, tf.math.count_nonzero(right, axis=1, dtype=tf.float32), tf.cast(counts, tf.float32)]
@@ -215,9 +215,9 @@ class TagAnswering(TokenAnswering):
         counts = (examples.extras[TAGS] != NO_WORD).sum(axis=1)
         ends = np.cumsum(counts)
         logits = np.zeros((int(lengths.sum()), len(tags)), np.float32)
-        for positions, found in features.outputs("predicting", examples, words):
+        for positions, batch_logits in features.outputs("predicting", examples, words):
             locations = ranges((ends - counts)[positions], counts[positions])
-            logits[locations] = found.numpy()[: len(locations)]
+            logits[locations] = batch_logits.numpy()[: len(locations)]
         weights = features.remembered(network.named_weights())
         self._decoders = {known: decoder for known, decoder in self._decoders.items() if known == weights}
         if weights not in self._decoders:

@@ -166,9 +166,9 @@ class TextAnswering(TokenAnswering):
         def write(state: State) -> dict[str, tf.Tensor]:
             return network.write(state, first)
 
-        for positions, found in self.features.outputs("writing", examples, write, BAR_FROM):
-            tokens[positions] = found["tokens"].numpy()[: len(positions)]
-            confidence[positions] = found["confidence"].numpy()[: len(positions)]
+        for positions, outputs in self.features.outputs("writing", examples, write, BAR_FROM):
+            tokens[positions] = outputs["tokens"].numpy()[: len(positions)]
+            confidence[positions] = outputs["confidence"].numpy()[: len(positions)]
         return TextAnswers(self._truth(source, rows), np.array(network.preprocess.texts(tokens), object), confidence)
 
     def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
@@ -238,20 +238,20 @@ class ServedTranslator(tf.Module):
         @tf.function(input_signature=[network.preprocess.raw], autograph=False)
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:
             state, read = network.preprocess.read(text)
-            found = network.write(state)
+            outputs = network.write(state)
             return {
-                "translation": network.preprocess.written(found["tokens"]),
-                "confidence": found["confidence"],
-                IS_WHOLE: _has_end(found["tokens"]),
+                "translation": network.preprocess.written(outputs["tokens"]),
+                "confidence": outputs["confidence"],
+                IS_WHOLE: _has_end(outputs["tokens"]),
                 **read,
             }
 
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32, name="inputs")], autograph=False)
         def serve_tokens(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             kept = _cut(inputs, network.preprocess.max_length)
-            found = network.write({"inputs": kept, "mask": tf.cast(kept != PAD, tf.float32)})
+            outputs = network.write({"inputs": kept, "mask": tf.cast(kept != PAD, tf.float32)})
             given = tf.reduce_sum(tf.cast(inputs != PAD, tf.int32), axis=1)
-            return found | {IS_WHOLE: _has_end(found["tokens"])} | network.preprocess.counts(given)
+            return outputs | {IS_WHOLE: _has_end(outputs["tokens"])} | network.preprocess.counts(given)
 
         self.serve = serve
         self.alternatives = {GENERATE: serve, TOKENS: serve_tokens}
@@ -284,7 +284,7 @@ def translate_exported(folder: Path, texts: Sequence[str], batch_size: int = 16)
     )
     written, confidence = np.empty(len(texts), object), np.zeros(len(texts), np.float32)
     if answers:
-        found = np.concatenate([answer["translation"] for answer in answers]).tolist()
-        written[order] = [text.decode("utf-8", "ignore") for text in found]
+        translations = np.concatenate([answer["translation"] for answer in answers]).tolist()
+        written[order] = [text.decode("utf-8", "ignore") for text in translations]
         confidence[order] = np.concatenate([answer["confidence"] for answer in answers])
     return written, confidence

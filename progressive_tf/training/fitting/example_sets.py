@@ -164,8 +164,8 @@ class JoinedExamples:
             streams.append(part.states([positions for positions, _ in taken], [to for _, to in taken]))
         for owner, order in zip(owners, orders, strict=True):
             states = [next(streams[number]) for number in np.unique(owner)]
-            places = np.argsort(order)
-            yield {name: _stacked([state[name] for state in states])[places] for name in states[0]}
+            inverse = np.argsort(order)
+            yield {name: _stacked([state[name] for state in states])[inverse] for name in states[0]}
 
 
 def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:

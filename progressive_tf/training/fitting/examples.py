@@ -96,7 +96,7 @@ class Examples:
     @property
     def state_spec(self) -> dict[str, tf.TensorSpec]:
         """The signature of states, with batch and length left open."""
-        spec = {name: tf.TensorSpec([None, *each.shape[1:]], each.dtype) for name, each in self.extras.items()}
+        spec = {name: tf.TensorSpec([None, *extra.shape[1:]], extra.dtype) for name, extra in self.extras.items()}
         spec["mask"] = tf.TensorSpec([None, None], tf.float32)
         if self.targets is not None:
             spec[TARGET] = tf.TensorSpec([None, None], tf.int32)
@@ -124,7 +124,7 @@ class Examples:
 
     def take(self, positions: np.ndarray) -> Examples:
         """Returns some of the examples."""
-        extras = {name: each[positions] for name, each in self.extras.items()}
+        extras = {name: extra[positions] for name, extra in self.extras.items()}
         targets = None if self.targets is None else self.targets[positions]
         return replace(self, rows=self.rows[positions], labels=self.labels[positions], extras=extras, targets=targets)
 
@@ -169,7 +169,7 @@ class Examples:
             else (input_state(self.inputs, batch, length) for batch, length in pairs)
         )
         for positions, state in zip(batches, states, strict=True):
-            further = {name: each[positions] for name, each in self.extras.items()}
+            further = {name: extra[positions] for name, extra in self.extras.items()}
             if self.targets is not None:
                 further[TARGET] = _as_long_as_needed(self.targets[positions], self.bucket_width)
             yield state | further

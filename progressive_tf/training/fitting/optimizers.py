@@ -260,7 +260,9 @@ class StageOptimizer:
             if int(group.optimizer.iterations.numpy()) > first
             for variable in group.variables
         }
-        return read_weights([NamedWeight(each.name, begun.get(id(each.variable), each.variable)) for each in weights])
+        return read_weights(
+            [NamedWeight(weight.name, begun.get(id(weight.variable), weight.variable)) for weight in weights]
+        )
 
     def scaled(self, loss: tf.Tensor) -> tf.Tensor:
         """Returns what to differentiate: the loss, times a scale where gradients need one."""

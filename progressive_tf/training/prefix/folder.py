@@ -87,7 +87,7 @@ class CacheFolder:
             OSError: its time cannot be set.
         """
         if not self._used_last:
-            self._used_last = max((_used(each) for each in self.path.glob(f"*/*{SHARD_SUFFIX}")), default=0)
+            self._used_last = max((_used(shard) for shard in self.path.glob(f"*/*{SHARD_SUFFIX}")), default=0)
         self._used_last = max(time.time_ns(), self._used_last + 1)
         os.utime(path, ns=(self._used_last, self._used_last))
 

@@ -93,8 +93,8 @@ class PrefixOutputs:
         unknown = unknown[self._shard_of[unknown] == NOT_STORED]
         if self._store is not None and len(unknown):
             keys, same = np.unique(self._keys(unknown), return_inverse=True)
-            for found in self._store.find(keys, advance):
-                self._place(found, unknown, same)
+            for stored in self._store.find(keys, advance):
+                self._place(stored, unknown, same)
         return unknown[self._shard_of[unknown] == NOT_STORED]
 
     def add(self, rows: np.ndarray, limit: float, advance: Callable[[int], None] = lambda rows: None) -> None:
@@ -115,10 +115,10 @@ class PrefixOutputs:
         def flush() -> bool:
             positions, lengths, values = (np.concatenate(column) for column in zip(*parts, strict=True))
             parts.clear()
-            found = self._store.add(keys[positions], lengths, values, limit) if self._store is not None else None
-            if found is None:
+            added = self._store.add(keys[positions], lengths, values, limit) if self._store is not None else None
+            if added is None:
                 return False
-            self._place(Found(found.shard, positions, found.starts, found.lengths), missing, same)
+            self._place(Found(added.shard, positions, added.starts, added.lengths), missing, same)
             return True
 
         for positions, lengths, values in self._compute(missing[first]):
@@ -180,8 +180,8 @@ class PrefixOutputs:
         shard_of, starts, lengths = self._shard_of[rows], self._starts[rows], self._lengths[rows]
         here = np.flatnonzero(shard_of == NOT_STORED)
         if len(here):
-            places = np.searchsorted(computed.rows, rows[here])
-            starts[here], lengths[here] = computed.starts[places], computed.lengths[places]
+            positions = np.searchsorted(computed.rows, rows[here])
+            starts[here], lengths[here] = computed.starts[positions], computed.lengths[positions]
         shards = np.unique(shard_of)
         if len(shards) == 1:
             flat = self._values(shards[0], computed)[ranges(starts, lengths)]
@@ -244,16 +244,16 @@ class PrefixOutputs:
             )
         return values.astype(self._dtype)
 
-    def _place(self, found: Found, rows: np.ndarray, same: np.ndarray) -> None:
-        """Notes where outputs stand; `same` has the key of each row, as a number that `found.wanted` refers to."""
-        self._shards.append(found.shard)
-        self._shard_bytes += found.shard.file_bytes
+    def _place(self, stored: Found, rows: np.ndarray, same: np.ndarray) -> None:
+        """Notes where outputs stand; `same` has the key of each row, as a number that `stored.wanted` refers to."""
+        self._shards.append(stored.shard)
+        self._shard_bytes += stored.shard.file_bytes
         entry = np.full(int(same.max()) + 1, NOT_STORED, np.int64)
-        entry[found.wanted] = np.arange(len(found.wanted))
+        entry[stored.wanted] = np.arange(len(stored.wanted))
         chosen = entry[same] != NOT_STORED
-        places = entry[same][chosen]
-        self._starts[rows[chosen]] = found.starts[places]
-        self._lengths[rows[chosen]] = found.lengths[places]
+        positions = entry[same][chosen]
+        self._starts[rows[chosen]] = stored.starts[positions]
+        self._lengths[rows[chosen]] = stored.lengths[positions]
         self._shard_of[rows[chosen]] = len(self._shards) - 1
 
     def _keys(self, rows: np.ndarray) -> np.ndarray:

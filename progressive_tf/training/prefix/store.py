@@ -61,19 +61,19 @@ class PrefixStore:
         order = np.argsort(keys)
         ordered = keys[order]
         missing = np.ones(len(keys), bool)
-        found: list[Found] = []
+        stored: list[Found] = []
         for name, shard in list(self._shards.items()):
-            places = np.minimum(np.searchsorted(ordered, shard.keys), len(keys) - 1)
-            matching = np.flatnonzero(ordered[places] == shard.keys)
-            matching = matching[missing[order[places[matching]]]]
+            positions = np.minimum(np.searchsorted(ordered, shard.keys), len(keys) - 1)
+            matching = np.flatnonzero(ordered[positions] == shard.keys)
+            matching = matching[missing[order[positions[matching]]]]
             if not len(matching) or not self._open(name, shard):
                 continue
-            wanted = order[places[matching]]
+            wanted = order[positions[matching]]
             # A shard has each key once; were it otherwise, the last would win in every array alike.
             missing[wanted] = False
-            found.append(Found(shard, wanted, shard.starts[matching], shard.lengths[matching]))
+            stored.append(Found(shard, wanted, shard.starts[matching], shard.lengths[matching]))
             advance(len(wanted))
-        return found
+        return stored
 
     def add(self, keys: np.ndarray, lengths: np.ndarray, values: np.ndarray, limit: float) -> Found | None:
         """Writes a shard; returns None where it cannot be kept.

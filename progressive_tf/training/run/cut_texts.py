@@ -83,5 +83,5 @@ def find_cut_texts(preprocess: Any, source: Source, rows: np.ndarray) -> CutText
         return None
     step = preprocess.rows_at_once
     parts = [preprocess.cut_tokens(source.inputs(rows[at : at + step])) for at in range(0, len(rows), step)]
-    tokens, lost = (np.concatenate(each) for each in zip(*parts, strict=True))
+    tokens, lost = (np.concatenate(column) for column in zip(*parts, strict=True))
     return CutTexts(rows, tokens, lost, preprocess.max_length, preprocess.longest)

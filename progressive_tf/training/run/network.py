@@ -194,7 +194,7 @@ def start_from_prompt(network: BlockModel, plan: Plan, data: PlanData) -> None:
         raise InputError(f"start: prompt needs the head of builder bert; {plan.model.builder} has another")
     name = data.stage_sources[0]
     texts = data.sources[name].texts(data.parts[name].pool[:MOST_TEXTS])
-    of_classes = [embeddings(network, each).mean(axis=0) for each in descriptions.values()]
+    of_classes = [embeddings(network, class_texts).mean(axis=0) for class_texts in descriptions.values()]
     kernel, bias = prompt_head(np.stack(of_classes), embeddings(network, texts))
     network.head.dense.kernel.assign(kernel)
     network.head.dense.bias.assign(bias)

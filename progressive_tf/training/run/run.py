@@ -232,7 +232,11 @@ class Run:
 
     def baseline(self, stage: StageRecord) -> StageRecord | None:
         """Returns what the gate compares a stage with: its parent, or the last released candidate of its stream."""
-        before = [each for each in (stage.of or stage).candidates if stage.of is None or each.folder < stage.folder]
+        before = [
+            candidate
+            for candidate in (stage.of or stage).candidates
+            if stage.of is None or candidate.folder < stage.folder
+        ]
         released = list(filter(self.is_promoted, before))
         return released[-1] if released else self.parent(stage)
 

@@ -110,7 +110,9 @@ class StageRecord:
         with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
             table = csv.writer(stream)
             table.writerow(("row", "text", "label", "likely_label", "probability"))
-            table.writerows((each.row, each.text, each.label, each.likely, each.probability) for each in suspects)
+            table.writerows(
+                (suspect.row, suspect.text, suspect.label, suspect.likely, suspect.probability) for suspect in suspects
+            )
 
     def save_rows(
         self,
@@ -139,7 +141,7 @@ class StageRecord:
         known = data.classes.known[self.index]
         codes = {key: data.codes[name][rows] for key, rows in used.items()}
         codes["train"] = data.trained_codes(self.index, name, train)
-        counts = {key: _label_counts(each, data.labels[:known]) for key, each in codes.items()}
+        counts = {key: _label_counts(part_codes, data.labels[:known]) for key, part_codes in codes.items()}
         frame = pd.DataFrame(
             {
                 "part": ["train"] * len(train) + ["validation"] * len(validation),

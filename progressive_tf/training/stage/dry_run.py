@@ -116,7 +116,7 @@ def _optimizers(
 
 def mean_lengths(network: BlockModel, source: Source, rows: np.ndarray) -> tuple[int, int]:
     """Returns the mean positions of rows, and those of the texts that are expected for them, 0 where none are."""
-    positions = [len(each) for each in network.preprocess.encode(source.inputs(rows))]
+    positions = [len(encoded) for encoded in network.preprocess.encode(source.inputs(rows))]
     return round(float(np.mean(positions))), ANSWERING[network.answers].target_positions(network, source, rows)
 
 
@@ -129,7 +129,9 @@ def forward_flops(network: BlockModel, positions: int, target: int = 0) -> dict[
         target: length of the text that is expected for it; 0 where none is.
     """
     spec = network.preprocess.state_spec(1)
-    state: State = {key: tf.ones([1, positions, *each.shape[2:]], each.dtype) for key, each in spec.items()}
+    state: State = {
+        key: tf.ones([1, positions, *tensor_spec.shape[2:]], tensor_spec.dtype) for key, tensor_spec in spec.items()
+    }
     if target:
         state[TARGET] = tf.ones([1, target], tf.int32)
     counted = {}

@@ -38,18 +38,18 @@ def explained(run: Run, stage: StageRecord | None) -> list[dict[str, Any]]:
     path = explanations_file(run, stage)
     source, rows = probe_rows(run.data, probes, run.plan.seed)
     if path.exists():
-        found: list[dict[str, Any]] = read_json(path)["probes"]
-        return found
+        saved: list[dict[str, Any]] = read_json(path)["probes"]
+        return saved
     run.load(stage)
     data, network = run.data, run.network
     inputs, codes = data.sources[source].inputs(rows), data.codes[source][rows]
     read = data.sources[source]
     texts = read.texts(rows) if network.preprocess.explained_depth else [""] * len(rows)
-    found = []
+    records: list[dict[str, Any]] = []
     computed = explanations(network, list(inputs), [int(code) for code in codes], probes.steps)
     for row, text, code, one in zip(read.rows[rows].tolist(), texts, codes.tolist(), computed, strict=True):
         parts = tokens_of(network, text, network.preprocess.tokens) if text else []
-        found.append(
+        records.append(
             {
                 "row": row,
                 "text": text,
@@ -61,8 +61,8 @@ def explained(run: Run, stage: StageRecord | None) -> list[dict[str, Any]]:
                 "steps": one.steps,
             }
         )
-    write_json(path, {"source": source, "probes": found})
-    return found
+    write_json(path, {"source": source, "probes": records})
+    return records
 
 
 def explanations_file(run: Run, stage: StageRecord | None) -> Path:
@@ -72,14 +72,14 @@ def explanations_file(run: Run, stage: StageRecord | None) -> Path:
 
 def explanation_facts(run: Run, stage: StageRecord) -> dict[str, Any]:
     """Returns how many probes were explained, how complete that is, and how it agrees with the predecessor."""
-    found = agreement_with_predecessor(run, stage)
+    comparison = agreement_with_predecessor(run, stage)
     probes = explained(run, stage)
     return {
         "probes": len(probes),
-        "largest_error": max(each["error"] for each in probes),
-        "correlation": None if found is None else found.correlation,
-        "of_probe": None if found is None else list(found.of_probe),
-        "predecessor": None if found is None else (parent.name if (parent := run.baseline(stage)) else "start"),
+        "largest_error": max(probe["error"] for probe in probes),
+        "correlation": None if comparison is None else comparison.correlation,
+        "of_probe": None if comparison is None else list(comparison.of_probe),
+        "predecessor": None if comparison is None else (parent.name if (parent := run.baseline(stage)) else "start"),
     }
 
 

@@ -62,14 +62,14 @@ def find_mixing(run: Run, stage: StageRecord, parent: StageRecord | None) -> Mix
     members: list[StageRecord] = []
     if isinstance(settings, SoupAverage | EnsembleAverage):
         place = f"stages[{stage.index}].retention.average"
-        names = [each.name for each in line]
+        names = [earlier.name for earlier in line]
         for name in settings.stages or ():
             if name not in names:
                 raise InputError(
                     f"{place}.stages: {stage.name} does not build on {name}, which was not released before the stages "
                     f"in between began; it builds on {', '.join(names) or 'none'}: name some of these"
                 )
-        members = [each for each in line if settings.stages is None or each.name in settings.stages]
+        members = [earlier for earlier in line if settings.stages is None or earlier.name in settings.stages]
     mixing = Mixing(run, stage, parent, settings, tuple(line), tuple(members))
     if isinstance(settings, SoupAverage):
         _check_same_weights(mixing)
@@ -97,7 +97,7 @@ def mix(mixing: Mixing, moved: MovedWeights, validation: np.ndarray) -> MovedWei
     if isinstance(mixing.settings, EnsembleAverage):
         values = read_weights(moved.weights)
         own = predict_rows(run.features, wanted, moved.frozen_depth, cache)
-        others = _mean_answers([answers(run, each, wanted, own_weights=True) for each in mixing.members])
+        others = _mean_answers([answers(run, member, wanted, own_weights=True) for member in mixing.members])
         before = _accuracies(answers(run, mixing.parent, earlier))
         tried = [_tried(mixing, share, mixed(others, own, share), before) for share in _shares(mixing)]
         _settle(mixing, tried, wanted, started)
@@ -109,7 +109,7 @@ def mix(mixing: Mixing, moved: MovedWeights, validation: np.ndarray) -> MovedWei
     own_weights = read_weights(run.network.named_weights())
     before = _accuracies(answers(run, mixing.parent, earlier))
     other_weights = (
-        mean(_weights_for(mixing, each) for each in mixing.members)
+        mean(_weights_for(mixing, member) for member in mixing.members)
         if mixing.members
         else _weights_for(mixing, mixing.parent)
     )
@@ -174,7 +174,9 @@ def answers(
 
 def mixed(others: Scored, own: Scored, share: float) -> Scored:
     """Returns (1 − share) · others + share · own, with the classes that `own` knows."""
-    return Scored({key: each.mix(others.predictions[key], share) for key, each in own.predictions.items()}, own.rows)
+    return Scored(
+        {key: prediction.mix(others.predictions[key], share) for key, prediction in own.predictions.items()}, own.rows
+    )
 
 
 def _file(stage: StageRecord) -> Path:
@@ -226,41 +228,41 @@ def _mean_answers(parts: list[Scored]) -> Scored:
 
 
 def _accuracies(scored: Scored) -> dict[str, float]:
-    return {name: quality(each) for (_, name), each in scored.predictions.items()}
+    return {name: quality(prediction) for (_, name), prediction in scored.predictions.items()}
 
 
 def _tried(mixing: Mixing, share: float, scored: Scored, before: dict[str, float]) -> Tried:
-    by_name = {name: each for (_, name), each in scored.predictions.items()}
+    by_name = {name: prediction for (_, name), prediction in scored.predictions.items()}
     own = by_name.pop(mixing.stage.name)
     return judged(share, own, by_name, before)
 
 
 def _settle(mixing: Mixing, tried: list[Tried], wanted: Wanted, started: float) -> Tried:
     settings, stage = mixing.settings, mixing.stage
-    found = choose(tried, settings.drop_at_most)
+    best = choose(tried, settings.drop_at_most)
     names = [record.name for record in mixing.members]
     chosen = settings.coefficient is None
     write_json(
         _file(stage),
         {
             "kind": settings.kind,
-            "coefficient": found.coefficient,
+            "coefficient": best.coefficient,
             "chosen": chosen,
             "stages": names,
             "rows": sum(len(rows) for _, rows in wanted.values()),
             "bytes": 0,
             "seconds": round(time.perf_counter() - started, 3),
-            "tried": [asdict(each) for each in tried],
+            "tried": [asdict(attempt) for attempt in tried],
         },
     )
     others = f"the mean of {', '.join(names)}" if names else "what it started from"
     mixing.run.display.line(
-        f"{stage.name}: {settings.kind} of {found.coefficient:.2g} of its own and {1 - found.coefficient:.2g} of "
-        f"{others}: validation {mixing.run.plan.kind.answers.matrix_metric.replace('_', ' ')} {found.accuracy:.4f}"
-        + (f", at most {max(found.worst_drop, 0.0):.4f} lost on an earlier stage's" if found.drops else "")
+        f"{stage.name}: {settings.kind} of {best.coefficient:.2g} of its own and {1 - best.coefficient:.2g} of "
+        f"{others}: validation {mixing.run.plan.kind.answers.matrix_metric.replace('_', ' ')} {best.accuracy:.4f}"
+        + (f", at most {max(best.worst_drop, 0.0):.4f} lost on an earlier stage's" if best.drops else "")
     )
-    if chosen and found.worst_drop > settings.drop_at_most:
+    if chosen and best.worst_drop > settings.drop_at_most:
         mixing.run.display.line(
             f"{stage.name}: no share loses as little as drop_at_most {settings.drop_at_most:g}; this one loses least"
         )
-    return found
+    return best

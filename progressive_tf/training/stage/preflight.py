@@ -48,7 +48,7 @@ def check_release(run: Run) -> None:
     recorded = run.folder.environment or {}
     known = set(recorded.get(TRIED, []))
     needed: set[str] = set()
-    said = False
+    announced = False
     root = run.versions.files.path.parent
     try:
         run.versions.check_writable()
@@ -58,8 +58,8 @@ def check_release(run: Run) -> None:
                 needed.add(form)
                 if form in known or form in _tried_here:
                     continue
-                if not said:
-                    said = True
+                if not announced:
+                    announced = True
                     run.display.line("trying out a release of the untrained network")
                 version = scratch.model(run.plan.name).publish(release.staged())
                 release.ask(version.folder)
@@ -136,7 +136,7 @@ class _Release:
             tasks = run.data.row_tasks(part.source, rows)
             if tasks is not None:
                 given["task"] = tf.constant(tasks)
-            next(each for each in signatures if _takes(each, given))(**given)
+            next(signature for signature in signatures if _takes(signature, given))(**given)
 
     @contextlib.contextmanager
     def _explained(self, done: str) -> Iterator[None]:

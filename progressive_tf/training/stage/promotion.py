@@ -61,10 +61,10 @@ def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
     """Returns how a stage's reasons agree with its predecessor's; None where the plan has no probes."""
     if run.plan.probes is None:
         return None
-    found = agreement_with_predecessor(run, stage)
-    if found is None:
+    agreement = agreement_with_predecessor(run, stage)
+    if agreement is None:
         return NO_PREDECESSOR
-    return ReasonsKept(found.correlation, found.probes or len(found.of_probe))
+    return ReasonsKept(agreement.correlation, agreement.probes or len(agreement.of_probe))
 
 
 def baseline_name(run: Run, stage: StageRecord) -> str | None:
@@ -142,11 +142,11 @@ def export_stage(path: Path, stage: str) -> StagedVersion:
     environment = read_json(folder.environment_file)
     loaded = LoadedPlan(plan, Path(environment["plan_folder"]), plan)
     run = load_run(loaded, folder, Path(environment["registry"]), Display())
-    found = next((record for record in run.with_candidates(run.stages) if record.name == stage), None)
-    if found is None or not found.is_trained or found.decision is None:
+    stage_record = next((record for record in run.with_candidates(run.stages) if record.name == stage), None)
+    if stage_record is None or not stage_record.is_trained or stage_record.decision is None:
         raise InputError(f"{path}: stage {stage} has not been trained and judged; run the plan first")
-    run.load(found)
-    return _staged(run, found, found.decision)
+    run.load(stage_record)
+    return _staged(run, stage_record, stage_record.decision)
 
 
 def _is_unseen(run: Run, stage: StageRecord, stable: int) -> bool:
@@ -224,8 +224,8 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
     parent = run.baseline(stage)
     parent_version = run.start.version
     if parent is not None:
-        found = run.versions.version_of_stage(run.folder.name, parent.name)
-        parent_version = found.number if found else None
+        version = run.versions.version_of_stage(run.folder.name, parent.name)
+        parent_version = version.number if version else None
     metrics = read_json(stage.folder / "metrics.json")
     used = stage.data()
     so_far = run.plan.model_copy(update={"stages": run.plan.stages[: stage.index + 1]})
@@ -269,10 +269,10 @@ def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[Block
 
 def _others(run: Run, stage: StageRecord) -> list[tuple[BlockModel, float]]:
     """Returns the networks of the earlier stages of an ensemble, each with its share."""
-    found = []
+    networks = []
     for record, share in ensemble_of(run, stage):
         beside = run.with_network(build_network(run.loaded, run.data, run.start.statistics))
         beside.load(record)
         merge_additions(beside.network, everything=True)
-        found.append((beside.network, share))
-    return found
+        networks.append((beside.network, share))
+    return networks

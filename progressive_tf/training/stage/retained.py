@@ -119,27 +119,27 @@ class _Preparation:
         consolidated, teacher_labels = None, ()
         teachers: Arrays = {}
         if retention.replay is not None and self.ancestors:
-            with self._timed("replay", facts) as found:
+            with self._timed("replay", facts) as entry:
                 replayed = self._replayed(retention.replay)
-                found["rows"] = sum(len(part.rows) for part in replayed)
-                found["bytes"] = self._file("replay.parquet").stat().st_size
+                entry["rows"] = sum(len(part.rows) for part in replayed)
+                entry["bytes"] = self._file("replay.parquet").stat().st_size
         if retention.ewc is not None and self.ancestors:
-            with self._timed("ewc", facts) as found:
+            with self._timed("ewc", facts) as entry:
                 consolidated = self._consolidated(retention.ewc)
-                found["bytes"] = self._file("ewc.safetensors").stat().st_size
-                found["rows"], found["gradients"] = self._passes_of_fisher(retention.ewc)
+                entry["bytes"] = self._file("ewc.safetensors").stat().st_size
+                entry["rows"], entry["gradients"] = self._passes_of_fisher(retention.ewc)
         everything = (SourceRows(self.source, self.rows), *replayed)
         if retention.lwf is not None and has_model:
-            with self._timed("lwf", facts) as found:
+            with self._timed("lwf", facts) as entry:
                 teachers[LWF] = self._kept(LWF, lambda: (self._own_logits(everything), {}))[0]
-                found["rows"], found["bytes"] = len(teachers[LWF]), teachers[LWF].nbytes
+                entry["rows"], entry["bytes"] = len(teachers[LWF]), teachers[LWF].nbytes
         if retention.distill is not None:
             settings = retention.distill
-            with self._timed("distill", facts) as found:
+            with self._timed("distill", facts) as entry:
                 teachers[DISTILL], metadata = self._kept(DISTILL, lambda: self._taught(settings, everything))
                 teacher_labels = tuple(metadata["labels"])
-                found["rows"], found["bytes"] = len(teachers[DISTILL]), teachers[DISTILL].nbytes
-                found["teacher"] = metadata["teacher"]
+                entry["rows"], entry["bytes"] = len(teachers[DISTILL]), teachers[DISTILL].nbytes
+                entry["teacher"] = metadata["teacher"]
         known = self.run.known(self.parent)
         return Retained(replayed, consolidated, known, teachers, teacher_labels, facts)
 
@@ -159,7 +159,7 @@ class _Preparation:
         """Returns on how many rows the Fisher information was measured, and how many gradients that took."""
         rows = [min(settings.samples, len(_training_rows(record))) for record in self.ancestors]
         classes = [self.run.known(record) if settings.fisher == "exact" else 1 for record in self.ancestors]
-        return sum(rows), sum(count * each for count, each in zip(rows, classes, strict=True))
+        return sum(rows), sum(count * gradients for count, gradients in zip(rows, classes, strict=True))
 
     def _file(self, name: str) -> Path:
         return self.stage.folder / FOLDER / name
@@ -183,16 +183,16 @@ class _Preparation:
     def _consolidated(self, settings: Ewc) -> Consolidated:
         path = self._file("ewc.safetensors")
         if not path.exists():
-            found = Consolidated()
+            consolidated = Consolidated()
             for record in self.ancestors:
                 importance, values = self._fisher(settings, record)
-                found = (
-                    found.online(importance, values, settings.decay)
+                consolidated = (
+                    consolidated.online(importance, values, settings.decay)
                     if settings.online
-                    else found.plus(importance, values)
+                    else consolidated.plus(importance, values)
                 )
-            arrays = {f"importance/{name}": each for name, each in found.importance.items()}
-            save_arrays(path, arrays | {f"weighted/{name}": each for name, each in found.weighted.items()}, {})
+            arrays = {f"importance/{name}": array for name, array in consolidated.importance.items()}
+            save_arrays(path, arrays | {f"weighted/{name}": array for name, array in consolidated.weighted.items()}, {})
         arrays, _ = load_arrays(path)
         groups: dict[str, Arrays] = {"importance": {}, "weighted": {}}
         for key, value in arrays.items():
@@ -204,7 +204,7 @@ class _Preparation:
         run, data = self.run, self.run.data
         run.load(record)
         names = {weight.name for weight in self.moved.trained}
-        weights: list[NamedWeight] = [each for each in run.network.named_weights() if each.name in names]
+        weights: list[NamedWeight] = [weight for weight in run.network.named_weights() if weight.name in names]
         seed = derive_seed(run.plan.seed, "fisher", record.name)
         trained = _training_rows(record)
         count = min(settings.samples, len(trained))

@@ -103,7 +103,7 @@ def find_rows(run: Run, stage: StageRecord, frozen_depth: int) -> tuple[QualityR
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None
     report = _with_cut_texts(run, stage, report)
-    wrong = sum(int(np.isin(each.rows, report.kept).sum()) for each in data.wrong_labels[stage.index])
+    wrong = sum(int(np.isin(exchange.rows, report.kept).sum()) for exchange in data.wrong_labels[stage.index])
     if wrong:
         run.display.line(f"{stage.name}: {wrong} of {len(report.kept)} training labels are wrong on purpose")
     for finding in report.findings:
@@ -128,10 +128,10 @@ def _with_cut_texts(run: Run, stage: StageRecord, report: QualityReport) -> Qual
     if action is None or cut is None:
         return report
     try:
-        found = cut.finding(source, action, "data.quality")
+        finding = cut.finding(source, action, "data.quality")
     except InputError as error:
         raise InputError(f"stage {stage.name}: {error}") from None
-    return report if found is None else replace(report, findings=(*report.findings, found))
+    return report if finding is None else replace(report, findings=(*report.findings, finding))
 
 
 def _classes_in(source: Source, rows: StageRows) -> set[str]:

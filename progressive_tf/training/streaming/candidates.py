@@ -81,14 +81,14 @@ def record_rows(run: Run, stage: StageRecord, parent: StageRecord | None, counts
     """Writes data.json: a stream's rows stand in no source, so they are counted and known by their hash."""
     if stage.rows() is None:
         record_no_rows(run, stage, parent)
-    found = stage.data()
+    recorded = stage.data()
     learnt = dict(zip(run.data.labels, counts.by_label, strict=True))
     stage.save_data(
         replace(
-            found,
+            recorded,
             train=counts.learnt,
-            labels=found.labels | {"train": learnt},
-            rows_sha256=sha256_json([found.source_sha256, found.slice, counts.sha256]),
+            labels=recorded.labels | {"train": learnt},
+            rows_sha256=sha256_json([recorded.source_sha256, recorded.slice, counts.sha256]),
             stream={
                 "rows": counts.rows,
                 "sha256": counts.sha256,

@@ -75,12 +75,12 @@ class StreamLearner:
         answers = self._probabilities(self._state).numpy()
         if not others:
             return answers, {}
-        present, found = self.weights, {}
+        present, other_answers = self.weights, {}
         for name, weights in others.items():
             self.assign(weights)
-            found[name] = self._probabilities(self._state).numpy()
+            other_answers[name] = self._probabilities(self._state).numpy()
         self.assign(present)
-        return answers, found
+        return answers, other_answers
 
     def learn(self, number: int) -> float:
         """Learns the micro-batch that was answered last; returns the loss before.

@@ -60,7 +60,7 @@ def rows_behind(run: Run, stage: StageRecord) -> str | None:
     end = _end(stage)
     if stream in (None, STANDARD_INPUT) or "rows" not in end or not (path := run.loaded.folder / stream).is_file():
         return None
-    if stream in [each.data.stream for each in run.plan.stages[stage.index + 1 :]]:
+    if stream in [later.data.stream for later in run.plan.stages[stage.index + 1 :]]:
         return None  # which goes on behind them
     further = sum(bool(line.strip()) and is_whole(line) for line in read_lines(path)) - end["rows"]
     if further <= 0:
@@ -188,13 +188,17 @@ class StreamFit:
         if not batch.accepted:
             return
         others = {START: self.start} | ({RELEASED: self.progress.released} if self.progress.released else {})
-        answers, found = self.learner.answer(batch.accepted, others)
-        probabilities = {LEARNER: answers, RELEASED: found.get(RELEASED, found[START]), START: found[START]}
+        answers, other_answers = self.learner.answer(batch.accepted, others)
+        probabilities = {
+            LEARNER: answers,
+            RELEASED: other_answers.get(RELEASED, other_answers[START]),
+            START: other_answers[START],
+        }
         truth = np.array([row.code for row in batch.accepted], np.int32)
-        predicted = {name: each.argmax(axis=1) for name, each in probabilities.items()}
+        predicted = {name: values.argmax(axis=1) for name, values in probabilities.items()}
         arrived, kept = {"truth": truth, LEARNER: answers, RELEASED: probabilities[RELEASED]}, self.settings.data.window
         self.progress.arrived = {
-            name: np.concatenate([each, arrived[name]])[-kept:] for name, each in self.progress.arrived.items()
+            name: np.concatenate([earlier, arrived[name]])[-kept:] for name, earlier in self.progress.arrived.items()
         }
         right = np.stack([predicted[name] == truth for name in MODELS], axis=1)
         window = np.concatenate([self.progress.window, right])[-kept:]
@@ -214,8 +218,10 @@ class StreamFit:
         counts.loss += loss * len(truth)
         labels = self.run.data.labels
         for place, row in enumerate(batch.accepted):
-            said = (row.code, *(predicted[name][place] for name in MODELS))
-            self.logs[ANSWERS].write(json.dumps([row.row, *(labels[code] for code in said)], ensure_ascii=False) + "\n")
+            codes = (row.code, *(predicted[name][place] for name in MODELS))
+            self.logs[ANSWERS].write(
+                json.dumps([row.row, *(labels[code] for code in codes)], ensure_ascii=False) + "\n"
+            )
         shares = ",".join(f"{share:.6f}" for share in window.mean(axis=0))
         self.logs[WINDOWS].write(f"{batch.rows},{counts.learnt},{len(window)},{shares},{loss:.6f}\n")
 
@@ -239,7 +245,7 @@ class StreamFit:
             self.learner.assign(self.progress.released or self.start)
             self.learner.optimizer.restore(self.fresh_optimizer)
         counts.judged = counts.learnt
-        self.progress.arrived = {name: each[:0] for name, each in self.progress.arrived.items()}
+        self.progress.arrived = {name: values[:0] for name, values in self.progress.arrived.items()}
 
     def _save(self) -> None:
         """Saves how far it is, after all that was logged up to here."""
