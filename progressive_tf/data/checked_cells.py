@@ -69,7 +69,7 @@ def _without_blank_rows(batch: Batch) -> Batch:
         return batch  # an object without a label is not one that a program wrote for an empty row
     else:
         columns = list(batch.columns.values())
-        blank = {position for position in unlabelled if all(_is_blank(each[position].as_py()) for each in columns)}
+        blank = {position for position in unlabelled if all(_is_blank(column[position].as_py()) for column in columns)}
     if not blank:
         return batch
     rows = sorted(batch.rows[position] for position in blank)
@@ -87,8 +87,8 @@ def _is_missing(value: Any) -> bool:
 
 def _check_text(value: Any, column: str, row: int, line: int, problems: Problems) -> bool:
     if not isinstance(value, str):
-        found = f"{type(value).__name__} {shorten(value, 20)}"
-        problems.add(f"no text in column {column!r}", row, line, found, advice="give text, in quotes")
+        shown = f"{type(value).__name__} {shorten(value, 20)}"
+        problems.add(f"no text in column {column!r}", row, line, shown, advice="give text, in quotes")
         return False
     if not is_utf8(value):
         problems.add(NOT_UTF8, row, line, f"half a surrogate pair in column {column!r}", advice=UTF8_ADVICE)

@@ -158,10 +158,10 @@ def _task_incremental(
     return ClassSpace(
         labels,
         known,
-        {name: _positions(each, labels) for name, each in names.items()},
+        {name: _positions(row_labels, labels) for name, row_labels in names.items()},
         True,
         tuple(label_tasks[label] for label in labels),
-        task_codes={name: _positions(each, order) for name, each in tasks.items()},
+        task_codes={name: _positions(row_tasks, order) for name, row_tasks in tasks.items()},
     )
 
 
@@ -201,8 +201,8 @@ def _tasks_by_column(
                 f"data.task: {_counted(source, slashed)} have '/' in {column}, such as {tasks[name][slashed[0]]!r}; "
                 f"answers are named task/class, so write the task without it"
             )
-    names = task_names([Counter(each.tolist()) for each in tasks.values()], data)
-    tasks = {name: np.array([names[task] for task in each], object) for name, each in tasks.items()}
+    names = task_names([Counter(row_tasks.tolist()) for row_tasks in tasks.values()], data)
+    tasks = {name: np.array([names[task] for task in row_tasks], object) for name, row_tasks in tasks.items()}
     trained = {task for stage in used for task in np.unique(tasks[stage.source][stage.rows])}
     stage_sources = {stage.source for stage in used}
     for name in sources.keys() - stage_sources:
@@ -221,10 +221,10 @@ def _in_order_of_stages(
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
     labels: dict[str, None] = {}
     known = []
-    for stage, found in zip(used, classes, strict=True):
-        labels.update(dict.fromkeys(found))
+    for stage, stage_classes in zip(used, classes, strict=True):
+        labels.update(dict.fromkeys(stage_classes))
         if len(labels) < 2:
-            raise InputError(f"{stage.place}: has one class, {found[0]!r}; the first stage needs at least two")
+            raise InputError(f"{stage.place}: has one class, {stage_classes[0]!r}; the first stage needs at least two")
         known.append(len(labels))
     return tuple(labels), tuple(known)
 
@@ -316,7 +316,7 @@ def choose_wrong_labels(name: str, source: Source, rows: np.ndarray, share: floa
 def with_wrong_labels(source: Source, name: str, wrong: Sequence[WrongLabels]) -> Source:
     """Returns a source whose rows have the wrong labels that belong to it; of two for a row, the later counts."""
     codes = source.label_codes.copy()
-    for each in wrong:
-        if each.source == name:
-            codes[each.rows] = each.labels
+    for wrong_labels in wrong:
+        if wrong_labels.source == name:
+            codes[wrong_labels.rows] = wrong_labels.labels
     return replace(source, truth=source.truth.with_codes(codes))

@@ -84,18 +84,18 @@ def named_numbers(
     known: Mapping[str, Notation] = MappingProxyType({}),
 ) -> Notations:
     """Returns how each source writes its columns of numbers; see `find_columns`."""
-    found: Notations = {}
+    notations: Notations = {}
     asked: dict[str, str] = {}
     for source, profiles in sources.items():
-        before = next(iter(found.values()), known)
-        found[source] = {}
+        before = next(iter(notations.values()), known)
+        notations[source] = {}
         for name in columns.numbers:
             sign = decimal or _decimal(profiles[name], before[name].decimal if name in before else None)
             if sign is None:
                 asked.setdefault(name, f"{source}: column {name!r}: {_doubtful(profiles[name])!r}")
             else:
                 _check_one_way(source, name, profiles[name], profiles[name].notation(sign), decimal)
-                found[source][name] = profiles[name].notation(sign)
+                notations[source][name] = profiles[name].notation(sign)
     if asked:
         first, more = (
             next(iter(asked.values())),
@@ -107,9 +107,9 @@ def named_numbers(
         )
     for name in columns.numbers:
         _check_one_unit(
-            name, {source: found[source][name].unit for source in found if sources[source][name].has_numbers}
+            name, {source: notations[source][name].unit for source in notations if sources[source][name].has_numbers}
         )
-    return found
+    return notations
 
 
 def _check_one_unit(name: str, units: Mapping[str, str]) -> None:
@@ -117,7 +117,7 @@ def _check_one_unit(name: str, units: Mapping[str, str]) -> None:
     first = next(iter(units), None)
     for source, unit in units.items():
         if unit != units[str(first)] and (all((unit, units[str(first)])) or {unit, units[str(first)]} & set(SHARES)):
-            here, there = (each or "no sign" for each in (unit, units[str(first)]))
+            here, there = (sign or "no sign" for sign in (unit, units[str(first)]))
             raise InputError(
                 f"{source}: column {name!r} has {here} beside its numbers, in {first} {there}; the same number may "
                 f"mean another thing in each, so write them alike, or name the column under data.features.categories"
@@ -143,7 +143,9 @@ def _is_numbers(sources: Mapping[str, Profiles], name: str, decimal: Decimal | N
             in_some_way = profile.native + sum(profile.written.values())
             kinds[source] = max(profile.share(most), profile.share(in_some_way)) >= 1 - FEW
     if len(set(kinds.values())) > 1:
-        numbers, others = (next(each for each, is_so in kinds.items() if is_so == kind) for kind in (True, False))
+        numbers, others = (
+            next(source_name for source_name, is_so in kinds.items() if is_so == kind) for kind in (True, False)
+        )
         text = sources[others][name].text
         raise InputError(
             f"{others}: column {name!r} is numbers in {numbers}, and here more than a tenth of its cells is something "

@@ -141,7 +141,7 @@ class ColumnProfile:
         units = Counter[str]()
         for written, count in read.items():
             units[written.unit] += count
-        unit = max((each for each in units if each), key=lambda each: (units[each], each), default="")
+        unit = max((symbol for symbol in units if symbol), key=lambda symbol: (units[symbol], symbol), default="")
         if unit in SHARES and self.share(units[unit]) <= FEW:
             unit = ""  # these few are no numbers then, rather than a hundred times the others
         return Notation(decimal, any(decimal in written.grouped for written in read), unit)

@@ -49,7 +49,9 @@ def folded(label: str) -> str:
     minus sign before a number counts.
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", stripped(label)).casefold()).translate(_MARKS)
-    text = "".join("-" if unicodedata.category(each) == "Pd" or each == _MINUS else each for each in text)
+    text = "".join(
+        "-" if unicodedata.category(character) == "Pd" or character == _MINUS else character for character in text
+    )
     text = text.strip("\"' ").rstrip(".,;: ").strip("\"' ") or text
     number = _NUMBER.fullmatch(text)
     if number is not None:
@@ -100,21 +102,21 @@ def class_names(rule: LabelRule, counted: Sequence[Mapping[str, int]], given: It
         counted: label → rows, of each source in the plan's order.
         given: names that the plan gives.
     """
-    labels = dict.fromkeys(label for each in counted for label in each)
+    labels = dict.fromkeys(label for counts in counted for label in counts)
     if rule is None:
         return {label: label for label in labels}
     if not isinstance(rule, str):
         return {label: _mapped(label, rule) for label in labels}
     key = _key(rule)
     names = {key(name): name for name in reversed(tuple(given))}
-    for each in counted:
+    for counts in counted:
         here: dict[str, dict[str, int]] = {}
-        for label, rows in each.items():
+        for label, rows in counts.items():
             if rows:
                 spelt = here.setdefault(key(label), {})
                 spelt[tidy(label)] = spelt.get(tidy(label), 0) + rows
-        for found, spelt in here.items():
-            names.setdefault(found, min(spelt, key=lambda name: (-spelt[name], name)))
+        for class_key, spelt in here.items():
+            names.setdefault(class_key, min(spelt, key=lambda name: (-spelt[name], name)))
     return {label: names.get(key(label), tidy(label)) for label in labels}
 
 
@@ -140,5 +142,5 @@ def alike(labels: Iterable[str]) -> list[list[str]]:
 def written(labels: Sequence[str]) -> list[str]:
     """Returns labels in quotes, so that a person sees how they differ; too long ones are cut."""
     shown = [repr(label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…") for label in labels]
-    same = len({unicodedata.normalize("NFC", each) for each in shown}) < len(shown)
+    same = len({unicodedata.normalize("NFC", text) for text in shown}) < len(shown)
     return [ascii(label) for label in labels] if same else shown

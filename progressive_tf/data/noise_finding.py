@@ -100,7 +100,7 @@ def find_noise(source: Source, rows: np.ndarray, action: Action | None, search: 
     suspects = (
         Suspect(row, text, source.labels[label], source.labels[better], round(probability, 4))
         for text, row, label, better, probability in zip(
-            source.descriptions(suspected), *(each.tolist() for each in values), strict=True
+            source.descriptions(suspected), *(column.tolist() for column in values), strict=True
         )
     )
     return NoiseFinding(finding, examined[positions], tuple(suspects))

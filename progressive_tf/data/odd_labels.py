@@ -51,12 +51,14 @@ def what_is_odd(counts: Mapping[str, int]) -> Odd | None:
 
 
 def _missing(counts: Mapping[str, int]) -> Odd | None:
-    found = [label for label in counts if label.strip() in MISSING]
-    if not found:
+    missing = [label for label in counts if label.strip() in MISSING]
+    if not missing:
         return None
-    rows = sum(counts[label] for label in found)
-    message = f"label {listed(map(repr, found))} of {rows:,} rows reads as a missing value, or as a class of that name"
-    return Odd(len(found), tuple(found), message, "if it is missing, fill these labels in, or take the rows out")
+    rows = sum(counts[label] for label in missing)
+    message = (
+        f"label {listed(map(repr, missing))} of {rows:,} rows reads as a missing value, or as a class of that name"
+    )
+    return Odd(len(missing), tuple(missing), message, "if it is missing, fill these labels in, or take the rows out")
 
 
 def _numbers(counts: Mapping[str, int]) -> Odd | None:
@@ -89,9 +91,9 @@ def _several(counts: Mapping[str, int]) -> Odd | None:
         joined = {label: parts for label, parts in split.items() if len(parts) > 1 and all(parts)}
         # In "Portland, OR" a part seldom stands for itself or beside other parts; among several labels all do.
         where = Counter(part for parts in split.values() for part in set(parts))
-        found = {label: parts for label, parts in joined.items() if all(where[part] > 1 for part in parts)}
-        alone = any(part in counts for parts in found.values() for part in parts)
-        if (is_plain and len(joined) > 1) or (found and (alone or len(found) > len(joined) / 2)):
+        recurring = {label: parts for label, parts in joined.items() if all(where[part] > 1 for part in parts)}
+        alone = any(part in counts for parts in recurring.values() for part in parts)
+        if (is_plain and len(joined) > 1) or (recurring and (alone or len(recurring) > len(joined) / 2)):
             return _several_labels(joined)
     return None
 
@@ -103,21 +105,21 @@ def _listed(label: str) -> Sequence[str] | None:
         value = json.loads(label.replace("'", '"').replace("(", "[").replace(")", "]"))
     except (ValueError, RecursionError):
         return None
-    return [str(each) for each in value] if isinstance(value, list) else None
+    return [str(item) for item in value] if isinstance(value, list) else None
 
 
-def _several_labels(found: Mapping[str, Iterable[str]]) -> Odd:
-    examples = tuple(written(list(found)[:SHOWN]))
-    single = {part for parts in found.values() for part in parts}
+def _several_labels(lists: Mapping[str, Iterable[str]]) -> Odd:
+    examples = tuple(written(list(lists)[:SHOWN]))
+    single = {part for parts in lists.values() for part in parts}
     message = (
-        f"{len(found):,} label{'s' if len(found) > 1 else ''} such as {listed(examples, 3)} read as several labels of "
+        f"{len(lists):,} label{'s' if len(lists) > 1 else ''} such as {listed(examples, 3)} read as several labels of "
         f"one row ({len(single):,} different ones), or as a class each"
     )
     advice = (
         "several labels a row are not there yet: keep the one that matters most, or make a column for each label with "
         "yes and no, and a plan for each such column"
     )
-    return Odd(len(found), examples, message, advice)
+    return Odd(len(lists), examples, message, advice)
 
 
 def _an_id(counts: Mapping[str, int]) -> Odd | None:

@@ -90,13 +90,13 @@ class PlanData:
         """Returns the wrong labels of rows as the last stage that has them trains on them."""
         last: list[WrongLabels] = []
         for index, wrong in enumerate(self.wrong_labels):
-            for each in wrong:
+            for wrong_labels in wrong:
                 later = [
                     rows.train
                     for name, rows in zip(self.stage_sources[index + 1 :], self.stages[index + 1 :], strict=True)
-                    if name == each.source
+                    if name == wrong_labels.source
                 ]
-                last.append(each.without(np.concatenate(later)) if later else each)
+                last.append(wrong_labels.without(np.concatenate(later)) if later else wrong_labels)
         return tuple(last)
 
     def trained_source(self, index: int, name: str) -> Source:

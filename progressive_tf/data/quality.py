@@ -47,10 +47,10 @@ def examine(
         action = getattr(quality, kind)
         if action is None or not len(kept):
             continue
-        found = look(source, kept, evaluation_keys)
-        if found.any():
-            findings.append(about_rows(source, kept[found], kind, _SAYS[kind], action))
-            kept = kept[~found] if action == "drop" else kept
+        affected = look(source, kept, evaluation_keys)
+        if affected.any():
+            findings.append(about_rows(source, kept[affected], kind, _SAYS[kind], action))
+            kept = kept[~affected] if action == "drop" else kept
     noise = find_noise(source, kept, quality.label_noise, noise_search or NoiseSearch())
     if noise is not None:
         findings.append(noise.finding)

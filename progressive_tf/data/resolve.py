@@ -81,7 +81,7 @@ def _folder(path: Path, place: str, kind: InputKind, truth: type[Truth], folders
     if kind.folder is None:
         parts = [_file(part, f"{path.name}/{part.name}", place, kind, truth) for part in _parts(path, place, kind)]
         return Resolved(path.name, tuple(replace(file, may_be_empty=len(parts) > 1) for file in parts))
-    found = kind.folder(path, place, folders)
+    image_folder = kind.folder(path, place, folders)
     files = [
         InputFile(
             path / part.folder,
@@ -92,9 +92,9 @@ def _folder(path: Path, place: str, kind: InputKind, truth: type[Truth], folders
             truth=truth,
             sha256=kind.sha256(part.listing),
         )
-        for part in found.parts
+        for part in image_folder.parts
     ]
-    return Resolved(path.name, tuple(files), found.remarks, found.notes)
+    return Resolved(path.name, tuple(files), image_folder.remarks, image_folder.notes)
 
 
 def _parts(folder: Path, place: str, kind: InputKind) -> list[Path]:

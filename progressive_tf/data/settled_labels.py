@@ -56,10 +56,10 @@ def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
         sources = {
             name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
         }
-        counted = [_renamed(each, names) for each in counted]
+        counted = [_renamed(counts, names) for counts in counted]
     total = Counter[str]()
-    for each in counted:
-        total.update(each)
+    for counts in counted:
+        total.update(counts)
     findings = [*_similar(total, sources, data), *(_odd(total, sources, data) if in_classes else ())]
     settled = {name: source.with_known_labels(data) for name, source in sources.items()}
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
@@ -74,10 +74,10 @@ def _counted(sources: Mapping[str, Source]) -> list[dict[str, int]]:
 
 
 def _renamed(counted: Mapping[str, int], names: Mapping[str, str]) -> dict[str, int]:
-    found = Counter[str]()
+    renamed = Counter[str]()
     for label, rows in counted.items():
-        found[names[label]] += rows
-    return dict(found)
+        renamed[names[label]] += rows
+    return dict(renamed)
 
 
 def _types(sources: Mapping[str, Source]) -> list[str]:
@@ -98,7 +98,7 @@ def _types_of_entities(names: Mapping[str, str]) -> list[str]:
 def _what_was_merged(counted: list[dict[str, int]], names: Mapping[str, str], data: Data) -> str:
     place = "data.normalize_labels"
     of_name: dict[str, list[str]] = {}
-    for label in dict.fromkeys(label for each in counted for label in each):
+    for label in dict.fromkeys(label for counts in counted for label in counts):
         of_name.setdefault(names[label], []).append(label)
     changed = {name: labels for name, labels in of_name.items() if labels != [name]}
     absent = _absent(data, names)
@@ -133,8 +133,8 @@ def task_names(counted: Sequence[Mapping[str, int]], data: Data) -> dict[str, st
     rule = STRIP if isinstance(data.normalize_labels, Mapping) else data.normalize_labels
     names = class_names(rule, counted)
     total = Counter[str]()
-    for each in counted:
-        total.update(_renamed(each, names))
+    for counts in counted:
+        total.update(_renamed(counts, names))
     groups = alike(total)
     if groups and data.quality.similar_labels == "fail":
         raise InputError(

@@ -111,34 +111,34 @@ def _category(profile: ColumnProfile) -> str:
 
 def _remarks(source: Source, table: Table) -> Iterator[str]:
     """Yields what a person should look at in the columns that are read."""
-    found = {name: table.profiles[name] for name in table.columns.names}
+    profiles = {name: table.profiles[name] for name in table.columns.names}
     numbers = table.columns.numbers
     checks: Mapping[str, Callable[[str, ColumnProfile], bool]] = {
-        f"tells the label in every row, a leak if it is not known before {source.label_name} is": lambda _, each: (
-            _tells_label(each, len(source.labels))
+        f"tells the label in every row, a leak if it is not known before {source.label_name} is": lambda _, profile: (
+            _tells_label(profile, len(source.labels))
         ),
-        "the same value in every row": lambda _, each: len(each.values) == 1 and not each.missing,
-        "a running number": lambda _, each: each.rows >= FEWEST_ROWS and each.whole and each.steps_by_one,
-        "another value in every row": lambda name, each: (
-            name not in numbers and FEWEST_ROWS <= each.rows == len(each.values) and not _is_dates(each)
+        "the same value in every row": lambda _, profile: len(profile.values) == 1 and not profile.missing,
+        "a running number": lambda _, profile: profile.rows >= FEWEST_ROWS and profile.whole and profile.steps_by_one,
+        "another value in every row": lambda name, profile: (
+            name not in numbers and FEWEST_ROWS <= profile.rows == len(profile.values) and not _is_dates(profile)
         ),
         "dates or times, each a value of its own; give numbers instead, such as a year, a weekday or an age": (
-            lambda name, each: name not in numbers and _is_dates(each)
+            lambda name, profile: name not in numbers and _is_dates(profile)
         ),
         "whole numbers with zeros in front, as codes have them; name codes under data.features.categories": (
-            lambda name, each: name in numbers and _has_leading_zeros(each)
+            lambda name, profile: name in numbers and _has_leading_zeros(profile)
         ),
         "three digits behind every point: set data.decimal to ',' if these are thousands": (
-            lambda name, each: name in numbers and _may_be_thousands(table, name)
+            lambda name, profile: name in numbers and _may_be_thousands(table, name)
         ),
-        "mostly numbers, but categories because more than a tenth of the cells is none": lambda name, each: (
+        "mostly numbers, but categories because more than a tenth of the cells is none": lambda name, profile: (
             name in table.columns.categories
-            and MOSTLY <= each.share(each.native + sum(each.written.values())) < 1 - FEW
+            and MOSTLY <= profile.share(profile.native + sum(profile.written.values())) < 1 - FEW
         ),
     }
     looked_at = False
     for says, is_so in checks.items():
-        names = [name for name, profile in found.items() if is_so(name, profile)]
+        names = [name for name, profile in profiles.items() if is_so(name, profile)]
         if names:
             looked_at = True
             yield f"{says}: {_named(names)}"
@@ -146,9 +146,9 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
         yield "they are read as said above; data.leave_out takes columns out"
     for name in table.columns.numbers:
         unit = table.notations[name].unit
-        signed = sum(count for written, count in found[name].written.items() if unit and written.unit == unit)
-        if unit and signed < sum(found[name].written.values()):
-            cells = f"{signed:,} of {found[name].filled:,} cells"
+        signed = sum(count for written, count in profiles[name].written.items() if unit and written.unit == unit)
+        if unit and signed < sum(profiles[name].written.values()):
+            cells = f"{signed:,} of {profiles[name].filled:,} cells"
             yield f"column {shortened(name, LONGEST_NAME)!r} has {unit} in {cells}; all are read alike"
     folded: dict[str, list[str]] = {}
     for name in table.columns.names:

@@ -83,11 +83,11 @@ class Store:
     def values(self, field: str, indices: Iterable[int]) -> list[Any]:
         """Returns what stands in one of `fields` in the rows at `indices`, in that order."""
         order, parts = self._taken(field, indices)
-        found = [value for part in parts for value in part.to_pylist()]
-        result: list[Any] = [None] * len(found)
-        for position, value in zip(order.tolist(), found, strict=True):
+        values = [value for part in parts for value in part.to_pylist()]
+        result: list[Any] = [None] * len(values)
+        for position, value in zip(order.tolist(), values, strict=True):
             result[position] = value
-        if len(found) >= _MANY:
+        if len(values) >= _MANY:
             self._let_go()
         return result
 
@@ -116,7 +116,7 @@ class Store:
         """Returns what stands in further columns of the rows at `indices`, in that order, one tuple a row."""
         if self.kind == "json":
             objects = map(json.loads, self.values(COLUMN_PREFIX + OBJECT_COLUMN, indices))
-            return [tuple(each.get(name) for name in names) for each in objects]
+            return [tuple(record.get(name) for name in names) for record in objects]
         return list(zip(*(self.values(COLUMN_PREFIX + name, indices) for name in names), strict=True))
 
     def text_column(self, field: str = TEXT_FIELD) -> list[str]:

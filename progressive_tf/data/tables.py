@@ -50,7 +50,9 @@ def read_tables(
         notations = named_numbers(profiles, columns, data.decimal, known)
     else:
         left_out = {
-            name: why for name in names if (why := why_left_out(name, [each[name] for each in profiles.values()]))
+            name: why
+            for name in names
+            if (why := why_left_out(name, [source_profiles[name] for source_profiles in profiles.values()]))
         }
         read = [name for name in names if name not in left_out]
         if not read:

@@ -133,5 +133,8 @@ def rarest_kinds(kinds: Sequence[tuple[str, ...]]) -> list[str]:
     Args:
         kinds: of each sentence.
     """
-    sentences = Counter(kind for each in kinds for kind in each)
-    return [min(each, key=lambda kind: (sentences[kind], kind)) if each else OUTSIDE for each in kinds]
+    sentences = Counter(kind for sentence_kinds in kinds for kind in sentence_kinds)
+    return [
+        min(sentence_kinds, key=lambda kind: (sentences[kind], kind)) if sentence_kinds else OUTSIDE
+        for sentence_kinds in kinds
+    ]

@@ -91,9 +91,9 @@ def _explained(network: BlockModel, logit: Logit, raw: Any, target: int, steps: 
     point = _at_depth(network, state, inputs)
     baseline = _at_depth(network, state, network.preprocess.baseline(inputs))
     total = tf.zeros_like(point)
-    places = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+    fractions = (np.arange(steps, dtype=np.float32) + 0.5) / steps
     for begin in range(0, steps, BATCH):
-        share = tf.reshape(places[begin : begin + BATCH], [-1] + [1] * (len(point.shape) - 1))
+        share = tf.reshape(fractions[begin : begin + BATCH], [-1] + [1] * (len(point.shape) - 1))
         _, gradient = logit(baseline + share * (point - baseline), mask, tf.constant(target))
         total += tf.reduce_sum(gradient, axis=0, keepdims=True)
     parts = ((point - baseline) * total / steps).numpy()[0]

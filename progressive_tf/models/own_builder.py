@@ -111,18 +111,18 @@ def _forget_other_code(module: str, folder: Path) -> None:
 def _entry_point(name: str, place: str) -> EntryPoint:
     if ":" in name:
         return EntryPoint(name, name, BUILDERS_GROUP)
-    found = list(entry_points(group=BUILDERS_GROUP, name=name))
-    if not found:
+    matches = list(entry_points(group=BUILDERS_GROUP, name=name))
+    if not matches:
         raise InputError(f"{place}: no installed package has an entry point of this name in {BUILDERS_GROUP}")
-    return found[0]
+    return matches[0]
 
 
 def _described(error: Exception) -> str:
     """Returns an error in a line, with the last line of the builder's own code that led to it."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if _is_own(frame.filename)]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    said = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {said}{where}"
+    message = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {message}{where}"
 
 
 def _is_own(file: str) -> bool:

@@ -74,7 +74,7 @@ def keras_weights(weights: str, folder: Path) -> tuple[Path, bool]:
     checkpoint = path.with_name(f"{path.name}.index").is_file()
     place = f"model.weights: {weights}"
     if path.is_dir() and not checkpoint:
-        names = sorted(each.name for each in path.iterdir() if each.suffix in (".h5", ".keras", ".index"))
+        names = sorted(file.name for file in path.iterdir() if file.suffix in (".h5", ".keras", ".index"))
         there = listed(name.removesuffix(".index") for name in names) or "none is there"
         raise InputError(f"{place}: a folder; name the file in it, Keras' .h5 or .keras, or a checkpoint ({there})")
     if not checkpoint and not path.is_file():

@@ -24,23 +24,25 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
         index: of the stage, from 0.
     """
     stage = plan.stages[index]
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     if index == 0:
-        found |= dict.fromkeys(OF_EARLIER_STAGES, "no stage comes before it")
+        reasons |= dict.fromkeys(OF_EARLIER_STAGES, "no stage comes before it")
         if plan.start == "pretrained":
-            found["retention.lwf"] = "no stage comes before it"
+            reasons["retention.lwf"] = "no stage comes before it"
     if not stage.adaptation.moves_blocks and stage.objective is None:
-        found["block_decay"] = "the head alone moves, and has one rate"
+        reasons["block_decay"] = "the head alone moves, and has one rate"
     elif stage.block_decay == 1:
-        found["block_decay"] = "1 leaves all rates alike"
+        reasons["block_decay"] = "1 leaves all rates alike"
     if not stage.adaptation.freezes_blocks:
-        found |= dict.fromkeys(("cache.dtype", "cache.storage", "cache.max_gb"), "every block moves, so none is kept")
+        reasons |= dict.fromkeys(("cache.dtype", "cache.storage", "cache.max_gb"), "every block moves, so none is kept")
     if stage.early_stopping is not None and stage.early_stopping.patience >= stage.epochs:
-        found["early_stopping.patience"] = f"{stage.epochs} epochs end before it can; the best one is kept all the same"
+        reasons["early_stopping.patience"] = (
+            f"{stage.epochs} epochs end before it can; the best one is kept all the same"
+        )
     if isinstance(stage.schedule, PlateauSchedule | AdaptiveSchedule) and stage.schedule.patience >= stage.epochs:
         reason = f"{stage.epochs} epochs end before the rate can fall"
-        found |= dict.fromkeys(("schedule.factor", "schedule.patience", "schedule.minimum"), reason)
-    return found
+        reasons |= dict.fromkeys(("schedule.factor", "schedule.patience", "schedule.minimum"), reason)
+    return reasons
 
 
 def idle_lines(plan: Plan) -> list[str]:
@@ -60,8 +62,8 @@ def idle_lines(plan: Plan) -> list[str]:
             else:
                 heeded.add(key)
     lines = [
-        f"no effect: {key} in {', '.join(name for name, _ in places)}: {places[0][1]}"
-        for key, places in idle.items()
+        f"no effect: {key} in {', '.join(name for name, _ in stage_reasons)}: {stage_reasons[0][1]}"
+        for key, stage_reasons in idle.items()
         if key not in heeded
     ]
     if plan.on_hold == "continue" and len(plan.stages) == 1:
@@ -106,17 +108,17 @@ def repeated(before: Plan, after: Plan, override: Mapping[str, Any], place: str,
     same, late = [], []
     leaves = list(_leaves(override))
     for path in leaves:
-        said, places = ".".join(map(str, path)), [list(path)]
+        dotted, paths = ".".join(map(str, path)), [list(path)]
         if path[0] == "defaults":
-            places = [["stages", index, *path[1:]] for index in range(len(names))]
+            paths = [["stages", index, *path[1:]] for index in range(len(names))]
         elif path[0] == "stages" and len(path) > 1:
             index = stage_index(names, str(path[1]), place)
-            places = [["stages", index, *path[2:]]]
+            paths = [["stages", index, *path[2:]]]
             if index >= run:
-                late.append(said)
+                late.append(dotted)
                 continue
-        if all(value_at(was, keys) == value_at(now, keys) for keys in places):
-            same.append(said)
+        if all(value_at(was, keys) == value_at(now, keys) for keys in paths):
+            same.append(dotted)
     if len(same) == len(leaves):
         return [f"no effect: {place}: the plan says so already" if leaves else f"no effect: {place} changes nothing"]
     lines = [f"no effect: {place}: {', '.join(late)}: only the first {run} of the stages run"] if late else []
@@ -145,8 +147,8 @@ def _reason(reasons: Mapping[str, str], key: str) -> str | None:
 
 def _leaves(value: Mapping[str, Any], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yields the paths of what an override sets; a method's name only where nothing stands beside it."""
-    for key, each in value.items():
-        if isinstance(each, Mapping) and each:
-            yield from _leaves(each, (*path, key))
-        elif not isinstance(each, Mapping) and not (path and key in KIND_KEYS and len(value) > 1):
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _leaves(inner, (*path, key))
+        elif not isinstance(inner, Mapping) and not (path and key in KIND_KEYS and len(value) > 1):
             yield (*path, key)

@@ -113,7 +113,7 @@ def load_plan(
             raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")
         plan = plan.model_copy(update={"stages": plan.stages[:stages]})
     asked = ["--plan", name_or_file, *(["--override", str(override)] if override is not None else [])]
-    asked += [word for each in settings for word in ("--set", each)]
+    asked += [word for assignment in settings for word in ("--set", assignment)]
     remarks = [*_repeated(written, str(path), whole, overrides, len(plan.stages)), *idle_lines(whole)]
     return LoadedPlan(plan, folder, whole, tuple(asked), tuple(remarks))
 
@@ -298,9 +298,9 @@ def _message(problem: Any, keys: list[int | str]) -> str:
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         known = context.get("expected_tags", "").replace("'", "")
         discriminator = str(context["discriminator"]).strip("'").replace(f"{builder_tag.__name__}()", "builder")
-        found = context.get("tag")
-        found_text = "has no" if found is None else f"{discriminator} {found!r} is not available; this release has"
-        return f"{found_text} {discriminator + '; it is one of ' if found is None else ''}{known}"
+        tag = context.get("tag")
+        found_text = "has no" if tag is None else f"{discriminator} {tag!r} is not available; this release has"
+        return f"{found_text} {discriminator + '; it is one of ' if tag is None else ''}{known}"
     if kind == "model_type":
         return "should be a mapping"
     message = problem["msg"].removeprefix("Input ").removeprefix("Value ").removeprefix("Tuple ")
@@ -318,7 +318,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
         if isinstance(key, int):
             continue
         fields = [model.model_fields[key].annotation for model in models if key in model.model_fields]
-        inner = [found for annotation in fields for found in _models_in(annotation)]
+        inner = [inner_model for annotation in fields for inner_model in _models_in(annotation)]
         tagged = [model for model in models if _tag(model) == key]
         models = inner or tagged or models
     keys = {key for model in models for key in model.model_fields}
@@ -328,7 +328,7 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for argument in get_args(annotation) for found in _models_in(argument)]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
 
 
 def _tag(model: type[BaseModel]) -> str | None:

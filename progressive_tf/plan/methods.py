@@ -253,8 +253,8 @@ def descriptions_of(start: str | int | PromptStart, labels: tuple[str, ...]) -> 
     if isinstance(start, PromptStart):
         given = start.prompt
         missing, unknown = (
-            [each for each in labels if each not in given],
-            [each for each in given if each not in labels],
+            [name for name in labels if name not in given],
+            [name for name in given if name not in labels],
         )
         if missing or unknown:
             wrong = f"{missing[0]!r} has none" if missing else f"{unknown[0]!r} is no class"

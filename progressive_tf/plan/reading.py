@@ -31,8 +31,8 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     value = _parse(text, str(path))
     if not isinstance(value, dict):
-        found = "nothing" if value is None else type(value).__name__
-        raise InputError(f"{path}: expected a mapping such as `name: movie-reviews`, found {found}")
+        kind = "nothing" if value is None else type(value).__name__
+        raise InputError(f"{path}: expected a mapping such as `name: movie-reviews`, found {kind}")
     return value
 
 

@@ -64,7 +64,7 @@ class Asked:
 
     def stages(self) -> list[Asked]:
         """Returns each stage of a plan."""
-        return [Asked(*each) for each in zip(self.values["stages"], self.given["stages"], strict=True)]
+        return [Asked(*pair) for pair in zip(self.values["stages"], self.given["stages"], strict=True)]
 
     def wanted(self, feature: str) -> bool:
         """Returns whether a feature is asked for: a key that is set, or `key=value`."""
@@ -144,13 +144,13 @@ def _of_task(task: Task, asked: Asked) -> Iterator[str]:
     for feature, reason in {**task.column_refusals, **task.refuses}.items():
         for place, part, own in _places(asked, feature):
             if part.wanted(own):
-                said = reason.format(
+                message = reason.format(
                     task=task.name,
                     answer_key=task.answer_key,
                     builder=asked.values["model"]["builder"],
                     value=called(value_at(part.values, own.partition("=")[0].split("."))),
                 )
-                yield f"{place}: {said}"
+                yield f"{place}: {message}"
 
 
 def _of_metrics(task: Task, asked: Asked) -> Iterator[str]:

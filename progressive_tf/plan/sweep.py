@@ -181,7 +181,7 @@ def default_space(stage: Mapping[str, Any]) -> dict[str, Parameter]:
     if stage["adaptation"]["method"] == "top-blocks":
         blocks = stage["adaptation"]["blocks"]
         space["adaptation.blocks"] = {"choice": sorted({max(0, blocks - 1), blocks, blocks + 1})}
-    return {key: Parameter.model_validate(each) for key, each in space.items()}
+    return {key: Parameter.model_validate(spec) for key, spec in space.items()}
 
 
 def _around(value: int) -> list[int]:
@@ -191,7 +191,7 @@ def _around(value: int) -> list[int]:
 def change_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the change to a stage that `{"optimizer.learning_rate": 1e-4}` stands for, in the stage's structure."""
     change: dict[str, Any] = {}
-    for key in sorted(values, key=lambda each: each.count(".")):
+    for key in sorted(values, key=lambda name: name.count(".")):
         *parents, last = key.split(".")
         here = change
         for parent in parents:

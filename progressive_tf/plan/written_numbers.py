@@ -69,13 +69,13 @@ class Notation:
         """
         cell = tidy(cell)
         if self.is_plain:
-            found = cell if _PLAIN.fullmatch(cell) else None
+            number = cell if _PLAIN.fullmatch(cell) else None
         elif self._compiled.fullmatch(cell):
-            found = self._ignored.sub("", cell).replace(",", ".")
+            number = self._ignored.sub("", cell).replace(",", ".")
         else:
-            found = None
-        if found is not None:
-            return found if abs(float(found)) <= LARGEST_NUMBER else None
+            number = None
+        if number is not None:
+            return number if abs(float(number)) <= LARGEST_NUMBER else None
         return MISSING if cell == MISSING or cell in _MISSING_NUMBERS else None
 
     def written(self, number: str) -> str:
@@ -165,8 +165,8 @@ def ways_to_read(cell: str) -> Written | None:
         if _PLAIN_POINT.fullmatch(cell):
             return _POINT
     decimals = [decimal for decimal, pattern in _LOOSE.items() if pattern.fullmatch(cell)]
-    found = _UNIT.search(cell) if decimals else None
-    unit = found.group() if found else ""
+    match = _UNIT.search(cell) if decimals else None
+    unit = match.group() if match else ""
     read = frozenset(decimal for decimal in decimals if Notation(decimal, True, unit).plain(cell) is not None)
     grouped = (decimal for decimal in read if Notation(decimal, False, unit).plain(cell) is None)
     return Written(read, frozenset(grouped), unit) if read else None

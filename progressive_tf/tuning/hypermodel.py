@@ -52,23 +52,27 @@ class StageHyperModel(keras_tuner.HyperModel):
 
     def encoded(self, values: Mapping[str, Any]) -> dict[str, Token]:
         """Returns values of a plan as Keras Tuner has them; one that is not in the space becomes the nearest one."""
-        found: dict[str, Token] = {}
+        encoded: dict[str, Token] = {}
         for key in active(self.space, values):
             parameter, value = self.space[key], values[key]
             if parameter.choice is not None:
-                tokens = {json.dumps(each, sort_keys=True): token for token, each in self._choices(parameter).items()}
-                found[key] = tokens.get(json.dumps(value, sort_keys=True), next(iter(tokens.values())))
+                tokens = {
+                    json.dumps(choice, sort_keys=True): token for token, choice in self._choices(parameter).items()
+                }
+                encoded[key] = tokens.get(json.dumps(value, sort_keys=True), next(iter(tokens.values())))
             else:
                 lowest, highest = parameter.ends
                 number = value if isinstance(value, int | float) else lowest
-                found[key] = type(lowest)(min(max(number, lowest), highest))
-        return found
+                encoded[key] = type(lowest)(min(max(number, lowest), highest))
+        return encoded
 
     def _declare(self, hp: keras_tuner.HyperParameters, key: str, parameter: Parameter) -> None:
         with contextlib.ExitStack() as scopes:
             for parent, values in parameter.when.items():
                 choices = self._choices(self.space[parent])
-                scopes.enter_context(hp.conditional_scope(parent, [t for t, each in choices.items() if each in values]))
+                scopes.enter_context(
+                    hp.conditional_scope(parent, [t for t, choice in choices.items() if choice in values])
+                )
             sampling = "log" if parameter.log else "linear"
             if parameter.float is not None:
                 hp.Float(key, *parameter.float, step=parameter.step, sampling=sampling)
@@ -81,8 +85,8 @@ class StageHyperModel(keras_tuner.HyperModel):
     def _choices(parameter: Parameter) -> dict[Token, Any]:
         """Returns the choices by what stands for each in Keras Tuner, which knows one type of scalar at a time."""
         choices = parameter.choice or ()
-        if len({type(each) for each in choices}) == 1 and isinstance(choices[0], bool | int | float | str):
-            return {each: each for each in choices}
-        if all(isinstance(each, int | float) and not isinstance(each, bool) for each in choices):
-            return {float(each): each for each in choices}
-        return {json.dumps(each, sort_keys=True): each for each in choices}
+        if len({type(choice) for choice in choices}) == 1 and isinstance(choices[0], bool | int | float | str):
+            return {choice: choice for choice in choices}
+        if all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in choices):
+            return {float(choice): choice for choice in choices}
+        return {json.dumps(choice, sort_keys=True): choice for choice in choices}

@@ -59,7 +59,7 @@ class _Sweeping(keras_tuner.Oracle):
         """
         super().reload()
         self.trials = {name: self.trials[name] for name in sorted(self.start_order)}
-        for name in [each for each in self._retry_queue if self.trials[each].status in DONE]:
+        for name in [trial_id for trial_id in self._retry_queue if self.trials[trial_id].status in DONE]:
             self._retry_queue.remove(name)
             self.end_order.append(name)
 

@@ -74,7 +74,7 @@ def finish_sweep(attempts: Trials, search: Search) -> Sweep:
     results = read_results(folder)
     best = best_of(results, metric.maximize)
     if best is None:
-        reasons = sorted({each.reason or f"loses {each.worst_drop:.4f}, infeasible" for each in results})
+        reasons = sorted({result.reason or f"loses {result.worst_drop:.4f}, infeasible" for result in results})
         raise ProgressiveError(
             f"sweep of {attempts.stage.name}: none of {len(results)} trials is feasible ({'; '.join(reasons[:3])}); "
             f"raise tune.drop_at_most, widen tune.space, or see {folder}"
@@ -112,17 +112,17 @@ def _is_plans(results: Sequence[TrialResult]) -> bool:
 def _write_table(folder: Path, results: Sequence[TrialResult], best: TrialResult) -> None:
     frame = pd.DataFrame(
         [
-            {"trial": each.trial, "origin": each.origin, "status": each.status}
-            | dict(each.values)
+            {"trial": result.trial, "origin": result.origin, "status": result.status}
+            | dict(result.values)
             | {
-                "metric": each.metric,
-                "worst_drop": each.worst_drop,
-                "epochs": each.epochs,
-                "seconds": each.seconds,
-                "best": each.trial == best.trial,
-                "reason": each.reason,
+                "metric": result.metric,
+                "worst_drop": result.worst_drop,
+                "epochs": result.epochs,
+                "seconds": result.seconds,
+                "best": result.trial == best.trial,
+                "reason": result.reason,
             }
-            for each in results
+            for result in results
         ]
     )
     with atomic_path(folder / "trials.csv") as temporary:

@@ -85,21 +85,21 @@ def find_rate(run: Run, stage: StageRecord) -> FoundRate:
         shutil.rmtree(folder / "fit", ignore_errors=True)
     rates = rates[: len(losses)]
     smoothed = smooth(losses)
-    found = tenth_of_lowest(rates, smoothed)
+    suggested = tenth_of_lowest(rates, smoothed)
     with atomic_path(folder / "curve.csv") as temporary:
         pd.DataFrame({"rate": rates, "loss": losses, "smoothed": smoothed}).to_csv(temporary, index=False)
-    write_json(folder / "rate.json", {"rate": found, "plans": plans})
+    write_json(folder / "rate.json", {"rate": suggested, "plans": plans})
     plot, override = folder / "rate.png", folder / "rate.yaml"
     curve = (tuple(rates.tolist()), tuple(losses), tuple(smoothed))
-    save_rate_figure(plot, RateTest(stage.name, *curve, suggested=found, plans=plans))
-    optimizer = {"name": settings.optimizer.name, "learning_rate": float(f"{found:.3g}")}
+    save_rate_figure(plot, RateTest(stage.name, *curve, suggested=suggested, plans=plans))
+    optimizer = {"name": settings.optimizer.name, "learning_rate": float(f"{suggested:.3g}")}
     write_text(
         override,
         f"# A tenth of the rate at which the loss of stage {stage.name} is lowest in a learning-rate range test.\n"
         f"# Command: python -m progressive_tf.train --plan PLAN --override THIS_FILE\n"
         + to_yaml({"stages": {stage.name: {"optimizer": optimizer}}}),
     )
-    return FoundRate(found, plans, plot, override)
+    return FoundRate(suggested, plans, plot, override)
 
 
 def _losses(run: Run, stage: StageRecord, rates: np.ndarray) -> list[float]:
@@ -160,11 +160,11 @@ class RangeTest(tf.keras.callbacks.Callback):
 
 def smooth(losses: Sequence[float]) -> list[float]:
     """Returns the exponential moving average with factor 0.9, corrected for its start at 0 (Kingma & Ba 2015)."""
-    average, found = 0.0, []
+    average, averages = 0.0, []
     for step, loss in enumerate(losses, start=1):
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
-        found.append(average / (1 - SMOOTHING**step))
-    return found
+        averages.append(average / (1 - SMOOTHING**step))
+    return averages
 
 
 def tenth_of_lowest(rates: Sequence[float] | np.ndarray, smoothed: Sequence[float]) -> float:

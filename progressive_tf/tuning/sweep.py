@@ -82,17 +82,17 @@ def _tried(plan: Plan, index: int, space: Mapping[str, Parameter]) -> Iterator[t
 
 def _metric(run: Run, plan: Plan, settings: Tune) -> MetricName:
     name = settings.metric or plan.kind.answers.matrix_metric
-    found = find_metric(name)
-    if found is None:
+    metric = find_metric(name)
+    if metric is None:
         raise InputError(f"tune.metric: unknown metric {name!r}")
     check_metric_label(name, run.data, "tune.metric", plan.kind.answers.label_word)
-    return found
+    return metric
 
 
 def _put_aside(folder: Path) -> None:
     if folder.exists():
-        places = (folder.with_name(f"{folder.name}.before-{number}") for number in itertools.count(1))
-        folder.rename(next(place for place in places if not place.exists()))
+        candidates = (folder.with_name(f"{folder.name}.before-{number}") for number in itertools.count(1))
+        folder.rename(next(place for place in candidates if not place.exists()))
 
 
 def _first_trials(run: Run, stage: StageRecord, search: Search) -> list[tuple[str, dict[str, Any]]]:

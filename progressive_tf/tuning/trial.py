@@ -84,8 +84,8 @@ def read_results(folder: Path) -> list[TrialResult]:
 
 def read_result(folder: Path) -> TrialResult:
     """Returns what the folder of a finished trial keeps."""
-    found = read_json(folder / FILE)
-    return TrialResult(**found | {"by_seed": tuple(found["by_seed"])})
+    record = read_json(folder / FILE)
+    return TrialResult(**record | {"by_seed": tuple(record["by_seed"])})
 
 
 def best_of(results: Iterable[TrialResult], maximize: bool) -> TrialResult | None:
@@ -93,9 +93,9 @@ def best_of(results: Iterable[TrialResult], maximize: bool) -> TrialResult | Non
 
     Where a trial was given all of the stage's epochs, those that were given fewer do not win.
     """
-    feasible = [each for each in results if each.status == "feasible" and each.metric is not None]
-    feasible = [each for each in feasible if each.whole] or feasible
-    return (max if maximize else min)(feasible, key=lambda each: each.metric or 0.0, default=None)
+    feasible = [result for result in results if result.status == "feasible" and result.metric is not None]
+    feasible = [result for result in feasible if result.whole] or feasible
+    return (max if maximize else min)(feasible, key=lambda result: result.metric or 0.0, default=None)
 
 
 OWN = "validation"
@@ -165,9 +165,9 @@ class Trials:
             (folder / "crash.txt").write_text(traceback.format_exc(), encoding="utf-8")
             result.save(folder)
             return result
-        drops = {stage: float(np.mean([each.drops[stage] for each in measured])) for stage in self.before}
+        drops = {stage: float(np.mean([outcome.drops[stage] for outcome in measured])) for stage in self.before}
         feasible = all(drop <= self.drop_at_most + 1e-12 for drop in drops.values())
-        by_seed = tuple(each.metric for each in measured)
+        by_seed = tuple(outcome.metric for outcome in measured)
         result = TrialResult(
             name,
             origin,
@@ -176,7 +176,7 @@ class Trials:
             float(np.mean(by_seed)),
             by_seed,
             drops,
-            sum(each.epochs for each in measured),
+            sum(outcome.epochs for outcome in measured),
             pause_after is None or pause_after >= self.epochs,
             round(time.perf_counter() - started, 3),
             continues,
@@ -235,7 +235,11 @@ class Trials:
         if own is None:
             raise ProgressiveError(f"{self.metric.name} has no value on the stage's validation rows; name another")
         sign = 1 if self.metric.maximize else -1
-        after = {name: each.measure(self.metric.name) for (part, name), each in scored.items() if part == EARLIER}
+        after = {
+            name: predictions.measure(self.metric.name)
+            for (part, name), predictions in scored.items()
+            if part == EARLIER
+        }
         drops = {name: sign * (before - (after[name] or 0.0)) for name, before in self.before.items()}
         return _Measured(own, drops, fitted.epochs)
 
@@ -263,8 +267,8 @@ def metric_before(run: Run, parent: StageRecord | None, metric: MetricName) -> d
     if not wanted:
         return {}
     scored = answers(run, parent, wanted).predictions
-    found = {name: each.measure(metric.name) for (_, name), each in scored.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    measured = {name: predictions.measure(metric.name) for (_, name), predictions in scored.items()}
+    return {name: value for name, value in measured.items() if value is not None}
 
 
 @contextmanager

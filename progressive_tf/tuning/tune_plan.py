@@ -192,11 +192,11 @@ def sweep_for_train(run: Run, stage: StageRecord) -> dict[str, object]:
     run.display.line(f"{stage.name}: sweeping first, {settings.trials} trials")
     from progressive_tf.tuning.sweep import sweep_stage
 
-    found = sweep_stage(run, stage, settings)
-    if found is None:
+    sweep = sweep_stage(run, stage, settings)
+    if sweep is None:
         raise ProgressiveError("a sweep ended without a result")
     run.display.line(
-        f"{stage.name}: trial {found.best.trial} ({found.best.origin}) is best: {found.metric.name} "
-        f"{found.best.metric:.4f}; {found.override}"
+        f"{stage.name}: trial {sweep.best.trial} ({sweep.best.origin}) is best: {sweep.metric.name} "
+        f"{sweep.best.metric:.4f}; {sweep.override}"
     )
-    return dict(found.change)
+    return dict(sweep.change)

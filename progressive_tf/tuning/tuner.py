@@ -33,7 +33,7 @@ class StageTuner(base_tuner.BaseTuner):
         attempts: runs trials.
         first: origin and values, as a plan has them, of the first trials.
         oracle_name: origin of the others.
-        told: is told of each finished trial.
+        report: is told of each finished trial.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class StageTuner(base_tuner.BaseTuner):
         attempts: Trials,
         first: Sequence[tuple[str, Mapping[str, Any]]],
         oracle_name: str,
-        told: Callable[[TrialResult], None],
+        report: Callable[[TrialResult], None],
     ) -> None:
         self._attempts = attempts
         self._first = list(first)
         self._oracle_name = oracle_name
-        self._told = told
+        self._report = report
         with contextlib.redirect_stdout(io.StringIO()):  # which is for results
             super().__init__(oracle, hypermodel, str(attempts.folder.parent), attempts.folder.name)
 
@@ -73,7 +73,7 @@ class StageTuner(base_tuner.BaseTuner):
             result = self._attempts.run(trial.trial_id, origin, values, chosen.get("tuner/epochs"), continues)
         except WriteError as error:
             raise RefusedTrialError(error.place, error.code) from error
-        self._told(result)
+        self._report(result)
         if result.status == "crashed":
             raise FailedTrialError(result.reason)
         return {SCORE: self._attempts.score(result)}

@@ -71,7 +71,7 @@ def begin_sweep(run: Run, stage: StageRecord, search: Search, folder: Path) -> T
     allowed = settings.drop_at_most * (metric.highest if math.isfinite(metric.highest) else 1.0)
     asked = {
         "stage": plan.stages[stage.index].model_dump(mode="json"),
-        "space": {key: each.model_dump(mode="json") for key, each in search.space.items()},
+        "space": {key: parameter.model_dump(mode="json") for key, parameter in search.space.items()},
         "oracle": settings.oracle,
         "seed": settings.seed or 1 + derive_seed(plan.seed, "sweep", stage.name) % 10_000,
         "seeds": settings.seeds,

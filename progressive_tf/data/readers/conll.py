@@ -55,7 +55,7 @@ class _Columns:
 
     @classmethod
     def of(cls, text: str | None, label: str) -> _Columns:
-        token, tag = (int(each) - 1 if each and each.isdecimal() else None for each in (text, label))
+        token, tag = (int(column) - 1 if column and column.isdecimal() else None for column in (text, label))
         return cls(token, tag)
 
     @property

@@ -62,14 +62,14 @@ def _read_images(path: Path, text: str | None, label: str, problems: Problems, *
 
 
 def _with_images(batch: Batch, read: list[ReadImage | str], remarks: tuple[Remark, ...]) -> Batch:
-    found = list(remarks)
+    all_remarks = list(remarks)
     for row, name, image in zip(batch.rows, batch.inputs, read, strict=True):
         if isinstance(image, str):
-            found.append(Remark(UNREADABLE_IMAGES, row, name, image))
+            all_remarks.append(Remark(UNREADABLE_IMAGES, row, name, image))
         elif image.odd is not None:
-            found.append(Remark(ODD_IMAGES, row, name, image.odd))
+            all_remarks.append(Remark(ODD_IMAGES, row, name, image.odd))
     kept = {position: image for position, image in enumerate(read) if isinstance(image, ReadImage)}
-    return replace(batch.only(list(kept)), images=list(kept.values()), remarks=tuple(found))
+    return replace(batch.only(list(kept)), images=list(kept.values()), remarks=tuple(all_remarks))
 
 
 @dataclass(frozen=True)

@@ -74,21 +74,21 @@ def read_image_folder(folder: Path, place: str, folders: Folders | None = None) 
     Raises:
         InputError: there is no image in it, it can be read in two ways, or links in it lead in a circle.
     """
-    found = files_below(folder)
-    reading = _Reading(f"{place}: {folder.name}", folder.name, found, folders)
+    contents = files_below(folder)
+    reading = _Reading(f"{place}: {folder.name}", folder.name, contents, folders)
     codes = reading.parts()
     chosen = codes or {"": -1}
     remarks, parts = [], []
     for name, code in sorted(chosen.items(), key=lambda item: item[1]):
-        files, left_out = _rows_of(found, name, found.tops if codes else reading.used)
+        files, left_out = _rows_of(contents, name, contents.tops if codes else reading.used)
         if not files:
             raise InputError(f"{place}: {folder.name}/{name}: {_no_image(left_out)}")
         parts.append(FolderPart(name, code, tuple(files)))
         remarks += left_out
-    remarks += _of_folders(found, set(codes) if codes else reading.used, bool(codes))
+    remarks += _of_folders(contents, set(codes) if codes else reading.used, bool(codes))
     remarks += [
         Remark(UNUSED_FILES, 0, listed(names, SHOWN), reason, len(names))
-        for reason, names in sorted(found.skipped.items())
+        for reason, names in sorted(contents.skipped.items())
     ]
     return ImageFolder(tuple(parts), tuple(remarks), tuple(reading.notes(parts)))
 
@@ -102,15 +102,15 @@ def part_of(name: str) -> int | None:
 class _Reading:
     """Which folders are parts and which are classes; `asked` is what the plan says, if it does."""
 
-    def __init__(self, place: str, name: str, found: FilesBelow, asked: Folders | None) -> None:
-        self.place, self.name, self.asked, self.found = place, name, asked, found
-        self.used = {top: each for top, each in found.tops.items() if each.images}
+    def __init__(self, place: str, name: str, contents: FilesBelow, asked: Folders | None) -> None:
+        self.place, self.name, self.asked, self.contents = place, name, asked, contents
+        self.used = {top: top_folder for top, top_folder in contents.tops.items() if top_folder.images}
         self.called = {top: code for top in self.used if (code := part_of(top)) is not None}
 
     def parts(self) -> dict[str, int]:
         """Returns the folders that are parts, with what each is; empty where folders are classes."""
         if not self.used:
-            raise InputError(f"{self.place}: {_no_image(_rows_of(self.found, '', self.found.tops)[1])}")
+            raise InputError(f"{self.place}: {_no_image(_rows_of(self.contents, '', self.contents.tops)[1])}")
         if self.asked == "classes":
             return {}
         trained, others = TRAIN in self.called.values(), [top for top in self.used if top not in self.called]
@@ -126,7 +126,7 @@ class _Reading:
                 f"set data.folders: classes if {_quoted(self.called)} are the classes"
             )
         for code, words in PART_WORDS.items():
-            twice = [top for top, each in self.called.items() if each == code]
+            twice = [top for top, part_code in self.called.items() if part_code == code]
             if len(twice) > 1:
                 raise InputError(
                     f"{self.place}: {_quoted(twice)} are all called like the {words} part; put their images into one "
@@ -160,16 +160,16 @@ class _Reading:
     def _refuse_wrapped(self, trained: bool) -> None:
         if len(self.used) > 1 or trained:
             return
-        ((top, each),) = self.used.items()
-        if each.inner and not each.directly:
+        ((top, top_folder),) = self.used.items()
+        if top_folder.inner and not top_folder.directly:
             raise InputError(
                 f"{self.place}: all images stand below its folder {top!r}; name that folder "
                 f"({self.name}/{top}) if the classes are in it, or set data.folders: classes if it is one class"
             )
 
     def _refuse_parts_in_classes(self) -> None:
-        for top, each in self.used.items():
-            inner = [name for name in each.inner if part_of(name) is not None]
+        for top, top_folder in self.used.items():
+            inner = [name for name in top_folder.inner if part_of(name) is not None]
             codes = {part_of(name) for name in inner}
             if top not in self.called and TRAIN in codes and len(codes) > 1:
                 raise InputError(
@@ -179,7 +179,7 @@ class _Reading:
                 )
 
     def _refuse_parts_of_other_names(self) -> None:
-        nested = [top for top, each in self.used.items() if each.inner and not each.directly]
+        nested = [top for top, top_folder in self.used.items() if top_folder.inner and not top_folder.directly]
         kinds = {part_of(word) for top in nested for word in re.split(r"[\W_]+", top)} - {None}
         if len(nested) == len(self.used) and TRAIN in kinds and len(kinds) > 1:
             raise InputError(
@@ -202,19 +202,21 @@ class _Reading:
             )
 
 
-def _rows_of(found: FilesBelow, part: str, used: Mapping[str, TopFolder]) -> tuple[list[tuple[int, str]], list[Remark]]:
+def _rows_of(
+    contents: FilesBelow, part: str, used: Mapping[str, TopFolder]
+) -> tuple[list[tuple[int, str]], list[Remark]]:
     """Returns row and path of each image of a part, from its folder, and remarks on its other files."""
     prefix = f"{part}/" if part else ""
     rows: list[tuple[int, str]] = []
     faults: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    own = (name for name in found.files if name.startswith(prefix))
+    own = (name for name in contents.files if name.startswith(prefix))
     for row, name in enumerate(own, start=1):
         below, fault, top = name[len(prefix) :], fault_of(name), name.partition("/")[0]
         if fault is None and "/" not in below:
             fault = "stands in no folder, so it has no class"
         if fault is None:
             rows.append((row, below))
-        elif fault and (top == name or top in used or found.tops[top].unread):
+        elif fault and (top == name or top in used or contents.tops[top].unread):
             place = below.partition("/")[0] if "/" in below else ""
             faults.setdefault((place, fault), []).append((row, printable(name)))
     return rows, [
@@ -223,28 +225,34 @@ def _rows_of(found: FilesBelow, part: str, used: Mapping[str, TopFolder]) -> tup
     ]
 
 
-def _of_folders(found: FilesBelow, used: Iterable[str], parts: bool) -> list[Remark]:
+def _of_folders(contents: FilesBelow, used: Iterable[str], parts: bool) -> list[Remark]:
     """Returns remarks on folders, and on loose files beside parts, that nothing is made of."""
     remarks = []
     kind = "part" if parts else "class"
-    for top, each in found.tops.items():
+    for top, top_folder in contents.tops.items():
         if top not in used:
             what = (
-                f"has {each.images:,} images, but is no part" if each.images else f"holds no image, so it is no {kind}"
+                f"has {top_folder.images:,} images, but is no part"
+                if top_folder.images
+                else f"holds no image, so it is no {kind}"
             )
-            files = f" ({each.files:,} file{'s' * (each.files > 1)})" if each.files and not each.images else ""
+            files = (
+                f" ({top_folder.files:,} file{'s' * (top_folder.files > 1)})"
+                if top_folder.files and not top_folder.images
+                else ""
+            )
             remarks.append(Remark(UNUSED_FILES, 0, f"{printable(top)}/", what + files))
-    loose = [printable(name) for name in found.files if "/" not in name and fault_of(name) != ""] if parts else []
+    loose = [printable(name) for name in contents.files if "/" not in name and fault_of(name) != ""] if parts else []
     if loose:
         remarks.append(Remark(UNUSED_FILES, 0, listed(loose, SHOWN), "not in a part", len(loose)))
-    empty = [f"{printable(name)}/" for name in found.without_images()]
+    empty = [f"{printable(name)}/" for name in contents.without_images()]
     if empty:
         remarks.append(Remark(UNUSED_FILES, 0, listed(empty, SHOWN), "no image in it", len(empty)))
     return remarks
 
 
 def _no_image(left_out: Sequence[Remark]) -> str:
-    because = f"; the first of {sum(each.count for each in left_out):,} files: {left_out[0]}" if left_out else ""
+    because = f"; the first of {sum(remark.count for remark in left_out):,} files: {left_out[0]}" if left_out else ""
     return f"no image in it{because}; expected a folder for each class, with files {', '.join(SUFFIXES)}"
 
 

@@ -51,22 +51,22 @@ def files_below(folder: Path) -> FilesBelow:
     Raises:
         InputError: a folder that cannot be read, or links that lead in a circle.
     """
-    found = FilesBelow()
-    _visit(folder, "", (_identity(folder),), found)
-    for name in found.files:
+    contents = FilesBelow()
+    _visit(folder, "", (_identity(folder),), contents)
+    for name in contents.files:
         parts = PurePosixPath(name).parts
         if len(parts) > 1:
-            top = found.tops[parts[0]]
+            top = contents.tops[parts[0]]
             top.files += 1
             top.unread |= PurePosixPath(name).suffix.lower() in UNREAD_SUFFIXES
             if fault_of(name) is None:
                 top.images += 1
                 top.directly |= len(parts) == 2
                 top.inner |= {parts[1]: None} if len(parts) > 2 else {}
-    return found
+    return contents
 
 
-def _visit(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], found: FilesBelow) -> None:
+def _visit(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], contents: FilesBelow) -> None:
     """Adds what is below a folder, in the order of names; `above` are the folders on the way, to find circles."""
     for entry in _entries(folder):
         name, shown = prefix + entry.name, printable(prefix + entry.name)
@@ -75,24 +75,24 @@ def _visit(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], found:
         except OSError as error:  # a link to itself
             raise InputError(f"{entry.path}: this link cannot be followed: {error.strerror}; take it out") from None
         if entry.name.startswith("."):
-            found.skipped.setdefault("hidden, so not looked at", []).append(shown + "/" * is_folder)
+            contents.skipped.setdefault("hidden, so not looked at", []).append(shown + "/" * is_folder)
         elif is_folder and entry.name.casefold() in LEFT_BEHIND:
-            found.skipped.setdefault("left by an operating system", []).append(f"{shown}/")
+            contents.skipped.setdefault("left by an operating system", []).append(f"{shown}/")
         elif is_folder:
             identity = _identity(Path(entry.path))
             if identity in above:
                 raise InputError(f"{entry.path}: this link leads back to a folder that it stands in; take it out")
             if prefix:
-                found.folders.append(name)
+                contents.folders.append(name)
             else:
-                found.tops[entry.name] = TopFolder()
-            _visit(Path(entry.path), f"{name}/", (*above, identity), found)
+                contents.tops[entry.name] = TopFolder()
+            _visit(Path(entry.path), f"{name}/", (*above, identity), contents)
         elif is_file or entry.is_symlink():  # a link into nowhere is said to be unreadable; a pipe would be waited for
-            found.files.append(name)
+            contents.files.append(name)
             if entry.name.casefold() in LEFT_BEHIND:
-                found.skipped.setdefault("left by an operating system", []).append(shown)
+                contents.skipped.setdefault("left by an operating system", []).append(shown)
         else:
-            found.skipped.setdefault("neither a file nor a folder", []).append(shown)
+            contents.skipped.setdefault("neither a file nor a folder", []).append(shown)
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

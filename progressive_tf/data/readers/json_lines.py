@@ -46,11 +46,11 @@ class _KeyTwiceError(ValueError):
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         names = [name for name, _ in pairs]
         raise _KeyTwiceError(next(name for name in names if names.count(name) > 1))
-    return found
+    return record
 
 
 def _values(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:

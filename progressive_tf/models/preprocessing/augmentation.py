@@ -71,8 +71,8 @@ class Colour(tf.keras.layers.Layer):
         1).
         """
         brighter, sharper, stronger = (
-            1.0 + self.share * (2.0 * each[:, tf.newaxis, tf.newaxis, tf.newaxis] - 1.0)
-            for each in tf.unstack(draws, axis=1)
+            1.0 + self.share * (2.0 * draw[:, tf.newaxis, tf.newaxis, tf.newaxis] - 1.0)
+            for draw in tf.unstack(draws, axis=1)
         )
         bright = images * brighter
         mean = tf.reduce_mean(bright, axis=[1, 2, 3], keepdims=True)

@@ -73,8 +73,8 @@ class ColumnStatistics:
         Raises InputError where these have not all categories of the rows, or some column has no number.
         """
         others = [*self.columns.categories, *self.columns.hashed]
-        found = measure_columns(self.columns, rows, may_be_empty=others, missing=self.missing)
-        for name, known, now in zip(self.columns.categories, self.vocabularies, found.vocabularies, strict=True):
+        measured = measure_columns(self.columns, rows, may_be_empty=others, missing=self.missing)
+        for name, known, now in zip(self.columns.categories, self.vocabularies, measured.vocabularies, strict=True):
             new = sorted(set(now) - set(known))
             if new:
                 raise InputError(
@@ -82,7 +82,7 @@ class ColumnStatistics:
                     f"places for them would widen what the network reads. Without readapt they count as unknown; "
                     f"name the column under data.features.hashed if new values are to be expected"
                 )
-        return replace(self, means=found.means, variances=found.variances)
+        return replace(self, means=measured.means, variances=measured.variances)
 
 
 def measure_columns(

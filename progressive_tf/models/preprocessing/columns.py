@@ -58,7 +58,9 @@ class TablePreprocessing(Preprocessing):
         self.position_shape = (width,)
         self.settings = json.dumps({"columns": sha256_json(statistics.to_json())})
         self._one_hot = one_hot
-        self._written = [(place, each) for place, each in enumerate(statistics.notations) if not each.is_plain]
+        self._written = [
+            (place, notation) for place, notation in enumerate(statistics.notations) if not notation.is_plain
+        ]
         self._missing = "|".join(map(re.escape, statistics.missing))
         self.resources = [index.lookup_table for index, _ in one_hot if isinstance(index, tf.keras.layers.StringLookup)]
         # A constant column has no spread to divide by.

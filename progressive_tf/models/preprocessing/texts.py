@@ -59,8 +59,8 @@ class TextPreprocessing(StringPreprocessing):
 
     def baseline(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns [PAD] for every token but the first and the last."""
-        places = tf.range(tf.shape(inputs)[1])
-        return tf.where((places == 0) | (places == tf.shape(inputs)[1] - 1), inputs, 0)
+        positions = tf.range(tf.shape(inputs)[1])
+        return tf.where((positions == 0) | (positions == tf.shape(inputs)[1] - 1), inputs, 0)
 
 
 def clean(texts: tf.Tensor) -> tf.Tensor:

@@ -73,11 +73,13 @@ class WordWindows(tf.keras.layers.Layer):
         framed = tf.concat([start, content, end], axis=1)
         inputs = framed.to_tensor(self.tokenizer.pad_token_id)
         mask = tf.sequence_mask(framed.row_lengths(), tf.shape(inputs)[1], tf.float32)
-        places = words.with_flat_values(tf.cast(tf.stack([window, position], axis=1), tf.int32))
+        locations = words.with_flat_values(tf.cast(tf.stack([window, position], axis=1), tf.int32))
         lengths = (whole.row_lengths(), counts, tf.cast(begins, tf.int64))
-        of_sentences = (tf.reduce_sum(words.with_flat_values(tf.cast(each, tf.int32)), axis=1) for each in lengths)
+        of_sentences = (
+            tf.reduce_sum(words.with_flat_values(tf.cast(per_word, tf.int32)), axis=1) for per_word in lengths
+        )
         read = dict(zip((INPUT_TOKENS, USED_TOKENS, WINDOWS), of_sentences, strict=True))
-        return {"inputs": inputs, "mask": mask}, places, read
+        return {"inputs": inputs, "mask": mask}, locations, read
 
     def _pieces(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Returns the ids of each word's pieces, int32 [words, (pieces)]; at least one."""
@@ -88,14 +90,14 @@ class WordWindows(tf.keras.layers.Layer):
         return tf.concat([tf.cast(pieces, tf.int32), unknown], axis=1)
 
 
-def gather_words(outputs: tf.Tensor, places: tf.RaggedTensor) -> tf.Tensor:
+def gather_words(outputs: tf.Tensor, locations: tf.RaggedTensor) -> tf.Tensor:
     """Returns what stands at each word's first piece, [batch, words, …], padded with zeros.
 
     Args:
         outputs: [windows, length, …], a network's outputs for the windows' pieces.
-        places: int32 [batch, (words), 2], as `WordWindows` gives them.
+        locations: int32 [batch, (words), 2], as `WordWindows` gives them.
     """
-    return places.with_flat_values(tf.gather_nd(outputs, places.flat_values)).to_tensor()
+    return locations.with_flat_values(tf.gather_nd(outputs, locations.flat_values)).to_tensor()
 
 
 def _first_words(words: tf.RaggedTensor, counts: tf.Tensor, capacity: int) -> tf.Tensor:

@@ -67,8 +67,8 @@ class SentencePreprocessing(Preprocessing):
         """Returns the ids of every window, int32 [length], and where its first piece is for every word of all
         sentences, int32 [words of all sentences, 2]: window, and position in it.
         """
-        state, places = self._encode(_ragged(raw))
-        return without_padding(state), places.flat_values.numpy()
+        state, locations = self._encode(_ragged(raw))
+        return without_padding(state), locations.flat_values.numpy()
 
     def sample(self, generator: np.random.Generator) -> list[list[str]]:
         """Returns the words of short and longer texts."""

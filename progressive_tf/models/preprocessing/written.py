@@ -87,8 +87,10 @@ class SentencePieces(Tokens):
         except tf.errors.OpError:
             raise InputError(f"{place}: {path} is no SentencePiece model") from None
         if special[: UNKNOWN + 1] != [b"<pad>", b"</s>", b"<unk>"]:
-            found = ", ".join(each.decode(errors="replace") for each in special)
-            raise InputError(f"{place}: {path}: T5's first tokens are <pad>, </s> and <unk>; this model has {found}")
+            first_tokens = ", ".join(token.decode(errors="replace") for token in special)
+            raise InputError(
+                f"{place}: {path}: T5's first tokens are <pad>, </s> and <unk>; this model has {first_tokens}"
+            )
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.resources = (self._tokenizer,)
 

@@ -73,8 +73,8 @@ def beam_search(step: Step, memory: tf.Tensor, batch: Any, search: Search) -> tu
         log_probabilities, memory = step(last, memory)
         tokens = log_probabilities.shape[-1]
         sums = tf.reshape(running_sums[:, :, tf.newaxis] + log_probabilities, [batch, beams * tokens])
-        best, places = tf.math.top_k(sums, 2 * beams)  # at most half of them end
-        origin, token = places // tokens, places % tokens
+        best, candidates = tf.math.top_k(sums, 2 * beams)  # at most half of them end
+        origin, token = candidates // tokens, candidates % tokens
         texts = tf.gather(running, origin, batch_dims=1)
         here = tf.one_hot(done, width, dtype=tf.int32)
         texts += here * token[:, :, tf.newaxis]

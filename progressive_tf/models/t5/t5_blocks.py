@@ -50,7 +50,7 @@ class EncoderEmbeddings(Block):
 
     def call(self, state: State, training: bool = False) -> State:
         """Returns the state with `hidden` float32 [batch, length, width] in place of `inputs`."""
-        rest = {name: each for name, each in state.items() if name != "inputs"}
+        rest = {name: tensor for name, tensor in state.items() if name != "inputs"}
         return rest | {"hidden": dropout(self.dropped, self.embedded(state["inputs"]), training)}
 
     def embedded(self, ids: tf.Tensor) -> tf.Tensor:
@@ -93,8 +93,8 @@ class EncoderLayer(Block):
     def call(self, state: State, training: bool = False) -> State:
         """Returns the state with the next `hidden`."""
         hidden = state["hidden"]
-        places = positions_up_to(tf.shape(hidden)[1])
-        bias = self._bias(places, places) + masked(state["mask"])
+        positions = positions_up_to(tf.shape(hidden)[1])
+        bias = self._bias(positions, positions) + masked(state["mask"])
         normalized = self.attention.normalized(hidden)
         keys, values = self.attention.keys_and_values(normalized, training)
         hidden = self.attention.attend(hidden, normalized, keys, values, bias, training)
@@ -154,9 +154,9 @@ class DecoderLayer(Block):
     def call(self, state: State, training: bool = False) -> State:
         """Returns the state with the next `hidden`, float32 [batch, target length, width]."""
         hidden = state["hidden"]
-        places = positions_up_to(tf.shape(hidden)[1])
-        later = places[tf.newaxis, :] > places[:, tf.newaxis]
-        bias = self._bias(places, places) + tf.where(later, IMPOSSIBLE, 0.0)
+        positions = positions_up_to(tf.shape(hidden)[1])
+        later = positions[tf.newaxis, :] > positions[:, tf.newaxis]
+        bias = self._bias(positions, positions) + tf.where(later, IMPOSSIBLE, 0.0)
         normalized = self.own.normalized(hidden)
         keys, values = self.own.keys_and_values(normalized, training)
         hidden = self.own.attend(hidden, normalized, keys, values, bias, training)

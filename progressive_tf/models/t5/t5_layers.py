@@ -144,7 +144,7 @@ class FeedForward(tf.keras.layers.Layer):
     @property
     def projections(self) -> tuple[Projection, ...]:
         """Its matrices."""
-        return tuple(each for each in (self.ffn_in, self.gate, self.ffn_out) if each is not None)
+        return tuple(projection for projection in (self.ffn_in, self.gate, self.ffn_out) if projection is not None)
 
     def call(self, hidden: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Returns float32 [batch, length, width]."""
@@ -159,10 +159,10 @@ class FeedForward(tf.keras.layers.Layer):
 def roles_of(feed_forward: FeedForward, *attentions: Attention) -> dict[str, tuple[Projection, ...]]:
     """Returns the projections of a block by role, for methods that target some."""
     return {
-        "query": tuple(each.query for each in attentions),
-        "key": tuple(each.key for each in attentions),
-        "value": tuple(each.value for each in attentions),
-        "output": tuple(each.output_projection for each in attentions),
+        "query": tuple(attention.query for attention in attentions),
+        "key": tuple(attention.key for attention in attentions),
+        "value": tuple(attention.value for attention in attentions),
+        "output": tuple(attention.output_projection for attention in attentions),
         "ffn": feed_forward.projections,
     }
 
