@@ -58,9 +58,9 @@ def compare(
 
     methods = [read_method(folder, measure.value, part.value) for folder in runs]
     console().print(comparison_table(methods, measure.value, part.value))
-    said = caveat(methods)
-    if said is not None:
-        console(stderr=True).print(said)
+    remark = caveat(methods)
+    if remark is not None:
+        console(stderr=True).print(remark)
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ def refusal(error: BaseException) -> int | None:
     if isinstance(error, ProgressiveError):
         return None
     message = str(error)
-    found = next((code for words, code in _IN_WORDS.items() if words in message), None)
+    code_in_words = next((code for words, code in _IN_WORDS.items() if words in message), None)
     numbered = _CODE.search(message)
-    return found if found or numbered is None or int(numbered[1]) not in _ADVICE else int(numbered[1])
+    return code_in_words if code_in_words or numbered is None or int(numbered[1]) not in _ADVICE else int(numbered[1])
 
 
 @contextlib.contextmanager

@@ -114,20 +114,20 @@ class Display:
     @contextlib.contextmanager
     def counting(self, description: str) -> Iterator[Callable[[int], None]]:
         """Shows work of unknown length that takes longer than two seconds; yields what is told how much is done."""
-        due = time.monotonic() + SHOWN_AFTER_SECONDS
+        shown_from = time.monotonic() + SHOWN_AFTER_SECONDS
         columns = (SpinnerColumn("line"), TextColumn("{task.description} {task.completed:,.0f}"), TimeElapsedColumn())
         with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
             task = progress.add_task(description, total=None, visible=False)
-            said = self.console.is_terminal
+            announced = self.console.is_terminal
 
             def tell(done: int) -> None:
-                nonlocal said
-                if time.monotonic() < due:
+                nonlocal announced
+                if time.monotonic() < shown_from:
                     return
                 progress.update(task, completed=done, visible=True)
-                if not said:
+                if not announced:
                     self.line(f"{description}: {done:,} so far")
-                said = True
+                announced = True
 
             yield tell
 

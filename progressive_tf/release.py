@@ -292,9 +292,9 @@ def verify(
 
     opened = _open(registry)
     models = opened.models() if name is None else (opened.existing_model(name),)
-    found = [(model.name, damage) for model in models for damage in _settled(model).verify()]
-    if found:
-        _print(damage_table(found))
+    damages = [(model.name, damage) for model in models for damage in _settled(model).verify()]
+    if damages:
+        _print(damage_table(damages))
         raise typer.Exit(1)
     _print(f"versions checked: {sum(len(model.versions()) for model in models)}, damaged: none")
 

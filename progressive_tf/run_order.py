@@ -38,11 +38,11 @@ def _number(run: Path) -> int:
     if not path.exists():
         return 0
     try:
-        found = read_json(path)
+        record = read_json(path)
     except DamagedRecordError:
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("number"), int):
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("number"), int):
         raise ProgressiveError(
             f'{path}: expected {{"number": N}}; restore it from a copy, or delete it, and the run counts as the oldest'
         )
-    return int(found["number"])
+    return int(record["number"])

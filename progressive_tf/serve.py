@@ -142,12 +142,12 @@ def _function(place: str) -> Callable[..., Any]:
     """
     module, _, name = place.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"--redact {place}: MODULE:FUNCTION expected, importable from here: {error}") from None
-    if not callable(found):
-        raise InputError(f"--redact {place}: a function expected; got {type(found).__name__}")
-    return found
+    if not callable(function):
+        raise InputError(f"--redact {place}: a function expected; got {type(function).__name__}")
+    return function
 
 
 def main() -> None:

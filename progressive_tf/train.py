@@ -121,8 +121,8 @@ def train(
     screen.print(f"report: {report}")
     aliases = Registry(registry).model(loaded.plan.name).aliases()
     steps = next_steps(records, aliases)
-    for each in steps:
-        screen.print(f"\n{ways_text(each)}")
+    for step in steps:
+        screen.print(f"\n{ways_text(step)}")
     if not finished.promoted:
         raise typer.Exit(3)
     after = after_success(records, aliases)

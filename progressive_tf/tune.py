@@ -78,7 +78,7 @@ def tune(
     from progressive_tf.plan.reading import read_mapping
 
     loaded = load_plan(plan, setting or (), override)
-    index = stage_index([each.name for each in loaded.whole.stages], stage, "--stage")
+    index = stage_index([spec.name for spec in loaded.whole.stages], stage, "--stage")
     flags: dict[str, Any] = {
         "space": None if space is None else read_mapping(space, "--space"),
         "trials": trials,
@@ -103,10 +103,10 @@ def tune(
         given = {f"--{name.replace('_', '-')}": value for name, value in flags.items()} | {"--fresh": fresh}
         say_idle("--find-rate", given)
 
-        found = find_rate_of_stage(planned, Display())
-        screen.print(found.line)
-        screen.print(f"plot: {found.plot}\noverride: {found.override}")
-        _say_next(screen, found.override.parents[3], index, found.override)
+        suggestion = find_rate_of_stage(planned, Display())
+        screen.print(suggestion.line)
+        screen.print(f"plot: {suggestion.plot}\noverride: {suggestion.override}")
+        _say_next(screen, suggestion.override.parents[3], index, suggestion.override)
         return
 
     sweep = tune_plan(planned, settings, fresh, Display())

@@ -91,8 +91,10 @@ class Predictor:
             try:
                 parts.append(asked.unread.note(self._signatures[name](**given)))
             except tf.errors.InvalidArgumentError as error:
-                said = " ".join(error.message.partition("[[{{")[0].split())
-                raise InputError(f"inputs[{begin}] to [{begin + len(rows[chunk]) - 1}]: refused: {said:.400}") from None
+                message = " ".join(error.message.partition("[[{{")[0].split())
+                raise InputError(
+                    f"inputs[{begin}] to [{begin + len(rows[chunk]) - 1}]: refused: {message:.400}"
+                ) from None
         return parts
 
     def outputs(self, asked: Asked) -> pd.DataFrame:
@@ -226,7 +228,7 @@ def _words(words: Any, index: int) -> list[str]:
 def _files(inputs: Any) -> list[bytes]:
     single = isinstance(inputs, str | bytes | os.PathLike)
     expected = "images: paths, the bytes of files, or uint8 [batch, height, width, 3]"
-    return [_file(each, index) for index, each in enumerate([inputs] if single else _listed(inputs, expected))]
+    return [_file(image, index) for index, image in enumerate([inputs] if single else _listed(inputs, expected))]
 
 
 def _file(given: Any, index: int) -> bytes:
@@ -244,8 +246,8 @@ def _pixels(inputs: np.ndarray, readable: bool) -> np.ndarray:
     if not readable:
         raise InputError("inputs: a version with tasks reads the files of images, not pixels; give paths or bytes")
     if inputs.dtype != np.uint8 or inputs.ndim != 4 or inputs.shape[-1] != 3:
-        found = f"{inputs.dtype} {list(inputs.shape)}"
-        raise InputError(f"inputs: pixels are uint8 [batch, height, width, 3], from 0 to 255; got {found}")
+        actual = f"{inputs.dtype} {list(inputs.shape)}"
+        raise InputError(f"inputs: pixels are uint8 [batch, height, width, 3], from 0 to 255; got {actual}")
     return inputs
 
 

@@ -49,7 +49,7 @@ class Figures(dict[str, Figure]):
         )
 
     def _repr_html_(self) -> str:
-        return framed(side_by_side(figure(each.svg, each.caption) for each in self.values()))
+        return framed(side_by_side(figure(picture.svg, picture.caption) for picture in self.values()))
 
 
 def framed(body: str) -> str:

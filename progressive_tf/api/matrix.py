@@ -98,5 +98,5 @@ class Matrix:
             )
             for key, (title, meaning) in wording.MEASURES.items()
         ]
-        drawn = markup.side_by_side(markup.figure(each.svg, each.caption) for each in self.figures.values())
+        drawn = markup.side_by_side(markup.figure(picture.svg, picture.caption) for picture in self.figures.values())
         return drawn + markup.table(("on gate rows", "", "what it says"), rows)

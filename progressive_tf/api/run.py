@@ -109,18 +109,20 @@ class Run:
     @property
     def figures(self) -> markup.Figures:
         """Figures about the whole run: the R matrix, classes from stage to stage, the run between its bounds."""
-        found = markup.Figures()
+        figures = markup.Figures()
         if self.record.matrix is not None:
-            found |= {f"{part} matrix": each for part, each in self.matrix.figures.items()}
+            figures |= {f"{part} matrix": picture for part, picture in self.matrix.figures.items()}
         curves, bounds = class_curves_view(self.record), bounds_view(self.record)
         if curves is not None:
-            found["classes"] = markup.Figure(curves, "F1 of each class after each stage, on the last one's test rows.")
+            figures["classes"] = markup.Figure(
+                curves, "F1 of each class after each stage, on the last one's test rows."
+            )
         if bounds is not None and self.record.bounds is not None:
             position = wording.position_words(self.record.bounds)
-            found["bounds"] = markup.Figure(
+            figures["bounds"] = markup.Figure(
                 bounds, f"Naive trains without retention, joint on all rows at once; the plan is {position}."
             )
-        return found
+        return figures
 
     @property
     def report(self) -> Path:

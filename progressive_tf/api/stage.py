@@ -66,11 +66,11 @@ class GateDecision:
         version = f"version {self.version}" if self.version is not None else "no version"
         compared = f"compared with {self.baseline}" if self.baseline else "no baseline"
         head = markup.heading(f"Gate of {self._stage}", f"{version}; {compared}")
-        said = Markup("{} {}").format(markup.badge(self.outcome), self.reason)
+        verdict = Markup("{} {}").format(markup.badge(self.outcome), self.reason)
         headings = ("rule", "outcome", "estimate", "bounds", "threshold", "rows", "p", "power")
         table = markup.table(headings, map(_rule_cells, self._record.rules))
         drawn = markup.figure(self._figure, CAPTIONS["gate"]) if self._figure else ""
-        return head + markup.paragraph(said) + table + markup.side_by_side(part for part in (beside, drawn) if part)
+        return head + markup.paragraph(verdict) + table + markup.side_by_side(part for part in (beside, drawn) if part)
 
 
 class Stage:

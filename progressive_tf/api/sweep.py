@@ -104,7 +104,7 @@ class Sweep:
         return markup.framed(table + self._figures_html())
 
     def _figures_html(self) -> str:
-        return markup.side_by_side(markup.figure(each.svg, each.caption) for each in self.figures.values())
+        return markup.side_by_side(markup.figure(picture.svg, picture.caption) for picture in self.figures.values())
 
 
 class FoundRate:

@@ -40,18 +40,18 @@ class Unread:
 
     def warn(self) -> None:
         """Warns where anything was found."""
-        found = []
+        remarks = []
         if self._cut:
-            found.append(
+            remarks.append(
                 f"a part of {self._cut} inputs was not read: the longest has {self._longest} tokens, of which "
                 f"{self._most} were read"
             )
         if self._unfinished:
-            found.append(f"{self._unfinished} texts were not written to their end, at the longest that is written")
+            remarks.append(f"{self._unfinished} texts were not written to their end, at the longest that is written")
         if self._columns:
-            found.append(
+            remarks.append(
                 f"columns {', '.join(self._columns)} have values that say nothing to this version: no number, or a "
                 "category that training did not have"
             )
-        if found:
-            warnings.warn("; ".join(found), UserWarning, stacklevel=4)
+        if remarks:
+            warnings.warn("; ".join(remarks), UserWarning, stacklevel=4)

@@ -75,10 +75,10 @@ def verify(verbose: Verbose = False) -> None:
     damaged = 0
     for asset in catalogue().values():
         for place in present_places(asset):
-            found = damages(asset, place.folder)
-            damaged += bool(found)
-            sys.stdout.write(f"{asset.name}: {'DAMAGED' if found else 'good'} in {place.folder}\n")
-            for damage in found:
+            damaged_files = damages(asset, place.folder)
+            damaged += bool(damaged_files)
+            sys.stdout.write(f"{asset.name}: {'DAMAGED' if damaged_files else 'good'} in {place.folder}\n")
+            for damage in damaged_files:
                 sys.stdout.write(f"  {damage}\n")
     if damaged:
         raise typer.Exit(1)

@@ -151,13 +151,13 @@ def _collect_file(asset: Asset, file: AssetFile, target: Path, downloads: _Downl
     for source in file.sources:
         try:
             downloads.write(source, file, target)
-            found = sha256_file(target)
-            if found == file.sha256:
+            digest = sha256_file(target)
+            if digest == file.sha256:
                 fsync(target)
                 return
             size = target.stat().st_size
             problems.append(
-                f"{source}: expected {file.bytes:,} bytes with sha256 {file.sha256}, found {size:,} bytes with {found}"
+                f"{source}: expected {file.bytes:,} bytes with sha256 {file.sha256}, found {size:,} bytes with {digest}"
             )
         except ProgressiveError as error:
             problems.append(str(error))

@@ -50,11 +50,11 @@ def provide(asset: Asset) -> Path:
 
 def _checked(asset: Asset, place: Place) -> Path:
     try:
-        found = damages(asset, place.folder)
+        damaged_files = damages(asset, place.folder)
     except OSError as error:
         raise InputError(f"asset {asset.name!r} in {place.folder} cannot be read: {error}") from error
-    if found:
-        listed = "; ".join(map(str, found))
+    if damaged_files:
+        listed = "; ".join(map(str, damaged_files))
         raise InputError(f"asset {asset.name!r} is damaged: {listed}. {_remedy(asset, place)}")
     return place.folder
 

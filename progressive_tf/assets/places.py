@@ -92,8 +92,8 @@ def samples_folder() -> Path:
 
 def installed_folder(source: InstalledFile) -> Path:
     """Returns the folder of a module's file without importing the module; it need not exist."""
-    found = importlib.util.find_spec(source.module)
-    home = Path(found.origin).parent if found is not None and found.origin else Path(source.module)
+    spec = importlib.util.find_spec(source.module)
+    home = Path(spec.origin).parent if spec is not None and spec.origin else Path(source.module)
     return (home / source.path).parent
 
 
@@ -116,13 +116,13 @@ def present_places(asset: Asset) -> Iterator[Place]:
 
 def damages(asset: Asset, folder: Path) -> list[Damage]:
     """Returns what is wrong with an asset's files in `folder`, in the catalogue's order; reads every byte."""
-    found = []
+    damaged = []
     for file in asset.files:
         path = folder / file.name
         digest = sha256_file(path) if path.is_file() else None
         if digest != file.sha256:
-            found.append(Damage(path, file.sha256, digest))
-    return found
+            damaged.append(Damage(path, file.sha256, digest))
+    return damaged
 
 
 TIMEOUT_SECONDS = 30

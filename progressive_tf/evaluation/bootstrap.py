@@ -144,7 +144,7 @@ def intervals(
     values = {name: answers.measure(name) for name in answers.names}
     defined = [name for name, value in values.items() if value is not None]
     drawn = each_resampled(answers, defined, resamples, seed) if defined else ()
-    ends = {name: _within_range(name, *bounds(each, (1 + confidence) / 2)) for name, each in drawn}
+    ends = {name: _within_range(name, *bounds(resampled, (1 + confidence) / 2)) for name, resampled in drawn}
     table: dict[str, dict[str, float | int | None]] = {}
     for name, value in values.items():
         low, high = ends.get(name, (None, None))
@@ -177,9 +177,9 @@ def draw_sums(
         if few:
             drawn = generator.multinomial(rows, counts / rows, size=size)
         else:
-            places = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
-            places += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
-            drawn = np.bincount(places.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
+            positions = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
+            positions += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
+            drawn = np.bincount(positions.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
         yield np.ascontiguousarray(drawn.astype(np.float64) @ features)
 
 
@@ -247,8 +247,8 @@ def _distinct_rows(models: Sequence[Summed]) -> tuple[Floats | sparse.csr_array,
     else:
         # Sorting the distinct rows makes the result independent of the rows' order.
         distinct, counts = np.unique(keys, axis=0, return_counts=True)
-    each = np.split(distinct, len(models), axis=1)
-    blocks = [model.features(own) for model, own in zip(models, each, strict=True)]
+    per_model = np.split(distinct, len(models), axis=1)
+    blocks = [model.features(own) for model, own in zip(models, per_model, strict=True)]
     is_sparse = sparse.issparse(blocks[0])
     features = sparse.hstack(blocks, format="csr") if is_sparse else np.hstack(blocks)
     if not first.smoothed:

@@ -69,19 +69,19 @@ def weigh(
     total = len(margins) + 1
     low, high = bounds(resampled, DEFAULT_CONFIDENCE if confidence is None else confidence)
     quantile = 0.0 if confidence is None else float(norm.ppf(confidence))
-    found = sign * (resampled.value - threshold)
-    margin = found if expected is None else sign * (expected - threshold)
+    observed = sign * (resampled.value - threshold)
+    margin = observed if expected is None else sign * (expected - threshold)
     error = float(known.std()) if known.size else math.inf
     return Evidence(
         estimate=resampled.value,
         low=low,
         high=high,
-        meets=bool(found >= -TOLERANCE),
+        meets=bool(observed >= -TOLERANCE),
         p_pass=(total - int((known >= -TOLERANCE).sum())) / total,
         p_reject=(total - int((known < -TOLERANCE).sum())) / total,
         power=float(norm.cdf(margin / error - quantile)) if error > TOLERANCE else float(margin >= -TOLERANCE),
-        times_rows=float(((quantile + norm.ppf(PLANNED_POWER)) * error / found) ** 2)
-        if found > TOLERANCE and math.isfinite(error)
+        times_rows=float(((quantile + norm.ppf(PLANNED_POWER)) * error / observed) ** 2)
+        if observed > TOLERANCE and math.isfinite(error)
         else None,
     )
 

@@ -106,7 +106,7 @@ def count_codes(
     """
     sentence_of = np.repeat(np.arange(len(lengths)), lengths)
     true_entities, entities = _entities(true_codes, sentence_of), _entities(codes, sentence_of)
-    found = _only(true_entities, _is_among(true_entities, entities, len(codes)))
+    matched = _only(true_entities, _is_among(true_entities, entities, len(codes)))
     right, true_inside, inside = true_codes == codes, true_codes > 0, codes > 0
 
     def per_type(counted: _Entities) -> npt.NDArray[np.int64]:
@@ -118,7 +118,7 @@ def count_codes(
 
     return TagCounts(
         kinds=tuple(kinds),
-        entities=np.stack([per_type(true_entities), per_type(entities), per_type(found)], -1).astype(np.int32),
+        entities=np.stack([per_type(true_entities), per_type(entities), per_type(matched)], -1).astype(np.int32),
         tokens=np.stack([lengths, per_sentence(right)], -1).astype(np.int32),
         inside=np.stack(
             [per_sentence(true_inside), per_sentence(inside), per_sentence(true_inside & right)], -1
@@ -161,13 +161,13 @@ def macro_scores(entities: Sums) -> Scores:
     Returns:
         Scores of shape [...].
     """
-    each = _scores(entities)
+    per_type = _scores(entities)
     present = (entities[..., TRUE] + entities[..., PREDICTED]) > 0
 
     def mean(values: Floats) -> Floats:
         return _quotient(np.where(present, np.nan_to_num(values, nan=0.0), 0.0).sum(axis=-1), present.sum(axis=-1))
 
-    return Scores(mean(each.precision), mean(each.recall), mean(each.f1))
+    return Scores(mean(per_type.precision), mean(per_type.recall), mean(per_type.f1))
 
 
 def token_accuracy_with_o(tokens: Sums) -> Floats:

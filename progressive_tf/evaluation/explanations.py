@@ -38,10 +38,10 @@ def agreement(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, 
     Raises:
         ValueError: they are not the same probes.
     """
-    if [each["row"] for each in before] != [each["row"] for each in after]:
+    if [probe["row"] for probe in before] != [probe["row"] for probe in after]:
         raise ValueError("the two versions were explained on other probes")
-    of_probe = tuple(_correlation(*each) for each in zip(before, after, strict=True))
-    known = [each for each in of_probe if each is not None]
+    of_probe = tuple(_correlation(*pair) for pair in zip(before, after, strict=True))
+    known = [correlation for correlation in of_probe if correlation is not None]
     return Agreement(float(np.mean(known)) if known else None, len(known), of_probe)
 
 

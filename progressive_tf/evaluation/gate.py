@@ -117,22 +117,22 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
     models = [("the candidate", compared.candidate)]
     if is_drop and baseline is not None:
         models.append(("the released version", baseline))
-    found: list[Answers] = []
+    all_answers: list[Answers] = []
     for who, of_slices in models:
         if name not in of_slices:
             return _without_evidence(result, "hold", f"{who} has no predictions for slice {name!r}")
-        found.append(of_slices[name])
-    _same_rows(name, found)
+        all_answers.append(of_slices[name])
+    _same_rows(name, all_answers)
     if is_drop:
-        if len(found[1]) and not found[1].knowable.any():
+        if len(all_answers[1]) and not all_answers[1].knowable.any():
             return _without_evidence(result, "not-applicable", "the released version knows none of these classes")
-        found[1] = found[1].as_answered()
-    for (who, _), answers in zip(models, found, strict=True):
+        all_answers[1] = all_answers[1].as_answered()
+    for (who, _), answers in zip(models, all_answers, strict=True):
         reason = _why_undefined(rule.metric, who, answers)
         if reason:
             return _without_evidence(replace(result, n=answers.support(rule.metric)), "hold", reason)
-    evidence = _weigh(rule, found, resamples, seed)
-    rows = min(answers.support(rule.metric) for answers in found)
+    evidence = _weigh(rule, all_answers, resamples, seed)
+    rows = min(answers.support(rule.metric) for answers in all_answers)
     result = replace(
         result,
         n=rows,
@@ -162,17 +162,17 @@ def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
     result = replace(result, n=reasons.probes, estimate=reasons.correlation)
     if reasons.probes < rule.min_samples:
         return replace(result, reason=f"rests on {reasons.probes} probes, at least {rule.min_samples} are needed")
-    found = f"{reasons.correlation:.3f}, at least {result.threshold:g} asked"
+    measured = f"{reasons.correlation:.3f}, at least {result.threshold:g} asked"
     if reasons.correlation >= result.threshold:
-        return replace(result, outcome="pass", reason=f"{found}: within the threshold")
-    return replace(result, outcome="reject", reason=f"{found}: beyond the threshold")
+        return replace(result, outcome="pass", reason=f"{measured}: within the threshold")
+    return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
 
 
-def _weigh(rule: GateRule, found: Sequence[Answers], resamples: int, seed: int) -> Evidence:
+def _weigh(rule: GateRule, all_answers: Sequence[Answers], resamples: int, seed: int) -> Evidence:
     if rule.drop_at_most is None:
-        resampled = resample_metrics(found[0], [rule.metric], resamples, seed)[rule.metric]
+        resampled = resample_metrics(all_answers[0], [rule.metric], resamples, seed)[rule.metric]
         return weigh(resampled, rule.threshold[1], at_least=rule.at_least is not None, confidence=rule.confidence)
-    drop = resample_drop(found[0], found[1], rule.metric, resamples, seed)
+    drop = resample_drop(all_answers[0], all_answers[1], rule.metric, resamples, seed)
     if not rule.metric_name.maximize:
         drop = Resampled(-drop.value, -drop.samples)
     return weigh(drop, rule.drop_at_most, at_least=False, confidence=rule.confidence, expected=0.0)
@@ -184,14 +184,14 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     if evidence is None:
         return result
     level = 1 - result.rule.confidence + LEVEL_TOLERANCE if result.rule.confidence is not None else None
-    found = _found(result.rule, evidence)
+    measured = _found(result.rule, evidence)
     if evidence.meets and (level is None or evidence.p_pass <= level):
-        return replace(result, outcome="pass", reason=f"{found}: within the threshold")
+        return replace(result, outcome="pass", reason=f"{measured}: within the threshold")
     if not evidence.meets and (level is None or p_reject <= level):
-        return replace(result, outcome="reject", reason=f"{found}: beyond the threshold")
+        return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
     case = "nothing changed" if result.rule.drop_at_most is not None else "the truth is the estimate"
     doubt = f"not sure enough at {result.n} rows (passes {evidence.power:.0%} of the time if {case})"
-    return replace(result, outcome="hold", reason=f"{found}: {doubt}")
+    return replace(result, outcome="hold", reason=f"{measured}: {doubt}")
 
 
 def _decide(results: tuple[RuleResult, ...]) -> Decision:
@@ -214,9 +214,9 @@ def _without_evidence(result: RuleResult, outcome: Outcome, reason: str) -> _Com
     return _Comparison(replace(result, outcome=outcome, reason=reason))
 
 
-def _same_rows(name: str, found: Sequence[Answers]) -> None:
-    first = found[0]
-    for other in found[1:]:
+def _same_rows(name: str, all_answers: Sequence[Answers]) -> None:
+    first = all_answers[0]
+    for other in all_answers[1:]:
         if not first.same_rows(other):
             raise ValueError(
                 f"slice {name!r}: candidate and released version must answer the same rows with the same labels; got"

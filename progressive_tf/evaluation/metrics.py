@@ -179,14 +179,14 @@ def reliability(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_
     place = bin_of(confidence)
     count = np.bincount(place, minlength=BINS)
     stated = np.bincount(place, weights=confidence, minlength=BINS)
-    found = np.bincount(place, weights=right.astype(np.float64), minlength=BINS)
+    hits = np.bincount(place, weights=right.astype(np.float64), minlength=BINS)
     return [
         ReliabilityBin(
             lower=index / BINS,
             upper=(index + 1) / BINS,
             count=int(count[index]),
             confidence=float(stated[index] / count[index]) if count[index] else None,
-            accuracy=float(found[index] / count[index]) if count[index] else None,
+            accuracy=float(hits[index] / count[index]) if count[index] else None,
         )
         for index in range(BINS)
     ]

@@ -116,11 +116,11 @@ def calibration_drift(reference: tuple[np.ndarray, np.ndarray], live: tuple[np.n
     if min(rows) < FEWEST:
         return _too_few("calibration", "right at the same confidence", "difference", rows)
     cuts = np.quantile(np.concatenate([reference[0], live[0]]), np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
-    places = [np.searchsorted(np.unique(cuts), side[0], side="right") for side in (reference, live)]
+    bin_numbers = [np.searchsorted(np.unique(cuts), side[0], side="right") for side in (reference, live)]
     total = difference = 0.0
     bins = compared = 0
     for place in range(CALIBRATION_BINS):
-        parts = [side[1][where == place] for side, where in zip((reference, live), places, strict=True)]
+        parts = [side[1][where == place] for side, where in zip((reference, live), bin_numbers, strict=True)]
         if min(map(len, parts)) < 5:
             continue
         pooled = (sum(part.sum() for part in parts) + 1) / (sum(map(len, parts)) + 2)
@@ -147,12 +147,12 @@ def judged_together(tests: Sequence[DriftTest], alpha: float) -> list[DriftTest]
 
     Source: Benjamini and Hochberg 1995, "Controlling the false discovery rate".
     """
-    places = [place for place, test in enumerate(tests) if test.p_value is not None]
+    indices = [index for index, test in enumerate(tests) if test.p_value is not None]
     judged = list(tests)
-    if places:
-        adjusted = false_discovery_control([tests[place].p_value for place in places])
-        for place, value in zip(places, adjusted, strict=True):
-            judged[place] = replace(tests[place], adjusted=float(value), is_drift=bool(value < alpha))
+    if indices:
+        adjusted = false_discovery_control([tests[index].p_value for index in indices])
+        for index, value in zip(indices, adjusted, strict=True):
+            judged[index] = replace(tests[index], adjusted=float(value), is_drift=bool(value < alpha))
     return judged
 
 

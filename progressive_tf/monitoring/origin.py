@@ -55,8 +55,8 @@ def find_origin(model: ModelVersions, version: Version, runs: Path) -> Origin | 
 
 def find_run(version: Version, runs: Path) -> Path | None:
     """Returns the folder of a version's run, or None where it is not there."""
-    places = (runs / version.model / version.run, runs / version.run)
-    return next((place for place in places if (place / "plan.yaml").is_file()), None)
+    folders = (runs / version.model / version.run, runs / version.run)
+    return next((folder for folder in folders if (folder / "plan.yaml").is_file()), None)
 
 
 def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan, given: str, runs: Path) -> None:

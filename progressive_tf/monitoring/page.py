@@ -59,12 +59,12 @@ def accuracy_figure(name: str, metrics: Sequence[LiveMetrics]) -> Markup | None:
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        places = list(range(len(weeks)))
+        positions = list(range(len(weeks)))
         values = [week.accuracy or 0.0 for week in weeks]
         low = [value - (week.low or 0.0) for week, value in zip(weeks, values, strict=True)]
         high = [(week.high or 0.0) - value for week, value in zip(weeks, values, strict=True)]
-        axes.errorbar(places, values, yerr=[low, high], color=colour("blue"), marker="o", capsize=3)
-        axes.set_xticks(places, [week.week[5:] for week in weeks])
+        axes.errorbar(positions, values, yerr=[low, high], color=colour("blue"), marker="o", capsize=3)
+        axes.set_xticks(positions, [week.week[5:] for week in weeks])
         axes.set_title("Live accuracy by week, 95 % interval")
         clear_frame(axes)
 

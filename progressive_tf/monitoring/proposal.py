@@ -277,11 +277,11 @@ def _feedback_rows(
     labels, kind = data.labels, served_answers(plan.kind.answers)
     judged = answers[[right is not None for right in answers["right"]]]
     read = (judged[name] for name in ("id", "label", "truth", "right", "input"))
-    for prediction, said, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
-        label = truth if truth is not None else said if is_right else None
+    for prediction, answer, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
+        label = truth if truth is not None else answer if is_right else None
         label = data.spelling.of(label) if isinstance(label, str) else label
-        if label is None and len(labels) == 2 and said in labels:
-            label = next(other for other in labels if other != said)
+        if label is None and len(labels) == 2 and answer in labels:
+            label = next(other for other in labels if other != answer)
         if label is None:
             put_aside["are wrong, and nobody said what is right"] += 1
         elif not kind.is_known(label, labels):
@@ -290,11 +290,11 @@ def _feedback_rows(
             put_aside["have no input; serve with --log-inputs"] += 1
         elif data.columns is None and not isinstance(next(iter(given.values()), None), str):
             put_aside["have an input that is no text"] += 1
-        elif not (kind.is_readable(label) and kind.is_readable(said)):
+        elif not (kind.is_readable(label) and kind.is_readable(answer)):
             put_aside["have texts that --redact does not keep"] += 1
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)
-            own = {columns.expected: label, columns.said: said, columns.confidence: sure, columns.id: prediction}
+            own = {columns.expected: label, columns.said: answer, columns.confidence: sure, columns.id: prediction}
             rows.append({**_as_columns(plan, data, given), **own})
     return rows, put_aside
 

@@ -114,12 +114,12 @@ def find_damage(folder: Path, number: int, manifest_sha256: str) -> tuple[Damage
         expected: dict[str, str] = read_json(folder / MANIFEST_NAME)["files"]
     except OSError as error:
         return (Damage(number, "", f"cannot be read: {error}"),)
-    found = [Damage(number, name, "a link or special file") for name in strange]
+    damages = [Damage(number, name, "a link or special file") for name in strange]
     for name in sorted({*files, *expected} - {MANIFEST_NAME}):
         problem = _file_problem(folder / name, expected.get(name), name in files)
         if problem and name not in strange:
-            found.append(Damage(number, name, problem))
-    return tuple(found)
+            damages.append(Damage(number, name, problem))
+    return tuple(damages)
 
 
 def _file_problem(path: Path, expected: str | None, present: bool) -> str | None:

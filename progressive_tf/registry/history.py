@@ -37,20 +37,20 @@ class Publication:
 
 def publications(entries: Iterable[Entry]) -> tuple[Publication, ...]:
     """Returns every publication ever begun, oldest first."""
-    found: dict[str, Publication] = {}
+    by_token: dict[str, Publication] = {}
     for entry in entries:
         token = str(entry.token)
         if entry.event == INTENT:
-            found[token] = Publication(entry)
+            by_token[token] = Publication(entry)
         elif entry.event == PREPARED:
-            found[token] = replace(
-                found[token], state=PREPARED, version=entry.version, manifest_sha256=entry.manifest_sha256
+            by_token[token] = replace(
+                by_token[token], state=PREPARED, version=entry.version, manifest_sha256=entry.manifest_sha256
             )
         elif entry.event == COMMIT:
-            found[token] = replace(found[token], state=COMMIT, committed=entry.time)
+            by_token[token] = replace(by_token[token], state=COMMIT, committed=entry.time)
         elif entry.event == ABANDONED:
-            found[token] = replace(found[token], state=ABANDONED)
-    return tuple(found.values())
+            by_token[token] = replace(by_token[token], state=ABANDONED)
+    return tuple(by_token.values())
 
 
 def stable_history(entries: Iterable[Entry]) -> tuple[int, ...]:

@@ -141,23 +141,23 @@ def _insert(connection: sqlite3.Connection, path: Path, entries: Sequence[Entry]
     connection.execute("BEGIN IMMEDIATE")
     for statement in {0: _SCHEMA, 1: _SINCE_FORMAT_2}.get(_format(connection, path), ()):
         connection.execute(statement)
-    places = ", ".join("?" * len(_WRITTEN))
+    placeholders = ", ".join("?" * len(_WRITTEN))
     for entry in entries:
         values = dict(zip(_COLUMNS, astuple(entry), strict=True)) | {"time": now, "who": entry.who or who}
         connection.execute(
-            f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({places})", [values[name] for name in _WRITTEN]
+            f"INSERT INTO entries ({', '.join(_WRITTEN)}) VALUES ({placeholders})", [values[name] for name in _WRITTEN]
         )
 
 
 def _format(connection: sqlite3.Connection, path: Path) -> int:
     """Returns the journal's format, 0 for a file without one; refuses what a newer release wrote."""
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > FORMAT:
+    journal_format = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if journal_format > FORMAT:
         raise RegistryError(
-            f"{path} was written by a newer release (journal format {found}, this one knows up to {FORMAT}); "
+            f"{path} was written by a newer release (journal format {journal_format}, this one knows up to {FORMAT}); "
             "update progressive-tf"
         )
-    return found
+    return journal_format
 
 
 @contextlib.contextmanager

@@ -45,10 +45,10 @@ def _listed_metrics() -> list[str]:
 def metric(manifest: Mapping[str, Any] | None, name: str) -> float | None:
     """Returns one of a manifest's metrics, a number or a {"value": number}; None where it has none."""
     metrics = (manifest or {}).get("metrics")
-    found = metrics.get(name) if isinstance(metrics, dict) else None
-    if isinstance(found, dict):
-        found = found.get("value")
-    return float(found) if isinstance(found, int | float) else None
+    value = metrics.get(name) if isinstance(metrics, dict) else None
+    if isinstance(value, dict):
+        value = value.get("value")
+    return float(value) if isinstance(value, int | float) else None
 
 
 def versions_table(records: Iterable[Mapping[str, Any]]) -> ByWidth:
@@ -152,12 +152,12 @@ def metrics_tables(metrics: Mapping[str, Any], everything: bool = False) -> list
         return [table]
     if not everything:
         return [table, f"metrics of {len(classes)} classes or types: --all"]
-    kinds = list(dict.fromkeys(kind for each in classes.values() for kind in each))
+    kinds = list(dict.fromkeys(kind for scores in classes.values() for kind in scores))
     by_class = _table("class or type", *kinds)
     for column in by_class.columns[1:]:
         column.justify = "right"
-    for label, each in classes.items():
-        by_class.add_row(Text(label), *(Text(_figure(each.get(kind))) for kind in kinds))
+    for label, scores in classes.items():
+        by_class.add_row(Text(label), *(Text(_figure(scores.get(kind))) for kind in kinds))
     return [table, by_class]
 
 
@@ -230,10 +230,10 @@ def _in_short(entries: Sequence[Entry]) -> Iterator[Entry]:
             yield entry
 
 
-def damage_table(found: Iterable[tuple[str, Damage]]) -> Table:
+def damage_table(damages: Iterable[tuple[str, Damage]]) -> Table:
     """Returns what is damaged, from (model, damage) pairs."""
     table = _table("model", "version", "file", "problem")
-    for model, damage in found:
+    for model, damage in damages:
         table.add_row(*map(Text, (model, str(damage.version), damage.file or ".", damage.problem)))
     return table
 

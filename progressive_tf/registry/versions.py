@@ -58,7 +58,7 @@ class ModelVersions:
         """Returns every version, by number."""
         entries = self.entries()
         aliases = history.current_aliases(entries)
-        found = [
+        released = [
             Version(
                 model=self.name,
                 number=number,
@@ -75,7 +75,7 @@ class ModelVersions:
             for publication in history.publications(entries)
             if (number := publication.version) is not None and publication.committed is not None
         ]
-        return tuple(sorted(found, key=lambda version: version.number))
+        return tuple(sorted(released, key=lambda version: version.number))
 
     def version(self, number: int) -> Version:
         """Returns one version.
@@ -119,18 +119,18 @@ class ModelVersions:
         """Returns everything about the versions that is not as it was when they were released; empty if intact."""
         # Folders before journal: a version that another process releases meanwhile is prepared before it has a folder.
         numbers = self.files.numbers()
-        found: list[Damage] = []
+        damages: list[Damage] = []
         known = set()
         for publication in history.publications(self.entries()):
             if publication.version is not None and publication.state != journal.ABANDONED:
                 known.add(publication.version)
             if publication.version is not None and publication.state == journal.COMMIT:
                 folder = self.files.version(publication.version)
-                found.extend(find_damage(folder, publication.version, str(publication.manifest_sha256)))
-        found.extend(
+                damages.extend(find_damage(folder, publication.version, str(publication.manifest_sha256)))
+        damages.extend(
             Damage(number, "", "in no journal; nothing is known about it") for number in numbers if number not in known
         )
-        return tuple(sorted(found, key=lambda damage: (damage.version, damage.file)))
+        return tuple(sorted(damages, key=lambda damage: (damage.version, damage.file)))
 
     # Writing: one process at a time, and what another left unfinished is settled first.
 

@@ -69,14 +69,14 @@ class CommandsAgain:
 
 def commands_of(run: RunRecord) -> CommandsAgain:
     """Returns the commands about a run, by what it says of the command that continued it last."""
-    said: Any = next((event["again"] for event in reversed(run.events) if isinstance(event.get("again"), dict)), {})
+    again: Any = next((event["again"] for event in reversed(run.events) if isinstance(event.get("again"), dict)), {})
     recorded = run.environment.registry if run.environment is not None else None
-    flags = said.get("flags")
+    flags = again.get("flags")
     return CommandsAgain(
         model=str(run.plan.get("name", "")),
-        python=str(said.get("python", "python")),
-        run=Path(said.get("run", run.path)),
-        registry=str(said.get("registry") or recorded or DEFAULT_REGISTRY),
+        python=str(again.get("python", "python")),
+        run=Path(again.get("run", run.path)),
+        registry=str(again.get("registry") or recorded or DEFAULT_REGISTRY),
         flags=tuple(map(str, flags)) if isinstance(flags, list) else None,
     )
 
@@ -92,10 +92,10 @@ def _without(flags: Sequence[str], name: str) -> list[str]:
 
 def _without_set_again(flags: Sequence[str], more: Sequence[str]) -> list[str]:
     """Returns flags without each `--set` of a key that further flags set."""
-    said = {word.partition("=")[0] for flag, word in itertools.pairwise(more) if flag == "--set"}
+    keys = {word.partition("=")[0] for flag, word in itertools.pairwise(more) if flag == "--set"}
     kept: list[str] = []
     for place, word in enumerate(flags):
-        if place and flags[place - 1] == "--set" and word.partition("=")[0] in said:
+        if place and flags[place - 1] == "--set" and word.partition("=")[0] in keys:
             kept.pop()
         else:
             kept.append(word)

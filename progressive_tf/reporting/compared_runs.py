@@ -64,8 +64,8 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
         values[seed], where[seed] = value, run
         metrics.setdefault(matrix.metric, run)
     if len(metrics) > 1:
-        found = " and ".join(f"{metric} in {run.name}" for metric, run in metrics.items())
-        raise InputError(f"{folder}: R matrices of several metrics, {found}; compare runs of one task")
+        listed = " and ".join(f"{metric} in {run.name}" for metric, run in metrics.items())
+        raise InputError(f"{folder}: R matrices of several metrics, {listed}; compare runs of one task")
     return Method(str(folder), values, next(iter(metrics)))
 
 
@@ -113,9 +113,11 @@ def _cells(method: Method, first: Method) -> list[str]:
     cells = [method.name, number(float(np.mean(values)), digits), spread]
     if method is first:
         return cells
-    found = paired_difference([first.values[seed] for seed in sorted(first.values)], values)
-    bounds = f"[{signed(found.low, digits)}, {signed(found.high, digits)}]" if found.low is not None else "–"
-    return [*cells, signed(found.mean, digits), bounds, f"{found.p:.4f}"]
+    difference = paired_difference([first.values[seed] for seed in sorted(first.values)], values)
+    bounds = (
+        f"[{signed(difference.low, digits)}, {signed(difference.high, digits)}]" if difference.low is not None else "–"
+    )
+    return [*cells, signed(difference.mean, digits), bounds, f"{difference.p:.4f}"]
 
 
 def caveat(methods: Sequence[Method]) -> str | None:

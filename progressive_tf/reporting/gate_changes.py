@@ -105,7 +105,7 @@ def flow(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {flow(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {flow(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
         return value if _is_plain(value) else "'" + value.replace("'", "''") + "'"
     return f"{value:.15g}" if isinstance(value, float) else str(value)
@@ -125,11 +125,11 @@ def _stages_of(run: RunRecord, stage: SavedStage, name: str) -> Iterator[SavedSt
     """Yields the stages whose sources have a slice's rows; none for a source that is not divided."""
     data = _mapping(run.plan.get("data"))
     if name == "all":
-        yield from (each for each in run.stages if each.number <= stage.number)
+        yield from (other for other in run.stages if other.number <= stage.number)
     elif name == "current" or name in _mapping(data.get("slices")):
         yield stage
     else:
-        yield from (each for each in run.stages if each.name == name)
+        yield from (other for other in run.stages if other.name == name)
 
 
 def _grown(run: RunRecord, key: str, times: float, owner: SavedStage, split: Mapping[str, Any]) -> MoreRows:

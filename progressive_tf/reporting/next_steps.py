@@ -64,18 +64,18 @@ def next_steps(run: RunRecord, aliases: Mapping[str, int] | None = None) -> list
         aliases: where the registry's aliases point now; None where only the run's own records are known.
     """
     commands = commands_of(run)
-    found = []
+    steps = []
     for stage in run.stages:
         if stage.decision is None or stage.forced is not None:
             continue
         if not stage.decision.promoted:
-            said = DECISIONS.get(stage.decision.decision, stage.decision.decision)
+            outcome = DECISIONS.get(stage.decision.decision, stage.decision.decision)
             reason = f": {stage.decision.reason}" if stage.decision.reason else ""
-            found.append(NextSteps(stage.name, f"{stage.name} was {said}{reason}", _held(run, stage, commands)))
+            steps.append(NextSteps(stage.name, f"{stage.name} was {outcome}{reason}", _held(run, stage, commands)))
         elif _is_left_aside(stage, aliases):
             why = f"{stage.name} is version {stage.version}, but {stage.decision.stable}"
-            found.append(NextSteps(stage.name, why, _beside(run, stage, commands)))
-    return found
+            steps.append(NextSteps(stage.name, why, _beside(run, stage, commands)))
+    return steps
 
 
 def after_success(run: RunRecord, aliases: Mapping[str, int]) -> Way | None:
@@ -134,42 +134,44 @@ def _rows(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Wa
         return []
     grown = more_rows(run, stage)
     if not grown:
-        return [Way(said) for said in _why_no_rows(run, failed)]
-    lacking = [each for each in grown if each.value is None]
+        return [Way(reason) for reason in _why_no_rows(run, failed)]
+    lacking = [more for more in grown if more.value is None]
     if lacking:
-        return [Way(_lacking(each)) for each in lacking]
+        return [Way(_lacking(more)) for more in lacking]
     chance = "" if any(rule.rows_needed is None for rule in failed) else ", with which this result passes 4 times in 5"
-    rows = " and ".join(_sizes(each) for each in grown)
+    rows = " and ".join(_sizes(more) for more in grown)
     what = f"more gate rows{rows}{chance}; this begins a new run, for its parts of the data change:"
-    settings = [word for each in grown for word in ("--set", f"{each.key}={flow(each.value)}")]
+    settings = [word for more in grown for word in ("--set", f"{more.key}={flow(more.value)}")]
     return [Way(what, tuple(commands.train(*settings)))]
 
 
-def _sizes(each: MoreRows) -> str:
-    return f", about {count(each.needed)} of {each.source} instead of {count(each.now)}" if each.now else ""
+def _sizes(more: MoreRows) -> str:
+    return f", about {count(more.needed)} of {more.source} instead of {count(more.now)}" if more.now else ""
 
 
-def _lacking(each: MoreRows) -> str:
+def _lacking(more: MoreRows) -> str:
     return (
-        f"more gate rows: about {count(each.needed)} would be needed, and {each.source} has {count(each.divided)} for "
-        f"gates and training together; add more rows to it and raise {each.key}"
+        f"more gate rows: about {count(more.needed)} would be needed, and {more.source} has {count(more.divided)} for "
+        f"gates and training together; add more rows to it and raise {more.key}"
     )
 
 
 def _why_no_rows(run: RunRecord, failed: Sequence[RuleResult]) -> list[str]:
     """Returns why more gate rows are no way on, for each rule of which that can be said."""
     sets = (run.plan.get("data") or {}).get("validation_sets") or {}
-    said = []
+    reasons = []
     for rule in failed:
         words = rule_words(rule.rule, rule.slice)
         if rule.slice == "arrived" and times_rows(rule) is not None:
-            said.append(f"more rows of the stream before a candidate is judged: raise data.candidate_every ({words})")
+            reasons.append(
+                f"more rows of the stream before a candidate is judged: raise data.candidate_every ({words})"
+            )
         elif rule.slice in sets and times_rows(rule) is not None:
             wanted = count(round((rule.n or 0) * (times_rows(rule) or 0)))
-            said.append(f"more rows in {sets[rule.slice]}: about {wanted} instead of {count(rule.n)} ({words})")
+            reasons.append(f"more rows in {sets[rule.slice]}: about {wanted} instead of {count(rule.n)} ({words})")
         elif rule.estimate is not None and times_rows(rule) is None and rule.p is not None:
-            said.append(f"more gate rows alone would not do: the estimate itself misses the threshold ({words})")
-    return said
+            reasons.append(f"more gate rows alone would not do: the estimate itself misses the threshold ({words})")
+    return reasons
 
 
 def _rules(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Way]:
@@ -196,7 +198,7 @@ def _settings(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> lis
 
 
 def _later_stages(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> list[Way]:
-    left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
+    left = [later.name for later in run.stages if later.number > stage.number and not later.begun]
     if not left or run.plan.get("on_hold", "stop") != "stop":
         return []
     what = f"without it: {', '.join(left)} from the last released weights (on_hold: continue):"
@@ -204,7 +206,7 @@ def _later_stages(run: RunRecord, stage: SavedStage, commands: CommandsAgain) ->
 
 
 def _force(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> Way:
-    left = [each.name for each in run.stages if each.number > stage.number and not each.begun]
+    left = [later.name for later in run.stages if later.number > stage.number and not later.begun]
     then = f", then go on with {', '.join(left)}" if left else ""
     what = f"overrule the gate: release {stage.name} as it is{then}; the reason stands in the journal:"
     return Way(what, (_promote(stage, commands), *(commands.train() if left else ())))
@@ -222,7 +224,7 @@ def _is_left_aside(stage: SavedStage, aliases: Mapping[str, int] | None) -> bool
 
 def _beside(run: RunRecord, stage: SavedStage, commands: CommandsAgain) -> tuple[Way, ...]:
     number = str(stage.version)
-    newer = [each for each in run.stages if each.number > stage.number and each.version is not None]
+    newer = [later for later in run.stages if later.number > stage.number and later.version is not None]
     if newer:
         return (Way(f"nothing to do: {newer[-1].name} came after it"),)
     canary = commands.release("canary", commands.model, number, "--percent", "10")
@@ -300,7 +302,7 @@ def reasons_views(run: RunRecord) -> list[ReasonsView]:
             ReasonsView(
                 stage.name,
                 len(after),
-                max(each["error"] for each in after),
+                max(probe["error"] for probe in after),
                 facts["predecessor"],
                 facts["correlation"],
                 _changed(run, facts, after),

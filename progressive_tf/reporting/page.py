@@ -66,7 +66,7 @@ def render(run: RunRecord) -> str:
     environment.filters |= {name: getattr(wording, name) for name in FILTERS} | {"value": shown_value}
     stages = stage_views(run)
     streams = stream_views(run)
-    told = [stage for stage in stages if stage.answers]
+    answered = [stage for stage in stages if stage.answers]
     style = environment.loader.get_source(environment, "style.css")[0] if environment.loader else ""
     return environment.get_template("page.html").render(
         run=run,
@@ -77,7 +77,7 @@ def render(run: RunRecord) -> str:
         stages=stages,
         ways={steps.stage: steps.ways for steps in next_steps(run)},
         metric=run.metric,
-        told=told,
+        answered=answered,
         remembering=[stage for stage in stages if stage.record.metrics and stage.record.metrics.retention],
         matrices=matrix_views(run),
         measures=wording.MEASURES,

@@ -183,6 +183,6 @@ def _read_stage(folder: Path, number: int, name: str, answers: type[SavedAnswers
 
 
 def _read_candidates(folder: Path) -> tuple[JudgedCandidate, ...]:
-    found = [path for path in sorted(folder.glob("*/decision.json")) if path.parent.name.isdecimal()]
-    read = [(int(path.parent.name), read_record(path, Decision)) for path in found]
+    paths = [path for path in sorted(folder.glob("*/decision.json")) if path.parent.name.isdecimal()]
+    read = [(int(path.parent.name), read_record(path, Decision)) for path in paths]
     return tuple(JudgedCandidate(rows, decision) for rows, decision in read if decision is not None)

@@ -76,7 +76,7 @@ def read_sweep(folder: Path) -> SweepRecord | None:
     if "best" not in settings:
         return None
     known = set(Trial.__dataclass_fields__)
-    found = [read_json(each) for each in sorted(folder.glob("trial_*/result.json"))]
+    results = [read_json(file) for file in sorted(folder.glob("trial_*/result.json"))]
     return SweepRecord(
         stage=settings["stage"]["name"],
         metric=settings["metric"],
@@ -84,7 +84,7 @@ def read_sweep(folder: Path) -> SweepRecord | None:
         space=settings["space"],
         own=settings["own"],
         best=settings["best"]["trial"],
-        trials=tuple(Trial(**{key: value for key, value in each.items() if key in known}) for each in found),
+        trials=tuple(Trial(**{key: value for key, value in result.items() if key in known}) for result in results),
         drop_at_most=settings["drop_at_most"],
     )
 
@@ -137,7 +137,7 @@ def sweep_table(record: SweepRecord) -> ByWidth:
 
 
 def _sweep_table(record: SweepRecord, narrow: bool) -> Table:
-    counts = {status: sum(each.status == status for each in record.trials) for status in ("infeasible", "crashed")}
+    counts = {status: sum(trial.status == status for trial in record.trials) for status in ("infeasible", "crashed")}
     others = "".join(f", {count} {status}" for status, count in counts.items() if count)
     title = f"sweep of {record.stage}: {len(record.trials)} trials{others}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -184,6 +184,6 @@ def shown_value(value: Any) -> str:
     if isinstance(value, Mapping):  # what names the method comes first, without its key
         named = [shown_value(value[key]) for key in KIND_KEYS if key in value]
         return ", ".join(
-            [*named, *(f"{key} {shown_value(each)}" for key, each in value.items() if key not in KIND_KEYS)]
+            [*named, *(f"{key} {shown_value(item)}" for key, item in value.items() if key not in KIND_KEYS)]
         )
     return str(value)

@@ -284,7 +284,7 @@ def stream_views(run: RunRecord) -> list[StreamView]:
                     stage.name,
                     [learnt[place] for place in shown],
                     {key: [history[key][place] for place in shown] for key in MODELS},
-                    [(each.rows, each.decision.decision) for each in stage.candidates],
+                    [(candidate.rows, candidate.decision.decision) for candidate in stage.candidates],
                 ),
                 stage.candidates,
             )

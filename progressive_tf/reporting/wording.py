@@ -43,8 +43,8 @@ def decimals(metric: str) -> int:
 
 def highest(metric: str) -> float:
     """Returns the largest value that a metric can have, 1 for those that are not known."""
-    found = find_metric(metric)
-    return 1.0 if found is None else found.highest
+    spec = find_metric(metric)
+    return 1.0 if spec is None else spec.highest
 
 
 def p_value(value: float | None) -> str:
@@ -146,9 +146,9 @@ def no_alias_words(why: str) -> str:
     return f"{NO_ALIAS}: {why}"
 
 
-def is_beside_aliases(said: str | None) -> bool:
+def is_beside_aliases(text: str | None) -> bool:
     """Whether what a decision says of a version is that no alias came to point to it."""
-    return said is not None and said.startswith((STAYS, NO_ALIAS))
+    return text is not None and text.startswith((STAYS, NO_ALIAS))
 
 
 def moment(stamp: str) -> str:
@@ -165,8 +165,8 @@ def summary(run: RunRecord) -> str:
     if promoted:
         every = len(promoted) == len(run.stages)
         who = f"All {len(promoted)} stages were" if every and len(promoted) > 1 else f"{_listed(promoted)}"
-        versions = [each.version for each in promoted]
-        versions += [each.decision.version for stage in run.stages for each in stage.candidates]
+        versions = [stage.version for stage in promoted]
+        versions += [candidate.decision.version for stage in run.stages for candidate in stage.candidates]
         last = max((version for version in versions if version is not None), default=None)
         version = f" (latest: version {last})" if last is not None else ""
         parts.append(f"{who} promoted{version}")
@@ -176,8 +176,8 @@ def summary(run: RunRecord) -> str:
             forced = f", but {forced_words(stage)}" if stage.forced else ""
             released = stage.released_candidate
             after = f", after {stage.name}.{released.rows} had been promoted" if released is not None else ""
-            said = DECISIONS.get(decision.decision, decision.decision)
-            parts.append(f"{stage.name} was {said}{reason}{forced}{after}")
+            outcome = DECISIONS.get(decision.decision, decision.decision)
+            parts.append(f"{stage.name} was {outcome}{reason}{forced}{after}")
     waiting = [stage for stage in run.stages if stage.decision is None]
     if waiting:
         begun = [stage.name for stage in waiting if stage.begun]

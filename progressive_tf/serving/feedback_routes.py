@@ -82,8 +82,8 @@ def _known_labels(served: ServedModel) -> KnownLabels:
     labels = {label for version in versions for label in version.labels}
     names = {label: label for label in labels}
     if any(version.has_tasks for version in versions):
-        said = {label: label.partition("/")[2] or label for label in labels}
-        names = said | {label: label for label in said.values()}
+        without_task = {label: label.partition("/")[2] or label for label in labels}
+        names = without_task | {label: label for label in without_task.values()}
     rule = next((version.normalize_labels for version in versions if version.normalize_labels is not None), None)
     return KnownLabels(names, Spelling(rule, tuple(names)))
 

@@ -46,13 +46,15 @@ class LoadedVersion:
         self.normalize_labels = manifest.get("normalize_labels")
         release = manifest.get("release")
         self.schedule = None if release is None else ReleaseSchedule.of_version(release)
-        asked = {name for each in self._model.signatures.values() for name in each.structured_input_signature[1]}
+        asked = {
+            name for signature in self._model.signatures.values() for name in signature.structured_input_signature[1]
+        }
         self.kind = served_answers(task_of_version(manifest, asked).answers)
         self.input_kind = input_kind_of_version(manifest, asked)
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
         }
-        self.outputs = {name for each in self._model.signatures.values() for name in each.structured_outputs}
+        self.outputs = {name for signature in self._model.signatures.values() for name in signature.structured_outputs}
         self.has_tasks = TASK in self.signatures.get(DEFAULT, {})
 
     @property
@@ -86,8 +88,8 @@ class LoadedVersion:
         except tf.errors.InvalidArgumentError as error:
             if len(instances) > 1:
                 return [answer for instance in instances for answer in self.answer(bucket, [instance])]
-            said = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
-            return [Refusal(400, f"the model refuses it: {' '.join(said.split()):.400}")]
+            message = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
+            return [Refusal(400, f"the model refuses it: {' '.join(message.split()):.400}")]
         return [self._one_of(outputs, place) for place in range(len(instances))]
 
     def warm_up(self, most: int) -> None:

@@ -121,8 +121,8 @@ class RequestLog:
             UnlikeAnswer: its label is of another kind than the answer.
             StoreError: it could not be written.
         """
-        said = {"comment": feedback.comment, EXPECTED: feedback.expected}
-        given = {name: text for name, text in said.items() if text is not None}
+        texts = {"comment": feedback.comment, EXPECTED: feedback.expected}
+        given = {name: text for name, text in texts.items() if text is not None}
         if given and self._settings.redact is not None:
             kept = await self._in_writer(self._apply_redact, given) or {}
             feedback = replace(feedback, comment=kept.get("comment"), expected=kept.get(EXPECTED))
@@ -198,9 +198,9 @@ class RequestLog:
         answers = []
         for prediction in noted.predictions:
             outputs = prediction.outputs
-            said = noted.kind.label(outputs), probabilities_of(outputs)
+            answer = noted.kind.label(outputs), probabilities_of(outputs)
             kept = self._redacted(prediction.instance, noted.kind.kept(outputs)) if noted.keeps_inputs else None
-            answers.append(Answered(prediction.id, *said, kept, was_cut(outputs)))
+            answers.append(Answered(prediction.id, *answer, kept, was_cut(outputs)))
         return replace(noted.request, answers=answers)
 
     def _has_no_room(self, waiting: int, kind: str) -> bool:

@@ -213,9 +213,9 @@ class ServedModel:
             apart = _difference(*pair) if same_classes else None
             if apart is not None:
                 self._metrics.shadow_difference.labels(*which).observe(apart)
-            said = kind.label(other), probabilities_of(other)
+            answer = kind.label(other), probabilities_of(other)
             self._request_log.add_shadow(
-                Shadowed(self._request_log.clock.now(), prediction, shadow.loaded.number, *said, apart)
+                Shadowed(self._request_log.clock.now(), prediction, shadow.loaded.number, *answer, apart)
             )
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:

@@ -182,7 +182,10 @@ class Store:
             connection.executemany(
                 "INSERT INTO shadows (time, prediction, version, label, probabilities, difference) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                [(said.time, said.prediction, said.version, *_said(said), said.difference) for said in shadows],
+                [
+                    (shadow.time, shadow.prediction, shadow.version, *_said(shadow), shadow.difference)
+                    for shadow in shadows
+                ],
             )
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
@@ -303,14 +306,16 @@ class Store:
             raise StoreError(f"{self.path}: {_advice(str(error))}") from error
 
 
-def _refuse_unlike(said: Any, truth: Any) -> None:
-    if is_of_tokens(said):
+def _refuse_unlike(answer: Any, truth: Any) -> None:
+    if is_of_tokens(answer):
         raise UnlikeAnswer("label: the answer is tokens, which no text is compared with; send correct, or rating")
-    if isinstance(said, list) != isinstance(truth, list):
-        expected = "a list" if isinstance(said, list) else "a number" if isinstance(said, int | float) else "a string"
+    if isinstance(answer, list) != isinstance(truth, list):
+        expected = (
+            "a list" if isinstance(answer, list) else "a number" if isinstance(answer, int | float) else "a string"
+        )
         raise UnlikeAnswer(f"label: {expected} expected, as the answer has; or send correct, or rating")
-    if isinstance(said, list) and len(said) != len(truth):
-        raise UnlikeAnswer(f"label: {len(said)} tags expected, one for each word of the answer; got {len(truth)}")
+    if isinstance(answer, list) and len(answer) != len(truth):
+        raise UnlikeAnswer(f"label: {len(answer)} tags expected, one for each word of the answer; got {len(truth)}")
 
 
 def _advice(message: str) -> str:

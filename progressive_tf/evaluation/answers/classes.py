@@ -92,8 +92,8 @@ class ClassAnswers(Answers):
     @cached_property
     def counts(self) -> npt.NDArray[np.float64]:
         """float64 [3, classes]: rows of each class, rows predicted as it, and rows of it that are predicted right."""
-        found = (self.truth, self.predicted, self.truth[self.right])
-        return np.array([np.bincount(rows, minlength=len(self.labels)) for rows in found], np.float64)
+        groups = (self.truth, self.predicted, self.truth[self.right])
+        return np.array([np.bincount(rows, minlength=len(self.labels)) for rows in groups], np.float64)
 
     @property
     def confidence(self) -> npt.NDArray[np.float64]:

@@ -126,7 +126,7 @@ def read_values(path: Path, file: pq.ParquetFile, name: str, rows: Sequence[int]
     Raises:
         InputError: the file cannot be read.
     """
-    found: dict[int, Any] = {}
+    values: dict[int, Any] = {}
     start = 0
     for group in range(file.num_row_groups):
         end = start + file.metadata.row_group(group).num_rows
@@ -134,6 +134,6 @@ def read_values(path: Path, file: pq.ParquetFile, name: str, rows: Sequence[int]
         if inside:
             with readable(path):
                 column = file.read_row_group(group, [name]).column(name)
-            found.update({row: column[row - start].as_py() for row in inside})
+            values.update({row: column[row - start].as_py() for row in inside})
         start = end
-    return [found[row] for row in rows]
+    return [values[row] for row in rows]

@@ -195,7 +195,7 @@ def _strings(column: pa.ChunkedArray) -> np.ndarray:
 
 def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
     """Returns the largest of each row's probabilities, which are read piece by piece, and checked."""
-    found = [np.zeros(0, np.float32)]
+    largest = [np.zeros(0, np.float32)]
     with readable(path):
         for batch in file.iter_batches(max(1, PROBABILITIES_AT_ONCE // max(1, labels)), columns=["probabilities"]):
             column = batch.column(0)
@@ -203,10 +203,10 @@ def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
                 raise InputError(f"{path}: probabilities: expected {labels} numbers a row, one for each label")
             values = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, labels)
             if not probable(values).all():
-                row = sum(map(len, found)) + int(probable(values).argmin())
+                row = sum(map(len, largest)) + int(probable(values).argmin())
                 raise InputError(f"{path}: probabilities[{row}]: numbers from 0 to 1 that add up to 1 expected")
-            found.append(values.max(axis=1, initial=0.0))
-    return np.concatenate(found, dtype=np.float32, casting="same_kind")
+            largest.append(values.max(axis=1, initial=0.0))
+    return np.concatenate(largest, dtype=np.float32, casting="same_kind")
 
 
 def _address(image: bytes) -> str:

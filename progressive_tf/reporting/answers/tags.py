@@ -83,12 +83,12 @@ class SavedTags(SavedAnswers):
             InputError: it cannot be read.
         """
         with readable(path):
-            places, words = file.read(list(KEYS)).to_pandas(), file.read(list(WORDS))
+            keys, words = file.read(list(KEYS)).to_pandas(), file.read(list(WORDS))
 
         def sentences(rows: np.ndarray) -> list[Sentence]:
             return [Sentence(**row) for row in words.take(pa.array(rows, pa.int64())).to_pylist()]
 
-        return SavedTags(places, sentences)
+        return SavedTags(keys, sentences)
 
     def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> TagSummary:
         """Returns what is shown of some sentences; the surest wrong ones are those with the surest wrong span."""
@@ -106,13 +106,13 @@ class SavedTags(SavedAnswers):
 
 
 def _spans(tags: Sequence[str]) -> list[tuple[int, int, str]]:
-    found: list[tuple[int, int, str]] = []
+    spans: list[tuple[int, int, str]] = []
     for position, tag in enumerate(tags):
         if tag.startswith("B-"):
-            found.append((position, position + 1, tag[2:]))
-        elif tag.startswith("I-") and found and found[-1][1:] == (position, tag[2:]):
-            found[-1] = (found[-1][0], position + 1, tag[2:])
-    return found
+            spans.append((position, position + 1, tag[2:]))
+        elif tag.startswith("I-") and spans and spans[-1][1:] == (position, tag[2:]):
+            spans[-1] = (spans[-1][0], position + 1, tag[2:])
+    return spans
 
 
 def _pieces(tokens: Sequence[str], tags: Sequence[str]) -> list[Piece]:

@@ -108,14 +108,14 @@ class SavedTexts(SavedAnswers):
             InputError: it cannot be read, or a confidence is no probability.
         """
         with readable(path):
-            places = file.read(list(KEYS)).to_pandas()
+            keys = file.read(list(KEYS)).to_pandas()
             confidence = file.read(["confidence"]).column(0).to_numpy()
             right = [_right(batch) for batch in file.iter_batches(columns=["target", "predicted"])]
         fine = (confidence >= 0) & (confidence <= 1 + CONFIDENCE_TOLERANCE)  # NaN is not
         if not fine.all():
             row = int(fine.argmin())
             raise InputError(f"{path}: confidence[{row}]: a number from 0 to 1 expected; got {confidence[row]}")
-        return SavedTexts(places, path, np.concatenate([np.zeros(0, bool), *right]), confidence, file)
+        return SavedTexts(keys, path, np.concatenate([np.zeros(0, bool), *right]), confidence, file)
 
     def summarize(self, rows: np.ndarray, figure: str, stage: str, ece: float | None) -> TextSummary:
         """Returns what is shown of some rows."""
@@ -163,7 +163,7 @@ def _windows(expected: str, written: str) -> Iterator[str]:
 def _common(one: str, other: str) -> Iterator[tuple[int, int, int]]:
     """Yields what two texts have in common: where it begins in the one, in the other, and how many characters."""
     tokens = TOKEN.findall(one), TOKEN.findall(other)
-    starts = [np.cumsum([0, *map(len, each)]).tolist() for each in tokens]
+    starts = [np.cumsum([0, *map(len, text_tokens)]).tolist() for text_tokens in tokens]
     for kind, begin, end, first, last in SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
         start, there = starts[0][begin], starts[1][first]
         if kind == "equal":

@@ -34,12 +34,12 @@ def class_curves(name: str, stages: Sequence[str], scores: Mapping[str, Sequence
 
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
-        places = range(len(stages))
+        positions = range(len(stages))
         for index, (label, short) in enumerate(zip(shown, shorten_all(shown), strict=True)):
             shade, style = SHADES[index % len(SHADES)], STYLES[index // len(SHADES) % len(STYLES)]
             values = [float("nan") if score is None else score for score in scores[label]]
             axes.plot(
-                places,
+                positions,
                 values,
                 style,
                 color=colour(shade),
@@ -48,7 +48,7 @@ def class_curves(name: str, stages: Sequence[str], scores: Mapping[str, Sequence
                 linewidth=1.4,
                 label=short,
             )
-        axes.set_xticks(places, [shorten(stage, 12) for stage in stages])
+        axes.set_xticks(positions, [shorten(stage, 12) for stage in stages])
         axes.set_xlim(-0.3, len(stages) - 0.7)
         axes.set_ylim(-0.02, 1.02)
         axes.set_ylabel("F1")

@@ -33,11 +33,11 @@ def save_rate_figure(path: Path, test: RateTest) -> None:
 
 
 def _paint(figure: Figure, test: RateTest) -> None:
-    found, plans, smoothed = test.suggested, test.plans, test.smoothed
+    suggested, plans, smoothed = test.suggested, test.plans, test.smoothed
     axes = figure.subplots()
     axes.plot(test.rates, test.losses, color=colour("line"), linewidth=1, label="loss of the step")
     axes.plot(test.rates, smoothed, color=colour("blue"), linewidth=1.8, label="smoothed")
-    axes.axvline(found, color=colour("green"), linewidth=4, alpha=0.4, label=f"suggested, {found:.2g}")
+    axes.axvline(suggested, color=colour("green"), linewidth=4, alpha=0.4, label=f"suggested, {suggested:.2g}")
     axes.axvline(plans, color=colour("vermilion"), linestyle="--", linewidth=1.2, label=f"the plan's, {plans:.2g}")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

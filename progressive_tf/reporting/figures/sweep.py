@@ -108,7 +108,7 @@ def parallel_figure(name: str, sweep: SweepRecord) -> Markup:
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         trials = [trial for trial in sweep.trials if trial.metric is not None]
-        for trial in sorted(trials, key=lambda each: each.trial == sweep.best):
+        for trial in sorted(trials, key=lambda entry: entry.trial == sweep.best):
             values = sweep.values(trial)
             line = [*(scale.share(values[key]) for key, scale in zip(keys, scales, strict=True)), height(trial)]
             best = trial.trial == sweep.best
@@ -139,13 +139,13 @@ def parallel_figure(name: str, sweep: SweepRecord) -> Markup:
 
 def best_so_far(sweep: SweepRecord) -> list[float]:
     """Returns the best metric of a feasible trial up to each one; not a number before the first."""
-    best, found = math.nan, []
+    best, best_values = math.nan, []
     for trial in sweep.trials:
         if trial.status == "feasible" and trial.metric is not None:
             better = trial.metric < best if sweep.lower_is_better else trial.metric > best
             best = trial.metric if math.isnan(best) or better else best
-        found.append(best)
-    return found
+        best_values.append(best)
+    return best_values
 
 
 class Scale:
