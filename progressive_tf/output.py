@@ -14,13 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
-
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-    from rich.console import Console, ConsoleOptions
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
 UNBOUNDED = 10_000
@@ -211,5 +207,7 @@ class ByWidth:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the one that fits."""
+        from rich.measure import Measurement
+
         room = Measurement.get(console, options.update(max_width=UNBOUNDED), self.wide).maximum
         yield self.wide if room <= options.max_width else self.narrow

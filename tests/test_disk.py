@@ -115,7 +115,7 @@ def test_a_full_disk_is_no_crash_of_a_trial_and_ends_the_search(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     unused: Any = None
-    trials = Trials(unused, unused, unused, unused, unused, unused, 0.02, 1, {}, tmp_path)
+    trials = Trials(unused, unused, unused, unused, unused, 0.02, 1, {}, tmp_path)
     monkeypatch.setattr(Trials, "_released", refuse)
     tuner = StageTuner.__new__(StageTuner)
     tuner._attempts, tuner._first = trials, [("plan", {})]

@@ -18,7 +18,7 @@ from progressive_tf.commands import run_command
 from progressive_tf.monitor import app
 from progressive_tf.monitoring.live_metrics import live_metrics
 from progressive_tf.monitoring.live_rows import read_live_rows
-from progressive_tf.plan.tasks import TASKS, Inputs, TaskName
+from progressive_tf.plan.tasks import TASKS, Inputs
 from progressive_tf.registry import Registry, StagedVersion
 from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.store import Answered, ServedRequest, Store, store_path
@@ -29,7 +29,7 @@ KINDS = [["person", "place"], [], ["person"]] * 20
 TAGS = [["B-person", "O", "B-place"], ["O", "O", "O"], ["B-person", "O", "O", "O"]] * 20
 
 
-def publish(folder: Path, task: TaskName, kind: Inputs, labels: tuple[str, ...]) -> None:
+def publish(folder: Path, task: str, kind: Inputs, labels: tuple[str, ...]) -> None:
     def export(into: Path) -> None:
         (into / "saved_model.pb").write_bytes(b"graph")
 

@@ -22,13 +22,11 @@ from progressive_tf.serving.request_log import LogSettings
 
 NUMBERS = AnswerKind("numbers", {"error": MetricName("error", maximize=False)}, of_matrices=("error",))
 TASK: Any = Task(
-    name="regression",  # type: ignore[arg-type]
+    name="regression",
     inputs="columns",
     answers=NUMBERS,
     input_key="features",
     answer_key="label",
-    reads="table",
-    source_kinds=("vectors",),
     builders=("mlp",),
 )
 

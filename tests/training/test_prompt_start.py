@@ -15,8 +15,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate
 from progressive_tf.plan.methods import PromptStart, descriptions_of
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.run.network import prompt_head
-from progressive_tf.training.run.start import SCALE
+from progressive_tf.training.run.network import SCALE, prompt_head
 
 DESCRIBED = {"prompt": {"negative": ["bad poor", "poor"], "positive": "good fine"}}
 

@@ -9,8 +9,9 @@ import pytest
 from releasing import PASSES, Place, decision
 from test_scenarios import numbers_plan
 
+from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.registry import ModelVersions, Registry
-from progressive_tf.registry.traffic import Schedule, Traffic
+from progressive_tf.registry.traffic import Traffic
 
 pytestmark = pytest.mark.slow
 
@@ -71,4 +72,4 @@ def test_the_version_knows_its_plans_steps(released: Released) -> None:
     manifest = released.model.version(3).manifest()
     assert manifest is not None
     assert manifest["release"].items() >= STEPS.items()
-    assert Traffic(released.model).schedule() == Schedule((10, 50, 100), 3, 60)
+    assert Traffic(released.model).schedule() == ReleaseSchedule(steps=(10, 50, 100), min_samples=3, max_minutes=60)

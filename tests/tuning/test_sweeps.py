@@ -356,7 +356,7 @@ def test_worse_than_every_metric_is_what_an_infeasible_trial_scores() -> None:
     from progressive_tf.tuning.trial import Trials, best_of
 
     def trials(metric: str) -> Trials:
-        return Trials(*[None] * 5, CLASSES.metrics[metric], 0.02, 1, {}, Path())  # type: ignore[arg-type]
+        return Trials(*[None] * 4, CLASSES.metrics[metric], 0.02, 1, {}, Path())  # type: ignore[arg-type]
 
     def result(metric: float, drop: float) -> TrialResult:
         status = "feasible" if drop <= 0.02 else "infeasible"
