@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import re
 import shlex
@@ -34,7 +35,7 @@ def of_language(language: str) -> pytest.MarkDecorator:
 
 def test_every_block_names_a_language_that_is_checked() -> None:
     assert len(BLOCKS) > 50
-    known = {"sh", "yaml", "python", "json", "text"}
+    known = {"sh", "yaml", "python", "json", "text", "mermaid"}
     assert [str(block) for block in BLOCKS if block.language not in known] == []
 
 
@@ -81,6 +82,24 @@ def test_yaml_is_a_plan_or_what_a_plan_can_have(block: Snippet) -> None:
             replaced["defaults"] = {"gate": plan["defaults"]["gate"]}
         plan = apply_override(replaced, found, str(block))
     assert validate(plan, str(block)).stages
+
+
+@of_language("mermaid")
+def test_a_drawing_has_the_layers_that_imports_are_checked_by(block: Snippet) -> None:
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    packages, of_training = (
+        [re.findall(r"(?<![\w.])(?:progressive_tf\.)?(\w+)", line) for line in layers.splitlines()]
+        for layers in re.findall(r"^layers = \[\n(.*?)^\]", contracts, re.M | re.S)
+    )
+    within, beside = block.text.partition("\n    end\n")[::2]
+    labels = dict(re.findall(r'(\w+)\["(.+?)"\]', block.text))
+
+    def order(drawn: str) -> list[list[str]]:
+        arrows = [line.split("-->") for line in drawn.splitlines() if "-->" in line]
+        nodes = dict.fromkeys(node.strip() for node in itertools.chain(*arrows))
+        return [labels.get(node, node).split(", ") for node in nodes]
+
+    assert (order(within), order(beside)) == (of_training, packages)
 
 
 @of_language("sh")
