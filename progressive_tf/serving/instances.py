@@ -91,7 +91,7 @@ def read_request(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, 
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [
-        {given: _value(values[given], spec, f"instance {place}, {given}", limits) for given, spec in specs.items()}
+        {given: _value(values[given], spec, f"instances[{place}].{given}", limits) for given, spec in specs.items()}
         for place, values in enumerate(rows)
     ]
     return Request(ROWS if ROWS in body else COLUMNS, name, instances)

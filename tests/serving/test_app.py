@@ -81,7 +81,7 @@ def test_texts_that_a_version_writes_are_answered_as_text(writing: ModelVersions
     tokens = client.post(PREDICT, json={"instances": [[1, 2], [3]], "signature_name": "tokens"}).json()
     assert tokens["predictions"] == [{"tokens": [1, 2, 0], "confidence": 0.5}, {"tokens": [3, 0], "confidence": 0.5}]
     for body, status, said in (
-        ({"instances": [5]}, 400, "instance 0, text: a string"),
+        ({"instances": [5]}, 400, "instances[0].text: a string"),
         ({"instances": ["a"], "signature_name": "translate"}, 400, "one of generate, serving_default, tokens expected"),
         ({"instances": ["a"], "signature_name": "tokens"}, 400, "inputs: int32 ['any'] expected"),
         ({"instances": [[1.5]], "signature_name": "tokens"}, 400, "whole numbers from"),

@@ -75,9 +75,9 @@ def test_numbers_come_as_they_were_written(rows: list[list[float]]) -> None:
         ({"instances": "a"}, "instances: a list expected; got str"),
         ({"instances": ["a"], "signature_name": "other"}, "signature_name: one of columns, files, numbers"),
         ({"instances": ["a"], "signature_name": 1}, "signature_name: one of"),
-        ({"instances": [1]}, r"instance 0, text: a string, or {\"b64\": …}, expected; got int"),
-        ({"instances": ["a", None]}, "instance 1, text: a string"),
-        ({"instances": [["a"]]}, r"instance 0, text: string expected; got shape \[1\]"),
+        ({"instances": [1]}, r"instances\[0\].text: a string, or {\"b64\": …}, expected; got int"),
+        ({"instances": ["a", None]}, r"instances\[1\].text: a string"),
+        ({"instances": [["a"]]}, r"instances\[0\].text: string expected; got shape \[1\]"),
         ({"instances": [{"b64": "*"}]}, "not base64"),
         ({"instances": [{"text": "a", "more": "b"}]}, r"instances\[0\]: unknown 'more'; expected text"),
         (
@@ -131,7 +131,7 @@ def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
         (
             Limits(tokens=2),
             {"instances": [[1, 2], [1, 2, 3]], "signature_name": "written"},
-            "1, inputs: 3 tokens; at most 2",
+            r"instances\[1\].inputs: 3 tokens; at most 2",
         ),
     ],
 )
