@@ -1,4 +1,4 @@
-"""The classes of a plan: in which order the network learns them, and which task each belongs to."""
+"""The classes of a plan: in which order the network learns them, the task of each, and labels wrong on purpose."""
 
 from __future__ import annotations
 

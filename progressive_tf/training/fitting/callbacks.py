@@ -1,4 +1,4 @@
-"""After each epoch: a row of history, and a backup that a restart continues from."""
+"""What watches a fit: seeds and a backup for each epoch, early stopping, averages, progress, losses without value."""
 
 from __future__ import annotations
 
