@@ -56,7 +56,7 @@ class Fitted:
         rates: what an adaptive schedule did: epoch (0: before the first), rate and reason of each change.
         optimizer: step counts and slots at the end.
         optimized: names of the weights that these belong to.
-        stability: of each earlier stage, its accuracy before, at the lowest and at the end, where that was measured.
+        stability: of each earlier stage, the metric of the R matrix before, at the lowest and at the end, where measured.
     """
 
     epochs: int
@@ -83,7 +83,7 @@ class Fit:
         display: where progress is shown.
         carried_optimizer: the optimizer state to start from, where the plan carries it over.
         penalties: terms added to the loss.
-        measure_earlier: gives the accuracy on each earlier stage, where the stage asks to see it while it trains.
+        measure_earlier: gives the metric of the R matrix on each earlier stage, where the stage asks to see it.
         pause_after: stop after so many epochs as if interrupted there; None to train to the end.
         observers: callbacks that come before the stage's own.
     """
