@@ -56,7 +56,7 @@ class Fitted:
         rates: what an adaptive schedule did: epoch (0: before the first), rate and reason of each change.
         optimizer: step counts and slots at the end.
         optimized: names of the weights that these belong to.
-        stability: of each earlier stage, the metric of the R matrix before, at the lowest and at the end, where measured.
+        stability: of each earlier stage, the R matrix's metric before, at the lowest and at the end, where measured.
     """
 
     epochs: int
