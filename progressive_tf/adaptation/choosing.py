@@ -1,4 +1,4 @@
-"""Full fine-tuning: every weight moves."""
+"""Methods that only choose which of a network's own weights move: all, the head, top blocks, biases, more by phases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which examples stand in which batch: buckets by length, so that little is padded."""
+"""Which examples stand in which batch, in buckets by length so that little is padded; and sequences of many lengths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classes of a plan: in which order the network learns them, and which task each belongs to."""
+"""The classes of a plan: in which order the network learns them, the task of each, and labels wrong on purpose."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ class ClassSpace:
         label_tasks: the task of each label; empty unless the plan is task-incremental.
         tags: the network's outputs where these are not the labels: the tags of words, where sentences are tagged, and
             `labels` are those of whole sentences, by which they are counted and split.
-        writes: whether the network has no fixed number of outputs, as where it writes texts.
         task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
     """
 
@@ -59,7 +58,6 @@ class ClassSpace:
     grow: bool = False
     label_tasks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    writes: bool = False
     task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
@@ -100,7 +98,7 @@ def class_space(
     outputs, labels = own.outputs, tuple(sorted({label for source in sources.values() for label in source.labels}))
     codes = {name: _codes(source, labels) for name, source in sources.items()}
     tags = () if outputs == labels else outputs
-    return ClassSpace(labels, (len(outputs),) * len(used), codes, tags=tags, writes=not outputs)
+    return ClassSpace(labels, (len(outputs),) * len(used), codes, tags=tags)
 
 
 def _data_incremental(

@@ -133,7 +133,11 @@ def notation_of(cells: Sequence[Any]) -> Notation | None:
 
 
 def _is_numbers(sources: Mapping[str, Profiles], name: str, decimal: Decimal | None) -> bool:
-    """Whether a column is one of numbers in every source that has values in it; it may not be so in some only."""
+    """Whether a column is one of numbers in every source that has values in it.
+
+    Raises:
+        InputError: it is in some sources and not in others.
+    """
     kinds: dict[str, bool] = {}
     for source, profiles in sources.items():
         profile = profiles[name]

@@ -1,4 +1,7 @@
-"""Images that look the same: candidates by perceptual hash, confirmed by comparing small copies."""
+"""What counts as the same row: texts but for case, spaces and punctuation, and images that look the same.
+
+Images are candidates by perceptual hash, confirmed by comparing small copies.
+"""
 
 from __future__ import annotations
 

@@ -241,7 +241,11 @@ def _with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:
-    """Returns how each source is split, and where that stands in the plan; the plan's own source first."""
+    """Returns how each source is split, and where that stands in the plan; the plan's own source first.
+
+    Raises:
+        InputError: two stages split one source differently.
+    """
     splits = {plan.data.source: (plan.data.split, "data.split")}
     asked = {plan.data.source: "data.split"}
     for index, stage in enumerate(plan.stages):

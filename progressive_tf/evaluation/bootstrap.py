@@ -7,6 +7,8 @@ and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that o
 only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
 to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
 pseudo-observation is, the kind of answer says: `Answers.summed`.
+
+How two methods differ over the same seeds stands here too: `paired_difference`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The classification head: pooling, dropout and one dense layer."""
+"""Heads, dropout and one dense layer each: of pooled states for classes, of every position for tags of words."""
 
 from __future__ import annotations
 

@@ -60,11 +60,6 @@ class Task:
     refuses: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def writes(self) -> bool:
-        """Whether a text is answered, which is of no class."""
-        return self.answers is TEXTS
-
-    @property
     def column_refusals(self) -> dict[str, str]:
         """The features among columns: names of those that this task does not read, with the reason."""
         own = (self.input_key, self.answer_key)

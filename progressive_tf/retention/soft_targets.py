@@ -1,4 +1,4 @@
-"""A loss against a teacher's outputs."""
+"""A loss against the outputs of a teacher (distillation) or of the network before the stage (Li & Hoiem 2016)."""
 
 from __future__ import annotations
 

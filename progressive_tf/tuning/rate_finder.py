@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,8 +104,10 @@ def find_rate(run: Run, stage: StageRecord) -> FoundRate:
 
 
 def _losses(run: Run, stage: StageRecord, rates: np.ndarray) -> list[float]:
-    change = {"schedule": {"name": "constant"}, "early_stopping": None, "tune": None, "objective": None}
-    tested = run.with_plan(with_change(run.plan, stage.index, {**change, "epochs": len(rates)}))
+    change: dict[str, Any] = {"schedule": {"name": "constant"}, "early_stopping": None, "tune": None, "objective": None}
+    fresh = {"carry_state": False}  # what the stage before kept may be of other weights, as after an objective
+    change |= {"epochs": len(rates), "optimizer": fresh}
+    tested = run.with_plan(with_change(run.plan, stage.index, change))
     test, display = RangeTest(rates), SweepDisplay(run.display, f"{stage.name}'s rates", 1, 0)
 
     def settle(depth: int) -> Rows:

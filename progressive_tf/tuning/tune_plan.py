@@ -116,13 +116,13 @@ def at_stage(planned: PlannedStage, display: Display, work: Callable[[Run, Stage
     planned = replace(planned, loaded=replace(_cut(planned.loaded, planned.index + 1), remarks=()))
     data = look(planned.loaded, planned.registry, display)
     if role() == "worker":
-        return _in_session(planned, _run_of_chief(planned, display), display, data, work)
+        return _in_run(planned, _run_of_chief(planned, display), display, data, work)
     if planned.index:
         _run_before(planned, display)
     with locked(planned.out):
         run, _ = open_run(planned.out, planned.loaded, fresh=False)
         run.log("tuning", stage=planned.loaded.plan.stages[planned.index].name, again=known(run))
-        return _in_session(planned, run, display, data, work)
+        return _in_run(planned, run, display, data, work)
 
 
 def _cut(loaded: LoadedPlan, stages: int) -> LoadedPlan:
@@ -158,7 +158,7 @@ def _run_of_chief(planned: PlannedStage, display: Display) -> RunFolder:
         time.sleep(1.0)
 
 
-def _in_session(
+def _in_run(
     planned: PlannedStage, run: RunFolder, display: Display, data: PlanData, work: Callable[[Run, StageRecord], T]
 ) -> T:
     from progressive_tf.models.elementwise import gradients_released

@@ -21,7 +21,7 @@ from progressive_tf.monitoring.drift import (
 from progressive_tf.monitoring.input_drift import PIXELS, input_drift, pixel_statistics, text_drift
 from progressive_tf.monitoring.reference import Rows
 from progressive_tf.monitoring.snapshot import drift_tests
-from progressive_tf.plan.metric_names import AnswerKind, MetricName
+from progressive_tf.plan.metric_names import TEXTS, AnswerKind, MetricName
 from progressive_tf.plan.tasks import TASKS, Inputs
 from progressive_tf.serving.answers.texts import fingerprint
 
@@ -131,7 +131,7 @@ def test_texts_without_a_word_in_common_have_no_embedding() -> None:
 
 @pytest.mark.parametrize("task", ["text-classification", "translation"])
 def test_texts_that_were_written_are_tested_as_texts(task: str) -> None:
-    writes = TASKS[task].writes
+    writes = TASKS[task].answers is TEXTS
     before, after = (
         Rows("side", [], [*texts, fingerprint("not kept")], np.full(len(texts) + 1, 0.9), [True] * (len(texts) + 1))
         for texts in (FILMS, CODE)

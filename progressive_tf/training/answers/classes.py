@@ -184,6 +184,11 @@ class ServedClassifier(tf.Module):
     Args:
         network: the one that training goes on from.
         others: earlier ones whose probabilities are added, each with its share; the rest is the network's.
+
+    Attributes:
+        serve: raw inputs [batch], and where the network has tasks each one's `task`, string [batch] → `probabilities`
+            float32 [batch, classes], `label` string [batch], and how much was read.
+        alternatives: the same for other forms of raw inputs, by signature; none where the network has tasks.
     """
 
     def __init__(self, network: BlockModel, others: Sequence[tuple[BlockModel, float]] = ()) -> None:

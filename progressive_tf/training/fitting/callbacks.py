@@ -1,4 +1,4 @@
-"""After each epoch: a row of history, and a backup that a restart continues from."""
+"""What watches a fit: seeds and a backup for each epoch, early stopping, averages, progress, losses without value."""
 
 from __future__ import annotations
 
@@ -139,6 +139,7 @@ class EpochRecord(tf.keras.callbacks.Callback):
         """Writes history.csv and the backup."""
         model: StageModel = self.model
         state, folder = self._state, self._state.fit.folder
+        early_stopping, plateau = state.steering_of(self._phase)
         seconds = time.perf_counter() - self._started
         row: dict[str, float] = {"epoch": epoch + 1, "phase": self._phase}
         row |= {name: float((logs or {}).get(name, math.nan)) for name in MEASURES}
@@ -156,11 +157,11 @@ class EpochRecord(tf.keras.callbacks.Callback):
             history=state.history,
             callbacks={
                 name: callback.state()
-                for name, callback in (("early_stopping", state.early_stopping), ("plateau", state.plateau))
+                for name, callback in (("early_stopping", early_stopping), ("plateau", plateau))
                 if callback is not None
             },
             weights=read_weights(state.everything.weights),
-            best=state.early_stopping.best_values if state.early_stopping is not None else {},
+            best=early_stopping.best_values if early_stopping is not None else {},
             optimizer=model.stage_optimizer.state(),
         ).save(backup_file(folder))
 

@@ -1,4 +1,4 @@
-"""A stage's weights on disk."""
+"""A stage on disk, each in one file: what it needs to go on after an epoch, and the weights that it ends with."""
 
 from __future__ import annotations
 

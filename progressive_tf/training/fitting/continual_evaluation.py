@@ -20,7 +20,7 @@ class ContinualEvaluation(tf.keras.callbacks.Callback):
     Args:
         folder: the stage's folder.
         every: steps between two measurements, counted within an epoch.
-        measure: returns the accuracy on each earlier stage's validation rows.
+        measure: returns the metric of the R matrix on each earlier stage's validation rows.
         epochs_done: finished epochs; what was written after them is dropped.
     """
 
@@ -56,7 +56,7 @@ class ContinualEvaluation(tf.keras.callbacks.Callback):
 
 
 def lowest(folder: Path) -> dict[str, dict[str, float]]:
-    """Returns, for each earlier stage, its accuracy before the stage trained, the lowest meanwhile, and the last."""
+    """Returns what was measured on each earlier stage: before the stage trained, the lowest meanwhile, and the last."""
     path = folder / FILE
     if not path.exists():
         return {}

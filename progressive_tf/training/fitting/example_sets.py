@@ -1,4 +1,4 @@
-"""Images of a stage, changed at random in each epoch, as the first block that moves takes them."""
+"""Examples made of others: images that change at random in each epoch, and those of several sources as one set."""
 
 from __future__ import annotations
 

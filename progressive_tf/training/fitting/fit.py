@@ -56,7 +56,7 @@ class Fitted:
         rates: what an adaptive schedule did: epoch (0: before the first), rate and reason of each change.
         optimizer: step counts and slots at the end.
         optimized: names of the weights that these belong to.
-        stability: of each earlier stage, its accuracy before, at the lowest and at the end, where that was measured.
+        stability: of each earlier stage, the R matrix's metric before, at the lowest and at the end, where measured.
     """
 
     epochs: int
@@ -83,7 +83,7 @@ class Fit:
         display: where progress is shown.
         carried_optimizer: the optimizer state to start from, where the plan carries it over.
         penalties: terms added to the loss.
-        measure_earlier: gives the accuracy on each earlier stage, where the stage asks to see it while it trains.
+        measure_earlier: gives the metric of the R matrix on each earlier stage, where the stage asks to see it.
         pause_after: stop after so many epochs as if interrupted there; None to train to the end.
         observers: callbacks that come before the stage's own.
     """
@@ -178,6 +178,12 @@ class FitState:
         """How many epochs come before those that the plan's `epochs` counts."""
         return self.stage.objective.epochs if self.stage.objective is not None else 0
 
+    def steering_of(self, number: int) -> tuple[EarlyStopping | None, PlateauRate | None]:
+        """Returns what follows the validation of a phase, numbered from 1; nothing does where pairs are trained on."""
+        if self.phases[number - 1].contrastive is not None:
+            return None, None
+        return self.early_stopping, self.plateau
+
     def optimizer_of(self, number: int) -> StageOptimizer:
         """Returns the optimizers of a phase, numbered from 1, as its last epoch left them; before that, new ones."""
         phase = self.phases[number - 1]
@@ -205,10 +211,8 @@ def _fit_phase(fit: Fit, state: FitState, number: int) -> None:
     draw = draw_batches(phase, stage, train)
     first_draw = draw(np.random.default_rng(derive_seed(fit.seed, "shuffle", stage.name, 0)))
     batches, drawn = len(first_draw), sum(map(len, first_draw))
-    early_stopping, plateau, schedule = state.early_stopping, state.plateau, _schedule(state, phase, batches)
-    if phase.contrastive is not None:
-        early_stopping = plateau = None
-    elif first_epoch > state.epochs_before_classifying and not epochs_done:
+    (early_stopping, plateau), schedule = state.steering_of(number), _schedule(state, phase, batches)
+    if first_epoch > state.epochs_before_classifying and not epochs_done:
         for steering in (early_stopping, plateau):
             if steering is not None:
                 steering.begin_phase()

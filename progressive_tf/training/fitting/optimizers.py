@@ -1,4 +1,7 @@
-"""The optimizers of a stage: one for all moved weights, or one per block where their rates or steps differ."""
+"""The optimizers that a stage can name, from Keras and TensorFlow Addons: one for all moved weights, or one per block.
+
+Gradients in float16 are of a scaled loss.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate during a stage: a schedule by step, or a fall on a plateau."""
+"""The learning rate during a stage: a schedule by step, a fall on a plateau, or what the data call for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a run can go on here: the same registry, data and weights as when it began."""
+"""Whether a run can begin: its streams, rules and teachers; and go on here: the same registry, data and weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The network of a run, at what the run starts from: random weights, pretrained ones, a version, descriptions."""
+"""The network of a run, at what the run starts from: random weights, pretrained ones, a version, descriptions.
+
+What its preprocessing knows of a table's columns is found here too, for the start and for each stage.
+"""
 
 from __future__ import annotations
 

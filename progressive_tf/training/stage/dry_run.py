@@ -1,4 +1,4 @@
-"""What the stages of a plan would train, without training them."""
+"""What the stages of a plan would train, without training them, and how much work remembering was to a stage."""
 
 from __future__ import annotations
 
@@ -175,6 +175,10 @@ TRAINING_PASS = 3  # forward passes that training on an example costs
 
 def retention_costs(run: Run, stage: StageRecord, facts: Facts, epochs: int | None, depth: int) -> Facts:
     """Returns what each method of retention that a stage used cost, with its operations; none where none was used.
+
+    They are floating-point operations beyond training without the method. A backward pass counts as two forward passes.
+    Those that touch every weight or output once, such as the penalties of a loss, are left out: they are few beside a
+    pass.
 
     Args:
         run: the run; its network is put at the stage.

@@ -52,9 +52,10 @@ class StageExamples:
             return features.augmented(source, rows, frozen_depth, settings.augmentation)
 
         def trained(source: str, rows: np.ndarray) -> TrainingExamples:
+            examples = shown(source, rows)
             if features.answering.learns_from_states:
-                return of(source, rows)
-            return shown(source, rows).with_labels(self.run.data.trained_codes(self.stage.index, source, rows))
+                return examples
+            return examples.with_labels(self.run.data.trained_codes(self.stage.index, source, rows))
 
         with self.clock.measure("prefix"):
             kept = np.concatenate(self.rows) if settings.augmentation is None else validation

@@ -117,6 +117,9 @@ class Attempt:
         Args:
             pause_after: stop after so many epochs as if interrupted; None for all.
             observers: callbacks of the training, before its own.
+
+        Raises:
+            NonFiniteLossError: the loss is no longer a number.
         """
         run, settings = self.run, self.settings
         fit = Fit(

@@ -1,4 +1,4 @@
-"""A release tried out before anything is trained, so that what would fail at the first promotion fails at the start."""
+"""What comes before a stage trains: a release is tried out, so that what would fail later fails now; and its sweep."""
 
 from __future__ import annotations
 
