@@ -1,4 +1,4 @@
-"""Full fine-tuning: every weight moves."""
+"""Methods that choose among the weights there are, and add none."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from progressive_tf.plan.adaptation_methods import (
 
 
 def full(network: BlockModel, settings: FullAdaptation) -> MovedWeights:
-    """Returns all weights of the network."""
+    """Returns all weights of the network: full fine-tuning."""
     return move_from(network, 0)
 
 
 def head(network: BlockModel, settings: HeadAdaptation) -> MovedWeights:
-    """Returns the head's weights; raises InputError where it has no matrix of its own."""
+    """Returns the head's weights, as linear probing moves them; raises InputError where it has no matrix of its own."""
     if network.head_shares_embeddings:
         raise InputError(
             "adaptation.method: head: the matrix that ends this network is its table of tokens, which the first block "
@@ -43,12 +43,12 @@ BIASES = ("bias", "/beta")  # how Keras' names of them end; beta is that of a no
 
 
 def bitfit(network: BlockModel, settings: BitfitAdaptation) -> MovedWeights:
-    """Returns the biases of every block, and the head's weights."""
+    """Returns the biases of every block, and the head's weights (BitFit, Ben Zaken et al. 2021)."""
     return move_where(network, lambda block, weight: weight.name.endswith(BIASES))
 
 
 def gradual(network: BlockModel, settings: GradualAdaptation) -> list[MovedWeights]:
-    """Returns what moves in each phase, from the head alone to every block.
+    """Returns what moves in each phase, from the head alone to every block (Howard & Ruder 2018).
 
     Where the head's matrix belongs to a block, the first phase moves the last blocks too. Raises InputError where a
     phase would add more blocks than the network has.

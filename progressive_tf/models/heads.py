@@ -1,4 +1,4 @@
-"""The classification head: pooling, dropout and one dense layer."""
+"""Heads: of classes with pooling, dropout and one dense layer, and of tags with a dense layer at every position."""
 
 from __future__ import annotations
 

@@ -59,13 +59,20 @@ def rows_of_live(live: LiveRows, name: str) -> Rows:
 
 
 def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequence[str]) -> Rows | None:
-    """Returns what the stage of a version answered to the gate rows of some slices; None where its record is not there,
-    or is no reference.
+    """Returns what the stage of a version answered to gate rows; None where its record is not there or no reference.
 
     The record has rows of every slice of the plan, those of later stages too, which may come at any time; those of the
     released stages are what it was released for. A row that stands in several is taken once. Of images and rows of a
-    table it has only what a person can read, which is no input; texts are inputs under the name that a server gets them
-    by. Raises InputError where the record is damaged.
+    table it has only what a person can read, which is no input.
+
+    Args:
+        folder: of the stage in its run.
+        version: that came of the stage.
+        text_name: under which name a server gets the texts.
+        slices: whose rows.
+
+    Raises:
+        InputError: the record is damaged.
     """
     path, task = folder / PREDICTIONS, version.task
     kind = served_answers(task.answers)
