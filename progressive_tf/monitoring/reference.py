@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
-from progressive_tf.plan.tasks import OF_WORDS
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
@@ -89,7 +89,7 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
         ) from None
     rows = rows[rows["part"] == "gate"]
     rows = rows[rows["slice"].isin(slices)].drop_duplicates(["source", "index"])
-    inputs = [{text_name: text} for text in rows["text"] if text] if task.inputs in OF_WORDS else []
+    inputs = [{text_name: text} for text in rows["text"] if text] if INPUT_KINDS[task.inputs].is_text else []
     inputs += [{WORDS: _plain(sentence)} for name in words for sentence in rows[name] if len(sentence)]
     answers, expected = ([_plain(value) for value in rows[name]] for name in ("predicted", right))
     sure = [np.nan] * len(rows) if stated is None else [_confidence(value) for value in rows[stated]]
