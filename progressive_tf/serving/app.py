@@ -45,7 +45,7 @@ def make_app(
     @contextlib.asynccontextmanager
     async def following(app: FastAPI) -> AsyncIterator[None]:
         work = (served.follow(), request_log.keep(), watch.follow())
-        tasks = [asyncio.ensure_future(following) for following in work]
+        tasks = [asyncio.ensure_future(part) for part in work]
         for task in tasks:
             task.add_done_callback(_stop_without)
         yield
