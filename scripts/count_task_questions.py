@@ -31,6 +31,8 @@ TASKS = {
 KINDS = {"texts", "words", "images", "columns", "vectors", "sentences", "pairs", "rows", "table", "tags", "classes"}
 # What holds such a word.
 ASKED = {"kind", "input_kind", "inputs", "answers", "reads", "possible", "task"}
+# What is one of several kinds where it is looked for among those that a constant lists.
+LISTED = {"input_kind", "inputs", "answers"}
 # Each of these classes is of one task, or of one kind of input or answer.
 CLASSES = {
     *("Translator", "Tagger", "BertTagger", "Bert", "T5", "Mlp", "ResNet50"),
@@ -105,6 +107,9 @@ def _compares(compare: ast.Compare) -> bool:
     names = {_name(side) for side in sides}
     strings = {word for side in sides for part in ast.walk(side) for word in _strings(part)}
     if strings & TASKS or (strings & KINDS and names & ASKED):
+        return True
+    is_membership = any(isinstance(operator, ast.In | ast.NotIn) for operator in compare.ops)
+    if is_membership and _name(compare.left) in LISTED and _name(compare.comparators[0]).isupper():
         return True
     if "labels" in names and any(isinstance(side, ast.List) and not side.elts for side in sides):
         return True

@@ -97,8 +97,7 @@ class NumberAnswering(Answering):
     def objective(self, stage: Any, frozen_depth: int) -> SquaredError:
         return SquaredError()
 
-    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Any) -> NumberAnswers:
-        examples = self.features.examples(source, rows, depth, cache)
+    def answer(self, source: str, rows: np.ndarray, examples: Any) -> NumberAnswers:
         return NumberAnswers(self._truth(source, rows), self.features.logits(examples)[:, 0])
 
     def schema(self, answers: Any, sources: Any) -> pa.Schema:

@@ -19,8 +19,12 @@ INITIAL_SPREAD = 1e-2  # section 3.6 of the paper: the closer to the identity th
 
 
 class Adapter(Addition):
-    """y + up(gelu(down(y))) for the outputs y of a projection, `size` wide in between; the seed initialises both
-    matrices.
+    """y + up(gelu(down(y))) for the outputs y of a projection.
+
+    Args:
+        projection: what it follows.
+        size: width of the bottleneck.
+        seed: initialises both matrices.
     """
 
     kind = KIND

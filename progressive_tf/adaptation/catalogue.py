@@ -26,8 +26,15 @@ ADDITIONS = {addition.kind: addition for addition in (LowRankUpdate, Adapter)}
 def adapt(network: BlockModel, adaptation: Any, seed: int) -> list[MovedWeights]:
     """Adds to a network what a stage's `adaptation` section asks for; returns what moves, phase by phase.
 
-    The last phase moves everything that the phases before it move. The network is at the weights that the stage starts
-    from, and may get additions, which the seed initialises. Raises InputError for what the network cannot do.
+    The last phase moves everything that the phases before it move.
+
+    Args:
+        network: at the weights that the stage starts from; it may get additions.
+        adaptation: the plan's section.
+        seed: initialises what is added.
+
+    Raises:
+        InputError: what the network cannot do.
     """
     method = adaptation.method
     if method in PHASED:
@@ -57,8 +64,9 @@ def restore_additions(network: BlockModel, described: Sequence[dict[str, Any]]) 
 def merge_additions(network: BlockModel, everything: bool = False) -> None:
     """Adds updates to the matrices they belong to and removes them; adapters and prompts stay.
 
-    The network is changed in place, and predicts what it predicted before, up to rounding. `everything`: also those
-    that their stage keeps separate.
+    Args:
+        network: changed in place; it predicts what it predicted before, up to rounding.
+        everything: also those that their stage keeps separate.
     """
     for projection, addition in list(network.placed_additions()):
         if addition.changes_kernel and (everything or addition.settings["merge"]):

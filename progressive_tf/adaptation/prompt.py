@@ -45,9 +45,11 @@ class Prompt(AddedBlock):
 def prompt(network: BlockModel, settings: PromptAdaptation, seed: int) -> MovedWeights:
     """Adds the prompt if it is not there yet, and returns its vectors and the head's weights.
 
-    The vectors start as the embeddings of words drawn from the vocabulary (section 3.2 of the paper). Raises InputError
-    for a network that reads no texts, for a prompt as long as the longest text, and for another length than that of an
-    earlier stage's.
+    The vectors start as the embeddings of words drawn from the vocabulary (section 3.2 of the paper).
+
+    Raises:
+        InputError: a network that reads no texts, a prompt as long as the longest text, or one of another length that
+            an earlier stage has added.
     """
     if not network.preprocess.takes_prompt:
         raise InputError(

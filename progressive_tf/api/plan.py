@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -21,29 +21,7 @@ from progressive_tf.plan.schema import Stage
 from progressive_tf.reporting.wording import rule_words
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
     from progressive_tf.api.sweep import FoundRate, Sweep
-
-
-class SweepSettings(TypedDict, total=False):
-    """How `Plan.tune` searches, beside how many trials.
-
-    Attributes:
-        oracle: random, bayesian (by default), hyperband or grid.
-        space: key of the stage → its values, as in a plan; by default around the plan's own.
-        metric: what is best on the stage's validation rows; that of the R matrix by default.
-        drop_at_most: how much of it a trial may lose on an earlier stage; 0.02 by default.
-        seeds: a trial is the mean of so many trainings.
-        seed: the oracle's, from 1.
-    """
-
-    oracle: str | None
-    space: Mapping[str, Any] | None
-    metric: str | None
-    drop_at_most: float | None
-    seeds: int | None
-    seed: int | None
 
 
 @dataclass(frozen=True)
@@ -135,11 +113,15 @@ class Plan:
         self,
         stage: str | int,
         trials: int | None = None,
-        *,
+        oracle: str | None = None,
+        space: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        drop_at_most: float | None = None,
+        seeds: int | None = None,
+        seed: int | None = None,
         out: str | os.PathLike[str] | None = None,
         registry: str | os.PathLike[str] = "registry",
         fresh: bool = False,
-        **settings: Unpack[SweepSettings],
     ) -> Sweep:
         """Sweeps a stage, as `python -m progressive_tf.tune` does; the arguments are its flags.
 
@@ -148,10 +130,15 @@ class Plan:
         Args:
             stage: its name, or its number from 1.
             trials: at most so many; 20 by default.
+            oracle: random, bayesian (by default), hyperband or grid.
+            space: key of the stage → its values, as in a plan; by default around the plan's own.
+            metric: what is best on the stage's validation rows; that of the R matrix by default.
+            drop_at_most: how much of it a trial may lose on an earlier stage; 0.02 by default.
+            seeds: a trial is the mean of so many trainings.
+            seed: the oracle's, from 1.
             out: where runs are kept; runs/<plan> by default.
             registry: where versions are kept, by plan.
             fresh: put an earlier sweep of the stage aside.
-            settings: how it is searched, see `SweepSettings`.
 
         Raises:
             InputError: the plan, the space, the data or the weights are wrong; the message says where.
@@ -160,7 +147,15 @@ class Plan:
         """
         from progressive_tf.api.sweep import tune_stage
 
-        flags = {"trials": trials, **settings}
+        flags = {
+            "space": None if space is None else dict(space),
+            "trials": trials,
+            "oracle": oracle,
+            "metric": metric,
+            "drop_at_most": drop_at_most,
+            "seeds": seeds,
+            "seed": seed,
+        }
         return tune_stage(self.loaded, stage, flags, self._place(out), Path(registry), fresh)
 
     def find_rate(

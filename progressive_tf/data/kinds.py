@@ -62,6 +62,8 @@ class InputKind:
         called: what makes rows duplicates, in messages.
         blank: what a row without input does not have.
         cut: what is said of inputs that are longer than the network reads.
+        is_text: whether it is read in tokens, of which the last may be cut.
+        is_file: whether callers of a version give it as a file.
         form: tells a normal form from that of other rows of the same files; mostly empty.
         is_column: whether a condition may name the column of inputs.
         has_columns: whether rows are made of columns that have to be chosen.
@@ -89,6 +91,8 @@ class InputKind:
     called: str = "text"
     blank: str = "a text"
     cut: str = "texts are"
+    is_text: bool = True
+    is_file: bool = False
     form: str = ""
     is_column: bool = False
     has_columns: bool = False
@@ -185,6 +189,8 @@ INPUT_KINDS: dict[str, InputKind] = {
         folder=read_image_folder,
         rows="images",
         called="image",
+        is_text=False,
+        is_file=True,
         form="images",
         is_column=True,
         checks=frozenset({"unreadable_images", "odd_images"}),
@@ -204,6 +210,7 @@ INPUT_KINDS: dict[str, InputKind] = {
         describe=_described_vectors,
         check_plan=_refuse_columns,
         called="numbers",
+        is_text=False,
     ),
     "texts": InputKind(
         "texts",
@@ -224,6 +231,7 @@ INPUT_KINDS: dict[str, InputKind] = {
         inputs=_cells,
         describe=_described_cells,
         called="row of values",
+        is_text=False,
         blank="columns",
         has_columns=True,
         others=("vectors",),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from progressive_tf.plan.schema import GateRule
 
@@ -33,7 +35,7 @@ class RuleResult:
         reason: why, in a few words.
     """
 
-    rule: GateRule
+    rule: Annotated[GateRule, BeforeValidator(GateRule.known_keys)]
     slice: str
     estimate: float | None = None
     low: float | None = None

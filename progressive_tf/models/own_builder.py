@@ -23,6 +23,37 @@ from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import BUILDERS_GROUP
 
+PACKAGE = "progressive_tf.models."
+MOVED = {
+    "augmentation": "preprocessing.augmentation",
+    "beam_search": "t5.beam_search",
+    "bert": "bert.bert",
+    "bert_settings": "bert.bert_settings",
+    "bert_tagger": "bert.bert_tagger",
+    "class_growth": "block_model",
+    "classification_head": "heads",
+    "column_statistics": "preprocessing.column_statistics",
+    "dropout": "elementwise",
+    "image_preprocessing": "preprocessing.images",
+    "preprocessing": "preprocessing.base",
+    "read_counts": "preprocessing",
+    "sentence_preprocessing": "preprocessing.words",
+    "settings_checks": "weights_source",
+    "t5": "t5.t5",
+    "t5_blocks": "t5.t5_blocks",
+    "t5_layers": "t5.t5_layers",
+    "t5_settings": "t5.t5_settings",
+    "table_preprocessing": "preprocessing.columns",
+    "tagging_head": "heads",
+    "text_preprocessing": "preprocessing.texts",
+    "text_to_text_preprocessing": "preprocessing.written",
+    "translator": "t5.translator",
+    "vector_preprocessing": "preprocessing.vectors",
+    "vocabulary": "preprocessing.vocabulary",
+    "word_windows": "preprocessing.word_windows",
+}
+"""Where earlier builders import from → where the same stands now, both in `progressive_tf.models`."""
+
 # Hashes of the files of modules as they were imported from this folder or from a plan's.
 _imported: dict[str, str] = {}
 
@@ -122,7 +153,14 @@ def _described(error: Exception) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if _is_own(frame.filename)]
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     message = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {message}{where}"
+    return f"{type(error).__name__}: {message}{where}{_moved(error)}"
+
+
+def _moved(error: Exception) -> str:
+    """Returns where what an import did not find stands now; nothing where it was never in this package."""
+    name = (error.name or "") if isinstance(error, ImportError) else ""
+    now = MOVED.get(name.removeprefix(PACKAGE)) if name.startswith(PACKAGE) else None
+    return "" if now is None else f"; what was in {name} is in {PACKAGE}{now} now"
 
 
 def _is_own(file: str) -> bool:

@@ -17,8 +17,10 @@ FLOAT32 = "float32"
 
 @contextmanager
 def built_for(precision: str) -> Iterator[None]:
-    """Layers that are built inside have float32 weights that are cast to what a Keras policy, "float32",
-    "mixed_float16" or "mixed_bfloat16", computes in; it is the process's policy inside.
+    """Layers that are built inside have float32 weights that are cast to what `precision` computes in.
+
+    Args:
+        precision: a Keras policy: "float32", "mixed_float16" or "mixed_bfloat16". It is the process's policy inside.
     """
     before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(precision)
@@ -37,8 +39,11 @@ def set_precision(layer: tf.keras.layers.Layer, precision: str) -> None:
 
 @contextmanager
 def computing_in(blocks: Sequence[Block], precision: str) -> Iterator[None]:
-    """Blocks that are called inside compute in a Keras policy, for which they are built, and in float32 again
-    afterwards.
+    """Blocks that are called inside compute in `precision`, and in float32 again afterwards.
+
+    Args:
+        blocks: built for it.
+        precision: a Keras policy.
     """
     if precision == FLOAT32:
         yield

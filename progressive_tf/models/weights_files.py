@@ -22,8 +22,14 @@ BYTE_TOKENIZER = "ByT5Tokenizer"
 
 
 def check_model(model: Any, folder: Path) -> None:
-    """Raises InputError for settings or files of a plan's section that cannot be; what only building shows is left to
-    the builder.
+    """Refuses a model section with settings or files that cannot be; what only building shows is left to the builder.
+
+    Args:
+        model: the plan's section.
+        folder: where relative paths start from.
+
+    Raises:
+        InputError: names the key, what was expected and what came.
     """
     check = _CHECKS.get(model.builder)
     if check is not None:

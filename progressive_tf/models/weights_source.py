@@ -21,8 +21,13 @@ OTHER_WEIGHTS = {".bin", ".pt", ".pth", ".h5", ".safetensors", ".onnx", ".gguf",
 def weights_source(weights: str, folder: Path, hub_example: str) -> tuple[str, bool]:
     """Returns where to load from, and whether that is a local folder rather than a hub id.
 
-    Relative paths start from the folder. Raises InputError, with a hub id for an example, where there is no such
-    folder, and the name is no hub id.
+    Args:
+        weights: as the plan names them.
+        folder: where relative paths start from.
+        hub_example: a hub id, for the message.
+
+    Raises:
+        InputError: there is no such folder, and the name is no hub id.
     """
     if is_asset(weights):
         return str(locate(weights)), True

@@ -33,10 +33,13 @@ _WORD = re.compile(r"\w+", re.UNICODE)
 def input_drift(
     reference: Sequence[Mapping[str, Any]], live: Sequence[Mapping[str, Any]], kind: Inputs, seed: int
 ) -> list[DriftTest]:
-    """Returns the tests of every input that both sides have; these are inputs by name, JSON-like, as a server keeps
-    them.
+    """Returns the tests of every input that both sides have.
 
-    `kind` is what a row is, the seed that of samples and folds.
+    Args:
+        reference: inputs by name, JSON-like, as a server keeps them.
+        live: the same.
+        kind: what a row is.
+        seed: of samples and folds.
     """
     tests: list[DriftTest] = []
     # Callers may ask in several ways, such as by text and by tokens; each is compared with its own.

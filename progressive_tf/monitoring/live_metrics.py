@@ -51,8 +51,11 @@ class LiveMetrics:
 
 
 def live_metrics(rows: LiveRows, kind: ServedAnswers) -> list[LiveMetrics]:
-    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices; what
-    answers of the kind are counted as makes slices.
+    """Returns the metrics of every week with a request, the newest week first, and in it all before its slices.
+
+    Args:
+        rows: what was asked and answered.
+        kind: of the answers; what it counts them as makes slices.
     """
     counted = rows.answers["label"].map(kind.category)
     common = list(counted.value_counts().index[:MOST_LABELS])

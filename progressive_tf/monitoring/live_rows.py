@@ -73,8 +73,15 @@ class LiveRows:
 
 
 def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) -> LiveRows:
-    """Returns what the file of a store has kept from a time on, before another, in seconds since 1970; it may be read
-    while a server writes it. Raises InputError where there is none, or it cannot be read.
+    """Returns what a store has kept; it may be read while a server writes it.
+
+    Args:
+        path: the store's file, see `serving.store.store_path`.
+        since: seconds since 1970.
+        until: the same; before it.
+
+    Raises:
+        InputError: there is no store, or it cannot be read.
     """
     refuse_no_store(path)
     try:

@@ -34,8 +34,12 @@ class Origin:
 
 
 def find_origin(model: ModelVersions, version: Version, runs: Path) -> Origin | None:
-    """Returns where a released version of a model came from, or None where its run is not in the folder of all runs, by
-    plan, or of the plan's runs.
+    """Returns where a version came from, or None where its run is not there.
+
+    Args:
+        model: the version's.
+        version: a released one.
+        runs: the folder of all runs, by plan; or of the plan's runs.
     """
     run = find_run(version, runs)
     stage = None if run is None else _stage_folder(run, version.stage)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
-from progressive_tf.plan.tasks import OF_WORDS
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
@@ -59,13 +59,20 @@ def rows_of_live(live: LiveRows, name: str) -> Rows:
 
 
 def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequence[str]) -> Rows | None:
-    """Returns what the stage of a version answered to the gate rows of some slices; None where its record is not there,
-    or is no reference.
+    """Returns what the stage of a version answered to gate rows; None where its record is not there or no reference.
 
     The record has rows of every slice of the plan, those of later stages too, which may come at any time; those of the
     released stages are what it was released for. A row that stands in several is taken once. Of images and rows of a
-    table it has only what a person can read, which is no input; texts are inputs under the name that a server gets them
-    by. Raises InputError where the record is damaged.
+    table it has only what a person can read, which is no input.
+
+    Args:
+        folder: of the stage in its run.
+        version: that came of the stage.
+        text_name: under which name a server gets the texts.
+        slices: whose rows.
+
+    Raises:
+        InputError: the record is damaged.
     """
     path, task = folder / PREDICTIONS, version.task
     kind = served_answers(task.answers)
@@ -82,7 +89,7 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
         ) from None
     rows = rows[rows["part"] == "gate"]
     rows = rows[rows["slice"].isin(slices)].drop_duplicates(["source", "index"])
-    inputs = [{text_name: text} for text in rows["text"] if text] if task.inputs in OF_WORDS else []
+    inputs = [{text_name: text} for text in rows["text"] if text] if INPUT_KINDS[task.inputs].is_text else []
     inputs += [{WORDS: _plain(sentence)} for name in words for sentence in rows[name] if len(sentence)]
     answers, expected = ([_plain(value) for value in rows[name]] for name in ("predicted", right))
     sure = [np.nan] * len(rows) if stated is None else [_confidence(value) for value in rows[stated]]

@@ -66,10 +66,16 @@ class ScheduleCheck:
 def check_schedule(
     live: LiveRows, triggers: Triggers, now: float, since: str, kind: AnswerKind, version: int = 0
 ) -> ScheduleCheck:
-    """Returns whether the next stage is due now, in seconds since 1970, since a version was released, ISO 8601.
+    """Returns whether the next stage is due since a version was released.
 
-    Answers and feedback since then are counted from where a server noted the version among its rows; only where none
-    has, by the clocks of both machines.
+    Args:
+        live: what was answered.
+        triggers: any of them suffices.
+        now: seconds since 1970.
+        since: when the stable version was released; ISO 8601.
+        kind: of the answers; some have no classes that could come more often.
+        version: its number. Answers and feedback since then are counted from where a server noted it among its rows;
+            only where none has, by the clocks of both machines.
     """
     mark = live.mark(version)
     released = datetime.fromisoformat(since).astimezone(timezone.utc).timestamp()

@@ -65,11 +65,14 @@ class Comparison:
 
 
 def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comparison: Comparison) -> Snapshot:
-    """Returns what the rows of the last days say beside a reference, of the version's stage, or without one beside the
-    live rows before these days, of any version.
+    """Returns what the rows of the last days say beside a reference.
 
-    Beside the stage, answers are those of the version, which is in use, and not of a canary, or of what was stable
-    before.
+    Args:
+        version: the one in use. What its stage answered is compared with its own answers alone, and not with those of a
+            canary or of what was stable before.
+        live: everything that was kept.
+        reference: what the version's stage answered; None for the live rows before these days, of any version.
+        comparison: which days, and how they are tested.
     """
     since = comparison.now - comparison.days * DAY
     recent, earlier = live.between(since, float("inf")), live.between(0.0, since)
@@ -130,7 +133,9 @@ ANSWER_TESTS: dict[str, AnswerTests] = {"classes": _label_tests, "tags": _label_
 def reference_of(origin: Origin, live: LiveRows) -> Rows | None:
     """Returns what the stage of a version answered to the gate rows it was released for; None where it kept nothing.
 
-    What was asked says under which name texts come.
+    Args:
+        origin: of the version.
+        live: what was asked, which says under which name texts come.
     """
     kept: dict[str, Any] = next((given for given in live.answers["input"] if given is not None), {})
     text_name = next((name for name, value in kept.items() if isinstance(value, str)), "text")

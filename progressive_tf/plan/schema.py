@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
@@ -216,6 +217,13 @@ class GateRule(Strict):
         if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
         return self
+
+    @classmethod
+    def known_keys(cls, recorded: Any) -> Any:
+        """Returns what a run has recorded of a rule, without keys that only another release has."""
+        if not isinstance(recorded, Mapping):
+            return recorded
+        return {name: recorded[name] for name in cls.model_fields if name in recorded}
 
     @property
     def threshold(self) -> tuple[str, float]:

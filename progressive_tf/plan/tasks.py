@@ -13,8 +13,6 @@ from progressive_tf.plan.metric_names import CLASSES, TAGS, TEXTS, AnswerKind
 
 Inputs = Literal["texts", "words", "images", "columns", "vectors"]
 """What a row is: a text, the words of a sentence, an image, named cells of a table, or numbers without names."""
-OF_WORDS: tuple[Inputs, ...] = ("texts", "words")  # what is read in tokens, and may be cut
-OF_FILES: tuple[Inputs, ...] = ("images",)  # what is served as files
 
 OWN_TAG = "module:function"  # stands for every builder of one's own
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.records import Measure
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
@@ -85,8 +87,12 @@ def other_gate(run: RunRecord, stage: SavedStage) -> list[dict[str, Any]] | None
     """
     if stage.decision is None:
         return None
+    try:
+        rules = [GateRule.model_validate(GateRule.known_keys(rule)) for rule in _planned(run, stage).get("gate") or []]
+    except ValidationError:  # of another release, whose rules say something else
+        return None
     kept, applies = [], False
-    for rule in map(GateRule.model_validate, _planned(run, stage).get("gate") or []):
+    for rule in rules:
         outcomes = [result for result in stage.decision.rules if result.rule == rule]
         changed = _shown(rule, [result for result in outcomes if result.outcome in FAILED])
         if changed is not None:

@@ -67,8 +67,13 @@ def quality(answers: Answers) -> float:
 
 
 def judged(coefficient: float, own: Answers, earlier: Mapping[str, Answers], before: Mapping[str, float]) -> Tried:
-    """Returns what a mixture with a share of the stage's own does on validation rows, given its answers on the stage's
-    rows and on those of each earlier stage, and the quality there before the stage.
+    """Returns what a mixture does on validation rows.
+
+    Args:
+        coefficient: the stage's own share.
+        own: its answers on the stage's rows.
+        earlier: those on the rows of each earlier stage.
+        before: the quality there before the stage.
     """
     drops = {name: before[name] - quality(answers) for name, answers in earlier.items()}
     log_loss = float(own.measure("log_loss") or 0.0) if "log_loss" in own.kind.metrics else 0.0

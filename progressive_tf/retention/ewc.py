@@ -57,8 +57,12 @@ def grown(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 class EwcPenalty:
-    """strength / 2 · Σ F (θ − θ*)² over the weights of earlier stages that the network, with the classes and additions
-    of the stage, still has; strength > 0.
+    """strength / 2 · Σ F (θ − θ*)² over the weights of earlier stages that the network still has.
+
+    Args:
+        network: with the classes and additions of the stage.
+        consolidated: what the earlier stages leave.
+        strength: > 0.
     """
 
     def __init__(self, network: BlockModel, consolidated: Consolidated, strength: float) -> None:

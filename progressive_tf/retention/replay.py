@@ -23,8 +23,13 @@ def priorities(keys: np.ndarray, seed: int) -> np.ndarray:
 
 
 def kept_rows(settings: Replay, keys: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Returns the positions of the rows to keep, int64, ascending, by the keys, uint64 [n], and labels, int32 [n], of
-    earlier stages' rows; the seed chooses among them.
+    """Returns the positions of the rows to keep, int64, ascending.
+
+    Args:
+        settings: the plan's section.
+        keys: uint64 [n], of the earlier stages' rows.
+        labels: int32 [n].
+        seed: chooses among rows.
     """
     classes, of_class = np.unique(labels, return_inverse=True)
     order = np.argsort(priorities(keys, seed), kind="stable")
@@ -43,8 +48,12 @@ def kept_rows(settings: Replay, keys: np.ndarray, labels: np.ndarray, seed: int)
 
 
 def replayed_per_epoch(own: int, batch_size: int, ratio: float) -> int:
-    """Returns how many kept rows stand in the batches of an epoch of `own` rows, given a batch's size and the kept
-    rows' share of it.
+    """Returns how many kept rows stand in the batches of an epoch.
+
+    Args:
+        own: the stage's own rows.
+        batch_size: of both together.
+        ratio: the kept rows' share of a batch.
     """
     replayed = _replayed_in_batch(batch_size, ratio)
     whole, rest = divmod(own, batch_size - replayed)

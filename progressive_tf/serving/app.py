@@ -30,9 +30,14 @@ log = logging.getLogger("progressive_tf.serving")
 def make_app(
     served: ServedModel, limits: Limits, metrics: Metrics, request_log: RequestLog, tokens: Tokens | None = None
 ) -> FastAPI:
-    """Returns the application that serves a model within limits; metrics and request log count and keep what it does.
+    """Returns the application.
 
-    Without tokens of callers and operators there is no check, and no releasing over HTTP.
+    Args:
+        served: the model.
+        limits: of a request.
+        metrics: are counted here.
+        request_log: keeps predictions and feedback.
+        tokens: of callers and operators; None for no check, and no releasing over HTTP.
     """
     server = Server(served, limits, metrics, request_log, tokens or Tokens(), Incoming(limits))
     watch = CanaryWatch(served, request_log, metrics)
@@ -40,7 +45,7 @@ def make_app(
     @contextlib.asynccontextmanager
     async def following(app: FastAPI) -> AsyncIterator[None]:
         work = (served.follow(), request_log.keep(), watch.follow())
-        tasks = [asyncio.ensure_future(following) for following in work]
+        tasks = [asyncio.ensure_future(part) for part in work]
         for task in tasks:
             task.add_done_callback(_stop_without)
         yield

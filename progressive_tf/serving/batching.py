@@ -90,9 +90,11 @@ class Batcher:
         return sum(map(len, self._waiting.values()))
 
     async def answers(self, instances: Sequence[Asked]) -> list[Any]:
-        """Returns an answer for each instance, or raises what `answer` raised for a batch that one of them was in.
+        """Returns an answer for each instance.
 
-        Raises Refusal, 429, where they do not all find room.
+        Raises:
+            Refusal: 429, they do not all find room.
+            Exception: what `answer` raised for a batch that one of them was in.
         """
         if self.queued + len(instances) > self._room:
             raise Refusal(

@@ -19,7 +19,13 @@ TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
 
 @dataclass(frozen=True)
 class MetricEvidence:
-    """What one metric says of a canary: the evidence in words, and whether it is surely worse than it may be."""
+    """What one metric says of a canary.
+
+    Args:
+        metric: its name.
+        says: the evidence in words.
+        is_harm: True where the canary is surely worse than it may be.
+    """
 
     metric: str
     says: str
@@ -44,15 +50,21 @@ class CanaryDecision:
 
 
 def compares_with_stable(schedule: ReleaseSchedule | None) -> bool:
-    """Whether stable is asked about the canary's answers too: where its plan limits how often the two may disagree, and
-    where a person decides, who has nothing but the evidence, as in a plan without steps (None).
+    """Whether stable is asked about the canary's answers too: where the plan limits how often the two may disagree,
+    and where a person decides, who has nothing but the evidence.
+
+    Args:
+        schedule: of the canary's plan; None for a plan without steps.
     """
     return schedule is None or not schedule.automatic or schedule.max_disagreement is not None
 
 
 def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
-    """Returns what the evidence of each step, the present one last, says of a canary whose plan has no steps and that
-    answers so many percent of the callers: a person decides in any case.
+    """Returns what the evidence says of a canary whose plan has no steps: a person decides in any case.
+
+    Args:
+        steps: counts of each step of the rollout, the present one last.
+        percent: of the callers that it answers.
     """
     schedule = ReleaseSchedule(steps=(percent, WHOLE), automatic=False)
     decision = decide(steps, 0.0, schedule)

@@ -40,8 +40,11 @@ def describe(
 ) -> dict[str, Any]:
     """Returns what the metadata of a version says beside its signatures, as JSON-like values.
 
-    The manifest of an earlier release has fewer keys; inputs and outputs are names, over all signatures; `tasks` says
-    whether a caller names a task.
+    Args:
+        manifest: of the version; one of an earlier release has fewer keys.
+        inputs: their names, over all signatures.
+        outputs: their names, over all signatures.
+        tasks: whether a caller names a task.
     """
     labels = list(manifest.get("labels", ()))
     described: dict[str, Any] = {"labels": labels}

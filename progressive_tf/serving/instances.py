@@ -26,8 +26,12 @@ Instance = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a signature, for one instance: the type of its values, object for strings, its shape without the
-    batch, None for a length that is free, and whether it is the file of an image.
+    """One input of a signature, for one instance.
+
+    Args:
+        dtype: of its values; object for strings.
+        shape: without the batch; None for a length that is free.
+        is_image: whether it is the file of an image.
     """
 
     dtype: np.dtype[Any]
@@ -41,8 +45,12 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class Request:
-    """A prediction request, read: its form, `instances` or `inputs`, which the reply follows, its signature, and the
-    values of each instance's inputs by name.
+    """A prediction request, read.
+
+    Args:
+        form: `instances` or `inputs`, which the reply follows.
+        signature: its name.
+        instances: the values of each input, by name.
     """
 
     form: str
@@ -74,9 +82,15 @@ def caller_key(body: Mapping[str, Any]) -> str | None:
 
 
 def read_request(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits) -> Request:
-    """Returns what the JSON object of a body asks for, given the inputs of each signature, by name.
+    """Returns what a body asks for.
 
-    Raises Refusal, 400 or 413, with the place that is wrong.
+    Args:
+        body: the JSON object.
+        signatures: the inputs of each signature, by name.
+        limits: of what it may hold.
+
+    Raises:
+        Refusal: 400 or 413, with the place that is wrong.
     """
     unknown = sorted(set(body) - {ROWS, COLUMNS, "signature_name", "key"})
     if unknown:

@@ -10,9 +10,10 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 from google.protobuf.json_format import MessageToDict
 
+from progressive_tf.data.kinds import INPUT_KINDS, InputKind
 from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS
 from progressive_tf.plan.methods import ReleaseSchedule
-from progressive_tf.plan.tasks import OF_FILES, OF_WORDS, Inputs, input_kind_of_version, task_of_version
+from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage
 from progressive_tf.registry.version import Version
@@ -50,7 +51,7 @@ class LoadedVersion:
             name for signature in self._model.signatures.values() for name in signature.structured_input_signature[1]
         }
         self.kind = served_answers(task_of_version(manifest, asked).answers)
-        self.input_kind = input_kind_of_version(manifest, asked)
+        self.input_kind = INPUT_KINDS[input_kind_of_version(manifest, asked)]
         self.signatures: Mapping[str, Mapping[str, InputSpec]] = {
             name: _inputs(signature, self.input_kind) for name, signature in self._model.signatures.items()
         }
@@ -65,7 +66,7 @@ class LoadedVersion:
     @property
     def caution(self) -> str:
         """What an operator has to know of it, in words behind a sentence; mostly nothing."""
-        if self.input_kind not in OF_WORDS or INPUT_TOKENS in self.outputs:
+        if not self.input_kind.is_text or INPUT_TOKENS in self.outputs:
             return ""
         return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
@@ -131,10 +132,10 @@ class LoadedVersion:
         return self.kind.trimmed(answer)
 
 
-def _inputs(signature: Any, kind: Inputs) -> dict[str, InputSpec]:
+def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:
     specs = {}
     for name, spec in signature.structured_input_signature[1].items():
-        is_file = kind in OF_FILES and name != TASK and spec.dtype == tf.string
+        is_file = kind.is_file and name != TASK and spec.dtype == tf.string
         specs[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
     return specs
 

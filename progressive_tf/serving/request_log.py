@@ -99,8 +99,12 @@ class RequestLog:
     def add_request(
         self, request: ServedRequest, predictions: Sequence[Prediction] = (), kind: ServedAnswers | None = None
     ) -> None:
-        """Notes a request, without its answers, and these, none where it was refused; they are on the disk a moment
-        later.
+        """Notes a request; it is on the disk a moment later.
+
+        Args:
+            request: without its answers.
+            predictions: its answers; none where it was refused.
+            kind: of the answers.
         """
         if not self._has_no_room(len(self._requests), "request"):
             keeps_inputs = random.random() < self._settings.inputs

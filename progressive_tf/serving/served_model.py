@@ -82,7 +82,12 @@ class Standing:
 class ServedModel:
     """Loads what aliases point to, switches once it is warm, and lets go of what no alias needs.
 
-    The limits are those of the queue; the request log keeps what the shadow says.
+    Args:
+        model: its versions in the registry.
+        limits: of the queue.
+        batching: how instances are put together.
+        metrics: are told of batches, aliases and the canary.
+        request_log: keeps what the shadow says.
     """
 
     def __init__(
@@ -172,10 +177,15 @@ class ServedModel:
     def shadow(
         self, by: int, instances: Sequence[Asked], answers: Sequence[Mapping[str, Any]], ids: Sequence[str]
     ) -> None:
-        """Gives others the instances that a version has answered, and notes by the predictions' ids where they say
-        something else.
+        """Gives others what a caller was answered, and notes where they say something else.
 
         The shadow is asked, if there is one; and stable about the canary's answers, see `compares_with_stable`.
+
+        Args:
+            by: the version that answered.
+            instances: what was asked.
+            answers: what the caller got.
+            ids: of the predictions.
         """
         standing = self.standing
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()

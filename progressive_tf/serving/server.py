@@ -20,8 +20,11 @@ from progressive_tf.serving.served_model import Answering, ServedModel, answerin
 
 @dataclass(frozen=True)
 class Tokens:
-    """What has to be sent as a bearer token: for predictions and feedback, where None is no check; and for canary,
-    widen, pause, shadow and rollback, where None is that these are off.
+    """What has to be sent as a bearer token.
+
+    Args:
+        predict: for predictions and feedback; None for no check.
+        release: for canary, widen, pause, shadow and rollback; None where these are off.
     """
 
     predict: str | None = None

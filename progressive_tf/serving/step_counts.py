@@ -79,8 +79,13 @@ class VersionCounts:
 
 @dataclass(frozen=True)
 class StepCounts:
-    """What both versions did during one step; how many answers of the canary stable was asked for too, and to how many
-    of these it says something else.
+    """What both versions did during one step.
+
+    Args:
+        canary: of the canary.
+        stable: of stable.
+        compared: answers of the canary that stable was asked for too.
+        other: of these, where stable says something else.
     """
 
     canary: VersionCounts

@@ -161,8 +161,10 @@ class Store:
                     connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
-        """Keeps requests and what a shadow said, all or none, on the disk when this returns; raises StoreError where
-        the disk is full, or the file cannot be written.
+        """Keeps requests and what a shadow said, all or none; on the disk when this returns.
+
+        Raises:
+            StoreError: the disk is full, or the file cannot be written.
         """
         with self.writing() as connection:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
@@ -247,9 +249,12 @@ class Store:
             return count_step(self._connection, step, slow_beyond, stable)
 
     def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
-        """Returns how long the newest `most` answers of stable before a step took, the newest first.
+        """Returns how long stable's newest answers before a step took, the newest first.
 
-        Those of the version `stable` as a canary count too; None for whatever was stable.
+        Args:
+            step: see `registry.history.Rollout`.
+            most: so many of them.
+            stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
         """
         with self._in_words():
             return seconds_before(self._connection, step, most, stable)

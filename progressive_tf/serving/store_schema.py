@@ -104,9 +104,12 @@ def refuse_no_store(path: Path) -> None:
 
 
 def mark_release(connection: sqlite3.Connection, version: int, released: float) -> None:
-    """Notes in a transaction that a version has been released by now; once for each.
+    """Notes that a version has been released by now; once for each.
 
-    When, in seconds since 1970, counts only for the first that is noted, which may have been released long ago.
+    Args:
+        connection: to a store, in a transaction.
+        version: its number.
+        released: when, seconds since 1970; only for the first that is noted, which may have been released long ago.
     """
     known = connection.execute("SELECT max(version) FROM releases").fetchone()[0]
     before = released if known is None else float("inf")

@@ -26,7 +26,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def sweep(plan: Plan, _determinism: None) -> Sweep:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(plan.loaded.folder)
-        return plan.tune("two", trials=3, oracle="random", space=SPACE, drop_at_most=1.0)
+        return plan.tune("two", 3, "random", SPACE, None, 1.0)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from progressive_tf.models.block_model import BlockModel, read_weights
 from progressive_tf.models.catalogue import BUILDERS
 from progressive_tf.models.contract import LABELS, check_builder
 from progressive_tf.models.heads import ClassificationHead
-from progressive_tf.models.own_builder import build_own
+from progressive_tf.models.own_builder import MOVED, PACKAGE, build_own
 from progressive_tf.models.preprocessing.vectors import VectorPreprocessing
 from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
@@ -180,6 +181,36 @@ def test_what_is_no_builder_is_an_error_of_the_plan(module: str, name: str, said
     assert said.format(own) in str(caught.value)
     assert str(caught.value).startswith(f"model.builder: {model.builder}: ")
     assert sys.path == path
+
+
+# As the guide had it before modules were moved, and what a builder of another network imported.
+OLD_IMPORTS = {
+    "classification_head": ("ClassificationHead", "heads"),
+    "image_preprocessing": ("ImagePreprocessing", "preprocessing.images"),
+    "text_preprocessing": ("TextPreprocessing", "preprocessing.texts"),
+    "vocabulary": ("read_vocabulary", "preprocessing.vocabulary"),
+    "preprocessing": ("Preprocessing", "preprocessing.base"),
+    "dropout": ("dropout", "elementwise"),
+    "bert": ("EncoderBlock", "bert.bert"),
+}
+
+
+@pytest.mark.parametrize("old", OLD_IMPORTS)
+def test_a_builder_that_imports_what_has_moved_is_told_where_it_is(old: str, tmp_path: Path) -> None:
+    from progressive_tf.errors import InputError
+
+    name, now = OLD_IMPORTS[old]
+    assert hasattr(importlib.import_module(f"{PACKAGE}{now}"), name)
+    (tmp_path / f"old_{old}.py").write_text(f"from progressive_tf.models.{old} import {name}\n")
+    with pytest.raises(InputError) as caught:
+        build_own(request(OwnBuilder(builder=f"old_{old}:build"), tmp_path))
+    assert f"; what was in progressive_tf.models.{old} is in progressive_tf.models.{now} now)" in str(caught.value)
+
+
+def test_what_has_moved_is_where_the_table_says() -> None:
+    for now in MOVED.values():
+        importlib.import_module(f"{PACKAGE}{now}")
+    assert OLD_IMPORTS.keys() <= MOVED.keys()
 
 
 NUMBERED = """

@@ -65,6 +65,22 @@ def setting(command: list[str], key: str) -> Any:
     return value
 
 
+def test_keys_of_rules_that_another_release_has_change_nothing(tmp_path: Path) -> None:
+    other = comparison(FLOOR | {"of_a_later_release": 1})
+    assert commands(steps_of(held(tmp_path / "a", [other]))) == commands(
+        steps_of(held(tmp_path / "a", [comparison(FLOOR)]))
+    )
+
+
+def test_no_other_rules_are_proposed_for_a_gate_that_this_release_does_not_know(tmp_path: Path) -> None:
+    run = held(tmp_path, [comparison(FLOOR)])
+    plan = run / "plan.yaml"
+    last = plan.read_text().rindex("at_least")
+    plan.write_text(plan.read_text()[:last] + plan.read_text()[last:].replace("at_least", "around"))
+    record = read_run(run)
+    assert other_gate(record, record.stages[-1]) is None
+
+
 def test_a_bound_that_is_not_met_needs_so_many_more_rows(tmp_path: Path) -> None:
     steps = steps_of(held(tmp_path, [comparison(FLOOR)]))
     rows, rule, promote = commands(steps)

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 
 from progressive_tf.errors import InputError
+from progressive_tf.files import read_json, write_json
 from progressive_tf.reporting.records import read_run
 
 from .records_builder import STAGES, force, write_run
+
+LATER = {"of_a_later_release": {"a": 1}}
 
 
 def test_a_finished_run_is_read_whole(tmp_path: Path) -> None:
@@ -52,6 +55,23 @@ def test_a_stage_folder_that_the_plan_does_not_name_is_read_too(tmp_path: Path) 
     (run / "stages" / "04-proposed").mkdir()
     (run / "stages" / "notes").mkdir()
     assert [stage.name for stage in read_run(run).stages] == [*STAGES, "proposed"]
+
+
+def test_keys_that_another_release_has_recorded_are_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    before = read_run(run)
+    for path in (run / "matrix.json", run / "environment.json", *run.glob("stages/*/*.json")):
+        record = read_json(path) | LATER
+        for result in record.get("rules", ()):
+            result |= LATER | {"rule": result["rule"] | LATER}
+        write_json(path, record)
+    now = read_run(run)
+    assert (now.matrix, now.environment) == (before.matrix, before.environment)
+    for stage, same in zip(now.stages, before.stages, strict=True):
+        assert stage.decision is not None
+        assert stage.decision.rules
+        assert (stage.decision, stage.metrics) == (same.decision, same.metrics)
+        assert (stage.data, stage.quality) == (same.data, same.quality)
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "empty folder"])

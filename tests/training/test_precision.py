@@ -18,11 +18,11 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.precision import FLOAT32, built_for, computing_in, set_precision
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.answers.classes import predict_exported
-from progressive_tf.training.fitting import optimizers as loss_scale
+from progressive_tf.training.fitting import loss_scale
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.fitting.fit import phase_optimizer
 from progressive_tf.training.fitting.locations import checkpoint_file
-from progressive_tf.training.fitting.optimizers import INITIAL_SCALE, LossScale
+from progressive_tf.training.fitting.loss_scale import INITIAL_SCALE, LossScale
 from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.hardware import refuse_capped_bfloat16
 from progressive_tf.training.prefix.identity import prefix_identity

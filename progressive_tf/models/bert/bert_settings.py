@@ -59,8 +59,14 @@ def check_given(settings: dict[str, Any]) -> None:
 
 
 def check_values(config: BertConfig, place: str) -> None:
-    """Raises InputError where all settings, defaults included, give no encoder, or another one than they say; messages
-    begin with the place.
+    """Refuses values that give no encoder, or another one than the settings say.
+
+    Args:
+        config: all settings, defaults included.
+        place: where they stand; messages begin with it.
+
+    Raises:
+        InputError: names the setting, what is allowed and what came.
     """
     from transformers.activations_tf import ACT2FN
 

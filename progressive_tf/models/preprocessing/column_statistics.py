@@ -67,10 +67,13 @@ class ColumnStatistics:
         )
 
     def readapted(self, rows: Sequence[Sequence[str]]) -> ColumnStatistics:
-        """Returns the means and variances of other rows, cells as text in the order of `columns.names`, and the same
-        vocabularies.
+        """Returns the means and variances of other rows, and the same vocabularies.
 
-        Raises InputError where these have not all categories of the rows, or some column has no number.
+        Args:
+            rows: cells as text, in the order of `columns.names`.
+
+        Raises:
+            InputError: the rows have categories that the vocabularies have not, or no number in some column.
         """
         others = [*self.columns.categories, *self.columns.hashed]
         measured = measure_columns(self.columns, rows, may_be_empty=others, missing=self.missing)

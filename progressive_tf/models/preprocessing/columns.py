@@ -149,8 +149,11 @@ class TablePreprocessing(Preprocessing):
 
 
 def plain_numbers(cells: tf.Tensor, written: Sequence[tuple[int, Notation]]) -> tf.Tensor:
-    """Returns cells, string [batch, columns] without ASCII spaces around them, with numbers as Python writes them in
-    those columns in which they are written otherwise; what is no number there becomes "".
+    """Returns cells with the numbers of some columns as Python writes them; what is no number there becomes "".
+
+    Args:
+        cells: string [batch, columns], without ASCII spaces around them.
+        written: columns whose numbers are written otherwise, and how.
     """
     cells = tf.strings.regex_replace(tf.strings.regex_replace(cells, EDGES, ""), MINUS, "-")
     for place, notation in written:

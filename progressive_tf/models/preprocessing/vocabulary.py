@@ -44,8 +44,15 @@ def hub_vocabulary(hub_id: str) -> tuple[list[str], bool]:
 
 
 def check_size(vocabulary: list[str], table: int, place: str) -> None:
-    """Raises InputError where a vocabulary is not that of the weights, whose table of embeddings, which may be padded,
-    may have up to `PADDING` rows more; the message begins with the place.
+    """Refuses a vocabulary that is not that of the weights.
+
+    Args:
+        vocabulary: the tokens.
+        table: rows of the weights' embedding table; a padded table may have up to `PADDING` more than tokens.
+        place: where the weights are named; the message begins with it.
+
+    Raises:
+        InputError: says both numbers.
     """
     if not 0 <= table - len(vocabulary) <= PADDING:
         raise InputError(

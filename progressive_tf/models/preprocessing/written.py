@@ -69,10 +69,14 @@ class Bytes(Tokens):
 
 
 class SentencePieces(Tokens):
-    """Pieces of a SentencePiece model, such as `spiece.model` of T5 (Kudo & Richardson 2018).
+    """Pieces of a SentencePiece model (Kudo & Richardson 2018).
 
-    Raises InputError, which begins with the place where the file is named, where it cannot be read, is no such model,
-    or has other ids for the end of a text than T5.
+    Args:
+        path: the model's file, as `spiece.model` of T5.
+        place: where it is named; messages begin with it.
+
+    Raises:
+        InputError: the file cannot be read, is no SentencePiece model, or has other ids for the end of a text than T5.
     """
 
     def __init__(self, path: Path, place: str) -> None:
@@ -105,8 +109,11 @@ class SentencePieces(Tokens):
 
 
 class Targets:
-    """Encodes the texts that are expected, int32 [length] of each, as an `Encoder` of rows; ids are kept as
-    `kept_type`.
+    """Encodes the texts that are expected, as an `Encoder` of rows.
+
+    Args:
+        encode: texts → int32 [length] of each.
+        kept_type: what ids are kept as in memory.
     """
 
     position_shape: tuple[int, ...] = ()

@@ -137,7 +137,11 @@ class DecoderEmbeddings(Block):
 class DecoderLayer(Block):
     """Attention to what is written so far, attention to the encoded text, feed-forward.
 
-    How distances are weighed has weights that belong to the embeddings.
+    Args:
+        layer: transformers' block.
+        index: its number, from 0.
+        width: numbers per position.
+        positions: how distances are weighed; its weights belong to the embeddings.
     """
 
     def __init__(self, layer: tf.keras.layers.Layer, index: int, width: int, positions: RelativePositions) -> None:

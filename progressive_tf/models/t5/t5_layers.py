@@ -38,8 +38,11 @@ class RelativePositions:
         self._both_ways = both_ways
 
     def bias(self, queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
-        """Returns what is added to the scores of positions that attend, int32 [queries], and are attended to, int32
-        [keys]: float32 [1, heads, queries, keys].
+        """Returns what is added to the scores, float32 [1, heads, queries, keys].
+
+        Args:
+            queries: int32 [queries], positions that attend.
+            keys: int32 [keys], positions attended to.
         """
         buckets = self._buckets(keys[tf.newaxis, :] - queries[:, tf.newaxis])
         return tf.transpose(tf.gather(self._weights, buckets), [2, 0, 1])[tf.newaxis]

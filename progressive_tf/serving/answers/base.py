@@ -19,8 +19,11 @@ _BESIDE = {CONFIDENCE, PROBABILITIES, INPUT_TOKENS, USED_TOKENS, WINDOWS, UNKNOW
 
 @dataclass(frozen=True)
 class KnownLabels:
-    """The classes of the versions that are served: how each may be given → how answers have it, empty where versions do
-    not say their classes, and how else they may be written.
+    """The classes of the versions that are served.
+
+    Args:
+        names: how each may be given → how answers have it; empty where versions do not say their classes.
+        spelling: how else they may be written.
     """
 
     names: Mapping[str, str]
@@ -62,8 +65,14 @@ class ServedAnswers:
         return {}
 
     def read_feedback(self, value: Any, known: KnownLabels) -> tuple[Any, str | None]:
-        """Returns the right label, as a user gave it, as it is compared with answers, and the text that it stands for,
-        if there is one. Raises Refusal, 400, where it is none.
+        """Returns a right label as it is compared with answers, and the text that it stands for, if there is one.
+
+        Args:
+            value: the label as a user gave it, JSON-like.
+            known: the classes that are served.
+
+        Raises:
+            Refusal: 400, it is no answer of this kind.
         """
         if len(text := json.dumps(value, ensure_ascii=False)) > LONGEST_TEXT or not is_storable(text):
             raise Refusal(400, f"label: JSON in UTF-8 of at most {LONGEST_TEXT} characters expected")

@@ -157,7 +157,6 @@ class Answering(ABC):
 
     # How it is given.
 
-    @abstractmethod
     def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> Answers:
         """Returns the answers to rows at the network's present weights, beside what is true.
 
@@ -166,6 +165,17 @@ class Answering(ABC):
             rows: int64 [n] indices into it.
             depth: how many leading blocks are frozen.
             cache: how their outputs are kept.
+        """
+        return self.answer(source, rows, self.features.examples(source, rows, depth, cache))
+
+    @abstractmethod
+    def answer(self, source: str, rows: np.ndarray, examples: Examples) -> Answers:
+        """Returns the answers to rows at the network's present weights, beside what is true.
+
+        Args:
+            source: its name.
+            rows: int64 [n] indices into it.
+            examples: of these rows.
         """
 
     # How it is saved.

@@ -19,7 +19,6 @@ from progressive_tf.data.source import Source
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.plan.methods import Cache
 from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.answers.base import DEFAULT, FIRST_FIELDS, KEYS, Answering, Chunk, ask_in_batches
@@ -87,11 +86,9 @@ class ClassAnswering(Answering):
         # A row of a task that the network does not know yet is answered as one of the last that it knows.
         return examples.with_extra("task", np.minimum(self.features.classes.task_codes[source][rows], tasks - 1))
 
-    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> ClassAnswers:
-        """Returns the probabilities of every class of the plan; arguments are those of `Answering.predict`."""
-        return self._answers(
-            source, rows, self.features.probabilities(self.features.examples(source, rows, depth, cache))
-        )
+    def answer(self, source: str, rows: np.ndarray, examples: Examples) -> ClassAnswers:
+        """Returns the probabilities of every class of the plan; arguments are those of `Answering.answer`."""
+        return self._answers(source, rows, self.features.probabilities(examples))
 
     def _answers(self, source: str, rows: np.ndarray, known: np.ndarray) -> ClassAnswers:
         """Returns probabilities of the classes that a model knows, [n, known], beside what is true."""

@@ -21,7 +21,7 @@ from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.tags import TagAnswers
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.crf import CRF
-from progressive_tf.plan.methods import Cache, CrossEntropy
+from progressive_tf.plan.methods import CrossEntropy
 from progressive_tf.plan.metric_names import TAGS as KIND
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.answers.base import FIRST_FIELDS, Chunk, TokenAnswering
@@ -201,10 +201,9 @@ class TagAnswering(TokenAnswering):
         outputs = prefix(windows.numbers)
         return Examples(inputs, windows.numbers, labels, outputs, window_tags(windows, codes, width))
 
-    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TagAnswers:
-        """Returns the tags of sentences; arguments are those of `Answering.predict`."""
+    def answer(self, source: str, rows: np.ndarray, examples: Examples) -> TagAnswers:
+        """Returns the tags of sentences; arguments are those of `Answering.answer`."""
         features, network = self.features, self.features.network
-        examples = features.examples(source, rows, depth, cache)
         first, tags, true = examples.first_block, network.labels, features.sources[source].tags(rows)
         lengths = np.array([len(sentence) for sentence in true], np.int32)
 

@@ -22,7 +22,7 @@ from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.preprocessing.written import END, PAD
 from progressive_tf.models.t5.t5_blocks import TARGET
 from progressive_tf.models.t5.translator import Translator
-from progressive_tf.plan.methods import Cache, LabelSmoothing
+from progressive_tf.plan.methods import LabelSmoothing
 from progressive_tf.plan.metric_names import TEXTS
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.training.answers.base import (
@@ -156,10 +156,9 @@ class TextAnswering(TokenAnswering):
         targets = network.preprocess.encode_targets(source.targets(rows))
         return round(float(np.mean([len(tokens) for tokens in targets]))) if targets else 0
 
-    def predict(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> TextAnswers:
-        """Returns what the network writes; arguments are those of `Answering.predict`."""
-        network, examples = self.network, self.features.examples(source, rows, depth, cache)
-        first = examples.first_block
+    def answer(self, source: str, rows: np.ndarray, examples: Examples) -> TextAnswers:
+        """Returns what the network writes; arguments are those of `Answering.answer`."""
+        network, first = self.network, examples.first_block
         tokens = np.zeros((len(rows), network.preprocess.max_target_length), np.int32)
         confidence = np.zeros(len(rows), np.float32)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -133,32 +132,31 @@ class Attempt:
             display=run.display,
             carried_optimizer=self.carried,
             penalties=self.retained.penalties(settings, run.network),
-            measure_earlier=self._measure_earlier if self._earlier else None,
+            measure_earlier=self._measure_earlier(),
             pause_after=pause_after,
             observers=observers,
         )
         with self.clock.measure("fit"):
             return fit_stage(fit)
 
-    @cached_property
-    def _earlier(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Validation rows of the released stages before, with their source, where the stage asks to be measured on."""
-        run, parent = self.run, self.parent
-        if parent is None or self.settings.continual_evaluation is None:
-            return {}
-        before = [(record, record.rows()) for record in run.stages[: parent.index + 1] if run.is_released(record)]
-        return {
-            record.name: (run.source_of(record), rows[1][:MOST_MEASURED]) for record, rows in before if rows is not None
-        }
+    def _measure_earlier(self) -> Callable[[], dict[str, float]] | None:
+        """Returns what gives the R matrix' metric on each stage before, at the network's present weights.
 
-    def _measure_earlier(self) -> dict[str, float]:
-        """Returns the matrix's metric on each stage before, at the network's present weights."""
-        answering, cache, depth = self.run.features.answering, self.settings.cache, self.moved.frozen_depth
-        metric = answering.kind.matrix_metric
-        return {
-            name: answering.predict(source, rows, depth, cache).measure(metric) or 0.0
-            for name, (source, rows) in self._earlier.items()
-        }
+        It is measured on validation rows of the released ones; None where the stage does not ask for it.
+        """
+        run, parent, depth, cache = self.run, self.parent, self.moved.frozen_depth, self.settings.cache
+        if parent is None or self.settings.continual_evaluation is None:
+            return None
+        answering, metric = run.features.answering, run.plan.kind.answers.matrix_metric
+        asked = {}
+        for record in filter(run.is_released, run.stages[: parent.index + 1]):
+            settled = record.rows()
+            if settled is not None:
+                source, rows = run.source_of(record), settled[1][:MOST_MEASURED]
+                asked[record.name] = source, rows, run.features.examples(source, rows, depth, cache)
+        if not asked:
+            return None
+        return lambda: {name: answering.answer(*rows).measure(metric) or 0.0 for name, rows in asked.items()}
 
     def mixed(self) -> MovedWeights:
         """Mixes the network with those before it where the plan says so; returns what moved to get there."""
