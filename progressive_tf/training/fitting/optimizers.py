@@ -1,4 +1,4 @@
-"""The optimizers that a stage can name, from Keras and TensorFlow Addons: one for all moved weights, or one per block."""
+"""The optimizers a stage can name, from Keras and TensorFlow Addons: one for all moved weights, or one per block."""
 
 from __future__ import annotations
 
