@@ -35,7 +35,7 @@ from progressive_tf.assets.lookup import locate
 
 SMALL = os.environ.get("NOTEBOOK_SIZE") == "small"
 LET_OUT = "defaults.gate=[{metric: accuracy, at_least: 0}]"
-CHANGES = [LET_OUT, "defaults.epochs=2", "stages.full.epochs=1"] if SMALL else []
+CHANGES = [LET_OUT, "defaults.epochs=2"] if SMALL else []
 
 # %% [markdown]
 # ## The drawings
@@ -61,7 +61,7 @@ drawings.groupby(["label", "ground"]).size().unstack()
 # residual blocks, `conv2` to `conv5`.
 
 # %%
-plan = Plan.load("offline-images", set=CHANGES)
+plan = Plan.load("offline-images", set=CHANGES, stages=2 if SMALL else None)
 plan
 
 # %%
