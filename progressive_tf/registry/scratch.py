@@ -51,7 +51,7 @@ def _locked_folder(root: Path, held: contextlib.ExitStack) -> Path:
         except RegistryBusyError:
             continue
         except RegistryError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+            if isinstance(error.__cause__, FileNotFoundError | FileExistsError):  # removed while it was made
                 continue
             raise
         if (folder / LOCK_NAME).exists():

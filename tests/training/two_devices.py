@@ -27,7 +27,7 @@ from fitting import Killed, StoppingDisplay, comparable, same, stage, values  # 
 from releasing import Place, small_plan, stage_folder  # noqa: E402
 from test_images_in_runs import image_plan, make_place  # noqa: E402
 
-from progressive_tf.models import bert  # noqa: E402
+from progressive_tf.models.bert import bert  # noqa: E402
 from progressive_tf.models.precision import FLOAT32, built_for, set_precision  # noqa: E402
 from progressive_tf.models.request import Request  # noqa: E402
 from progressive_tf.plan.networks import Bert  # noqa: E402
