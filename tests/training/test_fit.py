@@ -179,7 +179,7 @@ def test_plateau_lowers_the_rate_of_the_following_epochs(
 ) -> None:
     settings = stage(
         epochs=5,
-        optimizer={"name": "sgd", "learning_rate": 3.0, "momentum": 0.0},
+        optimizer={"name": "sgd", "learning_rate": 3.0, "momentum": 0.0, "clip_norm": 1.0},
         schedule={"name": "plateau", "factor": 0.25, "patience": 1, "minimum": 0.5},
     )
     history = fit(network, settings, make_examples(network), tmp_path).history
