@@ -65,6 +65,11 @@ class ClassSpace:
         """The tasks, in the order in which they come."""
         return tuple(dict.fromkeys(self.label_tasks))
 
+    def row_tasks(self, source: str, rows: np.ndarray) -> list[str] | None:
+        """Returns the task of each row, or None where the plan has no tasks."""
+        tasks = self.tasks
+        return [tasks[code] for code in self.task_codes[source][rows]] if tasks else None
+
     @property
     def metric_labels(self) -> tuple[str, ...]:
         """What metrics of one label are of: classes, or the types of entities that tags mark."""

@@ -146,9 +146,7 @@ class PlanData:
 
     def row_tasks(self, source: str, rows: np.ndarray) -> list[str] | None:
         """Returns the task of each row, or None where the plan has no tasks."""
-        if not self.classes.tasks:
-            return None
-        return [self.classes.tasks[code] for code in self.classes.task_codes[source][rows]]
+        return self.classes.row_tasks(source, rows)
 
     @property
     def evaluation_keys(self) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,15 +34,29 @@ FIRST_FIELDS = [(name, pa.string()) for name in KEYS] + [(name, pa.int64()) for 
 DEFAULT, GENERATE, TOKENS, IS_WHOLE = "serving_default", "generate", "tokens", "is_whole"
 
 
-class Served(Protocol):
-    """A module that can be saved: a function for the default signature, and those of further ones by name."""
+class Served(tf.Module):
+    """A network as a version serves it.
+
+    Args:
+        network: any.
+
+    Attributes:
+        serve: the function of the default signature.
+        alternatives: those of further signatures, by name.
+    """
 
     serve: Any
     alternatives: Mapping[str, Any]
 
+    def __init__(self, network: BlockModel) -> None:
+        super().__init__()
+        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
+        self.stored = [weight.variable for weight in network.named_weights()]
+        self.resources = list(network.preprocess.resources)
 
-class ServedNetwork(tf.Module):
-    """A network as a version serves it: raw inputs, in every form that it takes → its answer, and how much was read.
+
+class ServedNetwork(Served):
+    """Raw inputs, in every form that a network takes → its answer, and how much was read.
 
     Args:
         network: any.
@@ -50,10 +64,7 @@ class ServedNetwork(tf.Module):
     """
 
     def __init__(self, network: BlockModel, answer: Callable[[State], dict[str, tf.Tensor]]) -> None:
-        super().__init__()
-        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
-        self.stored = [weight.variable for weight in network.named_weights()]
-        self.resources = list(network.preprocess.resources)
+        super().__init__(network)
         own = tf.function(answer, autograph=False)  # so that all signatures share one graph of the network
 
         def serving(form: str, spec: Any) -> Any:
@@ -219,6 +230,18 @@ class Answering(ABC):
             source: its name.
             rows: int64 [n] indices into it.
         """
+
+
+def distinct_values(table: pa.Table, name: str) -> tuple[list[str], np.ndarray]:
+    """Returns a column's distinct values, and for each row the position of its own among them.
+
+    Args:
+        table: read with a dictionary for the column, the same for all of its chunks.
+        name: of the column.
+    """
+    chunks = table.column(name).chunks
+    values = chunks[0].dictionary.to_pylist() if chunks else []
+    return values, np.concatenate([np.zeros(0, np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
 
 
 def load_exported(folder: Path) -> Any:

@@ -21,7 +21,16 @@ from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.plan.schema import Stage
-from progressive_tf.training.answers.base import DEFAULT, FIRST_FIELDS, KEYS, Answering, Chunk, ask_in_batches
+from progressive_tf.training.answers.base import (
+    DEFAULT,
+    FIRST_FIELDS,
+    KEYS,
+    Answering,
+    Chunk,
+    Served,
+    ask_in_batches,
+    distinct_values,
+)
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import Objective, make_loss
 from progressive_tf.training.prefix.outputs import PrefixOutputs
@@ -131,9 +140,7 @@ class ClassAnswering(Answering):
             table = file.read(["label"]).unify_dictionaries()
         saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
         position = {label: index for index, label in enumerate(labels)}
-        chunks = table.column("label").chunks
-        values = chunks[0].dictionary.to_pylist() if chunks else []
-        codes = np.concatenate([np.zeros(0, np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
+        values, codes = distinct_values(table, "label")
         truth = np.array([position[value] for value in values], np.int32)[codes]
         probabilities = np.zeros((table.num_rows, len(labels)))
         probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
@@ -146,10 +153,8 @@ class ClassAnswering(Answering):
 
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
         """Returns the probabilities that an exported version with the network's classes gives."""
-        features = self.features
-        tasks = features.classes.tasks
-        of_rows = [tasks[code] for code in features.classes.task_codes[source][rows]] if tasks else None
-        return self._answers(source, rows, predict_exported(folder, features.sources[source].inputs(rows), of_rows))
+        raw, tasks = self.features.sources[source].inputs(rows), self.features.classes.row_tasks(source, rows)
+        return self._answers(source, rows, predict_exported(folder, raw, tasks))
 
 
 def _small_images(chunk: Chunk) -> list[bytes | None]:
@@ -175,7 +180,7 @@ def _read_probabilities(path: Path, rows: int, labels: int) -> np.ndarray:
     return probabilities
 
 
-class ServedClassifier(tf.Module):
+class ServedClassifier(Served):
     """Raw inputs → class probabilities and the most probable label, and how much of the input was read.
 
     Args:
@@ -189,9 +194,7 @@ class ServedClassifier(tf.Module):
     """
 
     def __init__(self, network: BlockModel, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
-        super().__init__()
-        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
-        self.stored = [weight.variable for weight in network.named_weights()]
+        super().__init__(network)
         self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
         every = [network, *(other for other, _ in others)]
         self.resources = [resource for model in every for resource in model.preprocess.resources]

@@ -14,10 +14,9 @@ from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.tasks import task_of_version
+from progressive_tf.registry.folder import MANIFEST_NAME
 from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.base import DEFAULT, load_exported
-
-MANIFEST = "manifest.json"
 
 
 def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
@@ -65,7 +64,7 @@ def misfit(folder: Path, network: BlockModel) -> str | None:
         folder: the version's.
         network: the other one.
     """
-    signatures, manifest = load_exported(folder).signatures, read_json(folder / MANIFEST)
+    signatures, manifest = load_exported(folder).signatures, read_json(folder / MANIFEST_NAME)
     inputs, preprocess = signatures[DEFAULT].structured_input_signature[1], network.preprocess
     theirs, own = task_of_version(manifest, inputs).answers, ANSWERING[network.answers].kind
     if theirs is not own:

@@ -14,7 +14,7 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
-from progressive_tf.training.answers.base import KEYS, Answering, Chunk
+from progressive_tf.training.answers.base import KEYS, Answering, Chunk, distinct_values
 from progressive_tf.training.answers.features import Features
 
 Wanted = dict[tuple[str, str], tuple[str, np.ndarray]]
@@ -130,18 +130,11 @@ def _union(scored: Scored, names: list[str]) -> Answers:
     return parts[0].join(parts[1:]) if len(parts) > 1 else parts[0]
 
 
-def _dictionary(table: pa.Table, name: str) -> tuple[list[str], np.ndarray]:
-    """Returns a column's distinct values, and for each row the place of its own among them."""
-    chunks = table.column(name).chunks
-    values = chunks[0].dictionary.to_pylist() if chunks else []
-    return values, np.concatenate([np.zeros(0, np.int32), *(chunk.indices.to_numpy() for chunk in chunks)])
-
-
 def _groups(path: Path) -> dict[tuple[str, str], tuple[str, np.ndarray, np.ndarray]]:
     """Returns (part, slice) → (source, where its rows stand in the file, their index in the source), as they come."""
     with pq.ParquetFile(path, read_dictionary=list(KEYS)) as file:
         table = file.read([*KEYS, "index"]).unify_dictionaries()
-    (parts, part), (slices, name), (sources, source) = (_dictionary(table, column) for column in KEYS)
+    (parts, part), (slices, name), (sources, source) = (distinct_values(table, column) for column in KEYS)
     index = table.column("index").to_numpy()
     group = part.astype(np.int64) * len(slices) + name
     unique_groups, first, counts = np.unique(group, return_index=True, return_counts=True)

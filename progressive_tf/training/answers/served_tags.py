@@ -11,7 +11,7 @@ import tensorflow as tf
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.preprocessing.word_windows import gather_words
 from progressive_tf.models.preprocessing.words import ragged_words
-from progressive_tf.training.answers.base import TOKENS, ask_in_batches
+from progressive_tf.training.answers.base import TOKENS, Served, ask_in_batches
 
 # What Python's str.split() separates words at.
 SPACES = tuple(code for code in range(sys.maxunicode + 1) if chr(code).isspace())
@@ -19,7 +19,7 @@ SPACES = tuple(code for code in range(sys.maxunicode + 1) if chr(code).isspace()
 Answer = dict[str, tf.Tensor]
 
 
-class ServedTagger(tf.Module):
+class ServedTagger(Served):
     """Texts or words → the spans of every row, and a tag for every word.
 
     `start`, `end` int32, `kind` string and `score` float32 are [batch, most spans]; `count` int32 [batch] says how many
@@ -39,9 +39,7 @@ class ServedTagger(tf.Module):
     """
 
     def __init__(self, network: BlockModel) -> None:
-        super().__init__()
-        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
-        self.stored = [weight.variable for weight in network.named_weights()]
+        super().__init__(network)
         windows, crf = network.preprocess.windows, network.head.crf
         kinds = tf.constant([tag[2:] for tag in network.labels])
         is_begin, is_inside = (

@@ -173,7 +173,8 @@ class TagAnswering(TokenAnswering):
 
     def __init__(self, features: Features) -> None:
         super().__init__(features)
-        self._decoders: dict[tuple[int, ...], Decoder] = {}
+        self._decoder: Decoder | None = None
+        self._decoded_with: tuple[int, ...] = ()
 
     @property
     def likelihood(self) -> Tagging:
@@ -218,10 +219,9 @@ class TagAnswering(TokenAnswering):
             locations = ranges((ends - counts)[positions], counts[positions])
             logits[locations] = batch_logits.numpy()[: len(locations)]
         weights = features.remembered(network.named_weights())
-        self._decoders = {known: decoder for known, decoder in self._decoders.items() if known == weights}
-        if weights not in self._decoders:
-            self._decoders[weights] = Decoder(network.head.crf, len(tags))
-        predicted, confidence = self._decoders[weights](logits, lengths)
+        if self._decoder is None or self._decoded_with != weights:
+            self._decoder, self._decoded_with = Decoder(network.head.crf, len(tags)), weights
+        predicted, confidence = self._decoder(logits, lengths)
         return TagAnswers(tags, lengths, tag_codes(true, tags), predicted, confidence)
 
     def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:

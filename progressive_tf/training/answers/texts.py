@@ -31,6 +31,7 @@ from progressive_tf.training.answers.base import (
     IS_WHOLE,
     TOKENS,
     Chunk,
+    Served,
     TokenAnswering,
     ask_in_batches,
 )
@@ -213,7 +214,7 @@ class TextAnswering(TokenAnswering):
         return self._targets[source]
 
 
-class ServedTranslator(tf.Module):
+class ServedTranslator(Served):
     """Texts → the likeliest text that the search finds for each, and how sure the network is of it.
 
     Args:
@@ -229,10 +230,7 @@ class ServedTranslator(tf.Module):
     """
 
     def __init__(self, network: Translator) -> None:
-        super().__init__()
-        # The variables alone are tracked: saving the Keras layers too would trace every one of them.
-        self.stored = [weight.variable for weight in network.named_weights()]
-        self.resources = list(network.preprocess.resources)
+        super().__init__(network)
 
         @tf.function(input_signature=[network.preprocess.raw], autograph=False)
         def serve(text: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -113,7 +113,7 @@ def fit_stage(fit: Fit) -> Fitted:
     state = FitState(fit)
     for number in range(state.first_phase, len(state.phases) + 1):
         if fit.pause_after is None or len(state.history) < fit.pause_after:
-            _fit_phase(fit, state, number)
+            _fit_phase(state, number)
     epochs, best_epoch = len(state.history), len(state.history)
     if state.early_stopping is not None:
         state.early_stopping.restore_best()
@@ -131,7 +131,7 @@ class FitState:
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
-        self.stage = stage = fit.stage
+        stage = fit.stage
         self.everything = fit.moved[-1]
         self.phases = phases_of(fit.network, stage, fit.moved)
         self.classifying = phase_optimizer(fit.network, stage, fit.moved, self.phases[-1])
@@ -150,9 +150,9 @@ class FitState:
             self._resume(self.backup)
 
     def _rate_by_validation(self, display: Display) -> PlateauRate | None:
-        schedule = self.stage.schedule
+        schedule = self.fit.stage.schedule
         if isinstance(schedule, AdaptiveSchedule):
-            say = lambda text: display.line(f"{self.stage.name}: {text}")  # noqa: E731
+            say = lambda text: display.line(f"{self.fit.stage.name}: {text}")  # noqa: E731
             return AdaptiveRate(schedule, self.everything.weights, say)
         return PlateauRate(schedule) if isinstance(schedule, PlateauSchedule) else None
 
@@ -176,7 +176,7 @@ class FitState:
     @property
     def epochs_before_classifying(self) -> int:
         """How many epochs come before those that the plan's `epochs` counts."""
-        return self.stage.objective.epochs if self.stage.objective is not None else 0
+        return self.fit.stage.objective.epochs if self.fit.stage.objective is not None else 0
 
     def steering_of(self, number: int) -> tuple[EarlyStopping | None, PlateauRate | None]:
         """Returns what follows the validation of a phase, numbered from 1; nothing does where pairs are trained on."""
@@ -189,16 +189,16 @@ class FitState:
         phase = self.phases[number - 1]
         if phase.contrastive is None:
             return self.classifying
-        optimizer = phase_optimizer(self.fit.network, self.stage, self.fit.moved, phase)
+        optimizer = phase_optimizer(self.fit.network, self.fit.stage, self.fit.moved, phase)
         if self.backup is not None and self.history[-1]["phase"] == number:
             optimizer.restore(self.backup.optimizer)
             optimizer.leading.learning_rate = self.backup.learning_rate
         return optimizer
 
 
-def _fit_phase(fit: Fit, state: FitState, number: int) -> None:
+def _fit_phase(state: FitState, number: int) -> None:
     """Trains one phase, numbered from 1, from where the history ends."""
-    stage, phase = fit.stage, state.phases[number - 1]
+    fit, stage, phase = state.fit, state.fit.stage, state.phases[number - 1]
     first_epoch = len(state.history)
     epochs_done = sum(row["phase"] == number for row in state.history)
     if phase.epochs is None:
@@ -274,10 +274,10 @@ def _schedule(state: FitState, phase: Phase, batches: int) -> ScheduledRate | No
     if phase.contrastive is not None:
         rate, epochs = phase.contrastive.learning_rate, phase.contrastive.epochs
         return ScheduledRate(CONTRASTIVE_SCHEDULE, rate, epochs, batches)
-    if not follows_progress(state.stage.schedule):
+    if not follows_progress(state.fit.stage.schedule):
         return None
-    rate, epochs = state.stage.optimizer.learning_rate, state.stage.epochs
-    return ScheduledRate(state.stage.schedule, rate, epochs, batches, state.epochs_before_classifying)
+    rate, epochs = state.fit.stage.optimizer.learning_rate, state.fit.stage.epochs
+    return ScheduledRate(state.fit.stage.schedule, rate, epochs, batches, state.epochs_before_classifying)
 
 
 def phase_optimizer(network: BlockModel, stage: Stage, moved: Sequence[MovedWeights], phase: Phase) -> StageOptimizer:

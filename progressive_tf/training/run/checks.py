@@ -14,7 +14,7 @@ from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
-from progressive_tf.registry.folder import find_damage
+from progressive_tf.registry.folder import MANIFEST_NAME, find_damage
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
@@ -194,12 +194,12 @@ def find_teacher(settings: Distill, versions: ModelVersions, folder: Path) -> tu
 
 
 def _exported(folder: Path, place: str) -> tuple[Path, tuple[str, ...]]:
-    expected = ("saved_model.pb", "manifest.json", "variables/variables.index")
+    expected = ("saved_model.pb", MANIFEST_NAME, "variables/variables.index")
     missing = [name for name in expected if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{place}: {folder} holds no exported version; {missing[0]} is missing")
     try:
-        manifest: dict[str, Any] = read_json(folder / "manifest.json")
+        manifest: dict[str, Any] = read_json(folder / MANIFEST_NAME)
         return folder, tuple(manifest["labels"])
     except (DamagedRecordError, KeyError, TypeError):
         raise InputError(f"{place}: {folder}/manifest.json is not a version's, or damaged; export it again") from None
