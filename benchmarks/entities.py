@@ -95,9 +95,9 @@ def read_sentences(part: str) -> Sentences:
         measured = rows.validation if part == "validation" else data.slices[data.slice_of[-1]].test
         return Sentences(
             tokens=cast(list[list[str]], source.inputs(rows.train)),
-            tags=source.tags(rows.train),
+            tags=source.expected(rows.train),
             test_tokens=cast(list[list[str]], source.inputs(measured)),
-            test_tags=source.tags(measured),
+            test_tags=source.expected(measured),
         )
 
 

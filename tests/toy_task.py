@@ -89,7 +89,7 @@ class NumberAnswering(Answering):
 
     def _truth(self, source: str, rows: np.ndarray) -> np.ndarray:
         table = self.features.sources[source]
-        return np.array([float(value) for value in table.truth.values(table.store, rows)], np.float32)
+        return np.array([float(value) for value in table.expected(rows)], np.float32)
 
     def examples(self, source: str, inputs: Any, rows: np.ndarray, prefix: Any) -> Any:
         return super().examples(source, inputs, rows, prefix).with_extra("number", self._truth(source, rows))

@@ -139,12 +139,8 @@ class Source:
         """Returns the cells of a table's features in the rows at `indices`, in that order; see `Table.cells`."""
         return INPUT_KINDS["columns"].inputs(self.store, self.table, indices)
 
-    def tags(self, indices: Iterable[int]) -> list[list[str]]:
-        """Returns the BIO tags of the sentences at `indices`, in that order."""
-        return self.truth.values(self.store, indices)
-
-    def targets(self, indices: Iterable[int]) -> list[str]:
-        """Returns the texts that are expected for the rows at `indices`, in that order."""
+    def expected(self, indices: Iterable[int]) -> list[Any]:
+        """Returns what is true of the rows at `indices`, in that order: BIO tags of words, or expected texts, say."""
         return self.truth.values(self.store, indices)
 
     def columns(self, names: Sequence[str]) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source:
 
 
 def test_numbers_are_no_classes(source: Source) -> None:
-    assert source.truth.values(source.store, [2, 1]) == [0.5, 0.25]
+    assert source.expected([2, 1]) == [0.5, 0.25]
     assert np.flatnonzero(source.query("label == '0.25'", "where")).tolist() == [1, 51]
     settled = settle_labels({"a.csv": source}, Data(source="a.csv", labels=("a", "b"), normalize_labels="casefold"))
     assert settled.findings == ()

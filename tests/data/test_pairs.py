@@ -47,7 +47,7 @@ def report(source: Source, **actions: str | None) -> QualityReport:
 def test_every_file_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
     source = read(tmp_path, write(tmp_path, name))
     every = range(len(PAIRS))
-    assert list(zip(source.inputs(every), source.targets(every), strict=True)) == PAIRS
+    assert list(zip(source.inputs(every), source.expected(every), strict=True)) == PAIRS
     assert (source.kind, source.labels) == ("texts", ("pair",))
     assert source.column_names == ["length", "target", "text"]
     assert np.flatnonzero(source.query("target == 'eins' and length < 9", "where")).tolist() == [0, 3]
@@ -56,7 +56,7 @@ def test_every_file_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
 
 def test_a_file_can_be_read_as_pairs_and_as_classes(tmp_path: Path) -> None:
     name = write(tmp_path, "a.csv")
-    assert read(tmp_path, name).targets([0]) == ["eins"]
+    assert read(tmp_path, name).expected([0]) == ["eins"]
     classes = read_source(name, Data(source=name, label="target"), base=tmp_path, cache=tmp_path / "cache")
     assert (classes.kind, len(classes.labels)) == ("texts", 5)
 

@@ -68,7 +68,7 @@ def test_every_file_and_scheme_gives_the_same_sentences(tmp_path: Path, name: st
     rows = np.arange(len(SENTENCES))
     assert source.kind == "words"
     assert source.inputs(rows) == [[word for word, _ in each] for each in SENTENCES]
-    assert source.tags(rows) == [[tag for _, tag in each] for each in SENTENCES]
+    assert source.expected(rows) == [[tag for _, tag in each] for each in SENTENCES]
     assert source.words is not None
     assert source.words.tolist() == [4, 3, 3, 2]
     assert source.truth.class_names == ("person", "place")
@@ -90,7 +90,7 @@ BROKEN: list[Sentence] = [
 
 def test_broken_sequences_are_repaired_and_said(tmp_path: Path) -> None:
     source = read(tmp_path, write(tmp_path, "a.conll", BROKEN))
-    assert source.tags([4, 5]) == [["B-person", "O"], ["B-person", "B-place"]]
+    assert source.expected([4, 5]) == [["B-person", "O"], ["B-person", "B-place"]]
     found = report(source, broken_tags="warn")
     (finding,) = found.findings
     assert (finding.count, finding.rows) == (2, (5, 6))

@@ -132,5 +132,5 @@ def test_types_of_entities_of_two_files_are_one_in_tags_and_counts(tmp_path: Pat
     reader = SourceReader(data, TASKS["token-classification"], tmp_path, tmp_path / "cache")
     read = {name: reader.read(name) for name in ("a.conll", "b.conll")}
     found = settle_labels(read, data).sources["b.conll"]
-    assert found.tags([0, 1]) == [["B-PER", "I-PER"], ["B-LOC"]]
+    assert found.expected([0, 1]) == [["B-PER", "I-PER"], ["B-LOC"]]
     assert found.truth.class_counts(found.store) == {"LOC": 1, "PER": 1}

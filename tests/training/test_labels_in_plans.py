@@ -129,6 +129,6 @@ def test_types_of_entities_may_be_written_as_labels_may(tmp_path: Path) -> None:
     data = read_plan_data(loaded, tmp_path / "cache")
     source = data.sources["own.jsonl"]
     assert data.outputs == ("O", "B-PER", "I-PER", "B-Place", "I-Place")
-    assert source.tags([0]) == [["B-PER", "O", "B-PER"]]
-    assert source.tags([80]) == [["B-Place", "I-Place"]]  # one place, and not one of each spelling
+    assert source.expected([0]) == [["B-PER", "O", "B-PER"]]
+    assert source.expected([80]) == [["B-Place", "I-Place"]]  # one place, and not one of each spelling
     assert not source.truth.is_broken(np.arange(len(source))).any()

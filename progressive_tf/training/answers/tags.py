@@ -196,7 +196,7 @@ class TagAnswering(TokenAnswering):
         """Returns the windows of sentences, in their order, each with the tags of its words."""
         assert isinstance(inputs, WindowStore)
         windows, features = inputs.windows(rows), self.features
-        codes = tag_codes(features.sources[source].tags(rows), features.network.labels)
+        codes = tag_codes(features.sources[source].expected(rows), features.network.labels)
         width = padded_length(features.network.preprocess.max_length, inputs.bucket_width)
         labels = features.classes.codes[source][rows][windows.sentences]
         outputs = prefix(windows.numbers)
@@ -205,7 +205,7 @@ class TagAnswering(TokenAnswering):
     def answer(self, source: str, rows: np.ndarray, examples: Examples) -> TagAnswers:
         """Returns the tags of sentences; arguments are those of `Answering.answer`."""
         features, network = self.features, self.features.network
-        first, tags, true = examples.first_block, network.labels, features.sources[source].tags(rows)
+        first, tags, true = examples.first_block, network.labels, features.sources[source].expected(rows)
         lengths = np.array([len(sentence) for sentence in true], np.int32)
 
         def words(state: State) -> tf.Tensor:
@@ -257,7 +257,7 @@ class TagAnswering(TokenAnswering):
 
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> TagAnswers:
         """Returns the tags that an exported version gives; how sure it is of each is not asked."""
-        sentences, tags = self.features.sources[source].tags(rows), self.features.network.labels
+        sentences, tags = self.features.sources[source].expected(rows), self.features.network.labels
         lengths = np.array([len(sentence) for sentence in sentences], np.int32)
         predicted = tag_codes(tag_exported(folder, self.features.sources[source].inputs(rows)), tags)
         return TagAnswers(tags, lengths, tag_codes(sentences, tags), predicted, np.ones(len(predicted), np.float32))

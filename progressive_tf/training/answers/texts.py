@@ -154,7 +154,7 @@ class TextAnswering(TokenAnswering):
     @staticmethod
     def target_positions(network: BlockModel, source: Source, rows: np.ndarray) -> int:
         """Returns the mean number of tokens of the texts that are expected."""
-        targets = network.preprocess.encode_targets(source.targets(rows))
+        targets = network.preprocess.encode_targets(source.expected(rows))
         return round(float(np.mean([len(tokens) for tokens in targets]))) if targets else 0
 
     def answer(self, source: str, rows: np.ndarray, examples: Examples) -> TextAnswers:
@@ -204,12 +204,12 @@ class TextAnswering(TokenAnswering):
         return TextAnswers(self._truth(source, rows), written, confidence)
 
     def _truth(self, source: str, rows: np.ndarray) -> np.ndarray:
-        return np.array(self.features.sources[source].targets(rows), object)
+        return np.array(self.features.sources[source].expected(rows), object)
 
     def _targets_of(self, source: str, rows: np.ndarray) -> InputStore:
         if source not in self._targets:
             table = self.features.sources[source]
-            self._targets[source] = InputStore(len(table), table.targets, self.network.preprocess.targets)
+            self._targets[source] = InputStore(len(table), table.expected, self.network.preprocess.targets)
         self._targets[source].add(rows)
         return self._targets[source]
 
