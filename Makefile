@@ -1,12 +1,15 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
+PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+MEASURED :=
 
-.PHONY: help setup gpu-setup gpu-check train test lint docs bench bench-peers notebooks clean
+.PHONY: help setup gpu-setup gpu-check train test test-all lint docs bench bench-peers notebooks clean
 
 help:
 	@echo "make setup         create .venv with the locked packages"
 	@echo "make train         set up, then run the three stages of the default plan"
-	@echo "make test          set up, then lint and tests"
+	@echo "make test          set up, then lint and every test that is quick"
+	@echo "make test-all      the same in another order, then the tests that take long, and how much of the code all ran"
 	@echo "make lint          set up, then lint, types, import contracts and questions about the task"
 	@echo "make notebooks     set up, then run every notebook and print how long it took"
 	@echo "make docs          set up, then the documentation as pages in site/; a broken link is an error"
@@ -40,7 +43,12 @@ lint: setup
 	@$(PY) scripts/count_task_questions.py --quiet
 
 test: lint
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not slow" $(MEASURED)
+
+test-all: MEASURED := -p randomly --cov --cov-report=
+test-all: test
+	@$(PYTEST) -m slow --cov --cov-append --cov-report=
+	@$(PY) -m coverage report
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
@@ -59,5 +67,5 @@ notebooks: setup
 	@$(PY) scripts/notebooks.py
 
 clean:
-	rm -rf .venv .venv-peers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis cache
+	rm -rf .venv .venv-peers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
