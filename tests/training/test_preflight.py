@@ -59,20 +59,34 @@ def _nothing_is_tried_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "_tried_here", set())
 
 
-def test_what_cannot_be_exported_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
-    (tmp_path / "unsaved.py").write_text(UNSAVED)
-    plan = tiny.raw_plan(
+def own_plan(builder: str) -> dict[str, Any]:
+    return tiny.raw_plan(
         task="tabular-classification",
-        model={"builder": "unsaved:build"},
+        model={"builder": builder},
         data={"source": "digits", "split": {"validation": 0.1, "gate": 0.2, "test": 0.2}},
         stages=[{"name": "first", "data": {"take": 40}}],
     )
-    place = Place(tmp_path)
+
+
+def test_what_cannot_be_exported_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
+    (tmp_path / "unsaved.py").write_text(UNSAVED)
+    plan, place = own_plan("unsaved:build"), Place(tmp_path)
     with pytest.raises(InputError, match=r"stages\[0\]: the network that first would release cannot be exported \(As"):
         place.run(plan)
     assert "epoch" not in place.said[-1]
     assert [each.name for each in (tmp_path / "runs").iterdir()] == [".lock"]
     assert not list((tmp_path / "registry").iterdir())
+
+
+def test_a_network_that_gives_another_kind_of_answer_is_refused(tmp_path: Path) -> None:
+    ranks = (
+        UNSAVED.replace("return BlockModel(", "network = BlockModel(")
+        + "    network.answers = 'ranks'\n    return network\n"
+    )
+    (tmp_path / "ranking.py").write_text(ranks)
+    expected = r"model.builder: ranking:build: its network answers with ranks; tabular-classification asks for classes"
+    with pytest.raises(InputError, match=expected):
+        Place(tmp_path).run(own_plan("ranking:build"))
 
 
 def test_each_form_is_tried_once_and_nothing_is_different_afterwards(

@@ -142,6 +142,9 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
         loaded: the plan.
         data: every row of it.
         statistics: what is known about a table's columns; None where the data is no table.
+
+    Raises:
+        InputError: the network gives another kind of answer than the plan's task asks for.
     """
     plan, known = loaded.plan, data.classes.known[0]
     first = plan.stages[0]
@@ -156,7 +159,12 @@ def build_network(loaded: LoadedPlan, data: PlanData, statistics: ColumnStatisti
         crf=first.crf,
         statistics=statistics,
     )
-    network = build(request)
+    network, wanted = build(request), plan.kind.answers.name
+    if network.answers != wanted:
+        raise InputError(
+            f"model.builder: {plan.model.builder}: its network answers with {network.answers}; "
+            f"{plan.task} asks for {wanted}"
+        )
     network.label_tasks = tuple(data.classes.label_tasks[:known])
     return network
 
