@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 from progressive_tf.registry import ModelVersions, Registry, StagedVersion
 
 MODEL = "reviews"
-RELEASE = {"steps": [40, 70, 100], "min_samples": 5, "max_minutes": None}
+# A person decides, so that no server is ahead of a test.
+RELEASE = {"steps": [40, 70, 100], "min_samples": 5, "max_minutes": None, "automatic": False}
 
 
 Factory = TypeVar("Factory", bound=Callable[..., Callable[[Path], None]])
