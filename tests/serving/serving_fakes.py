@@ -193,9 +193,9 @@ class Shared:
 LONGEST = 300.0
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = LONGEST) -> None:
-    """Waits until something is so; fails after a time that no test needs."""
-    end = time.monotonic() + seconds
+def wait_until(reached: Callable[[], bool], every: float = 0.02) -> None:
+    """Waits until something is so, looking every so many seconds; fails after a time that no test needs."""
+    end = time.monotonic() + LONGEST
     while not reached():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(every)
