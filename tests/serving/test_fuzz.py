@@ -68,6 +68,16 @@ def damaged(body: bytes, chance: random.Random) -> bytes:
     return body
 
 
+def with_pieces() -> list[bytes]:
+    """Returns every body with every piece in a string of it, mostly an input, and in its last string."""
+    return [
+        body[:at] + piece + body[at:]
+        for body in VALID
+        for piece in PIECES
+        for at in (body.find(b'a"') + 1, body.rindex(b'"'))
+    ]
+
+
 def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> int:
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     answer = connection.getresponse()
@@ -108,9 +118,9 @@ def send_raw_requests(server: Server, count: int, seed: int) -> Counter[str]:
 def test_a_few_wrong_bodies_are_refused_in_the_interfaces_form(refusing: Shared) -> None:
     chance = random.Random(4)
     found: Counter[int] = Counter()
-    for _ in range(A_FEW):
-        body = damaged(chance.choice(VALID), chance)
-        answer = refusing.client.post(chance.choice(PATHS), content=body)  # an error of the server's is raised here
+    bodies = [(chance.choice(PATHS), damaged(chance.choice(VALID), chance)) for _ in range(A_FEW)]
+    for path, body in bodies + [(path, body) for path in (PREDICT, "/v1/feedback") for body in with_pieces()]:
+        answer = refusing.client.post(path, content=body)  # an error of the server's is raised here
         assert isinstance(answer.json(), dict)
         found[answer.status_code] += 1
     assert {200, 400} <= set(found) <= {200, 202, 400, 404, 413}, found
