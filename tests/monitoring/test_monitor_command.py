@@ -1,60 +1,38 @@
-"""The command, and the circle: released versions, their feedback, the next stage, and again."""
+"""The command on a released classifier of texts: what users said becomes rows of a next stage, and a page."""
 
 from __future__ import annotations
 
-import io
 import json
 import time
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
-from releasing import PASSES, Place, begin, copied, small_plan
+from monitor_call import monitor
+from releasing import PASSES, begin, copied, small_plan
 from serving_store import keep
 
-from progressive_tf.commands import run_command
-from progressive_tf.monitor import app
-from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.registry import Registry
-
-pytestmark = pytest.mark.slow
+from progressive_tf.data.plan_data import read_plan_data
+from progressive_tf.plan.loading import load_plan
+from progressive_tf.plan.reading import to_yaml
 
 DAY = 86_400.0
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def monitor(place: Path, *arguments: str) -> Done:
-    """Runs the command in a folder."""
-    said, complained = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(complained):
-        patch.chdir(place)
-        with pytest.raises(SystemExit) as stop:
-            run_command(app, arguments)
-    return Done(int(stop.value.code or 0), said.getvalue(), complained.getvalue())
 
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a plan whose first stage is released."""
-    return begin(tmp_path_factory.mktemp("released"), small_plan({"name": "one", "data": {"take": 60}}))
+    model = tiny.raw_plan()["model"] | {"config": tiny.CONFIG | {"num_hidden_layers": 1}}
+    plan = small_plan({"name": "one", "data": {"take": 60}}, model=model)
+    return begin(tmp_path_factory.mktemp("released"), plan)
 
 
 @pytest.fixture
-def place(released: Path, tmp_path: Path) -> Place:
+def place(released: Path, tmp_path: Path) -> Path:
     """The same, to be written to."""
-    return Place(copied(released, tmp_path))
+    return copied(released, tmp_path)
 
 
 def told(count: int, seed: int) -> tuple[list[tuple[str, str, float]], list[str]]:
@@ -70,34 +48,13 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_the_circle_closes_twice(place: Place) -> None:
-    registry = Registry(place.folder / "registry").model("tiny")
-    next_plan = place.folder / "next.yaml"
-    for turn in (1, 2):
-        rows, right = told(150, seed=50 + turn)
-        keep(place.folder / "serving", "tiny", rows, began=time.time() - DAY + turn, told=right, version=turn)
-        source = [] if turn == 1 else ["--plan", "next.yaml"]
-        done = monitor(place.folder, "tiny", "--propose", "next.yaml", *(source or ["--plan", "plan.yaml"]))
-        assert done.returncode == 0, done.stderr
-        proposed = read_yaml_mapping(next_plan)["stages"]
-        assert [stage["name"] for stage in proposed] == ["one", *(f"feedback-{n}" for n in range(1, turn + 1))]
-        written = lines(place.folder / f"tiny-feedback-{turn}.jsonl")
-        assert len({row["text"] for row in written}) == len(written)
-        difficulty = [
-            (row["said"] != row["label"], row["confidence"] * (1 if row["said"] != row["label"] else -1))
-            for row in written
-        ]
-        assert difficulty == sorted(difficulty, reverse=True)
-        finished = place.run(read_yaml_mapping(next_plan) | {}, fresh=False)
-        assert len(registry.versions()) == turn + 1
-        newest = registry.versions()[-1]
-        assert (newest.stage, newest.number) == (f"feedback-{turn}", turn + 1)
-        trained = json.loads((finished.run / "stages" / f"0{turn + 1}-feedback-{turn}" / "data.json").read_text())
-        assert trained
-    assert registry.aliases()["stable"] == 3
+def hardness(row: dict[str, Any]) -> tuple[bool, float]:
+    """Returns what rows are in the order of: wrong and sure first, right and sure last."""
+    is_wrong = row["said"] != row["label"]
+    return is_wrong, row["confidence"] if is_wrong else -row["confidence"]
 
 
-def test_rows_of_evaluation_parts_and_of_earlier_stages_are_left_out(place: Place) -> None:
+def test_rows_of_evaluation_parts_and_of_earlier_stages_are_left_out(place: Path) -> None:
     texts, labels = tiny.sentences(240)
     known = [(text, tiny.LABELS[label], 0.7) for text, label in zip(texts, labels, strict=True)]
     rows, right = told(90, seed=9)
@@ -105,15 +62,15 @@ def test_rows_of_evaluation_parts_and_of_earlier_stages_are_left_out(place: Plac
     # Each text once more, with other spaces and letters, which are the same text.
     again = [(text.upper().replace(" ", "  "), said, sure) for text, said, sure in rows]
     keep(
-        place.folder / "serving",
+        place / "serving",
         "tiny",
         [*known, *rows, *again],
         began=time.time() - DAY,
         told=[*every, *right, *right],
     )
-    done = monitor(place.folder, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
+    done = monitor(place, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
     assert done.returncode == 0, done.stderr
-    written = lines(place.folder / "tiny-feedback-1.jsonl")
+    written = lines(place / "tiny-feedback-1.jsonl")
     evaluated = set(texts) - {row["text"] for row in written}
     assert len(evaluated) >= 120 + 60
     assert "120 stand in an evaluation part" in done.stdout
@@ -121,16 +78,24 @@ def test_rows_of_evaluation_parts_and_of_earlier_stages_are_left_out(place: Plac
     assert "90 stand twice" in done.stdout
     chosen = [row for row in written if row["chosen"]]
     assert len(chosen) < len(written)
+    assert [hardness(row) for row in written] == sorted(map(hardness, written), reverse=True)
+    proposed = load_plan(str(place / "next.yaml"))
+    assert [stage.name for stage in proposed.plan.stages] == ["one", "feedback-1"]
+    data = read_plan_data(proposed, place / "cache")
+    own = data.slices[data.slice_of[1]]
+    parts = [data.stages[1].train, data.stages[1].validation, own.gate, own.test]
+    assert all(map(len, parts))
+    assert sum(map(len, parts)) == len(chosen)
 
 
-def test_too_little_is_refused_and_nothing_is_written(place: Place) -> None:
+def test_too_little_is_refused_and_nothing_is_written(place: Path) -> None:
     rows, right = told(30, seed=4)
-    keep(place.folder / "serving", "tiny", rows, began=time.time() - DAY, told=[*right[:20], *[None] * 10])
-    before = sorted(place.folder.iterdir())
-    done = monitor(place.folder, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
+    keep(place / "serving", "tiny", rows, began=time.time() - DAY, told=[*right[:20], *[None] * 10])
+    before = sorted(place.iterdir())
+    done = monitor(place, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
     assert done.returncode == 2
     assert "20 new rows with a right label and their input, at least 40 are needed" in done.stderr
-    assert sorted(each for each in place.folder.iterdir() if each.name != "cache") == [
+    assert sorted(each for each in place.iterdir() if each.name != "cache") == [
         each for each in before if each.name != "cache"
     ]
     for arguments, message in (
@@ -142,56 +107,56 @@ def test_too_little_is_refused_and_nothing_is_written(place: Place) -> None:
         (["tiny", "--reference", "run", "--runs", "nowhere"], "or give --reference live"),
         (["tiny", "--store", "nowhere"], "there is no store"),
     ):
-        refused = monitor(place.folder, *arguments)
+        refused = monitor(place, *arguments)
         assert refused.returncode == 2, arguments
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
 
 
-def test_labels_that_cannot_be_used_are_counted(place: Place) -> None:
+def test_labels_that_cannot_be_used_are_counted(place: Path) -> None:
     rows, right = told(60, seed=9)
     odd = [(f"{text} again", said, sure) for text, said, sure in rows[:5]]
-    keep(place.folder / "serving", "tiny", [*rows, *odd], began=time.time() - DAY, told=[*right, *["neutral"] * 5])
-    done = monitor(place.folder, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
+    keep(place / "serving", "tiny", [*rows, *odd], began=time.time() - DAY, told=[*right, *["neutral"] * 5])
+    done = monitor(place, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
     assert done.returncode == 0, done.stderr
     assert "5 have a label that the plan does not know" in done.stdout
-    assert len(lines(place.folder / "tiny-feedback-1.jsonl")) == 60
+    assert len(lines(place / "tiny-feedback-1.jsonl")) == 60
 
 
-def test_a_stage_that_is_not_due_is_not_proposed(place: Place) -> None:
+def test_a_stage_that_is_not_due_is_not_proposed(place: Path) -> None:
     rows, right = told(100, seed=4)
-    keep(place.folder / "serving", "tiny", rows, began=time.time() - 10, told=right, seconds=0.01)
+    keep(place / "serving", "tiny", rows, began=time.time() - 10, told=right, seconds=0.01)
     common = ["tiny", "--plan", "plan.yaml", "--propose", "next.yaml", "--if-due"]
-    waits = monitor(place.folder, *common)
+    waits = monitor(place, *common)
     assert waits.returncode == 0
     assert waits.stdout.startswith("tiny: not due: ")
     assert "of 200 new labels" in waits.stdout
-    assert not (place.folder / "next.yaml").exists()
+    assert not (place / "next.yaml").exists()
 
 
-def test_a_look_at_every_model_writes_a_page(place: Place) -> None:
+def test_a_look_at_every_model_writes_a_page(place: Path) -> None:
     same, right = told(80, seed=5)
     other = [(f"def function{n} return value", "positive", 0.9) for n in range(80)]
-    keep(place.folder / "serving", "tiny", same, began=time.time() - 15 * DAY, told=right)
-    keep(place.folder / "serving", "tiny", other, began=time.time() - DAY, told=["negative"] * 80)
-    done = monitor(place.folder)
+    keep(place / "serving", "tiny", same, began=time.time() - 15 * DAY, told=right)
+    keep(place / "serving", "tiny", other, began=time.time() - DAY, told=["negative"] * 80)
+    done = monitor(place)
     assert done.returncode == 0, done.stderr
     found = {line.split("  ")[1].strip() for line in done.stdout.splitlines() if line.rstrip().endswith("drift")}
     assert "page: monitor.html" in done.stdout
-    page = (place.folder / "monitor.html").read_text(encoding="utf-8")
+    page = (place / "monitor.html").read_text(encoding="utf-8")
     assert "gate rows of stage one" in page
     assert "✕ drift" in page
     assert "text: share of unknown words" in page
     assert found
-    live = monitor(place.folder, "tiny", "--reference", "live", "--out", "live.html")
+    live = monitor(place, "tiny", "--reference", "live", "--out", "live.html")
     assert "live answers before these" in live.stdout
 
 
-def test_a_plan_of_another_task_or_name_is_refused(place: Place) -> None:
+def test_a_plan_of_another_task_or_name_is_refused(place: Path) -> None:
     rows, right = told(60, seed=4)
-    keep(place.folder / "serving", "tiny", rows, began=time.time() - DAY, told=right)
+    keep(place / "serving", "tiny", rows, began=time.time() - DAY, told=right)
     other = small_plan({"name": "one", "data": {"take": 60}, "gate": [PASSES]}, name="other")
-    (place.folder / "other.yaml").write_text(to_yaml(other), encoding="utf-8")
-    done = monitor(place.folder, "tiny", "--plan", "other.yaml", "--propose", "next.yaml")
+    (place / "other.yaml").write_text(to_yaml(other), encoding="utf-8")
+    done = monitor(place, "tiny", "--plan", "other.yaml", "--propose", "next.yaml")
     assert done.returncode == 2
     assert "the plan of tiny expected; this one is called other" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from monitor_call import monitor
 from releasing import PASSES, Place
 
 from progressive_tf.errors import InputError
@@ -18,7 +20,8 @@ from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.monitoring.proposal import propose
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store
+from progressive_tf.registry import Registry
+from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
 
 PLAN: dict[str, Any] = {
     "name": "people",
@@ -52,41 +55,62 @@ def people(rows: int, seed: int) -> pd.DataFrame:
     )
 
 
-def keep(folder: Path, rows: pd.DataFrame) -> Path:
-    """Keeps an answer about each row, of which every second was asked by columns, and its right label."""
-    store = Store(folder / "served.sqlite")
+def served_id(version: int, place: int) -> str:
+    return uuid.UUID(int=1000 * version + place).hex
+
+
+def keep(path: Path, rows: pd.DataFrame, version: int = 1) -> Path:
+    """Keeps an answer about each row, wrong about every third, of which every second was asked by columns, and its
+    right label.
+    """
+    store = Store(path)
+    sure = np.random.default_rng(version).uniform(0.5, 1, len(rows))
     for place, (height, colour, label) in enumerate(rows.itertuples(index=False)):
         cells = {"features": [str(height), colour]}
         named = {"height_in_cm": str(height), "colour": colour}
-        one = Answered(uuid.UUID(int=place).hex, "tall", [0.3, 0.7], cells if place % 2 else named)
-        store.add([ServedRequest(time.time(), 1, "stable", 0, 200, 0.01, [one])])
+        said = label if place % 3 else {"tall": "small", "small": "tall"}[label]
+        probabilities = [1 - sure[place], sure[place]]
+        one = Answered(served_id(version, place), said, probabilities, cells if place % 2 else named)
+        store.add([ServedRequest(time.time(), version, "stable", 0, 200, 0.01, [one])])
         store.add_feedback(Feedback(one.id, label=label), time.time())
     store.close()
     return store.path
 
 
 @pytest.mark.slow
-def test_a_next_stage_of_rows_of_a_table(tmp_path: Path) -> None:
+def test_the_circle_of_release_feedback_and_next_stage_closes_twice(tmp_path: Path) -> None:
     people(240, 0).to_csv(tmp_path / "table.csv", index=False)
     place = Place(tmp_path)
-    place.run(PLAN)
-    rows = people(80, 1).astype({"height in cm": object})
-    rows.loc[3, "height in cm"] = "tall"  # counts as missing, as it did when the row was answered
-    live = read_live_rows(keep(tmp_path, rows))
-    plan = tmp_path / "plan.yaml"
-    found = propose(plan, load_plan(str(plan)), live, tmp_path / "next.yaml", tmp_path / "cache")
-    assert found.rows == 80
-    written = pd.read_json(found.data_file, lines=True)
-    assert {"height in cm", "colour", "label", "chosen"} <= set(written)
-    place.run(read_yaml_mapping(tmp_path / "next.yaml"))
-    assert (next((tmp_path / "runs").glob("*/stages/02-feedback-1")) / "decision.json").exists()
+    assert place.run(PLAN).promoted
+    registry = Registry(tmp_path / "registry").model("people")
+    for turn, seed in ((1, 1), (2, 4)):
+        rows = people(80, seed).astype({"height in cm": object})
+        if turn == 1:
+            rows.loc[3, "height in cm"] = "tall"  # counts as missing, as it did when the row was answered
+        keep(store_path(tmp_path / "serving", "people"), rows, turn)
+        done = monitor(tmp_path, "people", "--plan", ("plan.yaml", "next.yaml")[turn - 1], "--propose", "next.yaml")
+        assert done.returncode == 0, done.stderr
+        proposed = read_yaml_mapping(tmp_path / "next.yaml")
+        assert [stage["name"] for stage in proposed["stages"]] == ["one", "feedback-1", "feedback-2"][: turn + 1]
+        written = pd.read_json(tmp_path / f"people-feedback-{turn}.jsonl", lines=True, dtype=False)
+        assert {"height in cm", "colour", "label", "chosen"} <= set(written)
+        # What was neither trained on nor evaluated in the first turn comes again in the second.
+        assert {served_id(turn, at) for at in range(80)} <= set(written["id"])
+        assert written["id"].is_unique
+        is_wrong = written["said"] != written["label"]
+        hardness = list(zip(is_wrong, written["confidence"].where(is_wrong, -written["confidence"]), strict=True))
+        assert hardness == sorted(hardness, reverse=True)
+        finished = place.run(proposed)
+        newest = registry.versions()[-1]
+        assert (newest.stage, newest.number, registry.aliases()["stable"]) == (f"feedback-{turn}", turn + 1, turn + 1)
+        assert json.loads((finished.run / "stages" / f"0{turn + 1}-feedback-{turn}" / "data.json").read_text())
 
 
 def test_several_tasks_are_refused(tmp_path: Path) -> None:
     people(240, 0).to_csv(tmp_path / "table.csv", index=False)
     tasks = {"scenario": "task-incremental", "data": PLAN["data"] | {"task": "colour"}}
     (tmp_path / "plan.yaml").write_text(to_yaml(PLAN | tasks), encoding="utf-8")
-    live = read_live_rows(keep(tmp_path, people(3, 1)))
+    live = read_live_rows(keep(tmp_path / "served.sqlite", people(3, 1)))
     loaded = load_plan(str(tmp_path / "plan.yaml"))
     with pytest.raises(InputError, match="task-incremental is not supported"):
         propose(tmp_path / "plan.yaml", loaded, live, tmp_path / "next.yaml", tmp_path / "cache")

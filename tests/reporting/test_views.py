@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.records import Measure, StageMetrics
 from progressive_tf.reporting.records import RunRecord, SavedStage, read_run
-from progressive_tf.reporting.views import class_curves_view, per_class, stage_views
+from progressive_tf.reporting.views import StageView, class_curves_view, per_class, stage_views
 
 from .records_builder import SCRIPT, force, write_run
 
@@ -21,10 +22,13 @@ def test_classes_are_collected_from_metric_names() -> None:
     assert found == {"a/b": {"precision": one, "recall": two}}
 
 
-def test_a_stage_starts_from_what_is_recorded(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run"))
-    expected = ["pretrained weights", "pilot (version 1)", "beta (version 2)"]
-    assert [view.started_from for view in stage_views(run)] == expected
+@pytest.fixture(scope="module")
+def views(tmp_path_factory: pytest.TempPathFactory) -> Sequence[StageView]:
+    return stage_views(read_run(write_run(tmp_path_factory.mktemp("views") / "run")))
+
+
+def test_a_stage_starts_from_what_is_recorded(views: Sequence[StageView]) -> None:
+    assert [view.started_from for view in views] == ["pretrained weights", "pilot (version 1)", "beta (version 2)"]
 
 
 def test_an_undecided_stage_starts_from_the_newest_promoted_one(tmp_path: Path) -> None:
@@ -39,13 +43,12 @@ def test_an_undecided_stage_starts_from_one_that_was_forced(tmp_path: Path) -> N
     assert stage_views(read_run(path))[-1].started_from == "beta (version 2)"
 
 
-def test_test_rows_are_those_of_the_stages_slice(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run"))
-    assert [view.answers.rows for view in stage_views(run) if view.answers] == [1000, 1000, 1000]
+def test_test_rows_are_those_of_the_stages_slice(views: Sequence[StageView]) -> None:
+    assert [view.answers.rows for view in views if view.answers] == [1000, 1000, 1000]
 
 
-def test_twenty_wrong_texts_the_surest_first(tmp_path: Path) -> None:
-    answers = stage_views(read_run(write_run(tmp_path / "run")))[-1].answers
+def test_twenty_wrong_texts_the_surest_first(views: Sequence[StageView]) -> None:
+    answers = views[-1].answers
     assert answers is not None
     assert len(answers.wrong) == 20
     assert answers.wrong[0].text == SCRIPT

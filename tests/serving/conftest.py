@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,32 +14,45 @@ from serving_fakes import MODEL, Shared, release, translator, two_versions, wait
 
 from progressive_tf.registry import ModelVersions, Registry
 
+# How long a server of a test sleeps before it looks at its journal and its canary again, and writes what has come.
+LOOK_SECONDS = 0.05
+
 
 @contextmanager
 def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
-    """Starts servers, with limits and settings by name, and waits until stable is served."""
+    """Starts servers, with limits and settings by name, and waits until stable is served.
+
+    They look at things more often than a server of its own, and collect no garbage of a process that is not theirs.
+    """
+    from progressive_tf.serving import canary_watch, request_log, served_model
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
-    from progressive_tf.serving.request_log import LogSettings, RequestLog
-    from progressive_tf.serving.served_model import ServedModel
     from progressive_tf.serving.server import Tokens
     from progressive_tf.serving.store import Store
 
     with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(served_model, "LOOK_SECONDS", LOOK_SECONDS)
+        patch.setattr(served_model, "_collect", lambda: None)
+        patch.setattr(canary_watch, "LOOK_SECONDS", LOOK_SECONDS)
+        patch.setattr(request_log, "FLUSH_SECONDS", LOOK_SECONDS)
 
         def run(
             model: ModelVersions,
             batching: BatchSettings | None = None,
             tokens: Tokens | None = None,
-            logging: LogSettings | None = None,
+            logging: request_log.LogSettings | None = None,
+            raises: bool = True,
             **limits: Any,
         ) -> TestClient:
             metrics, limited = Metrics(), Limits(**limits)
-            request_log = RequestLog(Store(folder / "served.sqlite"), logging or LogSettings(), metrics)
-            served = ServedModel(model, limited, batching or BatchSettings(most=4), metrics, request_log)
-            client = stack.enter_context(TestClient(make_app(served, limited, metrics, request_log, tokens)))
+            settings = logging or request_log.LogSettings()
+            kept = request_log.RequestLog(Store(folder / "served.sqlite"), settings, metrics)
+            served = served_model.ServedModel(model, limited, batching or BatchSettings(most=4), metrics, kept)
+            app = make_app(served, limited, metrics, kept, tokens)
+            client = stack.enter_context(TestClient(app, raise_server_exceptions=raises))
             wait_until(lambda: client.get("/readyz").status_code == 200)
             return client
 
@@ -65,6 +79,33 @@ def start(tmp_path: Path) -> Iterator[Callable[..., TestClient]]:
     """Starts servers for one test."""
     with starting(tmp_path) as run:
         yield run
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Waits until a server that is started afterwards has looked at its journal, and at its canary, once more."""
+    from progressive_tf.serving.canary_watch import CanaryWatch
+    from progressive_tf.serving.served_model import ServedModel
+
+    looks: Counter[str] = Counter()
+    at_canary, at_journal = CanaryWatch._look, ServedModel._journal_state
+
+    async def look(self: CanaryWatch) -> None:
+        await at_canary(self)
+        looks["canary"] += 1
+
+    def state(self: ServedModel) -> Any:
+        looks["journal"] += 1
+        return at_journal(self)
+
+    monkeypatch.setattr(CanaryWatch, "_look", look)
+    monkeypatch.setattr(ServedModel, "_journal_state", state)
+
+    def wait() -> None:
+        before = looks.copy()  # a look may be under way: the second from now has begun afterwards
+        wait_until(lambda: all(looks[each] > before[each] + 1 for each in ("canary", "journal")))
+
+    return wait
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from fastapi.testclient import TestClient
 from progressive_tf.registry import ModelVersions, Registry, StagedVersion
 
 MODEL = "reviews"
-RELEASE = {"steps": [40, 70, 100], "min_samples": 5, "max_minutes": None}
+# A person decides, so that no server is ahead of a test.
+RELEASE = {"steps": [40, 70, 100], "min_samples": 5, "max_minutes": None, "automatic": False}
 
 
 Factory = TypeVar("Factory", bound=Callable[..., Callable[[Path], None]])
@@ -192,9 +193,9 @@ class Shared:
 LONGEST = 300.0
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = LONGEST) -> None:
-    """Waits until something is so; fails after a time that no test needs."""
-    end = time.monotonic() + seconds
+def wait_until(reached: Callable[[], bool], every: float = 0.02) -> None:
+    """Waits until something is so, looking every so many seconds; fails after a time that no test needs."""
+    end = time.monotonic() + LONGEST
     while not reached():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(every)

@@ -23,7 +23,7 @@ class Network:
     def answer(self, bucket: Hashable, instances: Sequence[int]) -> list[Any]:
         self.batches.append((bucket, list(instances)))
         self.began.set()
-        self.go_on.wait(10)
+        self.go_on.wait()
         return [ValueError("odd one out") if value < 0 else 2 * value for value in instances]
 
 

@@ -6,9 +6,6 @@ import itertools
 import logging
 import re
 import sqlite3
-import sys
-import time
-import urllib.error
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,47 +13,46 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import LONGEST, MODEL, classifier, release, translator, wait_until
-from serving_process import Server, running
+from serving_fakes import MODEL, classifier, release, translator, wait_until
 
 from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.routing import position
 
-pytestmark = pytest.mark.slow
-
-STEPS = {"steps": [5, 25, 50, 100], "min_samples": 20, "max_minutes": 60}
+# A busy machine may be slow for one version by chance: no answer takes a thousand times as long as others.
+STEPS = {"steps": [20, 40, 60, 100], "min_samples": 10, "max_minutes": 60, "max_slowdown": 1000}
+Start = Callable[..., TestClient]
 
 
 @pytest.fixture
 def stable(tmp_path: Path) -> ModelVersions:
-    """Version 1 is stable, and wrong about a tenth of the texts."""
+    """Version 1 is stable, and right about every text."""
     found = Registry(tmp_path / "registry").model(MODEL)
-    release(found, 1, export=classifier(wrong=0.1))
+    release(found, 1, export=classifier(wrong=0.0))
     return found
 
 
-def call_until(server: Server, is_over: Callable[[], bool]) -> Counter[tuple[str, str]]:
-    """Asks as one caller after the other, and judges every answer, until something is so.
+def call_until(client: TestClient, is_over: Callable[[], bool]) -> Counter[tuple[str, str]]:
+    """Asks as one of 400 callers after the other, and judges every answer, until something is so.
 
     Returns:
         How often each caller met each version, or the status of an answer that failed.
     """
     met: Counter[tuple[str, str]] = Counter()
-    end = time.monotonic() + LONGEST
     for turn in itertools.count():
-        if turn % 20 == 0 and is_over():
-            return met
-        assert time.monotonic() < end, server.said.read_text()[-2000:]
+        if turn % 10 == 0 and is_over():
+            break
+        assert turn < 20_000, canary(client)
         caller, label = f"caller {turn % 400}", ("negative", "positive")[turn % 2]
-        try:
-            answer = server.ask(f"/v1/models/{MODEL}:predict", {"instances": [f"{label} {turn}"], "key": caller})
-        except urllib.error.HTTPError as error:
-            met[caller, str(error.code)] += 1
+        asked = {"instances": [f"{label} {turn}"], "key": caller}
+        answer = client.post(f"/v1/models/{MODEL}:predict", json=asked)
+        if answer.status_code != 200:
+            met[caller, str(answer.status_code)] += 1
             continue
-        met[caller, answer["version"]] += 1
-        server.ask("/v1/feedback", {"prediction_id": answer["prediction_ids"][0], "label": label})
-    raise AssertionError
+        met[caller, answer.json()["version"]] += 1
+        told = {"prediction_id": answer.json()["prediction_ids"][0], "label": label}
+        assert client.post("/v1/feedback", json=told).status_code == 200
+    return met
 
 
 def events(model: ModelVersions) -> list[tuple[str, str | None, int | None, float | None]]:
@@ -65,12 +61,12 @@ def events(model: ModelVersions) -> list[tuple[str, str | None, int | None, floa
     return [(entry.event, entry.alias, entry.version, entry.percent) for entry in entries]
 
 
-def test_a_good_canary_reaches_everybody(stable: ModelVersions) -> None:
-    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.1))
-    with running(stable) as server:
-        Traffic(stable, "ann").start_canary(2)
-        call_until(server, lambda: stable.aliases()["stable"] == 2)
-    widened = [("widen", "canary", 2, percent) for percent in (25.0, 50.0, 100.0)]
+def test_a_good_canary_reaches_everybody(stable: ModelVersions, start: Start) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    client = start(stable)
+    Traffic(stable, "ann").start_canary(2)
+    call_until(client, lambda: stable.aliases()["stable"] == 2)
+    widened = [("widen", "canary", 2, percent) for percent in (40.0, 60.0, 100.0)]
     assert events(stable) == [*widened, ("alias", "stable", 2, None)]
     last = stable.entries()[-1]
     assert last.reason is not None
@@ -78,25 +74,20 @@ def test_a_good_canary_reaches_everybody(stable: ModelVersions) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "reason"), [({"wrong": 0.6}, "its accuracy differs"), ({"wrong": 0.1, "failing": 0.5}, "it fails")]
+    ("harm", "reason"), [({"wrong": 0.6}, "its accuracy differs"), ({"wrong": 0.0, "failing": 0.5}, "it fails")]
 )
-def test_a_worse_one_is_taken_back(
-    stable: ModelVersions, harm: dict[str, float], reason: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    schedule = STEPS | {"steps": [20, 50, 100], "min_samples": 5_000}
-    release(stable, 2, alias=None, plan_release=schedule, export=classifier(**harm))
-    with running(stable) as server:
-        Traffic(stable, "ann").start_canary(2)
-        met = call_until(server, lambda: "canary" not in stable.aliases())
-        assert events(stable) == [("rollback", "canary", 2, None)]
-        assert str(stable.entries()[-1].reason).startswith(reason)
-        wait_until(lambda: server.ask(f"/v1/models/{MODEL}/canary") == {"version": None})
-        after = Counter(server.ask(f"/v1/models/{MODEL}:predict", {"instances": ["a"]})["version"] for _ in range(20))
-    assert after == {"1": 20}
-    assert {version for _, version in met} <= {"1", "2", "500"}
+def test_a_worse_one_is_taken_back(stable: ModelVersions, start: Start, harm: dict[str, float], reason: str) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS | {"min_samples": 5_000}, export=classifier(**harm))
+    client = start(stable, raises=False)
+    Traffic(stable, "ann").start_canary(2)
+    met = call_until(client, lambda: "canary" not in stable.aliases())
+    assert events(stable) == [("rollback", "canary", 2, None)]
+    assert str(stable.entries()[-1].reason).startswith(reason)
+    wait_until(lambda: canary(client) == {"version": None})
+    asked = [client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["a"]}).json() for _ in range(20)]
+    assert {each["version"] for each in asked} == {"1"}
+    assert {version for _, version in met} == {"1", "500" if "failing" in harm else "2"} | {"2"}
     saw = {caller for caller, version in met if version != "1"}
-    with capsys.disabled():
-        sys.stdout.write(f"\n{harm}: taken back after {met.total()} requests; {len(saw)} callers of 400 saw it\n")
     assert 0 < len(saw) <= 0.3 * 400
 
 
@@ -115,7 +106,9 @@ def canary(client: TestClient) -> Any:
     return client.get(f"/v1/models/{MODEL}/canary").json()
 
 
-def test_where_the_plan_says_so_a_person_decides(stable: ModelVersions, start: Callable[..., TestClient]) -> None:
+def test_where_the_plan_says_so_a_person_decides(
+    stable: ModelVersions, looked: Callable[[], None], start: Start
+) -> None:
     release(stable, 2, alias=None, plan_release=STEPS | {"automatic": False}, export=classifier(wrong=0.9))
     client = start(stable)
     Traffic(stable).start_canary(2, 50)
@@ -128,20 +121,20 @@ def test_where_the_plan_says_so_a_person_decides(stable: ModelVersions, start: C
     assert f'progressive_tf_canary_decision{{model="{MODEL}",outcome="widen",version="2"}} 1.0' in (
         client.get("/metrics").text
     )
-    time.sleep(1.5)
+    looked()
     assert Traffic(stable).rollout() is not None
     assert events(stable) == []
 
 
 def test_a_canary_without_steps_is_watched_and_left_alone(
-    stable: ModelVersions, start: Callable[..., TestClient], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stable: ModelVersions, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     release(stable, 2, alias=None, export=classifier(wrong=0.9))
     client = start(stable)
     with caplog.at_level(logging.INFO, "progressive_tf.serving"):
         Traffic(stable).start_canary(2, 50)
         wait_until(lambda: canary(client).get("outcome") == "hold")
-        for prediction, _ in ask(client, 300):
+        for prediction, _ in ask(client, 100):
             client.post("/v1/feedback", json={"prediction_id": prediction, "label": "positive"})
         wait_until(lambda: canary(client)["outcome"] == "rollback")
     assert (canary(client)["decides"], events(stable)) == ("a person", [])
@@ -156,7 +149,7 @@ def test_a_canary_without_steps_is_watched_and_left_alone(
 
 @pytest.mark.parametrize("kind", [classifier, translator])
 def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
-    tmp_path: Path, start: Callable[..., TestClient], kind: Callable[..., Callable[[Path], None]]
+    tmp_path: Path, start: Start, kind: Callable[..., Callable[[Path], None]]
 ) -> None:
     stable = Registry(tmp_path / "registry").model(MODEL)
     labels = () if kind is translator else ("negative", "positive")
@@ -183,7 +176,7 @@ def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
     assert canary(client)["reason"].startswith("stable says something else to ")
 
 
-def test_accuracy_of_texts_is_by_what_users_expected(tmp_path: Path, start: Callable[..., TestClient]) -> None:
+def test_accuracy_of_texts_is_by_what_users_expected(tmp_path: Path, start: Start) -> None:
     stable = Registry(tmp_path / "registry").model(MODEL)
     release(stable, 1, export=translator(), labels=())
     release(stable, 2, alias=None, plan_release=STEPS | {"min_samples": 5_000}, export=translator(wrong=0.9), labels=())
@@ -197,14 +190,14 @@ def test_accuracy_of_texts_is_by_what_users_expected(tmp_path: Path, start: Call
 
 
 def test_a_label_in_the_path_is_no_part_of_the_split(
-    stable: ModelVersions, start: Callable[..., TestClient], tmp_path: Path
+    stable: ModelVersions, looked: Callable[[], None], start: Start
 ) -> None:
-    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.1))
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
     client = start(stable)
     Traffic(stable).start_canary(2)
     wait_until(lambda: canary(client)["version"] == "2")
-    for _ in range(30):
+    for _ in range(15):
         client.post(f"/v1/models/{MODEL}/labels/canary:predict", json={"instances": ["positive"]})
-    wait_until(lambda: canary(client).get("reason") == "0 of 20 answers")
-    time.sleep(1.5)
-    assert canary(client)["percent"] == 5
+    looked()
+    assert canary(client)["reason"] == "0 of 10 answers"
+    assert canary(client)["percent"] == 20

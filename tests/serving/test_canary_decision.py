@@ -123,6 +123,7 @@ def test_one_caller_who_always_fails_is_no_sign() -> None:
     assert outcome(step(VersionCounts(2000, 90, 100, 1), VersionCounts(2000, 0, 100, 0)))[0] == WAIT
 
 
+@pytest.mark.slow
 def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every_request() -> None:
     generator = np.random.default_rng(5)
     taken_back = 0

@@ -16,8 +16,6 @@ from progressive_tf.errors import InputError
 from progressive_tf.registry import ModelVersions, RegistryError
 from progressive_tf.registry.traffic import Traffic
 
-pytestmark = pytest.mark.slow
-
 # The part of KServe's serving.kserve.io/v1beta1 InferenceService that is written, with its types.
 INFERENCE_SERVICE = {
     "type": "object",

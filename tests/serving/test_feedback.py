@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, Shared, release, wait_until
+from serving_fakes import LONGEST, MODEL, Shared, release, wait_until
 
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry import ModelVersions
@@ -17,8 +17,6 @@ from progressive_tf.serving import request_log
 from progressive_tf.serving.request_log import LogSettings
 from progressive_tf.serving.server import Tokens
 from progressive_tf.serving.store import Store, StoreError
-
-pytestmark = pytest.mark.slow
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 Start = Callable[..., TestClient]
@@ -141,31 +139,31 @@ def test_an_expected_text_is_compared_letter_by_letter_and_kept_with_its_input_a
     ]
 
 
-@pytest.mark.parametrize(
-    ("signature", "label", "said"),
-    [
-        ("generate", "  ", "label: the expected text, a string, expected; got '  '; or send correct, or rating"),
-        ("generate", ["a"], "label: the expected text, a string, expected"),
-        ("generate", "\ud800", "label: a text in UTF-8 of at most 65536 characters"),
-        ("generate", "a" * 65537, "label: a text in UTF-8 of at most 65536 characters"),
-        ("tokens", "A", "label: the answer is tokens, which no text is compared with; send correct, or rating"),
-    ],
-)
+NO_EXPECTED_TEXT = [
+    ("generate", "  ", "label: the expected text, a string, expected; got '  '; or send correct, or rating"),
+    ("generate", ["a"], "label: the expected text, a string, expected"),
+    ("generate", "\ud800", "label: a text in UTF-8 of at most 65536 characters"),
+    ("generate", "a" * 65537, "label: a text in UTF-8 of at most 65536 characters"),
+    ("tokens", "A", "label: the answer is tokens, which no text is compared with; send correct, or rating"),
+]
+
+
 def test_what_is_no_expected_text_is_refused_with_what_to_send(
-    writing: ModelVersions, start: Start, tmp_path: Path, signature: str, label: Any, said: str
+    writing: ModelVersions, start: Start, tmp_path: Path
 ) -> None:
     client = start(writing)
-    instance = [[1, 2]] if signature == "tokens" else ["a"]
-    found = client.post(PREDICT, json={"instances": instance, "signature_name": signature}).json()
-    (prediction,) = found["prediction_ids"]
-    content = json.dumps({"prediction_id": prediction, "label": label})
-    refused = client.post("/v1/feedback", content=content)
-    assert refused.status_code == 400
-    assert said in refused.json()["error"]
+    for signature, label, said in NO_EXPECTED_TEXT:
+        instance = [[1, 2]] if signature == "tokens" else ["a"]
+        found = client.post(PREDICT, json={"instances": instance, "signature_name": signature}).json()
+        (prediction,) = found["prediction_ids"]
+        content = json.dumps({"prediction_id": prediction, "label": label})
+        refused = client.post("/v1/feedback", content=content)
+        assert refused.status_code == 400, label
+        assert said in refused.json()["error"]
     assert kept(tmp_path, "SELECT * FROM feedback") == []
     for instead in ({"correct": False}, {"rating": 4}):
         assert client.post("/v1/feedback", json={"prediction_id": prediction, **instead}).status_code == 200
-    assert judged(tmp_path) == [False]
+    assert judged(tmp_path) == [None] * 4 + [False]
 
 
 def test_a_list_is_no_right_label_of_a_class(model: ModelVersions, start: Start, tmp_path: Path) -> None:
@@ -189,6 +187,7 @@ def test_feedback_asks_for_the_callers_token(model: ModelVersions, start: Start)
 def test_feedback_that_cannot_be_kept_is_not_confirmed_and_predictions_go_on(
     model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(request_log, "FLUSH_SECONDS", LONGEST)  # what feedback writes is all that is written
     client = start(model)
 
     def fail(*arguments: Any) -> None:
@@ -260,10 +259,15 @@ def test_what_the_shadow_says_is_kept_beside_what_the_caller_got(
 def test_what_is_older_than_asked_is_removed_while_it_runs(
     model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    days, now = [0.0], request_log.SteadyClock.now
+    monkeypatch.setattr(request_log.SteadyClock, "now", lambda self: now(self) + days[0] * 86_400)
     monkeypatch.setattr(request_log, "PRUNE_SECONDS", 0.0)
-    client = start(model, logging=LogSettings(days=0.5 / 86_400))
-    (prediction,) = predict(client)
-    client.post("/v1/feedback", json={"prediction_id": prediction, "correct": True})
-    assert kept(tmp_path, "SELECT count(*) FROM feedback") == [(1,)]
-    wait_until(lambda: kept(tmp_path, "SELECT count(*) FROM feedback") == [(0,)])
-    wait_until(lambda: kept(tmp_path, "SELECT count(*) FROM predictions") == [(0,)])
+    client = start(model, logging=LogSettings(days=2.0))
+    ids = []
+    for days[0] in (0.0, 1.0):
+        ids += predict(client)
+        client.post("/v1/feedback", json={"prediction_id": ids[-1], "correct": True})
+    assert kept(tmp_path, "SELECT count(*) FROM feedback") == [(2,)]
+    days[0] = 2.5
+    wait_until(lambda: kept(tmp_path, "SELECT id FROM predictions") == [(ids[1],)])
+    wait_until(lambda: kept(tmp_path, "SELECT prediction FROM feedback") == [(ids[1],)])

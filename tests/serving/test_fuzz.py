@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from serving_fakes import LONGEST, MODEL
+from serving_fakes import LONGEST, MODEL, Shared, two_versions
 from serving_process import Server, running
 
-from progressive_tf.registry import ModelVersions
-
-pytestmark = pytest.mark.slow
-
+A_FEW = 400
 RAW_BODIES, FROM_THE_DOCUMENT, RAW_REQUESTS = 8500, 2500, 500
 GROWTH_MB = 40
 PREDICT = f"/v1/models/{MODEL}:predict"
@@ -48,13 +45,8 @@ PIECES = (
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    from serving_fakes import release
-
-    from progressive_tf.registry import Registry
-
-    model: ModelVersions = Registry(tmp_path_factory.mktemp("fuzz") / "registry").model(MODEL)
-    release(model, 1)
-    with running(model, "--max-seconds", "5") as found:
+    # A busy machine is no error of the server: no request is too late.
+    with running(two_versions(tmp_path_factory.mktemp("fuzz")), "--max-seconds", str(LONGEST)) as found:
         yield found
 
 
@@ -74,6 +66,16 @@ def damaged(body: bytes, chance: random.Random) -> bytes:
         else:
             body = body[:start] + body[start:end][::-1] + body[end:]
     return body
+
+
+def with_pieces() -> list[bytes]:
+    """Returns every body with every piece in a string of it, mostly an input, and in its last string."""
+    return [
+        body[:at] + piece + body[at:]
+        for body in VALID
+        for piece in PIECES
+        for at in (body.find(b'a"') + 1, body.rindex(b'"'))
+    ]
 
 
 def post(connection: http.client.HTTPConnection, path: str, body: bytes) -> int:
@@ -113,6 +115,19 @@ def send_raw_requests(server: Server, count: int, seed: int) -> Counter[str]:
     return found
 
 
+def test_a_few_wrong_bodies_are_refused_in_the_interfaces_form(refusing: Shared) -> None:
+    chance = random.Random(4)
+    found: Counter[int] = Counter()
+    bodies = [(chance.choice(PATHS), damaged(chance.choice(VALID), chance)) for _ in range(A_FEW)]
+    for path, body in bodies + [(path, body) for path in (PREDICT, "/v1/feedback") for body in with_pieces()]:
+        answer = refusing.client.post(path, content=body)  # an error of the server's is raised here
+        assert isinstance(answer.json(), dict)
+        found[answer.status_code] += 1
+    assert {200, 400} <= set(found) <= {200, 202, 400, 404, 413}, found
+    assert found[400] > A_FEW // 3
+
+
+@pytest.mark.slow
 def test_wrong_bodies_and_no_http_are_no_error_of_the_server_and_cost_no_memory(server: Server) -> None:
     send_raw_bodies(server, RAW_BODIES // 5, seed=1)
     before = server.memory_mb()
@@ -132,6 +147,7 @@ def ways(operation: Any) -> list[dict[str, str] | None]:
     return [None, right] if right else [None]
 
 
+@pytest.mark.slow
 def test_what_the_interfaces_document_allows_or_forbids_is_no_error_of_the_server(server: Server) -> None:
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, seed, settings

@@ -49,7 +49,6 @@ def sums(factor: float) -> Callable[[Path], None]:
     return export
 
 
-@pytest.mark.slow
 def test_numbers_are_served_judged_and_monitored(
     tmp_path: Path, start: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,8 +12,6 @@ from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.server import Tokens
 
-pytestmark = pytest.mark.slow
-
 Start = Callable[..., TestClient]
 OPERATOR = {"Authorization": "Bearer operator"}
 

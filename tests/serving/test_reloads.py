@@ -99,7 +99,7 @@ def test_no_answer_fails_or_mixes_versions_under_load(model: ModelVersions) -> N
             thread.start()
         memory = 0.0
         for made, _ in enumerate(itertools.islice(moves(model), MOVES), start=1):
-            wait_until(lambda: serves(server, model))
+            wait_until(lambda: serves(server, model), every=0.1)
             goal = answered(heard) + BETWEEN
             wait_until(lambda goal=goal: answered(heard) >= goal or any(each.wrong for each in heard))
             memory = memory or (server.memory_mb() if made == FEW else 0.0)
