@@ -314,7 +314,7 @@ def test_conditional_keys_are_searched_beside_their_choice_only(place: SweepPlac
 @pytest.mark.slow
 def test_retention_can_be_searched(place: SweepPlace) -> None:
     space = {"retention.replay.fraction": {"choice": [0.1, 0.3]}, "retention.ewc": {"choice": [None, {"samples": 10}]}}
-    tune = {"warm_start": False, "trials": 2, "oracle": "grid", "space": space}
+    tune = {"warm_start": False, "trials": 2, "oracle": "grid", "space": space, "drop_at_most": 1.0}
     found = place.sweep(two_stages(data={"take_new": 40}, tune=tune))
     assert [(dict(each.values), each.status) for each in found.results] == [
         ({"retention.replay.fraction": 0.1, "retention.ewc": ewc}, "feasible") for ewc in (None, {"samples": 10})
