@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from pydantic import TypeAdapter
+from stepping import take_steps
 
 from progressive_tf.adaptation.catalogue import ADDING, CHOOSING, PHASED, adapt, merge_additions, restore_additions
 from progressive_tf.adaptation.moved_weights import MovedWeights
@@ -25,8 +26,6 @@ from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.fit import Fit, fit_stage
 from progressive_tf.training.fitting.objectives import make_loss
-
-pytestmark = pytest.mark.slow
 
 SETTINGS: list[dict[str, Any]] = [
     {"method": "head"},
@@ -41,7 +40,17 @@ SETTINGS: list[dict[str, Any]] = [
     {"method": "bitfit"},
     {"method": "prompt", "length": 3},
 ]
-IDS = ["-".join(str(value) for value in settings.values()) for settings in SETTINGS]
+# Of which graphs are built too: phases, an addition within layers, and a block of its own.
+FITTED = [
+    settings for settings in SETTINGS if settings["method"] in ("gradual", "prompt") or settings.get("merge") is False
+]
+
+
+def name_of(settings: dict[str, Any]) -> str:
+    return "-".join(str(value) for value in settings.values())
+
+
+IDS = [name_of(settings) for settings in SETTINGS]
 ADDED = [settings for settings in SETTINGS if settings["method"] in ADDING]
 ADDED_IDS = [name for name, settings in zip(IDS, SETTINGS, strict=True) if settings in ADDED]
 SEED = 9
@@ -71,6 +80,11 @@ def kept(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> dict[s
 @pytest.fixture
 def network(kept: dict[str, Kept]) -> Any:
     return kept["mean"].fresh()
+
+
+@pytest.fixture(scope="module")
+def examples(kept: dict[str, Kept], tmp_path_factory: pytest.TempPathFactory) -> Examples:
+    return tiny.make_examples(tmp_path_factory.mktemp("examples"), kept["mean"].network, 32)
 
 
 @pytest.fixture
@@ -126,15 +140,8 @@ def test_the_frozen_depth_counts_exactly_the_leading_blocks_without_a_moving_wei
     assert moved.frozen_depth == len(network.blocks) or moves(network.blocks[moved.frozen_depth])
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
-def test_an_epoch_changes_every_moved_weight_and_no_other(
-    make_network: Callable[..., Any],
-    make_examples: Callable[..., Any],
-    tmp_path: Path,
-    settings: dict[str, Any],
-) -> None:
-    network = make_network()
-    stage = Stage.model_validate(
+def stage_of(settings: dict[str, Any]) -> Stage:
+    return Stage.model_validate(
         {
             "name": "one",
             "data": {"all": True},
@@ -145,29 +152,39 @@ def test_an_epoch_changes_every_moved_weight_and_no_other(
             "gate": [{"metric": "accuracy", "at_least": 0.5}],
         }
     )
-    steps = adapt(network, stage.adaptation, SEED)
+
+
+def changed(network: Any, before: dict[str, np.ndarray]) -> set[str]:
+    after = read_weights(network.named_weights())
+    return {name for name, value in after.items() if not np.array_equal(before[name], value)}
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=IDS)
+def test_training_steps_change_every_moved_weight_and_no_other(
+    network: Any, examples: Examples, settings: dict[str, Any]
+) -> None:
+    moved = phases(network, settings)
+    before = read_weights(network.named_weights())
+    # The first of LoRA's two matrices has no gradient while the second is zero: it moves from the second step on.
+    take_steps(network, stage_of(settings), moved, examples, steps=2)
+    assert changed(network, before) == set(names(moved[-1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", FITTED, ids=name_of)
+def test_an_epoch_of_a_fit_changes_every_moved_weight_and_no_other(
+    network: Any, make_examples: Callable[..., Any], tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    stage, steps = stage_of(settings), phases(network, settings)
     before = read_weights(network.named_weights())
 
     def examples(depth: int, epochs: int) -> tuple[Examples, Examples]:
         made = make_examples(network, 48, depth=depth)
         return made.take(np.arange(32)), made.take(np.arange(32, 48))
 
-    fit_stage(
-        Fit(
-            network,
-            stage,
-            steps,
-            examples,
-            lambda depth: Classification(make_loss(stage.loss)),
-            1,
-            tmp_path / "stage",
-            Display(),
-        )
-    )
-    after = read_weights(network.named_weights())
-    changed = {name for name in before if not np.array_equal(before[name], after[name])}
-    # The first of LoRA's two matrices has no gradient while the second is zero: it moves from the second step on.
-    assert changed == set(names(steps[-1]))
+    objective = Classification(make_loss(stage.loss))
+    fit_stage(Fit(network, stage, steps, examples, lambda depth: objective, 1, tmp_path / "stage", Display()))
+    assert changed(network, before) == set(names(steps[-1]))
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=IDS)

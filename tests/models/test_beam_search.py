@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,17 +25,25 @@ def search_in(tables: np.ndarray, search: Search) -> tuple[np.ndarray, np.ndarra
         tables: log probabilities, float32 [batch, positions, last token, next token].
         search: how.
     """
-    batch = len(tables)
-    values = tf.constant(tables, tf.float32)
-
-    def step(last: tf.Tensor, memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        position = tf.shape(memory)[3]
-        rows = tf.gather(values[:, position], last, batch_dims=1)
-        return rows, tf.concat([memory, tf.ones([1, 1, tf.shape(memory)[2], 1])], axis=3)
-
-    memory = tf.zeros([1, 1, batch * search.beams, 0])
-    found = tf.function(lambda: beam_search(step, memory, batch, search), autograph=False)()
+    found = traced(search)(tf.constant(tables, tf.float32))
     return found[0].numpy(), found[1].numpy()
+
+
+@functools.cache
+def traced(search: Search) -> Callable[[tf.Tensor], Any]:
+    """Returns the search as a graph, traced once for tables of a shape."""
+
+    def searched(tables: tf.Tensor) -> Any:
+        batch = len(tables)
+
+        def step(last: tf.Tensor, memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            position = tf.shape(memory)[3]
+            rows = tf.gather(tables[:, position], last, batch_dims=1)
+            return rows, tf.concat([memory, tf.ones([1, 1, tf.shape(memory)[2], 1])], axis=3)
+
+        return beam_search(step, tf.zeros([1, 1, batch * search.beams, 0]), batch, search)
+
+    return tf.function(searched, autograph=False)
 
 
 def best_of_all(table: np.ndarray, longest: int, length_penalty: float) -> tuple[float, tuple[int, ...]]:

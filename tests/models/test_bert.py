@@ -21,12 +21,16 @@ from progressive_tf.plan.networks import Bert
 
 
 @pytest.fixture
-def weights(tmp_path: Path, make_network: Callable[..., Any]) -> Path:
+def weights(written: Path, tmp_path: Path) -> Path:
     """A folder of weights as a hub has them: config.json, vocab.txt, model.safetensors in PyTorch's names."""
-    network = make_network(seed=11)
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    shutil.copy(tmp_path / "vocab.txt", folder)
+    return shutil.copytree(written, tmp_path / "weights")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """Such a folder, to be copied."""
+    folder = tmp_path_factory.mktemp("written")
+    network = tiny.build_bert(folder, seed=11)
     config = {
         "model_type": "bert",
         "vocab_size": len(tiny.VOCABULARY),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from shallow_resnet import use_shallow_resnet
 
 from progressive_tf.models import mlp, resnet
 from progressive_tf.models.bert import bert, bert_tagger
@@ -26,8 +27,6 @@ from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5 import t5
 from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, OwnBuilder, ResNet50
-
-pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
@@ -61,9 +60,13 @@ def test_every_builder_of_the_catalogue_is_checked_here() -> None:
     assert set(CATALOGUE) - own == set(BUILDERS)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_a_builder_keeps_the_contract(name: str, tmp_path: Path) -> None:
+SLOW = ("bert-tagger", "resnet50", "t5")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CATALOGUE])
+def test_a_builder_keeps_the_contract(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build, model = CATALOGUE[name]
+    use_shallow_resnet(monkeypatch)  # whose blocks are of the same kinds; `test_resnet.py` has the whole one
     tiny.write_vocabulary(tmp_path)
     if isinstance(model, OwnBuilder):
         shutil.copy(EXAMPLES / f"{model.builder.partition(':')[0]}.py", tmp_path)

@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from stepping import take_steps
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from fitting import SEED, objective_of, quiet, stage, values
 
 from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
+from progressive_tf.models.block_model import assign_weights
 from progressive_tf.plan.retention_methods import Lwf, Retention
+from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty
 from progressive_tf.retention.soft_targets import LWF, lwf
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.fit import Fit, fit_stage
+from progressive_tf.training.fitting.stage_model import Penalty
 from progressive_tf.training.run.checks import check_retention
-
-pytestmark = pytest.mark.slow
 
 ADAPTATIONS: list[dict[str, Any]] = [
     {"method": "head"},
@@ -38,7 +41,7 @@ ADAPTATIONS: list[dict[str, Any]] = [
 ]
 NEW_WEIGHTS = ("lora", "adapter", "prompt")
 TEACHER = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32) * 3
-ROWS = 48
+ROWS, STEPS = 48, 6
 
 
 def name_of(settings: dict[str, Any]) -> str:
@@ -53,47 +56,86 @@ class Trained:
     distance: float
 
 
-def trained(folder: Path, adaptation: dict[str, Any], penalty: str) -> Trained:
-    """Trains a few epochs."""
-    folder.mkdir()
-    network = tiny.build_bert(folder, dropout=0.0, layers=1)
-    settings = stage(adaptation=adaptation, epochs=8)
-    before = values(network)
-    moved = adapt(network, settings.adaptation, SEED)
-    penalties: list[Any] = []
-    if penalty == "ewc":
-        kept = {weight.name: before[weight.name] for weight in moved[-1].weights if weight.name in before}
+class Start:
+    """A network of one layer that each training adapts, from its first weights and without additions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.network = tiny.build_bert(folder, dropout=0.0, layers=1)
+        self.weights = values(self.network)
+        self.inputs = tiny.make_examples(folder, self.network, 60).with_extra(LWF, TEACHER)
+
+    def adapted(self, settings: Stage) -> list[MovedWeights]:
+        self.network.remove_additions()
+        assign_weights(self.network.named_weights(), self.weights)
+        return adapt(self.network, settings.adaptation, SEED)
+
+    def penalties(self, kind: str, moved: list[MovedWeights]) -> list[Penalty]:
+        if kind == "lwf":
+            return [lwf(Lwf(strength=50.0), self.network, known=2)]
+        if kind == "none":
+            return []
+        kept = {weight.name: self.weights[weight.name] for weight in moved[-1].weights if weight.name in self.weights}
         consolidated = Consolidated().plus({name: np.ones_like(value) for name, value in kept.items()}, kept)
-        penalties = [EwcPenalty(network, consolidated, strength=100.0)]
-    if penalty == "lwf":
-        penalties = [lwf(Lwf(strength=50.0), network, known=2)]
+        return [EwcPenalty(self.network, consolidated, strength=100.0)]
 
-    def examples(depth: int, epochs: int | None) -> tuple[Examples, Examples]:
-        made = tiny.make_examples(folder, network, 60, depth=depth, dtype="float32")
-        if penalty == "lwf":
-            made = made.with_extra(LWF, TEACHER)
-        return made.take(np.arange(ROWS)), made.take(np.arange(ROWS, 60))
+    def examples(self, depth: int) -> Examples:
+        made = tiny.make_examples(self.folder, self.network, 60, depth=depth, dtype="float32")
+        return made.with_extra(LWF, TEACHER)
 
-    objective = objective_of(settings)
-    fit_stage(Fit(network, settings, moved, examples, objective, SEED, folder / "stage", quiet(), penalties=penalties))
-    logits = network(tiny.make_examples(folder, network, 60).state(np.arange(ROWS))).numpy()
-    after = values(network)
-    way = sum(((after[name] - value) ** 2).sum() for name, value in before.items())
-    centred = logits - logits.mean(axis=1, keepdims=True)
-    teacher = TEACHER[:ROWS] - TEACHER[:ROWS].mean(axis=1, keepdims=True)
-    return Trained(float(way), float(((centred - teacher) ** 2).mean()))
+    def trained(self) -> Trained:
+        """Returns how it went since the network was adapted."""
+        logits = self.network(self.inputs.state(np.arange(ROWS))).numpy()
+        after = values(self.network)
+        way = sum(((after[name] - value) ** 2).sum() for name, value in self.weights.items())
+        centred = logits - logits.mean(axis=1, keepdims=True)
+        teacher = TEACHER[:ROWS] - TEACHER[:ROWS].mean(axis=1, keepdims=True)
+        return Trained(float(way), float(((centred - teacher) ** 2).mean()))
 
 
-@pytest.mark.usefixtures("_determinism")
-@pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=name_of)
-def test_lwf_keeps_outputs_near_the_teachers_and_ewc_weights_near_their_values(
-    tmp_path: Path, adaptation: dict[str, Any]
-) -> None:
-    penalties = ["none", "lwf", *(["ewc"] if adaptation["method"] not in NEW_WEIGHTS else [])]
-    found = {name: trained(tmp_path / name, adaptation, name) for name in penalties}
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Start:
+    return Start(tmp_path_factory.mktemp("start"))
+
+
+def kinds(adaptation: dict[str, Any]) -> list[str]:
+    return ["none", "lwf", *(["ewc"] if adaptation["method"] not in NEW_WEIGHTS else [])]
+
+
+def assert_kept(found: dict[str, Trained]) -> None:
+    """LwF keeps outputs near the teacher's, and EWC weights near their values."""
     assert found["lwf"].distance < found["none"].distance
     if "ewc" in found:
         assert found["ewc"].way < 0.5 * found["none"].way
+
+
+@pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=name_of)
+def test_every_penalty_keeps_what_it_should_whatever_moves(start: Start, adaptation: dict[str, Any]) -> None:
+    settings, found = stage(adaptation=adaptation), {}
+    for kind in kinds(adaptation):
+        moved = start.adapted(settings)
+        inputs = start.inputs.take(np.arange(ROWS))
+        take_steps(start.network, settings, moved, inputs, STEPS, start.penalties(kind, moved))
+        found[kind] = start.trained()
+    assert_kept(found)
+
+
+@pytest.mark.slow
+def test_penalties_count_in_a_fit_of_several_phases(start: Start, tmp_path: Path) -> None:
+    adaptation = {"method": "gradual", "blocks_per_phase": 2}
+    settings, found = stage(adaptation=adaptation, epochs=8), {}
+    for kind in kinds(adaptation):
+        moved = start.adapted(settings)
+
+        def examples(depth: int, epochs: int | None) -> tuple[Examples, Examples]:
+            made = start.examples(depth)
+            return made.take(np.arange(ROWS)), made.take(np.arange(ROWS, 60))
+
+        penalties, objective = start.penalties(kind, moved), objective_of(settings)
+        folder = tmp_path / kind
+        fit_stage(Fit(start.network, settings, moved, examples, objective, SEED, folder, quiet(), penalties=penalties))
+        found[kind] = start.trained()
+    assert_kept(found)
 
 
 @pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=name_of)

@@ -138,3 +138,28 @@ def test_a_trial_that_was_running_is_run_again_and_one_that_had_ended_is_not(tmp
     third.reload()
     assert third.create_trial("tuner0").trial_id != running.trial_id
     assert third.end_order == [running.trial_id]
+
+
+@pytest.mark.parametrize("kind", ["random", "bayesian", "hyperband", "grid"])
+def test_an_oracle_that_was_stopped_goes_on_as_it_would_have(kind: str, tmp_path: Path) -> None:
+    whole = oracle(kind, tmp_path / "whole", limit=9)
+    expected = [asked_and_judged(whole) for _ in range(9)]
+    found = []
+    for stop in range(9):
+        made = oracle(kind, tmp_path / "stopped", limit=9)
+        if stop:
+            made.reload()
+        if stop % 3 == 1:
+            made.create_trial("tuner0")  # stopped within it
+            made = oracle(kind, tmp_path / "stopped", limit=9)
+            made.reload()
+        found.append(asked_and_judged(made))
+    assert found == expected
+    assert len({str(values) for values in found}) > 3
+
+
+def asked_and_judged(made: keras_tuner.Oracle) -> dict[str, Any]:
+    """Returns the values of the next trial, which does the better the higher its rate is."""
+    trial = made.create_trial("tuner0")
+    end(made, trial, trial.hyperparameters.values["rate"])
+    return dict(trial.hyperparameters.values)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ from sweeping import SweepPlace, two_stages
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.loading import load_plan
+from progressive_tf.plan.schema import Stage
 from progressive_tf.reporting.sweeps import read_rate_tests
-from progressive_tf.tuning.rate_finder import FoundRate, smooth, tenth_of_lowest
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.tuning.rate_finder import FoundRate, find_rate, smooth, tenth_of_lowest
 from progressive_tf.tuning.tune_plan import PlannedStage, find_rate_of_stage
 
 
@@ -58,8 +61,13 @@ def test_a_range_test_keeps_its_curve_and_an_override(tmp_path: Path) -> None:
     assert {path.name for path in found.plot.parent.iterdir()} == {"curve.csv", "rate.json", "rate.png", "rate.yaml"}
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("_determinism")
-def test_phases_that_move_other_weights_have_no_range_test(tmp_path: Path) -> None:
+def test_phases_that_move_other_weights_have_no_range_test() -> None:
+    gradual = load_stage({"method": "gradual", "blocks_per_phase": 1})
     with pytest.raises(InputError, match="gradual moves other weights from phase to phase"):
-        find(tmp_path, adaptation={"method": "gradual", "blocks_per_phase": 1})
+        find_rate(SimpleNamespace(settings=lambda stage: gradual), StageRecord(0, "one", Path()))  # type: ignore[arg-type]
+
+
+def load_stage(adaptation: dict[str, object]) -> Stage:
+    return Stage.model_validate(
+        two_stages()["defaults"] | {"name": "one", "data": {"take": 40}, "adaptation": adaptation}
+    )
