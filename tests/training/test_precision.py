@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import tiny
 from fitting import Killed, StoppingDisplay, comparable, dense_network, fit, rows_of_numbers, same, stage, values
 from releasing import Place, small_plan, stage_folder
 from safetensors.numpy import load_file
@@ -230,7 +231,7 @@ def test_the_gate_judges_what_is_released_and_the_next_run_is_in_float32_again(t
     place = Place(tmp_path)
     runs = []
     for precision in (FLOAT32, "mixed_float16", FLOAT32):
-        plan = small_plan({"name": "one", "data": {"take": 40}})
+        plan = tiny.of_table(small_plan({"name": "one", "data": {"take": 40}}))
         plan["defaults"] |= {
             "precision": precision,
             "epochs": 1,
@@ -245,5 +246,6 @@ def test_the_gate_judges_what_is_released_and_the_next_run_is_in_float32_again(t
     assert not same(plain, mixed)
     judged = pd.read_parquet(runs[1] / "predictions.parquet")
     version = Registry(tmp_path / "registry").model("tiny").version(2)
-    served = predict_exported(version.folder, judged["text"].tolist())
+    cells = pd.read_csv(tmp_path / "table.csv", dtype=str)[["height", "colour"]].to_numpy()
+    served = predict_exported(version.folder, cells[judged["row"] - 1].tolist())
     np.testing.assert_allclose(np.stack(judged["probabilities"].to_list()), served, rtol=2e-6)
