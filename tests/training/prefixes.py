@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tiny
@@ -26,10 +27,11 @@ LIMIT = 1e9
 
 @dataclass
 class Prefixes:
-    """What makes prefix outputs; one per module, because tracing takes seconds."""
+    """What makes prefix outputs; the frozen blocks are traced once for each depth, as that takes about a second."""
 
     network: BlockModel
     inputs: InputStore
+    traced: dict[int, Any] = field(default_factory=dict)
 
     def outputs(self, folder: Path | CacheFolder | None, depth: int = 2, dtype: str = "float32") -> PrefixOutputs:
         """Returns outputs that are stored in a folder, as another process would find them, or computed when needed."""
@@ -37,7 +39,9 @@ class Prefixes:
         if folder is not None:
             cache = folder if isinstance(folder, CacheFolder) else CacheFolder(folder)
             store = PrefixStore(cache, prefix_sha256(self.network, depth, dtype))
-        return PrefixOutputs(self.network, self.inputs, depth, dtype, store)
+        outputs = PrefixOutputs(self.network, self.inputs, depth, dtype, store)
+        outputs._run = self.traced.setdefault(depth, outputs._run)
+        return outputs
 
 
 def make_prefixes(folder: Path) -> Prefixes:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
+from fitting import Killed, StoppingDisplay, comparable, dense_network, fit, rows_of_numbers, same, stage, values
 
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.fitting.rates import MOST_HALVINGS, first_rate
@@ -44,11 +43,10 @@ class Breaking:
         return tf.where(tf.reduce_any(self.steps == step), math.nan, 0.0) * tf.reduce_sum(outputs)
 
 
-def test_the_rate_falls_on_a_plateau_and_every_change_is_kept(
-    network: Any, make_examples: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_the_rate_falls_on_a_plateau_and_every_change_is_kept(tmp_path: Path) -> None:
+    network = dense_network()
     settings = stage(schedule=ADAPTIVE, epochs=12, optimizer={"name": "adam", "learning_rate": 0.05})
-    fitted = fit(network, settings, make_examples(network), tmp_path)
+    fitted = fit(network, settings, rows_of_numbers(network), tmp_path)
     first, *later = fitted.rates
     assert first["epoch"] == 0
     assert 0.1 <= first["learning_rate"] / 0.05 <= 10
@@ -59,11 +57,10 @@ def test_the_rate_falls_on_a_plateau_and_every_change_is_kept(
     assert all("no lower val_loss" in change["reason"] for change in later)
 
 
-def test_a_loss_that_is_no_number_halves_the_rate_and_training_goes_on(
-    network: Any, make_examples: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_loss_that_is_no_number_halves_the_rate_and_training_goes_on(tmp_path: Path) -> None:
+    network = dense_network()
     settings = stage(schedule=ADAPTIVE | {"patience": 9}, epochs=3)
-    fitted = fit(network, settings, make_examples(network), tmp_path, penalties=[Breaking({7, 9})])
+    fitted = fit(network, settings, rows_of_numbers(network), tmp_path, penalties=[Breaking({7, 9})])
     rates = [change["learning_rate"] for change in fitted.rates]
     assert rates == [pytest.approx(rates[0] / 2**step) for step in range(3)]
     assert [change["epoch"] for change in fitted.rates] == [0, 2, 2]
@@ -71,24 +68,21 @@ def test_a_loss_that_is_no_number_halves_the_rate_and_training_goes_on(
     assert all(math.isfinite(row["loss"]) for row in fitted.history)
 
 
-def test_it_ends_after_as_many_rescues_as_are_allowed(
-    network: Any, make_examples: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_it_ends_after_as_many_rescues_as_are_allowed(tmp_path: Path) -> None:
+    network = dense_network()
     breaking = Breaking(set(range(7, 7 + MOST_HALVINGS + 1)))
     with pytest.raises(NonFiniteLossError, match="epoch 2"):
-        fit(network, stage(schedule=ADAPTIVE), make_examples(network), tmp_path, penalties=[breaking])
+        fit(network, stage(schedule=ADAPTIVE), rows_of_numbers(network), tmp_path, penalties=[breaking])
 
 
-def test_killed_and_resumed_gives_the_same_bits(
-    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_killed_and_resumed_gives_the_same_bits(tmp_path: Path) -> None:
     settings = stage(schedule=ADAPTIVE, epochs=6, optimizer={"name": "adam", "learning_rate": 0.05})
-    whole, cut = make_network(), make_network()
-    expected = fit(whole, settings, make_examples(whole), tmp_path / "whole")
+    whole, cut = dense_network(), dense_network()
+    expected = fit(whole, settings, rows_of_numbers(whole), tmp_path / "whole")
     with pytest.raises(Killed):
-        fit(cut, settings, make_examples(cut), tmp_path / "cut", StoppingDisplay(4))
-    resumed = make_network()
-    fitted = fit(resumed, settings, make_examples(resumed), tmp_path / "cut")
+        fit(cut, settings, rows_of_numbers(cut), tmp_path / "cut", StoppingDisplay(4))
+    resumed = dense_network()
+    fitted = fit(resumed, settings, rows_of_numbers(resumed), tmp_path / "cut")
     assert fitted.rates == expected.rates
     assert comparable(fitted.history) == comparable(expected.history)
     assert same(values(resumed), values(whole))

@@ -50,12 +50,17 @@ def counts(examples: Any, tokens: int) -> set[int]:
 def test_a_schedule_ends_with_the_last_batch_of_a_first_epoch_of_token_budgets(
     make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
 ) -> None:
-    network = make_network()
-    examples = make_examples(network)
+    network = make_network(layers=1)
+    examples = make_examples(network, depth=2)
     assert any(len(counts(examples, tokens)) > 1 for tokens in BUDGETS), "the number depends on the order"
     for tokens in BUDGETS:
         display = CountingDisplay(quiet().console)
-        settings = stage(epochs=1, batch_size={"tokens": tokens}, schedule={"name": "warmup-linear", "warmup": 0.0})
+        settings = stage(
+            epochs=1,
+            adaptation={"method": "head"},
+            batch_size={"tokens": tokens},
+            schedule={"name": "warmup-linear", "warmup": 0.0},
+        )
         fit(network, settings, examples, tmp_path / str(tokens), display)
         rates = display.shown.rates
         assert (display.shown.expected, rates[-1]) == (len(rates), pytest.approx(0.0, abs=1e-9)), f"{tokens} tokens"

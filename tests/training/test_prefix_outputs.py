@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,6 @@ def test_outputs_do_not_depend_on_when_or_with_which_rows_they_are_computed(
     tmp_path_factory: pytest.TempPathFactory, prefixes: Prefixes, reference: PrefixOutputs, parts: list[list[int]]
 ) -> None:
     prefix = prefixes.outputs(tmp_path_factory.mktemp("prefix"))
-    prefix._run = reference._run  # tracing takes seconds and is the same for all
     for part in parts:
         prefix.add(np.array(part), LIMIT)
     rows = np.unique(np.concatenate(parts))
@@ -211,7 +211,8 @@ def test_outputs_that_are_longer_than_their_tokens_keep_their_length(
 
     monkeypatch.setattr(network, "run_blocks", longer)
     monkeypatch.setattr(network, "positions", lambda depth, length: length + 2)
-    for prefix in (prefixes.outputs(tmp_path), prefixes.outputs(None), prefixes.outputs(tmp_path)):
+    changed = Prefixes(network, prefixes.inputs)  # traced anew
+    for prefix in (changed.outputs(tmp_path), changed.outputs(None), changed.outputs(tmp_path)):
         prefix.add(np.array([4, 9]), LIMIT)
         state = prefix.state(np.array([9, 4]), 16)
         lengths = prefixes.inputs.lengths(np.array([9, 4])) + 2
@@ -243,33 +244,38 @@ def test_where_there_is_no_room_the_rest_is_computed_when_needed(
     assert same_state(prefix, reference, EVERYTHING)
 
 
-def _fill(folder: Path, cache: Path) -> None:
-    prefixes = make_prefixes(folder)
-    prefix = prefixes.outputs(cache)
+def _fill(prefix: PrefixOutputs) -> None:
     for begin in range(0, ROWS, 15):
         prefix.add(np.arange(begin, begin + 15), LIMIT)
 
 
+def _fill_in_another_process(folder: Path, cache: Path, barrier: Barrier) -> None:
+    prefix = make_prefixes(folder).outputs(cache)
+    prefix.state(EVERYTHING[:1], 16)  # traces
+    barrier.wait()
+    _fill(prefix)
+
+
 @pytest.mark.slow
 def test_two_processes_fill_one_folder_at_once(tmp_path: Path, prefixes: Prefixes, reference: PrefixOutputs) -> None:
-    cache = tmp_path / "cache"
+    cache, own = tmp_path / "cache", tmp_path / "own"
+    own.mkdir()
     context = multiprocessing.get_context("spawn")
-    processes = []
-    for number in range(2):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        processes.append(context.Process(target=_fill, args=(folder, cache)))
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    assert len({path.parent for path in shards(cache)}) == 1
+    barrier = context.Barrier(2, timeout=300)
+    process = context.Process(target=_fill_in_another_process, args=(own, cache, barrier))
+    process.start()
     mine = prefixes.outputs(cache)
-    with counted(mine) as computed:
-        mine.add(EVERYTHING, LIMIT)
+    mine.state(EVERYTHING[:1], 16)
+    barrier.wait()
+    _fill(mine)
+    process.join()
+    assert process.exitcode == 0
+    assert len({path.parent for path in shards(cache)}) == 1
+    again = prefixes.outputs(cache)
+    with counted(again) as computed:
+        again.add(EVERYTHING, LIMIT)
     assert not computed, "another process gave the same prefix another name"
-    assert same_state(mine, reference, EVERYTHING)
+    assert same_state(again, reference, EVERYTHING)
 
 
 def test_a_folder_deleted_between_finding_and_adding_is_made_again(tmp_path: Path, prefixes: Prefixes) -> None:

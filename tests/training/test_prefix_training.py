@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from fitting import SEED, TRAIN, fit, quiet, same, stage, values
+from fitting import SEED, TRAIN, dense_network, fit, quiet, rows_of_numbers, same, stage, values
 from texts import Texts
 
 from progressive_tf.data.batching import training_batches
@@ -75,18 +75,16 @@ def test_an_epoch_from_kept_outputs_is_an_epoch_of_plain_keras(
                 np.testing.assert_allclose(value, expected[name], atol=tolerance, err_msg=f"{dtype} {name}")
 
 
-@pytest.mark.slow
-def test_a_miss_a_hit_a_deleted_and_no_cache_train_the_same_weights(
-    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_a_miss_a_hit_a_deleted_and_no_cache_train_the_same_weights(tmp_path: Path) -> None:
     dtype = "float16"  # that of plans; what is kept in float32 has the same bits too, as the tests of outputs say
+    folder = tmp_path / "prefix"
 
     def train(name: str, stored: bool = True, delete: bool = False) -> dict[str, np.ndarray]:
-        network = make_network()
-        examples = make_examples(network, depth=DEPTH, dtype=dtype, stored=stored)
-        assert (tmp_path / "prefix").exists() or not stored
+        network = dense_network()
+        examples = rows_of_numbers(network, depth=1, folder=folder if stored else None)
+        assert folder.exists() is stored
         if delete:
-            shutil.rmtree(tmp_path / "prefix")
+            shutil.rmtree(folder)
         fit(network, settings(dtype), examples, tmp_path / name)
         return values(network)
 

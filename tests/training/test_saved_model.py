@@ -39,9 +39,15 @@ print(json.dumps(answers))
 """
 
 
-@pytest.fixture
-def exported(network: Any, tmp_path: Path) -> Path:
-    folder = tmp_path / "1"
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Any:
+    """What was exported; no test changes it."""
+    return tiny.build_bert(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="module")
+def exported(network: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "1"
     export_saved_model(network, folder)
     return folder
 
@@ -83,6 +89,7 @@ def test_exported_weights_can_be_read_back(network: Any, make_network: Callable[
 
 
 def test_weights_of_another_architecture_are_refused(exported: Path, tmp_path: Path) -> None:
+    tiny.write_vocabulary(tmp_path)
     refusal = r"start: version 1 has another architecture .*or set start: pretrained"
     for changes in ({"num_hidden_layers": 1}, {"num_hidden_layers": 3}, {"intermediate_size": 12}):
         config = tiny.CONFIG | changes

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import fitting
@@ -9,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.models.block_model import BlockModel
 from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting.objectives import make_loss
 from progressive_tf.training.fitting.optimizers import StageOptimizer
@@ -18,18 +18,14 @@ Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
 @pytest.fixture
-def quiet_network(make_network: Callable[..., Any]) -> Any:
+def quiet_network() -> BlockModel:
     """A network without dropout: training and inference are the same."""
-    network = make_network(dropout=0.0)
-    for layer in network.submodules:
-        if isinstance(layer, tf.keras.layers.Dropout):
-            layer.rate = 0.0
-    return network
+    return fitting.dense_network(dropout=0.0)
 
 
 @pytest.fixture
-def batch(quiet_network: Any, make_examples: Callable[..., Any]) -> Batch:
-    examples = make_examples(quiet_network, 12)
+def batch(quiet_network: BlockModel) -> Batch:
+    examples = fitting.rows_of_numbers(quiet_network, 12)
     return examples.state(np.arange(12)), examples.labels
 
 
@@ -124,8 +120,8 @@ def test_weights_outside_the_list_stay_although_keras_calls_them_trainable(quiet
     assert {name for name in before if not np.array_equal(before[name], after[name])} == listed
 
 
-def test_evaluation_changes_no_weight_and_has_no_dropout(make_network: Callable[..., Any], batch: Batch) -> None:
-    network = make_network(dropout=0.5)
+def test_evaluation_changes_no_weight_and_has_no_dropout(batch: Batch) -> None:
+    network = fitting.dense_network(dropout=0.5)
     model = model_for(network, adaptation={"method": "full"})
     before = fitting.values(network)
     losses = []

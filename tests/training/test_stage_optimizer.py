@@ -8,7 +8,7 @@ import fitting
 import numpy as np
 import pytest
 import tensorflow as tf
-from fitting import Killed, StoppingDisplay, comparable, fit, same, stage, values
+from fitting import Killed, StoppingDisplay, comparable, dense_network, fit, rows_of_numbers, same, stage, values
 
 from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.training.fitting.fit import phase_optimizer
@@ -117,10 +117,11 @@ PHASED: dict[str, dict[str, Any]] = {
         "schedule": {"name": "plateau", "patience": 1},
         "early_stopping": {"patience": 1},
     },
-    "gradual in long phases, cosine, block decay": {
+    "gradual in long phases, sgd, warm-up, block decay": {
         "adaptation": {"method": "gradual", "blocks_per_phase": 3, "epochs_per_phase": 2},
         "epochs": 4,
-        "schedule": "cosine",
+        "optimizer": {"name": "sgd", "learning_rate": 0.2},
+        "schedule": "warmup-linear",
         "block_decay": 2.6,
     },
     "contrastive, then a head": {
@@ -139,36 +140,31 @@ PHASED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", PHASED)
-def test_a_fit_in_phases_that_was_stopped_ends_as_one_left_alone(
-    make_network: Callable[..., Any], make_examples: Callable[..., Any], tmp_path: Path, case: str
-) -> None:
+def test_a_fit_in_phases_that_was_stopped_ends_as_one_left_alone(tmp_path: Path, case: str) -> None:
     settings = stage(**PHASED[case])
-    whole = make_network()
-    left_alone = fit(whole, settings, make_examples(whole), tmp_path / "whole")
+    whole = dense_network(layers=3)
+    examples = rows_of_numbers(whole)
+    left_alone = fit(whole, settings, examples, tmp_path / "whole")
     stop_in = 1 if "long phases" in case else left_alone.epochs // 2 + 1  # within a phase, or in a later one
-    stopped = make_network()
     with pytest.raises(Killed):
-        fit(stopped, settings, make_examples(stopped), tmp_path / "stopped", StoppingDisplay(stop_in))
-    continued = make_network()
-    again = fit(continued, settings, make_examples(continued), tmp_path / "stopped")
+        fit(dense_network(layers=3), settings, examples, tmp_path / "stopped", StoppingDisplay(stop_in))
+    continued = dense_network(layers=3)
+    again = fit(continued, settings, examples, tmp_path / "stopped")
     assert same(values(continued), values(whole)), f"stopped in epoch {stop_in}"
     assert comparable(again.history) == comparable(left_alone.history)
     assert again.best_epoch == left_alone.best_epoch
 
 
-@pytest.mark.slow
-def test_early_stopping_ends_a_phase_and_the_best_epoch_of_all_phases_is_kept(
-    network: Any, make_examples: Callable[..., Any], tmp_path: Path
-) -> None:
+def test_early_stopping_ends_a_phase_and_the_best_epoch_of_all_phases_is_kept(tmp_path: Path) -> None:
+    network = dense_network(layers=3)
     settings = stage(
         adaptation={"method": "gradual", "blocks_per_phase": 2, "epochs_per_phase": 4},
         epochs=10,
         optimizer={"name": "sgd", "learning_rate": 2.0},
         early_stopping={"patience": 1},
     )
-    fitted = fit(network, settings, make_examples(network), tmp_path)
+    fitted = fit(network, settings, rows_of_numbers(network), tmp_path)
     phases = [int(row["phase"]) for row in fitted.history]
     assert sorted(set(phases)) == [1, 2, 3]
     assert phases == sorted(phases)
