@@ -19,7 +19,7 @@ from rich.console import Console
 from progressive_tf.display import Display
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.training.run.run_folder import Finished
-from progressive_tf.training.run_plan import run_plan
+from progressive_tf.training.run_plan import Options, run_plan
 
 PASSES = {"metric": "accuracy", "at_least": 0.0}
 # Fewer rows than asked for never pass, whatever they say.
@@ -33,23 +33,26 @@ class Place:
     folder: Path
     said: list[str] = field(default_factory=list)
 
-    def run(self, plan: dict[str, Any], stages: int | None = None, fresh: bool = False) -> Finished:
+    def run(
+        self, plan: dict[str, Any], stages: int | None = None, fresh: bool = False, releases: bool = True
+    ) -> Finished:
         console = Console(file=io.StringIO())
         loaded = load_plan(str(tiny.write_plan(self.folder, plan)), stages=stages)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)  # the cache stands in the current folder
+            places = self.folder / "runs", self.folder / "registry"
             try:
-                return run_plan(loaded, self.folder / "runs", self.folder / "registry", fresh, Display(console))
+                return run_plan(loaded, *places, fresh, Display(console), Options(releases))
             finally:
                 self.said.append(console.file.getvalue())  # type: ignore[attr-defined]
 
 
-def begin(folder: Path, plan: dict[str, Any], stages: int | None = None) -> Path:
+def begin(folder: Path, plan: dict[str, Any], stages: int | None = None, releases: bool = True) -> Path:
     """Runs stages that many tests begin with; returns a folder of which each takes a copy to go on in.
 
     The folder is moved once they have run: where a run began beside a registry that is still there, it wants that one.
     """
-    assert Place(folder).run(plan, stages).promoted
+    assert Place(folder).run(plan, stages, releases=releases).promoted
     return folder.rename(folder.with_name(f"{folder.name}-begun"))
 
 

@@ -22,17 +22,25 @@ STAGES: dict[str, dict[str, Any]] = {
 }
 
 
-def dry_run(folder: Path, stages: dict[str, dict[str, Any]]) -> list[StageBlocks]:
-    listed = [{"name": name, "data": {"take": 20}} | settings for name, settings in stages.items()]
-    plan = tiny.write_plan(folder, small_plan(*listed))
+def plan_of(stages: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return small_plan(*({"name": name, "data": {"take": 20}} | settings for name, settings in stages.items()))
+
+
+def dry_run(folder: Path, raw: dict[str, Any]) -> list[StageBlocks]:
+    plan = tiny.write_plan(folder, raw)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         return list(stage_blocks(load_plan(str(plan)), folder / "registry"))
 
 
 @pytest.fixture(scope="module")
-def blocks(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> dict[str, StageBlocks]:
-    return {stage.stage: stage for stage in dry_run(tmp_path_factory.mktemp("dry"), STAGES)}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("dry")
+
+
+@pytest.fixture(scope="module")
+def blocks(folder: Path, _determinism: None) -> dict[str, StageBlocks]:
+    return {stage.stage: stage for stage in dry_run(folder, plan_of(STAGES))}
 
 
 def column(blocks: StageBlocks, name: str) -> list[Any]:
@@ -89,15 +97,15 @@ def test_the_table_fits_a_narrow_terminal_and_says_it_all(blocks: dict[str, Stag
     assert "weights move" in totals_line(blocks["top"])
 
 
-@pytest.mark.usefixtures("_determinism")
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    dry_run(tmp_path, {"top": STAGES["top"]})
-    assert not [name for name in ("runs", "registry") if (tmp_path / name).exists()]
+@pytest.mark.usefixtures("blocks")
+def test_nothing_is_left_behind(folder: Path) -> None:
+    assert not [name for name in ("runs", "registry") if (folder / name).exists()]
 
 
 @pytest.mark.usefixtures("_determinism")
 def test_what_the_network_cannot_do_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"stages\[0\]\.adaptation\.blocks: 9 asked, the network has 3"):
-        dry_run(tmp_path, {"top": {"adaptation": {"method": "top-blocks", "blocks": 9}}})
-    with pytest.raises(InputError, match=r"stages\[0\]\.epochs: 2 asked, 4 phases of adaptation.method gradual need 4"):
-        dry_run(tmp_path, {"steps": {"adaptation": {"method": "gradual"}}})
+    blocks, phases = {"method": "top-blocks", "blocks": 9}, {"method": "gradual"}
+    with pytest.raises(InputError, match=r"stages\[0\]\.adaptation\.blocks: 9 asked, the network has 2"):
+        dry_run(tmp_path, tiny.of_table(plan_of({"top": {"adaptation": blocks}})))
+    with pytest.raises(InputError, match=r"stages\[0\]\.epochs: 2 asked, 3 phases of adaptation.method gradual need 3"):
+        dry_run(tmp_path, tiny.of_table(plan_of({"steps": {"adaptation": phases}})))

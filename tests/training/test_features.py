@@ -22,8 +22,24 @@ ROWS = 70
 FLOAT16, FLOAT32 = Cache(), Cache(dtype="float32")
 
 
+@pytest.fixture(scope="module")
+def unmoved(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Any:
+    """A network that no test changes."""
+    return tiny.build_bert(tmp_path_factory.mktemp("network"))
+
+
 @pytest.fixture
-def features(network: Any, tmp_path: Path) -> Features:
+def features(unmoved: Any, tmp_path: Path) -> Features:
+    return features_of(unmoved, tmp_path)
+
+
+@pytest.fixture
+def of_own_network(network: Any, tmp_path: Path) -> Features:
+    """Features of a network that the test may change."""
+    return features_of(network, tmp_path)
+
+
+def features_of(network: Any, folder: Path) -> Features:
     texts, labels = tiny.sentences(ROWS)
     others, other_labels = tiny.sentences(ROWS, seed=1)
     return Features(
@@ -31,7 +47,7 @@ def features(network: Any, tmp_path: Path) -> Features:
         {"main": Texts(texts), "other": Texts(others)},  # type: ignore[dict-item]
         ClassSpace(tiny.LABELS, (2,), {"main": labels, "other": other_labels}),
         quiet(),
-        tmp_path / "prefix",
+        folder / "prefix",
     )
 
 
@@ -153,7 +169,8 @@ def test_outputs_are_kept_by_source_depth_and_type(features: Features) -> None:
     assert features.examples("main", rows, 0, FLOAT16).prefix is None
 
 
-def test_changed_frozen_weights_are_noticed_and_stale_outputs_forgotten(features: Features) -> None:
+def test_changed_frozen_weights_are_noticed_and_stale_outputs_forgotten(of_own_network: Features) -> None:
+    features = of_own_network
     network, rows = features.network, np.arange(8)
     features.probabilities(features.examples("main", rows, 2, FLOAT32))
     features.examples("main", rows, 1, FLOAT32)
@@ -169,7 +186,8 @@ def test_changed_frozen_weights_are_noticed_and_stale_outputs_forgotten(features
     assert features.examples("main", rows, 2, FLOAT32).prefix is changed.prefix
 
 
-def test_moved_weights_above_the_prefix_leave_it_valid(features: Features) -> None:
+def test_moved_weights_above_the_prefix_leave_it_valid(of_own_network: Features) -> None:
+    features = of_own_network
     first = features.examples("main", np.arange(4), 2, FLOAT16).prefix
     head = features.network.head.dense.kernel
     head.assign(head + 1.0)

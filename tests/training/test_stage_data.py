@@ -16,15 +16,14 @@ from progressive_tf.training.stage.promotion import export_stage
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    tiny.write_vocabulary(tmp_path)
-    tiny.write_csv(tmp_path / "data.csv", 240)
+    tiny.write_table(tmp_path / "table.csv", 240)
     return Place(tmp_path)
 
 
 def two_sources(**quality: Any) -> dict[str, Any]:
     two = {"name": "two", "data": {"source": "other.csv", "take": 10}}
-    plan = small_plan({"name": "one", "data": {"take": 100}}, two)
-    plan["data"] = plan["data"] | {
+    plan = tiny.of_table(small_plan({"name": "one", "data": {"take": 100}}, two))
+    plan["data"] |= {
         "split": {"validation": 40, "gate": 60, "test": 20},
         "quality": {"label_noise": None, **quality},
     }
@@ -34,16 +33,16 @@ def two_sources(**quality: Any) -> dict[str, Any]:
 def add_to_other(place: Place, part: str, run: Path, fresh: int) -> None:
     """Writes other.csv: fresh rows, and those that stage one used as `part`."""
     rows = pd.read_parquet(run / "stages" / "01-one" / "rows.parquet")
-    own = (place.folder / "data.csv").read_text(encoding="utf-8").splitlines()[1:]
+    own = (place.folder / "table.csv").read_text(encoding="utf-8").splitlines()[1:]
     used = [own[index] for index in rows.loc[rows["part"] == part, "index"]]
-    tiny.write_csv(place.folder / "other.csv", fresh, seed=9)
+    tiny.write_table(place.folder / "other.csv", fresh, seed=9)
     with (place.folder / "other.csv").open("a", encoding="utf-8") as stream:
         stream.write("\n".join(used) + "\n")
 
 
 @pytest.mark.usefixtures("_determinism")
 def test_a_later_source_whose_gate_was_trained_on_is_refused(place: Place) -> None:
-    run = place.run(two_sources(), stages=1).run
+    run = place.run(two_sources(), stages=1, releases=False).run
     add_to_other(place, "train", run, fresh=60)
     with pytest.raises(
         InputError, match=r"stage two: \d+ gate or test rows of other.csv .* were trained on in stage one"
@@ -54,11 +53,13 @@ def test_a_later_source_whose_gate_was_trained_on_is_refused(place: Place) -> No
 
 @pytest.mark.usefixtures("_determinism")
 def test_validation_rows_that_stand_in_another_gate_are_refused_or_dropped(place: Place) -> None:
-    run = place.run(two_sources(), stages=1).run
+    run = place.run(two_sources(), stages=1, releases=False).run
     add_to_other(place, "validation", run, fresh=100)
-    with pytest.raises(InputError, match=r"stage one: \d+ validation rows of data.csv .* stand in a gate or test part"):
+    with pytest.raises(
+        InputError, match=r"stage one: \d+ validation rows of table.csv .* stand in a gate or test part"
+    ):
         place.run(two_sources(), fresh=True)
-    dropped = place.run(two_sources(leakage="drop"), fresh=True).run
+    dropped = place.run(two_sources(leakage="drop"), fresh=True, releases=False).run
     validation = {
         folder: read_json(folder / "stages" / "01-one" / "data.json")["validation"] for folder in (run, dropped)
     }
@@ -69,7 +70,8 @@ def test_validation_rows_that_stand_in_another_gate_are_refused_or_dropped(place
 @pytest.mark.usefixtures("_determinism")
 def test_a_stage_keeps_the_parent_it_began_with(place: Place) -> None:
     held = {"name": "two", "data": {"take": 60}, "gate": [{"metric": "accuracy", "at_least": 1.0, "confidence": 0.95}]}
-    plan = small_plan({"name": "one", "data": {"take": 40}}, held, {"name": "three", "data": {"take": 80}})
+    three = {"name": "three", "data": {"take": 80}}
+    plan = tiny.of_table(small_plan({"name": "one", "data": {"take": 40}}, held, three))
     plan["on_hold"] = "continue"
     run = place.run(plan).run
     decision = run / "stages" / "03-three" / "decision.json"
@@ -86,12 +88,13 @@ def test_a_stage_keeps_the_parent_it_began_with(place: Place) -> None:
 
 
 def test_gate_rows_that_repeat_another_are_not_counted_again_and_said(place: Place) -> None:
-    rows = (place.folder / "data.csv").read_text(encoding="utf-8")
-    with (place.folder / "data.csv").open("a", encoding="utf-8") as stream:
+    rows = (place.folder / "table.csv").read_text(encoding="utf-8")
+    with (place.folder / "table.csv").open("a", encoding="utf-8") as stream:
         stream.write(rows.partition("\n")[2])
     gate = {"validation": 40, "gate": 60, "test": 20}
-    plan = small_plan({"name": "one", "data": {"take": 100}})
+    plan = tiny.of_table(small_plan({"name": "one", "data": {"take": 100}}))
     plan["data"] |= {"split": gate}
-    kept = sum(read_json(place.run(plan).run / "stages" / "01-one" / "data.json")["labels"]["gate"].values())
+    run = place.run(plan, releases=False).run
+    kept = sum(read_json(run / "stages" / "01-one" / "data.json")["labels"]["gate"].values())
     assert kept < 60
     assert f"; {60 - kept} more for the gate repeat another's text, not counted again\n" in place.said[0]

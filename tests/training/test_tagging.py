@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from progressive_tf.data.windows import Windows
 from progressive_tf.models.crf import CRF
+from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.methods import CrossEntropy
+from progressive_tf.training.answers.served_tags import split_words
 from progressive_tf.training.answers.tags import BEFORE, NO_WORD, TAGS, Decoder, Tagging, window_tags, words_of
 from progressive_tf.training.fitting.objectives import make_loss
 
@@ -43,17 +45,19 @@ def objective_loss(layer: CRF, logits: np.ndarray, state: dict[str, np.ndarray])
     return judged
 
 
-def score(layer: CRF, logits: np.ndarray, tags: tuple[int, ...]) -> float:
+def score(steps: np.ndarray, logits: np.ndarray, tags: tuple[int, ...]) -> float:
     """Returns a sequence's unnormalised log-probability, −∞ where it is not valid BIO."""
     if any(tag == 2 and before == 0 for before, tag in pairwise((0, *tags))):
         return -np.inf
-    steps = np.asarray(layer.transitions)
     return float(sum(logits[i, tag] for i, tag in enumerate(tags)) + sum(steps[a, b] for a, b in pairwise(tags)))
 
 
-def log_probability(layer: CRF, logits: np.ndarray, tags: tuple[int, ...]) -> float:
-    scores = [score(layer, logits, each) for each in product(range(3), repeat=len(logits))]
-    return score(layer, logits, tags) - float(np.logaddexp.reduce(scores))
+def log_probabilities(layer: CRF, logits: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Returns that of every sequence of tags, the most probable first."""
+    steps = np.asarray(layer.transitions)
+    scores = {tags: score(steps, logits, tags) for tags in product(range(3), repeat=len(logits))}
+    total = float(np.logaddexp.reduce(list(scores.values())))
+    return {tags: scores[tags] - total for tags in sorted(scores, key=lambda tags: -scores[tags])}
 
 
 def test_windows_know_their_words_tags_and_the_tag_before() -> None:
@@ -101,9 +105,9 @@ def test_under_a_crf_windows_of_a_sentence_add_up_to_its_chain_rule() -> None:
     steps = np.asarray(layer.transitions)
     after = words[3] + steps[2]
     expected = [
-        -log_probability(layer, words[:3], (0, 1, 2)),
+        -log_probabilities(layer, words[:3])[0, 1, 2],
         -(after[2] - np.logaddexp.reduce(after)),
-        -log_probability(layer, words[4:], (1, 0)),
+        -log_probabilities(layer, words[4:])[1, 0],
     ]
     assert judged[:, 0] == pytest.approx(expected, rel=1e-4)
 
@@ -118,10 +122,34 @@ def test_sentences_are_decoded_as_by_trying_every_sequence(learns: bool) -> None
     done = 0
     for length in lengths:
         own = logits[done : done + length]
-        every = list(product(range(3), repeat=int(length)))
-        best = max(every, key=lambda each: score(layer, own, each))
+        every = log_probabilities(layer, own)
+        best = next(iter(every))
         assert tuple(tags[done : done + length]) == best
         for place in range(length):
-            alike = [log_probability(layer, own, each) for each in every if each[place] == best[place]]
+            alike = [value for each, value in every.items() if each[place] == best[place]]
             assert confidence[done + place] == pytest.approx(np.exp(alike).sum(), abs=1e-4)
         done += length
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  fine good thinga .",
+        "bad\tthingc thingd\u2003poor\ngood thingb",
+        "",
+        " \n ",
+        "é😀 good thingb, bad thinga",
+        "fine " * 30 + "good thingc thingd",
+        "a\u00a0b\u3000c",
+        "\u200ba \x85 b",
+        "x",
+    ],
+)
+def test_words_are_those_of_split(text: str) -> None:
+    words, begins, ends = (each.to_list()[0] for each in split_words(tf.constant([text])))
+    assert [word.decode() for word in words] == text.split()
+    assert [text[begin:end] for begin, end in zip(begins, ends, strict=True)] == text.split()
+
+
+def test_the_shipped_plan_is_one_of_tags() -> None:
+    assert load_plan("offline-entities").plan.task == "token-classification"

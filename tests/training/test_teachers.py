@@ -9,21 +9,29 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from releasing import Place, decision, read, small_plan, stage_folder
+from releasing import Place, begin, copied, decision, read, small_plan, stage_folder
 from test_scenarios import digits_plan
 
 from progressive_tf.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns the folder of a version that has seen all digits."""
-    place = Place(tmp_path_factory.mktemp("teacher"))
+def teacher_plan(*further: dict[str, Any]) -> dict[str, Any]:
+    """Returns a plan whose first stage learns all digits."""
     plan = digits_plan("data-incremental", {})
     plan["model"] |= {"units": 96}
-    plan["stages"] = [{"name": "all-digits", "data": {"all": True}}]
-    place.run(plan)
-    return place.folder / "registry" / "digits" / "1"
+    return plan | {"stages": [{"name": "all-digits", "data": {"all": True}}, *further]}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with a version that has seen all digits; copies of it go on."""
+    return begin(tmp_path_factory.mktemp("teacher"), teacher_plan())
+
+
+@pytest.fixture(scope="module")
+def teacher(taught: Path) -> Path:
+    """Returns the version's folder."""
+    return taught / "registry" / "digits" / "1"
 
 
 def student_plan(distill: dict[str, Any] | None) -> dict[str, Any]:
@@ -39,7 +47,7 @@ def test_a_smaller_student_follows_its_teacher(teacher: Path, tmp_path: Path) ->
     for folder in (alone, taught):
         folder.mkdir()
     runs = {
-        alone: Place(alone).run(student_plan(None)).run,
+        alone: Place(alone).run(student_plan(None), releases=False).run,
         taught: Place(taught).run(student_plan({"teacher": str(teacher), "strength": 4.0})).run,
     }
     probabilities = {}
@@ -108,12 +116,11 @@ def test_a_damaged_teacher_is_named(teacher: Path, tmp_path: Path, damage: Any, 
         Place(tmp_path).run(student_plan({"teacher": str(copy)}))
 
 
-def test_a_missing_version_is_named_before_the_stage_has_begun(tmp_path: Path) -> None:
-    plan = digits_plan("data-incremental", {})
-    plan["stages"] = [{"name": "one", "data": {"take": 60}}, {"name": "two", "data": {"take": 90}}]
-    plan["stages"][1]["retention"] = {"distill": {"teacher": 99}}
-    place = Place(tmp_path)
+def test_a_missing_version_is_named_before_the_stage_has_begun(taught: Path, tmp_path: Path) -> None:
+    def plan(teacher: int) -> dict[str, Any]:
+        return teacher_plan({"name": "two", "data": {"take": 90}, "retention": {"distill": {"teacher": teacher}}})
+
+    place = Place(copied(taught, tmp_path))
     with pytest.raises(InputError, match=r"stages\[1\].retention.distill.teacher"):
-        place.run(plan)
-    plan["stages"][1]["retention"] = {"distill": {"teacher": 1}}
-    assert place.run(plan).promoted, "the setting that the error is about can be changed"
+        place.run(plan(99))
+    assert place.run(plan(1), releases=False).promoted, "the setting that the error is about can be changed"
