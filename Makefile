@@ -39,8 +39,10 @@ lint: setup
 	@.venv/bin/lint-imports
 	@$(PY) scripts/count_task_questions.py --quiet
 
+# Compiled modules are kept whatever the environment says: without, each worker and each process that a test starts
+# compiles the package and the tests anew.
 test: lint
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
