@@ -1,6 +1,8 @@
 # The targets a stranger needs; `make` alone lists them.
 PY := .venv/bin/python
-PYTEST := $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Compiled modules are kept whatever the environment says: without, each worker and each process that a test starts
+# compiles the package and the tests anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 MEASURED :=
 
 .PHONY: help setup gpu-setup gpu-check train test test-all lint docs bench bench-peers notebooks clean

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,9 @@ def _forget_other_code(module: str, folder: Path) -> None:
     code = f"{file.resolve()} {sha256_file(file)}"
     if _imported.get(module, code) != code:
         sys.modules.pop(module, None)
+        # What was compiled counts as current while second and size are the same.
+        with contextlib.suppress(OSError):
+            Path(cache_from_source(str(file))).unlink()
     _imported[module] = code
 
 

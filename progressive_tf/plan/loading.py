@@ -332,7 +332,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tag(model: type[BaseModel]) -> str | None:
-    for key in ("method", "name"):
+    for key in ("method", "name", "builder"):
         field = model.model_fields.get(key)
         options = get_args(field.annotation) if field else ()
         if len(options) == 1:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from progressive_tf.plan.methods import Strict
-from progressive_tf.plan.tasks import OWN_TAG
+from progressive_tf.plan.tasks import OWN_TAG, task_of_builder
 
 Text = Annotated[str, Field(min_length=1)]
 BUILDERS_GROUP = "progressive_tf.builders"
@@ -142,10 +142,15 @@ class OwnBuilder(Builder):
 
 
 def builder_tag(model: Any) -> str | None:
-    """Returns which kind of model section this is; "module:function" for a builder of one's own."""
+    """Returns which kind of model section this is; "module:function" for a builder of one's own.
+
+    A name of this package stands for its own network, whatever is installed: what is installed is read file by file.
+    """
     builder = model.get("builder") if isinstance(model, dict) else getattr(model, "builder", None)
     if not isinstance(builder, str):
         return None
+    if task_of_builder(builder) is not None:
+        return builder
     if OWN_PATTERN.fullmatch(builder) or builder in entry_points(group=BUILDERS_GROUP).names:
         return OWN_TAG
     return builder

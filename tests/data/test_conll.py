@@ -104,7 +104,7 @@ any_tag = st.sampled_from(["O", "B-a", "I-a"])
 @given(st.lists(st.lists(st.tuples(any_token, any_tag), min_size=1)))
 def test_tokens_come_back(tmp_path_factory: pytest.TempPathFactory, sentences: list[list[tuple[str, str]]]) -> None:
     tokens = [[token for token, _ in sentence] for sentence in sentences]
-    path = tmp_path_factory.mktemp("conll") / "tagged.conll"
+    path = tmp_path_factory.getbasetemp() / "tagged.conll"
     blocks = ("".join(f"{token}\t{tag}\n" for token, tag in sentence) for sentence in sentences)
     # The mark in front keeps a byte order mark in a token from being the file's.
     path.write_text("-DOCSTART-\n\n" + "\n".join(blocks), encoding="utf-8", newline="")

@@ -262,11 +262,20 @@ def test_a_folder_is_refused_where_texts_are_expected(tmp_path: Path) -> None:
         read_source("shapes", Data(source="shapes"), base=tmp_path, cache=tmp_path / "cache")
 
 
-def test_digits_are_read_as_images_too(tmp_path: Path) -> None:
-    source = read("digits", tmp_path)
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    return read("digits", tmp_path_factory.mktemp("digits"))
+
+
+def test_digits_that_only_resemble_one_another_stay_apart(digits: Source) -> None:
+    counts = np.unique(np.unique(digits.keys, return_counts=True)[1])
+    assert counts.max() <= 2, "digits of different writers were taken for the same"
+
+
+def test_digits_are_read_as_images_too(digits: Source, tmp_path: Path) -> None:
     vectors = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache")
-    pixels = np.asarray(Image.open(io.BytesIO(source.inputs([5])[0])))
+    pixels = np.asarray(Image.open(io.BytesIO(digits.inputs([5])[0])))
     assert pixels.shape == (8, 8)
     np.testing.assert_array_equal(pixels.ravel(), np.rint(vectors.inputs([5])[0] * 255))
-    assert source.labels == vectors.labels
-    assert {"pair", "parity"} <= set(source.column_names)
+    assert digits.labels == vectors.labels
+    assert {"pair", "parity"} <= set(digits.column_names)

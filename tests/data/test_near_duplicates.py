@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pictures
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from progressive_tf.data.images import read_image
+from progressive_tf.data.images import ReadImage, read_image
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.source import read_source
 from progressive_tf.data.splits import fixed_parts
@@ -30,7 +31,10 @@ def photo(seed: int, side: int = 96) -> Image.Image:
 
 
 def keys(*contents: bytes) -> np.ndarray:
-    images = [read_image(content, "a") for content in contents]
+    return keys_of([read_image(content, "a") for content in contents])
+
+
+def keys_of(images: list[ReadImage]) -> np.ndarray:
     return keys_of_alike(
         np.array([image.key for image in images], np.uint64),
         np.array([image.hash for image in images], np.uint64),
@@ -52,17 +56,15 @@ def test_saving_again_smaller_or_as_jpeg_changes_no_key() -> None:
     assert len(set(found)) == 11
 
 
-def test_digits_that_only_resemble_one_another_stay_apart(tmp_path: Path) -> None:
-    source = read_source("digits", Data(source="digits"), base=tmp_path, cache=tmp_path / "cache", task=IMAGES_TASK)
-    counts = np.unique(np.unique(source.keys, return_counts=True)[1])
-    assert counts.max() <= 2, "digits of different writers were taken for the same"
-
-
-@settings(deadline=None)  # nine JPEG files are written
-@given(st.permutations(range(9)))
-def test_the_order_of_the_images_does_not_matter(order: list[int]) -> None:
+@pytest.fixture(scope="module")
+def nine() -> list[ReadImage]:
     contents = [pictures.encoded(np.asarray(photo(seed // 2)), "JPEG", quality=60 + seed) for seed in range(9)]
-    first, second = keys(*contents), keys(*(contents[index] for index in order))
+    return [read_image(content, "a") for content in contents]
+
+
+@given(order=st.permutations(range(9)))
+def test_the_order_of_the_images_does_not_matter(nine: list[ReadImage], order: list[int]) -> None:
+    first, second = keys_of(nine), keys_of([nine[index] for index in order])
     np.testing.assert_array_equal(first[list(order)], second)
 
 

@@ -73,7 +73,7 @@ def test_agrees_with_seqeval(case: dict[str, Any]) -> None:
 
 
 @given(tagged())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_entities_are_counted_as_sets_of_spans(sentences: tuple[Sentences, Sentences]) -> None:
     counts = count_tags(*sentences, KINDS).entities
     for found, truth, predicted in zip(counts, *sentences, strict=True):
@@ -86,7 +86,7 @@ def test_entities_are_counted_as_sets_of_spans(sentences: tuple[Sentences, Sente
 
 
 @given(tagged())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_words_agree_with_scikit_learn(sentences: tuple[Sentences, Sentences]) -> None:
     truth, predicted = (np.array([tag for tags in side for tag in tags], dtype=str) for side in sentences)
     counts = count_tags(*sentences, KINDS)

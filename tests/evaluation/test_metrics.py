@@ -30,7 +30,7 @@ def any_predictions(draw: st.DrawFn) -> ClassAnswers:
 
 
 @given(any_predictions())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_agrees_with_scikit_learn(predictions: ClassAnswers) -> None:
     truth, predicted = predictions.truth, predictions.predicted
     assert predictions.measure("accuracy") == pytest.approx(accuracy_score(truth, predicted))

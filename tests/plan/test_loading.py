@@ -27,6 +27,7 @@ def change(path: str, value: object) -> dict:
         ("stages.two.data.tak", 5, r"stages\[1\].data.tak: unknown key 'tak'; did you mean 'take'"),
         ("defaults.optimizer.learnin_rate", 1, r"defaults.optimizer.learnin_rate: .* did you mean 'learning_rate'"),
         ("model.wieghts", None, r"model.wieghts: unknown key 'wieghts'; did you mean 'weights'"),
+        ("model.layers", 2, r"model.layers: unknown key 'layers'; known: builder, config, dropout, max_length"),
         ("stages.two.epochs", "many", r"stages\[1\].epochs: should be a valid integer; got 'many'"),
         ("stages.one.data.take", 0, r"stages\[0\].data.take: should be greater than or equal to 1; got 0"),
         ("stages.one.data.all", True, r"stages\[0\].data: take and all exclude one another"),
@@ -182,7 +183,7 @@ def test_a_plan_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (b"- 1\n", "expected a mapping"),
         (b"", "found nothing"),
         (b"\xff\xfe", "not UTF-8"),
-        (b"a: " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
+        (b"a: " + b"[" * 1000 + b"]" * 1000, "nested too deeply"),
     ],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, content: bytes, expected: str) -> None:

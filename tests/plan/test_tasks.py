@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import pytest
 
 from progressive_tf.errors import InputError
+from progressive_tf.plan import networks
 from progressive_tf.plan.loading import load_plan, shipped_plans
 from progressive_tf.plan.metric_names import ANSWERS, AnswerKind, MetricName
 from progressive_tf.plan.refusals import SAME_IN_EVERY_STAGE, Asked, called
 from progressive_tf.plan.schema import Data, Plan, Stage
-from progressive_tf.plan.tasks import COLUMN_KEYS, TASKS, Task
+from progressive_tf.plan.tasks import COLUMN_KEYS, OWN_TAG, TASKS, Task
 
 PLANS = {
     "text-classification": "offline",
@@ -61,6 +63,14 @@ def test_a_plan_may_name_a_task_that_is_added_to_the_table(monkeypatch: pytest.M
 def test_every_builder_is_of_one_task() -> None:
     builders = [builder for task in TASKS.values() for builder in task.builders if ":" not in builder]
     assert sorted(builders) == sorted(set(builders)) == ["bert", "bert-tagger", "mlp", "resnet50", "t5"]
+
+
+def test_an_installed_builder_is_a_users_own_and_replaces_none_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = networks.BUILDERS_GROUP
+    installed = EntryPoints([EntryPoint(name, "package:build", group) for name in ("mine", "bert")])
+    monkeypatch.setattr(networks, "entry_points", lambda group: installed.select(group=group))
+    names = ("mine", "bert", "module:function", "other")
+    assert [networks.builder_tag({"builder": name}) for name in names] == [OWN_TAG, "bert", OWN_TAG, "other"]
 
 
 @pytest.mark.parametrize("name", shipped_plans())
