@@ -69,5 +69,5 @@ notebooks: setup
 	@$(PY) scripts/notebooks.py
 
 clean:
-	rm -rf .venv .venv-peers build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* cache
+	rm -rf .venv .venv-peers .uv .setup.log build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
