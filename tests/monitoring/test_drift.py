@@ -25,7 +25,6 @@ from progressive_tf.plan.metric_names import TEXTS, AnswerKind, MetricName
 from progressive_tf.plan.tasks import TASKS, Inputs
 from progressive_tf.serving.answers.texts import fingerprint
 
-GENERATOR = np.random.default_rng(0)
 FILMS = [
     f"a {mood} film about {thing} number {n % 7}"
     for n in range(60)
@@ -35,24 +34,25 @@ FILMS = [
 CODE = [f"def function_{n}(value): return value * {n} + offset" for n in range(120)]
 
 
-def noise(count: int) -> np.ndarray:
-    return GENERATOR.normal(size=count)
-
-
-def picture(level: int) -> dict[str, str]:
+def picture(level: int, generator: np.random.Generator) -> dict[str, str]:
     stream = io.BytesIO()
-    pixels = np.clip(GENERATOR.normal(level, 20, size=(8, 8, 3)), 0, 255).astype(np.uint8)
+    pixels = np.clip(generator.normal(level, 20, size=(8, 8, 3)), 0, 255).astype(np.uint8)
     Image.fromarray(pixels).save(stream, "PNG")
     return {"b64": base64.b64encode(stream.getvalue()).decode()}
 
 
-def confident(count: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
-    stated = GENERATOR.uniform(0.5, 1.0, count)
-    return stated, GENERATOR.random(count) < stated + offset
+def pictures(level: int) -> list[dict[str, str]]:
+    generator = np.random.default_rng(level)
+    return [{"image": picture(level, generator)} for _ in range(80)]
 
 
-NUMBERS = noise(300)
-STATED = confident(400, 0.0)
+def confident(count: int, offset: float, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    stated = generator.uniform(0.5, 1.0, count)
+    return stated, generator.random(count) < stated + offset
+
+
+NUMBERS = np.random.default_rng(1).normal(size=300)
+STATED = confident(400, 0.0, np.random.default_rng(2))
 CASES = {
     "categories": (
         category_drift("predictions", "labels", ["a", "b"] * 100, ["a", "b"] * 100),
@@ -86,7 +86,7 @@ def test_identical_data_is_quiet_and_disjoint_data_loud(kind: str) -> None:
             [{"text": text} for text in CODE],
             ["text: words", "text: share of unknown words", "text: embedding"],
         ),
-        ("images", [{"image": picture(60)} for _ in range(80)], [{"image": picture(200)} for _ in range(80)], []),
+        ("images", pictures(60), pictures(200), []),
         (
             "columns",
             [{"x": float(n), "city": "Bonn"} for n in range(60)],
@@ -156,12 +156,13 @@ def test_numbers_of_a_kind_of_answers_that_is_not_known_are_tested_as_numbers() 
 
 
 def test_rows_of_the_same_kind_drawn_anew_are_seldom_called_drift() -> None:
-    tests = [number_drift("inputs", "x", noise(100), noise(100)) for _ in range(200)]
+    generator = np.random.default_rng(0)
+    tests = [number_drift("inputs", "x", generator.normal(size=100), generator.normal(size=100)) for _ in range(200)]
     tests += [
-        category_drift("predictions", "labels", *np.array(["a", "b", "c"])[GENERATOR.integers(0, 3, (2, 150))])
+        category_drift("predictions", "labels", *np.array(["a", "b", "c"])[generator.integers(0, 3, (2, 150))])
         for _ in range(200)
     ]
-    tests += [calibration_drift(confident(200, 0.0), confident(200, 0.0)) for _ in range(200)]
+    tests += [calibration_drift(confident(200, 0.0, generator), confident(200, 0.0, generator)) for _ in range(200)]
     for part in (tests[:200], tests[200:400], tests[400:]):
         share = np.mean([test.p_value < 0.05 for test in part if test.p_value is not None])
         assert share < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
