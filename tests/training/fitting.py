@@ -12,8 +12,12 @@ import numpy as np
 from rich.console import Console
 
 from progressive_tf.adaptation.catalogue import adapt
+from progressive_tf.data.inputs import InputStore
 from progressive_tf.display import Display, FitDisplay
+from progressive_tf.models import mlp
 from progressive_tf.models.block_model import BlockModel, read_weights
+from progressive_tf.models.request import Request
+from progressive_tf.plan.networks import Mlp
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training.answers.classes import Classification
 from progressive_tf.training.fitting.examples import Examples
@@ -37,6 +41,22 @@ def stage(**changes: Any) -> Stage:
         "gate": [{"metric": "accuracy", "at_least": 0.5}],
     }
     return Stage.model_validate(settings | changes)
+
+
+def perceptron(dropout: float = 0.0) -> BlockModel:
+    """Returns two dense layers over rows of four numbers, for what no network does differently: traced in no time."""
+    model = Mlp(builder="mlp", units=6, layers=2, dropout=dropout)
+    return mlp.build(Request(model, ("low", "high"), seed=3, input_width=4))
+
+
+def numbers(network: BlockModel, count: int = 60) -> Examples:
+    """Returns rows of four numbers whose sum shows their label, most of the time."""
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=[count, 4]).astype(np.float32)
+    labels = (rows.sum(axis=1) + generator.normal(size=count) > 0).astype(np.int32)
+    inputs = InputStore(count, lambda asked: rows[asked], network.preprocess)
+    inputs.add(np.arange(count))
+    return Examples(inputs, np.arange(count), labels)
 
 
 def quiet() -> Display:
