@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 WORDS = ["good", "fine", "bad", "poor", *(f"thing{chr(97 + index)}" for index in range(12))]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *".,!?[]"]
 LABELS = ("negative", "positive")
@@ -134,11 +136,19 @@ def of_table(plan: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def of_textnet(plan: dict[str, Any]) -> dict[str, Any]:
+    """Returns a plan with one convolution over tokens in place of a BERT: several times as quick, and reads texts."""
+    settings = {"vocabulary": "vocab.txt", "width": 8, "layers": 1}
+    return plan | {"model": {"builder": "small_textnet:build", "settings": settings}}
+
+
 def write_plan(folder: Path, plan: dict[str, Any]) -> Path:
-    """Writes a plan with its data and vocabulary beside it."""
+    """Writes a plan with its data, its vocabulary and the code of its network beside it."""
     from progressive_tf.plan.reading import to_yaml
 
     write_vocabulary(folder)
+    if plan.get("model", {}).get("builder") == "small_textnet:build":
+        shutil.copy(EXAMPLES / "small_textnet.py", folder)
     for name, write in (("data.csv", write_csv), ("table.csv", write_table)):
         if not (folder / name).exists():
             write(folder / name, 240)

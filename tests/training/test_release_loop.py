@@ -47,6 +47,7 @@ def growing_plan() -> dict[str, Any]:
             "gate": [*everywhere, {"metric": "accuracy", "slice": "every-previous", "drop_at_most": 1.0}],
         },
     )
+    plan = tiny.of_textnet(plan)
     plan["data"] = plan["data"] | {"slices": {"short": SHORT}, "validation_sets": {"extra": "extra.csv"}}
     return plan
 
@@ -66,9 +67,6 @@ class Grown:
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Grown:
     return Grown(tmp_path_factory.mktemp("grown"))
-
-
-pytestmark = pytest.mark.slow
 
 
 def test_every_file_of_the_layout_is_there(grown: Grown) -> None:
@@ -223,6 +221,7 @@ def held(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Held:
     return Held(tmp_path_factory.mktemp("held"))
 
 
+@pytest.mark.slow
 def test_a_held_stage_stops_the_run(held: Held) -> None:
     assert not held.stopped.promoted
     assert held.stages_when_stopped == ["01-one", "02-two"]
@@ -232,6 +231,7 @@ def test_a_held_stage_stops_the_run(held: Held) -> None:
     assert "two was not released, so three does not start (on_hold: stop)" in held.place.said[0]
 
 
+@pytest.mark.slow
 def test_with_on_hold_continue_the_next_stage_starts_from_the_last_released(held: Held) -> None:
     run = held.continued.run
     assert run == held.stopped.run
@@ -244,6 +244,7 @@ def test_with_on_hold_continue_the_next_stage_starts_from_the_last_released(held
     assert read(run / "matrix.json")["stages"] == ["one", "two", "three"]
 
 
+@pytest.mark.slow
 def test_a_held_stage_can_still_be_exported_as_it_was_judged(
     held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +262,7 @@ def test_a_held_stage_can_still_be_exported_as_it_was_judged(
         export_stage(held.stopped.run, "nothing")
 
 
+@pytest.mark.slow
 def test_stable_of_another_run_moves_only_if_the_candidate_passes_against_it(held: Held) -> None:
     before = held.model.aliases()["stable"]
     # Without a baseline the second rule does not apply; against the other run's version it has too few rows.
@@ -275,6 +277,7 @@ def test_stable_of_another_run_moves_only_if_the_candidate_passes_against_it(hel
     assert passing["baseline"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "seed"), [("stable", 21), (1, 22)])
 def test_a_run_can_start_from_a_version(held: Held, start: str | int, seed: int) -> None:
     number = held.model.aliases()["stable"] if start == "stable" else 1
@@ -306,13 +309,14 @@ def test_what_a_run_cannot_start_from_is_refused_and_leaves_no_run(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     place = place_with_data(tmp_path)
-    plan = small_plan({"name": "one", "data": {"take": 40}}) | changes
+    plan = tiny.of_textnet(small_plan({"name": "one", "data": {"take": 40}})) | changes
     with pytest.raises(InputError) as raised:
         place.run(plan)
     assert message in str(raised.value)
     assert not list((tmp_path / "runs").glob("2*"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_determinism")
 def test_a_carried_state_that_does_not_fit_is_refused_before_its_stage_begins(tmp_path: Path) -> None:
     place = Place(tmp_path)
@@ -332,15 +336,15 @@ def test_a_carried_state_that_does_not_fit_is_refused_before_its_stage_begins(tm
 @pytest.mark.usefixtures("_determinism")
 @pytest.mark.parametrize("merge", [True, False])
 def test_a_state_goes_on_only_with_the_weights_it_belongs_to(tmp_path: Path, merge: bool) -> None:
-    place = place_with_data(tmp_path)
-    adaptation = {"method": "lora", "rank": 2, "merge": merge}
+    place = Place(tmp_path)
+    adaptation = {"method": "lora", "rank": 2, "targets": ["dense"], "merge": merge}
     stages = [{"name": name, "data": {"take": 40}, "adaptation": adaptation, "epochs": 1} for name in ("one", "two")]
     stages[1]["optimizer"] = {"carry_state": True}
     if not merge:
-        assert place.run(small_plan(*stages)).promoted
+        assert place.run(numbers_plan(*stages)).promoted
         return
     with pytest.raises(InputError, match=r"stages\.two\.optimizer\.carry_state: .* other weights"):
-        place.run(small_plan(*stages))
+        place.run(numbers_plan(*stages))
 
 
 @pytest.mark.usefixtures("_determinism")
@@ -348,7 +352,7 @@ def test_data_that_contradicts_itself_ends_before_anything_begins(tmp_path: Path
     texts, _ = tiny.sentences(160)
     rows = [f"{text},{label}" for text in texts for label in tiny.LABELS]
     (tmp_path / "data.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
-    plan = small_plan({"name": "one", "data": {"take": 40}})
+    plan = tiny.of_textnet(small_plan({"name": "one", "data": {"take": 40}}))
     plan["data"]["quality"] |= {"conflicting_labels": "drop"}
     with pytest.raises(
         InputError, match=r"no row is left of 40 to train on \(40 rows whose text also has another label"

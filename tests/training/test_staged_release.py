@@ -13,8 +13,6 @@ from progressive_tf.plan.methods import ReleaseSchedule
 from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
 
-pytestmark = pytest.mark.slow
-
 STEPS = {"steps": [10, 50, 100], "min_samples": 3, "max_minutes": 60}
 
 

@@ -29,8 +29,6 @@ from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score
 
-pytestmark = pytest.mark.slow
-
 NUMBERS, CATEGORIES = ("height", "weight in kg"), ("colour",)
 STAGES = (
     {"name": "one", "data": {"take": 40}},
@@ -217,6 +215,7 @@ def test_people_read_names_and_values_and_slices_use_other_columns(run: Path) ->
     assert len(north) > 10
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights_and_statistics(
     place: Place, run: Path, after_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +240,7 @@ def test_a_killed_run_ends_with_the_same_weights_and_statistics(
     assert read(run / "matrix.json") == read(other / "matrix.json")
 
 
+@pytest.mark.slow
 def test_what_a_stage_left_before_it_began_does_not_count(
     after_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +295,7 @@ def test_outputs_of_frozen_blocks_are_those_of_the_statistics_in_use(
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_plan_that_starts_from_a_version_reads_as_it_does(place: Place, run: Path, tmp_path: Path) -> None:
     """Its own rows have other means, and a category that the version has never seen."""
     moved = frame()
@@ -320,16 +321,49 @@ def test_a_version_that_reads_other_columns_is_refused(place: Place, run: Path) 
         place.run(plan)
 
 
-def test_a_stable_version_of_other_columns_stays(place: Place, run: Path, tmp_path: Path) -> None:
-    shutil.copytree(place.folder / "registry", tmp_path / "registry")
-    new = make_place(tmp_path)
-    plan = table_plan({"name": "other", "data": {"take": 40}})
-    plan["data"]["features"] = {"numbers": ["height", "weight in kg"], "categories": ["colour", "region"]}
-    before = contents(tmp_path / "registry" / "table" / "3")
-    assert new.run(plan).promoted
+@pytest.fixture(scope="module")
+def renamed(
+    place: Place, run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Place, Path, dict[str, str], dict[str, str]]:
+    """A run beside the versions of another, on a table whose names TensorFlow does not take, nor two of them that
+    differ in upper and lower case; also what version 3 held before and afterwards.
+    """
+    names = {"height": "Äpfel", "weight in kg": "_id", "colour": "self", "shop": "SHOP", "region": "shop"}
+    folder = tmp_path_factory.mktemp("renamed")
+    shutil.copytree(place.folder / "registry", folder / "registry")
+    new = make_place(folder, frame().rename(columns=names))
+    before = contents(folder / "registry" / "table" / "3")
+    finished = new.run(table_plan({"name": "one", "data": {"take": 40}}, data={"source": "table.csv"}))
+    assert finished.promoted
+    return new, finished.run, before, contents(folder / "registry" / "table" / "3")
+
+
+@pytest.mark.slow
+def test_a_stable_version_of_other_columns_stays(
+    renamed: tuple[Place, Path, dict[str, str], dict[str, str]],
+) -> None:
+    new, _, before, after = renamed
     assert "it reads the columns height, weight in kg, colour, shop, this plan's network" in new.said[-1]
-    assert Registry(tmp_path / "registry").model("table").aliases()["stable"] == 3
-    assert contents(tmp_path / "registry" / "table" / "3") == before
+    assert Registry(new.folder / "registry").model("table").aliases()["stable"] == 3
+    assert after == before
+
+
+@pytest.mark.slow
+def test_columns_need_not_be_named_and_have_any_names(
+    renamed: tuple[Place, Path, dict[str, str], dict[str, str]],
+) -> None:
+    place, run, _, _ = renamed
+    columns = statistics(run, "one").columns
+    assert columns.numbers == ("_id", "Äpfel")
+    assert columns.categories == ("SHOP", "self", "shop")
+    folder = version(place, 4)
+    called = read(folder / "manifest.json")["preprocessing"]["arguments"]
+    named = [*columns.numbers, *columns.categories]
+    assert called == dict(zip(named, ["column_id", "column_pfel", "SHOP", "column_self", "shop_2"], strict=True))
+    row = {"_id": "60", "Äpfel": "170", "SHOP": "shop 1", "self": "red", "shop": "north"}
+    asked = {called[name]: tf.constant([cell]) for name, cell in row.items()}
+    answer = tf.saved_model.load(str(folder)).signatures["columns"](**asked)
+    np.testing.assert_allclose(answer["probabilities"], predict_exported(folder, [list(row.values())]), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -354,22 +388,3 @@ def test_vectors_have_nothing_to_adapt(tmp_path: Path) -> None:
     data = {"source": "digits", "split": {"gate": 100, "test": 100}}
     with pytest.raises(InputError, match=r"stages\[1\].readapt: digits holds vectors"):
         Place(tmp_path).run(table_plan(*STAGES, data=data))
-
-
-def test_columns_need_not_be_named_and_have_any_names(tmp_path: Path) -> None:
-    """TensorFlow takes none of these names, nor two that differ in upper and lower case."""
-    names = {"height": "Äpfel", "weight in kg": "_id", "colour": "self", "shop": "SHOP", "region": "shop"}
-    plan = table_plan({"name": "one", "data": {"take": 40}}, data={"source": "table.csv"})
-    place = make_place(tmp_path, frame().rename(columns=names))
-    run = place.run(plan).run
-    columns = statistics(run, "one").columns
-    assert columns.numbers == ("_id", "Äpfel")
-    assert columns.categories == ("SHOP", "self", "shop")
-    folder = version(place, 1)
-    called = read(folder / "manifest.json")["preprocessing"]["arguments"]
-    named = [*columns.numbers, *columns.categories]
-    assert called == dict(zip(named, ["column_id", "column_pfel", "SHOP", "column_self", "shop_2"], strict=True))
-    row = {"_id": "60", "Äpfel": "170", "SHOP": "shop 1", "self": "red", "shop": "north"}
-    asked = {called[name]: tf.constant([cell]) for name, cell in row.items()}
-    answer = tf.saved_model.load(str(folder)).signatures["columns"](**asked)
-    np.testing.assert_allclose(answer["probabilities"], predict_exported(folder, [list(row.values())]), atol=1e-6)
