@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cmp_to_key
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,18 @@ class _Grid(_Sweeping, GridSearchOracle):
         super().end_trial(trial)
         if int(trial.trial_id) < len(self.known):
             self._populate_next.remove(trial.trial_id)
+
+    def reload(self) -> None:
+        super().reload()
+        # Keras Tuner saves neither which trials are the walk's nor after which it can go on.
+        walked = sorted(self.start_order[len(self.known) :], key=cmp_to_key(self._in_order))
+        for trial_id in walked:
+            self._ordered_ids.insert(trial_id)
+        self._populate_next = walked
+
+    def _in_order(self, one: str, other: str) -> int:
+        values = [self.trials[trial_id].hyperparameters.values for trial_id in (one, other)]
+        return int(self._compare(*values))
 
 
 _KINDS: dict[str, type[_Sweeping]] = {

@@ -249,6 +249,7 @@ PROGRAMS: dict[str, Callable[[list[str]], Any]] = {
     "cp": accept,
     "export": accept,
     "wait": accept,
+    "docker": accept,
     "pre-commit": accept,
     "tensorflow_model_server": accept,
     "curl": accept,

@@ -34,7 +34,7 @@ def traced(search: Search) -> Callable[[tf.Tensor], Any]:
     """Returns the search as a graph, traced once for tables of a shape."""
 
     def searched(tables: tf.Tensor) -> Any:
-        batch = len(tables)
+        batch = tables.shape[0]
 
         def step(last: tf.Tensor, memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             position = tf.shape(memory)[3]

@@ -130,6 +130,14 @@ def test_a_fit_stopped_before_its_first_backup_begins_anew_and_a_finished_one_is
         assert (comparable(again.history), again.best_epoch) == (comparable(alone.history), alone.best_epoch)
 
 
+SGD = {"name": "sgd", "learning_rate": 0.5, "momentum": 0.0}
+
+
+def one_class(network: BlockModel, state: Any, outputs: tf.Tensor) -> tf.Tensor:
+    """Draws every answer to the first class, whatever the rows say: the longer, the worse."""
+    return -100.0 * network.head.dense.bias[0] + 0.0 * tf.reduce_sum(outputs)
+
+
 def best_of(fitted: Fitted, measure: str = "val_loss") -> int:
     best = min(fitted.history, key=lambda row: row[measure])
     return int(best["epoch"])
@@ -138,13 +146,16 @@ def best_of(fitted: Fitted, measure: str = "val_loss") -> int:
 def test_best_weights_are_restored_also_after_the_last_epoch(
     network: BlockModel, examples: Examples, tmp_path: Path
 ) -> None:
-    # The rate is so high that later epochs are worse, the patience so long that none stops.
-    settings = stage(
-        epochs=4, optimizer={"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}, early_stopping={"patience": 10}
+    # The patience is so long that nothing stops the later epochs, which are worse.
+    fitted = fit(
+        network,
+        stage(epochs=4, optimizer=SGD | {"learning_rate": 0.005}, early_stopping={"patience": 10}),
+        examples,
+        tmp_path,
+        penalties=[one_class],
     )
-    fitted = fit(network, settings, examples, tmp_path)
     assert fitted.epochs == 4
-    assert fitted.best_epoch == best_of(fitted) < 4, "the test's rate does not make later epochs worse"
+    assert fitted.best_epoch == best_of(fitted) < 4, "later epochs are not worse, so this test shows nothing"
     kept = Backup.load(backup_file(tmp_path))
     assert kept.phase_finished
     for weight in network.named_weights():
@@ -161,17 +172,7 @@ def test_early_stopping_stops_after_its_patience_and_starts_anew_in_the_next_sta
 ) -> None:
     good = fit(network, stage(epochs=3, early_stopping={"patience": 5}), examples, tmp_path / "one")
     kept = values(network)
-    worse = stage(
-        name="two",
-        epochs=9,
-        optimizer={"name": "sgd", "learning_rate": 0.5, "momentum": 0.0},
-        early_stopping={"patience": 2},
-    )
-
-    def one_class(network: BlockModel, state: Any, outputs: tf.Tensor) -> tf.Tensor:
-        """Draws every answer to the first class, whatever the rows say."""
-        return -100.0 * network.head.dense.bias[0] + 0.0 * tf.reduce_sum(outputs)
-
+    worse = stage(name="two", epochs=9, optimizer=SGD, early_stopping={"patience": 2})
     fitted = fit(network, worse, examples, tmp_path / "two", penalties=[one_class])
     assert min(row["val_loss"] for row in fitted.history) > min(row["val_loss"] for row in good.history), (
         "the second stage does not get worse, so this test shows nothing"
