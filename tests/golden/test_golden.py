@@ -20,10 +20,12 @@ ADDED_SINCE: dict[str, Sequence[str]] = {
     "exported/*/manifest.json": ("task", "input_kind"),
     "release": ("show.manifest.task", "show.manifest.input_kind"),
 }
+QUICK = "class-incremental"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", plans.CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == QUICK else pytest.mark.slow) for name in plans.CASES]
+)
 def test_a_run_is_as_recorded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found = records.record(plans.CASES[name], tmp_path)
