@@ -175,7 +175,7 @@ def test_the_example_of_python_opens_the_run_and_shows_it(
     (example,) = (block.text for block in blocks(page) if block.language == "python")
     # There the run is that the command has trained, so that nothing is left to train.
     assert "runs/tried" in example
-    example = example.replace("runs/tried", "runs")
+    example = example.replace("runs/tried", "runs/offline")
     names: dict[str, Any] = {}
     exec(compile(example, page, "exec"), names)
     said = capsys.readouterr().out
