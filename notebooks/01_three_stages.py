@@ -20,15 +20,15 @@
 # matrix, a model that answers.
 #
 # It takes about two minutes on two cores. The first time, the encoder (92 MB) and the reviews come from the
-# Python package index; without a network, set the environment variable `NOTEBOOK_SIZE=small`, which takes the
-# plan `offline` instead.
+# Python package index; without a network, set the environment variable `NOTEBOOK_SIZE=small`, which takes
+# two stages of the plan `offline` instead.
 
 # %%
 import os
 
 from progressive_tf import Plan, Registry, Run, run
 
-PLAN = "offline" if os.environ.get("NOTEBOOK_SIZE") == "small" else "movie-reviews"
+PLAN, STAGES = ("offline", 2) if os.environ.get("NOTEBOOK_SIZE") == "small" else ("movie-reviews", 3)
 
 # %% [markdown]
 # ## The plan
@@ -37,7 +37,7 @@ PLAN = "offline" if os.environ.get("NOTEBOOK_SIZE") == "small" else "movie-revie
 # stage how many rows it trains on, which weights move, and what the gate asks.
 
 # %%
-plan = Plan.load(PLAN)
+plan = Plan.load(PLAN, stages=STAGES)
 plan
 
 # %% [markdown]

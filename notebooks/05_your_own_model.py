@@ -35,7 +35,7 @@ import progressive_tf
 from progressive_tf import Plan, run
 
 EXAMPLES = Path(progressive_tf.__file__).parents[1] / "docs" / "examples"
-CHANGES = ["defaults.epochs=8", "stages.head.epochs=2"] if os.environ.get("NOTEBOOK_SIZE") == "small" else []
+CHANGES, STAGES = (["defaults.epochs=8"], 2) if os.environ.get("NOTEBOOK_SIZE") == "small" else ([], None)
 
 # %% [markdown]
 # ## The builder
@@ -65,7 +65,7 @@ print(subprocess.run(check, cwd=EXAMPLES, check=True, stdout=subprocess.PIPE, te
 # of people you trust.
 
 # %%
-plan = Plan.load(EXAMPLES / "small_convnet.yaml", set=CHANGES)
+plan = Plan.load(EXAMPLES / "small_convnet.yaml", set=CHANGES, stages=STAGES)
 plan
 
 # %% [markdown]

@@ -18,11 +18,14 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 CELL_SECONDS = 900
+# Without a warning about unencrypted connections, which do not leave the machine.
+KERNEL_ARGUMENTS = ["--log-level=ERROR"]
 
 
 def texts() -> list[Path]:
@@ -46,13 +49,16 @@ def write(text: Path) -> Path:
     return path
 
 
-def execute(path: Path, folder: Path, seconds: float = CELL_SECONDS) -> nbformat.NotebookNode:
+def execute(
+    path: Path, folder: Path, seconds: float = CELL_SECONDS, kernel: AsyncKernelManager | None = None
+) -> nbformat.NotebookNode:
     """Runs a notebook from top to bottom.
 
     Args:
         path: of the notebook, which stays as it is.
         folder: where it runs.
         seconds: the longest a cell may take.
+        kernel: one that was started and goes on afterwards; one of its own by default.
 
     Returns:
         The notebook with its outputs.
@@ -61,16 +67,32 @@ def execute(path: Path, folder: Path, seconds: float = CELL_SECONDS) -> nbformat
         CellExecutionError: a cell ended with an error.
     """
     notebook = nbformat.read(path, as_version=4)
+    if kernel is not None:
+        _run(nbformat.v4.new_notebook(cells=[_begun_anew_in(folder)]), folder, seconds, kernel)
+    return _run(notebook, folder, seconds, kernel)
+
+
+def _run(
+    notebook: nbformat.NotebookNode, folder: Path, seconds: float, kernel: AsyncKernelManager | None
+) -> nbformat.NotebookNode:
     client = NotebookClient(
         notebook,
+        kernel,
         timeout=seconds,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
-        extra_arguments=[
-            "--log-level=ERROR"
-        ],  # a warning about unencrypted connections, which do not leave the machine
+        extra_arguments=KERNEL_ARGUMENTS,
     )
-    return client.execute()
+    try:
+        return client.execute()
+    finally:
+        if kernel is not None and client.kc is not None:
+            client.kc.stop_channels()
+
+
+def _begun_anew_in(folder: Path) -> nbformat.NotebookNode:
+    """Returns a cell after which no name of an earlier notebook is known, and another folder is the current one."""
+    return nbformat.v4.new_code_cell(f"import os\nos.chdir({str(folder)!r})\n%reset -f")
 
 
 def main() -> int:

@@ -65,9 +65,17 @@ def test_an_installed_package_runs_a_shipped_plan_from_an_empty_folder(wheel: Pa
     assert Path(where.stdout.strip()).is_relative_to(environment), where
 
     program = environment / "bin" / "progressive-tf"
-    run = command(program, "train", "--plan", "offline", "--stages", "1", "--set", "stages.pilot.epochs=2", cwd=empty)
+    few = (
+        "--stages",
+        "1",
+        "--set",
+        "stages.pilot.epochs=2",
+        "--set",
+        "stages.pilot.gate=[{metric: accuracy, at_least: 0}]",
+    )
+    run = command(program, "train", "--plan", "offline-table", *few, cwd=empty)
     assert run.returncode == 0, run.stderr
-    assert (empty / "registry" / "offline" / "1" / "saved_model.pb").is_file()
+    assert (empty / "registry" / "offline-table" / "1" / "saved_model.pb").is_file()
     listed = command(program, "assets", "list", cwd=empty)
     assert listed.returncode == 0
     assert "missing" not in listed.stdout

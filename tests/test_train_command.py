@@ -5,8 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ import tiny
 from progressive_tf.commands import run_command
 from progressive_tf.registry.stage_to_promote import read_stage
 from progressive_tf.train import app
-
-LONGEST = 300.0  # seconds; no wait takes so long, beside other work neither
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -42,18 +39,6 @@ def plan_with(folder: Path, changes: Callable[[dict[str, Any]], None] = lambda p
     return str(tiny.write_plan(folder, plan))
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "progressive_tf.train", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A background job of a shell ignores SIGINT, and what it starts would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 def test_help_answers_without_tensorflow() -> None:
     result = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "progressive_tf.train", "--help"],
@@ -74,12 +59,20 @@ def test_shipped_plans_are_listed(run: Run) -> None:
     assert {"movie-reviews", "offline"} <= {line.split()[0] for line in out.splitlines()}
 
 
-def test_a_finished_run_prints_its_table_and_is_not_repeated(run: Run, tmp_path: Path) -> None:
+def test_a_run_grows_is_not_repeated_and_what_has_begun_cannot_change(run: Run, tmp_path: Path) -> None:
     plan = plan_with(tmp_path)
-    code, out, err = run("--plan", plan)
+    code, out, err = run("--plan", plan, "--stages", "1")
     assert code == 0
     assert "one: epoch 1/3" in err
     assert "epoch" not in out
+    code, _, err = run("--plan", plan, "--set", "stages.one.epochs=2")
+    assert code == 2
+    assert "stages that have begun cannot change:\n  stages[0].epochs: was 3, now 2" in err
+    grown = ("--plan", plan, "--set", "stages.two.epochs=2")
+    code, out, err = run(*grown)
+    assert code == 0
+    assert "two: epoch 1/2" in err
+    assert "one: epoch" not in err
     report = Path(out.split("report: ")[1].splitlines()[0])
     assert report.read_text(encoding="utf-8").startswith("<!")
     assert json.loads((report.parent / "matrix.json").read_text())["stages"] == ["one", "two"]
@@ -87,28 +80,19 @@ def test_a_finished_run_prints_its_table_and_is_not_repeated(run: Run, tmp_path:
         ["progressive_tf.release", "show"],
         ["progressive_tf.serve", "--model"],
     ]
-    code, again, err = run("--plan", plan)
+    code, again, err = run(*grown)
     assert code == 0
     assert again == out
-    assert "epoch 1/3" not in err
-
-
-def test_stages_can_be_added_and_begun_ones_cannot_change(run: Run, tmp_path: Path) -> None:
-    plan = plan_with(tmp_path)
-    assert run("--plan", plan, "--stages", "1")[0] == 0
-    code, _, err = run("--plan", plan, "--set", "stages.one.epochs=2")
-    assert code == 2
-    assert "stages that have begun cannot change:\n  stages[0].epochs: was 3, now 2" in err
-    code, _, _ = run("--plan", plan, "--set", "stages.two.epochs=2")
-    assert code == 0
+    assert "epoch 1/" not in err
     assert len(list((tmp_path / "runs" / "tiny").glob("2*"))) == 1
-    assert run("--plan", plan, "--fresh", "--stages", "1")[0] == 0
+    held = ("--set", "stages.one.epochs=1", "--set", "stages.one.gate=[{metric: accuracy, at_least: 1}]")
+    assert run("--plan", plan, "--fresh", "--stages", "1", *held)[0] == 3
     assert len(list((tmp_path / "runs" / "tiny").glob("2*"))) == 2
 
 
 def test_a_held_gate_ends_with_3(run: Run, tmp_path: Path) -> None:
     def impossible(plan: dict[str, Any]) -> None:
-        plan["defaults"]["gate"] = [{"metric": "accuracy", "at_least": 1.0}]
+        plan["defaults"] |= {"gate": [{"metric": "accuracy", "at_least": 1.0}], "epochs": 1}
 
     code, out, err = run("--plan", plan_with(tmp_path, impossible))
     assert code == 3
@@ -238,29 +222,35 @@ def test_bad_input_ends_with_2_and_one_message(run: Run, tmp_path: Path, case: s
 
 
 @pytest.fixture
-def interrupted(tmp_path: Path) -> tuple[str, str, int]:
-    plan = plan_with(tmp_path, lambda raw: raw["stages"][0].update(epochs=60, batch_size=1, early_stopping=None))
-    process = start(tmp_path, "--plan", plan, "--stages", "1")
-    deadline = time.monotonic() + LONGEST
-    while not list(tmp_path.glob("runs/tiny/*/stages/01-one/backup/state.safetensors")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=LONGEST)
-    return plan, err, process.returncode
+def ctrl_c(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sends this process SIGINT, as Ctrl-C does, each time that the second epoch of a stage has been kept."""
+    from progressive_tf.training.fitting.checkpoint import Backup
+
+    save = Backup.save
+
+    def save_and_interrupt(backup: Backup, path: Path) -> None:
+        save(backup, path)
+        if backup.epochs_done == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Backup, "save", save_and_interrupt)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.slow
-def test_control_c_saves_and_says_how_to_resume(interrupted: tuple[str, str, int], run: Run, tmp_path: Path) -> None:
-    plan, err, code = interrupted
+def test_control_c_saves_and_says_how_to_resume(ctrl_c: None, run: Run, tmp_path: Path) -> None:
+    plan = plan_with(tmp_path)
+    code, _, err = run("--plan", plan, "--stages", "1")
     assert code == 130
     assert "The same command continues there" in err
     assert "Traceback" not in err
     history = next(tmp_path.glob("runs/tiny/*/stages/01-one/history.csv")).read_text().splitlines()
+    assert len(history) == 3
     code, _, err = run("--plan", plan, "--stages", "1")
     assert code == 0
-    assert f"one: epoch {len(history) - 1}/60" not in err, "a finished epoch was repeated"
+    assert "one: epoch 3/3" in err
+    assert "one: epoch 2/3" not in err, "a finished epoch was repeated"
 
 
 def test_a_second_training_in_the_same_folder_is_refused(run: Run, tmp_path: Path) -> None:

@@ -78,22 +78,21 @@ def test_bad_input_ends_with_2_and_one_message(run: Run, tmp_path: Path, argumen
 @pytest.mark.slow
 def test_a_sweep_ends_with_its_table_and_with_files_for_the_next_command(run: Run, tmp_path: Path) -> None:
     path = str(tiny.write_plan(tmp_path, small_plan()))
-    code, out, _ = run("--plan", path, "--stage", "two", "--trials", "3", "--oracle", "random", "--drop-at-most", "1")
+    code, out, _ = run("--plan", path, "--stage", "two", "--trials", "2", "--oracle", "random", "--drop-at-most", "1")
     assert code == 0
-    assert "sweep of two: 3 trials" in out
+    assert "sweep of two: 2 trials" in out
     files = dict(line.split(": ") for line in out.splitlines() if line.startswith(("override", "report")))
     assert "the override changes nothing" in out or f"--override {files['override']}" in out.splitlines()[-1]
     page = Path(files["report"]).read_text(encoding="utf-8")
     assert 'id="sweeps"' in page
     assert page.count("sweep-0-parallel-") > 0
-    code, out, error = run("--plan", path, "--stage", "two", "--trials", "3", "--oracle", "random")
+    code, out, error = run("--plan", path, "--stage", "two", "--trials", "2", "--oracle", "random")
     assert code == 2
     assert "drop_at_most: was 1.0, now 0.02" in error
     code, _, error = run("--plan", path, "--override", files["override"], app=train)
     assert code == 0, error
 
 
-@pytest.mark.slow
 def test_a_stage_before_that_was_held_ends_with_3(run: Run, tmp_path: Path) -> None:
     plan = small_plan()
     plan["stages"][0]["gate"] = [{"metric": "accuracy", "at_least": 0.5, "min_samples": 10_000}]

@@ -1,4 +1,4 @@
-"""One run of the tiny plan for all tests of the package's Python side."""
+"""One run of the tiny plan of a table for all tests of the package's Python side."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def plan(home: Path) -> Plan:
-    return Plan.load(tiny.write_plan(home, tiny.raw_plan()), set=GATE)
+    return Plan.load(tiny.write_plan(home, tiny.of_table(tiny.raw_plan())), set=GATE)
 
 
 @pytest.fixture(scope="session")

@@ -75,25 +75,35 @@ def png(shade: int) -> bytes:
     return stream.getvalue()
 
 
-def test_texts_are_answered_as_the_stage_was_measured(finished: Run, home: Path) -> None:
+def test_rows_are_answered_as_the_stage_was_measured(finished: Run, home: Path) -> None:
     run = Run.open(home / finished.path)
     predictions = run.stages[-1].predictions
     rows = predictions[predictions["part"] == "test"]
     version = Registry(home / "registry").model("tiny").stable()
     assert (version.number, version.stage, version.aliases) == (2, "two", ("stable",))
-    answers = version.predict(rows["text"], batch_size=7)
+    table = pd.read_csv(home / "table.csv").iloc[rows["row"] - 1]
+    answers = version.predict(table, batch_size=7)
     assert list(answers.columns) == ["label", "probability/negative", "probability/positive"]
     assert list(answers["label"]) == list(rows["predicted"])
     np.testing.assert_allclose(answers.iloc[:, 1:], np.stack(list(rows["probabilities"])), atol=1e-3)
-    alone = version.predict(rows["text"].iloc[0])
-    assert alone["label"][0] == answers["label"][0]
-    assert version.predict([]).columns.equals(answers.columns)
-    with pytest.raises(InputError, match=r"inputs\[1\]: this version reads texts; got int 3"):
-        version.predict(["good", 3])
-    with pytest.raises(InputError, match=r"this version reads texts: a string, or several; got int"):
-        version.predict(3)
     with pytest.raises(InputError, match="task: this version has no tasks"):
-        version.predict("good", task="first")
+        version.predict(table, task="first")
+
+
+def test_texts(tmp_path: Path) -> None:
+    network = tiny.build_bert(tmp_path, layers=1)
+    version = served(network, tmp_path / "1")
+    texts, _ = tiny.sentences(9)
+    answers = version.answer(pd.Series(texts), None, 7)
+    logits = network(network.preprocess(tf.constant(texts)), training=False)
+    np.testing.assert_allclose(answers.iloc[:, 1:], tf.nn.softmax(logits), atol=1e-5)
+    alone = version.answer(texts[0], None, 64)
+    assert alone["label"][0] == answers["label"][0]
+    assert version.answer([], None, 64).columns.equals(answers.columns)
+    with pytest.raises(InputError, match=r"inputs\[1\]: this version reads texts; got int 3"):
+        version.answer(["good", 3], None, 64)
+    with pytest.raises(InputError, match=r"this version reads texts: a string, or several; got int"):
+        version.answer(3, None, 64)
 
 
 def test_versions_are_found(finished: Run, home: Path) -> None:

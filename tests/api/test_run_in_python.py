@@ -10,8 +10,6 @@ from progressive_tf import Plan, Run, run
 from progressive_tf.errors import InputError
 from progressive_tf.reporting.page import PAGE
 
-pytestmark = pytest.mark.slow
-
 
 def test_a_run_is_where_the_command_would_put_it(finished: Run, home: Path) -> None:
     assert finished.path.parent == Path("runs/tiny")

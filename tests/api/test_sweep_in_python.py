@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from progressive_tf import Plan, Sweep, run
+from progressive_tf import Plan, Sweep
 from progressive_tf.errors import InputError
 
 SPACE = {"batch_size": {"choice": [8, 16]}, "optimizer.learning_rate": {"float": [1e-3, 1e-1], "log": True}}
@@ -26,12 +26,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def sweep(plan: Plan, _determinism: None) -> Sweep:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(plan.loaded.folder)
-        return plan.tune("two", 3, "random", SPACE, None, 1.0)
+        return plan.tune("two", 2, "random", SPACE, None, 1.0)
 
 
 @pytest.mark.slow
 def test_a_sweep_is_a_table_figures_and_an_override(sweep: Sweep, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(sweep.trials) == 3
+    assert len(sweep.trials) == 2
     assert list(sweep.trials.columns[:3]) == ["origin", "batch_size", "learning_rate"]
     assert sweep.trials["validation accuracy"].iloc[0] == sweep.trials["validation accuracy"].max()
     assert set(sweep.best) == set(SPACE)
@@ -41,7 +41,6 @@ def test_a_sweep_is_a_table_figures_and_an_override(sweep: Sweep, plan: Plan, mo
     monkeypatch.chdir(plan.loaded.folder)
     tuned = Plan.load(plan.loaded.folder / "plan.yaml", override=sweep.override)
     assert tuned.stages["two"].batch_size == sweep.best["batch_size"]
-    assert len(run(tuned).stages) == 2
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_without_a_gpu_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_plan_runs_in_a_folder_of_its_own_and_its_figures_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
+    path = str(tiny.write_plan(tmp_path, tiny.of_table(tiny.raw_plan())))
     measured = run_plan(path, "mixed_bfloat16", {"CUDA_VISIBLE_DEVICES": "-1", "TF_ENABLE_ONEDNN_OPTS": "0"})
     assert list(measured.accuracy) == ["one", "two"]
     assert "; mixed_bfloat16; no XLA; " in measured.hardware

@@ -1,6 +1,7 @@
 """What the guides tell a reader to type is typed, in their order, in a folder beside the samples.
 
-Commands of this package and Python run in this process, which has imported TensorFlow already; servers in their own.
+Commands of this package, its servers too, and Python run in this process, which has imported TensorFlow already. Where
+a page names a plan, its network has one layer and its stages few epochs.
 """
 
 from __future__ import annotations
@@ -16,16 +17,25 @@ import subprocess
 import sys
 import time
 import urllib.request
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
 
 import pytest
+import uvicorn
 from pages import ROOT, Snippet, blocks
 
-# docs/guides/python.md is typed in tests/api/test_python_guide.py.
+from progressive_tf.commands import run_command
+from progressive_tf.plan import loading
+from progressive_tf.plan.merging import apply_override
+from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.serve import app as serve
+
+QUICK = "docs/guides/tables.md"
 PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
@@ -46,35 +56,56 @@ NOT_TYPED = {
 SUBSTITUTES = {
     "model: {builder: bert, weights: minilm-l6}": (
         "model: {builder: bert, weights: null, vocabulary: sample-vocabulary, max_length: 32, "
-        "config: {hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64}}"
+        "config: {hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64}}"
     ),
-    "defaults:\n  adaptation": "defaults:\n  epochs: 3\n  adaptation",
-    "at_least: 0.6": "at_least: 0.3",
-    "drop_at_most: 0.05": "drop_at_most: 0.3",
+    "defaults:\n  adaptation": "defaults:\n  epochs: 2\n  adaptation",
+    "at_least: 0.6": "at_least: 0.0",
+    "at_least: 0.5": "at_least: 0.0",
+    "drop_at_most: 0.05": "drop_at_most: 1.0",
+    "num_hidden_layers: 2": "num_hidden_layers: 1",
+    "epochs: 5": "epochs: 2",
+    "candidate_every: 150": "candidate_every: 300",
 }
-# Fewer trials and epochs, and a gate that lets out what they come to.
-FEWER = {
-    "--trials 6": "--trials 2",
-    "--trials 10": "--trials 2",
-    "--plan offline-images": (
-        "--plan offline-images --set defaults.epochs=2 --set 'defaults.gate=[{metric: accuracy, at_least: 0}]'"
-    ),
+ONE_LAYER = {"config": {"num_hidden_layers": 1}}
+# What differs in the shipped plans that pages name; ResNet50's stages are trained in a notebook.
+SMALLER: dict[str, dict[str, Any]] = {
+    "offline": {"model": ONE_LAYER, "stages": {"pilot": {"epochs": 6}}},
+    "offline-table": {},
+    "offline-entities": {"model": ONE_LAYER},
+    "offline-images": {"model": {"builder": "small_convnet:build"}},
 }
+TRIALS = re.compile(r"--trials \d+")
 # Pages about the plan `offline`: so many of its stages are trained once for all of them.
 TRAINED = {
     "docs/guides/registry-and-serving.md": 3,
     "docs/guides/serving.md": 3,
     "docs/guides/monitoring.md": 3,
     "docs/guides/sweeps.md": 2,
+    "docs/guides/python.md": 2,
 }
-MODULE = re.compile(r"(?:\.venv/bin/)?python -m (?P<module>progressive_tf\.\w+) (?P<arguments>.*)")
+MODULE = re.compile(r"(?:\.venv/bin/)?python -m (?P<module>progressive_tf\.\w+)(?P<arguments> .*|)")
 SERVE, PORT = "progressive_tf.serve", "8501"
 TOKEN = "secret"
-pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smaller_plans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Puts smaller plans, whose gates let every stage out, in place of the shipped ones that pages name."""
+    folder = tmp_path_factory.mktemp("plans")
+    (folder / "shipped").mkdir()
+    for name, path in loading.shipped_plans().items():
+        plan = read_yaml_mapping(path)
+        if name in SMALLER:
+            metric = plan["defaults"]["gate"][0]["metric"]
+            few = {"defaults": {"epochs": 2, "gate": [{"metric": metric, "at_least": 0}]}}
+            plan = apply_override(plan, few | SMALLER[name], name)
+        (folder / "shipped" / f"{name}.yaml").write_text(to_yaml(plan), encoding="utf-8")
+    with mock.patch.object(loading, "resources", SimpleNamespace(files=lambda package: folder)):
+        yield
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def trained(smaller_plans: None, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Folders in which some or all stages of the plan `offline` have been trained, by their number."""
     before, found = None, {}
     for stages in (2, 3):
@@ -83,25 +114,43 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
             folder.mkdir()
         else:
             shutil.copytree(before, folder)
-        run_module(folder, "progressive_tf.train", ["--plan", "offline", "--stages", str(stages)])
+        with sitting_at(folder):
+            run_module("progressive_tf.train", ["--plan", "offline", "--stages", str(stages)])
         # A run whose registry is still where it began wants that one.
         before = found[stages] = folder.rename(folder.with_name("trained"))
     return found
 
 
 @pytest.fixture
-def desk(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A folder with what a clone has that a reader's commands name."""
+def desk(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder with what a clone has that a reader's commands name; it is the current one."""
     if page in TRAINED:
         shutil.copytree(request.getfixturevalue("trained")[TRAINED[page]], tmp_path, dirs_exist_ok=True)
     for name, target in {".venv": Path(sys.prefix), "data_samples": ROOT / "data_samples"}.items():
         (tmp_path / name).symlink_to(target)
-    return tmp_path
+    if page == "docs/guides/images.md":
+        shutil.copy(ROOT / "docs" / "examples" / "small_convnet.py", tmp_path)
+    with sitting_at(tmp_path):
+        yield tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES)
+@contextmanager
+def sitting_at(desk: Path) -> Iterator[None]:
+    """Makes a folder the current one, with a reader's variables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(desk)
+        patch.syspath_prepend(desk)
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.mark.filterwarnings("ignore")  # as for a reader, a warning is no error
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[] if page == QUICK else pytest.mark.slow) for page in PAGES]
+)
 def test_a_page_can_be_followed(page: str, desk: Path) -> None:
-    with servers(desk) as server:
+    with servers() as server:
         for block in blocks(page):
             if block.title is not None:
                 write(block, desk)
@@ -114,16 +163,34 @@ def test_a_page_can_be_followed(page: str, desk: Path) -> None:
                     else:
                         follow(block, line.replace(f"localhost:{PORT}", server.address), desk)
             elif block.language == "python":
-                code = compile(block.text, str(block), "exec")
-                run_here(desk, partial(exec, code, {"__name__": "__main__"}))
+                exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", ["docs/guides/python.md"])
+def test_the_example_of_python_opens_the_run_and_shows_it(
+    page: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (example,) = (block.text for block in blocks(page) if block.language == "python")
+    # There the run is that the command has trained, so that nothing is left to train.
+    assert "runs/tried" in example
+    example = example.replace("runs/tried", "runs/offline")
+    names: dict[str, Any] = {}
+    exec(compile(example, page, "exec"), names)
+    said = capsys.readouterr().out
+    assert "True promote: the one comparison passed" in said
+    assert "probability/positive" in said
+    assert "after beta" in said
+    assert len(names["versions"]) == 2
 
 
 class Server:
-    """What a page tells a reader to start, on a port that is free."""
+    """What a page tells a reader to start, in a thread, on a port that is free."""
 
-    def __init__(self, desk: Path) -> None:
-        self.desk = desk
-        self.process: subprocess.Popen[bytes] | None = None
+    def __init__(self) -> None:
+        self.thread: Thread | None = None
+        self.running: uvicorn.Server | None = None
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
             self.port = str(found.getsockname()[1])
@@ -136,43 +203,46 @@ class Server:
     def start(self, command: str) -> None:
         """Starts it in place of the one before, and waits until it answers."""
         self.stop()
-        with (self.desk / "server.txt").open("wb") as said:
-            self.process = subprocess.Popen(
-                ["bash", "-c", f"exec {command} --port {self.port}"],
-                cwd=self.desk,
-                env=environment(),
-                stdout=said,
-                stderr=said,
-            )
-        while self.process.poll() is None:
+        typed = MODULE.fullmatch(command)
+        assert typed is not None, command
+        arguments = [*shlex.split(typed["arguments"]), "--port", self.port]
+        self.thread = Thread(target=lambda: run_command(serve, arguments), daemon=True)
+        self.thread.start()
+        while self.thread.is_alive():
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5):
                 return
-            time.sleep(0.2)
-        pytest.fail((self.desk / "server.txt").read_text())
+            time.sleep(0.05)
+        pytest.fail(f"{command} ended")  # pytest shows what it said
+
+    def listen(self, application: Any, **settings: Any) -> None:
+        """Does what `uvicorn.run` does, so that it can be stopped."""
+        self.running = uvicorn.Server(uvicorn.Config(application, log_config=None, **settings))
+        self.running.run()
 
     def stop(self) -> None:
         """Ends it, where it was started."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        if self.thread is not None and self.running is not None:
+            self.running.should_exit = True
+            self.thread.join()
 
     def ask(self, block: Snippet, command: str) -> None:
         """Asks it as the page does; it has to answer in JSON and with no error."""
         if shutil.which("curl") is None:
             return
-        assert self.process is not None, block
+        assert self.running is not None, block
         asked = command.replace(PORT, self.port).replace("curl", "curl -sS --fail-with-body", 1)
-        assert isinstance(json.loads(run_in_shell(block, asked, self.desk)), dict)
+        assert isinstance(json.loads(run_in_shell(block, asked)), dict)
 
 
 @contextmanager
-def servers(desk: Path) -> Iterator[Server]:
+def servers() -> Iterator[Server]:
     """Ends the server of a page with the page."""
-    server = Server(desk)
-    try:
-        yield server
-    finally:
-        server.stop()
+    server = Server()
+    with mock.patch("uvicorn.run", server.listen):
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def write(block: Snippet, desk: Path) -> None:
@@ -187,47 +257,35 @@ def write(block: Snippet, desk: Path) -> None:
 
 def follow(block: Snippet, line: str, desk: Path) -> None:
     """Runs a command as a reader would; it has to end well."""
-    for written, fewer in ({"<run>": newest_run(desk)} | FEWER).items():
-        line = line.replace(written, fewer)
+    line = TRIALS.sub("--trials 1", line.replace("<run>", newest_run(desk)))
     command = MODULE.fullmatch(line)
     if command is None:
-        run_in_shell(block, line, desk)
+        run_in_shell(block, line)
     else:
-        run_module(desk, command["module"], shlex.split(command["arguments"], comments=True))
+        run_module(command["module"], shlex.split(command["arguments"], comments=True))
 
 
-def run_in_shell(block: Snippet, line: str, desk: Path) -> str:
+def run_in_shell(block: Snippet, line: str) -> str:
     """Returns what a command printed; it has to end well."""
-    done = subprocess.run(["bash", "-c", line], cwd=desk, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
     assert done.returncode == 0, f"{block}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
 
-def run_module(desk: Path, module: str, arguments: list[str]) -> None:
+def run_module(module: str, arguments: list[str]) -> None:
     """Does what `python -m` does with a module, which has to end well."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["python", *arguments])
         with pytest.raises(SystemExit) as ended:
-            run_here(desk, partial(runpy.run_module, module, run_name="__main__", alter_sys=True))
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     assert not ended.value.code, f"python -m {module} {shlex.join(arguments)}"  # pytest shows what it said
-
-
-def run_here(desk: Path, action: Callable[[], object]) -> None:
-    """Does something in a reader's folder; as for a reader, a warning is no error."""
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        patch.chdir(desk)
-        patch.setattr(sys, "path", [str(desk), *sys.path])
-        for name, value in environment().items():
-            patch.setenv(name, value)
-        action()
 
 
 def environment() -> dict[str, str]:
     """Returns a reader's variables: this environment's programs, and an operator's token."""
     path = f"{Path(sys.prefix) / 'bin'}:{os.environ['PATH']}"
     tokens = {"PROGRESSIVE_TF_RELEASE_TOKEN": TOKEN, "OPERATOR": TOKEN}
-    return os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)} | tokens
+    return {"PATH": path, "PYTHONPATH": str(ROOT)} | tokens
 
 
 def newest_run(desk: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +23,20 @@ def notebooks() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def kernel(notebooks: ModuleType) -> Iterator[Any]:
+    """One for all notebooks, as what they import takes seconds."""
+    from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import run_sync
+
+    manager = AsyncKernelManager(kernel_name="python3")
+    run_sync(manager.start_kernel)(
+        extra_arguments=notebooks.KERNEL_ARGUMENTS, env=os.environ | {"NOTEBOOK_SIZE": "small"}
+    )
+    yield manager
+    run_sync(manager.shutdown_kernel)(now=True)
 
 
 def cells(notebook: Any) -> list[tuple[str, str]]:
@@ -51,18 +67,14 @@ def test_writing_twice_writes_the_same(notebooks: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.stem)
-def test_a_notebook_runs_at_small_size(
-    text: Path, notebooks: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NOTEBOOK_SIZE", "small")
-    done = notebooks.execute(text.with_suffix(".ipynb"), tmp_path)
+def test_a_notebook_runs_at_small_size(text: Path, notebooks: ModuleType, tmp_path: Path, kernel: Any) -> None:
+    done = notebooks.execute(text.with_suffix(".ipynb"), tmp_path, kernel=kernel)
     shown = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert any("progressive-tf" in output.get("data", {}).get("text/html", "") for output in shown)
     said = [output for output in shown if output.output_type == "stream" and output.name == "stderr"]
     assert said == [], "a warning that a reader would see"
 
 
-@pytest.mark.slow
 def test_an_error_in_a_cell_is_an_error(notebooks: ModuleType, tmp_path: Path) -> None:
     import nbformat
     from nbclient.exceptions import CellExecutionError
