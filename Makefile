@@ -47,10 +47,12 @@ lint: setup
 test: lint
 	@$(PYTEST) -m "not slow" $(MEASURED)
 
-test-all: MEASURED := -p randomly --cov --cov-report=
+COVERAGE := --cov --cov-report= --cov-fail-under=0
+test-all: MEASURED := -p randomly $(COVERAGE)
 test-all: test
-	@$(PYTEST) -m slow --cov --cov-append --cov-report=
-	@$(PY) -m coverage report
+	@$(PYTEST) -m slow $(COVERAGE) --cov-append
+	@echo "run by the tests, in percent of the lines and branches (.venv/bin/python -m coverage report names the others):"
+	@$(PY) -m coverage report --format=total
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
