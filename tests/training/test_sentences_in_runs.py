@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from fitting import Killed
-from releasing import Place, begin, read, stage_folder
+from releasing import Place, begin, copied, read, stage_folder
 
 from progressive_tf.data.tags import kinds_in
 from progressive_tf.display import Display
@@ -34,14 +33,9 @@ PASSES = {"metric": "entity_f1", "at_least": 0.0, "min_samples": 1}
 NEVER_ENOUGH = PASSES | {"min_samples": 10_000}
 NAMES = ("thinga", "thingb", "thingc thingd")
 STAGES: tuple[dict[str, Any], ...] = (
-    {"name": "one", "data": {"all": True}, "epochs": 16, "early_stopping": None},
-    {
-        "name": "two",
-        "data": {"take": 60},
-        "epochs": 5,
-        "early_stopping": None,
-        "adaptation": {"method": "top-blocks", "blocks": 1},
-    },
+    {"name": "one", "data": {"take": 30}, "epochs": 6},
+    {"name": "two", "data": {"take": 60}, "epochs": 6},
+    {"name": "three", "data": {"all": True}, "epochs": 6, "adaptation": {"method": "top-blocks", "blocks": 1}},
 )
 
 
@@ -73,7 +67,7 @@ def tagging_plan(*stages: dict[str, Any], crf: bool = True, **changes: Any) -> d
         },
         "data": {
             "source": "words.conll",
-            "split": {"validation": 20, "gate": 30, "test": 20},
+            "split": {"validation": 20, "gate": 40, "test": 30},
             "quality": {"label_noise": None, "duplicates": None, "leakage": None, "conflicting_labels": None},
         },
         "defaults": {
@@ -103,13 +97,18 @@ def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> P
 
 
 @pytest.fixture(scope="module")
-def place(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(shutil.copytree(after_one, tmp_path_factory.mktemp("sentences") / "place"))
+def after_two(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return begin(copied(after_one, tmp_path_factory.mktemp("two")), tagging_plan(*STAGES), stages=2, releases=False)
+
+
+@pytest.fixture(scope="module")
+def place(after_two: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(copied(after_two, tmp_path_factory.mktemp("sentences")))
 
 
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
-    """A run that is killed after the fourth epoch of its second stage, and goes on."""
+    """A run that is killed after the fourth epoch of its third stage, and goes on."""
     epoch_end = EpochRecord.on_epoch_end
 
     def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
@@ -146,10 +145,10 @@ def predictions(run: Path, stage: str) -> pd.DataFrame:
 
 def test_the_records_are_those_of_entities(run: Path) -> None:
     assert read(run / "matrix.json")["metric"] == "entity_f1"
-    (rule,) = read(stage_folder(run, "two") / "decision.json")["rules"]
+    (rule,) = read(stage_folder(run, "three") / "decision.json")["rules"]
     assert rule["rule"]["metric"] == "entity_f1"
     assert rule["estimate"] > 0.8, "names are told by the word before"
-    rows = predictions(run, "two")
+    rows = predictions(run, "three")
     assert all(
         len(row.tokens) == len(row.tags) == len(row.predicted) == len(row.confidence) for row in rows.itertuples()
     )
@@ -157,7 +156,7 @@ def test_the_records_are_those_of_entities(run: Path) -> None:
 
 
 def test_long_sentences_are_tagged_to_their_end(place: Place, run: Path) -> None:
-    rows = predictions(run, "two")
+    rows = predictions(run, "three")
     longest = rows.loc[rows["tokens"].map(len).idxmax()]
     assert len(longest.tokens) > MAX_LENGTH
     assert any(tag != "O" for tag in longest.predicted[MAX_LENGTH:])
@@ -168,8 +167,8 @@ def test_long_sentences_are_tagged_to_their_end(place: Place, run: Path) -> None
 
 
 def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
-    session = opened(place, run, "two")
-    loaded = load_predictions(stage_folder(run, "two") / "predictions.parquet", TagAnswering, session.data)
+    session = opened(place, run, "three")
+    loaded = load_predictions(stage_folder(run, "three") / "predictions.parquet", TagAnswering, session.data)
     stage = session.plan.stages[-1]
     depth = session.frozen_depth(session.stages[-1])  # from the outputs that are kept in float16, as they were computed
     assert depth > 0
@@ -182,7 +181,7 @@ def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
 
 
 def test_a_version_answers_as_the_stage_did(place: Place, run: Path) -> None:
-    rows = predictions(run, "two")
+    rows = predictions(run, "three")
     version = Registry(place.folder / "registry").model("names").version(1).folder
     assert tag_exported(version, [list(each) for each in rows["tokens"]]) == [list(each) for each in rows["predicted"]]
 
@@ -197,8 +196,13 @@ TEXTS = [
 ]
 
 
-def answers(place: Place, inputs: list[Any], signature: str = "serving_default") -> list[list[tuple[Any, ...]]]:
-    model = tf.saved_model.load(str(Registry(place.folder / "registry").model("names").version(1).folder))
+@pytest.fixture(scope="module")
+def served(place: Place, run: Path) -> Any:
+    """The version of the run's last stage, as a server loads it."""
+    return tf.saved_model.load(str(Registry(place.folder / "registry").model("names").version(1).folder))
+
+
+def answers(model: Any, inputs: list[Any], signature: str = "serving_default") -> list[list[tuple[Any, ...]]]:
     name = "text" if signature == "serving_default" else signature
     found = {key: value.numpy() for key, value in model.signatures[signature](**{name: tf.constant(inputs)}).items()}
     return [
@@ -212,19 +216,19 @@ def answers(place: Place, inputs: list[Any], signature: str = "serving_default")
     ]
 
 
-def test_it_says_in_how_many_windows_a_text_was_read(place: Place, run: Path) -> None:
+def test_it_says_in_how_many_windows_a_text_was_read(place: Place, served: Any) -> None:
     version = Registry(place.folder / "registry").model("names").version(1)
     assert (version.manifest() or {})["inputs"]["max_length"] == MAX_LENGTH
     texts = tf.constant([*TEXTS, "x" * 500])
-    found = tf.saved_model.load(str(version.folder)).signatures["serving_default"](text=texts)
+    found = served.signatures["serving_default"](text=texts)
     windows, whole, used = (found[name].numpy().tolist() for name in ("windows", "input_tokens", "used_tokens"))
     assert windows[:5] == [1, 1, 0, 0, 1]
     assert windows[5] > 1
     assert whole[:6] == used[:6]
 
 
-def test_spans_are_places_in_the_text(place: Place, run: Path) -> None:
-    found = answers(place, TEXTS)
+def test_spans_are_places_in_the_text(served: Any) -> None:
+    found = answers(served, TEXTS)
     spans = [
         [(text[start:end], kind.decode()) for start, end, kind, _ in row]
         for text, row in zip(TEXTS, found, strict=True)
@@ -236,14 +240,14 @@ def test_spans_are_places_in_the_text(place: Place, run: Path) -> None:
     assert all(0 < score <= 1 for row in found for *_, score in row)
 
 
-def test_a_text_is_answered_alike_alone_as_words_and_among_others(place: Place, run: Path) -> None:
-    together = answers(place, TEXTS)
+def test_a_text_is_answered_alike_alone_as_words_and_among_others(served: Any) -> None:
+    together = answers(served, TEXTS)
     for text, expected in zip(TEXTS, together, strict=True):
-        (alone,) = answers(place, [text])
+        (alone,) = answers(served, [text])
         assert [each[:3] for each in alone] == [each[:3] for each in expected]
         assert [each[3] for each in alone] == pytest.approx([each[3] for each in expected], abs=1e-5)
         if words := text.split():
-            (of_words,) = answers(place, [words], "tokens")
+            (of_words,) = answers(served, [words], "tokens")
             assert [" ".join(words[start:end]) for start, end, *_ in of_words] == [
                 " ".join(text[start:end].split()) for start, end, *_ in expected
             ]
@@ -260,11 +264,12 @@ def test_the_report_shows_wrong_spans_in_their_sentences(run: Path) -> None:
 
 
 def test_neither_a_kill_nor_kept_outputs_change_a_weight(
-    place: Place, run: Path, after_one: Path, tmp_path: Path
+    place: Place, run: Path, after_two: Path, tmp_path: Path
 ) -> None:
-    other = Place(shutil.copytree(after_one, tmp_path / "place"))
-    apart = other.run(tagging_plan(STAGES[0], STAGES[1] | {"cache": {"storage": "off"}}), releases=False).run
-    mine, theirs = weights(place, run, "two"), weights(other, apart, "two")
+    other = Place(copied(after_two, tmp_path))
+    plan = tagging_plan(*STAGES[:2], STAGES[2] | {"cache": {"storage": "off"}})
+    apart = other.run(plan, releases=False).run
+    mine, theirs = weights(place, run, "three"), weights(other, apart, "three")
     assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
     assert "prefix: 2 of 3 blocks" in "".join(place.said)
     assert "computed in every epoch (cache: off)" in other.said[-1]
@@ -293,7 +298,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def place_of_methods(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(shutil.copytree(after_one, tmp_path_factory.mktemp("methods") / "place"))
+    return Place(copied(after_one, tmp_path_factory.mktemp("methods")))
 
 
 @pytest.fixture(scope="module")
