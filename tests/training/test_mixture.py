@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from releasing import NEVER_ENOUGH, Place, decision, read, small_plan, stage_folder
+import tiny
+from releasing import NEVER_ENOUGH, Place, begin, copied, decision, read, small_plan, stage_folder
 
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
@@ -22,18 +22,16 @@ from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.stage.promotion import export_stage
 
-pytestmark = pytest.mark.slow
-
 STAGES = ("one", "two", "three")
 
 
 def mixing_plan(*averages: dict[str, Any] | None, **defaults: Any) -> dict[str, Any]:
-    """Returns a plan of one stage per entry, each with its own average."""
+    """Returns a plan over a table of one stage per entry, each with its own average."""
     stages = [
         {"name": name, "data": {"take": 40 * (index + 1)}, "retention": {"average": average} if average else {}}
         for index, (name, average) in enumerate(zip(STAGES, averages, strict=False))
     ]
-    plan = small_plan(*stages)
+    plan = tiny.of_table(small_plan(*stages, on_hold="continue"))
     plan["defaults"] |= {"adaptation": {"method": "full"}} | defaults
     return plan
 
@@ -67,42 +65,44 @@ def facts(run: Path, stage: str) -> dict[str, Any]:
 
 def served(place: Place, version: int, run: Path, stage: str) -> np.ndarray:
     """Returns what a version of the registry says about the test rows of stage one."""
-    texts = predictions(run, stage).query("part == 'test' and slice == 'one'")["text"].to_list()
-    return predict_exported(place.folder / "registry" / "tiny" / str(version), texts)
+    return exported(place, place.folder / "registry" / "tiny" / str(version), run, stage)
+
+
+def exported(place: Place, version: Path, run: Path, stage: str) -> np.ndarray:
+    rows = predictions(run, stage).query("part == 'test' and slice == 'one'")["row"]
+    cells = pd.read_csv(place.folder / "table.csv", dtype=str)[["height", "colour"]].iloc[rows - 1]
+    return predict_exported(version, cells.to_numpy().tolist())
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
-    """A run of three stages that are not mixed; `after-1` and `after-2` beside it are as they were after one and two.
-
-    They are moved, and their copies go on: a run refuses to leave a registry that is still there.
-    """
-    folder = tmp_path_factory.mktemp("mixture")
-    begun = Place(folder / "begun")
-    begun.folder.mkdir()
-    begun.run(mixing_plan(None, None, None), stages=1)
-    shutil.copytree(begun.folder.rename(folder / "after-1"), begun.folder)
-    begun.run(mixing_plan(None, None, None), stages=2)
-    place = Place(shutil.copytree(begun.folder.rename(folder / "after-2"), folder / "plain"))
-    return place, place.run(mixing_plan(None, None, None)).run
-
-
-@pytest.fixture
-def place_after(plain: tuple[Place, Path], tmp_path: Path) -> Callable[[int], Place]:
-    """Returns a place of the test's own where so many stages have ended."""
-    return lambda stages: Place(shutil.copytree(plain[0].folder.parent / f"after-{stages}", tmp_path / "place"))
+def after_one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place where the first stage has ended; copies of it go on, as for two."""
+    return begin(tmp_path_factory.mktemp("one"), mixing_plan(None))
 
 
 @pytest.fixture(scope="module")
-def ensembles(plain: tuple[Place, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
+def after_two(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return begin(copied(after_one, tmp_path_factory.mktemp("two")), mixing_plan(None, None))
+
+
+@pytest.fixture(scope="module")
+def plain(after_two: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
+    """A run of three stages that are not mixed."""
+    place = Place(copied(after_two, tmp_path_factory.mktemp("plain")))
+    return place, place.run(mixing_plan(None, None, None), releases=False).run
+
+
+@pytest.fixture(scope="module")
+def ensembles(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
     """A run whose second and third stage end in ensembles."""
-    place = Place(shutil.copytree(plain[0].folder.parent / "after-1", tmp_path_factory.mktemp("ensembles") / "place"))
+    place = Place(copied(after_one, tmp_path_factory.mktemp("ensembles")))
     ensemble = {"kind": "ensemble", "coefficient": 0.5}
     return place, place.run(mixing_plan(None, ensemble, ensemble)).run
 
 
-def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], place_after: Callable[[int], Place]) -> None:
-    place = place_after(2)
+@pytest.mark.slow
+def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], after_two: Path, tmp_path: Path) -> None:
+    place = Place(copied(after_two, tmp_path))
     run = place.run(mixing_plan(None, None, {"kind": "soup", "coefficient": 0.4})).run
     apart = session_of(*plain)
     stages = [weights_after(apart, name) for name in STAGES]
@@ -115,15 +115,18 @@ def test_a_soup_is_the_mean_of_the_stages(plain: tuple[Place, Path], place_after
     np.testing.assert_allclose(served(place, 3, run, "three"), probabilities(run, "three"), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("coefficient", "same_as"), [(0.0, "one"), (1.0, "two")])
 def test_wise_ft_at_its_ends_is_the_stage_before_and_the_stage(
-    plain: tuple[Place, Path], place_after: Callable[[int], Place], coefficient: float, same_as: str
+    plain: tuple[Place, Path], after_one: Path, tmp_path: Path, coefficient: float, same_as: str
 ) -> None:
-    run = place_after(1).run(mixing_plan(None, {"kind": "wise-ft", "coefficient": coefficient})).run
+    plan = mixing_plan(None, {"kind": "wise-ft", "coefficient": coefficient})
+    run = Place(copied(after_one, tmp_path)).run(plan, releases=False).run
     # Outputs of blocks that did not move are kept as float16.
     np.testing.assert_allclose(probabilities(run, "two"), probabilities(plain[1], same_as), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_ensemble_answers_with_the_mean_and_is_served_as_one_model(
     plain: tuple[Place, Path], ensembles: tuple[Place, Path]
 ) -> None:
@@ -137,16 +140,17 @@ def test_an_ensemble_answers_with_the_mean_and_is_served_as_one_model(
         assert decision(run, stage)["weights_sha256"] == decision(plain[1], stage)["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_does_not_start_from_an_ensemble(ensembles: tuple[Place, Path], tmp_path: Path) -> None:
     place = Place(shutil.copytree(ensembles[0].folder, tmp_path / "place"))
     plan = mixing_plan(None) | {"start": "stable", "seed": 9}
     with pytest.raises(InputError, match="start: version 3 is an ensemble of several stages' networks"):
         place.run(plan)
-    assert place.run(plan | {"start": 1}).promoted
+    assert place.run(plan | {"start": 1}, releases=False).promoted
 
 
-def test_a_held_ensemble_can_be_released_by_hand(place_after: Callable[[int], Place], tmp_path: Path) -> None:
-    place = place_after(1)
+def test_a_held_ensemble_can_be_released_by_hand(after_one: Path, tmp_path: Path) -> None:
+    place = Place(copied(after_one, tmp_path))
     plan = mixing_plan(None, {"kind": "ensemble", "coefficient": 0.5})
     plan["stages"][1]["gate"] = [NEVER_ENOUGH]
     run = place.run(plan).run
@@ -155,59 +159,84 @@ def test_a_held_ensemble_can_be_released_by_hand(place_after: Callable[[int], Pl
         patch.chdir(place.folder)
         staged = export_stage(run, "two")
         staged.export(tmp_path / "by-hand")
-    texts = predictions(run, "two").query("part == 'test' and slice == 'one'")["text"].to_list()
-    np.testing.assert_allclose(predict_exported(tmp_path / "by-hand", texts), probabilities(run, "two"), atol=1e-5)
+    by_hand = exported(place, tmp_path / "by-hand", run, "two")
+    np.testing.assert_allclose(by_hand, probabilities(run, "two"), atol=1e-5)
 
 
-def test_every_adaptation_can_be_mixed(tmp_path: Path) -> None:
-    """An ensemble asks every stage before it, whatever it adapts and whatever it is mixed with."""
-    adaptations: list[dict[str, Any]] = [
-        {"method": "full"},
-        {"method": "lora", "rank": 2},
-        {"method": "lora", "rank": 2, "merge": False},
-        {"method": "bitfit"},
-        {"method": "adapter", "size": 2, "from_block": 1},
-        {"method": "prompt", "length": 2},
-        {"method": "top-blocks", "blocks": 1},
-        {"method": "gradual", "blocks_per_phase": 3},
-        {"method": "head"},
-    ]
+def mixed_adaptations(adaptations: list[dict[str, Any]], ensembles: tuple[int, ...]) -> dict[str, Any]:
+    """Returns a plan of a stage for each adaptation, mixed as an ensemble or else between weights."""
     stages = [
         {
             "name": f"{each['method']}-{index}",
             "data": {"take": 40 + 4 * index},
             "adaptation": each,
-            "retention": {"average": {"kind": "ensemble" if index in (2, 4, 8) else "wise-ft", "coefficient": 0.5}},
+            "retention": {"average": {"kind": "ensemble" if index in ensembles else "wise-ft", "coefficient": 0.5}},
         }
         for index, each in enumerate(adaptations)
     ]
+    return small_plan(*stages)
+
+
+@pytest.mark.slow
+def test_every_adaptation_can_be_mixed(tmp_path: Path) -> None:
+    """An ensemble asks every stage before it, whatever it adapts and whatever it is mixed with."""
+    lora = {"method": "lora", "rank": 2, "targets": ["dense"]}
+    adaptations: list[dict[str, Any]] = [
+        {"method": "full"},
+        lora,
+        lora | {"merge": False},
+        {"method": "bitfit"},
+        {"method": "adapter", "size": 2, "from_block": 1},
+        {"method": "top-blocks", "blocks": 1},
+        {"method": "gradual", "blocks_per_phase": 2},
+        {"method": "head"},
+    ]
     place = Place(tmp_path)
-    run = place.run(small_plan(*stages)).run
+    run = place.run(tiny.of_table(mixed_adaptations(adaptations, ensembles=(2, 4, 7)))).run
     assert "full-0: no" in place.said[-1]
-    for version, name in ((8, "gradual-7"), (9, "head-8")):
-        assert decision(run, name)["version"] == version
-        rows = predictions(run, name).query("part == 'test'")
-        found = predict_exported(place.folder / "registry" / "tiny" / str(version), rows["text"].to_list())
-        np.testing.assert_allclose(found, np.stack(rows["probabilities"].to_list()), atol=1e-4, err_msg=name)
+    rows = pd.read_csv(tmp_path / "table.csv", dtype=str)[["height", "colour"]]
+    for version, name in ((7, "gradual-6"), (8, "head-7")):
+        said = predictions(run, name).query("part == 'test'")
+        check_served(place, run, (version, name), rows.iloc[said["row"] - 1].to_numpy().tolist())
     # What is saved is what was measured: a session that loads it says the same.
     session = session_of(place, run)
     session.load(session.stages[-1])
 
 
-def test_a_soup_of_networks_with_other_weights_is_refused_before_training(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_network_with_a_prompt_is_mixed_with_those_that_had_none(tmp_path: Path) -> None:
+    adaptations = [{"method": "full"}, {"method": "prompt", "length": 2}, {"method": "adapter", "size": 2}]
+    plan = mixed_adaptations(adaptations, ensembles=(2,))
+    plan["model"] |= {"config": tiny.CONFIG | {"num_hidden_layers": 1}}
+    place = Place(tmp_path)
+    run = place.run(plan).run
+    texts = predictions(run, "adapter-2").query("part == 'test'")["text"].to_list()
+    check_served(place, run, (3, "adapter-2"), texts)
+
+
+def check_served(place: Place, run: Path, version: tuple[int, str], inputs: list[Any]) -> None:
+    """Asserts that a stage became this version, which says of its test rows what the stage said."""
+    number, name = version
+    assert decision(run, name)["version"] == number
+    expected = np.stack(predictions(run, name).query("part == 'test'")["probabilities"].to_list())
+    found = predict_exported(place.folder / "registry" / "tiny" / str(number), inputs)
+    np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=name)
+
+
+def test_a_soup_of_networks_with_other_weights_is_refused_before_training(after_one: Path, tmp_path: Path) -> None:
     plan = mixing_plan(None, None, {"kind": "soup"})
     plan["stages"][1]["adaptation"] = {"method": "adapter", "size": 2}
     with pytest.raises(
         InputError, match=r"stages\[2\].retention.average: a soup needs the same weights .*; one has no"
     ):
-        Place(tmp_path).run(plan)
+        Place(copied(after_one, tmp_path)).run(plan, releases=False)
 
 
-def test_a_soup_of_stages_that_did_not_start_from_one_another_is_refused(tmp_path: Path) -> None:
-    plan = mixing_plan(None, None, {"kind": "soup", "stages": ["two"]}) | {"on_hold": "continue"}
+def test_a_soup_of_stages_that_did_not_start_from_one_another_is_refused(after_one: Path, tmp_path: Path) -> None:
+    plan = mixing_plan(None, None, {"kind": "soup", "stages": ["two"]})
     plan["stages"][1]["gate"] = [NEVER_ENOUGH]
     with pytest.raises(InputError, match=r"three does not build on two, .*it builds on one: name some of these"):
-        Place(tmp_path).run(plan)
+        Place(copied(after_one, tmp_path)).run(plan, releases=False)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +284,7 @@ def test_weights_between_two_are_exact_at_both_ends() -> None:
 
 
 def test_the_share_is_chosen_without_gate_or_test_rows(
-    place_after: Callable[[int], Place], monkeypatch: pytest.MonkeyPatch
+    after_one: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from progressive_tf.training.stage import mixture
 
@@ -267,7 +296,7 @@ def test_the_share_is_chosen_without_gate_or_test_rows(
         return predict(features, wanted, *further)
 
     monkeypatch.setattr(mixture, "predict_rows", noting)
-    run = place_after(1).run(mixing_plan(None, {"kind": "wise-ft"})).run
+    run = Place(copied(after_one, tmp_path)).run(mixing_plan(None, {"kind": "wise-ft"}), releases=False).run
     kept = facts(run, "two")
     assert kept["chosen"]
     assert [each["coefficient"] for each in kept["tried"]] == [step / 10 for step in range(11)]

@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from fitting import Killed
 from releasing import Place, small_plan
 
+from progressive_tf.display import Display
 from progressive_tf.errors import InputError
-from progressive_tf.plan.loading import validate
+from progressive_tf.plan.loading import load_plan, validate
 from progressive_tf.plan.methods import PromptStart, descriptions_of
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.run.network import SCALE, prompt_head
+from progressive_tf.training.run.run import load_run
+from progressive_tf.training.run.run_folder import open_run
+from progressive_tf.training.stage.lifecycle import Attempt
 
 DESCRIBED = {"prompt": {"negative": ["bad poor", "poor"], "positive": "good fine"}}
 
@@ -78,15 +83,40 @@ def test_other_tasks_are_refused() -> None:
         validate(plan, "plan.yaml")
 
 
-@pytest.mark.slow
-def test_a_run_begins_with_zero_examples_and_is_continued_with_the_same_bits(tmp_path: Path) -> None:
-    stages = [{"name": name, "data": {"take": rows}} for name, rows in (("one", 20), ("two", 40))]
-    place = Place(tmp_path)
-    whole = Place(tmp_path / "whole")
-    whole.folder.mkdir()
-    place.run(small_plan(*stages, start=DESCRIBED), stages=1)
-    run = place.run(small_plan(*stages, start=DESCRIBED)).run
-    beside = whole.run(small_plan(*stages, start=DESCRIBED)).run
+def one_layer(**changes: Any) -> dict[str, Any]:
+    """Returns a plan of one stage of a BERT of one layer."""
+    plan = small_plan({"name": "one", "data": {"take": 20}}, **changes)
+    plan["model"] |= {"config": tiny.CONFIG | {"num_hidden_layers": 1}}
+    plan["defaults"]["epochs"] = 1
+    return plan
+
+
+def start_of(folder: Path, plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Returns the hash of the weights that a run of a plan would start from."""
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    loaded = load_plan(str(tiny.write_plan(folder, plan)))
+    run, _ = open_run(folder / "runs", loaded, False)
+    return load_run(loaded, run, folder / "registry", Display()).start.sha256
+
+
+def test_a_run_begins_with_zero_examples_and_is_continued_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(attempt: Attempt, settle: Any) -> None:
+        raise Killed
+
+    place, whole = Place(tmp_path / "place"), Place(tmp_path / "whole")
+    plan = one_layer(start=DESCRIBED)
+    for each in (place, whole):
+        each.folder.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempt, "prepare", killed)
+        with pytest.raises(Killed):
+            place.run(plan, releases=False)
+    run = place.run(plan, releases=False).run
+    assert "continuing" in place.said[-1]
+    beside = whole.run(plan, releases=False).run
     matrices = [json.loads((each / "matrix.json").read_text()) for each in (run, beside)]
     assert matrices[0] == matrices[1]
     started = [json.loads((each / "environment.json").read_text())["start"]["weights_sha256"] for each in (run, beside)]
@@ -94,15 +124,11 @@ def test_a_run_begins_with_zero_examples_and_is_continued_with_the_same_bits(tmp
     page = write_report(run).read_text(encoding="utf-8")
     assert ">zero examples<" in page
     assert "descriptions of the classes" in page
-    plain = Place(tmp_path / "plain")
-    plain.folder.mkdir()
-    other = plain.run(small_plan(*stages), stages=1).run
-    assert json.loads((other / "environment.json").read_text())["start"]["weights_sha256"] != started[0]
     with pytest.raises(InputError, match="start: was"):
-        place.run(small_plan(*stages))
+        place.run(one_layer())
+    assert start_of(tmp_path / "plain", one_layer(), monkeypatch) != started[0]
 
 
-@pytest.mark.slow
 def test_descriptions_of_other_classes_are_refused(tmp_path: Path) -> None:
     plan = small_plan({"name": "one", "data": {"take": 20}}, start={"prompt": {"good": "a", "bad": "b"}})
     with pytest.raises(InputError, match=r"start\.prompt: a description for each of negative, positive expected"):

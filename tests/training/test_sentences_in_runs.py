@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,16 @@ import pytest
 import tensorflow as tf
 import tiny
 from fitting import Killed
-from releasing import Place, begin, read, stage_folder
+from releasing import Place, begin, copied, read, stage_folder
 
 from progressive_tf.data.tags import kinds_in
 from progressive_tf.display import Display
 from progressive_tf.models.block_model import read_weights
-from progressive_tf.plan.loading import LoadedPlan, load_plan
+from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.predictions_file import load_predictions
-from progressive_tf.training.answers.served_tags import split_words, tag_exported
+from progressive_tf.training.answers.served_tags import tag_exported
 from progressive_tf.training.answers.tags import TagAnswering
 from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.run.run import Run, load_run
@@ -31,15 +30,13 @@ pytestmark = pytest.mark.slow
 
 MAX_LENGTH = 8  # most sentences become two windows or three
 PASSES = {"metric": "entity_f1", "at_least": 0.0, "min_samples": 1}
+NEVER_ENOUGH = PASSES | {"min_samples": 10_000}
 NAMES = ("thinga", "thingb", "thingc thingd")
-STAGES = (
-    {"name": "one", "data": {"take": 30}},
-    {"name": "two", "data": {"take": 60}},
-    {"name": "three", "data": {"all": True}, "adaptation": {"method": "top-blocks", "blocks": 1}},
+STAGES: tuple[dict[str, Any], ...] = (
+    {"name": "one", "data": {"take": 30}, "epochs": 6},
+    {"name": "two", "data": {"take": 60}, "epochs": 6},
+    {"name": "three", "data": {"all": True}, "epochs": 6, "adaptation": {"method": "top-blocks", "blocks": 1}},
 )
-
-SHORT = STAGES[0]
-LONGER = tuple({**stage, "epochs": 6} for stage in STAGES)
 
 
 def write_sentences(folder: Path, count: int, seed: int = 0) -> None:
@@ -84,7 +81,7 @@ def tagging_plan(*stages: dict[str, Any], crf: bool = True, **changes: Any) -> d
         },
         "stages": list(stages),
     }
-    return plan | changes
+    return plan | {"on_hold": "continue"} | changes
 
 
 def make_place(folder: Path) -> Place:
@@ -92,24 +89,38 @@ def make_place(folder: Path) -> Place:
     return Place(folder)
 
 
-def begun(folder: Path, plan: dict[str, Any], stages: int) -> Path:
-    """Runs a plan's first stages on sentences; see `begin`."""
-    return begin(make_place(folder).folder, plan, stages)
+@pytest.fixture(scope="module")
+def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A place where the first stage has ended; copies of it go on."""
+    folder = make_place(tmp_path_factory.mktemp("one")).folder
+    return begin(folder, tagging_plan(*STAGES), stages=1, releases=False)
 
 
 @pytest.fixture(scope="module")
-def after_two(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
-    return begun(tmp_path_factory.mktemp("two"), tagging_plan(*LONGER), stages=2)
+def after_two(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return begin(copied(after_one, tmp_path_factory.mktemp("two")), tagging_plan(*STAGES), stages=2, releases=False)
 
 
 @pytest.fixture(scope="module")
 def place(after_two: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(shutil.copytree(after_two, tmp_path_factory.mktemp("sentences") / "place"))
+    return Place(copied(after_two, tmp_path_factory.mktemp("sentences")))
 
 
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
-    finished = place.run(tagging_plan(*LONGER))
+    """A run that is killed after the fourth epoch of its third stage, and goes on."""
+    epoch_end = EpochRecord.on_epoch_end
+
+    def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
+        epoch_end(record, epoch, logs)
+        if epoch == 3:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EpochRecord, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            place.run(tagging_plan(*STAGES))
+    finished = place.run(tagging_plan(*STAGES))
     assert finished.promoted
     return finished.run
 
@@ -171,7 +182,7 @@ def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
 
 def test_a_version_answers_as_the_stage_did(place: Place, run: Path) -> None:
     rows = predictions(run, "three")
-    version = Registry(place.folder / "registry").model("names").version(3).folder
+    version = Registry(place.folder / "registry").model("names").version(1).folder
     assert tag_exported(version, [list(each) for each in rows["tokens"]]) == [list(each) for each in rows["predicted"]]
 
 
@@ -185,8 +196,13 @@ TEXTS = [
 ]
 
 
-def answers(place: Place, inputs: list[Any], signature: str = "serving_default") -> list[list[tuple[Any, ...]]]:
-    model = tf.saved_model.load(str(Registry(place.folder / "registry").model("names").version(3).folder))
+@pytest.fixture(scope="module")
+def served(place: Place, run: Path) -> Any:
+    """The version of the run's last stage, as a server loads it."""
+    return tf.saved_model.load(str(Registry(place.folder / "registry").model("names").version(1).folder))
+
+
+def answers(model: Any, inputs: list[Any], signature: str = "serving_default") -> list[list[tuple[Any, ...]]]:
     name = "text" if signature == "serving_default" else signature
     found = {key: value.numpy() for key, value in model.signatures[signature](**{name: tf.constant(inputs)}).items()}
     return [
@@ -200,19 +216,19 @@ def answers(place: Place, inputs: list[Any], signature: str = "serving_default")
     ]
 
 
-def test_it_says_in_how_many_windows_a_text_was_read(place: Place, run: Path) -> None:
-    version = Registry(place.folder / "registry").model("names").version(3)
+def test_it_says_in_how_many_windows_a_text_was_read(place: Place, served: Any) -> None:
+    version = Registry(place.folder / "registry").model("names").version(1)
     assert (version.manifest() or {})["inputs"]["max_length"] == MAX_LENGTH
     texts = tf.constant([*TEXTS, "x" * 500])
-    found = tf.saved_model.load(str(version.folder)).signatures["serving_default"](text=texts)
+    found = served.signatures["serving_default"](text=texts)
     windows, whole, used = (found[name].numpy().tolist() for name in ("windows", "input_tokens", "used_tokens"))
     assert windows[:5] == [1, 1, 0, 0, 1]
     assert windows[5] > 1
     assert whole[:6] == used[:6]
 
 
-def test_spans_are_places_in_the_text(place: Place, run: Path) -> None:
-    found = answers(place, TEXTS)
+def test_spans_are_places_in_the_text(served: Any) -> None:
+    found = answers(served, TEXTS)
     spans = [
         [(text[start:end], kind.decode()) for start, end, kind, _ in row]
         for text, row in zip(TEXTS, found, strict=True)
@@ -224,24 +240,17 @@ def test_spans_are_places_in_the_text(place: Place, run: Path) -> None:
     assert all(0 < score <= 1 for row in found for *_, score in row)
 
 
-def test_a_text_is_answered_alike_alone_as_words_and_among_others(place: Place, run: Path) -> None:
-    together = answers(place, TEXTS)
+def test_a_text_is_answered_alike_alone_as_words_and_among_others(served: Any) -> None:
+    together = answers(served, TEXTS)
     for text, expected in zip(TEXTS, together, strict=True):
-        (alone,) = answers(place, [text])
+        (alone,) = answers(served, [text])
         assert [each[:3] for each in alone] == [each[:3] for each in expected]
         assert [each[3] for each in alone] == pytest.approx([each[3] for each in expected], abs=1e-5)
         if words := text.split():
-            (of_words,) = answers(place, [words], "tokens")
+            (of_words,) = answers(served, [words], "tokens")
             assert [" ".join(words[start:end]) for start, end, *_ in of_words] == [
                 " ".join(text[start:end].split()) for start, end, *_ in expected
             ]
-
-
-@pytest.mark.parametrize("text", [*TEXTS, "a\u00a0b\u3000c", "\u200ba \x85 b", "x"])
-def test_words_are_those_of_split(text: str) -> None:
-    words, begins, ends = (each.to_list()[0] for each in split_words(tf.constant([text])))
-    assert [word.decode() for word in words] == text.split()
-    assert [text[begin:end] for begin, end in zip(begins, ends, strict=True)] == text.split()
 
 
 def test_the_report_shows_wrong_spans_in_their_sentences(run: Path) -> None:
@@ -254,57 +263,56 @@ def test_the_report_shows_wrong_spans_in_their_sentences(run: Path) -> None:
     assert len(first) > len(wrong)
 
 
-def test_a_killed_stage_ends_with_the_same_weights(
-    place: Place, run: Path, after_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_neither_a_kill_nor_kept_outputs_change_a_weight(
+    place: Place, run: Path, after_two: Path, tmp_path: Path
 ) -> None:
-    other = Place(shutil.copytree(after_two, tmp_path / "place"))
-    epoch_end = EpochRecord.on_epoch_end
-
-    def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
-        epoch_end(record, epoch, logs)
-        if epoch == 3:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochRecord, "on_epoch_end", killed)
-        with pytest.raises(Killed):
-            other.run(tagging_plan(*LONGER))
-    again = other.run(tagging_plan(*LONGER)).run
-    mine, theirs = weights(place, run, "three"), weights(other, again, "three")
+    other = Place(copied(after_two, tmp_path))
+    plan = tagging_plan(*STAGES[:2], STAGES[2] | {"cache": {"storage": "off"}})
+    apart = other.run(plan, releases=False).run
+    mine, theirs = weights(place, run, "three"), weights(other, apart, "three")
     assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+    assert "prefix: 2 of 3 blocks" in "".join(place.said)
+    assert "computed in every epoch (cache: off)" in other.said[-1]
+
+
+def ewc_over_batches_of_tokens(strength: float) -> dict[str, Any]:
+    return {
+        "data": {"take": 70},
+        "retention": {"ewc": {"strength": strength, "samples": 8, "fisher": "empirical"}},
+        "batch_size": {"tokens": 64},
+    }
 
 
 METHODS: dict[str, dict[str, Any]] = {
-    "replay of other sentences": {
-        "retention": {"replay": {"budget": 10}},
+    "strong ewc": ewc_over_batches_of_tokens(1e4) | {"gate": [NEVER_ENOUGH]},
+    "weak ewc": ewc_over_batches_of_tokens(1e-9) | {"gate": [NEVER_ENOUGH]},
+    "replay of other sentences, soup of lora, continual evaluation": {
+        "retention": {"replay": {"budget": 10}, "average": {"kind": "soup"}},
         "data": {"source": "others.conll", "all": True},
+        "adaptation": {"method": "lora", "rank": 2},
+        "continual_evaluation": 2,
     },
-    "ewc over batches of tokens": {
-        "retention": {"ewc": {"strength": 10.0, "samples": 8, "fisher": "empirical"}},
-        "batch_size": {"tokens": 64},
-    },
-    "soup with continual evaluation": {"retention": {"average": {"kind": "soup"}}, "continual_evaluation": 2},
-    "ema of lora": {"retention": {"average": {"kind": "ema"}}, "adaptation": {"method": "lora", "rank": 2}},
+    "ema": {"retention": {"average": {"kind": "ema"}}, "adaptation": {"method": "head"}, "gate": [NEVER_ENOUGH]},
 }
 
 
 @pytest.fixture(scope="module")
-def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
-    return begun(tmp_path_factory.mktemp("one"), tagging_plan(SHORT), stages=1)
+def place_of_methods(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(copied(after_one, tmp_path_factory.mktemp("methods")))
 
 
 @pytest.fixture(scope="module")
-def of_methods(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a stage for each method, one behind the other."""
-    place = Place(shutil.copytree(after_one, tmp_path_factory.mktemp("methods") / "place"))
+def of_methods(place_of_methods: Place) -> Path:
+    """A run with a stage for each method; only the third is promoted."""
+    place = place_of_methods
     words = (place.folder / "words.conll").read_text(encoding="utf-8").split("\n\n")
     (place.folder / "others.conll").write_text("\n\n".join(words[:120]), encoding="utf-8")
     stages = [
-        {"name": f"stage-{number}", "data": {"take": 40 + number}} | method
+        {"name": f"stage-{number}", "data": {"take": 60 + number}} | method
         for number, method in enumerate(METHODS.values())
     ]
-    finished = place.run(tagging_plan(SHORT, *stages))
-    assert finished.promoted
+    finished = place.run(tagging_plan(STAGES[0], *stages), releases=False)
+    assert read(stage_folder(finished.run, "stage-2") / "decision.json")["decision"] == "promote"
     return finished.run
 
 
@@ -317,23 +325,10 @@ def test_methods_work_on_words(of_methods: Path, number: int) -> None:
     assert list(costs) == ([] if number == 3 else list(retention)), "a running average costs nothing"
 
 
-def test_weights_that_mattered_move_less(after_one: Path, tmp_path: Path) -> None:
-    moved = []
-    for strength in (1e-9, 1e4):
-        place = Place(shutil.copytree(after_one, tmp_path / f"{strength}"))
-        ewc = {"strength": strength, "samples": 8, "fisher": "empirical"}
-        second = {"name": "two", "data": {"take": 50}, "retention": {"ewc": ewc}}
-        run = place.run(tagging_plan(SHORT, second)).run
-        start, end = weights(place, run, "one"), weights(place, run, "two")
-        moved.append(sum(float(np.square(end[name] - start[name]).sum()) for name in start))
-    assert moved[1] < 0.5 * moved[0]
-
-
-def test_kept_outputs_change_no_weight(place: Place, run: Path, after_two: Path, tmp_path: Path) -> None:
-    other = Place(shutil.copytree(after_two, tmp_path / "place"))
-    without = other.run(tagging_plan(*LONGER[:2], LONGER[2] | {"cache": {"storage": "off"}})).run
-    mine, theirs = weights(place, run, "three"), weights(other, without, "three")
-    assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
+def test_weights_that_mattered_move_less(place_of_methods: Place, of_methods: Path) -> None:
+    start, strong, weak = (weights(place_of_methods, of_methods, name) for name in ("one", "stage-0", "stage-1"))
+    moved = [sum(float(np.square(end[name] - start[name]).sum()) for name in start) for end in (strong, weak)]
+    assert moved[0] < 0.5 * moved[1]
 
 
 def test_kept_outputs_change_no_weight_without_a_crf(tmp_path: Path) -> None:
@@ -341,9 +336,7 @@ def test_kept_outputs_change_no_weight_without_a_crf(tmp_path: Path) -> None:
     trained = []
     for storage in ("disk", "off"):
         stage = {"name": "only", "data": {"take": 50}, "adaptation": {"method": "head"}, "cache": {"storage": storage}}
-        trained.append(weights(place, place.run(tagging_plan(stage, crf=False), fresh=True).run, "only"))
+        plan = tagging_plan(stage, crf=False)
+        plan["model"] |= {"config": tiny.CONFIG | {"num_hidden_layers": 1}}
+        trained.append(weights(place, place.run(plan, fresh=True, releases=False).run, "only"))
     assert all(np.array_equal(trained[0][name], trained[1][name]) for name in trained[0])
-
-
-def test_the_shipped_plan_is_one_of_tags() -> None:
-    assert load_plan("offline-entities").plan.task == "token-classification"
