@@ -171,12 +171,13 @@ def test_stages_published_at_once_get_numbers_of_their_own_and_each_is_one_versi
 
 @pytest.mark.slow
 def test_two_promoters_killed_at_once_leave_what_a_restart_completes(tmp_path: Path) -> None:
-    with publishing(tmp_path, "a", "hold") as exports, publishing(tmp_path, "b") as waits:
+    with publishing(tmp_path, "a", "hold") as exports:
         assert exports.stdout is not None
-        assert waits.stderr is not None
         assert exports.stdout.readline() == "exporting\n"
-        while "waiting for another process" not in (said := waits.stderr.readline()):
-            assert said
+        with publishing(tmp_path, "b") as waits:
+            assert waits.stderr is not None
+            while "waiting for another process" not in (said := waits.stderr.readline()):
+                assert said
     assert sorted(published(tmp_path, "a", "b")) == ["1", "2"]
     model = Registry(tmp_path).model(MODEL)
     assert not model.settle()
