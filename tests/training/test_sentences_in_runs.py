@@ -12,6 +12,7 @@ import tensorflow as tf
 import tiny
 from fitting import Killed
 from releasing import Place, begin, copied, read, stage_folder
+from test_tagging import TEXTS
 
 from progressive_tf.data.tags import kinds_in
 from progressive_tf.display import Display
@@ -184,16 +185,6 @@ def test_a_version_answers_as_the_stage_did(place: Place, run: Path) -> None:
     rows = predictions(run, "three")
     version = Registry(place.folder / "registry").model("names").version(1).folder
     assert tag_exported(version, [list(each) for each in rows["tokens"]]) == [list(each) for each in rows["predicted"]]
-
-
-TEXTS = [
-    "  fine good thinga .",
-    "bad\tthingc thingd\u2003poor\ngood thingb",
-    "",
-    " \n ",
-    "é😀 good thingb, bad thinga",
-    "fine " * 30 + "good thingc thingd",
-]
 
 
 @pytest.fixture(scope="module")
