@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tiny
 from rich.console import Console
 
@@ -22,6 +23,7 @@ from progressive_tf.plan.networks import Mlp
 from progressive_tf.plan.schema import Stage
 from progressive_tf.training import hardware
 from progressive_tf.training.answers.classes import Classification
+from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
 from progressive_tf.training.fitting.objectives import Objective, make_loss
@@ -83,6 +85,22 @@ def quiet() -> Display:
 
 class Killed(BaseException):
     """What a stopping display raises; no handler for errors catches it."""
+
+
+@contextlib.contextmanager
+def killed_after(epoch: int) -> Iterator[None]:
+    """Has what is trained inside killed once an epoch, counted from 0 in its stage, is written down; it has to be."""
+    write_down = EpochRecord.on_epoch_end
+
+    def killed(record: EpochRecord, ended: int, logs: dict[str, Any]) -> None:
+        write_down(record, ended, logs)
+        if ended == epoch:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EpochRecord, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            yield
 
 
 class StoppingFit(FitDisplay):

@@ -13,7 +13,7 @@ import pandas as pd
 import pictures
 import pytest
 import tensorflow as tf
-from fitting import Killed
+from fitting import killed_after
 from PIL import Image
 from releasing import PASSES, Place, read, stage_folder
 
@@ -27,7 +27,6 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.answers.classes import WRONG_ROWS
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.classes import MOST_SHOWN, predict_exported
-from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.prefix.identity import prefix_sha256
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
@@ -146,25 +145,14 @@ def test_the_served_model_takes_files_and_pixels_and_says_what_was_judged(
 
 
 @pytest.mark.slow
-def test_a_killed_stage_ends_with_the_same_weights(
-    place: Place, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_stage_ends_with_the_same_weights(place: Place, run: Path, tmp_path: Path) -> None:
     """In another place, and killed: what is drawn of images depends on the seed alone."""
     again = make_place(tmp_path)
     (tmp_path / "shapes" / "dot" / "broken.png").write_bytes(b"")
     plan = image_plan(*STAGES, probes=PROBES)
-    finish = EpochRecord.on_epoch_end
-
-    def stop(self: EpochRecord, epoch: int, logs: Any = None) -> None:
-        finish(self, epoch, logs)
-        if epoch == 0:
-            raise Killed
-
     for _ in STAGES[:2]:
-        with monkeypatch.context() as patch:
-            patch.setattr(EpochRecord, "on_epoch_end", stop)
-            with pytest.raises(Killed):
-                again.run(plan, stages=2)
+        with killed_after(0):
+            again.run(plan, stages=2)
     other = again.run(plan, stages=2).run
     for name in ("small", "large"):
         histories = [pd.read_csv(stage_folder(each, name) / "history.csv")["loss"].tolist() for each in (run, other)]

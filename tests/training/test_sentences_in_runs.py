@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
-from fitting import Killed
+from fitting import killed_after
 from releasing import Place, begin, copied, read, stage_folder
 from test_tagging import TEXTS
 
@@ -23,7 +23,6 @@ from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.predictions_file import load_predictions
 from progressive_tf.training.answers.served_tags import tag_exported
 from progressive_tf.training.answers.tags import TagAnswering
-from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 
@@ -110,17 +109,8 @@ def place(after_two: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
     """A run that is killed after the fourth epoch of its third stage, and goes on."""
-    epoch_end = EpochRecord.on_epoch_end
-
-    def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
-        epoch_end(record, epoch, logs)
-        if epoch == 3:
-            raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EpochRecord, "on_epoch_end", killed)
-        with pytest.raises(Killed):
-            place.run(tagging_plan(*STAGES))
+    with killed_after(3):
+        place.run(tagging_plan(*STAGES))
     finished = place.run(tagging_plan(*STAGES))
     assert finished.promoted
     return finished.run

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
-from fitting import Killed
+from fitting import killed_after
 from releasing import Place, begin, read, stage_folder
 
 from progressive_tf.display import Display
@@ -25,7 +25,6 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.answers.predictions_file import load_predictions
 from progressive_tf.training.answers.texts import TextAnswering, translate_exported
-from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 
@@ -102,16 +101,8 @@ def place(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
     """A run that is killed after the first epoch of its second stage, and goes on."""
-    epoch_end = EpochRecord.on_epoch_end
-
-    def killed(record: EpochRecord, epoch: int, logs: dict[str, Any]) -> None:
-        epoch_end(record, epoch, logs)
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(EpochRecord, "on_epoch_end", killed)
-        with pytest.raises(Killed):
-            place.run(translation_plan(*STAGES))
+    with killed_after(0):
+        place.run(translation_plan(*STAGES))
     finished = place.run(translation_plan(*STAGES))
     assert finished.promoted
     return finished.run
