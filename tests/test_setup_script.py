@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pty
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from script_module import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = os.path.realpath(sys.executable)
@@ -279,12 +279,7 @@ def test_progress_is_plain_lines_in_a_pipe_and_one_changing_line_on_a_terminal(t
 
 @pytest.fixture(name="settings")
 def _settings() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("index_settings", ROOT / "scripts" / "index_settings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "scripts" / "index_settings.py")
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from script_module import load_script
 
 ROOT = Path(__file__).parents[2]
 TEXTS = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
@@ -17,12 +17,7 @@ TEXTS = sorted((ROOT / "notebooks").glob("[0-9]*.py"))
 
 @pytest.fixture(scope="module")
 def notebooks() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("notebooks_script", ROOT / "scripts" / "notebooks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(ROOT / "scripts" / "notebooks.py")
 
 
 @pytest.fixture(scope="module")

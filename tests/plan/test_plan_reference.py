@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from pydantic import BaseModel
+from script_module import load_script
 
 from progressive_tf.plan.loading import load_plan, shipped_plans
 from progressive_tf.plan.schema import Plan
@@ -16,15 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_plan_reference", DOCS / "make_plan_reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up while it is being executed.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, spec.name, module)
-        spec.loader.exec_module(module)
-    return module
+    return load_script(DOCS / "make_plan_reference.py")
 
 
 @pytest.fixture(scope="module")
