@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from progressive_tf.api.running import run
     from progressive_tf.api.sweep import Sweep
 
-# TFBert and Addons need Keras 2 as tf.keras; this must be set before anything imports TensorFlow.
-os.environ["TF_USE_LEGACY_KERAS"] = "0"
+# TFBert and Addons need Keras 2 as tf.keras, which TensorFlow 2.15 has in itself and later ones find in tf-keras; this
+# must be set before anything imports TensorFlow.
+os.environ["TF_USE_LEGACY_KERAS"] = "0" if version("tensorflow").startswith("2.15.") else "1"
 
 __version__ = version("progressive-tf")
 
