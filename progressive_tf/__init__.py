@@ -5,6 +5,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from progressive_tf.stack import keras_package
+
 if TYPE_CHECKING:
     from progressive_tf.api.plan import Plan
     from progressive_tf.api.registry import Registry
@@ -12,9 +14,8 @@ if TYPE_CHECKING:
     from progressive_tf.api.running import run
     from progressive_tf.api.sweep import Sweep
 
-# TFBert and Addons need Keras 2 as tf.keras, which TensorFlow 2.15 has in itself and later ones find in tf-keras; this
-# must be set before anything imports TensorFlow.
-os.environ["TF_USE_LEGACY_KERAS"] = "0" if version("tensorflow").startswith("2.15.") else "1"
+# TFBert and Addons need Keras 2 as tf.keras; this must be set before anything imports TensorFlow.
+os.environ["TF_USE_LEGACY_KERAS"] = "0" if keras_package() == "keras" else "1"
 
 __version__ = version("progressive-tf")
 

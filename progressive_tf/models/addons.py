@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 __all__ = ["crf_decode", "crf_log_likelihood", "cutout"]
 
-if find_spec("tensorflow_addons") is None:
+if TYPE_CHECKING or find_spec("tensorflow_addons") is None:
     from progressive_tf.models.without_addons import crf_decode, crf_log_likelihood, cutout
 else:
     with warnings.catch_warnings():

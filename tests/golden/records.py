@@ -386,7 +386,8 @@ def differences(recorded: Any, now: Any, added: Mapping[str, Sequence[str]]) -> 
 
 
 def _apart(old: Any, new: Any, place: str, key: str, allowed: Sequence[str], same: bool) -> list[str]:
-    if key.rpartition(".")[2] in BITS and not same:
+    name = key.rpartition(".")[2]
+    if name == "packages" or (name in BITS and not same):  # each Python has packages of its own
         return []
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         lines = []

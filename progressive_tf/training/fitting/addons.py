@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 __all__ = ["LAMB", "SWA", "LazyAdam", "MovingAverage", "contrastive_loss", "pairwise_distance"]
 
-if find_spec("tensorflow_addons") is None:
+if TYPE_CHECKING or find_spec("tensorflow_addons") is None:
     from progressive_tf.training.fitting.without_addons import (
         LAMB,
         SWA,

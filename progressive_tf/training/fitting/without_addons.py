@@ -113,6 +113,8 @@ class _Averaged(tf.keras.optimizers.legacy.Optimizer):
     def learning_rate(self, rate: float) -> None:
         self._optimizer._set_hyper("learning_rate", rate)
 
+    lr = learning_rate  # what callbacks of Keras call it
+
     def _create_hypers(self) -> None:
         self._optimizer._create_hypers()
 
