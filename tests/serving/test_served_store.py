@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -28,8 +29,9 @@ def request(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "model" / "served.sqlite")
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "model" / "served.sqlite")) as opened:
+        yield opened
 
 
 def rows(store: Store, table: str) -> list[tuple[object, ...]]:
@@ -218,7 +220,8 @@ def test_feedback_is_on_the_disk_when_its_sender_is_told(tmp_path: Path) -> None
     path = tmp_path / "served.sqlite"
     done = subprocess.run([sys.executable, "-c", script, path], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL
-    assert len(rows(Store(path), "feedback")) == 1
+    with closing(Store(path)) as opened:
+        assert len(rows(opened, "feedback")) == 1
 
 
 def test_a_release_is_noted_by_the_rows_before_it_and_not_by_the_clock(store: Store) -> None:
