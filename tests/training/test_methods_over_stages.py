@@ -58,7 +58,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place
 
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
-    finished = place.run(plan_of(list(METHODS)))
+    """A run of which the first stage and the last, which has all that was added, become versions."""
+    plan = plan_of(list(METHODS))
+    place.run(plan, stages=1)
+    place.run(plan, stages=len(METHODS) - 1, releases=False)
+    finished = place.run(plan)
     assert finished.promoted
     return finished.run
 
@@ -109,7 +113,7 @@ def test_stages_come_back_in_any_order_as_they_were_released(session: Any, run: 
     assert {item["kind"] for item in session.network.additions()} == {"lora", "adapter", "prompt"}
 
 
-@pytest.mark.parametrize("name", ["merged", "further", "soft", "last"])
+@pytest.mark.parametrize("name", ["merged", "last"])
 def test_what_is_exported_predicts_what_the_gate_judged(place: Place, run: Path, name: str) -> None:
     version = Registry(place.folder / "registry").model("tiny").version(decision(run, name)["version"])
     assert not any(item["kind"] == "lora" for item in version.manifest()["additions"]), "exports are merged"
