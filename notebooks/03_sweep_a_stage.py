@@ -18,7 +18,7 @@
 # stage with Keras Tuner and keeps what does best on validation rows. The gate's and the test's rows are not read: a
 # model that was chosen on them would look better there than it is.
 #
-# It takes about three minutes on two cores. Without a network, set the environment variable `NOTEBOOK_SIZE=small`,
+# It takes five to six minutes on two cores. Without a network, set the environment variable `NOTEBOOK_SIZE=small`,
 # which takes the plan `offline-table` and fewer trials.
 
 # %%
