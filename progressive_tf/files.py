@@ -59,7 +59,9 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def write_parquet(target: Path, frame: pd.DataFrame) -> None:
-    """Writes a table as Parquet, whole or not at all: what any release of pandas writes has the same types."""
+    """Writes a table as Parquet, whole or not at all: with the same types and of the same size whichever releases of pandas
+    and pyarrow write it.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -67,7 +69,7 @@ def write_parquet(target: Path, frame: pd.DataFrame) -> None:
     types = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in table.schema]
     fields = [pa.field(name, kind) for name, kind in zip(table.column_names, types, strict=True)]
     with atomic_path(target) as temporary:
-        pq.write_table(table.cast(pa.schema(fields)), temporary)
+        pq.write_table(table.cast(pa.schema(fields)), temporary, write_statistics=False)
 
 
 def read_json(path: Path) -> Any:
