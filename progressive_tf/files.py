@@ -59,9 +59,7 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def write_parquet(target: Path, frame: pd.DataFrame) -> None:
-    """Writes a table as Parquet, whole or not at all: with the same types and of the same size whichever releases of pandas
-    and pyarrow write it.
-    """
+    """Writes a table as Parquet, whole or not at all; with the same types whichever release of pandas it comes from."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
