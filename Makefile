@@ -5,13 +5,14 @@ PY := .venv/bin/python
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 MEASURED :=
 
-.PHONY: help setup gpu-setup gpu-check train test test-all lint docs bench bench-peers notebooks clean
+.PHONY: help setup gpu-setup gpu-check train test test-all test-other lint docs bench bench-peers notebooks clean
 
 help:
 	@echo "make setup         create .venv with the locked packages"
 	@echo "make train         set up, then run the three stages of the default plan"
 	@echo "make test          set up, then lint and every test that is quick"
 	@echo "make test-all      the same in another order and with the coverage, then the tests that take long"
+	@echo "make test-other    the core with the other TensorFlow (.venv-other), where there is a Python for it"
 	@echo "make lint          set up, then lint, types, import contracts and questions about the task"
 	@echo "make notebooks     set up, then run every notebook and print how long it took"
 	@echo "make docs          set up, then the documentation as pages in site/; a broken link is an error"
@@ -53,6 +54,10 @@ test-all: test
 	@$(PYTEST) -m slow
 	@echo "percent of lines and branches that the quick tests run (.venv/bin/python -m coverage report names the others):"
 	@$(PY) -m coverage report --format=total
+	@scripts/test-other
+
+test-other: setup
+	@scripts/test-other
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
@@ -71,5 +76,5 @@ notebooks: setup
 	@$(PY) scripts/notebooks.py
 
 clean:
-	rm -rf .venv .venv-peers .uv .setup.log build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* cache
+	rm -rf .venv .venv-peers .venv-other .uv .setup.log build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

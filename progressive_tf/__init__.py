@@ -5,6 +5,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from progressive_tf.stack import keras_package
+
 if TYPE_CHECKING:
     from progressive_tf.api.plan import Plan
     from progressive_tf.api.registry import Registry
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from progressive_tf.api.sweep import Sweep
 
 # TFBert and Addons need Keras 2 as tf.keras; this must be set before anything imports TensorFlow.
-os.environ["TF_USE_LEGACY_KERAS"] = "0"
+os.environ["TF_USE_LEGACY_KERAS"] = "0" if keras_package() == "keras" else "1"
 
 __version__ = version("progressive-tf")
 

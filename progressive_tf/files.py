@@ -9,10 +9,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from progressive_tf.disk import WriteError, writing
 from progressive_tf.errors import ProgressiveError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEMPORARY_SUFFIX = ".tmp"
 PROJECT_MARKS = ("cache", ".git", "pyproject.toml")
@@ -53,6 +56,18 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: Any) -> None:
     """Writes `value` as indented JSON, whole or not at all; NaN and infinity are refused."""
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_parquet(target: Path, frame: pd.DataFrame) -> None:
+    """Writes a table as Parquet, whole or not at all; with the same types whichever release of pandas it comes from."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    types = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in table.schema]
+    fields = [pa.field(name, kind) for name, kind in zip(table.column_names, types, strict=True)]
+    with atomic_path(target) as temporary:
+        pq.write_table(table.cast(pa.schema(fields)), temporary, write_statistics=False)
 
 
 def read_json(path: Path) -> Any:

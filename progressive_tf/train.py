@@ -45,6 +45,10 @@ def train(
             "where the plan lies between them.",
         ),
     ] = False,
+    any_tensorflow: Annotated[
+        bool,
+        typer.Option("--any-tensorflow", help="Go on with a run that another TensorFlow began; the bits change."),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show block by block what each stage would train, cache and compute, and stop."),
@@ -77,7 +81,7 @@ def train(
 
     display = Display()
     if dry_run:
-        say_idle("--dry-run", {"--out": out, "--fresh": fresh, "--bounds": bounds})
+        say_idle("--dry-run", {"--out": out, "--fresh": fresh, "--bounds": bounds, "--any-tensorflow": any_tensorflow})
         data = look(loaded, registry, display)
 
         from progressive_tf.reporting.block_table import block_table, totals_line
@@ -97,9 +101,8 @@ def train(
 
     if bounds:
         check_bounds(loaded.plan)
-    finished = run_plan(
-        loaded, out or Path("runs") / loaded.plan.name, registry, fresh, display, Options(sweep=sweep_for_train)
-    )
+    options = Options(sweep=sweep_for_train, any_tensorflow=any_tensorflow)
+    finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, display, options)
 
     from progressive_tf.registry import Registry
     from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text

@@ -11,6 +11,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+VENV = Path(sys.prefix).name
+
 
 def pins(lock: Path) -> dict[str, str]:
     """Returns the version of each package in a lock file."""
@@ -34,10 +36,10 @@ def main() -> None:
     if absent:
         shown = ", ".join(absent[:5]) + (f" and {len(absent) - 5} more" if len(absent) > 5 else "")
         sys.exit(
-            f"setup: pip ended well, but {shown} is not in .venv as locked; look for target, prefix or root in "
-            f"`.venv/bin/python -m pip config list`, and run this again"
+            f"setup: pip ended well, but {shown} is not in {VENV} as locked; look for target, prefix or root in "
+            f"`{VENV}/bin/python -m pip config list`, and run this again"
         )
-    print(f"ready: .venv (Python {platform.python_version()}, {len(wanted)} locked packages, progressive_tf)")
+    print(f"ready: {VENV} (Python {platform.python_version()}, {len(wanted)} locked packages, progressive_tf)")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from script_module import load_script
 ROOT = Path(__file__).resolve().parents[1]
 REAL = os.path.realpath(sys.executable)
 VERSION = f"{sys.version_info.major}{sys.version_info.minor}"
-TOOLS = ["sh", "awk", "cat", "cp", "cut", "date", "dirname", "flock", "grep", "head", "ls", "mkdir", "mv", "printf"]
-TOOLS += ["rm", "sha256sum", "sleep", "tail", "touch", "uname", "wc"]
+TOOLS = ["sh", "awk", "cat", "cp", "cut", "date", "dirname", "flock", "getconf", "grep", "head", "ls", "mkdir", "mv"]
+TOOLS += ["printf", "rm", "sha256sum", "sleep", "tail", "touch", "uname", "wc"]
 UV = f"""#!/bin/sh
 case "$1" in --version) exit ;; esac
 echo "$@" "cache=${{UV_CACHE_DIR:-}} index=${{UV_DEFAULT_INDEX:-}}" >>asked
@@ -139,14 +139,14 @@ def test_setup_installs_once_and_starts_anew_where_it_must(tmp_path: Path) -> No
 
     code, err, installed = set_up(moved, PYTHON="/bin/false")
     assert (code, installed) == (2, 0)
-    assert "PYTHON=/bin/false: Python 3.10 or 3.11 expected" in err
+    assert "PYTHON=/bin/false: Python 3.10, 3.11, 3.12 or 3.13 expected" in err
 
 
 @pytest.mark.parametrize(
     ("name", "version", "has"),
     [
-        ("python3", "3.12.1", "has-pip"),
-        ("python3", "3.13.0", "has-venv"),
+        ("python3", "3.8.1", "has-pip"),
+        ("python3", "3.15.0", "has-venv"),
         ("python3.14", "3.14.0", "has-pip"),
         ("python", "3.9.18", "has-venv"),
     ],
@@ -158,7 +158,7 @@ def test_any_python_fetches_the_uv_that_brings_the_right_one(tmp_path: Path, nam
 
     code, err, installed = set_up(folder, UV_INDEX_URL="https://index.example/simple")
     assert (code, installed) == (0, 3)
-    assert f"needs Python 3.10 or 3.11 (TensorFlow 2.15 has no later build) and found Python {version}" in err
+    assert f"needs Python 3.10, 3.11, 3.12 or 3.13 and found Python {version}" in err
     assert "fetching uv from the package index" in err
     assert "--require-hashes" in asked(folder)[0]
     assert "index=https://index.example/simple" in asked(folder)[0]
@@ -172,14 +172,14 @@ def test_where_no_uv_can_be_had_one_message_says_what_to_install(tmp_path: Path)
     code, err, _ = set_up(folder)
     assert code == 2
     assert "found no Python 3." in err
-    assert "Install Python 3.11 or 3.10 with venv" in err
+    assert "Install Python 3.10, 3.11, 3.12 or 3.13 with venv" in err
 
-    program(folder / "programs" / "python3", python("3.12.1"))
+    program(folder / "programs" / "python3", python("3.14.1"))
     code, err, _ = set_up(folder)  # neither pip nor venv
     assert code == 2
-    assert "found Python 3.12.1" in err
+    assert "found Python 3.14.1" in err
     assert "uv could not be fetched" in err
-    assert "Install Python 3.11 or 3.10 with venv" in err
+    assert "Install Python 3.10, 3.11, 3.12 or 3.13 with venv" in err
 
     (folder / "has-pip").touch()
     (folder / "offline").touch()
@@ -228,24 +228,65 @@ def test_with_a_home_that_cannot_be_written_uv_keeps_its_things_in_the_checkout(
     assert "cache= " in asked(folder)[0]
 
 
-@pytest.mark.parametrize(
-    ("system", "machine", "missing"),
-    [
-        ("Linux", "aarch64", "tensorflow-text 2.15.0 and tensorflow-addons 0.23.0 have no builds"),
-        ("Darwin", "arm64", "tensorflow-text 2.15.0 has no build"),
-        ("Darwin", "x86_64", "the locked packages are chosen for Linux on x86-64 alone"),
-    ],
-)
-def test_other_systems_are_shown_the_way_out(tmp_path: Path, system: str, machine: str, missing: str) -> None:
+@pytest.mark.parametrize("version", ["3.12.1", "3.13.0"])
+def test_of_several_pythons_the_first_that_makes_a_venv_is_taken(tmp_path: Path, version: str) -> None:
     folder = clone(tmp_path / "a clone")
+    program(folder / "programs" / "uv", UV)
+    program(folder / "programs" / "python3.14", python("3.14.0"))
+    program(folder / "programs" / "python3.10", python("3.10.2"))
+    program(folder / "programs" / f"python{version[:4]}", python(version))
+    _, err, _ = set_up(folder)
+    assert f"making .venv with python{version[:4]}" in err
+    program(folder / "programs" / "python3.11", python("3.11.9"))
+    shutil.rmtree(folder / ".venv")
+    assert "making .venv with python3.11" in set_up(folder)[1]
+    assert (
+        f"making .venv-other with python{version[:4]}"
+        in set_up(folder, VENV=".venv-other", PYTHON=f"python{version[:4]}")[1]
+    )
+    assert (folder / ".venv").exists()
+
+
+def on(folder: Path, system: str, machine: str) -> None:
+    """Has a checkout be on another system."""
     names = f'case "$1" in -s) echo {system} ;; -m) echo {machine} ;; *) echo {system} {machine} ;; esac\n'
     replace(folder / "programs" / "uname", f"#!/bin/sh\n{names}")
+
+
+@pytest.mark.parametrize("machine", ["arm64", "x86_64"])
+def test_other_systems_are_shown_the_way_out(tmp_path: Path, machine: str) -> None:
+    folder = clone(tmp_path / "a clone")
+    on(folder, "Darwin", machine)
     code, err, _ = set_up(folder)
     assert code == 2
-    assert f"this is {system} {machine}: {missing}" in err
-    line = 'docker run --rm -it --platform linux/amd64 -v "$PWD":/work -w /work python:3.11 bash'
+    assert f"this is Darwin {machine}, for which the locked packages are not chosen" in err
+    line = 'docker run --rm -it -v "$PWD":/work -w /work python:3.13 bash'
     assert line in err
     assert line in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_on_aarch64_it_is_one_of_the_later_pythons(tmp_path: Path) -> None:
+    folder = clone(tmp_path / "a clone")
+    on(folder, "Linux", "aarch64")
+    program(folder / "programs" / "uv", UV)
+    program(folder / "programs" / "python3.11", python("3.11.9"))
+    _, err, _ = set_up(folder)
+    assert "making .venv with Python 3.13, which uv brings" in err
+    assert asked(folder)[0].startswith("venv --clear --python 3.13 .venv")
+
+    shutil.rmtree(folder / ".venv", ignore_errors=True)
+    program(folder / "programs" / "python3.12", python("3.12.1"))
+    assert "making .venv with python3.12" in set_up(folder)[1]
+
+
+@pytest.mark.parametrize(("said", "refused"), [("glibc 2.27", True), ("", True), ("glibc 2.28", False)])
+def test_a_libc_that_the_packages_are_not_built_for_is_refused(tmp_path: Path, said: str, refused: bool) -> None:
+    folder = clone(tmp_path / "a clone")
+    program(folder / "programs" / "uv", UV)
+    replace(folder / "programs" / "getconf", f'#!/bin/sh\n[ -n "{said}" ] && echo {said}\n')
+    code, err, _ = set_up(folder)
+    assert (code == 2) == refused
+    assert (f"built for glibc 2.28 or later; this system has {said or 'no glibc'}" in err) == refused
 
 
 def replace(link: Path, text: str) -> None:

@@ -16,6 +16,7 @@ def run(
     registry: str | os.PathLike[str] = "registry",
     fresh: bool = False,
     bounds: bool = False,
+    any_tensorflow: bool = False,
 ) -> Run:
     """Runs the stages of a plan, as `python -m progressive_tf.train` does, and draws the report.
 
@@ -28,6 +29,7 @@ def run(
         registry: where versions are kept, by plan.
         fresh: begin a new run; version numbers go on counting.
         bounds: then train twice more, without retention and on all stages' rows at once.
+        any_tensorflow: go on with a run that another TensorFlow began; the bits change.
 
     Returns:
         The run, with its records as they are now.
@@ -49,7 +51,8 @@ def run(
         if bounds:
             check_bounds(chosen.loaded.plan)
         with shown_here() as display:
-            finished = run_plan(chosen.loaded, place, Path(registry), fresh, display, Options(sweep=sweep_for_train))
+            options = Options(sweep=sweep_for_train, any_tensorflow=any_tensorflow)
+            finished = run_plan(chosen.loaded, place, Path(registry), fresh, display, options)
             if bounds:
                 measure_bounds(chosen.loaded, finished.run, Path(registry), display)
         write_report(finished.run)

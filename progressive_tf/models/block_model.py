@@ -23,12 +23,19 @@ State = dict[str, tf.Tensor]
 IMPOSSIBLE = -1e9  # a logit whose softmax is zero
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NamedWeight:
     """A variable under a name that does not depend on when or where the network was built."""
 
     name: str
     variable: tf.Variable
+
+    def __eq__(self, other: object) -> bool:
+        # Of two variables, `==` compares the values.
+        return isinstance(other, NamedWeight) and self.name == other.name and self.variable is other.variable
+
+    def __hash__(self) -> int:
+        return hash((self.name, id(self.variable)))
 
 
 class BlockModel(tf.keras.Model):

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-with warnings.catch_warnings():
-    # Addons announces its end of life on every import; docs/decisions/0001 says why it is used all the same.
-    warnings.filterwarnings("ignore", category=UserWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    from tensorflow_addons.text import crf_decode, crf_log_likelihood
+from progressive_tf.models.addons import crf_decode, crf_log_likelihood
 
 # Far below all that logits can make good, so that exp gives exactly 0; and finite, as −inf − −inf is no number. A sum
 # of a sentence's worth of them must stay finite too.

@@ -13,16 +13,17 @@ from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import cache_from_source
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import tensorflow as tf
-from keras.src import backend
 
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import sha256_file
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import BUILDERS_GROUP
+from progressive_tf.stack import keras_package
 
 PACKAGE = "progressive_tf.models."
 MOVED = {
@@ -68,6 +69,7 @@ def build_own(request: Request) -> BlockModel:
     name = request.model.builder
     place = f"model.builder: {name}"
     function = _function(name, place, request.folder)
+    _refuse_keras_3(function, place)
     try:
         with _layers_numbered_from_zero():
             network = function(request)
@@ -84,9 +86,27 @@ def build_own(request: Request) -> BlockModel:
     return network
 
 
+def _refuse_keras_3(function: Any, place: str) -> None:
+    """Raises InputError where the module of a builder has something from a `keras` that is not Keras 2."""
+    if keras_package() == "keras":
+        return
+    names = vars(sys.modules[function.__module__])
+    foreign = [name for name, value in names.items() if _home(value).partition(".")[0] == "keras"]
+    if foreign:
+        raise InputError(
+            f"{place}: {', '.join(foreign)} there comes from Keras 3, and networks here are of Keras 2; take it from "
+            f"tf.keras: `tf.keras.layers` for `keras.layers`"
+        )
+
+
+def _home(value: Any) -> str:
+    return str(getattr(value, "__name__" if isinstance(value, ModuleType) else "__module__", ""))
+
+
 @contextlib.contextmanager
 def _layers_numbered_from_zero() -> Iterator[None]:
     """Lets Keras number layers that get no name from zero, as in a new process: weights are known by these names."""
+    backend = importlib.import_module(f"{keras_package()}.src.backend")
     numbers = backend.get_default_graph_uid_map()
     before = dict(numbers)
     numbers.clear()

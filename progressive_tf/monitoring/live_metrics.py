@@ -110,4 +110,4 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
 
 def _mondays(times: pd.Series) -> pd.Series:
     moments = pd.to_datetime(times, unit="s", utc=True)
-    return (moments.dt.normalize() - pd.to_timedelta(moments.dt.weekday, unit="D")).dt.strftime("%Y-%m-%d")
+    return (moments.dt.normalize() - pd.to_timedelta(moments.dt.day_of_week, unit="D")).dt.strftime("%Y-%m-%d")

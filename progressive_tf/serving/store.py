@@ -150,15 +150,23 @@ class Store:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            if only_reads:
-                self._format()
-                return
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            with self.writing() as connection:
-                for statement in statements_from(self._format()):
-                    connection.execute(statement)
+            try:
+                if only_reads:
+                    self._format()
+                else:
+                    self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def _prepare(self) -> None:
+        """Makes the tables of the present format, or those that an earlier one lacks."""
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        with self.writing() as connection:
+            for statement in statements_from(self._format()):
+                connection.execute(statement)
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
         """Keeps requests and what a shadow said, all or none; on the disk when this returns.

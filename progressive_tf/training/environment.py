@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from progressive_tf.training.hardware import Hardware
 
 PACKAGES = (
-    "progressive-tf", "tensorflow", "tensorflow-text", "tensorflow-addons", "transformers", "keras", "numpy",
-    "pandas", "scikit-learn", "scipy", "cleanlab", "pyarrow", "sacrebleu",
+    "progressive-tf", "tensorflow", "tensorflow-text", "tensorflow-addons", "tf-keras", "transformers", "keras",
+    "numpy", "pandas", "scikit-learn", "scipy", "cleanlab", "pyarrow", "sacrebleu",
 )  # fmt: skip
 
 

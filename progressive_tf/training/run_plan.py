@@ -13,6 +13,7 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.training.environment import interpreter
+from progressive_tf.training.run.checks import go_on_here
 from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.run_folder import Finished, RunFolder, locked, open_run, why_new
 
@@ -28,11 +29,13 @@ class Options:
         releases: whether promoted stages become versions; the registry is only read otherwise.
         data: the rows to run on instead of those that the plan selects.
         sweep: sweeps a stage that asks for it.
+        any_tensorflow: go on with a run that another TensorFlow began.
     """
 
     releases: bool = True
     data: PlanData | None = None
     sweep: SweepStage | None = None
+    any_tensorflow: bool = False
 
 
 def run_plan(
@@ -68,6 +71,8 @@ def run_plan(
         if new and not fresh:
             for change in why_new(run):
                 display.line(f"  not the run before, because of {change}")
+        if options.any_tensorflow:
+            go_on_here(run, display)
         for remark in loaded.remarks if options.releases else ():
             display.line(remark)
         try:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.files import atomic_path, read_json, write_json
+from progressive_tf.files import read_json, write_json, write_parquet
 from progressive_tf.plan.metric_names import MetricName
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune
@@ -127,8 +127,7 @@ def _plain(value: Any) -> Any:
 
 def _keep_rows(folder: Path, rows: Rows) -> None:
     parts = ["train"] * len(rows[0]) + ["validation"] * len(rows[1])
-    with atomic_path(folder / ROWS) as temporary:
-        pd.DataFrame({"part": parts, "index": np.concatenate(rows)}).to_parquet(temporary, index=False)
+    write_parquet(folder / ROWS, pd.DataFrame({"part": parts, "index": np.concatenate(rows)}))
 
 
 def _kept_rows(folder: Path) -> Rows:

@@ -52,12 +52,18 @@ NOT_TYPED = {
     "tensorflow_model_server": "another program",
     "KERASTUNER_TUNER_ID": "tests/tuning/test_workers.py runs a chief and workers",
 }
-# In place of the download, the network of the plan `offline`, and rules that its few weights can pass.
+# What pages say of texts depends on no network: convolutions are traced in a third of the time of a BERT.
+TEXTNET = {
+    "builder": "small_textnet:build",
+    "settings": {"vocabulary": str(ROOT / "data_samples" / "vocab.txt"), "width": 32},
+}
+# In place of the download, a small network, and rules that its few weights can pass.
 SUBSTITUTES = {
-    "model: {builder: bert, weights: minilm-l6}": (
-        "model: {builder: bert, weights: null, vocabulary: sample-vocabulary, max_length: 32, "
-        "config: {hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 64}}"
-    ),
+    "model: {builder: bert, weights: minilm-l6}": f"model: {json.dumps(TEXTNET)}",
+    (
+        "  builder: bert\n  weights: null\n  vocabulary: data_samples/vocab.txt\n  max_length: 32\n"
+        "  config: {hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64}\n"
+    ): to_yaml({"model": TEXTNET}).partition("model:\n")[2],
     "defaults:\n  adaptation": "defaults:\n  epochs: 2\n  adaptation",
     "at_least: 0.6": "at_least: 0.0",
     "at_least: 0.5": "at_least: 0.0",
@@ -69,7 +75,7 @@ SUBSTITUTES = {
 ONE_LAYER = {"config": {"num_hidden_layers": 1}}
 # What differs in the shipped plans that pages name; ResNet50's stages are trained in a notebook.
 SMALLER: dict[str, dict[str, Any]] = {
-    "offline": {"model": ONE_LAYER, "stages": {"pilot": {"epochs": 6}}},
+    "offline": {"model": TEXTNET, "stages": {"pilot": {"epochs": 6}}},
     "offline-table": {},
     "offline-entities": {"model": ONE_LAYER},
     "offline-images": {"model": {"builder": "small_convnet:build"}},
@@ -98,6 +104,8 @@ def smaller_plans(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if name in SMALLER:
             metric = plan["defaults"]["gate"][0]["metric"]
             few = {"defaults": {"epochs": 2, "gate": [{"metric": metric, "at_least": 0}]}}
+            if "builder" in SMALLER[name].get("model", {}):
+                del plan["model"]  # another builder has other settings
             plan = apply_override(plan, few | SMALLER[name], name)
         (folder / "shipped" / f"{name}.yaml").write_text(to_yaml(plan), encoding="utf-8")
     with mock.patch.object(loading, "resources", SimpleNamespace(files=lambda package: folder)):
@@ -114,6 +122,7 @@ def trained(smaller_plans: None, tmp_path_factory: pytest.TempPathFactory) -> di
             folder.mkdir()
         else:
             shutil.copytree(before, folder)
+        shutil.copy(ROOT / "docs" / "examples" / "small_textnet.py", folder)
         with sitting_at(folder):
             run_module("progressive_tf.train", ["--plan", "offline", "--stages", str(stages)])
         # A run whose registry is still where it began wants that one.
@@ -128,8 +137,9 @@ def desk(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[
         shutil.copytree(request.getfixturevalue("trained")[TRAINED[page]], tmp_path, dirs_exist_ok=True)
     for name, target in {".venv": Path(sys.prefix), "data_samples": ROOT / "data_samples"}.items():
         (tmp_path / name).symlink_to(target)
-    if page == "docs/guides/images.md":
-        shutil.copy(ROOT / "docs" / "examples" / "small_convnet.py", tmp_path)
+    if page != "docs/guides/your-own-builder.md":  # there a reader writes them
+        for builder in ("small_convnet.py", "small_textnet.py"):
+            shutil.copy(ROOT / "docs" / "examples" / builder, tmp_path)
     with sitting_at(tmp_path):
         yield tmp_path
 

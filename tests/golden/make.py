@@ -36,7 +36,8 @@ def main() -> None:
     names = sys.argv[1:] or [*plans.CASES, *(f"old-{name}" for name in old.OLD)]
     if "old" in names:
         in_a_folder(old.make)
-        sys.stderr.write(f"{old.ARCHIVE.name}: {old.ARCHIVE.stat().st_size:,} bytes\n")
+        archive = old.archive_of(old.present())
+        sys.stderr.write(f"{archive.name}: {archive.stat().st_size:,} bytes\n")
     for name in (name for name in names if name != "old"):
         begun = time.process_time()
         kind, _, rest = name.partition("-")

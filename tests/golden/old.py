@@ -10,6 +10,7 @@ import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,7 +18,13 @@ from unittest import mock
 import records
 from plans import ASKED_TEXTS, BERT, MLP, TABLE_DATA, TABLE_ROWS, never, passes, plan, write_table, write_texts
 
-ARCHIVE = records.FOLDER / "old.tar.gz"
+from progressive_tf.files import read_json, write_json
+from progressive_tf.stack import minor_version
+
+FIRST = "2.15"
+"""The TensorFlow that old.tar.gz was made with; old-2.20.tar.gz was made with the one of its name."""
+ANSWERS = records.FOLDER / "old-answers.json"
+"""TensorFlow → case → what its versions said to the case's instances, with that TensorFlow."""
 LONGEST = 300.0  # seconds that no server needs to load a version
 AWAY, PYTHON = "/away", "python"  # what stands in the archive for the folder and the interpreter it was made with
 
@@ -73,13 +80,23 @@ OLD: Mapping[str, Old] = {
 }
 
 
+def archive_of(tensorflow: str) -> Path:
+    """Returns the archive of the runs that a TensorFlow, such as 2.15, has made."""
+    return records.FOLDER / ("old.tar.gz" if tensorflow == FIRST else f"old-{tensorflow}.tar.gz")
+
+
+def present() -> str:
+    """Returns the TensorFlow of this process."""
+    return minor_version(version("tensorflow"))
+
+
 def make(folder: Path) -> None:
-    """Trains the runs, each in a folder of its own, and packs them."""
+    """Trains the runs, each in a folder of its own, packs them, and notes what their versions say."""
     from progressive_tf.plan.reading import to_yaml
     from progressive_tf.train import app as train
 
     with (
-        tarfile.open(ARCHIVE, "w:gz", compresslevel=9) as archive,
+        tarfile.open(archive_of(present()), "w:gz", compresslevel=9) as archive,
         mock.patch.object(getpass, "getuser", return_value="you"),
     ):
         for name, old in OLD.items():
@@ -98,6 +115,26 @@ def make(folder: Path) -> None:
                 inside = path.relative_to(place)
                 if path.is_file() and path.name != ".lock" and not {"tensorboard", "cache"} & set(inside.parts):
                     archive.add(path, f"{name}/{inside.as_posix()}", filter=_nobody)
+    note_answers(folder)
+
+
+def note_answers(folder: Path) -> None:
+    """Writes what the versions say with the TensorFlow that made them."""
+    known = read_json(ANSWERS) if ANSWERS.exists() else {}
+    said = {}
+    for name, old in OLD.items():
+        place = folder / f"asked-{name}"
+        place.mkdir()
+        os.chdir(place)
+        unpack(name, place)
+        said[name] = predictions(old)
+    write_json(ANSWERS, known | {present(): said})
+
+
+def predictions(old: Old) -> list[dict[str, Any]]:
+    """Returns what the stable version in the current folder says to each of the instances."""
+    said: list[dict[str, Any]] = replies(str(old.plan["name"]), old.instances)["answers"]["predictions"]
+    return said
 
 
 def _nobody(info: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -106,9 +143,11 @@ def _nobody(info: tarfile.TarInfo) -> tarfile.TarInfo:
     return info
 
 
-def unpack(name: str, folder: Path) -> None:
-    """Puts a run, its registry, its plan and its data into a folder, as if they had been made there."""
-    with tarfile.open(ARCHIVE) as archive:
+def unpack(name: str, folder: Path, tensorflow: str | None = None) -> None:
+    """Puts a run, its registry, its plan and its data into a folder, as if they had been made there; those that a
+    TensorFlow has made, by default that of this process.
+    """
+    with tarfile.open(archive_of(tensorflow or present())) as archive:
         for member in archive.getmembers():
             owner, _, inside = member.name.partition("/")
             if owner == name:

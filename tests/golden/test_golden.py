@@ -117,6 +117,7 @@ def test_numbers_in_texts_may_differ_by_rounding(old: str, new: str, agree: bool
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(old.present() != old.FIRST, reason="test_other_tensorflow.py goes on from these runs")
 @pytest.mark.parametrize("name", old.OLD)
 def test_an_old_run_is_shown_served_released_and_continued_as_recorded(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 import tensorflow as tf
-from keras.src.applications.resnet import ResNet, stack1
+
+from progressive_tf.stack import keras_package
+
+resnet = import_module(f"{keras_package()}.src.applications.resnet")
+ResNet, stack1 = resnet.ResNet, resnet.stack1
 
 DEPTHS = {"2": 2, "3": 1, "4": 1, "5": 1}  # the first group can be cut between its blocks
 FILTERS = {"2": 64, "3": 128, "4": 256, "5": 512}

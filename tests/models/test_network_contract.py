@@ -15,6 +15,7 @@ import tensorflow as tf
 import tiny
 from shallow_resnet import use_shallow_resnet
 
+from progressive_tf.errors import InputError
 from progressive_tf.models import mlp, resnet
 from progressive_tf.models.bert import bert, bert_tagger
 from progressive_tf.models.block_model import BlockModel, read_weights
@@ -27,6 +28,7 @@ from progressive_tf.models.projection import Block
 from progressive_tf.models.request import Request
 from progressive_tf.models.t5 import t5
 from progressive_tf.plan.networks import T5, Bert, BertTagger, Mlp, OwnBuilder, ResNet50
+from progressive_tf.stack import keras_package
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 TINY_BERT = Bert(builder="bert", weights=None, vocabulary="vocab.txt", max_length=16, config=tiny.CONFIG)
@@ -156,6 +158,18 @@ def test_without_a_fault_only_the_fixed_seed_is_found(tmp_path: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.skipif(keras_package() == "keras", reason="keras is Keras 2 here")
+@pytest.mark.parametrize("line", ["from keras import layers", "import keras as k", "from keras.layers import Dense"])
+def test_a_builder_with_layers_of_keras_3_is_refused(line: str, tmp_path: Path) -> None:
+    module = f"third_{len(line)}"
+    (tmp_path / f"{module}.py").write_text(f"import tensorflow as tf\n{line}\n\ndef build(request):\n    return None\n")
+    name = line.split()[-1]
+    with pytest.raises(
+        InputError, match=f"model.builder: {module}:build: {name} there comes from Keras 3, .*`tf.keras.layers`"
+    ):
+        build_own(request(OwnBuilder(builder=f"{module}:build"), tmp_path))
+
+
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
@@ -173,8 +187,6 @@ def test_without_a_fault_only_the_fixed_seed_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_builder_is_an_error_of_the_plan(module: str, name: str, said: str, tmp_path: Path) -> None:
-    from progressive_tf.errors import InputError
-
     own = f"own_{abs(hash((module, name)))}"
     (tmp_path / f"{own}.py").write_text(module)
     model = OwnBuilder(builder=name.format(own))

@@ -16,6 +16,7 @@ from progressive_tf.models.block_model import BlockModel, assign_weights, read_w
 from progressive_tf.models.request import Request
 from progressive_tf.models.resnet import build
 from progressive_tf.plan.networks import ResNet50
+from progressive_tf.stack import keras_package
 
 SIZES = (32, 45)
 FILES = [pictures.encoded(pictures.picture("dot", np.random.default_rng(seed), 40)) for seed in range(3)]
@@ -168,6 +169,6 @@ def test_imagenet_weights_that_cannot_be_fetched_are_an_error_of_the_plan(monkey
         raise OSError("URL fetch failure")
 
     monkeypatch.setattr(tf.keras.utils, "get_file", fail)
-    monkeypatch.setattr("keras.src.utils.data_utils.get_file", fail)
+    monkeypatch.setattr(f"{keras_package()}.src.utils.data_utils.get_file", fail)
     with pytest.raises(InputError, match=r"model.weights: imagenet: not in Keras' cache and not to be fetched"):
         make("imagenet")

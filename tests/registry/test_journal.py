@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,8 @@ FIRST = Entry("intent", token="t", run="run-1", stage="pilot", weights_sha256="w
 
 
 def change(path: Path, statement: str) -> None:
-    connection = sqlite3.connect(path)
-    with connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(statement)
-    connection.close()
 
 
 def test_entries_come_back_in_order_with_who_and_when(tmp_path: Path) -> None:

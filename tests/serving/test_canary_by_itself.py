@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
     ask(client, 100)
 
     def counts() -> tuple[int, ...]:
-        with sqlite3.connect(tmp_path / "served.sqlite") as connection:
+        with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection, connection:
             return tuple(
                 connection.execute(f"SELECT count(*) FROM {source}").fetchone()[0]
                 for source in ("shadows WHERE version = 1", "requests WHERE version = 2")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ Start = Callable[..., TestClient]
 
 
 def kept(folder: Path, query: str) -> list[Any]:
-    with sqlite3.connect(folder / "served.sqlite") as connection:
+    with closing(sqlite3.connect(folder / "served.sqlite")) as connection, connection:
         return connection.execute(query).fetchall()
 
 

@@ -16,7 +16,7 @@ from serving_fakes import LONGEST, MODEL, Shared, two_versions
 from serving_process import Server, running
 
 A_FEW = 400
-RAW_BODIES, FROM_THE_DOCUMENT, RAW_REQUESTS = 8500, 2500, 500
+RAW_BODIES, FROM_THE_DOCUMENT, RAW_REQUESTS = 8500, 1500, 500
 GROWTH_MB = 40
 PREDICT = f"/v1/models/{MODEL}:predict"
 PATHS = (PREDICT, f"/v1/models/{MODEL}/versions/1:predict", f"/v1/models/{MODEL}/labels/stable:predict", "/v1/feedback")

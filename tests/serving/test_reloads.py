@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 MOVES, CALLERS = 50, 8
 # Answers between two moves, and after how many moves the memory is taken as what a server needs.
-BETWEEN, FEW, GROWTH_MB = 200, 5, 100
+BETWEEN, FEW, GROWTH_MB = 50, 5, 100
 
 
 @dataclass

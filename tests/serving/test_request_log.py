@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -40,5 +41,5 @@ def test_what_waits_for_its_turn_to_be_written_is_written_when_the_server_stops(
         await request_log.close()
 
     asyncio.run(serve())
-    with sqlite3.connect(tmp_path / "served.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection, connection:
         assert connection.execute("SELECT count(*) FROM requests").fetchone() == (1,)

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -91,7 +92,7 @@ def test_what_the_flags_say_reaches_the_server(
         path, operator = f"/v1/models/{MODEL}/release:pause", {"Authorization": "Bearer operator"}
         assert client.post(path, json={}, headers=caller).status_code == 401
         assert "has no canary" in client.post(path, json={}, headers=operator).json()["error"]
-    with sqlite3.connect(kept_in(model)) as connection:
+    with closing(sqlite3.connect(kept_in(model))) as connection, connection:
         assert [json.loads(each) for (each,) in connection.execute("SELECT input FROM predictions")] == [{"text": "a"}]
 
 

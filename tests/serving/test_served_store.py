@@ -5,6 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,12 +29,13 @@ def request(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "model" / "served.sqlite")
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "model" / "served.sqlite")) as opened:
+        yield opened
 
 
 def rows(store: Store, table: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
 
 
@@ -52,7 +55,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     store = Store(tmp_path / "old.sqlite")
     store.add([request(1, input="a film")])
     store.close()
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("ALTER TABLE predictions DROP COLUMN was_cut")
         connection.execute("DROP TABLE releases")
         connection.execute("PRAGMA user_version = 1")
@@ -62,7 +65,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     only_read = Store(store.path, only_reads=True)  # as a command does, beside a server of an earlier release
     assert only_read.step_counts(7).canary.answers == 1
     only_read.close()
-    with sqlite3.connect(store.path) as connection:
+    with closing(sqlite3.connect(store.path)) as connection, connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     again = Store(store.path)
     assert read_marks(again._connection) == {}
@@ -190,7 +193,7 @@ def test_a_full_disk_is_said_and_survived(store: Store) -> None:
 
 def test_a_file_of_a_newer_release_and_no_file_of_ours_are_refused(tmp_path: Path) -> None:
     newer = tmp_path / "newer.sqlite"
-    with sqlite3.connect(newer) as connection:
+    with closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreError, match=r"newer release \(format 99"):
         Store(newer)
@@ -217,7 +220,8 @@ def test_feedback_is_on_the_disk_when_its_sender_is_told(tmp_path: Path) -> None
     path = tmp_path / "served.sqlite"
     done = subprocess.run([sys.executable, "-c", script, path], check=False, env=os.environ)
     assert done.returncode == -signal.SIGKILL
-    assert len(rows(Store(path), "feedback")) == 1
+    with closing(Store(path)) as opened:
+        assert len(rows(opened, "feedback")) == 1
 
 
 def test_a_release_is_noted_by_the_rows_before_it_and_not_by_the_clock(store: Store) -> None:

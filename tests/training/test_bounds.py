@@ -27,9 +27,9 @@ from progressive_tf.training.bounds import measure_bounds, position_between
 from progressive_tf.training.run.first_look import check_bounds
 
 
-def bounded(place: Place, plan: dict[str, Any]) -> tuple[Path, str]:
+def bounded(place: Place, plan: dict[str, Any], releases: bool = True) -> tuple[Path, str]:
     """Runs a plan and its bounds; returns the run's folder and what the bounds said."""
-    run = place.run(plan).run
+    run = place.run(plan, releases=releases).run
     console = Console(file=io.StringIO(), width=500)
     loaded = load_plan(str(place.folder / "plan.yaml"))
     with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +59,7 @@ def test_the_plan_lies_between_its_bounds(by_class: tuple[Place, Path, str]) -> 
 
 @pytest.mark.slow
 def test_naive_is_the_plan_without_retention(by_class: tuple[Place, Path, str], tmp_path: Path) -> None:
-    without = Place(tmp_path).run(digits_plan("class-incremental", {}), stages=2).run
+    without = Place(tmp_path).run(digits_plan("class-incremental", {}), stages=2, releases=False).run
     naive = bound(by_class[1], "naive")
     for stage in ("zero-one", "two-three"):
         assert decision(naive, stage)["weights_sha256"] == decision(without, stage)["weights_sha256"]
@@ -124,7 +124,7 @@ def test_bounds_start_where_the_run_started(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_tasks_have_bounds(tmp_path: Path) -> None:
     plan = digits_plan("task-incremental", {})
-    run, _ = bounded(Place(tmp_path), plan | {"stages": plan["stages"][:2]})
+    run, _ = bounded(Place(tmp_path), plan | {"stages": plan["stages"][:2]}, releases=False)
     found = read(run / "bounds.json")
     assert found["joint"]["acc"] > 0.9
 
@@ -147,7 +147,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         on_hold="stop",
     )
     plan["data"]["quality"]["leakage"] = "warn"
-    return bounded(Place(folder), tiny.of_table(plan))[0]
+    return bounded(Place(folder), tiny.of_table(plan), releases=False)[0]
 
 
 @pytest.mark.slow

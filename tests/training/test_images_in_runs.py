@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from fitting import killed_after
 from PIL import Image
-from releasing import PASSES, Place, read, stage_folder
+from releasing import PASSES, Place, begin, copied, read, stage_folder
 
 from progressive_tf.display import Display
 from progressive_tf.models.block_model import read_weights
@@ -85,13 +85,20 @@ def make_place(folder: Path) -> Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Place:
-    return make_place(tmp_path_factory.mktemp("images"))
+def after_small(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
+    """A place where the first stage has ended; copies of it go on."""
+    folder = make_place(tmp_path_factory.mktemp("small")).folder
+    (folder / "shapes" / "dot" / "broken.png").write_bytes(b"")
+    return begin(folder, image_plan(*STAGES, probes=PROBES), stages=1)
+
+
+@pytest.fixture(scope="module")
+def place(after_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(copied(after_small, tmp_path_factory.mktemp("images") / "place"))
 
 
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
-    (place.folder / "shapes" / "dot" / "broken.png").write_bytes(b"")
     finished = place.run(image_plan(*STAGES, probes=PROBES))
     assert finished.promoted
     return finished.run
@@ -109,6 +116,11 @@ def opened(place: Place, run: Path) -> Run:
         plan = RunFolder(run).plan()
         loaded = LoadedPlan(plan, place.folder, plan)
         return load_run(loaded, RunFolder(run), place.folder / "registry", Display())
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return write_report(run).read_text(encoding="utf-8")
 
 
 def test_what_could_not_be_read_is_a_finding_of_every_stage(run: Path) -> None:
@@ -145,21 +157,18 @@ def test_the_served_model_takes_files_and_pixels_and_says_what_was_judged(
 
 
 @pytest.mark.slow
-def test_a_killed_stage_ends_with_the_same_weights(place: Place, run: Path, tmp_path: Path) -> None:
-    """In another place, and killed: what is drawn of images depends on the seed alone."""
-    again = make_place(tmp_path)
-    (tmp_path / "shapes" / "dot" / "broken.png").write_bytes(b"")
+def test_a_killed_stage_ends_with_the_same_weights(after_small: Path, place: Place, run: Path, tmp_path: Path) -> None:
+    """What is drawn of images depends on the seed alone, here beside rows that are replayed and old answers."""
+    again = Place(copied(after_small, tmp_path / "place"))
     plan = image_plan(*STAGES, probes=PROBES)
-    for _ in STAGES[:2]:
-        with killed_after(0):
-            again.run(plan, stages=2)
+    with killed_after(0):
+        again.run(plan, stages=2)
     other = again.run(plan, stages=2).run
-    for name in ("small", "large"):
-        histories = [pd.read_csv(stage_folder(each, name) / "history.csv")["loss"].tolist() for each in (run, other)]
-        assert histories[0] == histories[1]
-        assert histories[0][0] != histories[0][1]
-        first, second = weights(place, run, name), weights(again, other, name)
-        assert all(np.array_equal(value, second[key]) for key, value in first.items()), name
+    histories = [pd.read_csv(stage_folder(each, "large") / "history.csv")["loss"].tolist() for each in (run, other)]
+    assert histories[0] == histories[1]
+    assert histories[0][0] != histories[0][1]
+    first, second = weights(place, run, "large"), weights(again, other, "large")
+    assert all(np.array_equal(value, second[key]) for key, value in first.items())
 
 
 def test_replayed_images_and_old_answers_go_with_augmentation(run: Path) -> None:
@@ -179,7 +188,7 @@ def test_a_changed_builder_finds_no_outputs_of_the_old_one(tmp_path: Path) -> No
     assert names[0] != names[1]
 
 
-def test_the_report_shows_the_images_that_are_most_confidently_wrong(run: Path) -> None:
+def test_the_report_shows_the_images_that_are_most_confidently_wrong(run: Path, page: str) -> None:
     table = pd.read_parquet(stage_folder(run, "plain") / "predictions.parquet")
     wrong = table.query("part == 'test' and label != predicted")
     assert len(wrong), "every test image is right, so this test shows nothing"
@@ -190,16 +199,14 @@ def test_the_report_shows_the_images_that_are_most_confidently_wrong(run: Path) 
     assert set(table.index[kept]) == set(most)
     for content in table["image"][kept]:
         assert Image.open(io.BytesIO(content)).size == (16, 16)
-    write_report(run)
-    page = (run / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == min(len(wrong), WRONG_ROWS)
     assert all(f"is {label}</li>" in page for label in wrong["label"].unique())
 
 
-def test_pictures_are_explained_on_a_grid_whatever_their_size(run: Path) -> None:
+def test_pictures_are_explained_on_a_grid_whatever_their_size(run: Path, page: str) -> None:
     for name in ("small", "large"):
         probes = read(stage_folder(run, name) / "explanations.json")["probes"]
         assert [len(each["values"]) for each in probes] == [256] * 4
     facts = read(stage_folder(run, "large") / "metrics.json")["explanations"]
     assert -1 <= facts["correlation"] <= 1
-    assert "an image" in write_report(run).read_text(encoding="utf-8")
+    assert "an image" in page

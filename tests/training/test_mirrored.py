@@ -37,8 +37,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "everything, clipped, token budget",
         "head on kept outputs",
         "optimizers per block",
-        "pairs of a batch",
-        "lamb, running averages",
+        "pairs of a batch, lamb, running averages",
     ],
 )
 def test_two_devices_train_as_one(results: dict[str, Any], case: str) -> None:

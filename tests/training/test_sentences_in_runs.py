@@ -33,9 +33,14 @@ PASSES = {"metric": "entity_f1", "at_least": 0.0, "min_samples": 1}
 NEVER_ENOUGH = PASSES | {"min_samples": 10_000}
 NAMES = ("thinga", "thingb", "thingc thingd")
 STAGES: tuple[dict[str, Any], ...] = (
-    {"name": "one", "data": {"take": 30}, "epochs": 6},
-    {"name": "two", "data": {"take": 60}, "epochs": 6},
-    {"name": "three", "data": {"all": True}, "epochs": 6, "adaptation": {"method": "top-blocks", "blocks": 1}},
+    {"name": "one", "data": {"take": 60}, "epochs": 12},
+    {
+        "name": "two",
+        "data": {"all": True},
+        "epochs": 6,
+        "adaptation": {"method": "top-blocks", "blocks": 1},
+        "retention": {"average": {"kind": "ema", "decay": 0.9}},
+    },
 )
 
 
@@ -97,18 +102,13 @@ def after_one(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> P
 
 
 @pytest.fixture(scope="module")
-def after_two(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return begin(copied(after_one, tmp_path_factory.mktemp("two")), tagging_plan(*STAGES), stages=2, releases=False)
-
-
-@pytest.fixture(scope="module")
-def place(after_two: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(copied(after_two, tmp_path_factory.mktemp("sentences")))
+def place(after_one: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(copied(after_one, tmp_path_factory.mktemp("sentences")))
 
 
 @pytest.fixture(scope="module")
 def run(place: Place) -> Path:
-    """A run that is killed after the fourth epoch of its third stage, and goes on."""
+    """A run that is killed after the fourth epoch of its second stage, and goes on."""
     with killed_after(3):
         place.run(tagging_plan(*STAGES))
     finished = place.run(tagging_plan(*STAGES))
@@ -136,10 +136,11 @@ def predictions(run: Path, stage: str) -> pd.DataFrame:
 
 def test_the_records_are_those_of_entities(run: Path) -> None:
     assert read(run / "matrix.json")["metric"] == "entity_f1"
-    (rule,) = read(stage_folder(run, "three") / "decision.json")["rules"]
+    (rule,) = read(stage_folder(run, "two") / "decision.json")["rules"]
     assert rule["rule"]["metric"] == "entity_f1"
     assert rule["estimate"] > 0.8, "names are told by the word before"
-    rows = predictions(run, "three")
+    assert read(stage_folder(run, "two") / "metrics.json")["retention"] == {}, "a running average costs nothing"
+    rows = predictions(run, "two")
     assert all(
         len(row.tokens) == len(row.tags) == len(row.predicted) == len(row.confidence) for row in rows.itertuples()
     )
@@ -147,7 +148,7 @@ def test_the_records_are_those_of_entities(run: Path) -> None:
 
 
 def test_long_sentences_are_tagged_to_their_end(place: Place, run: Path) -> None:
-    rows = predictions(run, "three")
+    rows = predictions(run, "two")
     longest = rows.loc[rows["tokens"].map(len).idxmax()]
     assert len(longest.tokens) > MAX_LENGTH
     assert any(tag != "O" for tag in longest.predicted[MAX_LENGTH:])
@@ -158,8 +159,8 @@ def test_long_sentences_are_tagged_to_their_end(place: Place, run: Path) -> None
 
 
 def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
-    session = opened(place, run, "three")
-    loaded = load_predictions(stage_folder(run, "three") / "predictions.parquet", TagAnswering, session.data)
+    session = opened(place, run, "two")
+    loaded = load_predictions(stage_folder(run, "two") / "predictions.parquet", TagAnswering, session.data)
     stage = session.plan.stages[-1]
     depth = session.frozen_depth(session.stages[-1])  # from the outputs that are kept in float16, as they were computed
     assert depth > 0
@@ -172,7 +173,7 @@ def test_predictions_come_back_as_they_were(place: Place, run: Path) -> None:
 
 
 def test_a_version_answers_as_the_stage_did(place: Place, run: Path) -> None:
-    rows = predictions(run, "three")
+    rows = predictions(run, "two")
     version = Registry(place.folder / "registry").model("names").version(1).folder
     assert tag_exported(version, [list(each) for each in rows["tokens"]]) == [list(each) for each in rows["predicted"]]
 
@@ -245,12 +246,12 @@ def test_the_report_shows_wrong_spans_in_their_sentences(run: Path) -> None:
 
 
 def test_neither_a_kill_nor_kept_outputs_change_a_weight(
-    place: Place, run: Path, after_two: Path, tmp_path: Path
+    place: Place, run: Path, after_one: Path, tmp_path: Path
 ) -> None:
-    other = Place(copied(after_two, tmp_path))
-    plan = tagging_plan(*STAGES[:2], STAGES[2] | {"cache": {"storage": "off"}})
+    other = Place(copied(after_one, tmp_path))
+    plan = tagging_plan(STAGES[0], STAGES[1] | {"cache": {"storage": "off"}})
     apart = other.run(plan, releases=False).run
-    mine, theirs = weights(place, run, "three"), weights(other, apart, "three")
+    mine, theirs = weights(place, run, "two"), weights(other, apart, "two")
     assert all(np.array_equal(mine[name], theirs[name]) for name in mine)
     assert "prefix: 2 of 3 blocks" in "".join(place.said)
     assert "computed in every epoch (cache: off)" in other.said[-1]
@@ -273,7 +274,6 @@ METHODS: dict[str, dict[str, Any]] = {
         "adaptation": {"method": "lora", "rank": 2},
         "continual_evaluation": 2,
     },
-    "ema": {"retention": {"average": {"kind": "ema"}}, "adaptation": {"method": "head"}, "gate": [NEVER_ENOUGH]},
 }
 
 
@@ -302,8 +302,7 @@ def test_methods_work_on_words(of_methods: Path, number: int) -> None:
     folder = stage_folder(of_methods, f"stage-{number}")
     assert np.isfinite(pd.read_csv(folder / "history.csv")["loss"]).all()
     costs = read(folder / "metrics.json")["retention"]
-    retention = list(METHODS.values())[number]["retention"]
-    assert list(costs) == ([] if number == 3 else list(retention)), "a running average costs nothing"
+    assert list(costs) == list(list(METHODS.values())[number]["retention"])
 
 
 def test_weights_that_mattered_move_less(place_of_methods: Place, of_methods: Path) -> None:

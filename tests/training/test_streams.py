@@ -236,7 +236,7 @@ def test_standard_input_is_kept_and_read_again(place: Place, monkeypatch: pytest
     os.close(writing)
     with os.fdopen(reading) as pipe:
         monkeypatch.setattr("sys.stdin", pipe)
-        finished = place.run(stream_plan(ONE, live(data={"stream": "-"})))
+        finished = place.run(stream_plan(ONE, live(data={"stream": "-"})), releases=False)
     folder = stage_folder(finished.run, "live")
     assert len(answers(folder)) == ROWS
     assert (folder / "stream" / "kept.jsonl").read_bytes() == (place.folder / "stream.jsonl").read_bytes()

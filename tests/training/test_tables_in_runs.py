@@ -231,8 +231,8 @@ def test_a_killed_run_ends_with_the_same_weights_and_statistics(
         with monkeypatch.context() as patch:
             patch.setattr(EpochRecord, "on_epoch_end", stop)
             with pytest.raises(Killed):
-                again.run(table_plan(*STAGES))
-    other = again.run(table_plan(*STAGES)).run
+                again.run(table_plan(*STAGES), releases=False)
+    other = again.run(table_plan(*STAGES), releases=False).run
     for name in ("one", "two", "three"):
         first, second = weights(place, run, name), weights(again, other, name)
         assert all(np.array_equal(value, second[key]) for key, value in first.items()), name
@@ -258,7 +258,7 @@ def test_what_a_stage_left_before_it_began_does_not_count(
         with pytest.raises(Killed):
             place.run(table_plan(*STAGES[:2]))
     plan = table_plan(STAGES[0], STAGES[1] | {"data": {"take": 60}})
-    run = place.run(plan).run
+    run = place.run(plan, releases=False).run
     expected, _ = moments(frame().iloc[plan_data(place.folder, plan).stages[1].train])
     np.testing.assert_allclose(statistics(run, "two").means, expected)
 
@@ -303,7 +303,7 @@ def test_a_plan_that_starts_from_a_version_reads_as_it_does(place: Place, run: P
     moved.loc[::3, "colour"] = "green"
     shutil.copytree(place.folder / "registry", tmp_path / "registry")
     new = make_place(tmp_path, moved)
-    finished = new.run(table_plan({"name": "later", "data": {"take": 40}}, start=3))
+    finished = new.run(table_plan({"name": "later", "data": {"take": 40}}, start=3), releases=False)
     assert statistics(finished.run, "later") == statistics(run, "three")
     session = opened(new, finished.run)
     session.load(None)

@@ -60,7 +60,9 @@ class SweepPlace(Place):
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             runs, registry = self.folder / "runs", self.folder / "registry"
-            return run_plan(loaded, runs, registry, False, self.display(), Options(sweep=sweep_for_train))
+            return run_plan(
+                loaded, runs, registry, False, self.display(), Options(releases=False, sweep=sweep_for_train)
+            )
 
     @staticmethod
     def display() -> Display:

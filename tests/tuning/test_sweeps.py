@@ -29,7 +29,7 @@ RATES = {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Path:
     """A folder with the first stage of `two_stages`, which every sweep of the second begins with."""
-    return begin(tmp_path_factory.mktemp("table"), two_stages(), stages=1)
+    return begin(tmp_path_factory.mktemp("table"), two_stages(), stages=1, releases=False)
 
 
 def copy_of(begun: Path, folder: Path) -> SweepPlace:

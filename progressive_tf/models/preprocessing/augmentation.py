@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import tensorflow as tf
 
+from progressive_tf.models.addons import cutout
 from progressive_tf.plan.methods import Augmentation
-
-with warnings.catch_warnings():
-    # Addons announces its end of life on every import; docs/decisions/0001 says why it is used all the same.
-    warnings.filterwarnings("ignore", category=UserWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    from tensorflow_addons.image import cutout
 
 WHITE = 255.0
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look

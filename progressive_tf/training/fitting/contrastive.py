@@ -6,8 +6,6 @@ pair within a batch counts, so that a batch of b texts gives b·(b − 1) / 2 pa
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import tensorflow as tf
 
@@ -15,14 +13,9 @@ from progressive_tf.data.batching import padded_length
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.methods import Contrastive, TokenBudget
+from progressive_tf.training.fitting.addons import contrastive_loss as squared_distances
+from progressive_tf.training.fitting.addons import pairwise_distance
 from progressive_tf.training.fitting.objectives import Objective
-
-with warnings.catch_warnings():
-    # Addons announces its end of life on every import; docs/decisions/0001 says why it is used all the same.
-    warnings.filterwarnings("ignore", category=UserWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    from tensorflow_addons.losses import contrastive_loss as squared_distances
-    from tensorflow_addons.losses.metric_learning import pairwise_distance
 
 # How far lengths are jittered before sorting, in their standard deviations: batches pad little, and still mix.
 LENGTH_JITTER = 0.5

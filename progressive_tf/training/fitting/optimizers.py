@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,8 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.models.block_model import BlockModel, NamedWeight, read_weights
 from progressive_tf.plan.methods import Optimizer
 from progressive_tf.plan.retention_methods import EmaAverage, RunningAverage, SwaAverage
+from progressive_tf.training.fitting.addons import LAMB, SWA, LazyAdam, MovingAverage
 from progressive_tf.training.fitting.loss_scale import Gradient, LossScale
-
-with warnings.catch_warnings():
-    # Addons announces its end of life on every import; docs/decisions/0001 says why it is used all the same.
-    warnings.filterwarnings("ignore", category=UserWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    from tensorflow_addons.optimizers import LAMB, SWA, LazyAdam, MovingAverage
 
 
 class DenseAdam(tf.keras.optimizers.legacy.Adam):

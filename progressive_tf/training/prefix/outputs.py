@@ -236,7 +236,7 @@ class PrefixOutputs:
 
     def _rounded(self, values: np.ndarray) -> np.ndarray:
         largest = float(np.abs(values).max(initial=0.0))
-        if self._dtype == np.float16 and np.isfinite(largest) and largest > np.finfo(np.float16).max:
+        if self._dtype == np.float16 and np.isfinite(largest) and largest > float(np.finfo(np.float16).max):
             raise InputError(
                 f"cache.dtype: outputs of the first {self.depth} blocks go up to {largest:,.0f}, which float16 cannot "
                 f"hold (up to 65,504), as is common within a T5; set cache: {{dtype: float32}}, and begin anew with "

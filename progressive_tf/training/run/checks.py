@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,21 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.stream import read_lines
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
-from progressive_tf.files import DamagedRecordError, read_json
+from progressive_tf.files import DamagedRecordError, read_json, write_json
 from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.registry.folder import MANIFEST_NAME, find_damage
 from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.stack import minor_version
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
 
 if TYPE_CHECKING:  # checks that read no network are made before TensorFlow is imported
     from progressive_tf.adaptation.moved_weights import MovedWeights
+
+OTHERS = "other_tensorflows"
+"""Key of environment.json: with which TensorFlows a run may go on, beside the one that began it."""
 
 
 def check_streams(plan: Plan, folder: Path, run: RunFolder | None) -> None:
@@ -113,6 +118,39 @@ def check_base(
         changed.append("progressive_tf's code")
     if changed:
         display.line(f"note: {', '.join(changed)} changed since this run began; results may differ in the last digits")
+
+
+def check_tensorflow(run: RunFolder, now: dict[str, Any]) -> None:
+    """Raises InputError where a run began on another TensorFlow and nobody has asked to go on with this one.
+
+    Args:
+        run: the run's folder.
+        now: the environment of this process.
+    """
+    earlier, here = run.environment, now["packages"]["tensorflow"]
+    if earlier is None or minor_version(here) in _tensorflows(earlier):
+        return
+    began = f"TensorFlow {earlier['packages']['tensorflow']} on Python {earlier['python']}"
+    raise InputError(
+        f"{run.path}: began with {began}, and this is TensorFlow {here} on Python {now['python']}: what follows would "
+        f"not be the same to the bit. Go on in an environment like the first, begin a new run with --fresh, or go on "
+        f"here with `train --any-tensorflow`, which is asked for once"
+    )
+
+
+def go_on_here(run: RunFolder, display: Display) -> None:
+    """Notes that a run may go on with the TensorFlow of this process, whichever it began with, and says so."""
+    earlier, here = run.environment, version("tensorflow")
+    if earlier is None or minor_version(here) in _tensorflows(earlier):
+        display.line("no effect: --any-tensorflow, as the run was begun or continued with this one")
+        return
+    write_json(run.environment_file, earlier | {OTHERS: [*earlier.get(OTHERS, ()), minor_version(here)]})
+    began = earlier["packages"]["tensorflow"]
+    display.line(f"going on with TensorFlow {here} where {began} began: results are no longer the same to the bit")
+
+
+def _tensorflows(earlier: dict[str, Any]) -> set[str]:
+    return {minor_version(earlier["packages"]["tensorflow"]), *earlier.get(OTHERS, ())}
 
 
 def check_retention(stage: Stage, place: str, inherited: Collection[str], moved: MovedWeights) -> None:

@@ -15,7 +15,7 @@ from progressive_tf.data.findings import QualityReport, Suspect
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.records import StageData, record_of
-from progressive_tf.files import atomic_path, read_json, sha256_json, write_json
+from progressive_tf.files import atomic_path, read_json, sha256_json, write_json, write_parquet
 from progressive_tf.training.fitting.locations import checkpoint_file
 
 SUSPECTS_FILE = "findings.csv"
@@ -151,8 +151,7 @@ class StageRecord:
         )
         self._save_suspects(quality.suspects)
         write_json(self.folder / "quality.json", quality.to_json())
-        with atomic_path(self.folder / "rows.parquet") as temporary:
-            frame.to_parquet(temporary, index=False)
+        write_parquet(self.folder / "rows.parquet", frame)
         self.save_data(
             StageData(
                 source=name,

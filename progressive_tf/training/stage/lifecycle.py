@@ -18,6 +18,7 @@ from progressive_tf.plan.schema import Stage
 from progressive_tf.training.answers.predictions_file import Scored
 from progressive_tf.training.fitting.checkpoint import Arrays, save_checkpoint
 from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
+from progressive_tf.training.run.checks import check_tensorflow
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import Rows, StageRecord
 from progressive_tf.training.stage.carried_optimizer import carried_optimizer, keep_optimizer
@@ -80,8 +81,9 @@ class Attempt:
         """Finds what the stage is mixed with and taught by, before it counts as begun.
 
         Raises:
-            InputError: a mixture, or a teacher, that cannot be had.
+            InputError: a mixture, or a teacher, that cannot be had; or the run began with another TensorFlow.
         """
+        check_tensorflow(self.run.folder, self.run.environment)
         with self.clock.measure("retention"):
             self._mixing = find_mixing(self.run, self.stage, self.parent)
             check_taught(self.run, self.stage)

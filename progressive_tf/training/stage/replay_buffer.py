@@ -12,7 +12,7 @@ import pandas as pd
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
-from progressive_tf.files import atomic_path
+from progressive_tf.files import write_parquet
 from progressive_tf.plan.retention_methods import Replay
 from progressive_tf.retention.replay import kept_rows
 
@@ -39,8 +39,7 @@ def choose_buffer(path: Path, settings: Replay, data: PlanData, earlier: Mapping
     """
     frame = pd.concat([_described(data, name, rows) for name, rows in earlier.items()], ignore_index=True)
     chosen = kept_rows(settings, frame["key"].to_numpy(np.uint64), frame["code"].to_numpy(np.int32), seed)
-    with atomic_path(path) as temporary:
-        frame.iloc[chosen].drop(columns="code").to_parquet(temporary, index=False)
+    write_parquet(path, frame.iloc[chosen].drop(columns="code"))
 
 
 def read_buffer(path: Path, sources: Mapping[str, Source]) -> tuple[SourceRows, ...]:
