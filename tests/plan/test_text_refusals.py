@@ -18,6 +18,10 @@ EXPLAINED = "[{metric: explanation_correlation, at_least: 0.5}]"
         (["start=prompt", "defaults.pooling=pooler"], "start: prompt compares mean outputs; pooling must be mean"),
         ([*TASKS, "probes={}"], "probes: a network of several tasks is not explained; drop it"),
         ([f"stages.beta.gate={EXPLAINED}"], r"stages\[1\].gate\[0\]: explanation_correlation needs probes"),
+        *(
+            (["probes={}", f"stages.beta.gate=[{{metric: explanation_correlation, {more}}}]"], "takes at_least alone")
+            for more in ("at_most: 0.5", "at_least: 0.5, confidence: 0.9", "at_least: 0.5, slice: earlier")
+        ),
         (["data.task=domain"], "data.task: is for scenario task-incremental; got "),
         ([*TASKS, "stages.beta.data.wrong_labels=0.1"], r"stages\[1\].data.wrong_labels: a wrong label would be"),
         ([*TASKS, "stages.beta.retention.average.kind=ensemble"], r"stages\[1\].retention.average: an ensemble needs"),
