@@ -20,6 +20,7 @@ from progressive_tf.plan.networks import builder_tag
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml, value_at
 from progressive_tf.plan.schema import LATER_DATA_KEYS, Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples
+from progressive_tf.plan.tasks import OWN_TAG
 
 DEFAULT_PLAN = "movie-reviews"
 PLAN_SUFFIXES = (".yaml", ".yml")
@@ -296,11 +297,11 @@ def _message(problem: Any, keys: list[int | str]) -> str:
     if kind == "value_error":
         return str(context["error"])
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        known = context.get("expected_tags", "").replace("'", "")
         discriminator = str(context["discriminator"]).strip("'").replace(f"{builder_tag.__name__}()", "builder")
-        tag = context.get("tag")
-        found_text = "has no" if tag is None else f"{discriminator} {tag!r} is not available; this release has"
-        return f"{found_text} {discriminator + '; it is one of ' if tag is None else ''}{known}"
+        if kind == "union_tag_not_found":
+            return f"has no {discriminator}; it is one of {', '.join(_tags(problem['loc'], discriminator))}"
+        known = context["expected_tags"].replace("'", "")
+        return f"{discriminator} {context['tag']!r} is not available; this release has {known}"
     if kind == "model_type":
         return "should be a mapping"
     message = problem["msg"].removeprefix("Input ").removeprefix("Value ").removeprefix("Tuple ")
@@ -313,16 +314,25 @@ def _message(problem: Any, keys: list[int | str]) -> str:
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys of the model that refused the last element of `location`."""
-    models: list[type[BaseModel]] = [Plan]
-    for key in location[:-1]:
-        if isinstance(key, int):
-            continue
-        fields = [model.model_fields[key].annotation for model in models if key in model.model_fields]
-        inner = [inner_model for annotation in fields for inner_model in _models_in(annotation)]
-        tagged = [model for model in models if _tag(model) == key]
-        models = inner or tagged or models
+    models = _models_at(location[:-1])
     keys = {key for model in models for key in model.model_fields}
     return sorted(keys | ({"defaults"} if models == [Plan] else set()))
+
+
+def _tags(location: tuple[int | str, ...], discriminator: str) -> list[str]:
+    """Returns what the key that tells the models at `location` apart may be, in the plan's order."""
+    options = [get_args(model.model_fields[discriminator].annotation) for model in _models_at(location)]
+    return [str(option[0]) if option else OWN_TAG for option in options]
+
+
+def _models_at(location: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """Returns the models that what stands at `location` may be."""
+    models: list[type[BaseModel]] = [Plan]
+    for key in (key for key in location if isinstance(key, str)):
+        fields = [model.model_fields[key].annotation for model in models if key in model.model_fields]
+        inner = [inner_model for annotation in fields for inner_model in _models_in(annotation)]
+        models = inner or [model for model in models if _tag(model) == key] or models
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -332,7 +342,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _tag(model: type[BaseModel]) -> str | None:
-    for key in ("method", "name", "builder"):
+    for key in ("method", "name", "builder", "kind"):
         field = model.model_fields.get(key)
         options = get_args(field.annotation) if field else ()
         if len(options) == 1:

@@ -40,7 +40,18 @@ def test_the_interval_is_students() -> None:
     assert paired_difference([0.1], [0.2]).low is None
 
 
-@pytest.mark.parametrize(("first", "second"), [([], []), ([1.0], [1.0, 2.0]), ([float("nan")], [1.0])])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ([], []),
+        ([1.0], [1.0, 2.0]),
+        ([1.0, 2.0], [1.0]),
+        ([1.0, 2.0, 3.0], [1.0, 2.0]),
+        ([1.0, 2.0], [1.0, 2.0, 3.0]),
+        ([float("nan")], [1.0]),
+        ([1.0], [float("inf")]),
+    ],
+)
 def test_other_seeds_and_missing_values_are_refused(first: list[float], second: list[float]) -> None:
     with pytest.raises(ValueError, match="same seeds"):
         paired_difference(first, second)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import functools
 import math
 from pathlib import Path
 
@@ -123,6 +125,41 @@ def test_a_wrong_plan_is_refused_with_its_path(path: str, value: object, expecte
         validate(change(path, value), "plan.yaml")
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "expected"),
+    [
+        (["stages", 1], "data", r"stages\[1\].data: is missing"),
+        ([], "model", r"model: is missing"),
+        (["model"], "builder", r"model: has no builder; it is one of bert, bert-tagger, mlp, resnet50, t5, module:fun"),
+    ],
+)
+def test_a_key_that_was_never_written_is_named(section: list[int | str], key: str, expected: str) -> None:
+    raw = copy.deepcopy(tiny.raw_plan())
+    del functools.reduce(lambda here, part: here[part], section, raw)[key]
+    with pytest.raises(InputError, match=expected):
+        validate(raw, "plan.yaml")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("defaults.adaptation", {}, r"adaptation: has no method; it is one of head, full, top-blocks, gradual"),
+        ("defaults.schedule", {}, r"schedule: has no name; it is one of constant, "),
+        ("defaults.retention", {"average": {}}, r"retention.average: has no kind; it is one of ema, swa, "),
+        (
+            "defaults.retention",
+            {"average": {"kind": "swa", "decay": 1}},
+            r"average.decay: unknown key 'decay'; known: ",
+        ),
+    ],
+)
+def test_what_says_no_method_is_told_the_methods(path: str, value: object, expected: str) -> None:
+    raw = tiny.raw_plan()
+    raw["defaults"][path.partition(".")[2]] = value
+    with pytest.raises(InputError, match=expected):
+        validate(raw, "plan.yaml")
+
+
 def test_every_problem_is_listed() -> None:
     raw = tiny.raw_plan(seed="x", extra=1)
     with pytest.raises(InputError) as refused:
@@ -208,6 +245,8 @@ def test_overrides_address_stages_by_name_number_and_position(tmp_path: Path) ->
     assert (one.epochs, two.epochs, two.batch_size) == (5, 7, 8)
     with pytest.raises(InputError, match="unknown stage 'tow'; did you mean 'two'"):
         load_plan(path, ["stages.tow.epochs=7"])
+    with pytest.raises(InputError, match=r"unknown stage '3'; known: 1, 2, one, two$"):
+        load_plan(path, ["stages.3.epochs=7"])
     with pytest.raises(InputError, match="expected PATH=VALUE"):
         load_plan(path, ["epochs"])
 

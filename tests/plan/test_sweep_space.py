@@ -45,6 +45,7 @@ def parameters(space: dict[str, Any]) -> dict[str, Parameter]:
         ({"name": {"choice": ["a"]}}, "it names the stage"),
         ({"tune.trials": {"int": [1, 9]}}, "it is the sweep's own"),
         ({"epochs": {"int": [3, 3]}}, "the first end lies below the second"),
+        ({"epochs": {"int": [4, 3]}}, "the first end lies below the second"),
         ({"epochs": {"int": [1, 3], "float": [1, 3]}}, "exactly one of float, int, choice; got float and int"),
         ({"epochs": {}}, "exactly one of float, int, choice; got none"),
         ({"epochs": {"choice": []}}, "at least 1 item"),

@@ -88,6 +88,57 @@ def test_sentences_that_are_joined_or_taken_keep_their_words() -> None:
     assert parts.measure("entity_f1") == predictions.measure("entity_f1")
 
 
+# Of 3, 2 and 1 words: true are B-person I-person O, B-team O and O, predicted B-person I-person B-place, O O and O.
+THREE = TagAnswers(
+    TAGS,
+    np.array([3, 2, 1], np.int32),
+    np.array([1, 2, 0, 5, 0, 0], np.int32),
+    np.array([1, 2, 3, 0, 0, 0], np.int32),
+    np.ones(6, np.float32),
+)
+
+
+def test_sentences_have_the_names_of_their_words() -> None:
+    assert THREE.sentences(THREE.truth) == [["B-person", "I-person", "O"], ["B-team", "O"], ["O"]]
+    assert THREE.sentences(THREE.predicted) == [["B-person", "I-person", "B-place"], ["O", "O"], ["O"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "support"),
+    [
+        ("token_accuracy", 4),
+        ("token_f1_without_o", 3),
+        ("entity_f1", 3),
+        ("entity_recall", 3),
+        ("entity_precision", 2),
+        ("entity_precision/place", 2),
+        ("entity_recall/place", 0),
+        ("entity_recall/team", 1),
+    ],
+)
+def test_a_metric_rests_on_the_sentences_that_have_what_it_counts(name: str, support: int) -> None:
+    # The first sentence twice, so that as many with nothing to count would be another number.
+    assert THREE.take(np.array([0, 0, 1, 2])).support(name) == support
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        # Words: 6, of which 4 are right; a sentence has 2 of them in the mean.
+        ("token_accuracy", (4 + 1 * 2) / (6 + 4 * 2), (4 + 3 * 2) / (6 + 4 * 2)),
+        # Entities: 2 true, 2 predicted, 1 of them right. A sentence has (1 + 2) / 2 and (1 + 0) / 2 in the mean of
+        # true and predicted, so that those with any have 1.
+        ("entity_f1", 2 * (1 + 1) / (2 + 2 + 2 * 4), 2 * (1 + 3) / (2 + 2 + 2 * 4)),
+        ("entity_recall", (1 + 1) / (2 + 4), (1 + 3) / (2 + 4)),
+    ],
+)
+def test_pseudo_sentences_count_as_often_as_they_are_drawn(name: str, right: float, wrong: float) -> None:
+    summed = THREE.summed([name])[0]
+    sums = sentence_features(THREE).sum(axis=0)[np.newaxis].repeat(2, axis=0)
+    found = summed.metric(sums, np.array([1.0, 3.0]), np.array([3.0, 1.0]), name)
+    assert found.tolist() == pytest.approx([right, wrong])
+
+
 @pytest.mark.parametrize("name", tagged(200, 1).names)
 def test_resampled_values_lie_around_the_value(name: str) -> None:
     predictions = tagged(200, 1)
