@@ -2,7 +2,8 @@
 PY := .venv/bin/python
 # Compiled modules are kept whatever the environment says: without, each worker and each process that a test starts
 # compiles the package and the tests anew.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(WORKERS)
 MEASURED :=
 
 .PHONY: help setup gpu-setup gpu-check train test test-all test-other lint docs bench bench-peers notebooks clean
@@ -54,10 +55,10 @@ test-all: test
 	@$(PYTEST) -m slow
 	@echo "percent of lines and branches that the quick tests run (.venv/bin/python -m coverage report names the others):"
 	@$(PY) -m coverage report --format=total
-	@scripts/test-other
+	@$(MAKE) --no-print-directory test-other
 
 test-other: setup
-	@scripts/test-other
+	@scripts/test-other $(WORKERS)
 
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

@@ -64,8 +64,7 @@ def write_parquet(target: Path, frame: pd.DataFrame) -> None:
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    types = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in table.schema]
-    fields = [pa.field(name, kind) for name, kind in zip(table.column_names, types, strict=True)]
+    fields = [field.with_type(pa.string()) if pa.types.is_large_string(field.type) else field for field in table.schema]
     with atomic_path(target) as temporary:
         pq.write_table(table.cast(pa.schema(fields)), temporary, write_statistics=False)
 

@@ -5,8 +5,12 @@ TensorFlow 2.15 has Keras 2 in itself, as the package `keras`; later ones find i
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from types import ModuleType
 
 from progressive_tf.errors import InputError
@@ -46,6 +50,20 @@ def check_keras() -> None:
             "tf.keras was used before progressive_tf was imported, and is Keras 3 in this process; import "
             "progressive_tf first, or start with the environment variable TF_USE_LEGACY_KERAS=1"
         )
+
+
+def has_addons() -> bool:
+    """Whether TensorFlow Addons is installed; it has no build for Python 3.12 and later."""
+    return find_spec("tensorflow_addons") is not None
+
+
+@contextlib.contextmanager
+def quiet_addons() -> Iterator[None]:
+    """Keeps back what Addons warns of whenever it is imported: the end of its life."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        yield
 
 
 def _is_keras_3(module: object) -> bool:

@@ -320,9 +320,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float], seed: int
     Raises:
         ValueError: no seeds, another number of them, or a value that is not finite.
     """
-    same = len(first) == len(second) > 0
-    differences = np.asarray(second, np.float64) - np.asarray(first, np.float64) if same else np.zeros(0)
-    if not same or not np.isfinite(differences).all():
+    differences = np.array([after - before for before, after in zip(first, second, strict=False)], np.float64)
+    if len(first) != len(second) or not len(differences) or not np.isfinite(differences).all():
         raise ValueError(f"the same seeds expected, with finite values; got {list(first)} and {list(second)}")
     count = len(differences)
     low = high = None

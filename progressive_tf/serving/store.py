@@ -142,31 +142,20 @@ class Store:
                 path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{path.parent}: cannot be made ({error}); choose another --store") from error
-        with self._in_words():
+        uri = f"{path.absolute().as_uri()}?mode={'ro' if only_reads else 'rwc'}"
+        with self._in_words(), contextlib.ExitStack() as opened:
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={'ro' if only_reads else 'rwc'}",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
+                uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            try:
-                if only_reads:
-                    self._format()
-                else:
-                    self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _prepare(self) -> None:
-        """Makes the tables of the present format, or those that an earlier one lacks."""
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        with self.writing() as connection:
-            for statement in statements_from(self._format()):
-                connection.execute(statement)
+            opened.callback(self._connection.close)  # unless all below succeeds
+            self._format()
+            if not only_reads:
+                for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                    self._connection.execute(f"PRAGMA {pragma}")
+                with self.writing() as connection:
+                    for statement in statements_from(self._format()):
+                        connection.execute(statement)
+            opened.pop_all()
 
     def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
         """Keeps requests and what a shadow said, all or none; on the disk when this returns.

@@ -5,13 +5,13 @@ Addons has no build for Python 3.12 and later (docs/decisions/0001).
 
 from __future__ import annotations
 
-import warnings
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from progressive_tf.stack import has_addons, quiet_addons
 
 __all__ = ["LAMB", "SWA", "LazyAdam", "MovingAverage", "contrastive_loss", "pairwise_distance"]
 
-if TYPE_CHECKING or find_spec("tensorflow_addons") is None:
+if TYPE_CHECKING or not has_addons():
     from progressive_tf.training.fitting.without_addons import (
         LAMB,
         SWA,
@@ -21,10 +21,7 @@ if TYPE_CHECKING or find_spec("tensorflow_addons") is None:
         pairwise_distance,
     )
 else:
-    with warnings.catch_warnings():
-        # Addons announces its end of life on every import.
-        warnings.filterwarnings("ignore", category=UserWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    with quiet_addons():
         from tensorflow_addons.losses import contrastive_loss
         from tensorflow_addons.losses.metric_learning import pairwise_distance
         from tensorflow_addons.optimizers import LAMB, SWA, LazyAdam, MovingAverage

@@ -24,7 +24,7 @@ class LazyAdam(tf.keras.optimizers.legacy.Adam):
     def _resource_apply_sparse(
         self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, apply_state: ApplyState | None = None
     ) -> tf.Operation:
-        known = self._coefficients(var, apply_state)
+        known = _coefficients(self, var, apply_state)
         rate = known["lr_t"] * tf.sqrt(1 - known["beta_2_power"]) / (1 - known["beta_1_power"])
         first, second = self.get_slot(var, "m"), self.get_slot(var, "v")
         first_rows = known["beta_1_t"] * tf.gather(first, indices) + known["one_minus_beta_1_t"] * grad
@@ -36,12 +36,8 @@ class LazyAdam(tf.keras.optimizers.legacy.Adam):
             var.scatter_sub(tf.IndexedSlices(change, indices)),
         )
 
-    def _coefficients(self, var: tf.Variable, apply_state: ApplyState | None) -> Mapping[str, tf.Tensor]:
-        where = (var.device, var.dtype.base_dtype)
-        return (apply_state or {}).get(where) or self._fallback_apply_state(*where)
 
-
-class LAMB(LazyAdam):
+class LAMB(tf.keras.optimizers.legacy.Adam):
     """Adam whose step for each weight is as long as its norm says (You et al. 2020, algorithm 2).
 
     With u = m̂ / (√v̂ + ε) + weight decay · w, a weight w moves by rate · ‖w‖ / ‖u‖ · u; by rate · u where a norm is 0.
@@ -63,7 +59,7 @@ class LAMB(LazyAdam):
     def _resource_apply_dense(
         self, grad: tf.Tensor, var: tf.Variable, apply_state: ApplyState | None = None
     ) -> tf.Operation:
-        known = self._coefficients(var, apply_state)
+        known = _coefficients(self, var, apply_state)
         first, second = self.get_slot(var, "m"), self.get_slot(var, "v")
         first_now = first.assign(first * known["beta_1_t"] + grad * known["one_minus_beta_1_t"])
         second_now = second.assign(second * known["beta_2_t"] + (grad * grad) * known["one_minus_beta_2_t"])
@@ -81,6 +77,14 @@ class LAMB(LazyAdam):
     ) -> tf.Operation:
         dense = tf.math.unsorted_segment_sum(grad, indices, tf.shape(var)[0])
         return self._resource_apply_dense(dense, var, apply_state)
+
+
+def _coefficients(
+    adam: tf.keras.optimizers.legacy.Adam, var: tf.Variable, apply_state: ApplyState | None
+) -> Mapping[str, tf.Tensor]:
+    """Returns the rate, decays and their powers at this step, as Adam has computed them for the device of a weight."""
+    where = (var.device, var.dtype.base_dtype)
+    return (apply_state or {}).get(where) or adam._fallback_apply_state(*where)
 
 
 class _Averaged(tf.keras.optimizers.legacy.Optimizer):
