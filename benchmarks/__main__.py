@@ -10,6 +10,7 @@ BENCHMARKS = {
     "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
     "gate": ["benchmarks.gate_simulation"],
     "canary": ["benchmarks.canary_simulation"],
+    "proof": ["benchmarks.proof_simulation"],
     "class-rise": ["benchmarks.class_rise"],
     "zero-examples": ["benchmarks.zero_examples"],
     "explanations": ["benchmarks.explanations"],
