@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         numbers = range(given.simulations)
         for number in track(numbers, case.name, console=console, transient=True, disable=not console.is_terminal):
             generator = np.random.default_rng(
-                derive_seed(given.seed, "proof-simulation", case.name, case.share, number)
+                derive_seed(given.seed, "proof-simulation", case.name, str(case.share), number)
             )
             found.append(case.prove(case, generator))
         print(row(case, found), flush=True)

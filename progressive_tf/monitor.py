@@ -69,6 +69,15 @@ def monitor(
         str | None,
         typer.Option("--plan", metavar="NAME|FILE", help="For --propose; by default the shipped plan of that name."),
     ] = None,
+    ask: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Print up to N disagreements of stable and the canary, a line of JSON each, whose labels would settle "
+            "soonest whether it is good enough.",
+        ),
+    ] = None,
     if_due: Annotated[
         bool, typer.Option("--if-due", help="Propose only if a trigger below is met; says why not otherwise.")
     ] = False,
@@ -92,6 +101,9 @@ def monitor(
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
+    if ask is not None and (name is None or propose is not None):
+        raise InputError("--ask: name one model, and give no --propose")
+
     from progressive_tf.registry import Registry
     from progressive_tf.serving.store import store_path
     from progressive_tf.serving.store_schema import refuse_no_store
@@ -102,6 +114,10 @@ def monitor(
         refuse_no_store(store_path(store, name))
     elif not any(store_path(store, model.name).is_file() for model in models):
         raise InputError(f"--store {store}: no server has kept anything of a model in {registry} there")
+
+    if ask is not None:
+        _ask(models[0], store_path(store, models[0].name), ask)
+        return
 
     from progressive_tf.files import write_text
     from progressive_tf.monitoring.page import render
@@ -126,6 +142,30 @@ def monitor(
     console().print(f"page: {out}")
 
 
+def _ask(model: ModelVersions, store: Path, limit: int) -> None:
+    """Prints questions, and how they are answered; nothing else goes to standard output."""
+    import contextlib
+    import json
+
+    from progressive_tf.output import say
+    from progressive_tf.serving.answers import served_answers
+    from progressive_tf.serving.proof import two_to_compare
+    from progressive_tf.serving.store import Store
+
+    two = two_to_compare(model.aliases())
+    if two is None:
+        raise InputError(f"{model.name}: there is no canary and no shadow beside stable, so that nothing is asked")
+    kind = served_answers(model.version(two.stable).task.answers)
+    with contextlib.closing(Store(store, only_reads=True)) as opened:
+        questions = opened.questions(two, limit, kind)
+    for question in questions:
+        typer.echo(json.dumps(question, ensure_ascii=False))
+    say(
+        f"{model.name}: {len(questions)} disagreements wait for a label; send each as "
+        '{"question_id": "…", "label": "…"} to /v1/feedback'
+    )
+
+
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     from progressive_tf.monitoring.live_rows import read_live_rows
     from progressive_tf.serving.store import store_path
@@ -142,8 +182,11 @@ def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
 def _snapshot(
     model: ModelVersions, live: LiveRows, runs: Path, reference: Reference, comparison: Comparison
 ) -> Snapshot:
+    from dataclasses import replace
+
     from progressive_tf.monitoring.origin import find_origin
     from progressive_tf.monitoring.snapshot import reference_of, take_snapshot
+    from progressive_tf.registry.history import released_by
 
     rows, version = None, model.in_use()
     if reference != Reference.LIVE:
@@ -157,7 +200,9 @@ def _snapshot(
             if reference == Reference.RUN:
                 raise InputError(f"{missing}; name the folder of all runs, or give --reference live")
             console().print(f"{missing}; compared with earlier live rows instead")
-    return take_snapshot(version, live, rows, comparison)
+    by = released_by(model.entries(), version.number)
+    released = f"Version {version.number} is stable by {by}" if by else ""
+    return replace(take_snapshot(version, live, rows, comparison), released=released)
 
 
 def _print_snapshot(snapshot: Snapshot) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,12 +98,14 @@ def show(
     manifest = version.manifest()
     rollout = Traffic(model).rollout()
     if as_json:
+        from progressive_tf.registry.history import released_by
         from progressive_tf.serving.canary_evidence import read_evidence
 
-        details = {"manifest": manifest, "lineage": model.lineage(version.number)}
+        details: dict[str, Any] = {"manifest": manifest, "lineage": model.lineage(version.number)}
         details["rollout"] = None if rollout is None else asdict(rollout)
         evidence = read_evidence(Traffic(model), store)
         details["evidence"] = None if evidence is None else asdict(evidence)
+        details["stable_by"] = released_by(model.entries(), version.number)
         print_json(version_record(version) | details | {"history": [asdict(entry) for entry in entries]})
         return
     _print(version_details(model, version, everything))
@@ -312,12 +314,15 @@ def _traffic(registry: Path, name: str) -> Traffic:
 
 
 def _print_canary(model: ModelVersions, store: Path, lines: int | None = None) -> None:
-    """Prints how the canary under way stands, and what is known of it; nothing without one."""
-    if "canary" in model.aliases():
+    """Prints how the canary and the shadow under way stand, and what is known of them; nothing without one."""
+    if {"canary", "shadow"} & set(model.aliases()):
         from progressive_tf.registry.traffic import Traffic
-        from progressive_tf.serving.canary_evidence import canary_lines
+        from progressive_tf.serving.canary_evidence import canary_lines, shadow_lines
 
-        _print("\n".join(canary_lines(Traffic(model), store)[:lines]))
+        traffic = Traffic(model)
+        for found in (canary_lines(traffic, store), shadow_lines(traffic, store)):
+            if found:
+                _print("\n".join(found[:lines]))
 
 
 def _settled(model: ModelVersions) -> ModelVersions:

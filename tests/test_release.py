@@ -14,7 +14,8 @@ from progressive_tf.commands import run_command
 from progressive_tf.registry import ModelVersions, Registry, StagedVersion
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.release import app
-from progressive_tf.serving.store import Answered, ServedRequest, Store, store_path
+from progressive_tf.serving.served_rows import Answered, ServedRequest
+from progressive_tf.serving.store import Store, store_path
 
 MODEL = "reviews"
 HELD = {

@@ -32,6 +32,7 @@ class Snapshot:
         reference: what the live rows were compared with, in words; None where there is nothing.
         live: which rows these are, in words.
         alpha: the false discovery rate.
+        released: which version is stable, and by what it became so, in words; "" where nothing is stable.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Snapshot:
     reference: str | None
     live: str
     alpha: float
+    released: str = ""
 
     @property
     def drifted(self) -> list[DriftTest]:

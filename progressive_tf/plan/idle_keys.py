@@ -42,6 +42,8 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
     if isinstance(stage.schedule, PlateauSchedule | AdaptiveSchedule) and stage.schedule.patience >= stage.epochs:
         reason = f"{stage.epochs} epochs end before the rate can fall"
         reasons |= dict.fromkeys(("schedule.factor", "schedule.patience", "schedule.minimum"), reason)
+    if stage.release is not None and not stage.release.needs_proof:
+        reasons["release.max_accuracy_drop"] = "proof: harm-only asks for no proof"
     return reasons
 
 

@@ -1,12 +1,11 @@
-"""What a plan may say about how it begins, trains, is explained and is released: its smaller sections."""
+"""What a plan may say about how it begins, trains and is explained: its smaller sections."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from progressive_tf.errors import listed
 
@@ -30,7 +29,6 @@ class Strict(BaseModel):
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Percent = Annotated[float, Field(gt=0, le=100)]
 PROMPT = "prompt"
 Description = Annotated[str, Field(min_length=1)]
 EXPLANATION_CORRELATION = "explanation_correlation"
@@ -263,42 +261,6 @@ def descriptions_of(start: str | int | PromptStart, labels: tuple[str, ...]) -> 
     if start == PROMPT:
         return {label: (label.replace("_", " ").replace("-", " ").lower(),) for label in labels}
     return None
-
-
-class ReleaseSchedule(Strict):
-    """A promoted stage becomes the canary, for the first of the steps; without it a promoted stage becomes stable.
-
-    Where nothing is stable yet there are no callers to share, and it becomes stable at once.
-    """
-
-    steps: Annotated[tuple[Percent, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] = (1, 5, 25, 50, 100)
-    min_samples: int = Field(default=200, ge=1)
-    min_judged: int = Field(default=0, ge=0)
-    max_minutes: Annotated[float, Field(gt=0)] | None = None
-    automatic: bool = True
-    alpha: Share = 0.05
-    max_error_rate: Share = 0.05
-    max_slowdown: Annotated[float, Field(ge=1)] = 2.0
-    max_disagreement: Share | None = None
-    max_drift: Share | None = None
-
-    @field_validator("steps")
-    @classmethod
-    def _widen_up_to_all(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
-        if any(later <= earlier for earlier, later in pairwise(steps)) or steps[-1] != 100:
-            raise ValueError(
-                f"percentages that rise and end with 100 expected; got {', '.join(map('{:g}'.format, steps))}"
-            )
-        return steps
-
-    @classmethod
-    def of_version(cls, release: Mapping[str, Any]) -> ReleaseSchedule:
-        """Returns what a manifest has under `release`; one that another release wrote may have other keys."""
-        return cls.model_validate({name: release[name] for name in cls.model_fields if name in release})
-
-    def after(self, percent: float) -> float:
-        """Returns the step after a percentage."""
-        return next((step for step in self.steps if step > percent), 100.0)
 
 
 Action = Literal["warn", "drop", "fail"]

@@ -24,7 +24,6 @@ from progressive_tf.plan.methods import (
     Probes,
     PromptStart,
     Quality,
-    ReleaseSchedule,
     Schedule,
     Share,
     Strict,
@@ -40,6 +39,7 @@ from progressive_tf.plan.refusals import (
     problem_with_stream_keys,
     refusals,
 )
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns

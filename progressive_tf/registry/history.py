@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from progressive_tf.registry.journal import ABANDONED, ALIAS, COMMIT, INTENT, PAUSE, PREPARED, ROLLBACK, WIDEN, Entry
+from progressive_tf.registry.journal import (
+    ABANDONED,
+    ALIAS,
+    COMMIT,
+    INTENT,
+    PAUSE,
+    PREPARED,
+    PROVED,
+    ROLLBACK,
+    WIDEN,
+    Entry,
+)
 
 STABLE, PREVIOUS, CANARY, SHADOW = "stable", "previous", "canary", "shadow"
 MOVABLE_ALIASES = (STABLE, CANARY, SHADOW)
+SERVER = "the server"  # who acts in a journal where no person does
+BY_PROOF, BY_NO_HARM, BY_GATE, BY_PERSON = "proof", "no sign of harm", "gate", "person"
 
 
 @dataclass(frozen=True)
@@ -107,15 +120,49 @@ def rollout(entries: Iterable[Entry]) -> Rollout | None:
     return current
 
 
-def shadow(entries: Iterable[Entry]) -> int | None:
-    """Returns the version that answers in the background, or None: it ends by getting callers or being rolled back."""
-    current: int | None = None
+def shadow(entries: Iterable[Entry]) -> Rollout | None:
+    """Returns the version that answers in the background, at 0 % of the callers, or None: it ends by getting callers
+    or being rolled back.
+    """
+    current: Rollout | None = None
     for entry in entries:
         if entry.alias == SHADOW and entry.event in (ALIAS, ROLLBACK):
-            current = entry.version if entry.event == ALIAS else None
-        elif entry.event == ALIAS and entry.version == current:
+            began = Rollout(int(entry.version or 0), 0.0, False, entry.time, entry.id)
+            current = began if entry.event == ALIAS else None
+        elif entry.event == ALIAS and current is not None and entry.version == current.version:
             current = None
     return current
+
+
+def proof_of(entries: Iterable[Entry], version: int) -> Entry | None:
+    """Returns the entry by which a version was shown to be good enough beside what is stable now; None without one.
+
+    It is shown beside one version: what was shown ends when `stable` moves.
+    """
+    found: Entry | None = None
+    for entry in entries:
+        if entry.alias == STABLE and entry.event in (ALIAS, ROLLBACK):
+            found = None
+        elif entry.event == PROVED and entry.version == version:
+            found = entry
+    return found
+
+
+def released_by(entries: Iterable[Entry], version: int) -> str:
+    """Returns in words by what a version became stable the last time; "" where it never did."""
+    found, before = "", list[Entry]()
+    for entry in entries:
+        if entry.event == ALIAS and entry.alias == STABLE and entry.version == version:
+            last = before[-1] if before else None
+            if proof_of(before, version) is not None:
+                found = BY_PROOF
+            elif entry.token is not None and not entry.forced:
+                found = BY_GATE
+            else:
+                by_server = last is not None and last.event == WIDEN and entry.who == SERVER
+                found = BY_NO_HARM if by_server else BY_PERSON
+        before.append(entry)
+    return found
 
 
 def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:
@@ -126,5 +173,5 @@ def current_aliases(entries: Iterable[Entry]) -> dict[str, int]:
     if canary is not None:
         aliases[CANARY] = canary.version
     if background is not None:
-        aliases[SHADOW] = background
+        aliases[SHADOW] = background.version
     return aliases

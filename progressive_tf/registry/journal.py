@@ -22,7 +22,7 @@ FORMAT = 2
 BUSY_SECONDS = 30.0
 
 INTENT, PREPARED, COMMIT, ABANDONED = "intent", "prepared", "commit", "abandoned"
-ALIAS, WIDEN, PAUSE, ROLLBACK = "alias", "widen", "pause", "rollback"
+ALIAS, WIDEN, PAUSE, ROLLBACK, PROVED = "alias", "widen", "pause", "rollback", "proved"
 
 _SCHEMA = (
     """
@@ -58,7 +58,7 @@ class Entry:
 
     Args:
         event: intent, prepared (complete in its temporary folder), commit, abandoned, alias (one moves), widen or pause
-            (of a canary), or rollback.
+            (of a canary), rollback, or proved (a canary or shadow is shown to be good enough beside stable).
         token: what the entries of one publication share.
         version: the number it is about; for a rollback of `stable` the version that it returns to.
         run: the run's id, with an intent.

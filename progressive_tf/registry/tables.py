@@ -12,13 +12,13 @@ from rich.text import Text
 from progressive_tf.output import ByWidth
 from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
-from progressive_tf.registry.history import Rollout
+from progressive_tf.registry.history import BY_GATE, Rollout, released_by
 from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
 if TYPE_CHECKING:
-    from progressive_tf.plan.methods import ReleaseSchedule
+    from progressive_tf.plan.release_schedule import ReleaseSchedule
 
 _MOST_LABELS = 10
 
@@ -87,6 +87,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         everything: all labels, however many.
     """
     manifest, without = version.manifest() or {}, version.task.answers.without_labels
+    by = released_by(model.entries(), version.number)
     labels = [str(label) for label in manifest.get("labels", [])]
     shown = labels if everything else labels[:_MOST_LABELS]
     more = f" and {len(labels) - len(shown)} more, with --all" if len(shown) < len(labels) else ""
@@ -96,6 +97,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "run / stage": f"{version.run}/{version.stage}",
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
+        **({"stable by": by} if by not in ("", BY_GATE) else {}),
         "task": version.task.name if manifest else "",
         "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
@@ -173,6 +175,7 @@ def rollout_text(rollout: Rollout | None, schedule: ReleaseSchedule | None) -> s
     if schedule is None:
         return f"{line}; a person decides"
     after = f"{schedule.after(rollout.percent):g} % after {schedule.min_samples} answers"
+    after += " and a proof" if schedule.needs_proof else ""
     limit = "" if schedule.max_minutes is None else f", within {schedule.max_minutes:g} minutes"
     person = "" if schedule.automatic else "; a person decides, since release.automatic is false"
     return f"{line}; next {after}{limit}{person}"

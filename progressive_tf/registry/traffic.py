@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from progressive_tf.errors import InputError
-from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history, journal
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE, Rollout
 from progressive_tf.registry.journal import Entry
@@ -122,6 +122,21 @@ class Traffic:
             self._append(Entry(journal.PAUSE, version=running.version, alias=CANARY, reason=reason))
         return self._running()
 
+    def prove(self, alias: str, version: int, stable: int, reason: str) -> None:
+        """Notes that a canary or shadow is shown to be good enough beside stable; once, and nothing if they have moved.
+
+        Args:
+            alias: canary or shadow.
+            version: that it pointed to when this was found.
+            stable: the version that it was compared with.
+            reason: what was found.
+        """
+        with self.model.files.writing(self.model.wait_seconds):
+            entries = self.model.entries()
+            now = history.current_aliases(entries)
+            if (now.get(alias), now.get(STABLE)) == (version, stable) and not history.proof_of(entries, version):
+                self._append(Entry(journal.PROVED, version=version, alias=alias, reason=reason))
+
     def start_shadow(self, number: int, reason: str | None = None) -> Version:
         """Lets a version answer every request in the background, and no caller.
 
@@ -206,7 +221,14 @@ class Traffic:
                 f"{self.model.name}: the plan of version {version.number} has no release.steps; say how many callers, "
                 "--percent P"
             )
-        return ReleaseSchedule.of_version(release).steps[0]
+        schedule = ReleaseSchedule.of_version(release)
+        if schedule.shadow_first and history.proof_of(self.model.entries(), version.number) is None:
+            raise InputError(
+                f"{self.model.name}: version {version.number} answers nobody before it is shown to be good enough, as "
+                f"its plan has release.shadow_first; begin with `release shadow {self.model.name} {version.number}`, "
+                "or say how many callers, --percent P"
+            )
+        return schedule.steps[0]
 
     def _next_step(self, running: Rollout, answers: int, judged: int) -> float:
         schedule = self.schedule()
@@ -228,7 +250,17 @@ class Traffic:
                     + (f", after {minutes:.0f} of {schedule.max_minutes:g} minutes" if is_over else "")
                     + "; wait, say how far with --percent P, or roll it back"
                 )
+        self._refuse_unproved(running.version, schedule)
         return schedule.after(running.percent)
+
+    def _refuse_unproved(self, number: int, schedule: ReleaseSchedule) -> None:
+        if schedule.needs_proof and history.proof_of(self.model.entries(), number) is None:
+            raise InputError(
+                f"{self.model.name}: version {number} is not shown yet to be at most "
+                f"{100 * schedule.max_accuracy_drop:g} points less accurate than stable, as its plan asks; its server "
+                "notes it in the journal once it is. Answer its questions (`monitor --ask`), or say how far with "
+                "--percent P"
+            )
 
     def _append(self, *entries: Entry) -> None:
         self.model.files.append(*(replace(entry, who=self.who) for entry in entries))

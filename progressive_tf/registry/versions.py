@@ -17,7 +17,7 @@ from progressive_tf.registry.errors import (
     StableMovedError,
 )
 from progressive_tf.registry.folder import Damage, build_folder, find_damage, read_manifest, remove_folder
-from progressive_tf.registry.history import CANARY, PREVIOUS, STABLE, Publication
+from progressive_tf.registry.history import CANARY, PREVIOUS, SHADOW, STABLE, Publication
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.lock import WAIT_SECONDS, write_lock
 from progressive_tf.registry.model_folder import ModelFolder
@@ -150,8 +150,8 @@ class ModelVersions:
 
         Args:
             staged: the stage and how to export it.
-            alias: the alias to move (stable, canary, shadow), or None to move none. A canary of the same run gives way
-                to a new one.
+            alias: the alias to move (stable, canary, shadow), or None to move none. A canary or shadow of the same run
+                gives way to a new one.
             percent: of the callers, for a canary.
             when_stable_in: the versions the candidate was compared with (None in it: no version). If `stable` has
                 come to point elsewhere, and not to a version of the same run, nothing is published. None: not checked.
@@ -162,7 +162,7 @@ class ModelVersions:
                 failed or the disk is full; nothing half-written stays. What `export` raises beside OSError is
                 passed on.
             StableMovedError: see `when_stable_in`.
-            CanaryTakenError: it is to be the canary, and another run's version is.
+            CanaryTakenError: it is to be the canary or the shadow, and another run's version is.
         """
         if staged.model != self.name:
             raise RegistryError(f"stage {staged.stage!r} belongs to model {staged.model!r}, not to {self.name!r}")
@@ -173,8 +173,8 @@ class ModelVersions:
                 return self._same_stage(earlier, staged)
             self._check_parent(staged)
             self._check_stable(staged, when_stable_in)
-            if alias == CANARY:
-                self._check_canary(staged)
+            if alias in (CANARY, SHADOW):
+                self._check_taken(staged, alias)
             intent = Entry(
                 journal.INTENT,
                 token=secrets.token_hex(8),
@@ -306,12 +306,12 @@ class ModelVersions:
             "with; resume its run to compare them, or overrule it: release promote RUN/STAGE --force --reason"
         )
 
-    def _check_canary(self, staged: StagedVersion) -> None:
-        running = history.rollout(self.entries())
+    def _check_taken(self, staged: StagedVersion, alias: str) -> None:
+        entries = self.entries()
+        running = history.rollout(entries) if alias == CANARY else history.shadow(entries)
         if running is not None and self.version(running.version).run != staged.run:
-            raise CanaryTakenError(
-                f"version {running.version} of {self.name}, of another run, is the canary at {running.percent:g} %"
-            )
+            share = f" at {running.percent:g} %" if alias == CANARY else ""
+            raise CanaryTakenError(f"version {running.version} of {self.name}, of another run, is the {alias}{share}")
 
     def refuse_damaged(self, version: Version) -> None:
         """Refuses a version whose files are not as they were when it was released.

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
-from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
+from progressive_tf.registry.history import SERVER
 from progressive_tf.registry.traffic import WHOLE
+from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 OUTCOMES = WIDEN, WAIT, HOLD, ROLLBACK = "widen", "wait", "hold", "rollback"
 # Who acts on an outcome.
-SERVER, PERSON = "the server", "a person"
+PERSON = "a person"
 # The difference that is found soonest, and how many answers of each version a difference needs at least.
 TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
 
@@ -59,15 +61,16 @@ def compares_with_stable(schedule: ReleaseSchedule | None) -> bool:
     return schedule is None or not schedule.automatic or schedule.max_disagreement is not None
 
 
-def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
+def advise(steps: Sequence[StepCounts], percent: float, proof: Proof | None = None) -> CanaryDecision:
     """Returns what the evidence says of a canary whose plan has no steps: a person decides in any case.
 
     Args:
         steps: counts of each step of the rollout, the present one last.
         percent: of the callers that it answers.
+        proof: what is shown of it; None where nothing is known.
     """
-    schedule = ReleaseSchedule(steps=(percent, WHOLE), automatic=False)
-    decision = decide(steps, 0.0, schedule)
+    schedule = ReleaseSchedule(steps=(percent, WHOLE), automatic=False, proof=HARM_ONLY)
+    decision = decide(steps, 0.0, schedule, proof)
     if decision.outcome == ROLLBACK:
         return decision
     present = _present(steps)
@@ -78,19 +81,23 @@ def advise(steps: Sequence[StepCounts], percent: float) -> CanaryDecision:
     return replace(decision, outcome=HOLD, reason=reason)
 
 
-def decide(steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedule) -> CanaryDecision:
+def decide(
+    steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedule, proof: Proof | None = None
+) -> CanaryDecision:
     """Returns what to do with a canary; it may be asked after every request.
 
     Each metric that is looked at gets an equal part of the schedule's alpha, so that a canary as good as stable is ever
     taken back with at most that probability, over all metrics and looks (Bonferroni, of tests that are valid at any
-    time).
+    time). A proof has an alpha of its own, as it errs in the other direction.
 
     Args:
         steps: counts of each step of the rollout, the present one last.
         minutes: since it came to the present step; >= 0.
-        schedule: of its plan.
+        schedule: of its plan; where that asks for a proof, nothing is widened without one.
+        proof: what is shown of it; None where nothing is known.
     """
     findings = _findings(steps, schedule)
+    findings += () if proof is None else (MetricEvidence("proof", proof.says, False),)
     decides = SERVER if schedule.automatic else PERSON
     harm = next((finding.says for finding in findings if finding.is_harm), None)
     if harm is not None:
@@ -104,14 +111,37 @@ def decide(steps: Sequence[StepCounts], minutes: float, schedule: ReleaseSchedul
         )
         if count < needed
     ]
+    is_proved = proof is not None and proof.is_shown
+    if schedule.needs_proof and not is_proved:
+        missing.append("no proof yet: nothing is known of it" if proof is None else proof.lacks)
     if not missing:
         reason = f"{present.answers} answers, and no sign that it is worse than stable"
+        if schedule.needs_proof and proof is not None:
+            reason = f"{present.answers} answers, and {proof.says}"
         return CanaryDecision(WIDEN, reason, findings, decides)
     reason = " and ".join(missing)
     if schedule.max_minutes is not None and minutes > schedule.max_minutes:
         reason += f" after {minutes:.0f} of {schedule.max_minutes:g} minutes; a person decides"
         return CanaryDecision(HOLD, reason, findings, decides)
     return CanaryDecision(WAIT, reason, findings, decides)
+
+
+def decide_shadow(proof: Proof, minutes: float, schedule: ReleaseSchedule) -> CanaryDecision:
+    """Returns what to do with a shadow whose plan has `shadow_first`: give it callers, wait, or leave it to a person.
+
+    Args:
+        proof: what is shown of it.
+        minutes: since it answers in the background; >= 0.
+        schedule: of its plan.
+    """
+    findings = (MetricEvidence("proof", proof.says, False),)
+    decides = SERVER if schedule.automatic else PERSON
+    if proof.is_shown:
+        return CanaryDecision(WIDEN, proof.says, findings, decides)
+    if schedule.max_minutes is not None and minutes > schedule.max_minutes:
+        reason = f"{proof.lacks} after {minutes:.0f} of {schedule.max_minutes:g} minutes; a person decides"
+        return CanaryDecision(HOLD, reason, findings, decides)
+    return CanaryDecision(WAIT, proof.lacks, findings, decides)
 
 
 def _present(steps: Sequence[StepCounts]) -> VersionCounts:

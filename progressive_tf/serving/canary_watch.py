@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from typing import Any
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history
-from progressive_tf.registry.history import CANARY, Rollout
+from progressive_tf.registry.history import CANARY, SERVER, SHADOW, Rollout
 from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving import canary_decision
-from progressive_tf.serving.canary_decision import CanaryDecision
+from progressive_tf.serving.canary_decision import CanaryDecision, decide_shadow
 from progressive_tf.serving.canary_evidence import MOST_BEFORE, judge, slow_limit, steps_of_rollout
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.pairs import TwoVersions
+from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of, recorded_proof
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.step_counts import StepCounts
@@ -31,12 +35,13 @@ class CanaryWatch:
 
     def __init__(self, served: ServedModel, request_log: RequestLog, metrics: Metrics) -> None:
         self.latest: CanaryDecision | None = None
+        self.of_shadow: CanaryDecision | None = None
         self._served = served
         self._request_log = request_log
         self._metrics = metrics
         self._slow_beyond: dict[tuple[int, int], float | None] = {}
         self._began: dict[int, float] = {}
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     async def follow(self) -> None:
         """Decides, until it is cancelled; what cannot be read or written now is tried again."""
@@ -44,6 +49,7 @@ class CanaryWatch:
             began = time.monotonic()
             try:
                 await self._look()
+                await self._look_at_shadow()
             except (ProgressiveError, OSError) as error:
                 self._say(str(error), str(error), logging.ERROR)
             took = time.monotonic() - began
@@ -61,12 +67,56 @@ class CanaryWatch:
         if rollout is None or rollout.paused or rollout.step != split.step:
             return
         counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
-        self.latest = judge(counts, rollout, self._minutes(rollout), schedule)
+        proof = await self._proof(CANARY, split.canary, split.stable, schedule)
+        self.latest = judge(counts, rollout, self._minutes(rollout), schedule, proof)
         self._count(rollout, self.latest)
         if schedule is not None and schedule.automatic:
-            await asyncio.get_running_loop().run_in_executor(None, self._act, rollout, schedule, self.latest)
+            await self._in_thread(self._act, rollout, schedule, self.latest)
         else:
             self._tell(rollout, schedule, self.latest)
+
+    async def _look_at_shadow(self) -> None:
+        """Gives the shadow callers once it is shown to be good enough, where its plan has `shadow_first`."""
+        standing, running = self._served.standing, history.shadow(self._served.entries)
+        is_served = running is not None and standing.split is not None and running.version in standing.by_number
+        schedule = standing.by_number[running.version].loaded.schedule if running is not None and is_served else None
+        if running is None or standing.split is None or schedule is None:
+            self.of_shadow = None
+            return
+        proof = await self._proof(SHADOW, running.version, standing.split.stable, schedule)
+        if proof is None or not schedule.shadow_first:
+            self.of_shadow = None
+            return
+        self.of_shadow = decide_shadow(proof, self._minutes(running), schedule)
+        canary, which = history.rollout(self._served.entries), f"version {running.version}, the shadow"
+        if self.of_shadow.outcome == canary_decision.HOLD:
+            self._say(f"hold {running.step}", f"{which}, holds: {self.of_shadow.reason}", about=SHADOW)
+        elif proof.is_shown and (canary is not None or not schedule.automatic):
+            why = "its plan has release.automatic: false"
+            why = why if canary is None else f"version {canary.version} is the canary"
+            message = f"{which}: {proof.says}. It gets no callers yet, since {why}"
+            self._say(f"shown {running.step} {why}", message, logging.INFO, SHADOW)
+        elif proof.is_shown:
+            traffic = Traffic(self._served.model, SERVER)
+            began = await self._in_thread(traffic.start_canary, running.version, None, proof.says)
+            log.info("version %d now answers %g %% of the callers: %s", began.version, began.percent, proof.says)
+
+    async def _proof(self, alias: str, number: int, stable: int, schedule: ReleaseSchedule | None) -> Proof | None:
+        """Returns what is shown of a candidate, and notes in the journal once it is good enough for its plan."""
+        if not keeps_pairs(schedule):
+            return None
+        recorded = recorded_proof(self._served.entries, number)
+        if recorded is not None:
+            return recorded
+        log_of_requests = self._request_log
+        paired = await log_of_requests.paired(TwoVersions(stable, number))
+        proof = await self._in_thread(proof_of, paired, schedule, log_of_requests.clock.now())
+        if proof.is_shown and schedule is not None:
+            await self._in_thread(Traffic(self._served.model, SERVER).prove, alias, number, stable, proof.says)
+        return proof
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
     async def _counts(self, step: int, stable: int, schedule: ReleaseSchedule | None) -> StepCounts:
         if (step, stable) not in self._slow_beyond:
@@ -98,7 +148,7 @@ class CanaryWatch:
 
     def _act(self, rollout: Rollout, schedule: ReleaseSchedule, decision: CanaryDecision) -> None:
         """Does what was decided, unless somebody else has moved the canary in the meantime."""
-        traffic = Traffic(self._served.model, "the server")
+        traffic = Traffic(self._served.model, SERVER)
         if decision.outcome == canary_decision.WIDEN:
             percent = schedule.after(rollout.percent)
             traffic.widen(percent, decision.reason, at_step=rollout.step)
@@ -115,8 +165,8 @@ class CanaryWatch:
         for outcome in canary_decision.OUTCOMES:
             self._metrics.canary_decision.labels(*which, outcome).set(outcome == decision.outcome)
 
-    def _say(self, which: str, message: str, level: int = logging.WARNING) -> None:
+    def _say(self, which: str, message: str, level: int = logging.WARNING, about: str = CANARY) -> None:
         """Logs what lasts once, not at every look."""
-        if self._said != which:
+        if self._said.get(about) != which:
             log.log(level, "%s", message)
-        self._said = which
+        self._said[about] = which

@@ -1,8 +1,10 @@
-"""`POST /v1/feedback`: what users say about predictions."""
+"""`POST /v1/feedback`: what users say about predictions, and labels that were asked for; `GET …/questions` asks."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,25 +13,28 @@ from fastapi.responses import JSONResponse
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.serving import fields
 from progressive_tf.serving.answers import KINDS
-from progressive_tf.serving.answers.base import KnownLabels
+from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
+from progressive_tf.serving.proof import two_to_compare
 from progressive_tf.serving.served_model import ServedModel
+from progressive_tf.serving.served_rows import Feedback
 from progressive_tf.serving.server import Server, json_body
-from progressive_tf.serving.store import Feedback, StoreError, UnlikeAnswer
+from progressive_tf.serving.store import StoreError, UnlikeAnswer
 
-_KEYS = ("prediction_id", "label", "correct", "rating", "comment")
+_KEYS = ("prediction_id", "question_id", "label", "correct", "rating", "comment")
 _SAYS = ("label", "correct", "rating")
 _ID = re.compile(r"[0-9a-f]{32}")
 _LONGEST_COMMENT = 2000
+_MOST_QUESTIONS = 1000
 _DOCUMENT = json_body(
     {
         "type": "object",
-        "description": "One of label, correct and rating.",
-        "required": ["prediction_id"],
+        "description": "prediction_id or question_id, and one of label, correct and rating.",
         "properties": {
             "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
+            "question_id": {"type": "string", "description": "In its place, with a label: of a question."},
             "label": {
                 "description": "The right class; for a tagger a list, the right tag of each word; for a translator the "
                 "expected text, which is right character by character."
@@ -45,7 +50,7 @@ _DOCUMENT = json_body(
 
 
 def feedback_routes(server: Server) -> APIRouter:
-    """Returns the route."""
+    """Returns the routes."""
     routes, served = APIRouter(), server.served
 
     @routes.post("/v1/feedback", openapi_extra=_DOCUMENT)
@@ -53,21 +58,68 @@ def feedback_routes(server: Server) -> APIRouter:
         """Keeps what a user says about a prediction; the same again changes nothing."""
         server.tokens.check_predict(request)
         with server.incoming.one():
-            given = _read(read_body(await server.incoming.body(request)), served)
-            try:
+            body = read_body(await server.incoming.body(request))
+            with _refusing():
+                if "question_id" in body:
+                    return await _answered(server, body)
+                given = _read(body, served)
                 version = await server.request_log.add_feedback(given)
-            except UnlikeAnswer as error:
-                raise Refusal(400, str(error)) from None
-            except StoreError as error:
-                raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
         about = next(name for name in _SAYS if getattr(given, name) is not None)
         server.metrics.feedback.labels(served.model.name, "" if version is None else version, about).inc()
-        body = {"prediction_id": given.prediction, "joined": version is not None}
+        said = {"prediction_id": given.prediction, "joined": version is not None}
         if version is not None:
-            return JSONResponse(body | {"version": str(version)})
-        return JSONResponse(body | {"message": "no prediction with this id is known, or no longer"}, 202)
+            return JSONResponse(said | {"version": str(version)})
+        return JSONResponse(said | {"message": "no prediction with this id is known, or no longer"}, 202)
+
+    @routes.get("/v1/models/{model}/questions")
+    async def questions(request: Request, model: str, limit: str = "20") -> dict[str, Any]:
+        """Gives the disagreements of stable with the canary or shadow whose labels would settle soonest whether it is
+        good enough; which of the two says what is not told.
+        """
+        server.check_name(model)
+        server.tokens.check_questions(request)
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 1 <= int(limit) <= _MOST_QUESTIONS):
+            raise Refusal(400, f"limit: a whole number from 1 to {_MOST_QUESTIONS} expected; got {limit!r:.20}")
+        two = two_to_compare(served.standing.aliases)
+        if two is None:
+            return {"questions": []}
+        kind = served.standing.by_number[two.stable].loaded.kind
+        with _refusing():
+            return {"questions": await server.request_log.questions(two, int(limit), kind)}
 
     return routes
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuses, 400 or 503, what the store does not keep."""
+    try:
+        yield
+    except UnlikeAnswer as error:
+        raise Refusal(400, str(error)) from None
+    except StoreError as error:
+        raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
+
+
+async def _answered(server: Server, body: dict[str, Any]) -> JSONResponse:
+    """Keeps the label that a question asked for. Which version it speaks for is not told."""
+    question, label = body["question_id"], body.get("label")
+    fields.refuse_unknown(body, ("question_id", "label"))
+    if not isinstance(question, str) or not _ID.fullmatch(question):
+        raise Refusal(400, "question_id: 32 hexadecimal digits expected, as the question has them")
+    if label is None:
+        raise Refusal(400, "label: the right one expected, since a question asks for nothing else")
+    read, _ = _kind(server.served).read_feedback(label, _known_labels(server.served))
+    try:
+        await server.request_log.answer_question(question, read)
+    except LookupError:
+        raise Refusal(404, "no question with this id is known, or no longer") from None
+    server.metrics.feedback.labels(server.served.model.name, "", "question").inc()
+    return JSONResponse({"question_id": question, "joined": True})
+
+
+def _kind(served: ServedModel) -> ServedAnswers:
+    return next((version.kind for version in _newest_first(served)), KINDS["classes"])
 
 
 def _newest_first(served: ServedModel) -> list[LoadedVersion]:
@@ -98,8 +150,7 @@ def _read(body: dict[str, Any], served: ServedModel) -> Feedback:
         raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
     label, expected, value = None, None, body.get("label")
     if value is not None:
-        kind = next((version.kind for version in _newest_first(served)), KINDS["classes"])
-        label, expected = kind.read_feedback(value, _known_labels(served))
+        label, expected = _kind(served).read_feedback(value, _known_labels(served))
     return Feedback(
         prediction,
         label,

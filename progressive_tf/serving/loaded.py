@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from progressive_tf.data.kinds import INPUT_KINDS, InputKind
 from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS
-from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
 from progressive_tf.registry.errors import RegistryError
 from progressive_tf.registry.folder import MODEL_NAME, find_damage

@@ -36,7 +36,7 @@ class Metrics:
         )
         self.shadowed = counter(
             "progressive_tf_shadow_instances",
-            "Instances that the shadow was given: it says the same, something else, fails, or had no time.",
+            "Instances that the shadow, or a second version, was given: it says the same, other, fails, had no time.",
             ["model", "version", "outcome"],
         )
         self.shadow_difference = histogram(
@@ -80,6 +80,11 @@ class Metrics:
             "progressive_tf_canary_decision",
             "1 for what the evidence says of the canary: widen, wait, hold or rollback; 0 for the others.",
             ["model", "version", "outcome"],
+        )
+        self.stable_by = gauge(
+            "progressive_tf_stable_released_by",
+            "1 for what the stable version was released by: proof, no sign of harm, gate or person.",
+            ["model", "version", "by"],
         )
         self.alias = gauge(
             "progressive_tf_alias_version", "The version that an alias is served by.", ["model", "alias"]

@@ -16,9 +16,10 @@ from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.routing import caller_number
+from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_model import Answering, answering_for
+from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
-from progressive_tf.serving.store import ServedRequest
 
 KEY_HEADER = "x-caller-key"
 REQUEST_HEADER = "x-request-id"
@@ -78,6 +79,7 @@ async def _predict(
         body = read_body(await server.incoming.body(request))
         given = caller_key(body) or request.headers.get(KEY_HEADER)
         key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
+        caller = caller_number(key)
         answering, alias = answering_for(served, version, label, key)
         loaded = answering.loaded
         step = served.standing.split.step if served.standing.split else 0
@@ -85,7 +87,7 @@ async def _predict(
         status = 500
         try:
             with answering.held():
-                form, predictions = await _answer(server, answering, body, began)
+                form, predictions = await _answer(server, answering, body, began, (alias, caller))
             status = 200
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
@@ -97,8 +99,9 @@ async def _predict(
             metrics.requests.labels(*which, status).inc()
             metrics.latency.labels(*which).observe(seconds)
             log = server.request_log
-            now, caller = log.clock.now(), caller_number(key)
-            noted = ServedRequest(now, loaded.number, alias, step, status, seconds, caller=caller)
+            if status >= 500:
+                served.note_failure(loaded.number, alias, caller)
+            noted = ServedRequest(log.clock.now(), loaded.number, alias, step, status, seconds, caller=caller)
             log.add_request(noted, predictions, loaded.kind)
     return JSONResponse(
         {
@@ -111,9 +114,9 @@ async def _predict(
 
 
 async def _answer(
-    server: Server, answering: Answering, body: dict[str, Any], began: float
+    server: Server, answering: Answering, body: dict[str, Any], began: float, asks: tuple[str, int]
 ) -> tuple[str, list[Prediction]]:
-    """Returns the form of the request, which the reply follows, and the answers."""
+    """Returns the form of the request, which the reply follows, and the answers; `asks`: under which alias, and who."""
     asked = read_request(body, answering.loaded.signatures, server.limits)
     specs = answering.loaded.signatures[asked.signature]
     instances = [Asked(bucket_of(asked.signature, given), length_of(given, specs), given) for given in asked.instances]
@@ -124,5 +127,5 @@ async def _answer(
     except TimeoutError:
         raise Refusal(504, f"no answer within {seconds:g} s; try again later") from None
     ids = [uuid.uuid4().hex for _ in outputs]
-    server.served.shadow(answering.loaded.number, instances, outputs, ids)
+    server.served.shadow(Given(answering.loaded.number, *asks, instances, outputs, ids))
     return asked.form, [Prediction(*given) for given in zip(ids, asked.instances, outputs, strict=True)]

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,10 @@ from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics, was_cut
+from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import StepCounts
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
+from progressive_tf.serving.store import Store, StoreError
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
@@ -93,6 +94,7 @@ class RequestLog:
         self._writer = ThreadPoolExecutor(1, "store")
         self._requests: list[_Noted] = []
         self._shadows: list[Shadowed] = []
+        self._pairs: list[Pair] = []
         self._is_failing = False
         self._marked = 0
 
@@ -107,13 +109,21 @@ class RequestLog:
             kind: of the answers.
         """
         if not self._has_no_room(len(self._requests), "request"):
-            keeps_inputs = random.random() < self._settings.inputs
+            keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
             self._requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
 
     def add_shadow(self, shadowed: Shadowed) -> None:
         """Notes what a shadow says to an instance."""
         if not self._has_no_room(len(self._shadows), "shadow"):
             self._shadows.append(shadowed)
+
+    def add_pair(self, pair: Pair) -> None:
+        """Notes what two versions say to a caller. Where inputs of a share of the requests are kept, these alone are
+        evidence, so that whoever is asked for a label sees what it is about; whose they are is drawn by an id's digits.
+        """
+        is_drawn = not self._settings.inputs or self._keeps_inputs(pair.prediction or pair.question)
+        if is_drawn and not self._has_no_room(len(self._pairs), "pair"):
+            self._pairs.append(pair)
 
     async def add_feedback(self, feedback: Feedback) -> int | None:
         """Keeps feedback; on the disk when this returns.
@@ -132,6 +142,20 @@ class RequestLog:
             feedback = replace(feedback, comment=kept.get("comment"), expected=kept.get(EXPECTED))
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
+
+    async def paired(self, versions: TwoVersions) -> Paired:
+        """Returns what is known of two versions, see `Store.paired`."""
+        await self.flush()
+        return await self._in_writer(self._store.paired, versions)
+
+    async def questions(self, versions: TwoVersions, limit: int, kind: ServedAnswers) -> list[dict[str, Any]]:
+        """Returns the questions that settle a proof soonest, see `Store.questions`."""
+        await self.flush()
+        return await self._in_writer(self._store.questions, versions, limit, kind)
+
+    async def answer_question(self, question: str, label: Any) -> None:
+        """Keeps the right label of a question, on the disk when this returns; see `Store.answer_question`."""
+        await self._in_writer(self._store.answer_question, question, label)
 
     async def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
@@ -173,15 +197,17 @@ class RequestLog:
 
     async def flush(self) -> None:
         """Writes what has come; what cannot be written waits, up to a limit."""
-        requests, shadows = self._requests, self._shadows
-        if not requests and not shadows:
+        waiting = self._requests, self._shadows, self._pairs
+        if not any(waiting):
             return
-        self._requests, self._shadows = [], []
+        self._requests, self._shadows, self._pairs = [], [], []
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
-            await asyncio.shield(self._in_writer(self._write, requests, shadows))
+            await asyncio.shield(self._in_writer(self._write, *waiting))
         except StoreError as error:
+            requests, shadows, pairs = waiting
             self._requests, self._shadows = requests + self._requests, shadows + self._shadows
+            self._pairs = pairs + self._pairs
             self._failed(error)
         else:
             self._is_failing = False
@@ -195,8 +221,12 @@ class RequestLog:
     async def _in_writer(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
-    def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed]) -> None:
-        self._store.add([self._served(request) for request in noted], shadows)
+    def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed], pairs: Sequence[Pair]) -> None:
+        self._store.add([self._served(request) for request in noted], shadows, pairs)
+
+    def _keeps_inputs(self, identity: str) -> bool:
+        """Whether an id is among the share whose inputs are kept: its first eight hexadecimal digits are drawn."""
+        return int(identity[:8], 16) < self._settings.inputs * 2**32
 
     def _served(self, noted: _Noted) -> ServedRequest:
         answers = []

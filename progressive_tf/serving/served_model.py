@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,15 +17,16 @@ from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
-from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
+from progressive_tf.serving.batching import Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.pairs import TwoVersions
+from progressive_tf.serving.proof import keeps_pairs
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
-from progressive_tf.serving.store import Shadowed
+from progressive_tf.serving.second_answers import Given, SecondAnswers
 
 UNREAD = object()
 LOOK_SECONDS = 0.25
@@ -69,6 +70,7 @@ class Standing:
         aliases: the version each alias is served by, which may be an earlier one than the registry's while that loads.
         split: between stable and canary; None while nothing is stable.
         asks_stable_too: whether stable says in the background what it would have answered instead of the canary.
+        candidates: canary and shadow, while what they and stable say to the same callers is evidence.
         problems: why something that the registry asks for is not served.
     """
 
@@ -76,6 +78,7 @@ class Standing:
     aliases: Mapping[str, int] = field(default_factory=dict)
     split: Split | None = None
     asks_stable_too: bool = False
+    candidates: frozenset[int] = frozenset()
     problems: tuple[str, ...] = ()
 
 
@@ -99,6 +102,7 @@ class ServedModel:
         self._batching = batching
         self._metrics = metrics
         self._request_log = request_log
+        self._second = SecondAnswers(model.name, metrics, request_log)
         self._computing = ThreadPoolExecutor(batching.threads, "batch")
         self._shadowing = ThreadPoolExecutor(1, "shadow")
         self._loading = ThreadPoolExecutor(1, "load")
@@ -174,59 +178,39 @@ class ServedModel:
         for executor in (self._computing, self._shadowing, self._loading):
             executor.shutdown()
 
-    def shadow(
-        self, by: int, instances: Sequence[Asked], answers: Sequence[Mapping[str, Any]], ids: Sequence[str]
-    ) -> None:
+    def shadow(self, given: Given) -> None:
         """Gives others what a caller was answered, and notes where they say something else.
 
-        The shadow is asked, if there is one; and stable about the canary's answers, see `compares_with_stable`.
-
-        Args:
-            by: the version that answered.
-            instances: what was asked.
-            answers: what the caller got.
-            ids: of the predictions.
+        The shadow is asked, if there is one; stable about the canary's answers, see `compares_with_stable`; and the
+        canary about stable's where both are evidence, see `keeps_pairs`.
         """
         standing = self.standing
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()
-        if standing.split is not None and by == standing.split.canary and standing.asks_stable_too:
-            others.add(standing.split.stable)
-        ours = standing.by_number.get(by)
-        for number in others - {by}:
+        split = standing.split
+        if split is not None and split.canary is not None:
+            if given.by == split.canary and standing.asks_stable_too:
+                others.add(split.stable)
+            if given.alias == STABLE and split.canary in standing.candidates:
+                others.add(split.canary)
+        ours = standing.by_number.get(given.by)
+        for number in others - {given.by}:
             other = standing.by_number[number]
             same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
-            self._begin(self._compare(other, instances, answers, ids, same_classes))
+            self._begin(self._second.ask(other, given, same_classes, self._evidence_of(given, number)))
 
-    async def _compare(
-        self,
-        shadow: Answering,
-        instances: Sequence[Asked],
-        answers: Sequence[Mapping[str, Any]],
-        ids: Sequence[str],
-        same_classes: bool,
-    ) -> None:
-        which, kind = (self.model.name, shadow.loaded.number), shadow.loaded.kind
-        try:
-            with shadow.held():
-                theirs = await shadow.background.answers(instances)
-        except Refusal as refusal:
-            outcome = "no time" if refusal.status == 429 else "failed"
-            self._metrics.shadowed.labels(*which, outcome).inc(len(instances))
-            return
-        except Exception:
-            log.exception("the shadow, version %d, failed", shadow.loaded.number)
-            self._metrics.shadowed.labels(*which, "failed").inc(len(instances))
-            return
-        for prediction, ours, other in zip(ids, answers, theirs, strict=True):
-            self._metrics.shadowed.labels(*which, "same" if kind.same(ours, other) else "other").inc()
-            pair = [outputs.get(PROBABILITIES) or [] for outputs in (ours, other)]
-            apart = _difference(*pair) if same_classes else None
-            if apart is not None:
-                self._metrics.shadow_difference.labels(*which).observe(apart)
-            answer = kind.label(other), probabilities_of(other)
-            self._request_log.add_shadow(
-                Shadowed(self._request_log.clock.now(), prediction, shadow.loaded.number, *answer, apart)
-            )
+    def note_failure(self, by: int, alias: str, caller: int) -> None:
+        """Notes that a version failed for a caller of its own, which is evidence against a canary."""
+        split = self.standing.split
+        if alias == CANARY and split is not None and by == split.canary and by in self.standing.candidates:
+            self._second.note_failure(caller, TwoVersions(split.stable, by))
+
+    def _evidence_of(self, given: Given, other: int) -> TwoVersions | None:
+        """Returns stable and the candidate where these are the two that answer, and no path named one."""
+        stable, both = self.standing.aliases[STABLE], {given.by, other}
+        if not given.alias or stable not in both:
+            return None
+        candidate = (both - {stable}).pop()
+        return TwoVersions(stable, candidate) if candidate in self.standing.candidates else None
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -261,12 +245,25 @@ class ServedModel:
         kept = {number: answering for number, answering in ready.items() if number in needed}
         for number in set(ready) - set(kept):
             self._begin(self._retire(ready[number]))
-        asks_stable_too = split is not None and split.canary is not None and compares_with_stable(schedule)
-        self._replace(by_number=kept, aliases=aliases, split=split, asks_stable_too=asks_stable_too, problems=problems)
+        beside = {aliases[alias] for alias in (CANARY, SHADOW) if alias in aliases}
+        candidates = frozenset(number for number in beside if self._waits_for_proof(ready[number]))
+        canary = None if split is None else split.canary
+        asks_stable_too = canary is not None and (compares_with_stable(schedule) or canary in candidates)
+        self._replace(by_number=kept, aliases=aliases, split=split, problems=problems)
+        self._replace(asks_stable_too=asks_stable_too, candidates=candidates)
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
         for alias, number in aliases.items():
             self._metrics.alias.labels(self.model.name, alias).set(number)
+        self._metrics.stable_by.clear()
+        if stable is not None and stable == wanted.get(STABLE):
+            by = history.released_by(self.entries, stable)
+            self._metrics.stable_by.labels(self.model.name, stable, by).set(1)
+
+    def _waits_for_proof(self, candidate: Answering) -> bool:
+        """Whether what it says beside stable is still evidence, and not only a cost."""
+        number, schedule = candidate.loaded.number, candidate.loaded.schedule
+        return keeps_pairs(schedule) and history.proof_of(self.entries, number) is None
 
     def _replace(self, **changes: Any) -> None:
         self.standing = replace(self.standing, **changes)
@@ -296,13 +293,6 @@ def _collect() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def _difference(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Returns the largest difference between two probabilities of one class; None without any."""
-    if not ours or len(ours) != len(theirs):
-        return None
-    return max(abs(left - right) for left, right in zip(ours, theirs, strict=True))
 
 
 def answering_for(served: ServedModel, version: str | None, label: str | None, key: str) -> tuple[Answering, str]:

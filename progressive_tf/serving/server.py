@@ -24,7 +24,7 @@ class Tokens:
 
     Args:
         predict: for predictions and feedback; None for no check.
-        release: for canary, widen, pause, shadow and rollback; None where these are off.
+        release: for canary, widen, pause, shadow, rollback and questions; None where these are off.
     """
 
     predict: str | None = None
@@ -42,6 +42,16 @@ class Tokens:
         if self.release is None:
             raise Refusal(
                 403, "releasing over HTTP is off; start the server with --release-token-file, or use the command line"
+            )
+        _check(request, self.release)
+
+    def check_questions(self, request: Request) -> None:
+        """Raises Refusal for a request without the token of operators, who alone may see what callers asked."""
+        if self.release is None:
+            raise Refusal(
+                403,
+                "questions show what callers asked; start the server with --release-token-file, or use `monitor NAME "
+                "--ask N`",
             )
         _check(request, self.release)
 

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from progressive_tf.registry.history import STABLE, rollout
+from progressive_tf.registry.history import SHADOW, STABLE, rollout
 from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.server import Server
 
@@ -51,14 +51,19 @@ def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
 
     @routes.get("/v1/models/{model}/canary")
     async def canary(model: str) -> dict[str, Any]:
-        """Says how far the canary has come, who decides on it, and what each metric says of it."""
+        """Says how far the canary has come, who decides on it, and what each metric says of it; and what is shown of a
+        shadow that waits for its proof.
+        """
         server.check_name(model)
-        split, latest = served.standing.split, watch.latest
+        split, latest, of_shadow = served.standing.split, watch.latest, watch.of_shadow
+        number = served.standing.aliases.get(SHADOW)
+        beside = {} if of_shadow is None else {"shadow": {"version": str(number)} | asdict(of_shadow)}
         if split is None or split.canary is None:
             begun = rollout(served.entries)
-            return {"version": None} | ({"paused": str(begun.version)} if begun is not None and begun.paused else {})
+            paused = {"paused": str(begun.version)} if begun is not None and begun.paused else {}
+            return {"version": None} | paused | beside
         body = {"version": str(split.canary), "percent": split.percent}
-        return body if latest is None else body | asdict(latest)
+        return body | beside if latest is None else body | asdict(latest) | beside
 
     return routes
 

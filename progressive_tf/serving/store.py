@@ -8,14 +8,26 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
+from progressive_tf.serving.answers.base import ServedAnswers
 from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
+from progressive_tf.serving.pairs import (
+    Pair,
+    Paired,
+    TwoVersions,
+    add_pairs,
+    find_answer,
+    json_of,
+    keep_truth,
+    read_paired,
+    read_questions,
+)
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import StepCounts, count_step, seconds_before
 from progressive_tf.serving.store_schema import FORMAT, LOWERED_MARKS, mark_release, statements_from
 
@@ -35,92 +47,6 @@ class StoreError(ProgressiveError):
 
 class UnlikeAnswer(ProgressiveError):
     """A right label cannot be compared with the answer, as it is of another kind."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One instance and its answer.
-
-    Args:
-        id: what the caller was given for feedback.
-        label: what was said, as JSON: a class, tags, or the fingerprint of a text, or of its tokens.
-        probabilities: of the classes; of a text the one that it has; or None.
-        input: the instance as JSON-like values, with what was written for it; None where it is not kept.
-        was_cut: whether a part of its text was not read; None where that is not known.
-    """
-
-    id: str
-    label: Any
-    probabilities: Sequence[float] | None
-    input: Mapping[str, Any] | None = None
-    was_cut: bool | None = None
-
-
-@dataclass(frozen=True)
-class ServedRequest:
-    """One prediction request.
-
-    Args:
-        time: when it was answered; seconds since 1970.
-        version: what answered it.
-        alias: under which alias, "" where the path named the version or the alias.
-        step: of the canary at that time, see `registry.history.Rollout`; 0 without one.
-        status: of HTTP.
-        seconds: from the first byte to the reply.
-        answers: one for each instance; none where the request was refused.
-        caller: stands for who asked; the same number for the same key.
-    """
-
-    time: float
-    version: int
-    alias: str
-    step: int
-    status: int
-    seconds: float
-    answers: Sequence[Answered] = ()
-    caller: int = 0
-
-
-@dataclass(frozen=True)
-class Shadowed:
-    """What the shadow says to an instance.
-
-    Args:
-        time: when; seconds since 1970.
-        prediction: the id that the caller got.
-        version: the shadow's.
-        label: as in `Answered`.
-        probabilities: as in `Answered`.
-        difference: the largest between two probabilities of one class, in [0, 1]; None where the classes differ.
-    """
-
-    time: float
-    prediction: str
-    version: int
-    label: Any
-    probabilities: Sequence[float] | None
-    difference: float | None
-
-
-@dataclass(frozen=True)
-class Feedback:
-    """What a user says about a prediction: its right label, whether it was right, or how good it was.
-
-    Args:
-        prediction: its id.
-        label: the right class, the right tags, or the fingerprint of the expected text.
-        correct: whether the answer was right.
-        rating: from 1, bad, to 5, good.
-        comment: in the user's words.
-        expected: the text itself; it is kept beside the input, where that is kept.
-    """
-
-    prediction: str
-    label: Any = None
-    correct: bool | None = None
-    rating: int | None = None
-    comment: str | None = None
-    expected: str | None = None
 
 
 class Store:
@@ -157,8 +83,10 @@ class Store:
                         connection.execute(statement)
             opened.pop_all()
 
-    def add(self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = ()) -> None:
-        """Keeps requests and what a shadow said, all or none; on the disk when this returns.
+    def add(
+        self, requests: Iterable[ServedRequest], shadows: Iterable[Shadowed] = (), pairs: Iterable[Pair] = ()
+    ) -> None:
+        """Keeps requests, what a shadow said, and pairs, all or none; on the disk when this returns.
 
         Raises:
             StoreError: the disk is full, or the file cannot be written.
@@ -186,6 +114,7 @@ class Store:
                     for shadow in shadows
                 ],
             )
+            add_pairs(connection, pairs)
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
         """Keeps feedback, on the disk when this returns; the same again changes nothing, other feedback comes after it.
@@ -232,7 +161,9 @@ class Store:
         if feedback.expected is not None:
             now[EXPECTED] = feedback.expected
         if now != kept:
-            self._connection.execute("UPDATE predictions SET input = ? WHERE id = ?", [_json(now), feedback.prediction])
+            self._connection.execute(
+                "UPDATE predictions SET input = ? WHERE id = ?", [json_of(now), feedback.prediction]
+            )
 
     def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, for callers whose path named neither.
@@ -242,8 +173,8 @@ class Store:
             slow_beyond: seconds, from which a request is slow; None where that is not known.
             stable: the version that is stable, where answers of an earlier one are not to be counted.
         """
-        with self._in_words():
-            return count_step(self._connection, step, slow_beyond, stable)
+        with self.reading() as connection:
+            return count_step(connection, step, slow_beyond, stable)
 
     def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
         """Returns how long stable's newest answers before a step took, the newest first.
@@ -253,8 +184,8 @@ class Store:
             most: so many of them.
             stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
         """
-        with self._in_words():
-            return seconds_before(self._connection, step, most, stable)
+        with self.reading() as connection:
+            return seconds_before(connection, step, most, stable)
 
     def mark_release(self, version: int, released: float) -> None:
         """Notes that a version has been released by now, see `store_schema.mark_release`."""
@@ -268,7 +199,7 @@ class Store:
             How many rows.
         """
         with self.writing() as connection:
-            tables = "requests", "shadows", "feedback"
+            tables = "requests", "shadows", "feedback", "pairs"
             gone = [connection.execute(f"DELETE FROM {table} WHERE time < ?", [before]).rowcount for table in tables]
             connection.execute(LOWERED_MARKS)
             return sum(gone)
@@ -277,10 +208,32 @@ class Store:
         """Closes the file."""
         self._connection.close()
 
+    def paired(self, versions: TwoVersions) -> Paired:
+        """Returns what is known of two versions, see `pairs.read_paired`."""
+        with self.reading() as connection:
+            return read_paired(connection, versions)
+
+    def questions(self, versions: TwoVersions, limit: int, kind: ServedAnswers) -> list[dict[str, Any]]:
+        """Returns the questions that settle a proof soonest, see `pairs.read_questions`."""
+        with self.reading() as connection:
+            return read_questions(connection, versions, limit, kind)
+
+    def answer_question(self, question: str, label: Any) -> None:
+        """Keeps the right label of a question, on the disk when this returns; the newest counts.
+
+        Raises:
+            LookupError: no such question is known.
+            UnlikeAnswer: the label is of another kind than the answers; nothing is kept.
+            StoreError: the disk is full, or the file cannot be written.
+        """
+        with self.writing() as connection:
+            _refuse_unlike(find_answer(connection, question), label)
+            keep_truth(connection, question, label)
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yields the connection in a transaction, whose changes are kept together or not at all."""
-        with self._in_words():
+        with self.reading():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -290,6 +243,12 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yields the connection; what it refuses is a StoreError."""
+        with self._in_words():
+            yield self._connection
 
     def _format(self) -> int:
         written = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
@@ -330,16 +289,12 @@ def _advice(message: str) -> str:
     return f"damaged, or not a file of the server's ({message}); move it away, a new one is begun"
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def _said(answer: Answered | Shadowed) -> tuple[str, str]:
-    return _json(answer.label), _json(answer.probabilities)
+    return json_of(answer.label), json_of(answer.probabilities)
 
 
 def _json_or_none(value: Any) -> str | None:
-    return None if value is None else _json(value)
+    return None if value is None else json_of(value)
 
 
 def store_path(folder: Path, model: str) -> Path:

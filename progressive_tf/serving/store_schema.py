@@ -67,10 +67,29 @@ _SECOND = (
     "ALTER TABLE predictions ADD COLUMN was_cut INTEGER",
     "CREATE TABLE releases (version INTEGER PRIMARY KEY, request INTEGER, feedback INTEGER)",
 )
+# What two versions say to the same callers, see `pairs.py`; without a label of the candidate it failed.
+_THIRD = (
+    """
+    CREATE TABLE pairs (
+        id INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        stable INTEGER NOT NULL,
+        candidate INTEGER NOT NULL,
+        caller INTEGER NOT NULL,
+        prediction TEXT,
+        stable_label TEXT NOT NULL,
+        candidate_label TEXT,
+        question TEXT UNIQUE,
+        truth TEXT,
+        UNIQUE (stable, candidate, caller)
+    )
+    """,
+    "CREATE INDEX pairs_open ON pairs (stable, candidate) WHERE question IS NOT NULL AND truth IS NULL",
+)
 # What each format adds to the one before it; a file without tables is of format 0.
-_CHANGES = (_FIRST, _SECOND)
+_CHANGES = (_FIRST, _SECOND, _THIRD)
 FORMAT = len(_CHANGES)
-SECOND = 2
+SECOND, PAIRS_SINCE = 2, 3
 # After rows were removed: their numbers are given again.
 LOWERED_MARKS = """
     UPDATE releases SET request = min(request, (SELECT ifnull(max(id), 0) FROM requests)),

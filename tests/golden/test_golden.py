@@ -17,7 +17,9 @@ import records
 ADDED_SINCE: dict[str, Sequence[str]] = {
     # Versions name their task, for a server and `monitor`; plan/tasks.py infers it where they do not.
     "registry/*/manifest.json": ("task", "input_kind"),
-    "release": ("show.manifest.task", "show.manifest.input_kind"),
+    # What a version became stable by, which is read from the journal.
+    "release": ("show.manifest.task", "show.manifest.input_kind", "show.stable_by"),
+    "done": ("*.said.stable_by",),
 }
 QUICK = "class-incremental"
 

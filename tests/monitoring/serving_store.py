@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
+from progressive_tf.serving.store import Store, store_path
 
 
 def keep(

@@ -12,7 +12,8 @@ from progressive_tf.monitoring.live_rows import LiveRows, confidence, read_live_
 from progressive_tf.plan.metric_names import CLASSES, TEXTS
 from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.answers.texts import fingerprint
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
+from progressive_tf.serving.store import Store, store_path
 
 # A Monday, 2026-01-05, and a day and a week in seconds.
 MONDAY, DAY = 1_767_571_200.0, 86_400.0

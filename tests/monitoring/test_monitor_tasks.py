@@ -21,7 +21,8 @@ from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.plan.tasks import TASKS, Inputs
 from progressive_tf.registry import Registry, StagedVersion
 from progressive_tf.serving.answers import served_answers
-from progressive_tf.serving.store import Answered, ServedRequest, Store, store_path
+from progressive_tf.serving.served_rows import Answered, ServedRequest
+from progressive_tf.serving.store import Store, store_path
 
 MODEL, RUN = "tiny", "2026-01-01T00-00-00-12345678"
 SENTENCES = [["anna", "sees", "bonn"], ["the", "rain", "falls"], ["carl", "walks", "home", "now"]] * 20

@@ -21,7 +21,8 @@ from progressive_tf.monitoring.proposal import propose
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.registry import Registry
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store, store_path
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
+from progressive_tf.serving.store import Store, store_path
 
 PLAN: dict[str, Any] = {
     "name": "people",

@@ -21,7 +21,8 @@ from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.tasks import TASKS
 from progressive_tf.serving.answers.texts import fingerprint
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Store
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
+from progressive_tf.serving.store import Store
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # The column of texts is called as the one with answers would be.

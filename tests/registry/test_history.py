@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.registry import Entry
-from progressive_tf.registry.history import current_aliases, publications, stable_history
+from progressive_tf.registry.history import current_aliases, proof_of, publications, released_by, stable_history
 
 
 def promotion(number: int) -> Entry:
@@ -51,3 +51,30 @@ def test_a_publication_remembers_how_far_it_came() -> None:
     first, second = publications(entries)
     assert (first.state, first.version, first.committed) == ("abandoned", None, None)
     assert (second.state, second.version, second.manifest_sha256, second.committed) == ("commit", 1, "m", "now")
+
+
+def canary(event: str, number: int, who: str = "ann") -> Entry:
+    return Entry(event, version=number, alias="canary", percent=5.0, who=who)
+
+
+def test_a_proof_ends_when_stable_moves() -> None:
+    entries = [promotion(1), canary("alias", 2), canary("proved", 2)]
+    assert proof_of(entries, 2) == entries[-1]
+    assert proof_of(entries, 3) is None
+    assert proof_of([*entries, promotion(3)], 2) is None
+    assert proof_of([*entries, Entry("rollback", version=1, alias="stable")], 2) is None
+    assert proof_of([*entries, canary("rollback", 2), canary("alias", 2)], 2) == entries[2]
+
+
+def test_by_what_a_version_became_stable() -> None:
+    first = Entry("alias", version=1, alias="stable", token="t")
+    assert released_by([], 1) == ""
+    assert released_by([first], 1) == "gate"
+    assert released_by([Entry("alias", version=1, alias="stable", token="t", forced=True)], 1) == "person"
+    assert released_by([first, promotion(2)], 2) == "person"
+    last = Entry("alias", version=2, alias="stable", who="the server")
+    silent = [first, canary("alias", 2), canary("widen", 2, "the server"), last]
+    assert released_by(silent, 2) == "no sign of harm"
+    shown = [first, canary("alias", 2), canary("proved", 2, "the server"), canary("widen", 2, "the server"), last]
+    assert released_by(shown, 2) == "proof"
+    assert released_by([*shown, promotion(3), Entry("rollback", version=2, alias="stable")], 2) == "proof"

@@ -10,6 +10,8 @@ from registry_fakes import staged
 
 from progressive_tf.errors import InputError
 from progressive_tf.registry import ModelVersions, RegistryError, journal
+from progressive_tf.registry.errors import CanaryTakenError
+from progressive_tf.registry.history import released_by
 from progressive_tf.registry.traffic import Traffic
 
 
@@ -220,3 +222,59 @@ def test_what_stands_in_the_journal_is_in_order_whatever_the_clock_says(
     assert scheduled.model.publish(staged("full")).number == 3
     assert scheduled.model.rollback().number == 2
     assert scheduled.model.verify() == ()
+
+
+PROVING = {"steps": [5, 50, 100], "min_samples": 1, "proof": "required"}
+
+
+def test_a_step_of_a_plan_that_asks_for_a_proof_is_taken_once_the_journal_has_it(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta", release=PROVING), alias=None)
+    traffic = Traffic(model)
+    traffic.start_canary(2)
+    with pytest.raises(InputError, match="version 2 is not shown yet to be at most 2 points less accurate than stable"):
+        traffic.widen(answers=1)
+    traffic.prove("canary", 2, 1, "by 40 labels")
+    traffic.prove("canary", 2, 1, "noted once")
+    assert [entry.reason for entry in model.entries() if entry.event == "proved"] == ["by 40 labels"]
+    widened = traffic.widen(answers=1)
+    assert widened is not None
+    assert widened.percent == 50
+
+
+def test_a_person_may_go_further_without_a_proof(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta", release=PROVING), alias=None)
+    traffic = Traffic(model)
+    traffic.start_canary(2)
+    assert traffic.widen(100) is None
+    assert released_by(model.entries(), 2) == "person"
+
+
+@pytest.mark.parametrize(("alias", "version", "stable"), [("shadow", 2, 1), ("canary", 3, 1), ("canary", 2, 3)])
+def test_a_proof_of_what_has_moved_meanwhile_is_not_noted(
+    traffic: Traffic, alias: str, version: int, stable: int
+) -> None:
+    traffic.start_canary(2, 5)
+    traffic.prove(alias, version, stable, "too late")
+    assert all(entry.event != "proved" for entry in traffic.model.entries())
+
+
+def test_who_is_to_be_shown_first_is_no_canary_before(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta", release=PROVING | {"shadow_first": True}), alias="shadow")
+    traffic = Traffic(model)
+    with pytest.raises(InputError, match="release shadow"):
+        traffic.start_canary(2)
+    traffic.prove("shadow", 2, 1, "by 40 labels")
+    assert traffic.start_canary(2).percent == 5
+    assert model.aliases() == {"stable": 1, "canary": 2}
+
+
+def test_another_runs_shadow_stays(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta"), alias="shadow")
+    with pytest.raises(CanaryTakenError, match=r"version 2 of .*, of another run, is the shadow"):
+        model.publish(staged("other", run="run-2"), alias="shadow")
+    model.publish(staged("full"), alias="shadow")
+    assert model.aliases() == {"stable": 1, "shadow": 3}

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
-from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide
+from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
-SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=200, max_minutes=60)
+SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=200, max_minutes=60, proof="harm-only")
 
 
 def asked(requests: int, *, failures: int = 0, slow: int = 0, **changes: Any) -> VersionCounts:
@@ -159,3 +160,38 @@ def test_where_the_plan_leaves_it_to_a_person_the_same_is_advice() -> None:
     assert (found.outcome, found.decides) == (WIDEN, "a person")
     assert found.findings[-1].metric == "disagreement"
     assert decide([answered(200)], 0.0, SCHEDULE).decides == "the server"
+
+
+PROVING = SCHEDULE.model_copy(update={"proof": "required"})
+OPEN = Proof(False, "it is not shown yet", "no proof yet: about 40 judged disagreements are missing")
+SHOWN = Proof(True, "it is shown to be at most 2 points less accurate than stable")
+
+
+def test_where_a_proof_is_asked_for_silence_widens_nothing() -> None:
+    for proof, reason in ((None, "no proof yet: nothing is known of it"), (OPEN, OPEN.lacks)):
+        found = decide([answered(10_000)], 60.0, PROVING, proof)
+        assert (found.outcome, found.reason) == (WAIT, reason)
+        found = decide([answered(10_000)], 61.0, PROVING, proof)
+        assert (found.outcome, found.reason) == (HOLD, f"{reason} after 61 of 60 minutes; a person decides")
+    assert decide([answered(20)], 0.0, PROVING, OPEN).reason == f"20 of 200 answers and {OPEN.lacks}"
+
+
+def test_what_is_shown_is_widened_with_enough_answers() -> None:
+    found = decide([answered(200)], 0.0, PROVING, SHOWN)
+    assert (found.outcome, found.reason) == (WIDEN, f"200 answers, and {SHOWN.says}")
+    assert found.findings[-1].metric == "proof"
+    assert decide([answered(199)], 0.0, PROVING, SHOWN).outcome == WAIT
+
+
+def test_harm_counts_more_than_a_proof() -> None:
+    assert decide([ALL_FAIL], 0.0, PROVING, SHOWN).outcome == ROLLBACK
+
+
+def test_harm_only_asks_for_no_proof() -> None:
+    assert (
+        decide([answered(200)], 0.0, SCHEDULE, OPEN).reason == "200 answers, and no sign that it is worse than stable"
+    )
+
+
+def test_a_person_reads_what_is_shown() -> None:
+    assert advise([answered(200)], 5.0, OPEN).findings[-1].says == "it is not shown yet"

@@ -12,7 +12,8 @@ import pytest
 
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import LogSettings, RequestLog
-from progressive_tf.serving.store import ServedRequest, Store
+from progressive_tf.serving.served_rows import ServedRequest
+from progressive_tf.serving.store import Store
 
 
 def test_what_waits_for_its_turn_to_be_written_is_written_when_the_server_stops(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
-from progressive_tf.serving.store import Answered, Feedback, ServedRequest, Shadowed, Store, StoreError
+from progressive_tf.serving.store import Store, StoreError
 from progressive_tf.serving.store_schema import ReleaseMark, read_marks
 
 ID = "0" * 32
@@ -58,6 +59,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("ALTER TABLE predictions DROP COLUMN was_cut")
         connection.execute("DROP TABLE releases")
+        connection.execute("DROP TABLE pairs")
         connection.execute("PRAGMA user_version = 1")
     live = read_live_rows(store.path)
     assert live.answers["was_cut"].isna().all()

@@ -9,7 +9,7 @@ import pytest
 from releasing import PASSES, Place, decision
 from test_scenarios import numbers_plan
 
-from progressive_tf.plan.methods import ReleaseSchedule
+from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
 
@@ -71,3 +71,14 @@ def test_the_version_knows_its_plans_steps(released: Released) -> None:
     assert manifest is not None
     assert manifest["release"].items() >= STEPS.items()
     assert Traffic(released.model).schedule() == ReleaseSchedule(steps=(10, 50, 100), min_samples=3, max_minutes=60)
+
+
+def test_with_shadow_first_it_answers_nobody(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    plan = three_stages()
+    plan["defaults"]["release"] = STEPS | {"shadow_first": True}
+    run = place.run(plan, stages=2).run
+    assert Registry(tmp_path / "registry").model("digits").aliases() == {"stable": 1, "shadow": 2}
+    assert decision(run, "two")["stable"] == (
+        "it is the shadow until it is shown to be good enough, beside stable version 1"
+    )

@@ -78,6 +78,10 @@ class ServedAnswers:
             raise Refusal(400, f"label: JSON in UTF-8 of at most {LONGEST_TEXT} characters expected")
         return value, None
 
+    def asked(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what was asked of an input that is kept, without what was answered to it."""
+        return dict(kept)
+
     def is_known(self, label: Any, labels: Collection[str]) -> bool:
         """Whether a plan with these labels can train on a label."""
         return True

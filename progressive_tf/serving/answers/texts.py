@@ -33,6 +33,10 @@ class ServedTexts(ServedAnswers):
         """Returns the text."""
         return {TEXT: outputs[TEXT]} if TEXT in outputs else {}
 
+    def asked(self, kept: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the input alone."""
+        return {name: value for name, value in kept.items() if name not in (TEXT, EXPECTED)}
+
     def read_feedback(self, value: Any, known: KnownLabels) -> tuple[Any, str | None]:
         """Returns the fingerprint of the expected text and the text as it is: every character of it counts."""
         if not isinstance(value, str) or not value.strip():

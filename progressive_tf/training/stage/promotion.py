@@ -19,7 +19,7 @@ from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry.errors import CanaryTakenError, StableMovedError
 from progressive_tf.registry.folder import find_damage
-from progressive_tf.registry.history import CANARY, STABLE
+from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.reporting.wording import no_alias_words, stays_words
@@ -90,9 +90,9 @@ def with_origin(run: Run, stage: StageRecord, decision: Decision) -> Decision:
 def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) -> tuple[Version, str]:
     """Makes a promoted stage a version; returns it, and in words what became of its callers.
 
-    It becomes stable, or with `release` in the plan the canary, unless stable is another run's version against which
-    this stage does not pass the plan's rules; rules over earlier slices then cover the stage's own slice too, since
-    that version may have been better there.
+    It becomes stable, or with `release` in the plan the canary, or first the shadow, unless stable is another run's
+    version against which this stage does not pass the plan's rules; rules over earlier slices then cover the stage's
+    own slice too, since that version may have been better there.
     """
     schedule = run.settings(stage).release
     staged = _staged(run, stage, decision)
@@ -107,6 +107,9 @@ def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) ->
                 return version, stays_words(stable, refusal)
             if schedule is None or stable is None:
                 return run.versions.publish(staged, when_stable_in={stable}), "stable points to it"
+            if schedule.shadow_first:
+                version = run.versions.publish(staged, alias=SHADOW, when_stable_in={stable})
+                return version, f"it is the shadow until it is shown to be good enough, beside stable version {stable}"
             percent = schedule.steps[0]
             version = run.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
             return version, f"it is the canary for {percent:g} % of the callers, beside stable version {stable}"

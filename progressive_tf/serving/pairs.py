@@ -1,0 +1,180 @@
+"""What stable and a candidate say to the same callers: the evidence of a proof, and the questions that it waits for.
+
+Of a caller the first instance counts, once for each two versions, since the requests of one caller are alike. Only so
+many disagreements wait for a label at a time; while they do, no further callers are taken. So the evidence comes from
+the whole time in which labels come, and who is taken never depends on what is said to them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.serving.answers.base import ServedAnswers
+from progressive_tf.serving.store_schema import PAIRS_SINCE
+
+MOST_OPEN = 200
+
+_TWO = "stable = :stable AND candidate = :candidate"
+_OPEN = "question IS NOT NULL AND truth IS NULL"
+_ADD = f"""
+    INSERT OR IGNORE INTO pairs (time, stable, candidate, caller, prediction, stable_label, candidate_label, question)
+    SELECT :time, :stable, :candidate, :caller, :prediction, :stable_label, :candidate_label, :question
+    WHERE (SELECT count(*) FROM pairs WHERE {_TWO} AND {_OPEN}) < {MOST_OPEN}
+"""
+_EVIDENCE = f"""
+    SELECT time, question IS NOT NULL OR candidate_label IS NULL, question IS NULL OR truth IS NOT NULL,
+           CASE WHEN candidate_label IS NULL OR ({_OPEN}) THEN -1 WHEN question IS NULL THEN 0
+                ELSE (truth = candidate_label) - (truth = stable_label) END
+    FROM pairs WHERE {_TWO} ORDER BY id
+"""
+_QUESTIONS = f"""
+    SELECT question, prediction, input, stable_label, candidate_label
+    FROM pairs LEFT JOIN predictions ON predictions.id = prediction
+    WHERE {_TWO} AND {_OPEN} ORDER BY pairs.id LIMIT :limit
+"""
+
+
+@dataclass(frozen=True)
+class TwoVersions:
+    """Two versions that evidence belongs to, and to no others."""
+
+    stable: int
+    candidate: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What two versions say to one instance.
+
+    Args:
+        time: when; seconds since 1970.
+        versions: which two.
+        caller: stands for who asked.
+        stable_says: its answer, JSON-like.
+        candidate_says: likewise.
+        prediction: the id that the caller got; None where the candidate failed for its own caller.
+        has_failed: whether the candidate gave no answer, which counts as a wrong one beside a right one.
+        question: the id under which a label is asked for where they disagree.
+    """
+
+    time: float
+    versions: TwoVersions
+    caller: int
+    stable_says: Any = None
+    candidate_says: Any = None
+    prediction: str | None = None
+    has_failed: bool = False
+    question: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The evidence about two versions, in the order in which callers came; for the arrays see `paired_proof`.
+
+    Args:
+        times: float64 [callers], seconds since 1970.
+        differs: bool [callers].
+        is_known: bool [callers].
+        gains: int8 [callers].
+    """
+
+    times: np.ndarray
+    differs: np.ndarray
+    is_known: np.ndarray
+    gains: np.ndarray
+
+
+def add_pairs(connection: sqlite3.Connection, pairs: Iterable[Pair]) -> None:
+    """Keeps pairs of callers who are new, in a transaction; while too many questions are open it keeps none."""
+    for pair in pairs:
+        said = [json_of(says) for says in (pair.stable_says, pair.candidate_says)]
+        disagree = said[0] != said[1] and not pair.has_failed
+        connection.execute(
+            _ADD,
+            {
+                "time": pair.time,
+                "stable": pair.versions.stable,
+                "candidate": pair.versions.candidate,
+                "caller": pair.caller,
+                "prediction": pair.prediction,
+                "stable_label": said[0],
+                "candidate_label": None if pair.has_failed else said[1],
+                "question": pair.question if disagree else None,
+            },
+        )
+
+
+def read_paired(connection: sqlite3.Connection, versions: TwoVersions) -> Paired:
+    """Returns what is known of two versions; nothing from a store of a release that kept no pairs."""
+    rows = list(_rows(connection, _EVIDENCE, versions))
+    times, differs, is_known, gains = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Paired(np.array(times), np.array(differs, bool), np.array(is_known, bool), np.array(gains, np.int8))
+
+
+def read_questions(
+    connection: sqlite3.Connection, versions: TwoVersions, limit: int, kind: ServedAnswers
+) -> list[dict[str, Any]]:
+    """Returns the disagreements whose labels settle a proof soonest, which are those that came first.
+
+    What each version says is not told: two choices stand in an order that follows from the question's id.
+
+    Args:
+        connection: to a store.
+        versions: which two.
+        limit: so many of them; >= 1.
+        kind: of the answers.
+
+    Returns:
+        JSON-like: `question_id`, `input` where it is kept and else `prediction_id` to find it by, and `choices` where
+        answers can be read.
+    """
+    return [_question(kind, *row) for row in _rows(connection, _QUESTIONS, versions, limit=limit)]
+
+
+def find_answer(connection: sqlite3.Connection, question: str) -> Any:
+    """Returns an answer that a question is about, to see of which kind a label has to be.
+
+    Raises LookupError where no such question is known.
+    """
+    row = connection.execute("SELECT stable_label FROM pairs WHERE question = ?", [question]).fetchone()
+    if row is None:
+        raise LookupError(question)
+    return json.loads(row[0])
+
+
+def keep_truth(connection: sqlite3.Connection, question: str, label: Any) -> None:
+    """Keeps the right label of a question, in a transaction; the newest counts."""
+    connection.execute("UPDATE pairs SET truth = ? WHERE question = ?", [json_of(label), question])
+
+
+def json_of(value: Any) -> str:
+    """Returns a value as the store has it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _rows(
+    connection: sqlite3.Connection, query: str, versions: TwoVersions, **values: int
+) -> Iterator[tuple[Any, ...]]:
+    if connection.execute("PRAGMA user_version").fetchone()[0] < PAIRS_SINCE:
+        return iter(())
+    return connection.execute(query, {"stable": versions.stable, "candidate": versions.candidate, **values})
+
+
+def _question(
+    kind: ServedAnswers, question: str, prediction: str, kept: str | None, stable_label: str, candidate_label: str
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"question_id": question}
+    found |= {"prediction_id": prediction} if kept is None else {"input": kind.asked(json.loads(kept))}
+    said = sorted(
+        (stable_label, candidate_label), key=lambda label: hashlib.sha256((question + label).encode()).digest()
+    )
+    choices = [json.loads(label) for label in said]
+    return found | ({"choices": choices} if all(map(kind.is_readable, choices)) else {})
