@@ -82,7 +82,7 @@ def proved_in_pairs(callers: int, case: Case, generator: np.random.Generator, on
     """
     differs = generator.random(callers) < case.share
     wins = generator.random(callers) < (1 + (case.gain / case.share if case.share else 0)) / 2
-    return _proved(differs, np.where(differs, np.where(wins, 1, -1), 0), differs & wins if only_won else differs)
+    return proved(differs, np.where(differs, np.where(wins, 1, -1), 0), differs & wins if only_won else differs)
 
 
 def proved_among_few(callers: int, once: bool, case: Case, generator: np.random.Generator) -> Found | None:
@@ -101,22 +101,39 @@ def proved_among_few(callers: int, once: bool, case: Case, generator: np.random.
         who = who[np.sort(np.unique(who, return_index=True)[1])]
     differs = generator.random(len(who)) < case.share
     gains = np.where(differs, np.where(generator.random(len(who)) < chance[who], 1, -1), 0)
-    return _proved(differs, gains, differs)
+    return proved(differs, gains, differs)
 
 
 def proved_apart(callers: int, case: Case, generator: np.random.Generator) -> Found | None:
     """Returns how a canary is proved where each version has half of the callers, and each answer a label."""
     is_canary = generator.random(callers) < 0.5
     right = generator.random(callers) < np.where(is_canary, ACCURACY + case.gain, ACCURACY)
+    return shown_apart(is_canary, right)
+
+
+def shown_apart(is_canary: np.ndarray, right: np.ndarray) -> Found | None:
+    """Returns when a canary is shown by its callers' judged answers beside those of stable's; None if it never is.
+
+    Args:
+        is_canary: bool [callers]: who answered.
+        right: bool [callers].
+    """
     counts = np.cumsum([is_canary & right, is_canary, ~is_canary & right, ~is_canary], axis=1)
-    for look in range(99, callers, 100):
+    for look in range(99, len(right), 100):
         step = Shares(*(int(count) for count in counts[:, look]))
         if share_difference([step], ALPHA, MARGIN, 30).low > -MARGIN:
             return Found(look + 1, look + 1)
     return None
 
 
-def _proved(differs: np.ndarray, gains: np.ndarray, labelled: np.ndarray) -> Found | None:
+def proved(differs: np.ndarray, gains: np.ndarray, labelled: np.ndarray) -> Found | None:
+    """Returns when a proof is there; None if it never is.
+
+    Args:
+        differs: bool [callers].
+        gains: int [callers], right(canary) − right(stable).
+        labelled: bool [callers]: which disagreements have a label.
+    """
     gains = np.where(differs & ~labelled, -1, gains).astype(np.int8)
     enough = log_capital(differs, gains, -MARGIN, MARGIN) >= -math.log(ALPHA)
     if not enough.any():
