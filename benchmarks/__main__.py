@@ -11,6 +11,7 @@ BENCHMARKS = {
     "gate": ["benchmarks.gate_simulation"],
     "canary": ["benchmarks.canary_simulation"],
     "proof": ["benchmarks.proof_simulation"],
+    "proof-replay": ["benchmarks.proof_replay"],
     "class-rise": ["benchmarks.class_rise"],
     "zero-examples": ["benchmarks.zero_examples"],
     "explanations": ["benchmarks.explanations"],
