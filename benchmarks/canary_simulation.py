@@ -1,8 +1,8 @@
 """How often the server is wrong about a canary: it decides on simulated ones of which the truth is known.
 
 Run `python -m benchmarks.canary_simulation`. Every answer is judged by its user; stable is right on 80 % of them, fails
-on 1 % of the requests and is slow on 5 %. The canary is decided on after every request where it is equal, after every
-tenth where it is worse.
+on 1 % of the requests and is slow on 5 %. The canary is decided on after each of the first 100 requests, and then
+whenever 5 % more have come.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from progressive_tf.evaluation.sequential import Tally
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.seeds import derive_seed
 from progressive_tf.serving.canary_decision import ROLLBACK, decide
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts, variance_between_callers
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 ACCURACY, FAILING, SLOW = 0.8, 0.01, 0.05
 SHARES = (0.05, 0.5)
 # Nothing is widened here: the question is when a canary is taken back.
 SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=10**9)
 CALLERS = 300
+EACH, MORE = 100, 1.05  # looks
 
 
 @dataclass(frozen=True)
@@ -36,122 +38,106 @@ class Case:
 
     Args:
         name: for the table.
-        share: of the requests that the canary answers, in (0, 1).
+        shares: of the callers that the canary answers, in (0, 1), at each step; steps have as many requests.
         requests: of both versions, after which the simulation ends.
-        every: requests between two looks.
         drop: how much less often the canary is right.
         failing: on how many of its requests it fails, after the jump.
         jump: request at which it begins to fail so.
-        has_callers: whether few callers send most requests, differ in how often they are answered rightly, and are
-            always answered by the same version.
+        callers: so many send all requests, by Zipf's law, and differ in how often they are answered rightly; None for
+            callers who all come once.
     """
 
     name: str
-    share: float
+    shares: tuple[float, ...]
     requests: int
-    every: int = 1
     drop: float = 0.0
     failing: float = FAILING
     jump: int = 0
-    has_callers: bool = False
+    callers: int | None = None
 
 
 def cases(requests: int) -> Iterator[Case]:
     """Yields the cases of the table, with so many requests at most."""
     for share in SHARES:
-        yield Case("equal", share, requests // 5)
-        yield Case(f"equal, {CALLERS} callers", share, requests // 5, has_callers=True)
+        shares = (share,)
+        yield Case("equal", shares, requests // 5)
+        yield Case(f"equal, {CALLERS} callers", shares, requests // 5, callers=CALLERS)
         for drop in (0.02, 0.05, 0.10):
-            yield Case(f"accuracy −{100 * drop:.0f} points", share, requests, 10, drop=drop)
-        yield Case("errors 1 → 10 % at once", share, requests, 10, failing=0.10)
-        yield Case("errors 1 → 30 % half way", share, requests, 10, failing=0.30, jump=requests // 2)
+            yield Case(f"accuracy −{100 * drop:.0f} points", shares, requests, drop=drop)
+        yield Case("errors 1 → 10 % at once", shares, requests, failing=0.10)
+        yield Case("errors 1 → 30 % half way", shares, requests, failing=0.30, jump=requests // 2)
+    for callers, share in ((10, 0.1), (20, 0.05), (20, 0.5), (40, 0.5)):
+        yield Case(f"equal, {callers} callers", (share,), requests // 5, callers=callers)
+    for callers in (20, 40):
+        yield Case(f"equal, {callers} callers, paused ten times", (0.5,) * 10, requests // 5, callers=callers)
+        rising = tuple(0.5 + 0.01 * step for step in range(10))
+        yield Case(f"equal, {callers} callers, steps 50 to 59", rising, requests // 5, callers=callers)
 
 
-def counts(case: Case, generator: np.random.Generator) -> Iterator[StepCounts]:
-    """Yields what both versions have done so far, at each look."""
+def steps(case: Case, generator: np.random.Generator) -> Iterator[tuple[int, list[StepCounts]]]:
+    """Yields how many requests have come at each look, and what both versions have done by then in each step."""
     size = case.requests
-    if case.has_callers:
-        callers = generator.choice(CALLERS, size, p=_activity())
-        is_canary = (generator.random(CALLERS) < case.share)[callers]
-        accuracy = generator.beta(8, 2, CALLERS)[callers]
-    else:
-        callers = np.arange(size)
-        is_canary, accuracy = generator.random(size) < case.share, np.full(size, ACCURACY)
+    callers = (
+        np.arange(size) if case.callers is None else generator.choice(case.callers, size, p=_activity(case.callers))
+    )
+    count = int(callers.max()) + 1
+    position = generator.random(count) if case.callers is None else (generator.permutation(count) + 0.5) / count
+    step = np.arange(size) * len(case.shares) // size
+    is_canary = position[callers] < np.array(case.shares)[step]
+    accuracy = (np.full(count, ACCURACY) if case.callers is None else generator.beta(8, 2, count))[callers]
     begun = np.arange(size) >= case.jump
     failed = generator.random(size) < np.where(is_canary & begun, case.failing, FAILING)
     slow = ~failed & (generator.random(size) < SLOW)
-    judged = ~failed
-    right = judged & (generator.random(size) < np.where(is_canary, accuracy - case.drop, accuracy))
-    both = [
-        [
-            np.cumsum(column)
-            for column in (
-                who,
-                who & failed,
-                _first(callers, who),
-                _first(callers, who & failed),
-                _first(callers, who & slow),
-                who & judged,
-                who & right,
-                _first(callers, who & judged),
-                *_squares(callers, who & judged, who & right),
-            )
-        ]
-        for who in (is_canary, ~is_canary)
-    ]
-    for look in range(case.every - 1, size, case.every):
-        canary, stable = (_version_counts([int(column[look]) for column in each]) for each in both)
-        yield StepCounts(canary, stable)
+    right = ~failed & (generator.random(size) < np.where(is_canary, accuracy - case.drop, accuracy))
+
+    def counted(which: np.ndarray) -> VersionCounts:
+        return VersionCounts(
+            _tally(callers[which], failed[which]),
+            _tally(callers[which], slow[which]),
+            _tally(callers[which & ~failed], right[which & ~failed]),
+        )
+
+    over: list[StepCounts] = []
+    for look in _looks(size):
+        before = np.arange(size) < look
+        for number in range(len(over), int(step[look - 1])):
+            ended = step == number
+            over.append(StepCounts(counted(ended & is_canary), counted(ended & ~is_canary), slow_beyond=1.0))
+        present = before & (step == step[look - 1])
+        yield look, [*over, StepCounts(counted(present & is_canary), counted(present & ~is_canary), slow_beyond=1.0)]
 
 
-def _version_counts(found: Sequence[int]) -> VersionCounts:
-    requests, failures, callers, failed, slow, judged, right, judging, *squares = found
-    variance = variance_between_callers(judging, judged, right, (squares[0], squares[1], squares[2]))
-    return VersionCounts(requests, failures, callers, failed, slow, judged, right, variance)
+def _tally(callers: np.ndarray, has: np.ndarray) -> Tally:
+    if (np.diff(callers) > 0).all():  # each comes once, one after the other
+        return Tally(callers, has.astype(np.int64), np.ones(len(callers), np.int64))
+    each, places = np.unique(callers, return_inverse=True)
+    return Tally(each, np.bincount(places[has], minlength=len(each)), np.bincount(places, minlength=len(each)))
 
 
-def _first(callers: np.ndarray, is_event: np.ndarray) -> np.ndarray:
-    """Returns where a caller has its first event, bool [requests]."""
-    found = np.zeros(len(callers), bool)
-    places = np.flatnonzero(is_event)
-    found[places[np.unique(callers[places], return_index=True)[1]]] = True
-    return found
-
-
-def _squares(callers: np.ndarray, judged: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
-    """Returns by how much each request raises the sums over callers of r², r n and n², int64 [requests] each."""
-    judged_before, right_before = (_before(callers, each) for each in (judged, right))
-    n, r = judged_before + judged, right_before + right
-    return [r**2 - right_before**2, r * n - right_before * judged_before, n**2 - judged_before**2]
-
-
-def _before(callers: np.ndarray, is_event: np.ndarray) -> np.ndarray:
-    """Returns how many events its caller had before each request, int64 [requests]."""
-    order = np.argsort(callers, kind="stable")
-    events, own = is_event[order].astype(np.int64), callers[order]
-    before = np.cumsum(events) - events
-    starts = np.flatnonzero(np.diff(own, prepend=-1))
-    before -= np.repeat(before[starts], np.diff(np.append(starts, len(own))))
-    found = np.empty(len(callers), np.int64)
-    found[order] = before
-    return found
+def _looks(requests: int) -> Iterator[int]:
+    yield from range(1, min(EACH, requests) + 1)
+    look = EACH
+    while look < requests:
+        look = min(int(look * MORE), requests)
+        yield look
 
 
 def requests_until_rollback(case: Case, seed: int, number: int) -> int | None:
     """Returns the canary's requests since it became worse until it is taken back, or None if it never is."""
     generator = np.random.default_rng(derive_seed(seed, "canary-simulation", repr(case), number))
     before = 0
-    for look, found in enumerate(counts(case, generator), 1):
-        if look * case.every <= case.jump:
-            before = found.canary.requests
-        if decide([found], 0.0, SCHEDULE).outcome == ROLLBACK:
-            return found.canary.requests - before
+    for look, found in steps(case, generator):
+        asked = sum(int(step.canary.failures.total.sum()) for step in found)
+        if look <= case.jump:
+            before = asked
+        if decide(found, 0.0, SCHEDULE).outcome == ROLLBACK:
+            return asked - before
     return None
 
 
-def _activity() -> np.ndarray:
+def _activity(callers: int) -> np.ndarray:
     """Returns each caller's share of the requests, by Zipf's law."""
-    weights = 1 / np.arange(1, CALLERS + 1)
+    weights = 1 / np.arange(1, callers + 1)
     return weights / weights.sum()
 
 
@@ -160,10 +146,10 @@ def row(case: Case, found: Sequence[int | None]) -> str:
     taken_back = [each for each in found if each is not None]
     rate = len(taken_back) / len(found)
     error = np.sqrt(rate * (1 - rate) / len(found))
-    is_known = len(taken_back) > len(found) / 2 and case.every > 1
+    is_worse = case.drop > 0 or case.failing > FAILING
+    is_known = is_worse and len(taken_back) > len(found) / 2
     median = f"{np.median([np.inf if each is None else each for each in found]):,.0f}" if is_known else "–"
-    looks = "every request" if case.every == 1 else f"every {case.every}th"
-    return f"| {case.name} | {case.share:.0%} | {case.requests:,} | {looks} | {rate:.1%} ± {error:.1%} | {median} |"
+    return f"| {case.name} | {case.shares[0]:.0%} | {case.requests:,} | {rate:.1%} ± {error:.1%} | {median} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,8 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.simulations < 1 or given.requests < 100:
         parser.error("--simulations 1 or more and --requests 100 or more expected")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    print("| canary | share | requests | looked at | taken back | median requests of the canary |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| canary | share | requests | taken back | median requests of the canary |")
+    print("|---|---|---|---|---|", flush=True)
     console = Console(file=sys.stderr)
     with multiprocessing.Pool() as pool, Progress(*columns, console=console, transient=True) as progress:
         for case in cases(given.requests):

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from progressive_tf.evaluation.paired_proof import log_capital
-from progressive_tf.evaluation.sequential import Shares, share_difference
+from progressive_tf.evaluation.sequential import Shares, Tally, share_difference
 from progressive_tf.seeds import derive_seed
 
 MARGIN, ALPHA = 0.02, 0.05
@@ -120,8 +120,9 @@ def shown_apart(is_canary: np.ndarray, right: np.ndarray) -> Found | None:
     """
     counts = np.cumsum([is_canary & right, is_canary, ~is_canary & right, ~is_canary], axis=1)
     for look in range(99, len(right), 100):
-        step = Shares(*(int(count) for count in counts[:, look]))
-        if share_difference([step], ALPHA, MARGIN, 30).low > -MARGIN:
+        canary_right, canary, stable_right, stable = (int(count) for count in counts[:, look])
+        sides = Tally.of_one_row_each(canary_right, canary), Tally.of_one_row_each(stable_right, stable, canary)
+        if share_difference([Shares(*sides)], ALPHA, MARGIN, 30).low > -MARGIN:
             return Found(look + 1, look + 1)
     return None
 

@@ -198,11 +198,10 @@ def widen(
     verbose: Verbose = False,
 ) -> None:
     """Send more callers to the canary; those who were sent to it stay."""
-    from progressive_tf.serving.canary_evidence import present_counts
+    from progressive_tf.serving.canary_evidence import counted_now
 
     traffic = _traffic(registry, name)
-    counts = present_counts(traffic, store)
-    now = traffic.widen(percent, reason, counts.answers, counts.judged)
+    now = traffic.widen(percent, reason, *counted_now(traffic, store))
     if now is None:
         _print(f"{name}: the canary is stable now: version {traffic.model.aliases()['stable']}")
     else:

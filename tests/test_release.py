@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -387,8 +388,11 @@ def test_the_steps_of_a_plan_need_the_answers_that_the_server_counted(
     rollout = Traffic(model).rollout()
     assert rollout is not None
     store = Store(store_path(tmp_path / "store", MODEL))
-    answers = [Answered(f"{number:032x}", "positive", None) for number in range(2)]
-    store.add([ServedRequest(0.0, 2, "canary", rollout.step, 200, 0.1, answers)])
+    answers = [[Answered(f"{number:032x}", "positive", None)] for number in range(2)]
+    of_one = ServedRequest(0.0, 2, "canary", rollout.step, 200, 0.1, answers[0], caller=1)
+    store.add([of_one])
+    assert "has given 1 of the 2 answers" in release(capsys, "widen", MODEL, "--store", tmp_path / "store")[2]
+    store.add([replace(of_one, answers=answers[1], caller=2)])
     store.close()
     said = release(capsys, "widen", MODEL, "--store", tmp_path / "store")
     assert said == (0, "reviews: version 2 answers 25 % of the callers\n", "")

@@ -8,9 +8,10 @@ is true, so the probability that it ever reaches 1/α is at most α (Ville's ine
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betaincc, betaln
 
@@ -34,23 +35,48 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Shares:
-    """How many of both versions' answers have something, such as being right, during one step.
+class Tally:
+    """Of each caller who has any rows, how many have something, such as answers that are right.
 
     Args:
-        canary: answers of the canary that have it.
-        canary_total: of the canary.
-        stable: answers of stable that have it.
-        stable_total: of stable.
-        variance: of the difference of the two shares, where answers depend on each other; at least that of independent
-            ones is taken.
+        callers: int64 [callers], each once.
+        having: int64 [callers], rows that have it.
+        total: int64 [callers], rows; >= 1.
     """
 
-    canary: int
-    canary_total: int
-    stable: int
-    stable_total: int
-    variance: float = 0.0
+    callers: np.ndarray
+    having: np.ndarray
+    total: np.ndarray
+
+    @classmethod
+    def of(cls, counted: Mapping[int, tuple[int, int]]) -> Tally:
+        """Returns the tally of callers, each with how many rows have it and how many there are."""
+        rows = np.array([(caller, *counts) for caller, counts in counted.items()], np.int64).reshape(-1, 3)
+        return cls(rows[:, 0], rows[:, 1], rows[:, 2])
+
+    @classmethod
+    def of_one_row_each(cls, having: int, total: int, first: int = 0) -> Tally:
+        """Returns the tally of so many callers with a row each, numbered from `first` on; those that have it lead."""
+        callers = np.arange(total)
+        return cls(callers + first, (callers < having).astype(np.int64), np.ones(total, np.int64))
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Of each caller's rows, float64 [callers]."""
+        shares: np.ndarray = self.having / self.total
+        return shares
+
+    def counted(self, most_of_one: int) -> int:
+        """Returns how many rows there are, of one caller at most so many."""
+        return int(np.minimum(self.total, most_of_one).sum())
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How many of both versions' answers have something, such as being right, during one step."""
+
+    canary: Tally
+    stable: Tally
 
 
 @dataclass(frozen=True)
@@ -76,30 +102,42 @@ def share_difference(steps: Iterable[Shares], alpha: float, typical: float, at_l
 
         |d − δ| ≤ sqrt( V (V + τ²) / τ² · ln( (V + τ²) / (α² V) ) ).
 
-    The estimate is taken as normal, so there is no interval before each version has some answers. Differences of
-    several steps are put together with weights 1/V: the versions' shares of the callers change from step to step, and
-    counts of all steps together would compare different times.
+    A version's share is the mean over its callers of theirs, so that nobody weighs more by asking more. The versions'
+    parts of the callers change from step to step, and counts of all steps together would compare different times: the
+    differences of the steps are put together with weights m n / (m + n) for m and n callers. The same callers come in
+    several steps, so V is the sum over callers of the squares of what each adds to d in all steps together (the
+    variance of clusters, as in Liang and Zeger 1986, "Longitudinal data analysis using generalized linear models",
+    with C / (C − 1) for C callers of a version in a step). It is at least that of independent answers.
 
     Args:
         steps: counts of each step.
         alpha: the probability that the interval ever misses the truth, in (0, 1).
         typical: τ, the size of difference for which it is narrowest; in (0, 1).
-        at_least: answers of each version in a step, below which the step says nothing; >= 1.
+        at_least: callers of each version in a step, below which the step says nothing; >= 2.
 
     Returns:
         In [−1, 1]; estimate 0 and all of it where no step has enough.
     """
-    weight = weighted = 0.0
+    weight = weighted = independent = 0.0
+    callers, added = list[np.ndarray](), list[np.ndarray]()
     for step in steps:
-        if min(step.canary_total, step.stable_total) < at_least:
+        sides = step.canary, step.stable
+        counts = [len(side.callers) for side in sides]
+        if min(counts) < at_least:
             continue
-        independent = _variance(step.canary, step.canary_total) + _variance(step.stable, step.stable_total)
-        variance = max(independent, step.variance)
-        weight += 1 / variance
-        weighted += (step.canary / step.canary_total - step.stable / step.stable_total) / variance
+        of_step = counts[0] * counts[1] / sum(counts)
+        weight += of_step
+        for sign, side, count in zip((1, -1), sides, counts, strict=True):
+            mean = float(side.shares.mean())
+            weighted += sign * of_step * mean
+            independent += of_step**2 * _independent_variance(side)
+            callers.append(side.callers)
+            added.append(sign * of_step * (side.shares - mean) / math.sqrt(count * (count - 1)))
     if not weight:
         return Interval(0.0, -1.0, 1.0)
-    difference, variance, mixture = weighted / weight, 1 / weight, typical**2
+    _, places = np.unique(np.concatenate(callers), return_inverse=True)
+    between = float((np.bincount(places, np.concatenate(added)) ** 2).sum())
+    difference, variance, mixture = weighted / weight, max(between, independent) / weight**2, typical**2
     squared = variance * (variance + mixture) / mixture * math.log((variance + mixture) / (alpha**2 * variance))
     radius = math.sqrt(squared)
     return Interval(difference, max(difference - radius, -1.0), min(difference + radius, 1.0))
@@ -124,14 +162,15 @@ def evidence_of_more_events(steps: Iterable[Events]) -> float:
     return math.exp(min(logarithm, _LARGEST_LOGARITHM))
 
 
-def rate(events: int, total: int, alpha: float) -> Interval:
+def rate(events: float, total: int, alpha: float) -> Interval:
     """Returns a rate with an interval that holds at all times together.
 
     The interval has every rate p against which the mixture of binomials with a uniform p has a likelihood ratio below
     1/α (Robbins 1970, "Statistical methods related to the law of the iterated logarithm").
 
     Args:
-        events: that happened.
+        events: that happened, or a sum of parts in [0, 1]: below a rate in (0, 1) the likelihood ratio of such parts
+            is on average at most that of whole events with the same mean, since it is convex in them.
         total: that could have.
         alpha: the probability that the interval ever misses the truth, in (0, 1).
 
@@ -146,8 +185,9 @@ def rate(events: int, total: int, alpha: float) -> Interval:
         likelihood = events * math.log(p) + (total - events) * math.log1p(-p)
         return float(betaln(1 + events, 1 + total - events)) - likelihood + math.log(alpha)
 
-    low = 0.0 if events == 0 else brentq(too_unlikely, _SMALLEST, min(estimate, _LARGEST))
-    high = 1.0 if events == total else brentq(too_unlikely, max(estimate, _SMALLEST), _LARGEST)
+    # With less than a whole event, on either side, no rate may be too unlikely there.
+    low = 0.0 if too_unlikely(_SMALLEST) <= 0 else brentq(too_unlikely, _SMALLEST, min(estimate, _LARGEST))
+    high = 1.0 if too_unlikely(_LARGEST) <= 0 else brentq(too_unlikely, max(estimate, _SMALLEST), _LARGEST)
     return Interval(estimate, float(low), float(high))
 
 
@@ -167,7 +207,9 @@ def _log_evidence(step: Events) -> float:
     return mixture + math.log(above) - above_before - canary * math.log(share) - stable * math.log1p(-share)
 
 
-def _variance(right: int, judged: int) -> float:
-    """Returns the variance of a share, with one success and one failure more so that it is never 0."""
-    share = (right + 1) / (judged + 2)
-    return share * (1 - share) / judged
+def _independent_variance(side: Tally) -> float:
+    """Returns the variance of the mean over callers if all rows were independent, with one success and one failure
+    more so that it is never 0.
+    """
+    share = (side.having.sum() + 1) / (side.total.sum() + 2)
+    return float(share * (1 - share) * (1 / side.total).sum() / len(side.total) ** 2)

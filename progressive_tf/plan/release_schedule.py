@@ -24,6 +24,7 @@ class ReleaseSchedule(Strict):
     steps: Annotated[tuple[Percent, ...], BeforeValidator(tuple_from_list), Field(min_length=2)] = (1, 5, 25, 50, 100)
     min_samples: int = Field(default=200, ge=1)
     min_judged: int = Field(default=0, ge=0)
+    min_minutes: Annotated[float, Field(ge=0)] = 10.0
     max_minutes: Annotated[float, Field(gt=0)] | None = None
     automatic: bool = True
     alpha: Share = 0.05
@@ -45,6 +46,14 @@ class ReleaseSchedule(Strict):
         return steps
 
     @model_validator(mode="after")
+    def _may_take_as_long_as_it_must(self) -> ReleaseSchedule:
+        if self.max_minutes is not None and self.max_minutes < self.min_minutes:
+            raise ValueError(
+                f"max_minutes: min_minutes, {self.min_minutes:g}, or more expected; got {self.max_minutes:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _only_a_proof_ends_a_shadow(self) -> ReleaseSchedule:
         if self.shadow_first and not self.needs_proof:
             raise ValueError("shadow_first: a shadow gets callers by proof; drop it, or drop proof: harm-only")
@@ -54,9 +63,9 @@ class ReleaseSchedule(Strict):
     def of_version(cls, release: Mapping[str, Any]) -> ReleaseSchedule:
         """Returns what a manifest has under `release`; one that another release wrote may have other keys.
 
-        Plans of a release that knew no proof did not ask for one.
+        Plans of a release that knew no proof and no least time did not ask for them.
         """
-        known = {"proof": HARM_ONLY} | dict(release)
+        known = {"proof": HARM_ONLY, "min_minutes": 0.0} | dict(release)
         return cls.model_validate({name: known[name] for name in cls.model_fields if name in known})
 
     @property

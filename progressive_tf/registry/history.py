@@ -134,6 +134,14 @@ def shadow(entries: Iterable[Entry]) -> Rollout | None:
     return current
 
 
+def evidence_since(entries: Iterable[Entry], running: Rollout) -> str:
+    """Returns since when evidence about a canary's step is gathered: since it came to the step, or since stable moved,
+    if that was later; ISO 8601, UTC.
+    """
+    moved = [entry.time for entry in entries if entry.alias == STABLE and entry.event in (ALIAS, ROLLBACK)]
+    return max([running.since, *moved])
+
+
 def proof_of(entries: Iterable[Entry], version: int) -> Entry | None:
     """Returns the entry by which a version was shown to be good enough beside what is stable now; None without one.
 

@@ -175,6 +175,7 @@ def rollout_text(rollout: Rollout | None, schedule: ReleaseSchedule | None) -> s
     if schedule is None:
         return f"{line}; a person decides"
     after = f"{schedule.after(rollout.percent):g} % after {schedule.min_samples} answers"
+    after += f", {schedule.min_minutes:g} minutes" if schedule.min_minutes else ""
     after += " and a proof" if schedule.needs_proof else ""
     limit = "" if schedule.max_minutes is None else f", within {schedule.max_minutes:g} minutes"
     person = "" if schedule.automatic else "; a person decides, since release.automatic is false"

@@ -179,7 +179,8 @@ class Traffic:
         """Takes back what an alias points to: a canary or a shadow ends, stable goes to previous.
 
         Args:
-            alias: canary, shadow or stable; None for the canary if there is one, and else stable.
+            alias: canary, shadow or stable; None for the canary if there is one, and else stable, unless the canary was
+                taken back last: whoever did not know that yet means the canary.
             reason: stands in the journal.
 
         Returns:
@@ -189,12 +190,24 @@ class Traffic:
             InputError: there is nothing to take back, or to go back to.
             RegistryError: the version to go back to is damaged.
         """
-        alias = alias or (STABLE if self.rollout() is None else CANARY)
+        alias = alias or self._alias_to_take_back()
         if alias == STABLE:
             self.model.rollback(reason, self.who)
         else:
             self.withdraw(alias, reason)
         return alias
+
+    def _alias_to_take_back(self) -> str:
+        if self.rollout() is not None:
+            return CANARY
+        moves = [entry for entry in self.model.entries() if entry.alias in (CANARY, STABLE)]
+        if moves and (moves[-1].event, moves[-1].alias) == (journal.ROLLBACK, CANARY):
+            last = moves[-1]
+            raise InputError(
+                f"{self.model.name}: the canary, version {last.version}, has been taken back already, by {last.who} at "
+                f"{last.time}; stable stays. To take stable back too, name it: --alias stable"
+            )
+        return STABLE
 
     def _candidate(self, number: int, alias: str) -> Version:
         version = self.model.version(number)
@@ -246,12 +259,22 @@ class Traffic:
                 is_over = schedule.max_minutes is not None and minutes > schedule.max_minutes
                 raise InputError(
                     f"{self.model.name}: version {running.version} has given {count} of the {needed} {what} that its "
-                    f"plan asks for at {running.percent:g} %"
+                    f"plan asks for at {running.percent:g} % (of one caller at most a tenth of them counts)"
                     + (f", after {minutes:.0f} of {schedule.max_minutes:g} minutes" if is_over else "")
                     + "; wait, say how far with --percent P, or roll it back"
                 )
+        self._refuse_too_soon(running, schedule)
         self._refuse_unproved(running.version, schedule)
         return schedule.after(running.percent)
+
+    def _refuse_too_soon(self, running: Rollout, schedule: ReleaseSchedule) -> None:
+        minutes = minutes_since(history.evidence_since(self.model.entries(), running))
+        if minutes < schedule.min_minutes:
+            raise InputError(
+                f"{self.model.name}: version {running.version} has been at {running.percent:g} % for {minutes:.0f} of "
+                f"the {schedule.min_minutes:g} minutes that its plan asks for; wait, say how far with --percent P, or "
+                "roll it back"
+            )
 
     def _refuse_unproved(self, number: int, schedule: ReleaseSchedule) -> None:
         if schedule.needs_proof and history.proof_of(self.model.entries(), number) is None:

@@ -46,11 +46,38 @@ class Asked:
     instance: Any
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What the instances of a request got.
+
+    Args:
+        answers: one for each.
+        seconds: that the network took, for the slowest of the batches that they were in; without waiting.
+    """
+
+    answers: list[Any]
+    seconds: float
+
+
+class QueueFull(Refusal):
+    """A request that finds no room: 429.
+
+    Args:
+        message: for its caller.
+        is_own: whether the caller's own instances fill what one caller may fill.
+    """
+
+    def __init__(self, message: str, is_own: bool) -> None:
+        super().__init__(429, message, {"Retry-After": "1"})
+        self.is_own = is_own
+
+
 @dataclass
 class _Waiting:
     asked: Asked
     since: float
-    answer: asyncio.Future[Any] = field(compare=False)
+    caller: int | None
+    answer: asyncio.Future[tuple[Any, float]] = field(compare=False)
 
 
 class Batcher:
@@ -62,7 +89,7 @@ class Batcher:
         answer: computes a batch of one bucket in a thread: an answer for each instance, or what to raise for it.
         settings: how instances are put together.
         executor: runs `answer`; may be shared.
-        room: how many instances may wait.
+        room: how many instances may wait; of one caller half of them, so that nobody alone keeps others out.
         observe: is told the size of each batch.
     """
 
@@ -89,29 +116,40 @@ class Batcher:
         """How many instances wait for a batch."""
         return sum(map(len, self._waiting.values()))
 
-    async def answers(self, instances: Sequence[Asked]) -> list[Any]:
+    async def answers(self, instances: Sequence[Asked], caller: int | None = None) -> Computed:
         """Returns an answer for each instance.
 
+        Args:
+            instances: of one request.
+            caller: stands for who asks; None for nobody, who may fill all the room.
+
         Raises:
-            Refusal: 429, they do not all find room.
+            QueueFull: they do not all find room.
             Exception: what `answer` raised for a batch that one of them was in.
         """
+        own = sum(item.caller == caller for items in self._waiting.values() for item in items)
+        if caller is not None and own + len(instances) > max(self._room // 2, 1):
+            raise QueueFull(
+                f"{own} instances of yours are waiting and {len(instances)} more find no room (at most "
+                f"{self._room // 2} of one caller); try again later",
+                is_own=True,
+            )
         if self.queued + len(instances) > self._room:
-            raise Refusal(
-                429,
+            raise QueueFull(
                 f"{self.queued} instances are waiting and {len(instances)} more find no room (at most {self._room}); "
                 "try again later",
-                {"Retry-After": "1"},
+                is_own=False,
             )
         items = []
         for asked in instances:
-            item = _Waiting(asked, time.monotonic(), self._loop.create_future())
+            item = _Waiting(asked, time.monotonic(), caller, self._loop.create_future())
             self._waiting.setdefault(asked.bucket, []).append(item)
             items.append(item)
         # Not at once: what else came in the same moment goes into the same batch.
         self._look(self._loop.call_soon(self._start_batches))
         try:
-            return [await item.answer for item in items]
+            given = [await item.answer for item in items]
+            return Computed([answer for answer, _ in given], max((seconds for _, seconds in given), default=0.0))
         finally:
             for item in items:
                 if not item.answer.cancel() and not item.answer.cancelled():
@@ -143,19 +181,20 @@ class Batcher:
 
     def _compute(self, bucket: Hashable, items: list[_Waiting]) -> None:
         """Answers a batch; runs in a thread."""
+        began = time.monotonic()
         try:
             answers = self._answer(bucket, [item.asked.instance for item in items])
         except Exception as error:
             answers = [error] * len(items)
-        self._loop.call_soon_threadsafe(self._deliver, items, answers)
+        self._loop.call_soon_threadsafe(self._deliver, items, answers, time.monotonic() - began)
 
-    def _deliver(self, items: list[_Waiting], answers: Sequence[Any]) -> None:
+    def _deliver(self, items: list[_Waiting], answers: Sequence[Any], seconds: float) -> None:
         for item, answer in zip(items, answers, strict=True):
             if not item.answer.done():
                 if isinstance(answer, Exception):
                     item.answer.set_exception(answer)
                 else:
-                    item.answer.set_result(answer)
+                    item.answer.set_result((answer, seconds))
         self._free += 1
         self._start_batches()
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
+import numpy as np
+
+from progressive_tf.evaluation.sequential import (
+    Events,
+    Shares,
+    Tally,
+    evidence_of_more_events,
+    rate,
+    share_difference,
+)
 from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
 from progressive_tf.registry.history import SERVER
 from progressive_tf.registry.traffic import WHOLE
@@ -15,8 +25,12 @@ from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 OUTCOMES = WIDEN, WAIT, HOLD, ROLLBACK = "widen", "wait", "hold", "rollback"
 # Who acts on an outcome.
 PERSON = "a person"
-# The difference that is found soonest, and how many answers of each version a difference needs at least.
-TYPICAL_DIFFERENCE, FEWEST = 0.05, 30
+# The difference that is found soonest, and how many callers of each version a difference needs at least.
+TYPICAL_DIFFERENCE, FEWEST_CALLERS = 0.05, 10
+# Of the answers that a step needs, one caller counts for at most this part.
+MOST_OF_ONE_CALLER = 0.1
+# A share of slow requests that no version had before the step: the limit is a multiple of this quantile's complement.
+USUALLY_SLOW = 0.05
 
 
 @dataclass(frozen=True)
@@ -75,10 +89,52 @@ def advise(steps: Sequence[StepCounts], percent: float, proof: Proof | None = No
         return decision
     present = _present(steps)
     reason = (
-        f"{present.answers} answers, {present.judged} of them judged, and no sign that it is worse than stable; its "
-        "plan has no release.steps, so that the server decides nothing"
+        f"{present.answers} answers to {present.callers} callers, {present.judged} of them judged, and no sign that it "
+        "is worse than stable; its plan has no release.steps, so that the server decides nothing"
     )
     return replace(decision, outcome=HOLD, reason=reason)
+
+
+class Lack(NamedTuple):
+    """What a step needs and has not got yet: how many it has, of how many, of what."""
+
+    has: int
+    needs: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.has} of {self.needs} {self.what}"
+
+
+def counted_of_step(present: VersionCounts, schedule: ReleaseSchedule) -> tuple[int, int]:
+    """Returns how many answers and judged answers count for a step, see `lacks_of_step`."""
+    answers = present.said.tally().counted(_most_of_one(schedule.min_samples))
+    return answers, present.right.counted(_most_of_one(schedule.min_judged))
+
+
+def _most_of_one(needed: int) -> int:
+    return max(1, int(needed * MOST_OF_ONE_CALLER))
+
+
+def lacks_of_step(present: VersionCounts, schedule: ReleaseSchedule) -> list[Lack]:
+    """Returns what a canary still needs at its step. One caller counts for at most a tenth of what is needed.
+
+    Args:
+        present: counts of its step.
+        schedule: of its plan.
+    """
+    lacks = []
+    answers, judged = counted_of_step(present, schedule)
+    for tally, counted, needed, what in (
+        (present.said.tally(), answers, schedule.min_samples, "answers"),
+        (present.right, judged, schedule.min_judged, "judged answers"),
+    ):
+        most = _most_of_one(needed)
+        if counted < needed:
+            all_of_them = int(tally.total.sum())
+            capped = f", of {all_of_them} by {len(tally.callers)} callers, of whom each counts for at most {most}"
+            lacks.append(Lack(counted, needed, what + (capped if all_of_them > counted else "")))
+    return lacks
 
 
 def decide(
@@ -103,21 +159,17 @@ def decide(
     if harm is not None:
         return CanaryDecision(ROLLBACK, harm, findings, decides)
     present = _present(steps)
-    missing = [
-        f"{count} of {needed} {what}"
-        for count, needed, what in (
-            (present.answers, schedule.min_samples, "answers"),
-            (present.judged, schedule.min_judged, "judged answers"),
-        )
-        if count < needed
-    ]
+    missing = [str(lack) for lack in lacks_of_step(present, schedule)]
+    if minutes < schedule.min_minutes:
+        missing.append(f"{minutes:.0f} of {schedule.min_minutes:g} minutes at this step")
+    missing += _unlike_before(steps, schedule)
     is_proved = proof is not None and proof.is_shown
     if schedule.needs_proof and not is_proved:
         missing.append("no proof yet: nothing is known of it" if proof is None else proof.lacks)
     if not missing:
-        reason = f"{present.answers} answers, and no sign that it is worse than stable"
+        reason = f"{present.answers} answers to {present.callers} callers, and no sign that it is worse than stable"
         if schedule.needs_proof and proof is not None:
-            reason = f"{present.answers} answers, and {proof.says}"
+            reason = f"{present.answers} answers to {present.callers} callers, and {proof.says}"
         return CanaryDecision(WIDEN, reason, findings, decides)
     reason = " and ".join(missing)
     if schedule.max_minutes is not None and minutes > schedule.max_minutes:
@@ -159,34 +211,43 @@ def _findings(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> tuple[M
 
 
 def _error_rate(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    # Of the present step alone, so that a long good past does not hide what begins to fail now.
-    present = _present(steps)
-    says, is_harm = _beyond(present.failures, present.requests, schedule.max_error_rate, alpha / len(schedule.steps))
-    return MetricEvidence("error rate", f"it fails on {says} of its requests", is_harm)
+    # Of the present step alone, so that a long good past does not hide what begins to fail now. However many steps
+    # there are, such as after pauses, the parts of alpha that they get, 1 / (k (k + 1)), add up to less than all.
+    of_step = alpha / (max(len(steps), 1) * (len(steps) + 1))
+    says, is_harm = _beyond(_present(steps).failures, schedule.max_error_rate, of_step)
+    return MetricEvidence("error rate", f"it fails on {says} of its requests, on average over callers", is_harm)
 
 
 def _failures(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    evidence = _evidence([(step.canary.failed_callers, step.stable.failed_callers, step) for step in steps])
+    evidence = evidence_of_more_events(_first_events(steps, lambda counts: counts.failures))
     return MetricEvidence("failures", *_more_often("fails for", evidence, alpha))
 
 
 def _latency(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    evidence = _evidence([(step.canary.slow_callers, step.stable.slow_callers, step) for step in steps])
+    measured = [step for step in steps if step.slow_beyond is not None]
+    if not measured:
+        return MetricEvidence("latency", f"not measured: {_NOT_MEASURED}", False)
+    evidence = evidence_of_more_events(_first_events(measured, lambda counts: counts.slow))
     return MetricEvidence("latency", *_more_often("is slow for", evidence, alpha))
 
 
+_NOT_MEASURED = (
+    "stable gave too few answers before this step to say what is slow (`release pause` and `release widen` begin the "
+    "step anew)"
+)
+
+
+def _unlike_before(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> list[str]:
+    """Returns why nothing is known of how slow the canary is: what a slow canary does to the machine slows stable."""
+    if not steps or steps[-1].slow_beyond is None:
+        return [f"latency not measured: {_NOT_MEASURED}"] if steps else []
+    says, is_slow = _beyond(steps[-1].stable.slow, USUALLY_SLOW, schedule.alpha)
+    return [f"stable itself is slow since this step began, on {says} of its requests"] if is_slow else []
+
+
 def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    shares = [
-        Shares(
-            step.canary.right,
-            step.canary.judged,
-            step.stable.right,
-            step.stable.judged,
-            step.canary.right_variance + step.stable.right_variance,
-        )
-        for step in steps
-    ]
-    interval = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST)
+    shares = [Shares(step.canary.right, step.stable.right) for step in steps]
+    interval = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     between = f"from {interval.low:+.3f} to {interval.high:+.3f}"
     says = f"its accuracy differs from stable's by {interval.estimate:+.3f}, {between}"
     return MetricEvidence("accuracy", says, interval.high < 0)
@@ -194,39 +255,28 @@ def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: flo
 
 def _disagreement(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_disagreement is not None
-    compared, other = _compared(steps)
-    says, is_harm = _beyond(other, compared, schedule.max_disagreement, alpha)
-    return MetricEvidence("disagreement", f"stable says something else to {says} of its instances", is_harm)
+    says, is_harm = _beyond(_together([step.other for step in steps]), schedule.max_disagreement, alpha)
+    return MetricEvidence(
+        "disagreement", f"stable says something else to {says} of its instances, on average over callers", is_harm
+    )
 
 
 def _disagreement_to_read(steps: Sequence[StepCounts]) -> MetricEvidence:
     """Returns the disagreement where the plan sets no limit to it, and it decides nothing."""
-    compared, other = _compared(steps)
+    other, compared = (sum(int(getattr(step.other, name).sum()) for step in steps) for name in ("having", "total"))
     if not compared:
         return MetricEvidence("disagreement", "stable has not answered any of its instances yet", False)
     share = f"{other} of {compared} of its instances, {other / compared:.1%}"
     return MetricEvidence("disagreement", f"stable says something else to {share} (no limit is set)", False)
 
 
-def _compared(steps: Sequence[StepCounts]) -> tuple[int, int]:
-    return sum(step.compared for step in steps), sum(step.other for step in steps)
-
-
 def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_drift is not None
-    labels = sorted({label for step in steps for counts in (step.canary, step.stable) for label in counts.labels})
+    labels = sorted({label for step in steps for counts in (step.canary, step.stable) for label in counts.said.labels})
     intervals = {}
     for label in labels:
-        shares = [
-            Shares(
-                step.canary.labels.get(label, 0),
-                step.canary.answers,
-                step.stable.labels.get(label, 0),
-                step.stable.answers,
-            )
-            for step in steps
-        ]
-        intervals[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST)
+        shares = [Shares(step.canary.said.tally(label), step.stable.said.tally(label)) for step in steps]
+        intervals[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     if not intervals:
         return MetricEvidence("prediction drift", "no answers to compare", False)
     # The part of an interval that is nearest to 0 is how far apart the shares surely are.
@@ -240,21 +290,42 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, al
     return MetricEvidence("prediction drift", says, surely[label] > schedule.max_drift)
 
 
-def _beyond(events: int, total: int, limit: float, alpha: float) -> tuple[str, bool]:
-    """Returns a rate in words beside its limit, and whether it is surely higher."""
-    if events <= limit * total:
-        return f"{events / total if total else 0:.1%} (at most {limit:.1%} is allowed)", False
-    share = rate(events, total, alpha)
+def _together(tallies: Sequence[Tally]) -> Tally:
+    """Returns the tally of all steps, in which each caller is counted once."""
+    callers, having, total = (
+        np.concatenate([getattr(each, name) for each in tallies] or [np.empty(0, np.int64)])
+        for name in ("callers", "having", "total")
+    )
+    each, places = np.unique(callers, return_inverse=True)
+    sums = [np.bincount(places, values, len(each)).astype(np.int64) for values in (having, total)]
+    return Tally(each, sums[0], sums[1])
+
+
+def _beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
+    """Returns a rate, the mean over callers of theirs, in words beside its limit, and whether it is surely higher."""
+    events, callers = float(tally.shares.sum()), len(tally.callers)
+    if events <= limit * callers:
+        return f"{events / callers if callers else 0:.1%} (at most {limit:.1%} is allowed)", False
+    share = rate(events, callers, alpha)
     return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
 
 
-def _evidence(counts: Sequence[tuple[int, int, StepCounts]]) -> float:
-    """Returns the evidence of callers of canary and stable, over the steps in which both have some."""
-    return evidence_of_more_events(
-        Events(canary, canary + stable, step.canary.callers / (step.canary.callers + step.stable.callers))
-        for canary, stable, step in counts
-        if step.canary.callers and step.stable.callers
-    )
+def _first_events(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Events]:
+    """Returns the callers with an event, of each step in which both versions have callers. A caller counts at the first
+    step where he has one, however often he comes again.
+    """
+    found, counted = [], np.empty(0, np.int64)
+    for step in steps:
+        new, with_event = list[int](), list[np.ndarray]()
+        for tally in (tally_of(step.canary), tally_of(step.stable)):
+            is_new = ~np.isin(tally.callers, counted)
+            new.append(int(is_new.sum()))
+            with_event.append(tally.callers[is_new & (tally.having > 0)])
+        if min(new):
+            canary, stable = map(len, with_event)
+            found.append(Events(canary, canary + stable, new[0] / sum(new)))
+            counted = np.concatenate([counted, *with_event])
+    return found
 
 
 def _more_often(does: str, evidence: float, alpha: float) -> tuple[str, bool]:

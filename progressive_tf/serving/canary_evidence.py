@@ -10,18 +10,27 @@ from pathlib import Path
 import numpy as np
 
 from progressive_tf.plan.release_schedule import ReleaseSchedule
-from progressive_tf.registry.history import CANARY, STABLE, Rollout, current_aliases, shadow
+from progressive_tf.registry.history import (
+    CANARY,
+    STABLE,
+    Rollout,
+    current_aliases,
+    evidence_since,
+    rollout,
+    shadow,
+)
 from progressive_tf.registry.journal import ALIAS, WIDEN, Entry
 from progressive_tf.registry.tables import rollout_text
 from progressive_tf.registry.traffic import Traffic, minutes_since
-from progressive_tf.serving.canary_decision import CanaryDecision, advise, decide
+from progressive_tf.serving.canary_decision import CanaryDecision, advise, counted_of_step, decide
 from progressive_tf.serving.pairs import TwoVersions
 from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of, recorded_proof
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Store, StoreError, store_path
 
-# A request is slow that takes longer than the schedule's multiple of this quantile of so many answers of stable.
-QUANTILE, MOST_BEFORE, FEWEST_BEFORE = 0.95, 1000, 100
+# A request is slow for which the network takes longer than the schedule's multiple of this quantile of stable's answers
+# before the step, of which there have to be so many.
+QUANTILE, FEWEST_BEFORE = 0.95, 100
 
 
 def steps_of_rollout(entries: Sequence[Entry]) -> list[int]:
@@ -36,7 +45,7 @@ def slow_limit(before: Sequence[float], schedule: ReleaseSchedule | None) -> flo
     """Returns from how many seconds on a request is slow; None where too little is known of stable.
 
     Args:
-        before: seconds that stable's newest answers before a step took.
+        before: seconds that the network took for stable's newest answers before a step.
         schedule: of the canary's plan; None for a plan without steps.
     """
     if len(before) < FEWEST_BEFORE:
@@ -65,17 +74,19 @@ def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
 
     Raises StoreError where it cannot be read.
     """
-    rollout, path = traffic.rollout(), store_path(folder, traffic.model.name)
-    if rollout is None or not path.is_file():
+    running, path = traffic.rollout(), store_path(folder, traffic.model.name)
+    if running is None or not path.is_file():
         return None
-    schedule, stable = traffic.schedule(), traffic.model.aliases().get(STABLE)
+    schedule, entries = traffic.schedule(), traffic.model.entries()
+    stable = current_aliases(entries).get(STABLE)
     with contextlib.closing(Store(path, only_reads=True)) as store:
+        store.read_by(entries)
         counts = [
-            store.step_counts(step, slow_limit(store.seconds_before(step, MOST_BEFORE, stable), schedule), stable)
-            for step in steps_of_rollout(traffic.model.entries())
+            store.step_counts(step, slow_limit(store.seconds_before(step, stable), schedule), stable)
+            for step in steps_of_rollout(entries)
         ]
-        proof = read_proof(store, traffic.model.entries(), rollout.version, schedule)
-    return judge(counts, rollout, minutes_since(rollout.since), schedule, proof)
+        proof = read_proof(store, entries, running.version, schedule)
+    return judge(counts, running, minutes_since(evidence_since(entries, running)), schedule, proof)
 
 
 def read_proof(
@@ -102,6 +113,7 @@ def shadow_lines(traffic: Traffic, folder: Path) -> list[str]:
         if not path.is_file():
             raise StoreError(f"no server has kept an answer in {folder}; give its folder with --store")
         with contextlib.closing(Store(path, only_reads=True)) as store:
+            store.read_by(entries)
             proof = read_proof(store, entries, running.version, schedule)
     except StoreError as error:
         return [*lines, f"  no evidence: {error}"]
@@ -109,13 +121,18 @@ def shadow_lines(traffic: Traffic, folder: Path) -> list[str]:
     return [*lines, *filter(str.strip, said)]
 
 
-def present_counts(traffic: Traffic, folder: Path) -> VersionCounts:
-    """Returns what the canary has done at its present step; nothing where no server has kept anything."""
-    path, rollout = store_path(folder, traffic.model.name), traffic.rollout()
-    if rollout is None or not path.is_file():
-        return VersionCounts()
+def counted_now(traffic: Traffic, folder: Path) -> tuple[int, int]:
+    """Returns how many answers and judged answers of the canary count at its present step, see `counted_of_step`;
+    none where no server has kept anything, or its plan has no steps.
+    """
+    path, entries, schedule = store_path(folder, traffic.model.name), traffic.model.entries(), traffic.schedule()
+    running = rollout(entries)
+    if running is None or schedule is None or not path.is_file():
+        return 0, 0
     with contextlib.closing(Store(path, only_reads=True)) as store:
-        return store.step_counts(rollout.step).canary
+        store.read_by(entries)
+        counts = store.step_counts(running.step, stable=current_aliases(entries).get(STABLE))
+    return counted_of_step(counts.canary, schedule)
 
 
 def canary_lines(traffic: Traffic, folder: Path) -> list[str]:

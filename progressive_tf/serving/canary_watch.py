@@ -15,7 +15,7 @@ from progressive_tf.registry.history import CANARY, SERVER, SHADOW, Rollout
 from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving import canary_decision
 from progressive_tf.serving.canary_decision import CanaryDecision, decide_shadow
-from progressive_tf.serving.canary_evidence import MOST_BEFORE, judge, slow_limit, steps_of_rollout
+from progressive_tf.serving.canary_evidence import judge, slow_limit, steps_of_rollout
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import TwoVersions
 from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of, recorded_proof
@@ -39,8 +39,8 @@ class CanaryWatch:
         self._served = served
         self._request_log = request_log
         self._metrics = metrics
-        self._slow_beyond: dict[tuple[int, int], float | None] = {}
-        self._began: dict[int, float] = {}
+        self._slow_beyond: dict[tuple[int, int, int], float | None] = {}
+        self._began: dict[tuple[int, int, str], float] = {}
         self._said: dict[str, str] = {}
 
     async def follow(self) -> None:
@@ -119,10 +119,10 @@ class CanaryWatch:
         return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
     async def _counts(self, step: int, stable: int, schedule: ReleaseSchedule | None) -> StepCounts:
-        if (step, stable) not in self._slow_beyond:
-            before = await self._request_log.seconds_before(step, MOST_BEFORE, stable)
-            self._slow_beyond[step, stable] = slow_limit(before, schedule)
-        return await self._request_log.step_counts(step, self._slow_beyond[step, stable], stable)
+        which = (self._request_log.journal, step, stable)
+        if which not in self._slow_beyond:
+            self._slow_beyond[which] = slow_limit(await self._request_log.seconds_before(step, stable), schedule)
+        return await self._request_log.step_counts(step, self._slow_beyond[which], stable)
 
     def _tell(self, rollout: Rollout, schedule: ReleaseSchedule | None, decision: CanaryDecision) -> None:
         """Says what the evidence is of a canary that the server leaves to a person."""
@@ -141,9 +141,10 @@ class CanaryWatch:
             )
 
     def _minutes(self, rollout: Rollout) -> float:
-        """Returns how long the canary has been at its step: by the clock when first seen, which may be set later."""
-        now = time.monotonic()
-        began = self._began.setdefault(rollout.step, now - 60 * minutes_since(rollout.since))
+        """Returns how long evidence is gathered at a step: by the clock when first seen, which may be set later."""
+        now, since = time.monotonic(), history.evidence_since(self._served.entries, rollout)
+        which = (self._request_log.journal, rollout.step, since)
+        began = self._began.setdefault(which, now - 60 * minutes_since(since))
         return (now - began) / 60
 
     def _act(self, rollout: Rollout, schedule: ReleaseSchedule, decision: CanaryDecision) -> None:

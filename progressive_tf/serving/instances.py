@@ -20,6 +20,7 @@ from progressive_tf.serving.limits import Limits, Refusal
 DEFAULT = "serving_default"
 ROWS, COLUMNS = "instances", "inputs"
 _SHORTEST = 16
+_DEEPEST = 32  # far deeper than any input; what is deeper would exhaust the stack of whatever walks it
 
 Instance = dict[str, np.ndarray]
 
@@ -70,6 +71,8 @@ def read_body(body: bytes) -> dict[str, Any]:
         _refuse(f"the body is not JSON: {error}")
     if not isinstance(content, dict):
         _refuse(f"a JSON object expected; got {type(content).__name__}")
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _is_deeper([content], _DEEPEST):
+        _refuse(f"the body is nested too deeply: at most {_DEEPEST} lists and objects in one another")
     return content
 
 
@@ -135,6 +138,16 @@ def reply(form: str, answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"predictions": rows}
     columns = {name: [outputs[name] for outputs in answers] for name in names}
     return {"outputs": next(iter(columns.values())) if len(names) == 1 else columns}
+
+
+def _is_deeper(level: list[Any], most: int) -> bool:
+    """Whether JSON-like values have more than so many lists and objects in one another, found without recursion."""
+    for _ in range(most):
+        inside = (value for one in level for value in (one.values() if isinstance(one, dict) else one))
+        level = [value for value in inside if isinstance(value, list | dict)]
+        if not level:
+            return False
+    return True
 
 
 def _rows(given: Any, specs: Mapping[str, InputSpec]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ class Limits:
         image_pixels: width times height of one image; 413.
         request_seconds: from the first byte to the reply; 408 while the body is read, 504 afterwards.
         concurrent_requests: being read or answered; 503.
-        queued_instances: waiting for a batch; 429.
+        queued_instances: waiting for a batch, half of them of one caller; 429.
     """
 
     body_bytes: int = 4 * 2**20

@@ -25,6 +25,10 @@ from progressive_tf.serving.limits import Refusal
 _MANY = 32
 
 
+class RefusedByVersion(Refusal):
+    """What the network itself refuses. Whether that is the caller's fault is known once another version was asked."""
+
+
 class LoadedVersion:
     """A version of a registry that can answer.
 
@@ -90,8 +94,14 @@ class LoadedVersion:
             if len(instances) > 1:
                 return [answer for instance in instances for answer in self.answer(bucket, [instance])]
             message = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
-            return [Refusal(400, f"the model refuses it: {' '.join(message.split()):.400}")]
-        return [self._one_of(outputs, place) for place in range(len(instances))]
+            return [RefusedByVersion(400, f"the model refuses it: {' '.join(message.split()):.400}")]
+        unusable = {
+            name: ~np.isfinite(value.reshape(len(instances), -1)).all(axis=1)
+            for name, value in outputs.items()
+            if value.dtype.kind == "f"
+        }
+        bad = [[name for name, is_bad in unusable.items() if is_bad[place]] for place in range(len(instances))]
+        return [_not_finite(names) if names else self._one_of(outputs, place) for place, names in enumerate(bad)]
 
     def warm_up(self, most: int) -> None:
         """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
@@ -130,6 +140,10 @@ class LoadedVersion:
         if UNKNOWN_CELLS in answer:
             answer[UNKNOWN_CELLS] = [name for name in answer[UNKNOWN_CELLS] if name]
         return self.kind.trimmed(answer)
+
+
+def _not_finite(names: Sequence[str]) -> Refusal:
+    return Refusal(500, f"the version gives no finite number in {', '.join(names)}; it is wrong, and not your input")
 
 
 def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:

@@ -18,15 +18,16 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.serving.answers.base import ServedAnswers
-from progressive_tf.serving.store_schema import PAIRS_SINCE
+from progressive_tf.serving.store_schema import THIRD
 
 MOST_OPEN = 200
 
-_TWO = "stable = :stable AND candidate = :candidate"
+_TWO = "journal = :journal AND stable = :stable AND candidate = :candidate"
 _OPEN = "question IS NOT NULL AND truth IS NULL"
 _ADD = f"""
-    INSERT OR IGNORE INTO pairs (time, stable, candidate, caller, prediction, stable_label, candidate_label, question)
-    SELECT :time, :stable, :candidate, :caller, :prediction, :stable_label, :candidate_label, :question
+    INSERT OR IGNORE INTO pairs
+        (time, journal, stable, candidate, caller, prediction, stable_label, candidate_label, question)
+    SELECT :time, :journal, :stable, :candidate, :caller, :prediction, :stable_label, :candidate_label, :question
     WHERE (SELECT count(*) FROM pairs WHERE {_TWO} AND {_OPEN}) < {MOST_OPEN}
 """
 _EVIDENCE = f"""
@@ -48,6 +49,10 @@ class TwoVersions:
 
     stable: int
     candidate: int
+
+    def of(self, journal: int) -> dict[str, int]:
+        """Returns them as a query names them, with the number of their journal, see `journals.journal_of`."""
+        return {"journal": journal, "stable": self.stable, "candidate": self.candidate}
 
 
 @dataclass(frozen=True)
@@ -92,17 +97,16 @@ class Paired:
     gains: np.ndarray
 
 
-def add_pairs(connection: sqlite3.Connection, pairs: Iterable[Pair]) -> None:
+def add_pairs(connection: sqlite3.Connection, journal: int, pairs: Iterable[Pair]) -> None:
     """Keeps pairs of callers who are new, in a transaction; while too many questions are open it keeps none."""
     for pair in pairs:
         said = [json_of(says) for says in (pair.stable_says, pair.candidate_says)]
         disagree = said[0] != said[1] and not pair.has_failed
         connection.execute(
             _ADD,
-            {
+            pair.versions.of(journal)
+            | {
                 "time": pair.time,
-                "stable": pair.versions.stable,
-                "candidate": pair.versions.candidate,
                 "caller": pair.caller,
                 "prediction": pair.prediction,
                 "stable_label": said[0],
@@ -112,15 +116,15 @@ def add_pairs(connection: sqlite3.Connection, pairs: Iterable[Pair]) -> None:
         )
 
 
-def read_paired(connection: sqlite3.Connection, versions: TwoVersions) -> Paired:
+def read_paired(connection: sqlite3.Connection, journal: int, versions: TwoVersions) -> Paired:
     """Returns what is known of two versions; nothing from a store of a release that kept no pairs."""
-    rows = list(_rows(connection, _EVIDENCE, versions))
+    rows = list(_rows(connection, _EVIDENCE, versions.of(journal)))
     times, differs, is_known, gains = zip(*rows, strict=True) if rows else ((), (), (), ())
     return Paired(np.array(times), np.array(differs, bool), np.array(is_known, bool), np.array(gains, np.int8))
 
 
 def read_questions(
-    connection: sqlite3.Connection, versions: TwoVersions, limit: int, kind: ServedAnswers
+    connection: sqlite3.Connection, journal: int, versions: TwoVersions, limit: int, kind: ServedAnswers
 ) -> list[dict[str, Any]]:
     """Returns the disagreements whose labels settle a proof soonest, which are those that came first.
 
@@ -128,6 +132,7 @@ def read_questions(
 
     Args:
         connection: to a store.
+        journal: its number.
         versions: which two.
         limit: so many of them; >= 1.
         kind: of the answers.
@@ -136,7 +141,7 @@ def read_questions(
         JSON-like: `question_id`, `input` where it is kept and else `prediction_id` to find it by, and `choices` where
         answers can be read.
     """
-    return [_question(kind, *row) for row in _rows(connection, _QUESTIONS, versions, limit=limit)]
+    return [_question(kind, *row) for row in _rows(connection, _QUESTIONS, versions.of(journal) | {"limit": limit})]
 
 
 def find_answer(connection: sqlite3.Connection, question: str) -> Any:
@@ -160,12 +165,10 @@ def json_of(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _rows(
-    connection: sqlite3.Connection, query: str, versions: TwoVersions, **values: int
-) -> Iterator[tuple[Any, ...]]:
-    if connection.execute("PRAGMA user_version").fetchone()[0] < PAIRS_SINCE:
+def _rows(connection: sqlite3.Connection, query: str, values: dict[str, int]) -> Iterator[tuple[Any, ...]]:
+    if connection.execute("PRAGMA user_version").fetchone()[0] < THIRD:
         return iter(())
-    return connection.execute(query, {"stable": versions.stable, "candidate": versions.candidate, **values})
+    return connection.execute(query, values)
 
 
 def _question(

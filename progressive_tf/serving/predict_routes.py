@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from progressive_tf.serving.batching import Asked
+from progressive_tf.serving.batching import Asked, QueueFull
 from progressive_tf.serving.instances import bucket_of, caller_key, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
+from progressive_tf.serving.loaded import RefusedByVersion
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.routing import caller_number
 from progressive_tf.serving.second_answers import Given
-from progressive_tf.serving.served_model import Answering, answering_for
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
+from progressive_tf.serving.standing import Answering, answering_for
 
 KEY_HEADER = "x-caller-key"
 REQUEST_HEADER = "x-request-id"
@@ -36,6 +38,19 @@ _PREDICTION = json_body(
     },
     required=True,
 )
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What a request asks.
+
+    Args:
+        form: of the request, which the reply follows.
+        instances: what is asked.
+    """
+
+    form: str
+    instances: list[Asked]
 
 
 def predict_routes(server: Server) -> APIRouter:
@@ -78,34 +93,41 @@ async def _predict(
     with server.incoming.one():
         body = read_body(await server.incoming.body(request))
         given = caller_key(body) or request.headers.get(KEY_HEADER)
+        # Without a key who asks is known by his address alone, however his requests are shared out.
+        caller = caller_number(given or f"address {request.client.host if request.client else ''}")
         key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
-        caller = caller_number(key)
-        answering, alias = answering_for(served, version, label, key)
-        loaded = answering.loaded
-        step = served.standing.split.step if served.standing.split else 0
-        form, predictions = "", list[Prediction]()
-        status = 500
+        answering, alias = answering_for(served.standing, served.model.name, version, label, key)
+        loaded, split = answering.loaded, served.standing.split
+        step, stable = (split.step, split.stable) if split else (0, None)
+        noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
+        asked = Questions("", [])
+        predictions, refused = list[Prediction](), False
         try:
             with answering.held():
-                form, predictions = await _answer(server, answering, body, began, (alias, caller))
-            status = 200
+                asked = _read(server, answering, body)
+                predictions, computed = await _answer(server, answering, asked, began, noted)
+            noted = replace(noted, status=200, computed=computed)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
-            status = refusal.status
+            is_own = isinstance(refusal, QueueFull) and refusal.is_own
+            refused = isinstance(refusal, RefusedByVersion)
+            noted = replace(noted, status=refusal.status, failed=False if is_own else None)
             raise
         finally:
-            seconds = time.monotonic() - began
-            which = (served.model.name, loaded.number, alias)
-            metrics.requests.labels(*which, status).inc()
-            metrics.latency.labels(*which).observe(seconds)
             log = server.request_log
-            if status >= 500:
-                served.note_failure(loaded.number, alias, caller)
-            noted = ServedRequest(log.clock.now(), loaded.number, alias, step, status, seconds, caller=caller)
-            log.add_request(noted, predictions, loaded.kind)
+            noted = replace(noted, time=log.clock.now(), seconds=time.monotonic() - began)
+            which = (served.model.name, loaded.number, alias)
+            metrics.requests.labels(*which, noted.status).inc()
+            metrics.latency.labels(*which).observe(noted.seconds)
+            if refused:
+                served.note_refusal(noted, asked.instances)
+            else:
+                log.add_request(noted, predictions, loaded.kind)
+            if noted.status >= 500:
+                served.note_failure(noted)
     return JSONResponse(
         {
-            **reply(form, [prediction.outputs for prediction in predictions]),
+            **reply(asked.form, [prediction.outputs for prediction in predictions]),
             "labels": loaded.labels,
             "version": str(loaded.number),
             "prediction_ids": [prediction.id for prediction in predictions],
@@ -113,19 +135,27 @@ async def _predict(
     )
 
 
+def _read(server: Server, answering: Answering, body: dict[str, Any]) -> Questions:
+    signatures = answering.loaded.signatures
+    asked = read_request(body, signatures, server.limits)
+    specs = signatures[asked.signature]
+    return Questions(
+        asked.form,
+        [Asked(bucket_of(asked.signature, given), length_of(given, specs), given) for given in asked.instances],
+    )
+
+
 async def _answer(
-    server: Server, answering: Answering, body: dict[str, Any], began: float, asks: tuple[str, int]
-) -> tuple[str, list[Prediction]]:
-    """Returns the form of the request, which the reply follows, and the answers; `asks`: under which alias, and who."""
-    asked = read_request(body, answering.loaded.signatures, server.limits)
-    specs = answering.loaded.signatures[asked.signature]
-    instances = [Asked(bucket_of(asked.signature, given), length_of(given, specs), given) for given in asked.instances]
+    server: Server, answering: Answering, asked: Questions, began: float, noted: ServedRequest
+) -> tuple[list[Prediction], float]:
+    """Returns the answers, and the seconds that the network took."""
     seconds = server.limits.request_seconds
     try:
         with anyio.fail_after(max(seconds - (time.monotonic() - began), 0.0)):
-            outputs = await answering.batcher.answers(instances)
+            computed = await answering.batcher.answers(asked.instances, noted.caller)
     except TimeoutError:
         raise Refusal(504, f"no answer within {seconds:g} s; try again later") from None
-    ids = [uuid.uuid4().hex for _ in outputs]
-    server.served.shadow(Given(answering.loaded.number, *asks, instances, outputs, ids))
-    return asked.form, [Prediction(*given) for given in zip(ids, asked.instances, outputs, strict=True)]
+    ids = [uuid.uuid4().hex for _ in computed.answers]
+    server.served.shadow(Given(noted.version, noted.alias, noted.caller, asked.instances, computed.answers, ids))
+    given = zip(ids, (each.instance for each in asked.instances), computed.answers, strict=True)
+    return [Prediction(*each) for each in given], computed.seconds

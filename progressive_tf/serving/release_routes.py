@@ -13,10 +13,10 @@ from progressive_tf.registry import RegistryBusyError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import fields
+from progressive_tf.serving.canary_decision import counted_of_step
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.server import Server, json_body
-from progressive_tf.serving.step_counts import VersionCounts
 
 _LONGEST_TEXT = 500
 _HIGHEST_VERSION = 10**9
@@ -81,7 +81,7 @@ def release_routes(server: Server) -> APIRouter:
         """Sends more callers to the canary; without a percentage, after a pause or by the steps of its plan."""
 
         def work(traffic: Traffic, asked: dict[str, Any]) -> None:
-            traffic.widen(asked["percent"], asked["reason"], asked["counts"].answers, asked["counts"].judged)
+            traffic.widen(asked["percent"], asked["reason"], *asked["counts"])
 
         return await act(request, model, ("percent",), work)
 
@@ -111,9 +111,13 @@ def release_routes(server: Server) -> APIRouter:
     return routes
 
 
-async def _canary_counts(server: Server) -> VersionCounts:
-    rollout = Traffic(server.served.model).rollout()
-    return VersionCounts() if rollout is None else (await server.request_log.step_counts(rollout.step)).canary
+async def _canary_counts(server: Server) -> tuple[int, int]:
+    """Returns how many answers and judged answers of the canary count, see `counted_of_step`."""
+    traffic, stable = Traffic(server.served.model), server.served.standing.aliases.get(STABLE)
+    running, schedule = traffic.rollout(), traffic.schedule()
+    if running is None or schedule is None:
+        return 0, 0
+    return counted_of_step((await server.request_log.step_counts(running.step, stable=stable)).canary, schedule)
 
 
 def _version(asked: dict[str, Any]) -> int:

@@ -162,9 +162,24 @@ class RequestLog:
         await self.flush()
         return await self._in_writer(self._store.step_counts, step, slow_beyond, stable)
 
-    async def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
-        """Returns how long stable's newest answers before a step took, see `Store.seconds_before`."""
-        return await self._in_writer(self._store.seconds_before, step, most, stable)
+    async def seconds_before(self, step: int, stable: int | None = None) -> list[float]:
+        """Returns how long the network took for stable's newest answers before a step, see `Store.seconds_before`."""
+        await self.flush()
+        return await self._in_writer(self._store.seconds_before, step, stable)
+
+    @property
+    def journal(self) -> int:
+        """The number of the journal by which is counted, see `Store.follow`."""
+        return self._store.journal
+
+    async def follow(self, entries: Sequence[Entry]) -> None:
+        """Counts by a journal, see `Store.follow`; what has come so far belongs to the one before.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        await self.flush()
+        await self._in_writer(self._store.follow, entries)
 
     async def mark_newest(self, entries: Sequence[Entry]) -> None:
         """Notes the newest version that a journal has, once; what cannot be written now is tried again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
 from progressive_tf.serving.batching import Asked
@@ -14,9 +14,7 @@ from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.served_rows import Shadowed
-
-if TYPE_CHECKING:
-    from progressive_tf.serving.served_model import Answering
+from progressive_tf.serving.standing import Answering
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -68,7 +66,7 @@ class SecondAnswers:
         which, kind = (self._model, other.loaded.number), other.loaded.kind
         try:
             with other.held():
-                theirs = await other.background.answers(given.instances)
+                theirs = (await other.background.answers(given.instances)).answers
         except Exception as error:
             is_busy = isinstance(error, Refusal) and error.status == 429
             if not isinstance(error, Refusal):
@@ -91,6 +89,18 @@ class SecondAnswers:
             said = {given.by: kind.label(given.answers[0]), other.loaded.number: kind.label(theirs[0])}
             says = {"stable_says": said[two.stable], "candidate_says": said[two.candidate]}
             self._pair(given, two, prediction=given.ids[0], **says)
+
+    async def is_answered(self, other: Answering, instances: Sequence[Asked]) -> bool:
+        """Returns whether another version answers what one refused; False too where it has no time."""
+        try:
+            with other.held():
+                await other.background.answers(instances)
+        except Refusal:
+            return False
+        except Exception:
+            log.exception("version %d failed on what another refused", other.loaded.number)
+            return False
+        return True
 
     def note_failure(self, caller: int, two: TwoVersions) -> None:
         """Notes that the candidate failed for one of its own callers, whom it cannot have answered rightly."""

@@ -7,9 +7,9 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
@@ -17,9 +17,9 @@ from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.serving.batching import Batcher, BatchSettings
+from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
-from progressive_tf.serving.limits import Limits, Refusal
+from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import TwoVersions
@@ -27,59 +27,14 @@ from progressive_tf.serving.proof import keeps_pairs
 from progressive_tf.serving.request_log import RequestLog
 from progressive_tf.serving.routing import Split
 from progressive_tf.serving.second_answers import Given, SecondAnswers
+from progressive_tf.serving.served_rows import ServedRequest
+from progressive_tf.serving.standing import Answering, Standing
 
 UNREAD = object()
 LOOK_SECONDS = 0.25
 RETRY_SECONDS = 30.0
 
 log = logging.getLogger("progressive_tf.serving")
-
-
-@dataclass
-class Answering:
-    """A version in memory with the batches it is computing.
-
-    Args:
-        loaded: the version.
-        batcher: its own, so that no batch mixes versions.
-        background: the same for what no caller waits for, in a thread of its own.
-        in_flight: requests that it is answering.
-    """
-
-    loaded: LoadedVersion
-    batcher: Batcher
-    background: Batcher
-    in_flight: int = 0
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[Answering]:
-        """Keeps it in memory for the time of a request."""
-        self.in_flight += 1
-        try:
-            yield self
-        finally:
-            self.in_flight -= 1
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is served at one moment; replaced as a whole.
-
-    Args:
-        by_number: versions in memory.
-        aliases: the version each alias is served by, which may be an earlier one than the registry's while that loads.
-        split: between stable and canary; None while nothing is stable.
-        asks_stable_too: whether stable says in the background what it would have answered instead of the canary.
-        candidates: canary and shadow, while what they and stable say to the same callers is evidence.
-        problems: why something that the registry asks for is not served.
-    """
-
-    by_number: Mapping[int, Answering] = field(default_factory=dict)
-    aliases: Mapping[str, int] = field(default_factory=dict)
-    split: Split | None = None
-    asks_stable_too: bool = False
-    candidates: frozenset[int] = frozenset()
-    problems: tuple[str, ...] = ()
 
 
 class ServedModel:
@@ -103,8 +58,6 @@ class ServedModel:
         self._metrics = metrics
         self._request_log = request_log
         self._second = SecondAnswers(model.name, metrics, request_log)
-        self._computing = ThreadPoolExecutor(batching.threads, "batch")
-        self._shadowing = ThreadPoolExecutor(1, "shadow")
         self._loading = ThreadPoolExecutor(1, "load")
         self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
         self._wanted = asyncio.Event()
@@ -123,7 +76,9 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self.entries = await loop.run_in_executor(None, self.model.entries)
+                    entries = await loop.run_in_executor(None, self.model.entries)
+                    await self._request_log.follow(entries)
+                    self.entries = entries
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -155,13 +110,18 @@ class ServedModel:
                 self._failed[number] = str(error)
                 log.error("version %d is not served: %s", number, error)
             else:
-                observe = self._metrics.batch_size.labels(self.model.name, number).observe
-                room = self._limits.queued_instances
-                batcher = Batcher(loaded.answer, self._batching, self._computing, room, observe)
-                background = Batcher(loaded.answer, replace(self._batching, threads=1), self._shadowing, room, observe)
-                self._replace(by_number={**self.standing.by_number, number: Answering(loaded, batcher, background)})
+                self._replace(by_number={**self.standing.by_number, number: self._answering(loaded)})
                 log.info("version %d is loaded and warm%s", number, loaded.caution)
             self._switch()
+
+    def _answering(self, loaded: LoadedVersion) -> Answering:
+        threads = ThreadPoolExecutor(self._batching.threads, "batch"), ThreadPoolExecutor(1, "shadow")
+        observe = self._metrics.batch_size.labels(self.model.name, loaded.number).observe
+        batcher, background = (
+            Batcher(loaded.answer, settings, executor, self._limits.queued_instances, observe)
+            for settings, executor in zip((self._batching, replace(self._batching, threads=1)), threads, strict=True)
+        )
+        return Answering(loaded, batcher, background, threads)
 
     def _most_wanted(self) -> int | None:
         """Returns the version to load next, or None."""
@@ -175,8 +135,9 @@ class ServedModel:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for executor in (self._computing, self._shadowing, self._loading):
-            executor.shutdown()
+        for answering in self.standing.by_number.values():
+            answering.end()
+        self._loading.shutdown()
 
     def shadow(self, given: Given) -> None:
         """Gives others what a caller was answered, and notes where they say something else.
@@ -198,11 +159,28 @@ class ServedModel:
             same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
             self._begin(self._second.ask(other, given, same_classes, self._evidence_of(given, number)))
 
-    def note_failure(self, by: int, alias: str, caller: int) -> None:
+    def note_failure(self, request: ServedRequest) -> None:
         """Notes that a version failed for a caller of its own, which is evidence against a canary."""
+        split, by = self.standing.split, request.version
+        if request.alias == CANARY and split is not None and by == split.canary and by in self.standing.candidates:
+            self._second.note_failure(request.caller, TwoVersions(split.stable, by))
+
+    def note_refusal(self, request: ServedRequest, instances: Sequence[Asked]) -> None:
+        """Keeps a request that a version refused: its own failure if the other of stable and canary answers it, and
+        else its caller's fault. Where there is no other, or the path named one, nobody asks.
+        """
         split = self.standing.split
-        if alias == CANARY and split is not None and by == split.canary and by in self.standing.candidates:
-            self._second.note_failure(caller, TwoVersions(split.stable, by))
+        beside = None if split is None else {STABLE: split.canary, CANARY: split.stable}.get(request.alias)
+        if beside in (None, request.version):
+            self._request_log.add_request(request)
+        else:
+            self._begin(self._judge_refusal(request, instances, self.standing.by_number[int(beside or 0)]))
+
+    async def _judge_refusal(self, request: ServedRequest, instances: Sequence[Asked], other: Answering) -> None:
+        failed = await self._second.is_answered(other, instances)
+        self._request_log.add_request(replace(request, failed=failed))
+        if failed:
+            self.note_failure(request)
 
     def _evidence_of(self, given: Given, other: int) -> TwoVersions | None:
         """Returns stable and the candidate where these are the two that answer, and no path named one."""
@@ -272,15 +250,19 @@ class ServedModel:
         while answering.in_flight:
             await asyncio.sleep(LOOK_SECONDS)
         number = answering.loaded.number
+        await asyncio.get_running_loop().run_in_executor(self._loading, answering.end)
         del answering
         await asyncio.get_running_loop().run_in_executor(self._loading, _collect)
         log.info("version %d is no longer in memory", number)
 
-    def _journal_state(self) -> tuple[bytes, int] | None:
-        """Returns what changes when the journal does: SQLite's own count of its changes, and the size."""
+    def _journal_state(self) -> tuple[bytes, int, int] | None:
+        """Returns what changes when the journal does: SQLite's own count of its changes, the size, and which file it
+        is, since another may be put in its place.
+        """
         try:
             with self.model.files.journal.open("rb") as stream:
-                return stream.read(100)[24:28], os.fstat(stream.fileno()).st_size
+                status = os.fstat(stream.fileno())
+                return stream.read(100)[24:28], status.st_size, status.st_ino
         except OSError:
             return None
 
@@ -293,32 +275,3 @@ def _collect() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def answering_for(served: ServedModel, version: str | None, label: str | None, key: str) -> tuple[Answering, str]:
-    """Returns who answers a request, and under which alias; "" where the path names who, so that no split is counted.
-
-    Args:
-        served: the model.
-        version: a number that the path names, or None.
-        label: an alias that the path names, or None.
-        key: the caller's.
-
-    Raises:
-        Refusal: 404, it is not served; 503, nothing is.
-    """
-    standing, name = served.standing, served.model.name
-    if standing.split is None:
-        raise Refusal(503, f"no version of {name} is served yet", {"Retry-After": "2"})
-    if version is not None:
-        number = int(version) if version.isascii() and version.isdigit() and len(version) < 10 else -1
-        if number not in standing.by_number:
-            raise Refusal(404, f"Servable not found for request: Specific({name}, {version[:20]})")
-        return standing.by_number[number], ""
-    if label is not None:
-        if label not in standing.aliases:
-            raise Refusal(404, f"Servable not found for request: Label({name}, {label[:40]})")
-        return standing.by_number[standing.aliases[label]], ""
-    alias = standing.split.alias_for(key)
-    number = standing.split.stable if alias == STABLE else int(standing.split.canary or 0)
-    return standing.by_number[number], alias

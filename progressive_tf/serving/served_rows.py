@@ -39,6 +39,9 @@ class ServedRequest:
         seconds: from the first byte to the reply.
         answers: one for each instance; none where the request was refused.
         caller: stands for who asked; the same number for the same key.
+        stable: the version that was stable then; None where that is not known.
+        failed: whether that is the version's fault; None for what the status says: 500 and above, and 429, are.
+        computed: seconds that the network took, without waiting; None where it was not asked.
     """
 
     time: float
@@ -49,6 +52,14 @@ class ServedRequest:
     seconds: float
     answers: Sequence[Answered] = ()
     caller: int = 0
+    stable: int | None = None
+    failed: bool | None = None
+    computed: float | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether its version failed."""
+        return self.status >= 500 or self.status == 429 if self.failed is None else self.failed
 
 
 @dataclass(frozen=True)

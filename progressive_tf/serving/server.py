@@ -15,7 +15,8 @@ from starlette.requests import ClientDisconnect
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
-from progressive_tf.serving.served_model import Answering, ServedModel, answering_for
+from progressive_tf.serving.served_model import ServedModel
+from progressive_tf.serving.standing import Answering, answering_for
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Server:
     def answering(self, model: str, version: str | None = None, label: str | None = None) -> Answering:
         """Returns the version that a path names by its number or by an alias, see `answering_for`."""
         self.check_name(model)
-        return answering_for(self.served, version, label, "")[0]
+        return answering_for(self.served.standing, model, version, label, "")[0]
 
 
 def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:

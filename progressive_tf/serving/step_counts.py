@@ -1,80 +1,127 @@
-"""What a canary and stable did during one step of a rollout, counted in what a server has kept."""
+"""What a canary and stable did for each of their callers during one step of a rollout, in what a server has kept."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from progressive_tf.evaluation.sequential import Tally
 from progressive_tf.registry.history import CANARY, STABLE
 
-# What was stable before stable moved is left out, where the version is given that is stable now.
-_OF_BOTH = "(alias = 'canary' OR (alias = 'stable' AND (:stable IS NULL OR requests.version = :stable)))"
-_COUNTED = f"""
-    SELECT alias, sum(requests), sum(failures), count(*), sum(failures > 0), ifnull(sum(slow > 0), 0) FROM (
-        SELECT alias, count(*) AS requests, sum(status >= 500 OR status = 429) AS failures,
-               sum(status = 200 AND seconds > :slow_beyond) AS slow
-        FROM requests WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
-    ) GROUP BY alias
+# Of the answers before a step.
+MOST_BEFORE, MOST_OF_ONE = 1000, 10
+
+# Evidence belongs to one journal and to two versions: what was answered beside an earlier stable is left out, where the
+# version is given that is stable now. Rows of earlier releases do not say beside which stable they were answered.
+_COUNTED = """
+    step = :step AND journal = :journal AND (
+        :stable IS NULL OR (ifnull(stable, :stable) = :stable AND (alias = 'canary' OR requests.version = :stable))
+    ) AND alias IN ('canary', 'stable')
+"""
+_REQUESTS = f"""
+    SELECT alias, caller, count(*), sum(failed), sum(status = 200 AND ifnull(computed, seconds) > :slow_beyond)
+    FROM requests WHERE {_COUNTED} GROUP BY alias, caller
 """
 _LABELS = f"""
-    SELECT alias, label, count(*) FROM predictions JOIN requests ON request = requests.id
-    WHERE step = :step AND {_OF_BOTH} GROUP BY alias, label
+    SELECT alias, caller, label, count(*) FROM predictions JOIN requests ON request = requests.id
+    WHERE {_COUNTED} GROUP BY alias, caller, label
 """
 # The newest feedback counts; a rating says nothing of right or wrong.
 _JUDGED = f"""
-    SELECT alias, count(*), sum(judged), sum(is_right), sum(is_right * is_right), sum(is_right * judged),
-           sum(judged * judged) FROM (
-        SELECT alias, count(*) AS judged, sum(ifnull(feedback.correct, feedback.label = predictions.label)) AS is_right
-        FROM predictions JOIN requests ON request = requests.id
-        JOIN feedback ON feedback.id = (
-            SELECT max(id) FROM feedback
-            WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
-        )
-        WHERE step = :step AND {_OF_BOTH} GROUP BY alias, caller
-    ) GROUP BY alias
+    SELECT alias, caller, count(*), sum(ifnull(feedback.correct, feedback.label = predictions.label))
+    FROM predictions JOIN requests ON request = requests.id
+    JOIN feedback ON feedback.id = (
+        SELECT max(id) FROM feedback
+        WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
+    )
+    WHERE {_COUNTED} GROUP BY alias, caller
 """
-_COMPARED = """
-    SELECT count(*), ifnull(sum(shadows.label != predictions.label), 0)
+_COMPARED = f"""
+    SELECT caller, count(*), sum(shadows.label != predictions.label)
     FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
-    WHERE step = :step AND alias = 'canary' AND shadows.version != requests.version
+    WHERE {_COUNTED} AND alias = 'canary' AND shadows.version != requests.version
           AND (:stable IS NULL OR shadows.version = :stable)
+    GROUP BY caller
 """
+# Of stable's newest answers before a step, at most so many of one caller.
+_SECONDS = """
+    SELECT took FROM (
+        SELECT id, ifnull(computed, seconds) AS took, row_number() OVER (PARTITION BY caller ORDER BY id DESC) AS place
+        FROM requests
+        WHERE step < :step AND journal = :journal AND status = 200 AND alias IN ('stable', 'canary')
+              AND ifnull(version = :stable, alias = 'stable')
+    ) WHERE place <= :most_of_one ORDER BY id DESC LIMIT :most
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a version said, and to whom: a row for each caller and label.
+
+    Args:
+        callers: int64 [rows].
+        labels: texts [rows], JSON.
+        counts: int64 [rows], answers.
+    """
+
+    callers: np.ndarray
+    labels: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, str, int]]) -> Said:
+        """Returns what rows of callers, labels and counts say."""
+        callers, labels, counts = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(np.array(callers, np.int64), np.array(labels, object), np.array(counts, np.int64))
+
+    def tally(self, label: str | None = None) -> Tally:
+        """Returns how many of each caller's answers are a label; all of them for None."""
+        callers, places = np.unique(self.callers, return_inverse=True)
+        is_it = np.ones(len(places), bool) if label is None else self.labels == label
+        having, total = (np.bincount(places, weights, len(callers)) for weights in (self.counts * is_it, self.counts))
+        return Tally(callers, having.astype(np.int64), total.astype(np.int64))
+
+
+NOBODY, NOTHING_SAID = Tally.of({}), Said.of(())
 
 
 @dataclass(frozen=True)
 class VersionCounts:
     """What one version did for its share of the callers during one step of a rollout.
 
-    Failing and slow requests are counted by callers too: those of one caller are alike, and one version answers all of
-    them.
-
     Args:
-        requests: that it answered or failed on.
-        failures: of these: statuses from 500 on, and 429, which is a full queue.
-        callers: that sent them.
-        failed_callers: with a request that failed.
-        slow_callers: with a request that was answered more slowly than the step's limit; 0 without one.
-        judged: answers that users have called right or wrong.
-        right: of these.
-        right_variance: variance of the share of right answers, estimated between callers; 0 for a single one.
-        labels: answers by what they say.
+        failures: of requests: status 500 and above, a queue that others filled, and refusals of what the other version
+            answers.
+        slow: of requests, those that the network computed longer than the step's limit; none without one.
+        right: of answers that users have called right or wrong.
+        said: all answers.
     """
 
-    requests: int = 0
-    failures: int = 0
-    callers: int = 0
-    failed_callers: int = 0
-    slow_callers: int = 0
-    judged: int = 0
-    right: int = 0
-    right_variance: float = 0.0
-    labels: Mapping[str, int] = field(default_factory=dict)
+    failures: Tally = NOBODY
+    slow: Tally = NOBODY
+    right: Tally = NOBODY
+    said: Said = NOTHING_SAID
+
+    @property
+    def callers(self) -> int:
+        """Who sent a request."""
+        return len(self.failures.callers)
 
     @property
     def answers(self) -> int:
         """Instances that it answered."""
-        return sum(self.labels.values())
+        return int(self.said.counts.sum())
+
+    @property
+    def judged(self) -> int:
+        """Answers that users have called right or wrong."""
+        return int(self.right.total.sum())
+
+
+NOTHING = VersionCounts()
 
 
 @dataclass(frozen=True)
@@ -84,64 +131,70 @@ class StepCounts:
     Args:
         canary: of the canary.
         stable: of stable.
-        compared: answers of the canary that stable was asked for too.
-        other: of these, where stable says something else.
+        other: of the canary's answers that stable was asked for too: where stable says something else.
+        slow_beyond: from how many seconds of the network on a request is slow; None where too little is known of stable
+            before the step.
     """
 
-    canary: VersionCounts
-    stable: VersionCounts
-    compared: int = 0
-    other: int = 0
+    canary: VersionCounts = NOTHING
+    stable: VersionCounts = NOTHING
+    other: Tally = NOBODY
+    slow_beyond: float | None = None
 
 
-def variance_between_callers(callers: int, judged: int, right: int, squares: tuple[float, float, float]) -> float:
-    """Returns the variance of a share whose rows come in clusters, one for each caller.
-
-    It is C / (C − 1) · Σ (rᶜ − p nᶜ)² / N² for the ratio p = R / N (Cochran 1977, Sampling techniques, 11.8).
+@dataclass(frozen=True)
+class Step:
+    """Which requests are counted.
 
     Args:
-        callers: C, with a judged answer.
-        judged: N, the sum of nᶜ.
-        right: R, the sum of rᶜ.
-        squares: the sums of rᶜ², rᶜ nᶜ and nᶜ² over callers.
+        number: see `registry.history.Rollout`.
+        journal: which journal of the store's life it is of, see `Store.journal`.
+        stable: the version that is stable, where what was answered beside another is not to be counted.
     """
-    if callers < 2:
-        return 0.0
-    share = right / judged
-    total = squares[0] - 2 * share * squares[1] + share**2 * squares[2]
-    return callers / (callers - 1) * max(total, 0.0) / judged**2
+
+    number: int
+    journal: int = 0
+    stable: int | None = None
 
 
-def count_step(
-    connection: sqlite3.Connection, step: int, slow_beyond: float | None = None, stable: int | None = None
-) -> StepCounts:
-    """Returns what canary and stable did at a step; see `Store.step_counts`."""
-    values = {"step": step, "slow_beyond": slow_beyond, "stable": stable}
-    counted = {row[0]: row[1:] for row in connection.execute(_COUNTED, values)}
-    judged = {row[0]: row[1:] for row in connection.execute(_JUDGED, values)}
-    labels: dict[str, dict[str, int]] = {}
-    for alias, label, count in connection.execute(_LABELS, values):
-        labels.setdefault(alias, {})[label] = count
-    compared, other = connection.execute(_COMPARED, values).fetchone()
+def count_step(connection: sqlite3.Connection, step: Step, slow_beyond: float | None = None) -> StepCounts:
+    """Returns what canary and stable did at a step; for the limit see `StepCounts`."""
+    values = {"step": step.number, "journal": step.journal, "stable": step.stable, "slow_beyond": slow_beyond}
+    failures, slow = _by_alias(), _by_alias()
+    for alias, caller, requests, failed, slowly in connection.execute(_REQUESTS, values):
+        failures[alias][caller] = (failed, requests)
+        slow[alias][caller] = (slowly or 0, requests)
+    right = _by_alias()
+    for alias, caller, judged, is_right in connection.execute(_JUDGED, values):
+        right[alias][caller] = (is_right, judged)
+    said: dict[str, list[tuple[int, str, int]]] = {CANARY: [], STABLE: []}
+    for alias, *row in connection.execute(_LABELS, values):
+        said[alias].append((row[0], row[1], row[2]))
     of_canary, of_stable = (
-        _version_counts(counted.get(alias, (0,) * 5), judged.get(alias, (0,) * 6), labels.get(alias, {}))
+        VersionCounts(
+            Tally.of(failures[alias]),
+            Tally.of({} if slow_beyond is None else slow[alias]),
+            Tally.of(right[alias]),
+            Said.of(said[alias]),
+        )
         for alias in (CANARY, STABLE)
     )
-    return StepCounts(of_canary, of_stable, compared, other)
+    other = Tally.of({caller: (other, total) for caller, total, other in connection.execute(_COMPARED, values)})
+    return StepCounts(of_canary, of_stable, other, slow_beyond)
 
 
-def seconds_before(connection: sqlite3.Connection, step: int, most: int, stable: int | None = None) -> list[float]:
-    """Returns how long stable's newest answers before a step took; see `Store.seconds_before`."""
-    rows = connection.execute(
-        "SELECT seconds FROM requests WHERE step < :step AND status = 200 AND alias IN ('stable', 'canary') "
-        "AND ifnull(version = :stable, alias = 'stable') ORDER BY id DESC LIMIT :most",
-        {"step": step, "most": most, "stable": stable},
-    )
+def seconds_before(connection: sqlite3.Connection, step: Step) -> list[float]:
+    """Returns how long the network took for stable's newest answers before a step, the newest first; at most
+    `MOST_BEFORE`, and of one caller at most `MOST_OF_ONE`.
+
+    Args:
+        connection: to a store.
+        step: with the version that is stable, whose answers as a canary count too; without it whatever was stable.
+    """
+    values = {"step": step.number, "journal": step.journal, "stable": step.stable}
+    rows = connection.execute(_SECONDS, values | {"most": MOST_BEFORE, "most_of_one": MOST_OF_ONE})
     return [float(seconds) for (seconds,) in rows]
 
 
-def _version_counts(counted: Sequence[int], judged: Sequence[int], labels: Mapping[str, int]) -> VersionCounts:
-    callers, answers, right, *squares = judged
-    variance = variance_between_callers(callers, answers, right, (squares[0], squares[1], squares[2]))
-    requests, failures, asking, failed, slow = counted
-    return VersionCounts(requests, failures, asking, failed, slow, answers, right, variance, labels)
+def _by_alias() -> dict[str, dict[int, tuple[int, int]]]:
+    return {CANARY: {}, STABLE: {}}

@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
+from progressive_tf.registry.journal import Entry
 from progressive_tf.serving.answers.base import ServedAnswers
 from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
+from progressive_tf.serving.journals import journal_of, newest_journal, note_journal
 from progressive_tf.serving.pairs import (
     Pair,
     Paired,
@@ -28,13 +30,24 @@ from progressive_tf.serving.pairs import (
     read_questions,
 )
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
-from progressive_tf.serving.step_counts import StepCounts, count_step, seconds_before
-from progressive_tf.serving.store_schema import FORMAT, LOWERED_MARKS, mark_release, statements_from
+from progressive_tf.serving.step_counts import Step, StepCounts, count_step, seconds_before
+from progressive_tf.serving.store_schema import (
+    AS_OF_THIRD,
+    FORMAT,
+    LOWERED_MARKS,
+    THIRD,
+    mark_release,
+    statements_from,
+)
 
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
 
-_REQUEST = attrgetter("time", "version", "alias", "step", "status", "seconds", "caller")  # as its columns stand
+_REQUEST = "time", "version", "alias", "step", "status", "seconds", "caller", "stable", "computed"
+_ADD_REQUEST = f"""
+    INSERT INTO requests (id, {", ".join(_REQUEST)}, failed, journal) VALUES (?{", ?" * (len(_REQUEST) + 2)})
+"""
+_values_of = attrgetter(*_REQUEST)
 _SAME_FEEDBACK = """
     SELECT label IS :label AND correct IS :correct AND rating IS :rating AND comment IS :comment
     FROM feedback WHERE prediction = :prediction ORDER BY id DESC LIMIT 1
@@ -81,6 +94,9 @@ class Store:
                 with self.writing() as connection:
                     for statement in statements_from(self._format()):
                         connection.execute(statement)
+            elif self._format() < THIRD:
+                self._connection.execute(AS_OF_THIRD)
+            self.journal = newest_journal(self._connection)
             opened.pop_all()
 
     def add(
@@ -95,8 +111,8 @@ class Store:
             last = connection.execute("SELECT ifnull(max(id), 0) FROM requests").fetchone()[0]
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
-                "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(number, *_REQUEST(asked)) for number, asked in numbered],
+                _ADD_REQUEST,
+                [(number, *_values_of(asked), asked.is_failure, self.journal) for number, asked in numbered],
             )
             connection.executemany(
                 "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",
@@ -114,7 +130,7 @@ class Store:
                     for shadow in shadows
                 ],
             )
-            add_pairs(connection, pairs)
+            add_pairs(connection, self.journal, pairs)
 
     def add_feedback(self, feedback: Feedback, time: float) -> int | None:
         """Keeps feedback, on the disk when this returns; the same again changes nothing, other feedback comes after it.
@@ -165,27 +181,31 @@ class Store:
                 "UPDATE predictions SET input = ? WHERE id = ?", [json_of(now), feedback.prediction]
             )
 
+    def follow(self, entries: Sequence[Entry]) -> None:
+        """Counts what comes from now on, and what is asked for, by a journal; notes how far it has come."""
+        with self.writing() as connection:
+            self.journal = note_journal(connection, entries)
+
+    def read_by(self, entries: Sequence[Entry]) -> None:
+        """Counts what is asked for by a journal, and notes nothing."""
+        with self.reading() as connection:
+            self.journal = journal_of(connection, entries)
+
     def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, for callers whose path named neither.
 
         Args:
             step: see `registry.history.Rollout`.
-            slow_beyond: seconds, from which a request is slow; None where that is not known.
-            stable: the version that is stable, where answers of an earlier one are not to be counted.
+            slow_beyond: seconds of the network, from which a request is slow; None where that is not known.
+            stable: the version that is stable, where answers beside an earlier one are not to be counted.
         """
         with self.reading() as connection:
-            return count_step(connection, step, slow_beyond, stable)
+            return count_step(connection, Step(step, self.journal, stable), slow_beyond)
 
-    def seconds_before(self, step: int, most: int, stable: int | None = None) -> list[float]:
-        """Returns how long stable's newest answers before a step took, the newest first.
-
-        Args:
-            step: see `registry.history.Rollout`.
-            most: so many of them.
-            stable: the version that is stable, whose answers as a canary count too; None for whatever was stable.
-        """
+    def seconds_before(self, step: int, stable: int | None = None) -> list[float]:
+        """Returns how long the network took for stable's newest answers before a step, see `step_counts`."""
         with self.reading() as connection:
-            return seconds_before(connection, step, most, stable)
+            return seconds_before(connection, Step(step, self.journal, stable))
 
     def mark_release(self, version: int, released: float) -> None:
         """Notes that a version has been released by now, see `store_schema.mark_release`."""
@@ -211,12 +231,12 @@ class Store:
     def paired(self, versions: TwoVersions) -> Paired:
         """Returns what is known of two versions, see `pairs.read_paired`."""
         with self.reading() as connection:
-            return read_paired(connection, versions)
+            return read_paired(connection, self.journal, versions)
 
     def questions(self, versions: TwoVersions, limit: int, kind: ServedAnswers) -> list[dict[str, Any]]:
         """Returns the questions that settle a proof soonest, see `pairs.read_questions`."""
         with self.reading() as connection:
-            return read_questions(connection, versions, limit, kind)
+            return read_questions(connection, self.journal, versions, limit, kind)
 
     def answer_question(self, question: str, label: Any) -> None:
         """Keeps the right label of a question, on the disk when this returns; the newest counts.

@@ -67,12 +67,20 @@ _SECOND = (
     "ALTER TABLE predictions ADD COLUMN was_cut INTEGER",
     "CREATE TABLE releases (version INTEGER PRIMARY KEY, request INTEGER, feedback INTEGER)",
 )
-# What two versions say to the same callers, see `pairs.py`; without a label of the candidate it failed.
+# What two versions say to the same callers, see `pairs.py`; without a label of the candidate it failed. Of a request,
+# beside which stable and in which journal it was answered, whether its version failed, and how long the network took.
 _THIRD = (
+    "ALTER TABLE requests ADD COLUMN stable INTEGER",
+    "ALTER TABLE requests ADD COLUMN journal INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE requests ADD COLUMN failed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE requests ADD COLUMN computed REAL",
+    "UPDATE requests SET failed = status >= 500 OR status = 429",
+    "CREATE TABLE journals (id INTEGER PRIMARY KEY, length INTEGER NOT NULL, digest TEXT NOT NULL)",
     """
     CREATE TABLE pairs (
         id INTEGER PRIMARY KEY,
         time REAL NOT NULL,
+        journal INTEGER NOT NULL,
         stable INTEGER NOT NULL,
         candidate INTEGER NOT NULL,
         caller INTEGER NOT NULL,
@@ -81,15 +89,20 @@ _THIRD = (
         candidate_label TEXT,
         question TEXT UNIQUE,
         truth TEXT,
-        UNIQUE (stable, candidate, caller)
+        UNIQUE (journal, stable, candidate, caller)
     )
     """,
-    "CREATE INDEX pairs_open ON pairs (stable, candidate) WHERE question IS NOT NULL AND truth IS NULL",
+    "CREATE INDEX pairs_open ON pairs (journal, stable, candidate) WHERE question IS NOT NULL AND truth IS NULL",
 )
 # What each format adds to the one before it; a file without tables is of format 0.
 _CHANGES = (_FIRST, _SECOND, _THIRD)
 FORMAT = len(_CHANGES)
-SECOND, PAIRS_SINCE = 2, 3
+SECOND, THIRD = 2, 3
+# What a file of an earlier release is read by as it is: the columns that it lacks, for one connection alone.
+AS_OF_THIRD = """
+    CREATE TEMP VIEW requests AS SELECT *, NULL AS stable, 0 AS journal,
+                                        status >= 500 OR status = 429 AS failed, NULL AS computed FROM main.requests
+"""
 # After rows were removed: their numbers are given again.
 LOWERED_MARKS = """
     UPDATE releases SET request = min(request, (SELECT ifnull(max(id), 0) FROM requests)),

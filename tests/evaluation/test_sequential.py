@@ -13,29 +13,61 @@ from progressive_tf.evaluation.sequential import (
     Events,
     Interval,
     Shares,
+    Tally,
     evidence_of_more_events,
     rate,
     share_difference,
 )
 
 
+def shares(canary: int, canary_total: int, stable: int, stable_total: int) -> Shares:
+    """Returns a step in which every caller has one answer."""
+    return Shares(Tally.of_one_row_each(canary, canary_total), Tally.of_one_row_each(stable, stable_total, 10**6))
+
+
 def test_the_difference_by_hand() -> None:
-    # Shares with one success and one failure more: 71 / 102 and 81 / 102.
-    variance = 71 / 102 * 31 / 102 / 100 + 81 / 102 * 21 / 102 / 100
+    # Between callers, and of independent answers with a success and a failure more: the larger counts.
+    variance = max(
+        70 * 30 / 100**2 / 99 + 80 * 20 / 100**2 / 99,
+        71 / 102 * 31 / 102 / 100 + 81 / 102 * 21 / 102 / 100,
+    )
     radius = math.sqrt(variance * (variance + 0.01) / 0.01 * math.log((variance + 0.01) / (0.05**2 * variance)))
-    found = share_difference([Shares(70, 100, 80, 100)], 0.05, 0.1, 30)
+    found = share_difference([shares(70, 100, 80, 100)], 0.05, 0.1, 30)
     assert (found.estimate, found.low, found.high) == pytest.approx((-0.1, -0.1 - radius, -0.1 + radius))
 
 
-def test_steps_are_put_together_by_their_variances_and_not_by_their_counts() -> None:
+def test_steps_are_put_together_as_strata_and_not_by_their_counts() -> None:
     # In both steps the canary is as good; the second, later one is harder, and has most of the canary's answers.
-    steps = [Shares(90, 100, 900, 1000), Shares(600, 1000, 60, 100)]
+    steps = [shares(90, 100, 900, 1000), shares(600, 1000, 60, 100)]
     assert share_difference(steps, 0.05, 0.05, 30).estimate == pytest.approx(0.0)
     assert 690 / 1100 - 960 / 1100 < -0.2
 
 
-def test_too_few_judged_answers_say_nothing() -> None:
-    assert share_difference([Shares(0, 29, 900, 1000)], 0.05, 0.05, 30) == Interval(0.0, -1.0, 1.0)
+def test_a_caller_weighs_no_more_for_asking_more() -> None:
+    callers, stable = np.arange(10), Tally.of_one_row_each(10, 10, 100)
+    one_asks_often = Tally(callers, np.array([0] + [1] * 9), np.array([10**6] + [1] * 9))
+    assert share_difference([Shares(one_asks_often, stable)], 0.05, 0.05, 2).estimate == pytest.approx(-0.1)
+
+
+def test_the_same_callers_in_several_steps_are_no_more_evidence() -> None:
+    generator = np.random.default_rng(2)
+    sides = [Tally(np.arange(30) + first, generator.integers(500, 1000, 30), np.full(30, 1000)) for first in (0, 1000)]
+    others = [Tally(side.callers + 10**4, side.having, side.total) for side in sides]
+    once, again = (share_difference([Shares(*sides)] * steps, 0.05, 0.05, 10) for steps in (1, 8))
+    assert (again.estimate, again.low, again.high) == pytest.approx((once.estimate, once.low, once.high))
+    more = share_difference([Shares(*sides), Shares(*others)], 0.05, 0.05, 10)
+    assert more.high - more.low < 0.9 * (once.high - once.low)
+
+
+def test_answers_of_one_caller_that_differ_less_than_by_chance_are_taken_as_independent() -> None:
+    alike = [Tally(np.arange(10) + first, np.full(10, 8), np.full(10, 10)) for first in (0, 100)]
+    variance = 2 * 81 / 102 * 21 / 102 / 100
+    radius = math.sqrt(variance * (variance + 0.01) / 0.01 * math.log((variance + 0.01) / (0.05**2 * variance)))
+    assert share_difference([Shares(*alike)], 0.05, 0.1, 10).high == pytest.approx(radius)
+
+
+def test_too_few_callers_say_nothing() -> None:
+    assert share_difference([shares(0, 29, 900, 1000)], 0.05, 0.05, 30) == Interval(0.0, -1.0, 1.0)
     assert share_difference([], 0.05, 0.05, 30) == Interval(0.0, -1.0, 1.0)
 
 
@@ -78,6 +110,9 @@ def test_the_ends_of_a_rates_interval_are_where_the_likelihood_ratio_reaches_its
     assert rate(0, 0, 0.05) == Interval(0.0, 0.0, 1.0)
     assert rate(0, 5, 0.05).low == 0.0
     assert rate(5, 5, 0.05).high == 1.0
+    for little in (1e-6, 0.01):  # of one event: a part of one caller's requests
+        assert rate(little, 5, 0.05).low == 0.0
+        assert rate(5 - little, 5, 0.05).high == 1.0
 
 
 @given(st.integers(0, 300), st.integers(1, 300), st.floats(0.001, 0.2))

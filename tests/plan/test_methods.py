@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from progressive_tf.plan.methods import Contrastive, Description, Optimizer, Percent, Share
+from progressive_tf.plan.methods import Contrastive, Description, Optimizer, Share
+from progressive_tf.plan.release_schedule import Percent
 from progressive_tf.plan.retention_methods import SoupAverage
 
 

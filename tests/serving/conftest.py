@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, Shared, release, translator, two_versions, wait_until
+from serving_fakes import FEWEST_BEFORE, MODEL, Shared, release, translator, two_versions, wait_until
 
 from progressive_tf.registry import ModelVersions, Registry
 
@@ -22,9 +22,10 @@ LOOK_SECONDS = 0.05
 def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
     """Starts servers, with limits and settings by name, and waits until stable is served.
 
-    They look at things more often than a server of its own, and collect no garbage of a process that is not theirs.
+    They look at things more often than a server of its own, collect no garbage of a process that is not theirs, and
+    measure stable by a few answers.
     """
-    from progressive_tf.serving import canary_watch, request_log, served_model
+    from progressive_tf.serving import canary_evidence, canary_watch, request_log, served_model
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
     from progressive_tf.serving.limits import Limits
@@ -37,6 +38,7 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
         patch.setattr(served_model, "LOOK_SECONDS", LOOK_SECONDS)
         patch.setattr(served_model, "_collect", lambda: None)
         patch.setattr(canary_watch, "LOOK_SECONDS", LOOK_SECONDS)
+        patch.setattr(canary_evidence, "FEWEST_BEFORE", FEWEST_BEFORE)
         patch.setattr(request_log, "FLUSH_SECONDS", LOOK_SECONDS)
 
         def run(

@@ -101,6 +101,48 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
 
 
 @exported_once
+def not_finite() -> Callable[[Path], None]:
+    """Returns what exports a model whose probabilities are no numbers for texts that are asked, as after a bad step."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                is_asked = tf.strings.regex_full_match(text, ".*(posi|nega)tive.*")
+                share = tf.where(is_asked, float("nan"), 0.5)
+                label = tf.fill([tf.shape(text)[0]], "positive")
+                return {"probabilities": tf.stack([share, 1 - share], axis=1), "label": label}
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+@exported_once
+def refusing() -> Callable[[Path], None]:
+    """Returns what exports a model that looks up what is not there for texts that are asked: InvalidArgument."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                word = tf.where(tf.strings.regex_full_match(text, ".*(posi|nega)tive.*"), 99, 0)
+                share = tf.gather(tf.constant([0.2, 0.8]), word)
+                label = tf.fill([tf.shape(text)[0]], "positive")
+                return {"probabilities": tf.stack([share, 1 - share], axis=1), "label": label}
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+@exported_once
 def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that writes a text in capitals, and gives tokens back.
 
@@ -178,6 +220,17 @@ def two_versions(folder: Path) -> ModelVersions:
     release(found, 1)
     release(found, 2, alias=None)
     return found
+
+
+# So many answers of stable are enough to say what is slow.
+FEWEST_BEFORE = 3
+
+
+def ask_before(client: TestClient) -> None:
+    """Asks stable so often that a canary's latency can be measured; callers of its own."""
+    for turn in range(FEWEST_BEFORE):
+        asked = {"instances": [f"positive before {turn}"], "key": f"before {turn}"}
+        assert client.post(f"/v1/models/{MODEL}:predict", json=asked).status_code == 200
 
 
 @dataclass(frozen=True)

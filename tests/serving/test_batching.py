@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
+from progressive_tf.serving.batching import Asked, Batcher, BatchSettings, QueueFull
 from progressive_tf.serving.limits import Refusal
 
 
@@ -40,8 +40,12 @@ async def with_batcher(network: Network, use: Any, room: int = 100, **settings: 
             network.go_on.set()
 
 
+async def asked(batcher: Batcher, instances: Sequence[Asked], caller: int | None = None) -> list[int]:
+    return (await batcher.answers(instances, caller)).answers
+
+
 async def first_under_way(batcher: Batcher, network: Network) -> asyncio.Future[list[int]]:
-    first = asyncio.ensure_future(batcher.answers([ask("short", 1)]))
+    first = asyncio.ensure_future(asked(batcher, [ask("short", 1)]))
     while not network.began.is_set():
         await asyncio.sleep(0.001)
     return first
@@ -52,8 +56,8 @@ def test_what_comes_while_the_network_is_busy_is_answered_together_by_bucket() -
 
     async def use(batcher: Batcher) -> list[Any]:
         first = await first_under_way(batcher, network)
-        asked = [[ask("short", 2), ask("long", 3)], [ask("short", 4)], [ask("long", 5)], [ask("short", 6)]]
-        others = [asyncio.ensure_future(batcher.answers(each)) for each in asked]
+        later = [[ask("short", 2), ask("long", 3)], [ask("short", 4)], [ask("long", 5)], [ask("short", 6)]]
+        others = [asyncio.ensure_future(asked(batcher, each)) for each in later]
         await asyncio.sleep(0.01)
         assert batcher.queued == 5
         network.go_on.set()
@@ -97,7 +101,7 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_has() -> None:
 
     async def use(batcher: Batcher) -> list[int]:
         first = await first_under_way(batcher, network)
-        waiting = asyncio.ensure_future(batcher.answers([ask("short", 2), ask("short", 3)]))
+        waiting = asyncio.ensure_future(asked(batcher, [ask("short", 2), ask("short", 3)]))
         await asyncio.sleep(0.01)
         with pytest.raises(Refusal, match=r"2 instances are waiting and 2 more find no room .at most 3.") as refused:
             await batcher.answers([ask("short", 4), ask("short", 5)])
@@ -108,12 +112,50 @@ def test_a_full_queue_refuses_at_once_and_keeps_what_it_has() -> None:
     assert asyncio.run(with_batcher(network, use, room=3)) == [2, 4, 6]
 
 
+def test_one_caller_fills_half_of_the_room_and_is_told_that_it_is_his_own_doing() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> tuple[int, int]:
+        first = await first_under_way(batcher, network)
+        waiting = [asyncio.ensure_future(asked(batcher, [ask("short", 2), ask("short", 3)], caller=7))]
+        await asyncio.sleep(0.01)
+        with pytest.raises(QueueFull, match=r"2 instances of yours are waiting and 1 more find no room") as own:
+            await batcher.answers([ask("short", 4)], caller=7)
+        waiting.append(asyncio.ensure_future(asked(batcher, [ask("short", 5), ask("short", 6)], caller=8)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(QueueFull, match=r"4 instances are waiting") as by_others:
+            await batcher.answers([ask("short", 7)], caller=9)
+        network.go_on.set()
+        await asyncio.gather(first, *waiting)
+        assert (own.value.status, by_others.value.status) == (429, 429)
+        return own.value.is_own, by_others.value.is_own
+
+    assert asyncio.run(with_batcher(network, use, room=4)) == (True, False)
+
+
+def test_the_seconds_are_the_networks_and_no_waiting() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> tuple[float, float]:
+        first = asyncio.ensure_future(batcher.answers([ask("short", 1)]))
+        while not network.began.is_set():
+            await asyncio.sleep(0.001)
+        second = asyncio.ensure_future(batcher.answers([ask("short", 2)]))
+        await asyncio.sleep(0.2)
+        network.go_on.set()
+        return (await first).seconds, (await second).seconds
+
+    slow, quick = asyncio.run(with_batcher(network, use))
+    assert slow >= 0.2
+    assert quick < slow
+
+
 def test_one_that_fails_spoils_no_other() -> None:
     network = Network()
 
     async def use(batcher: Batcher) -> Any:
         first = await first_under_way(batcher, network)
-        bad, good = (asyncio.ensure_future(batcher.answers([ask("short", value)])) for value in (-1, 3))
+        bad, good = (asyncio.ensure_future(asked(batcher, [ask("short", value)])) for value in (-1, 3))
         await asyncio.sleep(0.01)
         network.go_on.set()
         with pytest.raises(ValueError, match="odd one out"):
@@ -135,7 +177,7 @@ def test_who_has_gone_is_not_computed() -> None:
         await asyncio.gather(gone, return_exceptions=True)
         network.go_on.set()
         await first
-        assert await batcher.answers([ask("short", 3)]) == [6]
+        assert await asked(batcher, [ask("short", 3)]) == [6]
 
     asyncio.run(with_batcher(network, use))
     assert network.batches == [("short", [1]), ("short", [3])]

@@ -6,18 +6,21 @@ import itertools
 import logging
 import re
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, classifier, release, translator, wait_until
+from serving_fakes import MODEL, ask_before, classifier, not_finite, refusing, release, translator, wait_until
 
-from progressive_tf.registry import ModelVersions, Registry
+from progressive_tf.registry import Forced, ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.routing import position
 
 # A busy machine may be slow for one version by chance: no answer takes a thousand times as long as others.
@@ -65,6 +68,7 @@ def events(model: ModelVersions) -> list[tuple[str, str | None, int | None, floa
 def test_a_good_canary_reaches_everybody(stable: ModelVersions, start: Start) -> None:
     release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
     client = start(stable)
+    ask_before(client)
     Traffic(stable, "ann").start_canary(2)
     call_until(client, lambda: stable.aliases()["stable"] == 2)
     widened = [("widen", "canary", 2, percent) for percent in (40.0, 60.0, 100.0)]
@@ -80,6 +84,7 @@ def test_a_good_canary_reaches_everybody(stable: ModelVersions, start: Start) ->
 def test_a_worse_one_is_taken_back(stable: ModelVersions, start: Start, harm: dict[str, float], reason: str) -> None:
     release(stable, 2, alias=None, plan_release=STEPS | {"min_samples": 5_000}, export=classifier(**harm))
     client = start(stable, raises=False)
+    ask_before(client)
     Traffic(stable, "ann").start_canary(2)
     met = call_until(client, lambda: "canary" not in stable.aliases())
     assert events(stable) == [("rollback", "canary", 2, None)]
@@ -112,6 +117,7 @@ def test_where_the_plan_says_so_a_person_decides(
 ) -> None:
     release(stable, 2, alias=None, plan_release=STEPS | {"automatic": False}, export=classifier(wrong=0.9))
     client = start(stable)
+    ask_before(client)
     Traffic(stable).start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     ask(client, 60)
@@ -132,6 +138,7 @@ def test_a_canary_without_steps_is_watched_and_left_alone(
 ) -> None:
     release(stable, 2, alias=None, export=classifier(wrong=0.9))
     client = start(stable)
+    ask_before(client)
     with caplog.at_level(logging.INFO, "progressive_tf.serving"):
         Traffic(stable).start_canary(2, 50)
         wait_until(lambda: canary(client).get("outcome") == "hold")
@@ -159,6 +166,7 @@ def test_disagreement_with_stable_is_measured_where_the_plan_limits_it(
     schedule = STEPS | {"max_disagreement": 0.2, "min_samples": 5_000, "automatic": False}
     release(stable, 2, alias=None, plan_release=schedule, export=kind(wrong=0.9), labels=labels)
     client = start(stable)
+    ask_before(client)
     Traffic(stable).start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     ask(client, 100)
@@ -182,6 +190,7 @@ def test_accuracy_of_texts_is_by_what_users_expected(tmp_path: Path, start: Star
     release(stable, 1, export=translator(), labels=())
     release(stable, 2, alias=None, plan_release=STEPS | {"min_samples": 5_000}, export=translator(wrong=0.9), labels=())
     client = start(stable)
+    ask_before(client)
     Traffic(stable).start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     for prediction, text in ask(client, 100):
@@ -195,6 +204,7 @@ def test_a_label_in_the_path_is_no_part_of_the_split(
 ) -> None:
     release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
     client = start(stable)
+    ask_before(client)
     Traffic(stable).start_canary(2)
     wait_until(lambda: canary(client)["version"] == "2")
     for _ in range(15):
@@ -202,3 +212,124 @@ def test_a_label_in_the_path_is_no_part_of_the_split(
     looked()
     assert canary(client)["reason"] == "0 of 10 answers"
     assert canary(client)["percent"] == 20
+
+
+@pytest.mark.parametrize(
+    ("export", "status"), [(not_finite, 500), (refusing, 400)], ids=["gives no number", "refuses what stable answers"]
+)
+def test_what_a_version_does_to_good_requests_is_its_own_failure(
+    stable: ModelVersions, start: Start, export: Callable[[], Callable[[Path], None]], status: int
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS | {"min_samples": 5_000}, export=export())
+    client = start(stable, raises=False)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2)
+    met = call_until(client, lambda: "canary" not in stable.aliases())
+    assert str(stable.entries()[-1].reason).startswith("it fails")
+    assert {said for _, said in met} == {"1", str(status)}
+
+
+def test_what_both_versions_refuse_is_their_callers_fault(
+    tmp_path: Path, stable: ModelVersions, looked: Callable[[], None], start: Start
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=refusing())
+    release(stable, 3, export=refusing())
+    client = start(stable)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    for turn in range(40):
+        asked = {"instances": ["positive"], "key": f"caller {turn}"}
+        assert client.post(f"/v1/models/{MODEL}:predict", json=asked).status_code == 400
+    kept = "SELECT count(*), sum(failed) FROM requests WHERE status = 400"
+    wait_until(lambda: query(tmp_path, kept) == [(40, 0)])
+    looked()
+    assert "canary" in stable.aliases()
+
+
+def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(folder / "served.sqlite")) as connection, connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_without_a_key_an_address_is_one_caller(tmp_path: Path, stable: ModelVersions, start: Start) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.9))
+    client = start(stable)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    for turn in range(60):
+        client.post(
+            f"/v1/models/{MODEL}:predict", json={"instances": ["positive"] * 10}, headers={"X-Request-ID": str(turn)}
+        )
+    counted = "SELECT count(*), count(DISTINCT caller), count(DISTINCT version) FROM requests WHERE step > 0"
+    wait_until(lambda: query(tmp_path, counted) == [(60, 1, 2)])
+    wait_until(lambda: "by 1 callers, of whom each counts for at most 1" in canary(client)["reason"])
+    assert canary(client)["reason"].startswith("1 of 10 answers, of ")
+    assert canary(client)["outcome"] == "wait"
+
+
+def test_a_journal_that_is_made_anew_begins_without_evidence(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    waiting = STEPS | {"min_minutes": 5, "max_minutes": 60}
+    release(stable, 2, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
+    client = start(stable)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    ask(client, 60)
+    wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
+    again = Registry(tmp_path / "again").model(MODEL)
+    release(again, 1, export=classifier(wrong=0.0))
+    release(again, 2, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
+    Traffic(again, "ann").start_canary(2, 50)
+    assert again.entries()[-1].id == stable.entries()[-1].id
+    again.files.journal.replace(stable.files.journal)
+    wait_until(lambda: str(canary(client).get("reason")).startswith("0 of 10 answers"))
+    assert "latency not measured" in canary(client)["reason"]
+
+
+def test_another_stable_begins_the_step_anew(stable: ModelVersions, start: Start) -> None:
+    waiting = STEPS | {"min_minutes": 5, "max_minutes": 60}
+    for number in (2, 3):
+        release(stable, number, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
+    client = start(stable)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(3, 50)
+    wait_until(lambda: canary(client)["version"] == "3")
+    ask(client, 60)
+    wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
+    stable.make_stable(2, Forced("to see"))
+    wait_until(lambda: str(canary(client).get("reason")).startswith("0 of 10 answers"))
+
+
+def test_a_canary_that_computes_keeps_stable_from_nothing(
+    stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    go_on, answer = threading.Event(), LoadedVersion.answer
+    monkeypatch.setattr(
+        LoadedVersion,
+        "answer",
+        lambda self, *given: (self.number == 1 or go_on.wait(60)) and answer(self, *given),
+    )
+    go_on.set()
+    client = start(stable)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    go_on.clear()
+    keys = {
+        side: next(key for key in map(str, itertools.count()) if on == (position(key, 2) < 0.5))
+        for side, on in (("canary", True), ("stable", False))
+    }
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            body = {"instances": ["positive"], "key": keys["canary"]}
+            slow = pool.submit(client.post, f"/v1/models/{MODEL}:predict", json=body)
+            for _ in range(3):
+                found = client.post(f"/v1/models/{MODEL}:predict", json=body | {"key": keys["stable"]})
+                assert found.json()["version"] == "1"
+            assert not slow.done()
+        finally:
+            go_on.set()
+        assert slow.result().json()["version"] == "2"

@@ -5,22 +5,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
+from progressive_tf.evaluation.sequential import Events, Tally, evidence_of_more_events
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide
 from progressive_tf.serving.proof import Proof
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+from progressive_tf.serving.step_counts import Said, StepCounts, VersionCounts
 
-SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=200, max_minutes=60, proof="harm-only")
-
-
-def asked(requests: int, *, failures: int = 0, slow: int = 0, **changes: Any) -> VersionCounts:
-    """Returns the counts of a version that every caller asked once."""
-    return VersionCounts(requests, failures, requests, failures, slow, **changes)
+SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=200, max_minutes=60, min_minutes=0, proof="harm-only")
+OTHERS = 10**6  # callers of stable are numbered from here on
 
 
-def step(canary: VersionCounts | None = None, stable: VersionCounts | None = None, **changes: int) -> StepCounts:
-    return StepCounts(canary or asked(100), stable or asked(1000), **changes)
+def asked(requests: int, first: int = 0, **counts: Any) -> VersionCounts:
+    """Returns the counts of a version that so many callers asked once each, and answered so many of them."""
+    tallies = [Tally.of_one_row_each(counts.get(name, 0), requests, first) for name in ("failures", "slow")]
+    right = Tally.of_one_row_each(counts.get("right", 0), counts.get("judged", 0), first)
+    labels = [label for label, count in counts.get("labels", {}).items() for _ in range(count)]
+    return VersionCounts(*tallies, right, Said.of([(first + place, label, 1) for place, label in enumerate(labels)]))
+
+
+def stable_asked(requests: int, **counts: Any) -> VersionCounts:
+    return asked(requests, OTHERS, **counts)
+
+
+def step(canary: VersionCounts | None = None, stable: VersionCounts | None = None, **changes: Any) -> StepCounts:
+    measured = {"slow_beyond": 1.0} | changes
+    return StepCounts(canary or asked(100), stable or stable_asked(1000), **measured)
 
 
 def answered(count: int, **changes: int) -> StepCounts:
@@ -38,7 +47,7 @@ def outcome(*steps: StepCounts, minutes: float = 0.0, **changes: float) -> tuple
         (0, 0.0, WAIT, "0 of 200 answers"),
         (199, 60.0, WAIT, "199 of 200 answers"),
         (199, 61.0, HOLD, "199 of 200 answers after 61 of 60 minutes; a person decides"),
-        (200, 61.0, WIDEN, "200 answers, and no sign that it is worse than stable"),
+        (200, 61.0, WIDEN, "200 answers to 100 callers, and no sign that it is worse than stable"),
     ],
 )
 def test_without_a_sign_of_harm_it_waits_for_answers_and_never_passes_without(
@@ -61,12 +70,12 @@ def test_nothing_known_waits() -> None:
     assert outcome() == (WAIT, "0 of 200 answers")
 
 
-ALL_FAIL = step(asked(10, failures=10), asked(90, failures=90))
-FAILS_MORE = step(asked(1000, failures=20), asked(1000, failures=1))
-SLOW = step(asked(100, slow=50), asked(900, slow=45))
-WRONG = step(asked(500, judged=500, right=300), asked(500, judged=500, right=400))
-DISAGREES = step(compared=200, other=100)
-DRIFTS = step(asked(500, labels={"a": 400, "b": 100}), asked(500, labels={"a": 200, "b": 300}))
+ALL_FAIL = step(asked(10, failures=10), stable_asked(90, failures=90))
+FAILS_MORE = step(asked(1000, failures=20), stable_asked(1000, failures=1))
+SLOW = step(asked(100, slow=50), stable_asked(900, slow=45))
+WRONG = step(asked(500, judged=500, right=300), stable_asked(500, judged=500, right=400))
+DISAGREES = step(other=Tally.of_one_row_each(100, 200))
+DRIFTS = step(asked(500, labels={"a": 400, "b": 100}), stable_asked(500, labels={"a": 200, "b": 300}))
 
 
 @pytest.mark.parametrize(
@@ -100,28 +109,90 @@ def test_without_a_limit_disagreement_and_drift_are_not_looked_at() -> None:
 
 def test_every_further_metric_takes_its_part_of_alpha() -> None:
     # Enough for a quarter of alpha, too little for a sixth.
-    close = step(asked(100, failures=4), asked(100))
+    close = step(asked(100, failures=4), stable_asked(100))
     alpha = 5 / evidence_of_more_events([Events(4, 4, 0.5)])
     assert outcome(close, alpha=alpha)[0] == ROLLBACK
     assert outcome(close, alpha=alpha, max_disagreement=0.5, max_drift=0.5)[0] == WAIT
 
 
 def test_a_failure_here_and_there_is_no_sign() -> None:
-    seldom = asked(1000, failures=10, judged=500, right=400)
+    seldom = stable_asked(1000, failures=10, judged=500, right=400)
     assert outcome(step(asked(100, failures=1, labels={"a": 200}), seldom))[0] == WIDEN
     assert outcome(step(asked(500, judged=500, right=395, labels={"a": 200}), seldom))[0] == WIDEN
 
 
 def test_answers_of_few_callers_say_less_than_as_many_of_many() -> None:
-    stable = asked(500, judged=500, right=400)
-    many = step(asked(500, judged=500, right=300, right_variance=0.0005), stable)
-    few = step(asked(500, judged=500, right=300, right_variance=0.02), stable)
-    assert outcome(many)[0] == ROLLBACK
-    assert outcome(few)[0] == WAIT
+    stable = stable_asked(500, judged=500, right=400)
+    assert outcome(step(asked(500, judged=500, right=300), stable))[0] == ROLLBACK
+    callers = np.arange(12)  # 300 of 480 right, from none to all of a caller's
+    few = Tally(callers, np.linspace(10, 40, 12).round().astype(int), np.full(12, 40))
+    assert outcome(step(VersionCounts(right=few), stable))[0] == WAIT
+
+
+def test_below_ten_callers_on_a_side_accuracy_has_no_verdict() -> None:
+    stable = stable_asked(500, judged=500, right=400)
+    for callers, expected in ((9, WAIT), (10, ROLLBACK)):
+        never_right = Tally(np.arange(callers), np.zeros(callers, int), np.full(callers, 1000))
+        assert outcome(step(VersionCounts(right=never_right), stable))[0] == expected
+        few_of_stable = Tally(np.arange(callers) + OTHERS, np.full(callers, 1000), np.full(callers, 1000))
+        assert outcome(step(asked(500, judged=500), VersionCounts(right=few_of_stable)))[0] == expected
 
 
 def test_one_caller_who_always_fails_is_no_sign() -> None:
-    assert outcome(step(VersionCounts(2000, 90, 100, 1), VersionCounts(2000, 0, 100, 0)))[0] == WAIT
+    failing = Tally(np.arange(100), np.array([90] + [0] * 99), np.array([90] + [20] * 99))
+    assert outcome(step(VersionCounts(failing), stable_asked(100)))[0] == WAIT
+
+
+def test_a_caller_who_comes_again_in_every_step_counts_once() -> None:
+    again = step(asked(100, failures=4), stable_asked(100))
+    assert outcome(*[again] * 20)[0] == WAIT
+    assert outcome(*(step(asked(100, 1000 * turn, failures=4), stable_asked(100)) for turn in range(5)))[0] == ROLLBACK
+    wrong = Tally(np.arange(20), np.linspace(20, 34, 20).round().astype(int), np.full(20, 40))  # 67 % right
+    right = Tally(np.arange(20) + OTHERS, np.linspace(25, 39, 20).round().astype(int), np.full(20, 40))
+    by_few = step(VersionCounts(right=wrong), VersionCounts(right=right))
+    assert outcome(*[by_few] * 10)[0] == WAIT
+    one, ten = (decide([by_few] * steps, 0.0, SCHEDULE).findings[3].says for steps in (1, 10))
+    assert one == ten
+
+
+def test_one_caller_counts_for_a_tenth_of_what_a_step_needs() -> None:
+    flood = Said.of([(1, "a", 100_000), *((caller, "a", 1) for caller in range(2, 12))])
+    found = outcome(step(VersionCounts(said=flood)))
+    words = "30 of 200 answers, of 100010 by 11 callers, of whom each counts for at most 20"
+    assert found == (WAIT, words)
+    ten = Said.of([(caller, "a", 20) for caller in range(10)])
+    assert outcome(step(VersionCounts(said=ten)))[0] == WIDEN
+    judged = Tally(np.arange(2), np.array([500, 1]), np.array([500, 1]))
+    assert outcome(step(VersionCounts(said=ten, right=judged)), min_judged=10) == (
+        WAIT,
+        "2 of 10 judged answers, of 501 by 2 callers, of whom each counts for at most 1",
+    )
+
+
+def test_a_step_takes_its_least_time() -> None:
+    assert outcome(answered(200), minutes=9.4, min_minutes=10) == (WAIT, "9 of 10 minutes at this step")
+    assert outcome(answered(200), minutes=10.0, min_minutes=10)[0] == WIDEN
+    assert decide([ALL_FAIL], 0.0, SCHEDULE.model_copy(update={"min_minutes": 10})).outcome == ROLLBACK
+
+
+def test_where_latency_is_not_measured_nothing_is_widened() -> None:
+    found = decide([step(asked(100, labels={"a": 200}), slow_beyond=None)], 61.0, SCHEDULE)
+    assert found.outcome == HOLD
+    assert found.reason.startswith("latency not measured: stable gave too few answers before this step")
+    assert found.findings[2].says.startswith("not measured: stable gave")
+
+
+def test_a_canary_that_slows_stable_too_is_not_widened() -> None:
+    found = outcome(step(asked(100, labels={"a": 200}, slow=90), stable_asked(900, slow=800)))
+    assert found[0] == WAIT
+    assert found[1].startswith("stable itself is slow since this step began, on 88.9%")
+
+
+def test_however_often_it_is_paused_the_error_rate_gets_no_more_than_its_part_of_alpha() -> None:
+    # Enough at the first step, too little at the eleventh, which has a 66th of it.
+    close = step(asked(10, failures=5), stable_asked(100, failures=50))
+    assert outcome(close)[0] == ROLLBACK
+    assert outcome(*[step()] * 10, close)[0] == WAIT
 
 
 @pytest.mark.slow
@@ -130,21 +201,24 @@ def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every
     taken_back = 0
     for _ in range(100):
         is_canary = generator.random(1500) < 0.3
-        failed, slow, right = (generator.random(1500) < share for share in (0.01, 0.05, 0.8))
-        columns = [
-            (who, who & failed, who, who & failed, who & slow, who, who & right) for who in (is_canary, ~is_canary)
-        ]
-        counts = [np.cumsum(each, axis=1).T.tolist() for each in columns]
-        looks = zip(*([VersionCounts(*row) for row in each] for each in counts), strict=True)
-        taken_back += any(decide([StepCounts(*look)], 0.0, SCHEDULE).outcome == ROLLBACK for look in looks)
+        events = [generator.random(1500) < share for share in (0.01, 0.05, 0.8)]
+        for look in range(10, 1500, 3):
+            sides = []
+            for who in (is_canary[:look], ~is_canary[:look]):
+                callers = np.flatnonzero(who)
+                tallies = [Tally(callers, event[callers].astype(int), np.ones(len(callers), int)) for event in events]
+                sides.append(VersionCounts(*tallies))
+            if decide([step(*sides)], 0.0, SCHEDULE).outcome == ROLLBACK:
+                taken_back += 1
+                break
     assert taken_back <= 5
 
 
 def test_without_steps_every_metric_is_said_and_a_person_decides() -> None:
-    found = advise([step(asked(100, labels={"a": 100}, judged=40, right=30), compared=80, other=8)], 5.0)
+    found = advise([step(asked(100, labels={"a": 100}, judged=40, right=30), other=Tally.of_one_row_each(8, 80))], 5.0)
     assert (found.outcome, found.decides) == (HOLD, "a person")
     assert found.reason.startswith(
-        "100 answers, 40 of them judged, and no sign that it is worse than stable; its plan has"
+        "100 answers to 100 callers, 40 of them judged, and no sign that it is worse than stable; its plan has"
     )
     assert [each.metric for each in found.findings] == ["error rate", "failures", "latency", "accuracy", "disagreement"]
     assert found.findings[-1].says == (
@@ -178,7 +252,7 @@ def test_where_a_proof_is_asked_for_silence_widens_nothing() -> None:
 
 def test_what_is_shown_is_widened_with_enough_answers() -> None:
     found = decide([answered(200)], 0.0, PROVING, SHOWN)
-    assert (found.outcome, found.reason) == (WIDEN, f"200 answers, and {SHOWN.says}")
+    assert (found.outcome, found.reason) == (WIDEN, f"200 answers to 100 callers, and {SHOWN.says}")
     assert found.findings[-1].metric == "proof"
     assert decide([answered(199)], 0.0, PROVING, SHOWN).outcome == WAIT
 
@@ -189,7 +263,8 @@ def test_harm_counts_more_than_a_proof() -> None:
 
 def test_harm_only_asks_for_no_proof() -> None:
     assert (
-        decide([answered(200)], 0.0, SCHEDULE, OPEN).reason == "200 answers, and no sign that it is worse than stable"
+        decide([answered(200)], 0.0, SCHEDULE, OPEN).reason
+        == "200 answers to 100 callers, and no sign that it is worse than stable"
     )
 
 

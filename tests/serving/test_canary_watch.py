@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from progressive_tf.serving.canary_watch import CanaryWatch
 
 def test_a_clock_that_is_set_while_the_server_runs_moves_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     unused: Any = None
-    watch = CanaryWatch(unused, unused, unused)
+    served, request_log = SimpleNamespace(entries=()), SimpleNamespace(journal=0)
+    watch = CanaryWatch(served, request_log, unused)  # type: ignore[arg-type]
     first, second = (
         Rollout(3, percent, False, "2026-10-25T03:00:00+00:00", step) for percent, step in ((5, 7), (25, 8))
     )

@@ -115,6 +115,8 @@ def test_a_wrong_body_is_refused_with_its_place(body: dict[str, Any], said: str)
         (b'{"instances": [NaN]}', "NaN is no number in JSON"),
         (b'{"instances": ["\\ud800"]}', "half of a surrogate pair"),
         (b"[" * 100_000, "nested too deeply"),
+        (b'{"instances": ' + b"[" * 400 + b"]" * 400 + b"}", "nested too deeply: at most 32 lists and objects"),
+        (b'{"a": ' + b"[" * 32 + b"]" * 32 + b"}", "nested too deeply"),
     ],
 )
 def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:

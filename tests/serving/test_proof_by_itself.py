@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, classifier, release, wait_until
+from serving_fakes import MODEL, ask_before, classifier, release, wait_until
 
 from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.history import released_by
@@ -29,7 +29,9 @@ def begin(
     model = Registry(folder / "registry").model(MODEL)
     release(model, 1, export=classifier(wrong=stable))
     release(model, 2, alias=None, plan_release=PROVING | changes, export=classifier(wrong=candidate))
-    return model, start(model, tokens=Tokens(release="operator"), raises=False)
+    client = start(model, tokens=Tokens(release="operator"), raises=False)
+    ask_before(client)
+    return model, client
 
 
 def ask(client: TestClient, callers: range) -> list[str]:
@@ -118,6 +120,7 @@ def test_a_canary_that_fails_is_wrong_for_those_callers(tmp_path: Path, start: S
     schedule = PROVING | {"max_error_rate": 0.999, "alpha": 1e-9}
     release(model, 2, alias=None, plan_release=schedule, export=classifier(wrong=0.0, failing=1.0))
     client = start(model, raises=False)
+    ask_before(client)
     Traffic(model).start_canary(2)
     wait_until(lambda: evidence(client)["version"] == "2")
     for turn in range(20):

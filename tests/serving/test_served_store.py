@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from progressive_tf.evaluation.sequential import Tally
 from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.registry.journal import Entry
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
-from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 from progressive_tf.serving.store import Store, StoreError
 from progressive_tf.serving.store_schema import ReleaseMark, read_marks
 
@@ -40,11 +42,17 @@ def rows(store: Store, table: str) -> list[tuple[object, ...]]:
         return connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
 
 
+def rows_of(tally: Tally) -> list[tuple[int, int, int]]:
+    """Returns callers, how many of theirs have it, and how many there are."""
+    columns = (each.tolist() for each in (tally.callers, tally.having, tally.total))
+    return list(zip(*columns, strict=True))
+
+
 def test_what_is_added_is_there_for_another_process(store: Store) -> None:
     cut = request(1, input="a film")
     cut = replace(cut, answers=[replace(each, was_cut=True) for each in cut.answers])
     store.add([cut, request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
-    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0) for n in (1, 2)]
+    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0, None, 0, 0, None) for n in (1, 2)]
     assert rows(store, "predictions") == [
         (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1),
         (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None),
@@ -60,6 +68,9 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
         connection.execute("ALTER TABLE predictions DROP COLUMN was_cut")
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE pairs")
+        connection.execute("DROP TABLE journals")
+        for column in ("stable", "journal", "failed", "computed"):
+            connection.execute(f"ALTER TABLE requests DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     live = read_live_rows(store.path)
     assert live.answers["was_cut"].isna().all()
@@ -84,9 +95,30 @@ def test_stables_own_answers_are_what_a_canary_is_compared_with(store: Store) ->
     shadows = [Shadowed(101.0, f"{4:032x}", version, "negative", None, None) for version in (1, 3, 5)]
     store.add([*answers, request(4)], shadows)
     counts = [store.step_counts(7, None, stable) for stable in (None, 1, 3)]
-    assert [each.stable.requests for each in counts] == [3, 1, 2]
-    assert [each.canary.requests for each in counts] == [1, 1, 1]
-    assert [(each.compared, each.other) for each in counts] == [(3, 3), (1, 1), (1, 1)]
+    assert [each.stable.answers for each in counts] == [3, 1, 2]
+    assert [each.canary.answers for each in counts] == [1, 1, 1]
+    assert [rows_of(each.other) for each in counts] == [[(0, 3, 3)], [(0, 1, 1)], [(0, 1, 1)]]
+
+
+def test_what_was_answered_beside_another_stable_or_in_another_journal_is_past(store: Store) -> None:
+    def asked(number: int, **changes: Any) -> ServedRequest:
+        return replace(request(number), **changes)
+
+    journal = [Entry("intent", token=f"token {number}", id=number) for number in (1, 2, 3)]
+    store.follow(journal[:2])
+    store.add([asked(1, stable=1), asked(2, stable=3)])
+    store.follow(journal)
+    store.add([asked(3, stable=3)])
+    assert [store.step_counts(7, None, stable).canary.answers for stable in (None, 1, 3)] == [3, 1, 2]
+    for other in (journal[:2], [replace(each, token="made anew") for each in journal]):
+        store.follow(other)
+        assert store.step_counts(7).canary.answers == 0
+        assert store.seconds_before(8, 2) == []
+    store.add([asked(4, stable=3)])
+    with closing(Store(store.path, only_reads=True)) as reading:
+        for entries, answers in (([*other, Entry("pause", id=4)], 1), (journal, 0)):
+            reading.read_by(entries)
+            assert reading.step_counts(7).canary.answers == answers
 
 
 def test_answers_are_counted_by_step_and_only_the_canarys(store: Store) -> None:
@@ -116,11 +148,14 @@ def test_counts_of_a_step_by_caller(store: Store) -> None:
         store.add_feedback(Feedback(f"{number:032x}", correct=right), 5.0)
     store.add_feedback(Feedback(f"{2:032x}", rating=1), 6.0)
     found = store.step_counts(7, slow_beyond=0.1)
-    # Two callers, 2 of 3 and 0 of 1 right: 2 · ((2 − 1.5)² + (0 − 0.5)²) / 4².
-    assert found.canary == VersionCounts(7, 2, 3, 1, 1, 4, 2, pytest.approx(2 * 0.5 / 16), {'"positive"': 5})
-    assert found.stable == VersionCounts(1, 0, 1, 0, 0, 1, 1, 0.0, {'"positive"': 1})
-    assert store.step_counts(7).canary.slow_callers == 0
-    assert store.step_counts(8) == StepCounts(VersionCounts(), VersionCounts())
+    assert rows_of(found.canary.failures) == [(1, 0, 3), (2, 0, 1), (3, 2, 3)]
+    assert rows_of(found.canary.slow) == [(1, 0, 3), (2, 0, 1), (3, 1, 3)]
+    assert rows_of(found.canary.right) == [(1, 2, 3), (2, 0, 1)]
+    assert rows_of(found.canary.said.tally('"positive"')) == [(1, 3, 3), (2, 1, 1), (3, 1, 1)]
+    assert rows_of(found.stable.failures) == [(4, 0, 1)]
+    assert rows_of(found.stable.right) == [(4, 1, 1)]
+    assert rows_of(store.step_counts(7).canary.slow) == []
+    assert store.step_counts(8).canary.callers == 0
 
 
 def test_feedback_by_label_and_a_second_opinion_are_counted(store: Store) -> None:
@@ -128,21 +163,35 @@ def test_feedback_by_label_and_a_second_opinion_are_counted(store: Store) -> Non
     for number, said in ((1, Feedback(f"{1:032x}", correct=False)), (1, Feedback(f"{1:032x}", label="positive"))):
         store.add_feedback(said, 5.0 + number)
     store.add_feedback(Feedback(f"{2:032x}", label="negative"), 5.0)
-    found = store.step_counts(7).canary
-    assert (found.judged, found.right) == (2, 1)
+    assert rows_of(store.step_counts(7).canary.right) == [(0, 1, 2)]
+
+
+def test_whose_fault_a_refusal_is_may_be_said(store: Store) -> None:
+    cases = [(400, None), (429, None), (429, False), (500, None), (400, True)]
+    asked = [
+        replace(request(number), caller=number, status=status, failed=failed, answers=())
+        for number, (status, failed) in enumerate(cases)
+    ]
+    store.add(asked)
+    assert rows_of(store.step_counts(7).canary.failures) == [(0, 0, 1), (1, 1, 1), (2, 0, 1), (3, 1, 1), (4, 1, 1)]
 
 
 def test_disagreement_and_what_came_before_a_step(store: Store) -> None:
     store.add(
-        [request(1), request(2), replace(request(3, alias="stable", step=5), seconds=0.2)],
+        [request(1), request(2), replace(request(3, alias="stable", step=5), seconds=9.0, computed=0.2)],
         [Shadowed(101.0, f"{number:032x}", 1, label, None, None) for number, label in ((1, "positive"), (2, "other"))],
     )
-    found = store.step_counts(7)
-    assert (found.compared, found.other) == (2, 1)
-    assert store.seconds_before(7, 10) == [0.2]
-    assert store.seconds_before(5, 10) == []
-    assert store.seconds_before(7, 10, 2) == [0.2]
-    assert store.seconds_before(7, 10, 3) == []
+    assert rows_of(store.step_counts(7).other) == [(0, 1, 2)]
+    assert store.seconds_before(7) == [0.2]
+    assert store.seconds_before(5) == []
+    assert store.seconds_before(7, 2) == [0.2]
+    assert store.seconds_before(7, 3) == []
+
+
+def test_of_what_came_before_a_step_one_caller_gave_at_most_ten(store: Store) -> None:
+    many = [replace(request(number, alias="stable", step=5), computed=number / 100) for number in range(30)]
+    store.add([*many, replace(request(30, alias="stable", step=5), caller=1, computed=0.3)])
+    assert store.seconds_before(7) == [0.3, *(number / 100 for number in range(29, 19, -1))]
 
 
 def test_the_same_feedback_is_kept_once_and_other_feedback_comes_after_it(store: Store) -> None:
