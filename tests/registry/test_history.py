@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.registry import Entry
-from progressive_tf.registry.history import current_aliases, proof_of, publications, released_by, stable_history
+from progressive_tf.registry.history import (
+    current_aliases,
+    evidence_since,
+    proof_of,
+    publications,
+    released_by,
+    rollout,
+    stable_history,
+)
 
 
 def promotion(number: int) -> Entry:
@@ -55,6 +65,28 @@ def test_a_publication_remembers_how_far_it_came() -> None:
 
 def canary(event: str, number: int, who: str = "ann") -> Entry:
     return Entry(event, version=number, alias="canary", percent=5.0, who=who)
+
+
+def test_what_is_noted_about_a_canary_does_not_end_it() -> None:
+    began = [promotion(1), Entry("alias", version=2, alias="canary", percent=5.0, time="a", id=2)]
+    for event in ("proved", "pause", "widen"):
+        running = rollout([*began, Entry(event, version=2, alias="canary", percent=25.0, time="b", id=3)])
+        assert running is not None
+        assert (running.version, running.paused) == (2, event == "pause")
+    assert rollout([*began, Entry("rollback", version=2, alias="canary")]) is None
+
+
+def test_evidence_about_a_step_begins_when_it_or_stable_came_last() -> None:
+    began = [
+        replace(promotion(1), time="2026-01-01"),
+        Entry("alias", version=2, alias="canary", percent=5.0, time="2026-02-01"),
+    ]
+    running = rollout(began)
+    assert running is not None
+    assert evidence_since(began, running) == "2026-02-01"
+    shadowed = Entry("alias", version=4, alias="shadow", time="2026-04-01")
+    moved = [*began, replace(promotion(3), time="2026-03-01"), shadowed]
+    assert evidence_since(moved, running) == "2026-03-01"
 
 
 def test_a_proof_ends_when_stable_moves() -> None:

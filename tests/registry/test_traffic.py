@@ -279,6 +279,41 @@ def test_who_is_to_be_shown_first_is_no_canary_before(model: ModelVersions) -> N
     assert model.aliases() == {"stable": 1, "canary": 2}
 
 
+def test_another_runs_canary_stays(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(staged("beta", release=PROVING), alias="canary", percent=5)
+    with pytest.raises(CanaryTakenError, match=r"version 2 of .*, of another run, is the canary at 5 %"):
+        model.publish(staged("other", run="run-2", release=PROVING), alias="canary")
+
+
+def test_half_a_percent_of_the_callers_is_a_canary(traffic: Traffic) -> None:
+    assert traffic.start_canary(2, 0.5).percent == 0.5
+    for percent in (0.0, 101.0):
+        with pytest.raises(InputError, match="a percentage above 0"):
+            traffic.widen(percent)
+
+
+def test_who_took_the_canary_back_last_takes_nothing_more(traffic: Traffic) -> None:
+    traffic.start_canary(3, 5)
+    Traffic(traffic.model, "the server").withdraw("canary", "it fails")
+    before = traffic.model.aliases()
+    with pytest.raises(InputError, match=r"version 3, has been taken back already, by the server at .*--alias stable"):
+        traffic.roll_back()
+    assert traffic.model.aliases() == before
+
+
+def test_a_step_of_the_plan_takes_its_least_time(model: ModelVersions) -> None:
+    model.publish(staged("pilot"))
+    model.publish(
+        staged("beta", release=PROVING | {"proof": "harm-only", "min_minutes": 10}), alias="canary", percent=5
+    )
+    with pytest.raises(InputError, match="has been at 5 % for 0 of the 10 minutes that its plan asks for"):
+        Traffic(model).widen(answers=1000, judged=1000)
+    running = Traffic(model).widen(30)
+    assert running is not None
+    assert running.percent == 30
+
+
 def test_another_runs_shadow_stays(model: ModelVersions) -> None:
     model.publish(staged("pilot"))
     model.publish(staged("beta"), alias="shadow")

@@ -357,3 +357,11 @@ def test_a_manifest_names_its_task_and_what_a_row_is(model: ModelVersions) -> No
     assert (manifest["task"], manifest["input_kind"]) == ("tabular-classification", "vectors")
     assert version.task.name == "tabular-classification"
     assert input_kind_of_version(manifest) == "vectors"
+
+
+def test_in_use_is_the_newest_version_while_nothing_is_stable(model: ModelVersions) -> None:
+    for stage in ("pilot", "beta", "full"):
+        model.publish(staged(stage), alias=None)
+    assert model.in_use().number == 3
+    model.make_stable(2, Forced("it is good enough"))
+    assert model.in_use().number == 2

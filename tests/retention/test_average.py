@@ -6,7 +6,7 @@ import pytest
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.answers.tags import TagAnswers
 from progressive_tf.evaluation.answers.texts import TextAnswers
-from progressive_tf.retention.average import choose, judged, quality
+from progressive_tf.retention.average import Tried, between, candidates, choose, judged, mean, quality
 
 
 def translated(right: int) -> TextAnswers:
@@ -37,7 +37,7 @@ def test_quality_is_a_share_whatever_the_metric() -> None:
 def test_only_classes_have_a_log_loss() -> None:
     for own, has_one in ((classified(20), True), (tagged(), False), (translated(20), False)):
         found = judged(0.5, own, {}, {})
-        assert (found.log_loss > 0) == has_one
+        assert found.log_loss > 0 if has_one else found.log_loss == 0
         assert found.accuracy == quality(own)
 
 
@@ -49,3 +49,30 @@ def test_a_limit_on_drops_means_the_same_for_chrf() -> None:
     assert 0 < slight.worst_drop < 0.03 < large.worst_drop < 0.2
     assert choose([slight, large], 0.03) is slight
     assert choose([slight, large], 0.5).accuracy == 1.0
+
+
+def tried(coefficient: float, accuracy: float, drop: float, log_loss: float = 1.0) -> Tried:
+    return Tried(coefficient, accuracy, log_loss, {"one": drop, "two": 0.0})
+
+
+def test_the_share_is_the_most_accurate_that_keeps_earlier_stages() -> None:
+    rows = [tried(0.0, 0.5, 0.0), tried(0.4, 0.7, 0.02), tried(0.5, 0.7, 0.02, 0.9), tried(1.0, 0.9, 0.05)]
+    assert choose(rows, 0.02).coefficient == 0.5
+    assert choose(rows, 0.1).coefficient == 1.0
+    assert choose([*rows[3:], tried(0.9, 0.1, 0.04)], 0.02).coefficient == 0.9
+    # Where none keeps within the limit, of shares that lose as little, but for rounding, the most accurate.
+    assert choose([tried(0.3, 0.6, 0.1), tried(0.4, 0.8, 0.1 + 1e-12)], 0.02).coefficient == 0.4
+
+
+def test_shares_include_an_equal_one() -> None:
+    assert candidates(2) == tuple(sorted([*(step / 10 for step in range(11)), 1 / 3]))
+    assert candidates(1) == candidates(4) == tuple(step / 10 for step in range(11))
+
+
+def test_weights_between_two_are_exact_at_both_ends() -> None:
+    own, before = {"w": np.float32([0.1, 0.3])}, {"w": np.float32([0.7, -0.2])}
+    for share, expected in ((0.0, before), (1.0, own)):
+        np.testing.assert_array_equal(between(before, own, share)["w"], expected["w"])
+    np.testing.assert_allclose(between(before, own, 0.25)["w"], [0.55, -0.075], rtol=1e-6)
+    assert between(mean([own, before]), own, 0.5)["w"].dtype == np.float32
+    np.testing.assert_allclose(mean([own, own, before])["w"], [0.3, 0.4 / 3], rtol=1e-6)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.plan.retention_methods import Replay
-from progressive_tf.retention.replay import kept_rows, priorities, replay_batches
+from progressive_tf.retention.replay import kept_rows, priorities, replay_batches, replayed_per_epoch
 
 KEYS = np.random.default_rng(0).integers(0, 1 << 63, 400).astype(np.uint64)
 LABELS = np.repeat([0, 1, 2, 3], [200, 150, 45, 5]).astype(np.int32)
@@ -44,6 +44,13 @@ def test_per_class_and_fraction() -> None:
     assert np.bincount(LABELS[kept]).tolist() == [20, 20, 20, 5]
     assert len(kept_rows(Replay(fraction=0.25), KEYS, LABELS, 1)) == 100
     assert len(kept_rows(Replay(fraction=0.0), KEYS, LABELS, 1)) == 0
+
+
+def test_kept_rows_in_an_epoch_by_hand() -> None:
+    # Two of ten in a batch are kept ones, beside eight of the stage's own.
+    assert replayed_per_epoch(16, 10, 0.2) == 4
+    assert replayed_per_epoch(18, 10, 0.001) == 2  # one of each batch at least
+    assert replayed_per_epoch(3, 10, 0.999) == 27  # and one of its own
 
 
 def test_priorities_depend_on_key_and_seed_alone() -> None:

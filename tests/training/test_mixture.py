@@ -16,7 +16,6 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan, load_plan
-from progressive_tf.retention.average import Tried, between, candidates, choose, mean
 from progressive_tf.training.answers.classes import predict_exported
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
@@ -259,30 +258,6 @@ def test_an_ensemble_needs_outputs_for_every_row() -> None:
     load_plan("split-digits", ["scenario=task-incremental"])
     with pytest.raises(InputError, match="an ensemble needs every stage's outputs for every row"):
         load_plan("split-digits", ["scenario=task-incremental", "defaults.retention.average.kind=ensemble"])
-
-
-def tried(coefficient: float, accuracy: float, drop: float, log_loss: float = 1.0) -> Tried:
-    return Tried(coefficient, accuracy, log_loss, {"one": drop, "two": 0.0})
-
-
-def test_the_share_is_the_most_accurate_that_keeps_earlier_stages() -> None:
-    rows = [tried(0.0, 0.5, 0.0), tried(0.4, 0.7, 0.02), tried(0.5, 0.7, 0.02, 0.9), tried(1.0, 0.9, 0.05)]
-    assert choose(rows, 0.02).coefficient == 0.5
-    assert choose(rows, 0.1).coefficient == 1.0
-    assert choose([*rows[3:], tried(0.9, 0.1, 0.04)], 0.02).coefficient == 0.9
-
-
-def test_shares_include_an_equal_one() -> None:
-    assert candidates(2) == tuple(sorted([*(step / 10 for step in range(11)), 1 / 3]))
-    assert candidates(1) == candidates(4) == tuple(step / 10 for step in range(11))
-
-
-def test_weights_between_two_are_exact_at_both_ends() -> None:
-    own, before = {"w": np.float32([0.1, 0.3])}, {"w": np.float32([0.7, -0.2])}
-    for share, expected in ((0.0, before), (1.0, own)):
-        np.testing.assert_array_equal(between(before, own, share)["w"], expected["w"])
-    np.testing.assert_allclose(between(before, own, 0.25)["w"], [0.55, -0.075], rtol=1e-6)
-    assert between(mean([own, before]), own, 0.5)["w"].dtype == np.float32
 
 
 def test_the_share_is_chosen_without_gate_or_test_rows(
