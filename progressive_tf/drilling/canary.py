@@ -19,6 +19,7 @@ from progressive_tf.drilling.saboteurs import FAILED, OK, Given
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.traffic import WHOLE
+from progressive_tf.seeds import derive_seed
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WIDEN, CanaryDecision, compares_with_stable, decide
 from progressive_tf.serving.canary_evidence import MOST_BEFORE, slow_limit
 from progressive_tf.serving.pairs import MOST_OPEN, Pair, TwoVersions
@@ -29,8 +30,8 @@ from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Store
 
 BEGAN = 1_700_000_000.0  # seconds since 1970; the same in every drill
-# The store is looked at after so many requests of a step, and later whenever a twentieth more have come.
-FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.05
+# The store is looked at after so many requests of a step, and later whenever a tenth more have come.
+FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.1
 # How long stable takes: median seconds, and standard deviation of the logarithm.
 MEDIAN_SECONDS, SPREAD = 0.02, 0.3
 # A step is given up, and left to a person, after so many times the requests that its min_samples take.
@@ -103,7 +104,7 @@ class CanaryPlay:
         self._stated = [side.round(4).tolist() for side in answers]
         self._is_right = [asked.right, (answers[1].argmax(axis=1) == asked.truth) & (given.status == OK)]
         self._generator = np.random.default_rng(traffic.seed)
-        self._coming = self._callers()
+        self._coming = callers_in_order(asked, traffic.seed)
         self._counted = _Counted()
         self._slow_beyond = math.inf
 
@@ -126,15 +127,6 @@ class CanaryPlay:
     @property
     def _now(self) -> float:
         return BEGAN + self._counted.requests
-
-    def _callers(self) -> Iterator[tuple[int, str]]:
-        """Yields rows in an order of chance, each with the key of who asks; next time round they are new callers."""
-        lap = 0
-        while True:
-            for row in self._generator.permutation(len(self._asked)).tolist():
-                key = str(row) if self._asked.callers is None else self._asked.callers[row]
-                yield row, f"{key} {lap}" if lap or self._asked.callers is None else key
-            lap += 1
 
     def _seconds(self) -> float:
         return float(MEDIAN_SECONDS * np.exp(SPREAD * self._generator.standard_normal()))
@@ -250,6 +242,16 @@ class CanaryPlay:
                 told.append(Feedback(requests[-1].answers[0].id, self._truth[row]))
         store.add(requests)
         self._tell(store, told)
+
+
+def callers_in_order(asked: Asked, seed: int) -> Iterator[tuple[int, str]]:
+    """Yields rows in an order of chance, each with the key of who asks; next time round they are new callers."""
+    generator, lap = np.random.default_rng(derive_seed(seed, "callers")), 0
+    while True:
+        for row in generator.permutation(len(asked)).tolist():
+            key = f"{row} of {seed}" if asked.callers is None else asked.callers[row]
+            yield row, f"{key} {lap}" if lap else key
+        lap += 1
 
 
 def callers_of(path: Path) -> dict[int, str]:

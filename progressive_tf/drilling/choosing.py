@@ -20,7 +20,9 @@ CASES = (str.lower, str.upper)
 class Asks(Protocol):
     """A version that can be asked, see `asking.Asking`."""
 
-    has_tasks: bool
+    @property
+    def has_tasks(self) -> bool:
+        """Whether every input needs the name of a task."""
 
     def probabilities(self, inputs: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Returns float64 [rows, classes] of inputs by name."""

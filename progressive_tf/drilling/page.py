@@ -51,8 +51,8 @@ class Report:
         ]
         if self.control.caught:
             said.append(
-                f"the version itself was taken back in {self.control.caught} of {orders} orders ({ways(self.control)}): "
-                "to be caught proves little here"
+                f"the version itself was taken back in {self.control.caught} of {orders} orders, {ways(self.control)}: "
+                "to be caught proves little"
             )
         if said:
             return "; ".join(said)

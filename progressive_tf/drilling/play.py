@@ -113,7 +113,7 @@ class Drill:
         rows, steps = len(self.subject.callers), self.subject.schedule.steps
         return [
             f"callers ask {self.subject.described}; where a canary needs more, they come again from new callers",
-            f"canary steps {', '.join(map('{:g}'.format, steps))} %; users label {self.feedback:.0%} of the answers, and "
+            f"steps of {', '.join(map('{:g}'.format, steps))} %; users label {self.feedback:.0%} of the answers, and "
             "every disagreement that is asked for",
             f"the monitor sees the answers to all {rows:,} rows beside {self.reference.name}",
             *self.subject.notes,

@@ -54,10 +54,11 @@ def _of_store(subject: Subject, path: Path) -> Asked:
     code = {label: place for place, label in enumerate(subject.labels)}
     columns = [code.get(label, 0) for label in (subject.version.manifest() or {}).get("labels", subject.labels)]
     kept = []
-    for row in answers.itertuples():
-        truth = row.label if row.truth is None and row.right is True else row.truth
-        if truth in code and row.probabilities is not None and len(row.probabilities) == len(columns):
-            kept.append((row.request, row.input, code[truth], row.probabilities))
+    fields = ("request", "input", "label", "truth", "right", "probabilities")
+    for request, asked, label, told, right, stated in zip(*(answers[name] for name in fields), strict=True):
+        truth = label if told is None and right is True else told
+        if truth in code and stated is not None and len(stated) == len(columns):
+            kept.append((request, asked, code[truth], stated))
     callers = callers_of(path)
     probabilities = np.zeros((len(kept), len(subject.labels)))
     for place, (_, _, _, stated) in enumerate(kept):
