@@ -124,7 +124,7 @@ def _drill(plan: str, folder: Path, orders: int) -> tuple[Drill, list[Chosen], l
     from progressive_tf.training.run_plan import run_plan
 
     runs, registry = folder / "runs", folder / "registry"
-    run_plan(load_plan(plan), runs, registry, fresh=False, display=Display(Console(quiet=True)))
+    run_plan(load_plan(plan), runs / plan, registry, fresh=False, display=Display(Console(quiet=True)))
     model = Registry(registry).existing_model(plan)
     version = version_under_drill(model, None)
     subject, reference, _ = read_subject(model, version, runs)
