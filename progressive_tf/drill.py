@@ -64,10 +64,12 @@ def drill(
 
     set_up_logging(verbose)
 
-    from progressive_tf.drilling.subject import read_subject, refuse_few, version_under_drill
     from progressive_tf.registry import Registry
 
     model = Registry(registry).existing_model(name)
+
+    from progressive_tf.drilling.subject import read_subject, refuse_few, version_under_drill
+
     version = version_under_drill(model, number)
     subject, reference, plan = read_subject(model, version, runs)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from progressive_tf.data.kinds import INPUT_KINDS
-from progressive_tf.drilling.asking import Asking
 from progressive_tf.drilling.canary import callers_of
+from progressive_tf.drilling.choosing import Asks
 from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.drilling.subject import FEWEST_ROWS
 from progressive_tf.errors import InputError, listed
@@ -21,7 +22,15 @@ from progressive_tf.plan.schema import Plan
 _SQLITE = b"SQLite format 3\0"
 
 
-def replayed(subject: Subject, given: Path, plan: Plan, load: Callable[[], Asking]) -> Subject:
+class AsksOfTexts(Asks, Protocol):
+    """A version that can be asked about texts, see `asking.Asking`."""
+
+    @property
+    def text_name(self) -> str:
+        """Under which name it gets a text."""
+
+
+def replayed(subject: Subject, given: Path, plan: Plan, load: Callable[[], AsksOfTexts]) -> Subject:
     """Returns a subject whose callers ask the rows of a file.
 
     Args:
@@ -71,7 +80,7 @@ def _of_store(subject: Subject, path: Path) -> Asked:
     )
 
 
-def _of_source(subject: Subject, path: Path, plan: Plan, load: Callable[[], Asking]) -> Asked:
+def _of_source(subject: Subject, path: Path, plan: Plan, load: Callable[[], AsksOfTexts]) -> Asked:
     """Returns the rows of a file, which the version is asked now."""
     from progressive_tf.data.source import SourceReader
 
