@@ -71,7 +71,8 @@ class LoadedVersion:
         return "; it does not say how much of a text it reads, so that texts that it cuts are not counted"
 
     def answer(self, bucket: Hashable, instances: Sequence[Instance]) -> list[dict[str, Any] | Refusal]:
-        """Returns the outputs of each instance as JSON-like values; one that the network refuses spoils no other.
+        """Returns the outputs of each instance as JSON-like values; one that the network refuses, or has no numbers for,
+        spoils no other.
 
         Args:
             bucket: what `bucket_of` gives for all of them.
@@ -91,7 +92,14 @@ class LoadedVersion:
                 return [answer for instance in instances for answer in self.answer(bucket, [instance])]
             message = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
             return [Refusal(400, f"the model refuses it: {' '.join(message.split()):.400}")]
-        return [self._one_of(outputs, place) for place in range(len(instances))]
+        # JSON has no way to write what is no number, and nobody could use it.
+        numbers = [np.isfinite(value).reshape(len(instances), -1).all(axis=1) for value in _floats(outputs)]
+        return [
+            self._one_of(outputs, place)
+            if all(finite[place] for finite in numbers)
+            else Refusal(500, f"version {self.number}'s answer is no number")
+            for place in range(len(instances))
+        ]
 
     def warm_up(self, most: int) -> None:
         """Answers made-up instances of several lengths, one alone and the `most` of a batch, so that the first caller
@@ -138,6 +146,10 @@ def _inputs(signature: Any, kind: InputKind) -> dict[str, InputSpec]:
         is_file = kind.is_file and name != TASK and spec.dtype == tf.string
         specs[name] = InputSpec(np.dtype(spec.dtype.as_numpy_dtype), tuple(spec.shape[1:]), is_image=is_file)
     return specs
+
+
+def _floats(outputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    return [value for value in outputs.values() if np.issubdtype(value.dtype, np.floating)]
 
 
 def _plain(value: Any) -> Any:

@@ -101,6 +101,28 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
 
 
 @exported_once
+def numberless() -> Callable[[Path], None]:
+    """Returns what exports a model whose probabilities are no numbers for the text "rare"."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        class Small(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            def serve(self, text: Any) -> dict[str, Any]:
+                share = tf.where(text == "rare", float("nan"), 0.25)
+                return {
+                    "probabilities": tf.stack([share, 1 - share], axis=1),
+                    "label": tf.fill(tf.shape(text), "negative"),
+                }
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+@exported_once
 def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that writes a text in capitals, and gives tokens back.
 
