@@ -20,6 +20,7 @@ from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.traffic import WHOLE
 from progressive_tf.seeds import derive_seed
+from progressive_tf.serving.answers.classes import ServedClasses
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WIDEN, CanaryDecision, compares_with_stable, decide
 from progressive_tf.serving.canary_evidence import MOST_BEFORE, slow_limit
 from progressive_tf.serving.pairs import MOST_OPEN, Pair, TwoVersions
@@ -34,8 +35,8 @@ BEGAN = 1_700_000_000.0  # seconds since 1970; the same in every drill
 FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.1
 # How long stable takes: median seconds, and standard deviation of the logarithm.
 MEDIAN_SECONDS, SPREAD = 0.02, 0.3
-# A step is given up, and left to a person, after so many times the requests that its min_samples take.
-PATIENCE = 1.5
+# A step is given up, and left to a person, after so many times the requests that its min_samples take, and some more.
+PATIENCE, MORE = 1.5, 1000
 PROOF = "proof"
 
 
@@ -142,7 +143,7 @@ class CanaryPlay:
         while True:
             limit = slow_limit(store.seconds_before(step, MOST_BEFORE, self._two.stable), schedule)
             self._slow_beyond = math.inf if limit is None else limit
-            began, most = self._counted.requests, PATIENCE * schedule.min_samples * 100 / percent + MOST_BEFORE
+            began, most = self._counted.requests, PATIENCE * schedule.min_samples * 100 / percent + MORE
             split = Split(self._two.stable, self._two.candidate, percent, step)
             while True:
                 between = max(FEWEST_BETWEEN, int(MORE_BETWEEN * (self._counted.requests - began)))
@@ -222,8 +223,6 @@ class CanaryPlay:
         self._counted.labels += len(told)
 
     def _answer_questions(self, store: Store) -> None:
-        from progressive_tf.serving.answers.classes import ServedClasses
-
         if not keeps_pairs(self._traffic.schedule):
             return
         for question in store.questions(self._two, MOST_OPEN, ServedClasses()):
