@@ -27,8 +27,8 @@ from progressive_tf.serving.pairs import MOST_OPEN, Pair, TwoVersions
 from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of
 from progressive_tf.serving.routing import Split, caller_number
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
-from progressive_tf.serving.step_counts import StepCounts
-from progressive_tf.serving.store import Store
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+from progressive_tf.serving.store import STORE_NAME, Store
 
 BEGAN = 1_700_000_000.0  # seconds since 1970; the same in every drill
 # The store is looked at after so many requests of a step, and later whenever a tenth more have come.
@@ -37,7 +37,7 @@ FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.1
 MEDIAN_SECONDS, SPREAD = 0.02, 0.3
 # A step is given up, and left to a person, after so many times the requests that its min_samples take, and some more.
 PATIENCE, MORE = 1.5, 1000
-PROOF = "proof"
+PROOF, HELD = "proof", "too few labels"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Played:
     """What became of a canary.
 
     Args:
-        caught_by: the metric that took it back, or `proof` where a person decides; None where it became stable.
+        caught_by: the metric that took it back; `proof`, or `too few labels`, where a person decides; None where it
+            became stable.
         reason: in words.
         requests: that came until then.
         labels: that were given until then.
@@ -87,18 +88,24 @@ class CanaryPlay:
     """One saboteur before callers, from the first step of its schedule on.
 
     Args:
-        path: of the store, which is made.
+        folder: where its store is made.
         asked: the rows that callers ask, with stable's answers.
         given: the saboteur's answers to them.
         labels: the classes.
-        two: the numbers of stable and of the saboteur.
+        stable: the number of the version that it stands beside.
         traffic: how callers come.
+
+    Attributes:
+        path: of the store.
+        number: the saboteur's.
     """
 
     def __init__(
-        self, path: Path, asked: Asked, given: Given, labels: tuple[str, ...], two: TwoVersions, traffic: Traffic
+        self, folder: Path, asked: Asked, given: Given, labels: tuple[str, ...], stable: int, traffic: Traffic
     ) -> None:
-        self._path, self._asked, self._given, self._two, self._traffic = path, asked, given, two, traffic
+        self.path, self.number = folder / STORE_NAME, stable + 1
+        self._asked, self._given, self._traffic = asked, given, traffic
+        self._two = TwoVersions(stable, self.number)
         self._truth = [labels[code] for code in asked.truth]
         answers = (asked.probabilities, np.nan_to_num(given.probabilities))
         self._said = [[labels[code] for code in side.argmax(axis=1)] for side in answers]
@@ -108,17 +115,18 @@ class CanaryPlay:
         self._coming = callers_in_order(asked, traffic.seed)
         self._counted = _Counted()
         self._slow_beyond = math.inf
+        self._proof: Proof | None = None
 
     def play(self) -> Played:
         """Returns what becomes of it."""
-        with contextlib.closing(Store(self._path)) as store:
+        with contextlib.closing(Store(self.path)) as store:
             with store.reading() as connection:
                 connection.execute("PRAGMA synchronous = OFF")  # nobody needs it after a power cut
             self._warm_up(store)
             decision, caught_by = self._rollout(store)
             released = None
             if caught_by is None:
-                released = self._now
+                released = self._now + 0.5  # between its last request as a canary and the next
                 self._as_stable(store)
         counted = self._counted
         # The forecast of dates is of simulated ones.
@@ -138,34 +146,39 @@ class CanaryPlay:
         store.add(ServedRequest(time, self._two.stable, STABLE, 0, OK, self._seconds(), ()) for time in before)
 
     def _rollout(self, store: Store) -> tuple[CanaryDecision, str | None]:
-        schedule, percent, step = self._traffic.schedule, self._traffic.schedule.steps[0], 1
-        counts, proof = list[StepCounts](), None
-        while True:
-            limit = slow_limit(store.seconds_before(step, MOST_BEFORE, self._two.stable), schedule)
-            self._slow_beyond = math.inf if limit is None else limit
-            began, most = self._counted.requests, PATIENCE * schedule.min_samples * 100 / percent + MORE
+        """Returns the last decision, and who caught it; None where it has become stable."""
+        schedule, counts = self._traffic.schedule, list[StepCounts]()
+        percent, step = schedule.steps[0], 1
+        while percent < WHOLE:
             split = Split(self._two.stable, self._two.candidate, percent, step)
-            while True:
-                between = max(FEWEST_BETWEEN, int(MORE_BETWEEN * (self._counted.requests - began)))
-                self._ask(store, split, between)
-                self._answer_questions(store)
-                present = store.step_counts(step, limit, self._two.stable)
-                proof = proof if proof is not None and proof.is_shown else self._proof(store)
-                minutes = (self._counted.requests - began) / 60
-                decision = decide([*counts, present], minutes, schedule, proof)
-                if decision.outcome == ROLLBACK:
-                    return decision, next(found.metric for found in decision.findings if found.is_harm)
-                if decision.outcome == WIDEN:
-                    break
-                if decision.outcome == HOLD or self._counted.requests - began > most:
-                    return decision, PROOF
-            percent, step, counts = schedule.after(percent), step + 1, [*counts, present]
-            if percent == WHOLE:
-                return decision, None
+            decision, caught_by = self._step(store, split, counts)
+            if caught_by is not None:
+                return decision, caught_by
+            percent, step = schedule.after(percent), step + 1
+        return decision, None
 
-    def _proof(self, store: Store) -> Proof | None:
-        schedule = self._traffic.schedule
-        return proof_of(store.paired(self._two), schedule, self._now) if keeps_pairs(schedule) else None
+    def _step(self, store: Store, split: Split, counts: list[StepCounts]) -> tuple[CanaryDecision, str | None]:
+        """Plays a step, whose counts come behind those of the steps before; returns as `_rollout` does."""
+        schedule, began = self._traffic.schedule, self._counted.requests
+        most = PATIENCE * schedule.min_samples * 100 / split.percent + MORE
+        limit = slow_limit(store.seconds_before(split.step, MOST_BEFORE, split.stable), schedule)
+        self._slow_beyond = math.inf if limit is None else limit
+        counts.append(StepCounts(VersionCounts(), VersionCounts()))
+        while True:
+            self._ask(store, split, max(FEWEST_BETWEEN, int(MORE_BETWEEN * (self._counted.requests - began))))
+            self._answer_questions(store)
+            counts[-1] = store.step_counts(split.step, limit, split.stable)
+            if keeps_pairs(schedule) and not (self._proof and self._proof.is_shown):
+                self._proof = proof_of(store.paired(self._two), schedule, self._now)
+            passed = self._counted.requests - began
+            decision = decide(counts, passed / 60, schedule, self._proof)
+            if decision.outcome == ROLLBACK:
+                return decision, next(found.metric for found in decision.findings if found.is_harm)
+            if decision.outcome == WIDEN:
+                return decision, None
+            if decision.outcome == HOLD or passed > most:
+                is_proved = not schedule.needs_proof or (self._proof is not None and self._proof.is_shown)
+                return decision, HELD if is_proved else PROOF
 
     def _ask(self, store: Store, split: Split, many: int) -> None:
         requests, shadows, pairs, told = list[ServedRequest](), list[Shadowed](), list[Pair](), list[Feedback]()

@@ -10,7 +10,7 @@ import numpy as np
 
 from progressive_tf.drilling.play import Read, given_by
 from progressive_tf.drilling.rows import Asked, Subject
-from progressive_tf.drilling.saboteurs import SABOTEURS, Given, Saboteur
+from progressive_tf.drilling.saboteurs import OK, SABOTEURS, Given, Saboteur
 
 # So many texts say whether a version tells capitals from other letters.
 LOOKED_AT = 32
@@ -89,6 +89,6 @@ def _harms(subject: Subject, sides: tuple[Given, Given]) -> bool:
     """Whether a saboteur does anything else than the version, before a gate or before callers."""
     return any(
         not np.array_equal(given.probabilities, rows.probabilities)
-        or bool((given.slowness > 1).any() or (given.status != 200).any())
+        or bool((given.slowness > 1).any() or (given.status != OK).any())
         for given, rows in zip(sides, (subject.gate, subject.callers), strict=True)
     )

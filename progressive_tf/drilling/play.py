@@ -21,8 +21,6 @@ from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.monitoring.reference import Rows, rows_of_live
 from progressive_tf.monitoring.snapshot import drift_tests
 from progressive_tf.seeds import derive_seed
-from progressive_tf.serving.pairs import TwoVersions
-from progressive_tf.serving.store import STORE_NAME
 
 GATE, CANARY, MONITOR, NOBODY = "gate", "canary", "monitor", "nobody"
 ALPHA = 0.01  # as `monitor` has it
@@ -141,15 +139,15 @@ class Drill:
     def before_callers(self, given: Given, order: int) -> Outcome:
         """Returns who catches a saboteur that the gate lets through, given its answers to callers' rows."""
         subject = self.subject
-        two = TwoVersions(subject.version.number, subject.version.number + 1)
         traffic = Traffic(subject.schedule, self.feedback, derive_seed(self.seed, "drill", order))
         with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-            path = Path(folder) / STORE_NAME
-            played = CanaryPlay(path, subject.callers, given, subject.labels, two, traffic).play()
+            stable = subject.version.number
+            canary = CanaryPlay(Path(folder), subject.callers, given, subject.labels, stable, traffic)
+            played = canary.play()
             counts = played.requests, played.labels, played.harmed
             if played.released is None:
                 return Outcome(CANARY, str(played.caught_by), played.reason, *counts)
-            live = read_live_rows(path, since=played.released).by(two.candidate)
+            live = read_live_rows(canary.path, since=played.released).by(canary.number)
         found = drift_tests(self.reference, rows_of_live(live, "live"), self.seed, subject.version.task)
         drifted = [test for test in judged_together(found, ALPHA) if test.is_drift]
         if not drifted:

@@ -122,6 +122,8 @@ def _as_played(stage: Stage) -> tuple[tuple[GateRule, ...], ReleaseSchedule, tup
         notes.append("the plan has no release; the default schedule is played")
     if schedule.max_minutes is not None:
         notes.append("release.max_minutes is left out: a drill does not know how often callers come")
+    if schedule.shadow_first:
+        notes.append("release.shadow_first is left out: a saboteur gets callers at once")
     return rules, schedule.model_copy(update={"max_minutes": None}), tuple(notes)
 
 
