@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,7 @@ from progressive_tf.drilling.gate import at_gate
 from progressive_tf.drilling.rows import Subject
 from progressive_tf.drilling.saboteurs import Given, Saboteur
 from progressive_tf.evaluation.decision import Decision
-from progressive_tf.monitoring.drift import judged_together
+from progressive_tf.monitoring.drift import DriftTest, judged_together
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.monitoring.reference import Rows, rows_of_live
 from progressive_tf.monitoring.snapshot import drift_tests
@@ -114,8 +115,29 @@ class Drill:
             f"steps of {', '.join(map('{:g}'.format, steps))} %; users label {self.feedback:.0%} of the answers, and "
             "every disagreement that is asked for",
             f"the monitor sees the answers to all {rows:,} rows beside {self.reference.name}",
+            *(
+                f"{about}, {name}: not counted, the monitor finds drift whoever answers"
+                for about, name in self.sounding
+            ),
             *self.subject.notes,
         ]
+
+    @cached_property
+    def sounding(self) -> list[tuple[str, str]]:
+        """The tests, by what they are about and their name, that find drift in the version's own answers to the rows."""
+        rows, labels = self.subject.callers, self.subject.labels
+        own = Rows(
+            "the version's own answers",
+            [given for given in rows.inputs if given is not None],
+            [labels[code] for code in rows.probabilities.argmax(axis=1)],
+            rows.probabilities.max(axis=1),
+            rows.right.tolist(),
+        )
+        return [(test.about, test.name) for test in self._drifted(own)]
+
+    def _drifted(self, live: Rows) -> list[DriftTest]:
+        tests = drift_tests(self.reference, live, self.seed, self.subject.version.task)
+        return [test for test in judged_together(tests, ALPHA) if test.is_drift]
 
     def play(
         self, saboteur: Saboteur, read: Read | None = None, done: Callable[[int], None] = lambda more: None
@@ -148,8 +170,8 @@ class Drill:
             if played.released is None:
                 return Outcome(CANARY, str(played.caught_by), played.reason, *counts)
             live = read_live_rows(canary.path, since=played.released).by(canary.number)
-        found = drift_tests(self.reference, rows_of_live(live, "live"), self.seed, subject.version.task)
-        drifted = [test for test in judged_together(found, ALPHA) if test.is_drift]
+        drifted = self._drifted(rows_of_live(live, "live"))
+        drifted = [test for test in drifted if (test.about, test.name) not in self.sounding]
         if not drifted:
             return Outcome(NOBODY, "", "it became stable, and the monitor finds no drift", *counts)
         first = min(drifted, key=lambda test: test.adjusted or 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from made_up import drill
 
@@ -65,3 +67,15 @@ def test_what_is_decided_about_it_is_said() -> None:
     notes = " ".join(drill().notes)
     for said in ("they come again from new callers", "users label 20%", "steps of 20, 50, 100 %"):
         assert said in notes
+
+
+def test_rows_that_drift_whoever_answers_are_no_evidence() -> None:
+    played = drill()
+    rows = played.subject.callers
+    other = replace(rows, inputs=[{"text": f"unheard {place} words of another kind"} for place in range(len(rows))])
+    drifting = replace(played, subject=replace(played.subject, callers=other))
+    assert {about for about, _ in drifting.sounding} == {"inputs"}
+    assert played.sounding == []
+    assert any("not counted, the monitor finds drift whoever answers" in note for note in drifting.notes)
+    assert drifting.play(CONTROL).outcomes[0].by == NOBODY
+    assert drifting.play(BY_NAME["overconfident"]).outcomes[0].how == "predictions, confidence"
