@@ -115,16 +115,13 @@ class Drill:
             f"steps of {', '.join(map('{:g}'.format, steps))} %; users label {self.feedback:.0%} of the answers, and "
             "every disagreement that is asked for",
             f"the monitor sees the answers to all {rows:,} rows beside {self.reference.name}",
-            *(
-                f"{about}, {name}: not counted, the monitor finds drift whoever answers"
-                for about, name in self.sounding
-            ),
+            *(f"{about}, {name}: left out, the monitor finds drift whoever answers" for about, name in self.sounding),
             *self.subject.notes,
         ]
 
     @cached_property
     def sounding(self) -> list[tuple[str, str]]:
-        """The tests, by what they are about and their name, that find drift in the version's own answers to the rows."""
+        """What the tests are about, with their names, that find drift in the version's own answers to the rows."""
         rows, labels = self.subject.callers, self.subject.labels
         own = Rows(
             "the version's own answers",

@@ -76,6 +76,6 @@ def test_rows_that_drift_whoever_answers_are_no_evidence() -> None:
     drifting = replace(played, subject=replace(played.subject, callers=other))
     assert {about for about, _ in drifting.sounding} == {"inputs"}
     assert played.sounding == []
-    assert any("not counted, the monitor finds drift whoever answers" in note for note in drifting.notes)
+    assert any("left out, the monitor finds drift whoever answers" in note for note in drifting.notes)
     assert drifting.play(CONTROL).outcomes[0].by == NOBODY
     assert drifting.play(BY_NAME["overconfident"]).outcomes[0].how == "predictions, confidence"
