@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -26,7 +27,6 @@ from progressive_tf.drilling.canary import MEDIAN_SECONDS, SPREAD, callers_in_or
 from progressive_tf.drilling.choosing import Chosen, choose
 from progressive_tf.drilling.page import ways
 from progressive_tf.drilling.play import NOBODY, Drill, Drilled, Outcome, given_by
-from progressive_tf.drilling.rows import Subject
 from progressive_tf.drilling.saboteurs import CONTROL, OK, Given
 from progressive_tf.drilling.subject import read_subject, version_under_drill
 from progressive_tf.logs import set_up_logging
@@ -42,55 +42,75 @@ SLOW_BEYOND = 2 * MEDIAN_SECONDS * np.exp(1.645 * SPREAD)
 DIRECTIONS = {"failures": 1, "mean seconds": 1, "highest seconds": 1, "confidence": 0, "first class": 0, "accuracy": -1}
 
 
-def judged(subject: Subject, given: Given, order: int, drill: Drill) -> Outcome:
+@dataclass(frozen=True)
+class Step:
+    """What canary and stable did at one step, a request each: bool or float [requests]."""
+
+    is_canary: np.ndarray
+    seconds: np.ndarray
+    failed: np.ndarray
+    probabilities: np.ndarray
+    is_right: np.ndarray
+    is_judged: np.ndarray
+    is_harmed: np.ndarray
+
+    @property
+    def metrics(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """Each metric's name, its values, and which requests have one."""
+        answered = ~self.failed
+        return [
+            ("failures", self.failed.astype(float), np.ones(len(answered), bool)),
+            ("mean seconds", self.seconds, answered),
+            ("highest seconds", self.seconds, answered),
+            ("confidence", self.probabilities.max(axis=1), answered),
+            ("first class", (self.probabilities.argmax(axis=1) == 0).astype(float), answered),
+            ("accuracy", self.is_right.astype(float), self.is_judged & answered),
+        ]
+
+    def score(self) -> float:
+        """Returns in how many percent of the metrics the canary passes."""
+        interval, passed = np.arange(len(self.is_canary)) * INTERVALS // len(self.is_canary), []
+        for name, values, counts in self.metrics:
+            middle = np.max if name == "highest seconds" else np.mean
+            sides = [
+                [values[of & (interval == place)] for place in range(INTERVALS)]
+                for of in (counts & self.is_canary, counts & ~self.is_canary)
+            ]
+            canary, stable = (np.array([middle(part) for part in side if len(part)]) for side in sides)
+            passed.append(_passes(canary, stable, DIRECTIONS[name]))
+        return 100 * float(np.mean(passed))
+
+
+def judged(drill: Drill, given: Given, order: int) -> Outcome:
     """Returns what a Mann–Whitney judge makes of a canary."""
     seed = derive_seed(drill.seed, "drill", order)
-    generator, coming = np.random.default_rng(seed), callers_in_order(subject.callers, seed)
-    stable, schedule, requests, harmed = subject.version.number, subject.schedule, 0, 0
-    right = subject.callers.right, (np.nan_to_num(given.probabilities).argmax(axis=1) == subject.callers.truth)
-    for step, percent in enumerate(schedule.steps[:-1], 1):
-        many = round(schedule.min_samples * 100 / percent)
-        callers = list(islice(coming, many))
-        split = Split(stable, stable + 1, percent, step)
-        rows = np.array([row for row, _ in callers])
-        is_canary = np.array([split.alias_for(key) == CANARY for _, key in callers])
-        normal = MEDIAN_SECONDS * np.exp(SPREAD * generator.standard_normal(many))
-        seconds = normal * np.where(is_canary, given.slowness[rows], 1.0)
-        is_slow = (normal <= SLOW_BEYOND) & (seconds > SLOW_BEYOND)
-        failed = is_canary & (given.status[rows] != OK)
-        said = np.where(
-            is_canary[:, None], np.nan_to_num(given.probabilities[rows]), subject.callers.probabilities[rows]
-        )
-        is_right = np.where(is_canary, right[1][rows], right[0][rows])
-        harmed += int((is_canary & right[0][rows] & (~is_right | failed | is_slow)).sum())
-        is_judged = (generator.random(many) < drill.feedback) & ~failed
-        measured = {
-            "failures": (failed.astype(float), np.ones(many, bool)),
-            "mean seconds": (seconds, ~failed),
-            "confidence": (said.max(axis=1), ~failed),
-            "first class": ((said.argmax(axis=1) == 0).astype(float), ~failed),
-            "accuracy": (is_right.astype(float), is_judged),
-        }
-        interval = np.arange(many) * INTERVALS // many
-        passed = []
-        for name, (values, counts) in (measured | {"highest seconds": (seconds, ~failed)}).items():
-            is_highest = name == "highest seconds"
-            own, other = (
-                _of_intervals(values, counts & (is_canary == side), interval, is_highest) for side in (True, False)
-            )
-            passed.append(_passes(own, other, DIRECTIONS[name]))
-        requests += many
-        score = 100 * float(np.mean(passed))
+    generator, coming = np.random.default_rng(seed), callers_in_order(drill.subject.callers, seed)
+    schedule, requests, harmed = drill.subject.schedule, 0, 0
+    for number, percent in enumerate(schedule.steps[:-1], 1):
+        callers = list(islice(coming, round(schedule.min_samples * 100 / percent)))
+        stable = drill.subject.version.number
+        step = _asked(drill, given, callers, Split(stable, stable + 1, percent, number), generator)
+        requests, harmed = requests + len(callers), harmed + int(step.is_harmed.sum())
+        score = step.score()
         if score < PASS:
-            said_of_it = "taken back" if score < FAIL else "a person decides"
-            return Outcome("judge", said_of_it, "", requests, 0, harmed)
+            return Outcome("judge", "taken back" if score < FAIL else "a person decides", "", requests, 0, harmed)
     return Outcome(NOBODY, "", "", requests, 0, harmed)
 
 
-def _of_intervals(values: np.ndarray, counts: np.ndarray, interval: np.ndarray, highest: bool) -> np.ndarray:
-    """Returns the mean, or the highest value, of each interval that has any."""
-    parts = [values[counts & (interval == place)] for place in range(INTERVALS)]
-    return np.array([part.max() if highest else part.mean() for part in parts if len(part)])
+def _asked(
+    drill: Drill, given: Given, callers: Sequence[tuple[int, str]], split: Split, generator: np.random.Generator
+) -> Step:
+    asked, rows = drill.subject.callers, np.array([row for row, _ in callers])
+    is_canary = np.array([split.alias_for(key) == CANARY for _, key in callers])
+    usual = MEDIAN_SECONDS * np.exp(SPREAD * generator.standard_normal(len(rows)))
+    seconds = usual * np.where(is_canary, given.slowness[rows], 1.0)
+    failed = is_canary & (given.status[rows] != OK)
+    said = np.where(is_canary[:, None], np.nan_to_num(given.probabilities[rows]), asked.probabilities[rows])
+    is_right = said.argmax(axis=1) == asked.truth[rows]
+    is_slow = (usual <= SLOW_BEYOND) & (seconds > SLOW_BEYOND)
+    is_harmed = is_canary & asked.right[rows] & (~is_right | failed | is_slow)
+    is_judged = generator.random(len(rows)) < drill.feedback
+    return Step(is_canary, seconds, failed, said, is_right, is_judged, is_harmed)
 
 
 def _passes(canary: np.ndarray, stable: np.ndarray, direction: int) -> bool:
@@ -104,10 +124,10 @@ def _passes(canary: np.ndarray, stable: np.ndarray, direction: int) -> bool:
 
 def row(drill: Drill, chosen: Chosen) -> str:
     """Returns a line of the table."""
-    saboteur, subject = chosen.saboteur, drill.subject
+    saboteur = chosen.saboteur
     ours = drill.play(saboteur, chosen.read)
-    given = given_by(subject, saboteur, drill.seed, chosen.read)[1]
-    theirs = [judged(subject, given, order, drill) for order in range(drill.orders)]
+    given = given_by(drill.subject, saboteur, drill.seed, chosen.read)[1]
+    theirs = [judged(drill, given, order) for order in range(drill.orders)]
     compared = Drilled(saboteur.name, saboteur.says, theirs)
     cells = [saboteur.name, ways(ours), *_counts(ours), *_counts(compared)]
     return f"| {' | '.join(cells)} |"
