@@ -12,6 +12,7 @@ BENCHMARKS = {
     "canary": ["benchmarks.canary_simulation"],
     "proof": ["benchmarks.proof_simulation"],
     "proof-replay": ["benchmarks.proof_replay"],
+    "drill": ["benchmarks.drill_judges"],
     "class-rise": ["benchmarks.class_rise"],
     "zero-examples": ["benchmarks.zero_examples"],
     "explanations": ["benchmarks.explanations"],

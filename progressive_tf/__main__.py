@@ -18,6 +18,7 @@ COMMANDS = {
     "release": ("progressive_tf.release", "list, show, promote, roll back, verify, export versions"),
     "serve": ("progressive_tf.serve", "answer requests over REST with stable and canary"),
     "monitor": ("progressive_tf.monitor", "live metrics and drift; propose the next stage"),
+    "drill": ("progressive_tf.drill", "play harmed versions through gate, canary and monitor"),
     "report": ("progressive_tf.report", "write a run's HTML page again"),
     "compare": ("progressive_tf.compare", "compare methods over the same seeds"),
     "models": ("progressive_tf.models.__main__", "check a builder of your own"),

@@ -6,11 +6,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import LONGEST, MODEL, Shared, release, wait_until
+from serving_fakes import LONGEST, MODEL, Shared, not_finite, release, wait_until
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
@@ -372,3 +373,19 @@ def test_the_document_of_the_interface_is_there(model: ModelVersions, start: Sta
     assert "/v1/models/{model}:predict" in client.get("/openapi.json").json()["paths"]
     assert client.get("/docs").status_code == 200
     assert client.get("/healthz").json() == {"status": "alive"}
+
+
+def test_an_answer_that_is_no_number_is_a_failure_for_its_caller_and_in_the_store(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    release(model, 3, export=not_finite())
+    client = start(model, raises=False)
+    assert client.post(PREDICT, json={"instances": ["often"]}).status_code == 200
+    failed = client.post(PREDICT, json={"instances": ["often", "positive"]})
+    assert failed.status_code == 500
+    assert "no finite number" in failed.json()["error"]
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
+        query = (
+            "SELECT status, (SELECT count(*) FROM predictions WHERE request = requests.id) FROM requests ORDER BY id"
+        )
+        wait_until(lambda: connection.execute(query).fetchall() == [(200, 1), (500, 0)])

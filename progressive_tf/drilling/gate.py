@@ -1,0 +1,26 @@
+"""A saboteur before the gate: the next stage after the version under drill, judged by the rules of that one's stage."""
+
+from __future__ import annotations
+
+from progressive_tf.drilling.rows import Subject
+from progressive_tf.drilling.saboteurs import Given
+from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.decision import Decision
+from progressive_tf.evaluation.gate import Compared, judge
+
+
+def at_gate(subject: Subject, given: Given, seed: int) -> Decision:
+    """Returns what the gate decides on a saboteur's answers beside the version's own.
+
+    Args:
+        subject: the version.
+        given: the saboteur's answers to `subject.gate`.
+        seed: of the bootstrap.
+    """
+    missing = int((~given.has_numbers).sum())
+    if missing:
+        return Decision("reject", f"no numbers in the answers to {missing} of {len(given.probabilities)} rows")
+    truth, sides = subject.gate.truth, (given.probabilities, subject.gate.probabilities)
+    every = [ClassAnswers(subject.labels, truth, side, subject.known) for side in sides]
+    candidate, baseline = ({name: answers.take(rows) for name, rows in subject.slices.items()} for answers in every)
+    return judge(subject.rules, Compared(candidate, baseline, subject.previous), seed)
