@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from progressive_tf.evaluation.sequential import Tally
+from progressive_tf.evaluation.tally import Tally
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.seeds import derive_seed
 from progressive_tf.serving.canary_decision import ROLLBACK, decide

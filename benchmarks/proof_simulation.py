@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import track
 
 from progressive_tf.evaluation.paired_proof import log_capital
-from progressive_tf.evaluation.sequential import Shares, Tally, share_difference
+from progressive_tf.evaluation.sequential import Shares, share_difference
+from progressive_tf.evaluation.tally import Tally
 from progressive_tf.seeds import derive_seed
 
 MARGIN, ALPHA = 0.02, 0.05

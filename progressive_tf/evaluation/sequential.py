@@ -8,12 +8,14 @@ is true, so the probability that it ever reaches 1/α is at most α (Ville's ine
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betaincc, betaln
+
+from progressive_tf.evaluation.tally import Tally
 
 _SMALLEST, _LARGEST = 1e-12, 1 - 1e-12
 _UNDERFLOW, _LARGEST_LOGARITHM = 1e-250, 700.0
@@ -32,43 +34,6 @@ class Interval:
     estimate: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Tally:
-    """Of each caller who has any rows, how many have something, such as answers that are right.
-
-    Args:
-        callers: int64 [callers], each once.
-        having: int64 [callers], rows that have it.
-        total: int64 [callers], rows; >= 1.
-    """
-
-    callers: np.ndarray
-    having: np.ndarray
-    total: np.ndarray
-
-    @classmethod
-    def of(cls, counted: Mapping[int, tuple[int, int]]) -> Tally:
-        """Returns the tally of callers, each with how many rows have it and how many there are."""
-        rows = np.array([(caller, *counts) for caller, counts in counted.items()], np.int64).reshape(-1, 3)
-        return cls(rows[:, 0], rows[:, 1], rows[:, 2])
-
-    @classmethod
-    def of_one_row_each(cls, having: int, total: int, first: int = 0) -> Tally:
-        """Returns the tally of so many callers with a row each, numbered from `first` on; those that have it lead."""
-        callers = np.arange(total)
-        return cls(callers + first, (callers < having).astype(np.int64), np.ones(total, np.int64))
-
-    @property
-    def shares(self) -> np.ndarray:
-        """Of each caller's rows, float64 [callers]."""
-        shares: np.ndarray = self.having / self.total
-        return shares
-
-    def counted(self, most_of_one: int) -> int:
-        """Returns how many rows there are, of one caller at most so many."""
-        return int(np.minimum(self.total, most_of_one).sum())
 
 
 @dataclass(frozen=True)

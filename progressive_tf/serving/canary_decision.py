@@ -11,11 +11,11 @@ import numpy as np
 from progressive_tf.evaluation.sequential import (
     Events,
     Shares,
-    Tally,
     evidence_of_more_events,
     rate,
     share_difference,
 )
+from progressive_tf.evaluation.tally import Tally
 from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
 from progressive_tf.registry.history import SERVER
 from progressive_tf.registry.traffic import WHOLE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from progressive_tf.evaluation.sequential import Tally
+from progressive_tf.evaluation.tally import Tally
 from progressive_tf.registry.history import CANARY, STABLE
 
 # Of the answers before a step.

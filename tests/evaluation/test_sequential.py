@@ -13,11 +13,11 @@ from progressive_tf.evaluation.sequential import (
     Events,
     Interval,
     Shares,
-    Tally,
     evidence_of_more_events,
     rate,
     share_difference,
 )
+from progressive_tf.evaluation.tally import Tally
 
 
 def shares(canary: int, canary_total: int, stable: int, stable_total: int) -> Shares:

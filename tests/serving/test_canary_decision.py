@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from progressive_tf.evaluation.sequential import Events, Tally, evidence_of_more_events
+from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
+from progressive_tf.evaluation.tally import Tally
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide
 from progressive_tf.serving.proof import Proof

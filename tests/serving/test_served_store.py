@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.evaluation.sequential import Tally
+from progressive_tf.evaluation.tally import Tally
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry.journal import Entry
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
