@@ -1,7 +1,8 @@
 """How often a canary is proved, and with how many labels: proofs of simulated ones of which the truth is known.
 
 Run `python -m benchmarks.proof_simulation`. Stable and canary answer the same callers, as with `release.proof:
-required`; where they say different things one of them is right. A proof is looked at after every caller.
+required`; where they say different things one of them is right. A proof is looked at after every caller. The second
+table says how often, and how soon, the same labels take a canary back.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from progressive_tf.evaluation.paired_proof import log_capital
+from progressive_tf.evaluation.paired_proof import log_capital, log_evidence_of_harm
 from progressive_tf.evaluation.sequential import Shares, share_difference
 from progressive_tf.evaluation.tally import Tally
 from progressive_tf.seeds import derive_seed
 
-MARGIN, ALPHA = 0.02, 0.05
+MARGIN, ALPHA, METRICS = 0.02, 0.05, 5
 DISAGREEMENTS = (0.05, 0.10, 0.20)
 # Callers who differ in which version is right for them, and who send the requests by Zipf's law.
 CALLERS = 1_000
@@ -70,6 +71,28 @@ def cases(callers: int) -> Iterator[Case]:
     yield Case(f"2 points worse, {CALLERS:,} unequal callers", 0.10, -0.02, partial(proved_among_few, callers, True))
     yield Case("the same, if every request counted", 0.10, -0.02, partial(proved_among_few, callers, False))
     yield Case("equal, every answer judged, no pairs", 0.32, 0.0, partial(proved_apart, callers))
+
+
+def cases_of_harm(callers: int) -> Iterator[Case]:
+    """Yields the cases of the table of harm, with so many callers at most."""
+    for points in (0, 2, 5, 10):
+        for share in DISAGREEMENTS:
+            if points / 100 <= share:
+                name = f"{points} points worse" if points else "equal"
+                yield Case(name, share, -points / 100, partial(taken_back, callers))
+
+
+def taken_back(callers: int, case: Case, generator: np.random.Generator) -> Found | None:
+    """Returns how a canary is found to be worse by labels of disagreements; None if it never is."""
+    differs = generator.random(callers) < case.share
+    wins = generator.random(callers) < (1 + case.gain / case.share) / 2
+    gains = np.where(differs, np.where(wins, 1, -1), 0).astype(np.int8)
+    # Of the five metrics of a canary each has an equal part of alpha.
+    enough = log_evidence_of_harm(differs, gains, MARGIN) >= math.log(METRICS / ALPHA)
+    if not enough.any():
+        return None
+    last = int(enough.argmax()) + 1
+    return Found(int(differs[:last].sum()), last)
 
 
 def proved_in_pairs(callers: int, case: Case, generator: np.random.Generator, only_won: bool = False) -> Found | None:
@@ -166,18 +189,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.simulations < 1 or given.callers < 100:
         parser.error("--simulations 1 or more and --callers 100 or more expected")
-    print("| canary | disagreement | proved | median labels | median callers |")
-    print("|---|---|---|---|---|", flush=True)
-    console = Console(file=sys.stderr)
-    for case in cases(given.callers):
-        found = []
-        numbers = range(given.simulations)
-        for number in track(numbers, case.name, console=console, transient=True, disable=not console.is_terminal):
-            generator = np.random.default_rng(
-                derive_seed(given.seed, "proof-simulation", case.name, str(case.share), number)
-            )
-            found.append(case.prove(case, generator))
-        print(row(case, found), flush=True)
+    for becomes, simulated in (("proved", cases(given.callers)), ("taken back", cases_of_harm(given.callers))):
+        print(f"| canary | disagreement | {becomes} | median labels | median callers |")
+        print("|---|---|---|---|---|", flush=True)
+        for case in simulated:
+            print(row(case, simulate(case, given.simulations, given.seed)), flush=True)
+        print()
+
+
+def simulate(case: Case, simulations: int, seed: int) -> list[Found | None]:
+    """Returns what becomes of so many canaries."""
+    found, console = [], Console(file=sys.stderr)
+    numbers = track(range(simulations), case.name, console=console, transient=True, disable=not console.is_terminal)
+    for number in numbers:
+        generator = np.random.default_rng(derive_seed(seed, "proof-simulation", case.name, str(case.share), number))
+        found.append(case.prove(case, generator))
+    return found
 
 
 if __name__ == "__main__":

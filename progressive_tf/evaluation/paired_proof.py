@@ -15,6 +15,9 @@ it hold for the labels that people really give:
 - **A disagreement without a label counts as −1**, the worst that it may be. The capital only rises with X, so it is at
   most what all labels would give, whichever of them are missing.
 - **The best moment counts**: the capital after each caller in turn is looked at, and the largest is taken.
+
+The same labels show that a candidate is worse: with X in its place −X, a mean of 0, and a disagreement without a label
+counted as 1, the best that it may be.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ from scipy.optimize import brentq
 # Multiples of Kelly's stake for an equal candidate, with their parts of the capital. Half of it and a quarter of it
 # still gain where the candidate is worse by a half or three quarters of the margin.
 MULTIPLES, PARTS = np.array([1.0, 0.5, 0.25]), np.array([0.6, 0.3, 0.1])
+# Of the stake for a candidate that is worse by the margin: one that is much worse is found sooner with more.
+HARM_MULTIPLES, HARM_PARTS = np.array([1.0, 4.0, 16.0]), np.array([1.0, 1.0, 1.0]) / 3
 # Disagreements and callers that the share of disagreements is taken to have had before any came.
 PRIOR_DISAGREEMENTS, PRIOR_CALLERS = 1.0, 10.0
 # Of the stake that could lose everything, at most this part.
@@ -63,13 +68,7 @@ def log_capital(differs: np.ndarray, gains: np.ndarray, mean: float, margin: flo
     Returns:
         float64 [callers].
     """
-    before = np.cumsum(differs) - differs
-    shares = (before + PRIOR_DISAGREEMENTS) / (np.arange(len(differs)) + PRIOR_CALLERS)
-    kelly = margin / (shares + margin**2)
-    stakes = np.minimum(MULTIPLES[:, None] * kelly, BOLDEST / (1 + mean))
-    each = np.cumsum(np.log1p(stakes * (gains - mean)), axis=1)
-    total: np.ndarray = np.logaddexp.reduce(each + np.log(PARTS)[:, None], axis=0)
-    return total
+    return _log_capital(gains, mean, _kelly(differs, margin) * MULTIPLES[:, None], PARTS)
 
 
 def is_shown(differs: np.ndarray, gains: np.ndarray, margin: float, alpha: float) -> bool:
@@ -100,6 +99,21 @@ def lower_bound(differs: np.ndarray, gains: np.ndarray, margin: float, alpha: fl
     return float(brentq(beyond, -_NEARLY_ONE, _NEARLY_ONE, xtol=_PRECISION))
 
 
+def log_evidence_of_harm(differs: np.ndarray, gains: np.ndarray, margin: float) -> np.ndarray:
+    """Returns the logarithm of the capital, after each caller, of a bet that E[X] is below 0; if it was ever log(1/α)
+    the candidate is worse.
+
+    Args:
+        differs: as in `log_capital`.
+        gains: int8 [callers]: X; 1 for a disagreement whose label is missing.
+        margin: in (0, 1); the smallest drop that the stakes are for.
+
+    Returns:
+        float64 [callers].
+    """
+    return _log_capital(-gains, 0.0, _kelly(differs, margin) * HARM_MULTIPLES[:, None], HARM_PARTS)
+
+
 def missing(differs: np.ndarray, gains: np.ndarray, is_known: np.ndarray, margin: float, alpha: float) -> Missing:
     """Returns a forecast of what a proof still needs, if the candidate is as good as stable; nothing once it is there.
 
@@ -124,6 +138,21 @@ def missing(differs: np.ndarray, gains: np.ndarray, is_known: np.ndarray, margin
     callers = max(math.ceil((-math.log(alpha) - reached) / growth), 1)
     labels = math.ceil(callers * share) if differs.any() else 0
     return Missing(labels, max(callers - (len(differs) - first), 0))
+
+
+def _kelly(differs: np.ndarray, margin: float) -> np.ndarray:
+    """Returns the stake at each caller by the disagreements before, float64 [callers]; see `log_capital`."""
+    before = np.cumsum(differs) - differs
+    shares = (before + PRIOR_DISAGREEMENTS) / (np.arange(len(differs)) + PRIOR_CALLERS)
+    stakes: np.ndarray = margin / (shares + margin**2)
+    return stakes
+
+
+def _log_capital(gains: np.ndarray, mean: float, stakes: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Returns the logarithm of a capital that is split in parts, each with stakes of its own [parts, callers]."""
+    each = np.cumsum(np.log1p(np.minimum(stakes, BOLDEST / (1 + mean)) * (gains - mean)), axis=1)
+    total: np.ndarray = np.logaddexp.reduce(each + np.log(parts)[:, None], axis=0)
+    return total
 
 
 def _best(differs: np.ndarray, gains: np.ndarray, mean: float, margin: float) -> float:

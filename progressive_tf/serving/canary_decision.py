@@ -152,8 +152,7 @@ def decide(
         schedule: of its plan; where that asks for a proof, nothing is widened without one.
         proof: what is shown of it; None where nothing is known.
     """
-    findings = _findings(steps, schedule)
-    findings += () if proof is None else (MetricEvidence("proof", proof.says, False),)
+    findings = _findings(steps, schedule, proof)
     decides = SERVER if schedule.automatic else PERSON
     harm = next((finding.says for finding in findings if finding.is_harm), None)
     if harm is not None:
@@ -179,15 +178,18 @@ def decide(
 
 
 def decide_shadow(proof: Proof, minutes: float, schedule: ReleaseSchedule) -> CanaryDecision:
-    """Returns what to do with a shadow whose plan has `shadow_first`: give it callers, wait, or leave it to a person.
+    """Returns what to do with a shadow whose plan has `shadow_first`: give it callers, end it, wait, or leave it to a
+    person.
 
     Args:
         proof: what is shown of it.
         minutes: since it answers in the background; >= 0.
         schedule: of its plan.
     """
-    findings = (MetricEvidence("proof", proof.says, False),)
+    findings = (_proof(proof, schedule.alpha),)
     decides = SERVER if schedule.automatic else PERSON
+    if findings[0].is_harm:
+        return CanaryDecision(ROLLBACK, findings[0].says, findings, decides)
     if proof.is_shown:
         return CanaryDecision(WIDEN, proof.says, findings, decides)
     if schedule.max_minutes is not None and minutes > schedule.max_minutes:
@@ -200,14 +202,26 @@ def _present(steps: Sequence[StepCounts]) -> VersionCounts:
     return steps[-1].canary if steps else VersionCounts()
 
 
-def _findings(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> tuple[MetricEvidence, ...]:
+def _findings(
+    steps: Sequence[StepCounts], schedule: ReleaseSchedule, proof: Proof | None
+) -> tuple[MetricEvidence, ...]:
     metrics = [_error_rate, _failures, _latency, _accuracy]
     metrics += [_disagreement] if schedule.max_disagreement is not None else []
     metrics += [_prediction_drift] if schedule.max_drift is not None else []
-    findings = [metric(steps, schedule, schedule.alpha / len(metrics)) for metric in metrics]
+    part = schedule.alpha / (len(metrics) + (proof is not None))
+    findings = [metric(steps, schedule, part) for metric in metrics]
     if schedule.max_disagreement is None and compares_with_stable(schedule):
         findings.append(_disagreement_to_read(steps))
-    return tuple(findings)
+    return (*findings, *([] if proof is None else [_proof(proof, part)]))
+
+
+def _proof(proof: Proof, alpha: float) -> MetricEvidence:
+    """Returns what the labels that were asked for say; they show harm too, and soonest."""
+    enough = 1 / alpha
+    if proof.harm < enough:
+        return MetricEvidence("proof", proof.says, False)
+    says = f"where they disagree stable is right more often, by a likelihood ratio of {proof.harm:.2g}"
+    return MetricEvidence("proof", f"{says} ({enough:.0f} is enough): {proof.says}", True)
 
 
 def _error_rate(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:

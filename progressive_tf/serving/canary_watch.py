@@ -91,6 +91,12 @@ class CanaryWatch:
         canary, which = history.rollout(self._served.entries), f"version {running.version}, the shadow"
         if self.of_shadow.outcome == canary_decision.HOLD:
             self._say(f"hold {running.step}", f"{which}, holds: {self.of_shadow.reason}", about=SHADOW)
+        elif self.of_shadow.outcome == canary_decision.ROLLBACK and not schedule.automatic:
+            self._say(f"harm {running.step}", f"{which}, is worse than stable: {self.of_shadow.reason}", about=SHADOW)
+        elif self.of_shadow.outcome == canary_decision.ROLLBACK:
+            traffic = Traffic(self._served.model, SERVER)
+            await self._in_thread(traffic.withdraw, SHADOW, self.of_shadow.reason)
+            log.warning("%s, is taken back: %s", which, self.of_shadow.reason)
         elif proof.is_shown and (canary is not None or not schedule.automatic):
             why = "its plan has release.automatic: false"
             why = why if canary is None else f"version {canary.version} is the canary"

@@ -32,6 +32,7 @@ _ADD = f"""
 """
 _EVIDENCE = f"""
     SELECT time, question IS NOT NULL OR candidate_label IS NULL, question IS NULL OR truth IS NOT NULL,
+           candidate_label IS NULL,
            CASE WHEN candidate_label IS NULL OR ({_OPEN}) THEN -1 WHEN question IS NULL THEN 0
                 ELSE (truth = candidate_label) - (truth = stable_label) END
     FROM pairs WHERE {_TWO} ORDER BY id
@@ -88,13 +89,21 @@ class Paired:
         times: float64 [callers], seconds since 1970.
         differs: bool [callers].
         is_known: bool [callers].
-        gains: int8 [callers].
+        has_failed: bool [callers]: where the candidate gave no answer.
+        gains: int8 [callers], with the worst that the candidate may be where that is not known.
     """
 
     times: np.ndarray
     differs: np.ndarray
     is_known: np.ndarray
+    has_failed: np.ndarray
     gains: np.ndarray
+
+    @property
+    def best_gains(self) -> np.ndarray:
+        """The gains with the best that the candidate may be, int8 [callers]: where it failed, stable may be wrong."""
+        best: np.ndarray = np.where(self.is_known, np.where(self.has_failed, 0, self.gains), 1).astype(np.int8)
+        return best
 
 
 def add_pairs(connection: sqlite3.Connection, journal: int, pairs: Iterable[Pair]) -> None:
@@ -119,8 +128,9 @@ def add_pairs(connection: sqlite3.Connection, journal: int, pairs: Iterable[Pair
 def read_paired(connection: sqlite3.Connection, journal: int, versions: TwoVersions) -> Paired:
     """Returns what is known of two versions; nothing from a store of a release that kept no pairs."""
     rows = list(_rows(connection, _EVIDENCE, versions.of(journal)))
-    times, differs, is_known, gains = zip(*rows, strict=True) if rows else ((), (), (), ())
-    return Paired(np.array(times), np.array(differs, bool), np.array(is_known, bool), np.array(gains, np.int8))
+    times, differs, is_known, has_failed, gains = zip(*rows, strict=True) if rows else ((), (), (), (), ())
+    truths = [np.array(each, bool) for each in (differs, is_known, has_failed)]
+    return Paired(np.array(times), truths[0], truths[1], truths[2], np.array(gains, np.int8))
 
 
 def read_questions(

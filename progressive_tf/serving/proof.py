@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from progressive_tf.evaluation.paired_proof import Missing, is_shown, lower_bound, missing
+from progressive_tf.evaluation.paired_proof import Missing, is_shown, log_evidence_of_harm, lower_bound, missing
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
@@ -15,6 +16,7 @@ from progressive_tf.serving.pairs import Paired, TwoVersions
 
 # Behind every date that a forecast could name.
 _LONGEST_SECONDS = 1000 * 365 * 86_400.0
+_LARGEST_LOGARITHM = 700.0
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class Proof:
         is_shown: once and for all, for these two versions.
         says: what is known, in words.
         lacks: what is missing and until when it may come, in words; "" once it is shown.
+        harm: the likelihood ratio for that it is worse than stable, by the same labels; see `log_evidence_of_harm`.
     """
 
     is_shown: bool
     says: str
     lacks: str = ""
+    harm: float = 1.0
 
 
 def keeps_pairs(schedule: ReleaseSchedule | None) -> bool:
@@ -70,10 +74,12 @@ def proof_of(paired: Paired, schedule: ReleaseSchedule | None, now: float) -> Pr
     seen = f"{len(differs)} callers, {int(differs.sum())} disagreements, {judged} of them judged"
     enough = f"at most {100 * margin:g} points less accurate than stable"
     at_least = f"surely {100 * low:+.1f} points or better, by {seen}"
+    evidence = float(log_evidence_of_harm(differs, paired.best_gains, margin).max(initial=0.0))
+    harm = math.exp(min(evidence, _LARGEST_LOGARITHM))
     if is_shown(differs, gains, margin, alpha):
-        return Proof(True, f"it is shown to be {enough}: {at_least}")
+        return Proof(True, f"it is shown to be {enough}: {at_least}", harm=harm)
     left = missing(differs, gains, paired.is_known, margin, alpha)
-    return Proof(False, f"it is not shown yet to be {enough}: {at_least}", _lacks(left, paired, judged, now))
+    return Proof(False, f"it is not shown yet to be {enough}: {at_least}", _lacks(left, paired, judged, now), harm)
 
 
 def _lacks(left: Missing, paired: Paired, judged: int, now: float) -> str:

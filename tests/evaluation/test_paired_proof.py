@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from progressive_tf.evaluation.paired_proof import (
     BOLDEST,
+    HARM_MULTIPLES,
     MULTIPLES,
     PARTS,
     Missing,
     is_shown,
     log_capital,
+    log_evidence_of_harm,
     lower_bound,
     missing,
 )
@@ -105,6 +107,38 @@ def test_an_equal_one_is_shown_by_few_labels(share: float, most: int) -> None:
         assert enough.any()
         labels.append(differs[: enough.argmax() + 1].sum())
     assert np.median(labels) <= most
+
+
+def test_the_evidence_of_harm_by_hand() -> None:
+    capital = np.zeros(3)
+    for multiple in HARM_MULTIPLES:
+        stakes = [min(multiple * 0.02 / (share + 0.0004), BOLDEST) for share in (1 / 10, 1 / 11, 2 / 12)]
+        capital += np.cumprod([1.0, 1 + stakes[1], 1 - stakes[2]]) / 3
+    assert np.exp(log_evidence_of_harm(*pairs(None, -1, 1), MARGIN)) == pytest.approx(capital)
+
+
+@given(SEQUENCES, st.data())
+def test_a_label_that_comes_never_raises_less_evidence_of_harm(gains: list[int | None], data: st.DataObject) -> None:
+    known = [data.draw(st.booleans()) for _ in gains]
+    before = pairs(*(each if each is None or k else 1 for each, k in zip(gains, known, strict=True)))
+    told = log_evidence_of_harm(*pairs(*gains), MARGIN)
+    assert (log_evidence_of_harm(*before, MARGIN) <= told + 1e-12).all()
+
+
+def test_harm_is_found_by_few_labels_and_an_equal_one_is_seldom_called_worse() -> None:
+    alarms = [
+        (log_evidence_of_harm(*drawn(share, 0.0, 3_000, seed), MARGIN) >= math.log(1 / ALPHA)).any()
+        for share in (0.05, 0.3)
+        for seed in range(150)
+    ]
+    assert sum(alarms) <= 300 * ALPHA + 8
+    labels = []
+    for seed in range(40):
+        differs, gains = drawn(0.2, -0.1, 4_000, seed)
+        enough = log_evidence_of_harm(differs, gains, MARGIN) >= math.log(1 / ALPHA)
+        assert enough.any()
+        labels.append(differs[: enough.argmax() + 1].sum())
+    assert np.median(labels) < 50
 
 
 def test_what_is_missing() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
 from progressive_tf.evaluation.tally import Tally
 from progressive_tf.plan.release_schedule import ReleaseSchedule
-from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide
+from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide, decide_shadow
 from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import Said, StepCounts, VersionCounts
 
@@ -260,6 +261,18 @@ def test_what_is_shown_is_widened_with_enough_answers() -> None:
 
 def test_harm_counts_more_than_a_proof() -> None:
     assert decide([ALL_FAIL], 0.0, PROVING, SHOWN).outcome == ROLLBACK
+
+
+def test_labels_of_disagreements_take_it_back_too() -> None:
+    worse = replace(OPEN, harm=101.0)  # of five metrics each has a fifth of alpha
+    found = decide([answered(200)], 0.0, PROVING, worse)
+    assert (found.outcome, found.findings[-1].metric) == (ROLLBACK, "proof")
+    assert found.reason.startswith(
+        "where they disagree stable is right more often, by a likelihood ratio of 1e+02 (100"
+    )
+    assert decide([answered(200)], 0.0, PROVING, replace(OPEN, harm=99.0)).outcome == WAIT
+    assert decide_shadow(replace(OPEN, harm=21.0), 0.0, PROVING).outcome == ROLLBACK
+    assert decide_shadow(replace(OPEN, harm=19.0), 0.0, PROVING).outcome == WAIT
 
 
 def test_harm_only_asks_for_no_proof() -> None:

@@ -42,6 +42,7 @@ def test_what_each_pair_says(store: Store) -> None:
     for caller, label in ((2, "b"), (3, "a"), (4, "c")):
         store.answer_question(f"{caller:032x}", label)
     assert arrays(store) == [[0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 1], [0, 1, -1, 0, -1, -1]]
+    assert store.paired(TWO).best_gains.tolist() == [0, 1, -1, 0, 1, 0]
     store.answer_question(f"{2:032x}", "a")
     assert arrays(store)[2][1] == -1
     assert store.paired(TWO).times.tolist() == [101.0, 102.0, 103.0, 104.0, 105.0, 106.0]
@@ -139,3 +140,11 @@ def test_unlabelled_disagreements_are_the_worst_that_they_may_be(store: Store) -
     before = proof_of(store.paired(TWO), SCHEDULE, 500.0)
     assert np.all(store.paired(TWO).gains == -1)
     assert "surely -100.0 points" in before.says
+
+
+def test_labels_show_harm_and_what_has_none_does_not(store: Store) -> None:
+    store.add([], [], [disagreement(caller) if caller % 5 == 0 else pair(caller) for caller in range(300)])
+    assert proof_of(store.paired(TWO), SCHEDULE, 500.0).harm == 1.0
+    for caller in range(0, 300, 5):
+        store.answer_question(f"{caller:032x}", "a")
+    assert proof_of(store.paired(TWO), SCHEDULE, 500.0).harm > 1000

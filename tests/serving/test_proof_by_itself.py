@@ -114,6 +114,19 @@ def test_a_worse_one_is_not_proved_by_right_labels_and_holds_in_the_end(tmp_path
     assert model.aliases() == {"stable": 1, "canary": 2}
 
 
+@pytest.mark.parametrize("alias", ["canary", "shadow"])
+def test_one_that_the_labels_show_to_be_worse_is_taken_back(tmp_path: Path, start: Start, alias: str) -> None:
+    model, client = begin(tmp_path, start, 0.0, 0.6, shadow_first=alias == "shadow")
+    traffic = Traffic(model)
+    traffic.start_shadow(2) if alias == "shadow" else traffic.start_canary(2)
+    wait_until(lambda: "shadow" in evidence(client) if alias == "shadow" else evidence(client)["version"] == "2")
+    ask(client, range(40))
+    wait_until(lambda: len(questions(client)) > 12)
+    answer(client, questions(client), "positive")
+    wait_until(lambda: model.aliases() == {"stable": 1})
+    assert str(model.entries()[-1].reason).startswith("where they disagree stable is right more often")
+
+
 def test_a_canary_that_fails_is_wrong_for_those_callers(tmp_path: Path, start: Start) -> None:
     model = Registry(tmp_path / "registry").model(MODEL)
     release(model, 1, export=classifier(wrong=0.0))
