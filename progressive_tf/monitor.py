@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.output import console
 
 if TYPE_CHECKING:
@@ -155,14 +155,16 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
     two = two_to_compare(model.aliases())
     if two is None:
         raise InputError(f"{model.name}: there is no canary and no shadow beside stable, so that nothing is asked")
-    kind = served_answers(model.version(two.stable).task.answers)
+    version = model.version(two.stable)
+    kind, labels = served_answers(version.task.answers), (version.manifest() or {}).get("labels", [])
     with contextlib.closing(Store(store, only_reads=True)) as opened:
+        opened.read_by(model.entries())
         questions = opened.questions(two, limit, kind)
     for question in questions:
         typer.echo(json.dumps(question, ensure_ascii=False))
     say(
         f"{model.name}: {len(questions)} disagreements wait for a label; send each as "
-        '{"question_id": "…", "label": "…"} to /v1/feedback'
+        '{"question_id": "…", "label": "…"} to /v1/feedback' + (f"; labels: {listed(labels)}" if labels else "")
     )
 
 

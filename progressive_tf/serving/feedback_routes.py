@@ -74,7 +74,7 @@ def feedback_routes(server: Server) -> APIRouter:
     @routes.get("/v1/models/{model}/questions")
     async def questions(request: Request, model: str, limit: str = "20") -> dict[str, Any]:
         """Gives the disagreements of stable with the canary or shadow whose labels would settle soonest whether it is
-        good enough; which of the two says what is not told.
+        good enough; what they say is not told.
         """
         server.check_name(model)
         server.tokens.check_questions(request)
@@ -83,9 +83,10 @@ def feedback_routes(server: Server) -> APIRouter:
         two = two_to_compare(served.standing.aliases)
         if two is None:
             return {"questions": []}
-        kind = served.standing.by_number[two.stable].loaded.kind
+        loaded = served.standing.by_number[two.stable].loaded
         with _refusing():
-            return {"questions": await server.request_log.questions(two, int(limit), kind)}
+            asked = await server.request_log.questions(two, int(limit), loaded.kind)
+        return {"questions": asked} | ({"labels": list(loaded.labels)} if loaded.labels else {})
 
     return routes
 

@@ -7,7 +7,6 @@ the whole time in which labels come, and who is taken never depends on what is s
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 import uuid
@@ -38,8 +37,7 @@ _EVIDENCE = f"""
     FROM pairs WHERE {_TWO} ORDER BY id
 """
 _QUESTIONS = f"""
-    SELECT question, prediction, input, stable_label, candidate_label
-    FROM pairs LEFT JOIN predictions ON predictions.id = prediction
+    SELECT question, prediction, input FROM pairs LEFT JOIN predictions ON predictions.id = prediction
     WHERE {_TWO} AND {_OPEN} ORDER BY pairs.id LIMIT :limit
 """
 
@@ -138,7 +136,7 @@ def read_questions(
 ) -> list[dict[str, Any]]:
     """Returns the disagreements whose labels settle a proof soonest, which are those that came first.
 
-    What each version says is not told: two choices stand in an order that follows from the question's id.
+    What the versions say is not told, so that nobody is drawn to it.
 
     Args:
         connection: to a store.
@@ -148,8 +146,7 @@ def read_questions(
         kind: of the answers.
 
     Returns:
-        JSON-like: `question_id`, `input` where it is kept and else `prediction_id` to find it by, and `choices` where
-        answers can be read.
+        JSON-like: `question_id`, and `input` where it is kept and else `prediction_id` to find it by.
     """
     return [_question(kind, *row) for row in _rows(connection, _QUESTIONS, versions.of(journal) | {"limit": limit})]
 
@@ -181,13 +178,6 @@ def _rows(connection: sqlite3.Connection, query: str, values: dict[str, int]) ->
     return connection.execute(query, values)
 
 
-def _question(
-    kind: ServedAnswers, question: str, prediction: str, kept: str | None, stable_label: str, candidate_label: str
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"question_id": question}
-    found |= {"prediction_id": prediction} if kept is None else {"input": kind.asked(json.loads(kept))}
-    said = sorted(
-        (stable_label, candidate_label), key=lambda label: hashlib.sha256((question + label).encode()).digest()
-    )
-    choices = [json.loads(label) for label in said]
-    return found | ({"choices": choices} if all(map(kind.is_readable, choices)) else {})
+def _question(kind: ServedAnswers, question: str, prediction: str, kept: str | None) -> dict[str, Any]:
+    seen = {"prediction_id": prediction} if kept is None else {"input": kind.asked(json.loads(kept))}
+    return {"question_id": question} | seen

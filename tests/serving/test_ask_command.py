@@ -51,7 +51,8 @@ def test_it_prints_a_line_of_json_for_each_question(place: Path, capsys: pytest.
     code, out, err = run(monitor, place, capsys, MODEL, "--ask", "3")
     asked = [json.loads(line) for line in out.splitlines()]
     assert (code, len(asked)) == (0, 3)
-    assert all(sorted(each["choices"]) == ["negative", "positive"] for each in asked)
+    assert all("question_id" in each and not {"choices", "label"} & set(each) for each in asked)
+    assert "labels: negative, positive" in err
     assert "3 disagreements wait for a label" in err
     assert len(run(monitor, place, capsys, MODEL, "--ask", "99")[1].splitlines()) == 10
 

@@ -96,7 +96,9 @@ def test_silence_and_complaints_widen_nothing_and_labels_do(tmp_path: Path, star
     asked = questions(client)
     assert 12 < len(asked) < 36
     assert len(questions(client, 3)) == 3
-    assert all(sorted(each["choices"]) == ["negative", "positive"] for each in asked)
+    assert all(set(each) == {"question_id", "prediction_id"} for each in asked)
+    said = client.get(f"/v1/models/{MODEL}/questions", headers=OPERATOR).json()
+    assert said["labels"] == ["negative", "positive"]
     answer(client, asked, "positive")
     wait_until(lambda: model.aliases()["stable"] == 2)
     assert questions(client) == []
