@@ -113,9 +113,9 @@ def evidence_of_more_events(steps: Iterable[Events]) -> float:
 
     While both versions have events at the same rate, or the canary more seldom, each event is the canary's with its
     share ρ of the requests or less, whatever the rate and however it changes. Against that stands a share p > ρ with a
-    beta distribution cut off at ρ; what comes back is the ratio of the likelihoods (the beta-binomial case of
-    Lindon and Malek 2022, "Anytime-valid inference for multinomial count data", https://arxiv.org/abs/2011.03567).
-    Steps have shares of their own, and their ratios are multiplied.
+    mixture of two beta distributions cut off at ρ; what comes back is the ratio of the likelihoods (the beta-binomial
+    case of Lindon and Malek 2022, "Anytime-valid inference for multinomial count data",
+    https://arxiv.org/abs/2011.03567). Steps have shares of their own, and their ratios are multiplied.
 
     Args:
         steps: counts of each step.
@@ -157,18 +157,27 @@ def rate(events: float, total: int, alpha: float) -> Interval:
 
 
 def _log_evidence(step: Events) -> float:
-    """Returns the logarithm of one step's likelihood ratio.
+    """Returns the logarithm of one step's likelihood ratio: the mean of those by two priors, Beta(1, b) above ρ.
 
-    The prior is Beta(1, (1 − ρ) / ρ) above ρ, whose mean before it is cut off is ρ. Where next to nothing of the
-    posterior lies above ρ, the integral over p > ρ is that of exp(−s (p − ρ)) with the log-likelihood's slope −s at ρ.
+    The one, with b = (1 − ρ) / ρ, whose mean before it is cut off is ρ, expects a canary that has a few events more.
+    The other, uniform, expects one that has nearly all of them, as where stable has none.
+    """
+    others = (1 - step.share) / step.share
+    return float(np.logaddexp(_log_ratio(step, others), _log_ratio(step, 1.0))) - math.log(2)
+
+
+def _log_ratio(step: Events, b: float) -> float:
+    """Returns the logarithm of the likelihood ratio by one prior.
+
+    Where next to nothing of the posterior lies above ρ, the integral over p > ρ is that of exp(−s (p − ρ)) with the
+    log-likelihood's slope −s at ρ.
     """
     share, canary, stable = step.share, step.canary, step.total - step.canary
-    others = (1 - share) / share
-    above = float(betaincc(1 + canary, others + stable, share))
+    above = float(betaincc(1 + canary, b + stable, share))
     if above < _UNDERFLOW:
-        return -math.log(stable / others - canary)
-    mixture = float(betaln(1 + canary, others + stable) - betaln(1, others))
-    above_before = others * math.log1p(-share)
+        return -math.log((stable - canary * (1 - share) / share) / b)
+    mixture = float(betaln(1 + canary, b + stable) - betaln(1, b))
+    above_before = b * math.log1p(-share)
     return mixture + math.log(above) - above_before - canary * math.log(share) - stable * math.log1p(-share)
 
 

@@ -97,7 +97,16 @@ def test_the_evidence_by_hand() -> None:
 def test_the_evidence_goes_on_smoothly_where_its_integral_underflows() -> None:
     before, after = (evidence_of_more_events([Events(0, total, 0.5)]) for total in (800, 900))
     assert (before, after) == pytest.approx((1 / 800, 1 / 900), rel=0.01)
-    assert evidence_of_more_events([Events(10, 10**6, 0.3)]) == pytest.approx(1 / (3 / 7 * 10**6), rel=0.01)
+    both = (1 / (3 / 7 * 10**6) + 1 / 10**6) / 2  # by the two priors
+    assert evidence_of_more_events([Events(10, 10**6, 0.3)]) == pytest.approx(both, rel=0.01)
+
+
+def test_two_events_of_a_canary_of_few_callers_are_much_where_stable_has_none() -> None:
+    # Uniform on (0.01, 1): ∫ p² dp over it is a third, and 0.01² a ten thousandth.
+    uniform = (1 - 0.01**3) / 3 / 0.99 / 0.01**2
+    found = evidence_of_more_events([Events(2, 2, 0.01)])
+    assert uniform / 2 < found < uniform / 2 + 10
+    assert evidence_of_more_events([Events(2, 200, 0.01)]) < 2
 
 
 def test_the_ends_of_a_rates_interval_are_where_the_likelihood_ratio_reaches_its_limit() -> None:
