@@ -143,11 +143,13 @@ def shown_apart(is_canary: np.ndarray, right: np.ndarray) -> Found | None:
         right: bool [callers].
     """
     counts = np.cumsum([is_canary & right, is_canary, ~is_canary & right, ~is_canary], axis=1)
-    for look in range(99, len(right), 100):
+    look = 99
+    while look < len(right):
         canary_right, canary, stable_right, stable = (int(count) for count in counts[:, look])
         sides = Tally.of_one_row_each(canary_right, canary), Tally.of_one_row_each(stable_right, stable, canary)
         if share_difference([Shares(*sides)], ALPHA, MARGIN, 30).low > -MARGIN:
             return Found(look + 1, look + 1)
+        look += max(100, look // 20)
     return None
 
 

@@ -16,8 +16,8 @@ it hold for the labels that people really give:
   most what all labels would give, whichever of them are missing.
 - **The best moment counts**: the capital after each caller in turn is looked at, and the largest is taken.
 
-The same labels show that a candidate is worse: with X in its place −X, a mean of 0, and a disagreement without a label
-counted as 1, the best that it may be.
+The same labels show that a candidate is worse by more than the margin: with −X in the place of X, and a disagreement
+without a label counted as 1, the best that it may be.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from scipy.optimize import brentq
 # Multiples of Kelly's stake for an equal candidate, with their parts of the capital. Half of it and a quarter of it
 # still gain where the candidate is worse by a half or three quarters of the margin.
 MULTIPLES, PARTS = np.array([1.0, 0.5, 0.25]), np.array([0.6, 0.3, 0.1])
-# Of the stake for a candidate that is worse by the margin: one that is much worse is found sooner with more.
+# Of the stake for a candidate that is worse by twice the margin: one that is much worse is found sooner with more.
 HARM_MULTIPLES, HARM_PARTS = np.array([1.0, 4.0, 16.0]), np.array([1.0, 1.0, 1.0]) / 3
 # Disagreements and callers that the share of disagreements is taken to have had before any came.
 PRIOR_DISAGREEMENTS, PRIOR_CALLERS = 1.0, 10.0
@@ -100,18 +100,18 @@ def lower_bound(differs: np.ndarray, gains: np.ndarray, margin: float, alpha: fl
 
 
 def log_evidence_of_harm(differs: np.ndarray, gains: np.ndarray, margin: float) -> np.ndarray:
-    """Returns the logarithm of the capital, after each caller, of a bet that E[X] is below 0; if it was ever log(1/α)
-    the candidate is worse.
+    """Returns the logarithm of the capital, after each caller, of a bet that E[X] is below −margin; if it was ever
+    log(1/α) the candidate is worse by more than that.
 
     Args:
         differs: as in `log_capital`.
         gains: int8 [callers]: X; 1 for a disagreement whose label is missing.
-        margin: in (0, 1); the smallest drop that the stakes are for.
+        margin: by how much the candidate may be worse, in (0, 1).
 
     Returns:
         float64 [callers].
     """
-    return _log_capital(-gains, 0.0, _kelly(differs, margin) * HARM_MULTIPLES[:, None], HARM_PARTS)
+    return _log_capital(-gains, margin, _kelly(differs, margin) * HARM_MULTIPLES[:, None], HARM_PARTS)
 
 
 def missing(differs: np.ndarray, gains: np.ndarray, is_known: np.ndarray, margin: float, alpha: float) -> Missing:
@@ -128,11 +128,11 @@ def missing(differs: np.ndarray, gains: np.ndarray, is_known: np.ndarray, margin
     """
     if is_shown(differs, gains, margin, alpha):
         return Missing(0, 0)
-    # Where every second disagreement is won, with Kelly's stake; what was lost before has to be won back.
-    share = (differs.sum() + PRIOR_DISAGREEMENTS) / (len(differs) + PRIOR_CALLERS)
-    stake = min(margin / (share + margin**2), BOLDEST / (1 - margin))
-    won, lost = math.log1p(stake * (margin + 1)), math.log1p(stake * (margin - 1))
-    growth = (1 - share) * math.log1p(stake * margin) + share * (won + lost) / 2
+    # Where every second disagreement is won, with the stake that gains most; what was lost before has to be won back.
+    share = float((differs.sum() + PRIOR_DISAGREEMENTS) / (len(differs) + PRIOR_CALLERS))
+    stakes = np.minimum(MULTIPLES * margin / (share + margin**2), BOLDEST / (1 - margin))
+    by_one = (np.log1p(stakes * (margin + 1)) + np.log1p(stakes * (margin - 1))) / 2
+    growth = float(((1 - share) * np.log1p(stakes * margin) + share * by_one).max())
     first = len(is_known) if is_known.all() else int(is_known.argmin())
     reached = float(log_capital(differs[:first], gains[:first], -margin, margin)[-1]) if first else 0.0
     callers = max(math.ceil((-math.log(alpha) - reached) / growth), 1)

@@ -145,11 +145,12 @@ def evidence_since(entries: Iterable[Entry], running: Rollout) -> str:
 def proof_of(entries: Iterable[Entry], version: int) -> Entry | None:
     """Returns the entry by which a version was shown to be good enough beside what is stable now; None without one.
 
-    It is shown beside one version: what was shown ends when `stable` moves.
+    It is shown beside one version: what was shown ends when `stable` moves, and when the candidate is taken back.
     """
     found: Entry | None = None
     for entry in entries:
-        if entry.alias == STABLE and entry.event in (ALIAS, ROLLBACK):
+        stable_moved = entry.alias == STABLE and entry.event in (ALIAS, ROLLBACK)
+        if stable_moved or (entry.event == ROLLBACK and entry.version == version):
             found = None
         elif entry.event == PROVED and entry.version == version:
             found = entry

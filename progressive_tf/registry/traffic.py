@@ -53,17 +53,7 @@ class Traffic:
             RegistryError: the version is damaged.
         """
         with self.model.files.writing(self.model.wait_seconds):
-            version = self._candidate(number, CANARY)
-            if percent is None:
-                percent = self._first_step(version)
-            _check_percent(percent)
-            running = self.rollout()
-            if running is not None:
-                raise InputError(
-                    f"{self.model.name}: version {running.version} is the canary, at {running.percent:g} %; widen it, "
-                    "or roll it back first"
-                )
-            self._append(Entry(journal.ALIAS, version=version.number, alias=CANARY, percent=percent, reason=reason))
+            self._begin_canary(number, percent, reason)
         return self._running()
 
     def widen(
@@ -73,6 +63,7 @@ class Traffic:
         answers: int = 0,
         judged: int = 0,
         at_step: int | None = None,
+        beside: int | None = None,
     ) -> Rollout | None:
         """Sends more callers to the canary; with 100 it becomes stable. A paused one goes on.
 
@@ -83,6 +74,7 @@ class Traffic:
                 only with enough of them.
             judged: of these, how many users have judged; likewise.
             at_step: only if the canary is at this step still, see `Rollout`.
+            beside: only if this version is stable still.
 
         Returns:
             The canary as it is now; None where it became stable.
@@ -94,6 +86,7 @@ class Traffic:
         """
         with self.model.files.writing(self.model.wait_seconds):
             running = self._running(at_step)
+            self._refuse_moved(STABLE, beside)
             if percent is None:
                 percent = running.percent if running.paused else self._next_step(running, answers, judged)
             _check_percent(percent, may_be_whole=True)
@@ -152,28 +145,50 @@ class Traffic:
             self._append(Entry(journal.ALIAS, version=number, alias=SHADOW, reason=reason))
         return version
 
-    def withdraw(self, alias: str, reason: str | None = None, at_step: int | None = None) -> Version:
+    def withdraw(
+        self, alias: str, reason: str | None = None, at_step: int | None = None, beside: int | None = None
+    ) -> Version:
         """Takes a canary or a shadow back; `stable` stays.
 
         Args:
             alias: canary or shadow.
             reason: stands in the journal.
-            at_step: only if the canary is at this step still, see `Rollout`.
+            at_step: only if the canary is at this step still, or the shadow began there, see `Rollout`.
+            beside: only if this version is stable still.
 
         Returns:
             The version that was withdrawn.
 
         Raises:
-            InputError: there is none, or the canary is at another step.
+            InputError: there is none, it is at another step, or another version is stable.
         """
         with self.model.files.writing(self.model.wait_seconds):
-            if at_step is not None:
+            self._refuse_moved(STABLE, beside)
+            if at_step is not None and alias == CANARY:
                 self._running(at_step)
+            elif at_step is not None:
+                self._refuse_another_shadow(at_step)
             number = self.model.aliases().get(alias)
             if number is None or alias not in (CANARY, SHADOW):
                 raise InputError(f"{self.model.name} has no {alias} to take back")
             self._append(Entry(journal.ROLLBACK, version=number, alias=alias, reason=reason))
         return self.model.version(number)
+
+    def end_shadow(self, at_step: int, beside: int, reason: str) -> Rollout:
+        """Makes a shadow the canary, at the first step of its plan.
+
+        Args:
+            at_step: only if this is the shadow's still, see `Rollout`.
+            beside: only if this version is stable still.
+            reason: stands in the journal.
+
+        Raises:
+            InputError: they have moved, or as `start_canary` does.
+        """
+        with self.model.files.writing(self.model.wait_seconds):
+            self._refuse_moved(STABLE, beside)
+            self._begin_canary(self._refuse_another_shadow(at_step), None, reason)
+        return self._running()
 
     def roll_back(self, alias: str | None = None, reason: str | None = None) -> str:
         """Takes back what an alias points to: a canary or a shadow ends, stable goes to previous.
@@ -208,6 +223,29 @@ class Traffic:
                 f"{last.time}; stable stays. To take stable back too, name it: --alias stable"
             )
         return STABLE
+
+    def _begin_canary(self, number: int, percent: float | None, reason: str | None) -> None:
+        version = self._candidate(number, CANARY)
+        if percent is None:
+            percent = self._first_step(version)
+        _check_percent(percent)
+        running = self.rollout()
+        if running is not None:
+            raise InputError(
+                f"{self.model.name}: version {running.version} is the canary, at {running.percent:g} %; widen it, "
+                "or roll it back first"
+            )
+        self._append(Entry(journal.ALIAS, version=version.number, alias=CANARY, percent=percent, reason=reason))
+
+    def _refuse_moved(self, alias: str, version: int | None) -> None:
+        if version is not None and self.model.aliases().get(alias) != version:
+            raise InputError(f"{self.model.name}: {alias} has been moved in the meantime, from version {version}")
+
+    def _refuse_another_shadow(self, step: int) -> int:
+        running = history.shadow(self.model.entries())
+        if running is None or running.step != step:
+            raise InputError(f"{self.model.name}: the shadow has been moved in the meantime")
+        return running.version
 
     def _candidate(self, number: int, alias: str) -> Version:
         version = self.model.version(number)

@@ -59,29 +59,18 @@ class Computed:
     seconds: float
 
 
-class QueueFull(Refusal):
-    """A request that finds no room: 429.
-
-    Args:
-        message: for its caller.
-        is_own: whether the caller's own instances fill what one caller may fill.
-    """
-
-    def __init__(self, message: str, is_own: bool) -> None:
-        super().__init__(429, message, {"Retry-After": "1"})
-        self.is_own = is_own
-
-
 @dataclass
 class _Waiting:
     asked: Asked
+    turn: int
     since: float
     caller: int | None
     answer: asyncio.Future[tuple[Any, float]] = field(compare=False)
 
 
 class Batcher:
-    """Collects instances, and answers the oldest together with others of its bucket that are about as long.
+    """Collects instances, and answers the first in turn together with others of its bucket that are about as long.
+    Callers take turns, and among those whose turn it is the oldest is first.
 
     It belongs to the event loop in which it is used.
 
@@ -109,12 +98,24 @@ class Batcher:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Hashable, list[_Waiting]] = {}
         self._free = settings.threads
+        # Callers take turns: the n-th instance of one comes after the first of others who came while it waited.
+        self._turn = 0
+        self._turns: dict[int | None, int] = {}
         self._next_look: asyncio.Handle | None = None
+
+    @property
+    def most(self) -> int:
+        """Instances of a batch at most."""
+        return self._settings.most
 
     @property
     def queued(self) -> int:
         """How many instances wait for a batch."""
         return sum(map(len, self._waiting.values()))
+
+    def waiting_of(self, caller: int | None) -> int:
+        """Returns how many instances of a caller wait for a batch; of nobody for None."""
+        return sum(caller == item.caller is not None for items in self._waiting.values() for item in items)
 
     async def answers(self, instances: Sequence[Asked], caller: int | None = None) -> Computed:
         """Returns an answer for each instance.
@@ -124,25 +125,30 @@ class Batcher:
             caller: stands for who asks; None for nobody, who may fill all the room.
 
         Raises:
-            QueueFull: they do not all find room.
+            Refusal: 429, they do not all find room.
             Exception: what `answer` raised for a batch that one of them was in.
         """
-        own = sum(item.caller == caller for items in self._waiting.values() for item in items)
+        own = self.waiting_of(caller)
         if caller is not None and own + len(instances) > max(self._room // 2, 1):
-            raise QueueFull(
+            raise Refusal(
+                429,
                 f"{own} instances of yours are waiting and {len(instances)} more find no room (at most "
                 f"{self._room // 2} of one caller); try again later",
+                {"Retry-After": "1"},
                 is_own=True,
             )
         if self.queued + len(instances) > self._room:
-            raise QueueFull(
+            raise Refusal(
+                429,
                 f"{self.queued} instances are waiting and {len(instances)} more find no room (at most {self._room}); "
                 "try again later",
-                is_own=False,
+                {"Retry-After": "1"},
             )
         items = []
         for asked in instances:
-            item = _Waiting(asked, time.monotonic(), caller, self._loop.create_future())
+            turn = self._turn if caller is None else max(self._turn, self._turns.get(caller, -1) + 1)
+            self._turns[caller] = turn
+            item = _Waiting(asked, turn, time.monotonic(), caller, self._loop.create_future())
             self._waiting.setdefault(asked.bucket, []).append(item)
             items.append(item)
         # Not at once: what else came in the same moment goes into the same batch.
@@ -160,16 +166,20 @@ class Batcher:
         while self._free:
             self._drop_cancelled()
             if not self._waiting:
+                self._turns.clear()
                 return
-            bucket, items = min(self._waiting.items(), key=lambda pair: pair[1][0].since)
+            for items in self._waiting.values():
+                items.sort(key=_order)
+            bucket, items = min(self._waiting.items(), key=lambda pair: _order(pair[1][0]))
             batch = _alike(items, self._settings.most)
-            left = items[0].since + self._settings.wait_ms / 1000 - time.monotonic()
+            left = min(item.since for item in items) + self._settings.wait_ms / 1000 - time.monotonic()
             if left > 0 and len(batch) < self._settings.most:
                 self._look(self._loop.call_later(left, self._start_batches))
                 return
             taken = set(map(id, batch))
             self._waiting[bucket] = [item for item in items if id(item) not in taken]
             self._free -= 1
+            self._turn = max(self._turn, batch[0].turn)
             self._observe(len(batch))
             self._executor.submit(self._compute, bucket, batch)
 
@@ -204,6 +214,10 @@ class Batcher:
             bucket: [item for item in items if not item.answer.done()] for bucket, items in self._waiting.items()
         }
         self._waiting = {bucket: items for bucket, items in waiting.items() if items}
+
+
+def _order(item: _Waiting) -> tuple[int, float]:
+    return item.turn, item.since
 
 
 def _alike(items: Sequence[_Waiting], most: int) -> list[_Waiting]:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import numpy as np
-
-from progressive_tf.evaluation.sequential import (
-    Events,
-    Shares,
-    evidence_of_more_events,
-    rate,
-    share_difference,
-)
-from progressive_tf.evaluation.tally import Tally
+from progressive_tf.evaluation.sequential import Shares, share_difference
 from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
 from progressive_tf.registry.history import SERVER
 from progressive_tf.registry.traffic import WHOLE
+from progressive_tf.serving.canary_rates import FEWEST_CALLERS, TYPICAL_DIFFERENCE, beyond, more_often, together
 from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 OUTCOMES = WIDEN, WAIT, HOLD, ROLLBACK = "widen", "wait", "hold", "rollback"
 # Who acts on an outcome.
 PERSON = "a person"
-# The difference that is found soonest, and how many callers of each version a difference needs at least.
-TYPICAL_DIFFERENCE, FEWEST_CALLERS = 0.05, 10
 # Of the answers that a step needs, one caller counts for at most this part.
 MOST_OF_ONE_CALLER = 0.1
 # A share of slow requests that no version had before the step: the limit is a multiple of this quantile's complement.
@@ -190,8 +180,11 @@ def decide_shadow(proof: Proof, minutes: float, schedule: ReleaseSchedule) -> Ca
     decides = SERVER if schedule.automatic else PERSON
     if findings[0].is_harm:
         return CanaryDecision(ROLLBACK, findings[0].says, findings, decides)
-    if proof.is_shown:
+    if proof.is_shown and minutes >= schedule.min_minutes:
         return CanaryDecision(WIDEN, proof.says, findings, decides)
+    if proof.is_shown:
+        reason = f"{minutes:.0f} of {schedule.min_minutes:g} minutes as a shadow; {proof.says}"
+        return CanaryDecision(WAIT, reason, findings, decides)
     if schedule.max_minutes is not None and minutes > schedule.max_minutes:
         reason = f"{proof.lacks} after {minutes:.0f} of {schedule.max_minutes:g} minutes; a person decides"
         return CanaryDecision(HOLD, reason, findings, decides)
@@ -220,7 +213,7 @@ def _proof(proof: Proof, alpha: float) -> MetricEvidence:
     enough = 1 / alpha
     if proof.harm < enough:
         return MetricEvidence("proof", proof.says, False)
-    says = f"where they disagree stable is right more often, by a likelihood ratio of {proof.harm:.2g}"
+    says = f"where they disagree stable is right too often, by a likelihood ratio of {proof.harm:.2g}"
     return MetricEvidence("proof", f"{says} ({enough:.0f} is enough): {proof.says}", True)
 
 
@@ -228,21 +221,19 @@ def _error_rate(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: f
     # Of the present step alone, so that a long good past does not hide what begins to fail now. However many steps
     # there are, such as after pauses, the parts of alpha that they get, 1 / (k (k + 1)), add up to less than all.
     of_step = alpha / (max(len(steps), 1) * (len(steps) + 1))
-    says, is_harm = _beyond(_present(steps).failures, schedule.max_error_rate, of_step)
+    says, is_harm = beyond(_present(steps).failures, schedule.max_error_rate, of_step)
     return MetricEvidence("error rate", f"it fails on {says} of its requests, on average over callers", is_harm)
 
 
 def _failures(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    evidence = evidence_of_more_events(_first_events(steps, lambda counts: counts.failures))
-    return MetricEvidence("failures", *_more_often("fails for", evidence, alpha))
+    return MetricEvidence("failures", *more_often("fails", steps, lambda counts: counts.failures, alpha))
 
 
 def _latency(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     measured = [step for step in steps if step.slow_beyond is not None]
     if not measured:
         return MetricEvidence("latency", f"not measured: {_NOT_MEASURED}", False)
-    evidence = evidence_of_more_events(_first_events(measured, lambda counts: counts.slow))
-    return MetricEvidence("latency", *_more_often("is slow for", evidence, alpha))
+    return MetricEvidence("latency", *more_often("is slow", measured, lambda counts: counts.slow, alpha))
 
 
 _NOT_MEASURED = (
@@ -255,8 +246,13 @@ def _unlike_before(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> li
     """Returns why nothing is known of how slow the canary is: what a slow canary does to the machine slows stable."""
     if not steps or steps[-1].slow_beyond is None:
         return [f"latency not measured: {_NOT_MEASURED}"] if steps else []
-    says, is_slow = _beyond(steps[-1].stable.slow, USUALLY_SLOW, schedule.alpha)
-    return [f"stable itself is slow since this step began, on {says} of its requests"] if is_slow else []
+    says, is_slow = beyond(steps[-1].stable.slow, USUALLY_SLOW, schedule.alpha)
+    if not is_slow:
+        return []
+    return [
+        f"stable itself is slow since this step began, on {says} of its requests (if that is not the canary's doing, "
+        "`release pause` and `release widen` begin the step anew)"
+    ]
 
 
 def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
@@ -269,7 +265,7 @@ def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: flo
 
 def _disagreement(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
     assert schedule.max_disagreement is not None
-    says, is_harm = _beyond(_together([step.other for step in steps]), schedule.max_disagreement, alpha)
+    says, is_harm = beyond(together([step.other for step in steps]), schedule.max_disagreement, alpha)
     return MetricEvidence(
         "disagreement", f"stable says something else to {says} of its instances, on average over callers", is_harm
     )
@@ -302,47 +298,3 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, al
         f"{interval.high:+.3f}; at most {schedule.max_drift:g} either way is allowed"
     )
     return MetricEvidence("prediction drift", says, surely[label] > schedule.max_drift)
-
-
-def _together(tallies: Sequence[Tally]) -> Tally:
-    """Returns the tally of all steps, in which each caller is counted once."""
-    callers, having, total = (
-        np.concatenate([getattr(each, name) for each in tallies] or [np.empty(0, np.int64)])
-        for name in ("callers", "having", "total")
-    )
-    each, places = np.unique(callers, return_inverse=True)
-    sums = [np.bincount(places, values, len(each)).astype(np.int64) for values in (having, total)]
-    return Tally(each, sums[0], sums[1])
-
-
-def _beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
-    """Returns a rate, the mean over callers of theirs, in words beside its limit, and whether it is surely higher."""
-    events, callers = float(tally.shares.sum()), len(tally.callers)
-    if events <= limit * callers:
-        return f"{events / callers if callers else 0:.1%} (at most {limit:.1%} is allowed)", False
-    share = rate(events, callers, alpha)
-    return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
-
-
-def _first_events(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Events]:
-    """Returns the callers with an event, of each step in which both versions have callers. A caller counts at the first
-    step where he has one, however often he comes again.
-    """
-    found, counted = [], np.empty(0, np.int64)
-    for step in steps:
-        new, with_event = list[int](), list[np.ndarray]()
-        for tally in (tally_of(step.canary), tally_of(step.stable)):
-            is_new = ~np.isin(tally.callers, counted)
-            new.append(int(is_new.sum()))
-            with_event.append(tally.callers[is_new & (tally.having > 0)])
-        if min(new):
-            canary, stable = map(len, with_event)
-            found.append(Events(canary, canary + stable, new[0] / sum(new)))
-            counted = np.concatenate([counted, *with_event])
-    return found
-
-
-def _more_often(does: str, evidence: float, alpha: float) -> tuple[str, bool]:
-    enough = 1 / alpha
-    says = f"it {does} more callers than stable, by a likelihood ratio of {evidence:.2g} ({enough:.0f} is enough)"
-    return says, evidence >= enough

@@ -48,8 +48,9 @@ class CanaryWatch:
         while True:
             began = time.monotonic()
             try:
-                await self._look()
-                await self._look_at_shadow()
+                if self._request_log.follows(self._served.entries):
+                    await self._look()
+                    await self._look_at_shadow()
             except (ProgressiveError, OSError) as error:
                 self._say(str(error), str(error), logging.ERROR)
             took = time.monotonic() - began
@@ -67,11 +68,11 @@ class CanaryWatch:
         if rollout is None or rollout.paused or rollout.step != split.step:
             return
         counts = [await self._counts(step, split.stable, schedule) for step in steps_of_rollout(entries)]
-        proof = await self._proof(CANARY, split.canary, split.stable, schedule)
+        proof = await self._proof(CANARY, rollout, split.stable, schedule)
         self.latest = judge(counts, rollout, self._minutes(rollout), schedule, proof)
         self._count(rollout, self.latest)
         if schedule is not None and schedule.automatic:
-            await self._in_thread(self._act, rollout, schedule, self.latest)
+            await self._in_thread(self._act, rollout, schedule, self.latest, split.stable)
         else:
             self._tell(rollout, schedule, self.latest)
 
@@ -83,7 +84,7 @@ class CanaryWatch:
         if running is None or standing.split is None or schedule is None:
             self.of_shadow = None
             return
-        proof = await self._proof(SHADOW, running.version, standing.split.stable, schedule)
+        proof = await self._proof(SHADOW, running, standing.split.stable, schedule)
         if proof is None or not schedule.shadow_first:
             self.of_shadow = None
             return
@@ -95,29 +96,32 @@ class CanaryWatch:
             self._say(f"harm {running.step}", f"{which}, is worse than stable: {self.of_shadow.reason}", about=SHADOW)
         elif self.of_shadow.outcome == canary_decision.ROLLBACK:
             traffic = Traffic(self._served.model, SERVER)
-            await self._in_thread(traffic.withdraw, SHADOW, self.of_shadow.reason)
+            await self._in_thread(traffic.withdraw, SHADOW, self.of_shadow.reason, running.step, standing.split.stable)
             log.warning("%s, is taken back: %s", which, self.of_shadow.reason)
-        elif proof.is_shown and (canary is not None or not schedule.automatic):
+        elif self.of_shadow.outcome == canary_decision.WIDEN and (canary is not None or not schedule.automatic):
             why = "its plan has release.automatic: false"
             why = why if canary is None else f"version {canary.version} is the canary"
             message = f"{which}: {proof.says}. It gets no callers yet, since {why}"
             self._say(f"shown {running.step} {why}", message, logging.INFO, SHADOW)
-        elif proof.is_shown:
+        elif self.of_shadow.outcome == canary_decision.WIDEN:
             traffic = Traffic(self._served.model, SERVER)
-            began = await self._in_thread(traffic.start_canary, running.version, None, proof.says)
+            began = await self._in_thread(traffic.end_shadow, running.step, standing.split.stable, proof.says)
             log.info("version %d now answers %g %% of the callers: %s", began.version, began.percent, proof.says)
 
-    async def _proof(self, alias: str, number: int, stable: int, schedule: ReleaseSchedule | None) -> Proof | None:
-        """Returns what is shown of a candidate, and notes in the journal once it is good enough for its plan."""
+    async def _proof(self, alias: str, running: Rollout, stable: int, schedule: ReleaseSchedule | None) -> Proof | None:
+        """Returns what is shown of a candidate, and notes in the journal once it is good enough for its plan: after
+        `min_minutes` at the earliest, since those who ask most come first.
+        """
         if not keeps_pairs(schedule):
             return None
+        number = running.version
         recorded = recorded_proof(self._served.entries, number)
         if recorded is not None:
             return recorded
         log_of_requests = self._request_log
         paired = await log_of_requests.paired(TwoVersions(stable, number))
         proof = await self._in_thread(proof_of, paired, schedule, log_of_requests.clock.now())
-        if proof.is_shown and schedule is not None:
+        if proof.is_shown and schedule is not None and self._minutes(running) >= schedule.min_minutes:
             await self._in_thread(Traffic(self._served.model, SERVER).prove, alias, number, stable, proof.says)
         return proof
 
@@ -153,15 +157,15 @@ class CanaryWatch:
         began = self._began.setdefault(which, now - 60 * minutes_since(since))
         return (now - began) / 60
 
-    def _act(self, rollout: Rollout, schedule: ReleaseSchedule, decision: CanaryDecision) -> None:
+    def _act(self, rollout: Rollout, schedule: ReleaseSchedule, decision: CanaryDecision, stable: int) -> None:
         """Does what was decided, unless somebody else has moved the canary in the meantime."""
         traffic = Traffic(self._served.model, SERVER)
         if decision.outcome == canary_decision.WIDEN:
             percent = schedule.after(rollout.percent)
-            traffic.widen(percent, decision.reason, at_step=rollout.step)
+            traffic.widen(percent, decision.reason, at_step=rollout.step, beside=stable)
             log.info("version %d now answers %g %% of the callers: %s", rollout.version, percent, decision.reason)
         elif decision.outcome == canary_decision.ROLLBACK:
-            traffic.withdraw(CANARY, decision.reason, at_step=rollout.step)
+            traffic.withdraw(CANARY, decision.reason, at_step=rollout.step, beside=stable)
             log.warning("version %d is taken back: %s", rollout.version, decision.reason)
         elif decision.outcome == canary_decision.HOLD:
             message = f"version {rollout.version} holds at {rollout.percent:g} %: {decision.reason}"

@@ -7,6 +7,7 @@ journal.
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -52,4 +53,5 @@ def _newest(connection: sqlite3.Connection) -> tuple[int, int, str] | None:
 
 def _digest(entries: Sequence[Entry]) -> str:
     """Returns a hash of entries, which differs between journals by the random tokens of their publications."""
-    return hashlib.sha256("\n".join(map(repr, entries)).encode()).hexdigest()
+    said = [[entry.id, entry.time, entry.event, entry.token, entry.version, entry.alias] for entry in entries]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()

@@ -38,10 +38,14 @@ class Refusal(Exception):
         status: of HTTP, 400 to 599.
         message: what was expected, what came, what to do.
         headers: of the reply, beside those that every reply has.
+        is_own: whether it is its caller's own doing that there is no time or room for it, and no version's.
     """
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] | None = None, is_own: bool = False
+    ) -> None:
         super().__init__(message)
+        self.is_own = is_own
         self.status = status
         self.message = message
         self.headers = dict(headers or {})

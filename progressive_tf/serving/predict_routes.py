@@ -11,7 +11,7 @@ import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from progressive_tf.serving.batching import Asked, QueueFull
+from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.instances import bucket_of, caller_key, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import RefusedByVersion
@@ -33,7 +33,7 @@ _PREDICTION = json_body(
             "instances": {"type": "array", "items": {}, "description": "A row for each."},
             "inputs": {"description": "A column for each input, or the one column."},
             "signature_name": {"type": "string", "default": "serving_default"},
-            "key": {"type": "string", "description": "Who asks; the same key gets the same version."},
+            "key": {"type": "string", "description": "Who asks, unless the header X-Caller-Key says so."},
         },
     },
     required=True,
@@ -92,7 +92,8 @@ async def _predict(
     server.tokens.check_predict(request)
     with server.incoming.one():
         body = read_body(await server.incoming.body(request))
-        given = caller_key(body) or request.headers.get(KEY_HEADER)
+        # What a front end says of a caller counts more than what he says himself.
+        given = request.headers.get(KEY_HEADER) or caller_key(body)
         # Without a key who asks is known by his address alone, however his requests are shared out.
         caller = caller_number(given or f"address {request.client.host if request.client else ''}")
         key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
@@ -109,9 +110,8 @@ async def _predict(
             noted = replace(noted, status=200, computed=computed)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
-            is_own = isinstance(refusal, QueueFull) and refusal.is_own
             refused = isinstance(refusal, RefusedByVersion)
-            noted = replace(noted, status=refusal.status, failed=False if is_own else None)
+            noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
             raise
         finally:
             log = server.request_log
@@ -123,7 +123,7 @@ async def _predict(
                 served.note_refusal(noted, asked.instances)
             else:
                 log.add_request(noted, predictions, loaded.kind)
-            if noted.status >= 500:
+            if noted.status >= 500 and noted.is_failure:
                 served.note_failure(noted)
     return JSONResponse(
         {
@@ -147,15 +147,17 @@ def _read(server: Server, answering: Answering, body: dict[str, Any]) -> Questio
 
 async def _answer(
     server: Server, answering: Answering, asked: Questions, began: float, noted: ServedRequest
-) -> tuple[list[Prediction], float]:
-    """Returns the answers, and the seconds that the network took."""
-    seconds = server.limits.request_seconds
+) -> tuple[list[Prediction], float | None]:
+    """Returns the answers, and the seconds that the network took; None where nothing is asked."""
+    seconds, batcher = server.limits.request_seconds, answering.batcher
+    own = batcher.waiting_of(noted.caller) + len(asked.instances)
     try:
         with anyio.fail_after(max(seconds - (time.monotonic() - began), 0.0)):
-            computed = await answering.batcher.answers(asked.instances, noted.caller)
+            computed = await batcher.answers(asked.instances, noted.caller)
     except TimeoutError:
-        raise Refusal(504, f"no answer within {seconds:g} s; try again later") from None
+        message = f"no answer within {seconds:g} s; try again later"
+        raise Refusal(504, message, is_own=own > batcher.most) from None
     ids = [uuid.uuid4().hex for _ in computed.answers]
     server.served.shadow(Given(noted.version, noted.alias, noted.caller, asked.instances, computed.answers, ids))
     given = zip(ids, (each.instance for each in asked.instances), computed.answers, strict=True)
-    return [Prediction(*each) for each in given], computed.seconds
+    return [Prediction(*each) for each in given], computed.seconds if asked.instances else None

@@ -27,7 +27,8 @@ class Proof:
         is_shown: once and for all, for these two versions.
         says: what is known, in words.
         lacks: what is missing and until when it may come, in words; "" once it is shown.
-        harm: the likelihood ratio for that it is worse than stable, by the same labels; see `log_evidence_of_harm`.
+        harm: the likelihood ratio for that it is worse by more than its plan allows, by the same labels; see
+            `log_evidence_of_harm`.
     """
 
     is_shown: bool

@@ -97,6 +97,7 @@ class RequestLog:
         self._pairs: list[Pair] = []
         self._is_failing = False
         self._marked = 0
+        self._followed: Sequence[Entry] | None = None
 
     def add_request(
         self, request: ServedRequest, predictions: Sequence[Prediction] = (), kind: ServedAnswers | None = None
@@ -172,14 +173,23 @@ class RequestLog:
         """The number of the journal by which is counted, see `Store.follow`."""
         return self._store.journal
 
-    async def follow(self, entries: Sequence[Entry]) -> None:
-        """Counts by a journal, see `Store.follow`; what has come so far belongs to the one before.
+    def follows(self, entries: Sequence[Entry]) -> bool:
+        """Whether is counted by a journal as it is now."""
+        return self._followed is entries
 
-        Raises:
-            StoreError: it could not be written.
+    async def follow(self, entries: Sequence[Entry]) -> None:
+        """Counts by a journal, see `Store.follow`; what has come so far belongs to the one before. What cannot be
+        written now is tried again.
         """
-        await self.flush()
-        await self._in_writer(self._store.follow, entries)
+        if self.follows(entries):
+            return
+        try:
+            await self.flush()
+            await self._in_writer(self._store.follow, entries)
+        except StoreError as error:
+            self._failed(error)
+        else:
+            self._followed = entries
 
     async def mark_newest(self, entries: Sequence[Entry]) -> None:
         """Notes the newest version that a journal has, once; what cannot be written now is tried again."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
+from progressive_tf.serving.answers.texts import is_of_tokens
 from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.metrics import Metrics
@@ -66,7 +67,7 @@ class SecondAnswers:
         which, kind = (self._model, other.loaded.number), other.loaded.kind
         try:
             with other.held():
-                theirs = (await other.background.answers(given.instances)).answers
+                theirs = (await other.background.answers(given.instances, given.caller)).answers
         except Exception as error:
             is_busy = isinstance(error, Refusal) and error.status == 429
             if not isinstance(error, Refusal):
@@ -107,6 +108,8 @@ class SecondAnswers:
         self._request_log.add_pair(Pair(self._request_log.clock.now(), two, caller, has_failed=True))
 
     def _pair(self, given: Given, two: TwoVersions, **changes: Any) -> None:
+        if is_of_tokens(changes["stable_says"]):
+            return  # nobody can say which tokens are right
         self._request_log.add_pair(Pair(self._request_log.clock.now(), two, given.caller, **changes))
 
 

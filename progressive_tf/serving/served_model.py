@@ -76,9 +76,7 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    entries = await loop.run_in_executor(None, self.model.entries)
-                    await self._request_log.follow(entries)
-                    self.entries = entries
+                    self.entries = await loop.run_in_executor(None, self.model.entries)
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -89,6 +87,7 @@ class ServedModel:
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
+            await self._request_log.follow(self.entries)
             await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -110,7 +109,10 @@ class ServedModel:
                 self._failed[number] = str(error)
                 log.error("version %d is not served: %s", number, error)
             else:
+                before = self.standing.by_number.get(number)
                 self._replace(by_number={**self.standing.by_number, number: self._answering(loaded)})
+                if before is not None:
+                    self._begin(self._retire(before))
                 log.info("version %d is loaded and warm%s", number, loaded.caution)
             self._switch()
 
@@ -127,7 +129,8 @@ class ServedModel:
         """Returns the version to load next, or None."""
         aliases = history.current_aliases(self.entries)
         order = [aliases[alias] for alias in (STABLE, CANARY, *aliases) if alias in aliases]
-        missing = (number for number in order if number not in self.standing.by_number and number not in self._failed)
+        ready = self._ready()
+        missing = (number for number in order if number not in ready and number not in self._failed)
         return next(missing, None)
 
     async def close(self) -> None:
@@ -153,6 +156,8 @@ class ServedModel:
                 others.add(split.stable)
             if given.alias == STABLE and split.canary in standing.candidates:
                 others.add(split.canary)
+        if not given.answers:
+            return
         ours = standing.by_number.get(given.by)
         for number in others - {given.by}:
             other = standing.by_number[number]
@@ -204,7 +209,7 @@ class ServedModel:
     def _switch(self) -> None:
         """Serves each alias by the version it points to, or as before while that is not in memory."""
         wanted = history.current_aliases(self.entries)
-        ready = self.standing.by_number
+        ready = self._ready()
         aliases = {alias: number for alias, number in wanted.items() if number in ready}
         stable = aliases.get(STABLE, self.standing.aliases.get(STABLE))
         if stable is not None:
@@ -220,9 +225,10 @@ class ServedModel:
             f"version {number}: {reason}" for number, reason in self._failed.items() if number in wanted.values()
         )
         needed = {*wanted.values(), *aliases.values()}
-        kept = {number: answering for number, answering in ready.items() if number in needed}
-        for number in set(ready) - set(kept):
-            self._begin(self._retire(ready[number]))
+        in_memory = self.standing.by_number
+        kept = {number: answering for number, answering in in_memory.items() if number in needed}
+        for number in set(in_memory) - set(kept):
+            self._begin(self._retire(in_memory[number]))
         beside = {aliases[alias] for alias in (CANARY, SHADOW) if alias in aliases}
         candidates = frozenset(number for number in beside if self._waits_for_proof(ready[number]))
         canary = None if split is None else split.canary
@@ -237,6 +243,15 @@ class ServedModel:
         if stable is not None and stable == wanted.get(STABLE):
             by = history.released_by(self.entries, stable)
             self._metrics.stable_by.labels(self.model.name, stable, by).set(1)
+
+    def _ready(self) -> dict[int, Answering]:
+        """Returns the versions in memory that are the journal's: another journal gives their numbers to others."""
+        released = {one.version: one.manifest_sha256 for one in history.publications(self.entries)}
+        return {
+            number: answering
+            for number, answering in self.standing.by_number.items()
+            if released.get(number) == answering.loaded.version.manifest_sha256
+        }
 
     def _waits_for_proof(self, candidate: Answering) -> bool:
         """Whether what it says beside stable is still evidence, and not only a cost."""

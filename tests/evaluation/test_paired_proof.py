@@ -112,8 +112,8 @@ def test_an_equal_one_is_shown_by_few_labels(share: float, most: int) -> None:
 def test_the_evidence_of_harm_by_hand() -> None:
     capital = np.zeros(3)
     for multiple in HARM_MULTIPLES:
-        stakes = [min(multiple * 0.02 / (share + 0.0004), BOLDEST) for share in (1 / 10, 1 / 11, 2 / 12)]
-        capital += np.cumprod([1.0, 1 + stakes[1], 1 - stakes[2]]) / 3
+        stakes = [min(multiple * 0.02 / (share + 0.0004), BOLDEST / 1.02) for share in (1 / 10, 1 / 11, 2 / 12)]
+        capital += np.cumprod([1 - stakes[0] * 0.02, 1 + stakes[1] * 0.98, 1 - stakes[2] * 1.02]) / 3
     assert np.exp(log_evidence_of_harm(*pairs(None, -1, 1), MARGIN)) == pytest.approx(capital)
 
 
@@ -125,9 +125,9 @@ def test_a_label_that_comes_never_raises_less_evidence_of_harm(gains: list[int |
     assert (log_evidence_of_harm(*before, MARGIN) <= told + 1e-12).all()
 
 
-def test_harm_is_found_by_few_labels_and_an_equal_one_is_seldom_called_worse() -> None:
+def test_harm_is_found_by_few_labels_and_one_within_the_margin_is_seldom_called_worse() -> None:
     alarms = [
-        (log_evidence_of_harm(*drawn(share, 0.0, 3_000, seed), MARGIN) >= math.log(1 / ALPHA)).any()
+        (log_evidence_of_harm(*drawn(share, -MARGIN, 3_000, seed), MARGIN) >= math.log(1 / ALPHA)).any()
         for share in (0.05, 0.3)
         for seed in range(150)
     ]
@@ -138,7 +138,7 @@ def test_harm_is_found_by_few_labels_and_an_equal_one_is_seldom_called_worse() -
         enough = log_evidence_of_harm(differs, gains, MARGIN) >= math.log(1 / ALPHA)
         assert enough.any()
         labels.append(differs[: enough.argmax() + 1].sum())
-    assert np.median(labels) < 50
+    assert np.median(labels) < 60
 
 
 def test_what_is_missing() -> None:

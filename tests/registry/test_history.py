@@ -95,7 +95,7 @@ def test_a_proof_ends_when_stable_moves() -> None:
     assert proof_of(entries, 3) is None
     assert proof_of([*entries, promotion(3)], 2) is None
     assert proof_of([*entries, Entry("rollback", version=1, alias="stable")], 2) is None
-    assert proof_of([*entries, canary("rollback", 2), canary("alias", 2)], 2) == entries[2]
+    assert proof_of([*entries, canary("rollback", 2), canary("alias", 2)], 2) is None
 
 
 def test_by_what_a_version_became_stable() -> None:

@@ -9,7 +9,7 @@ import pytest
 from registry_fakes import staged
 
 from progressive_tf.errors import InputError
-from progressive_tf.registry import ModelVersions, RegistryError, journal
+from progressive_tf.registry import Forced, ModelVersions, RegistryError, journal
 from progressive_tf.registry.errors import CanaryTakenError
 from progressive_tf.registry.history import released_by
 from progressive_tf.registry.traffic import Traffic
@@ -312,6 +312,33 @@ def test_a_step_of_the_plan_takes_its_least_time(model: ModelVersions) -> None:
     running = Traffic(model).widen(30)
     assert running is not None
     assert running.percent == 30
+
+
+def test_who_decided_beside_another_stable_does_nothing(model: ModelVersions) -> None:
+    for stage in ("pilot", "beta", "full"):
+        model.publish(staged(stage, release=PROVING), alias="stable" if stage == "pilot" else None)
+    traffic = Traffic(model)
+    running = traffic.start_canary(2)
+    model.make_stable(3, Forced("a hot fix"))
+    with pytest.raises(InputError, match="stable has been moved in the meantime, from version 1"):
+        traffic.widen(100, at_step=running.step, beside=1)
+    with pytest.raises(InputError, match="stable has been moved in the meantime, from version 1"):
+        traffic.withdraw("canary", at_step=running.step, beside=1)
+    assert model.aliases()["canary"] == 2
+
+
+def test_a_shadow_that_a_person_has_moved_gets_no_callers(model: ModelVersions) -> None:
+    for stage in ("pilot", "beta", "full"):
+        model.publish(staged(stage, release=PROVING), alias="stable" if stage == "pilot" else None)
+    traffic = Traffic(model)
+    traffic.start_shadow(2)
+    began = model.entries()[-1].id
+    traffic.start_shadow(3)
+    for act in (lambda: traffic.end_shadow(began, 1, "shown"), lambda: traffic.withdraw("shadow", "worse", began, 1)):
+        with pytest.raises(InputError, match="the shadow has been moved in the meantime"):
+            act()
+    assert model.aliases() == {"stable": 1, "shadow": 3}
+    assert traffic.end_shadow(model.entries()[-1].id, 1, "shown").version == 3
 
 
 def test_another_runs_shadow_stays(model: ModelVersions) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.batching import Asked, Batcher, BatchSettings, QueueFull
+from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
 from progressive_tf.serving.limits import Refusal
 
 
@@ -119,11 +119,11 @@ def test_one_caller_fills_half_of_the_room_and_is_told_that_it_is_his_own_doing(
         first = await first_under_way(batcher, network)
         waiting = [asyncio.ensure_future(asked(batcher, [ask("short", 2), ask("short", 3)], caller=7))]
         await asyncio.sleep(0.01)
-        with pytest.raises(QueueFull, match=r"2 instances of yours are waiting and 1 more find no room") as own:
+        with pytest.raises(Refusal, match=r"2 instances of yours are waiting and 1 more find no room") as own:
             await batcher.answers([ask("short", 4)], caller=7)
         waiting.append(asyncio.ensure_future(asked(batcher, [ask("short", 5), ask("short", 6)], caller=8)))
         await asyncio.sleep(0.01)
-        with pytest.raises(QueueFull, match=r"4 instances are waiting") as by_others:
+        with pytest.raises(Refusal, match=r"4 instances are waiting") as by_others:
             await batcher.answers([ask("short", 7)], caller=9)
         network.go_on.set()
         await asyncio.gather(first, *waiting)
@@ -131,6 +131,23 @@ def test_one_caller_fills_half_of_the_room_and_is_told_that_it_is_his_own_doing(
         return own.value.is_own, by_others.value.is_own
 
     assert asyncio.run(with_batcher(network, use, room=4)) == (True, False)
+
+
+def test_callers_take_turns() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> None:
+        first = await first_under_way(batcher, network)
+        waiting = [asyncio.ensure_future(asked(batcher, [ask("short", value) for value in (2, 3, 4, 5)], caller=7))]
+        await asyncio.sleep(0.01)
+        for value, caller in ((6, 8), (7, 9)):
+            waiting.append(asyncio.ensure_future(asked(batcher, [ask("short", value)], caller=caller)))
+            await asyncio.sleep(0.01)
+        network.go_on.set()
+        await asyncio.gather(first, *waiting)
+
+    asyncio.run(with_batcher(network, use, most=1))
+    assert [values for _, values in network.batches] == [[1], [2], [6], [7], [3], [4], [5]]
 
 
 def test_the_seconds_are_the_networks_and_no_waiting() -> None:

@@ -22,6 +22,7 @@ from progressive_tf.registry import Forced, ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.routing import position
+from progressive_tf.serving.store import Store, StoreError
 
 # A busy machine may be slow for one version by chance: no answer takes a thousand times as long as others.
 STEPS = {"steps": [20, 40, 60, 100], "min_samples": 10, "max_minutes": 60, "max_slowdown": 1000}
@@ -284,9 +285,58 @@ def test_a_journal_that_is_made_anew_begins_without_evidence(
     release(again, 2, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
     Traffic(again, "ann").start_canary(2, 50)
     assert again.entries()[-1].id == stable.entries()[-1].id
-    again.files.journal.replace(stable.files.journal)
+    here, there = stable.files.journal.parent, again.files.journal.parent
+    here.rename(tmp_path / "before")
+    there.rename(here)
     wait_until(lambda: str(canary(client).get("reason")).startswith("0 of 10 answers"))
     assert "latency not measured" in canary(client)["reason"]
+
+
+def test_a_registry_that_is_made_anew_is_served_by_its_own_versions(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    client = start(stable)
+    text = {"instances": ["positive"]}
+    assert client.post(f"/v1/models/{MODEL}:predict", json=text).json()["predictions"][0]["label"] == "positive"
+    again = Registry(tmp_path / "again").model(MODEL)
+    release(again, 1, export=classifier(wrong=1.0))
+    here, there = stable.files.journal.parent, again.files.journal.parent
+    here.rename(tmp_path / "before")
+    there.rename(here)
+
+    def says() -> str:
+        found = client.post(f"/v1/models/{MODEL}:predict", json=text).json()
+        return str(found["predictions"][0]["label"])
+
+    wait_until(lambda: says() == "negative")
+
+
+def test_a_store_that_cannot_be_written_keeps_no_canary_from_being_taken_back(
+    stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    client = start(stable)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+
+    def full(self: Store, entries: object) -> None:
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(Store, "follow", full)
+    Traffic(stable, "ann").withdraw("canary", "a bad day")
+    wait_until(lambda: canary(client) == {"version": None})
+    assert client.get("/readyz").json()["problems"] == []
+
+
+def test_what_a_front_end_says_of_a_caller_counts_more_than_what_he_says(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    client = start(stable)
+    for turn in range(5):
+        body = {"instances": ["positive"], "key": f"made up {turn}"}
+        client.post(f"/v1/models/{MODEL}:predict", json=body, headers={"X-Caller-Key": "mallory"})
+    assert client.post(f"/v1/models/{MODEL}:predict", json={"instances": []}).status_code == 200
+    wait_until(lambda: query(tmp_path, "SELECT count(*), count(DISTINCT caller) FROM requests") == [(6, 2)])
 
 
 def test_another_stable_begins_the_step_anew(stable: ModelVersions, start: Start) -> None:

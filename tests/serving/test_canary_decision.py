@@ -112,7 +112,7 @@ def test_without_a_limit_disagreement_and_drift_are_not_looked_at() -> None:
 def test_every_further_metric_takes_its_part_of_alpha() -> None:
     # Enough for a quarter of alpha, too little for a sixth.
     close = step(asked(100, failures=4), stable_asked(100))
-    alpha = 5 / evidence_of_more_events([Events(4, 4, 0.5)])
+    alpha = 10 / evidence_of_more_events([Events(4, 4, 0.5)])
     assert outcome(close, alpha=alpha)[0] == ROLLBACK
     assert outcome(close, alpha=alpha, max_disagreement=0.5, max_drift=0.5)[0] == WAIT
 
@@ -155,6 +155,18 @@ def test_a_caller_who_comes_again_in_every_step_counts_once() -> None:
     assert outcome(*[by_few] * 10)[0] == WAIT
     one, ten = (decide([by_few] * steps, 0.0, SCHEDULE).findings[3].says for steps in (1, 10))
     assert one == ten
+
+
+def test_what_has_happened_to_everybody_once_is_told_apart_by_how_often() -> None:
+    def each(callers: int, having: int, first: int = 0) -> Tally:
+        return Tally(np.arange(callers) + first, np.full(callers, having), np.full(callers, 400))
+
+    for name, metric in (("slow", "latency"), ("failures", "failures")):
+        often, seldom = (VersionCounts(**{name: each(200, having, first)}) for having, first in ((60, 0), (8, OTHERS)))
+        found = decide([step(often, seldom)], 0.0, SCHEDULE.model_copy(update={"max_error_rate": 0.5}))
+        assert (found.outcome, [each.metric for each in found.findings if each.is_harm]) == (ROLLBACK, [metric])
+        assert "on a larger part of its requests than stable, by +13.0%" in found.reason
+        assert decide([step(seldom, often)], 0.0, SCHEDULE.model_copy(update={"max_error_rate": 0.5})).outcome == WAIT
 
 
 def test_one_caller_counts_for_a_tenth_of_what_a_step_needs() -> None:
@@ -267,9 +279,7 @@ def test_labels_of_disagreements_take_it_back_too() -> None:
     worse = replace(OPEN, harm=101.0)  # of five metrics each has a fifth of alpha
     found = decide([answered(200)], 0.0, PROVING, worse)
     assert (found.outcome, found.findings[-1].metric) == (ROLLBACK, "proof")
-    assert found.reason.startswith(
-        "where they disagree stable is right more often, by a likelihood ratio of 1e+02 (100"
-    )
+    assert found.reason.startswith("where they disagree stable is right too often, by a likelihood ratio of 1e+02 (100")
     assert decide([answered(200)], 0.0, PROVING, replace(OPEN, harm=99.0)).outcome == WAIT
     assert decide_shadow(replace(OPEN, harm=21.0), 0.0, PROVING).outcome == ROLLBACK
     assert decide_shadow(replace(OPEN, harm=19.0), 0.0, PROVING).outcome == WAIT

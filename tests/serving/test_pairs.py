@@ -144,4 +144,4 @@ def test_labels_show_harm_and_what_has_none_does_not(store: Store) -> None:
     assert proof_of(store.paired(TWO), SCHEDULE, 500.0).harm == 1.0
     for caller in range(0, 300, 5):
         store.answer_question(f"{caller:032x}", "a")
-    assert proof_of(store.paired(TWO), SCHEDULE, 500.0).harm > 1000
+    assert proof_of(store.paired(TWO), SCHEDULE, 500.0).harm > 100

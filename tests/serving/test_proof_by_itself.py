@@ -126,7 +126,7 @@ def test_one_that_the_labels_show_to_be_worse_is_taken_back(tmp_path: Path, star
     wait_until(lambda: len(questions(client)) > 12)
     answer(client, questions(client), "positive")
     wait_until(lambda: model.aliases() == {"stable": 1})
-    assert str(model.entries()[-1].reason).startswith("where they disagree stable is right more often")
+    assert str(model.entries()[-1].reason).startswith("where they disagree stable is right too often")
 
 
 def test_a_canary_that_fails_is_wrong_for_those_callers(tmp_path: Path, start: Start) -> None:

@@ -1,0 +1,69 @@
+"""Rates of a canary beside their limits and beside stable's, in words, and whether they are surely too high."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from progressive_tf.evaluation.sequential import Events, Shares, evidence_of_more_events, rate, share_difference
+from progressive_tf.evaluation.tally import Tally
+from progressive_tf.serving.step_counts import StepCounts, VersionCounts
+
+# The difference that is found soonest, and how many callers of each version a difference needs at least.
+TYPICAL_DIFFERENCE, FEWEST_CALLERS = 0.05, 10
+
+
+def together(tallies: Sequence[Tally]) -> Tally:
+    """Returns the tally of all steps, in which each caller is counted once."""
+    callers, having, total = (
+        np.concatenate([getattr(each, name) for each in tallies] or [np.empty(0, np.int64)])
+        for name in ("callers", "having", "total")
+    )
+    each, places = np.unique(callers, return_inverse=True)
+    sums = [np.bincount(places, values, len(each)).astype(np.int64) for values in (having, total)]
+    return Tally(each, sums[0], sums[1])
+
+
+def beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
+    """Returns a rate, the mean over callers of theirs, in words beside its limit, and whether it is surely higher."""
+    events, callers = float(tally.shares.sum()), len(tally.callers)
+    if events <= limit * callers:
+        return f"{events / callers if callers else 0:.1%} (at most {limit:.1%} is allowed)", False
+    share = rate(events, callers, alpha)
+    return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
+
+
+def _first_events(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Events]:
+    """Returns the callers with an event, of each step in which both versions have callers. A caller counts at the first
+    step where he has one, however often he comes again.
+    """
+    found, counted = [], np.empty(0, np.int64)
+    for step in steps:
+        new, with_event = list[int](), list[np.ndarray]()
+        for tally in (tally_of(step.canary), tally_of(step.stable)):
+            is_new = ~np.isin(tally.callers, counted)
+            new.append(int(is_new.sum()))
+            with_event.append(tally.callers[is_new & (tally.having > 0)])
+        if min(new):
+            canary, stable = map(len, with_event)
+            found.append(Events(canary, canary + stable, new[0] / sum(new)))
+            counted = np.concatenate([counted, *with_event])
+    return found
+
+
+def more_often(
+    does: str, steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally], alpha: float
+) -> tuple[str, bool]:
+    """Returns in words whether something happens to more callers than with stable, or to a larger part of their
+    requests, which goes on growing where it has happened to everybody; each has half of alpha.
+    """
+    enough = 2 / alpha
+    evidence = evidence_of_more_events(_first_events(steps, tally_of))
+    shares = [Shares(tally_of(step.canary), tally_of(step.stable)) for step in steps]
+    interval = share_difference(shares, alpha / 2, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
+    if interval.low > 0 and evidence < enough:
+        part = f"{interval.estimate:+.1%}, surely {interval.low:+.1%}"
+        return f"it {does} on a larger part of its requests than stable, by {part}", True
+    says = f"it {does} for more callers than stable, by a likelihood ratio of {evidence:.2g} ({enough:.0f} is enough)"
+    return says, evidence >= enough
