@@ -86,6 +86,8 @@ PACKAGES = {
             "tests/serving/test_canary_watch.py",
             "tests/serving/test_served_store.py",
             "tests/serving/test_pairs.py",
+            "tests/serving/test_ask_command.py",
+            "tests/test_release.py",
             "tests/serving/test_proof_by_itself.py",
         ),
         (
