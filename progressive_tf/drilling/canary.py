@@ -37,7 +37,7 @@ FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.1
 MEDIAN_SECONDS, SPREAD = 0.02, 0.3
 # A step is given up, and left to a person, after so many times the requests that its min_samples take, and some more.
 PATIENCE, MORE = 1.5, 1000
-PROOF, HELD = "proof", "too few labels"
+UNPROVED, HELD = "not proved", "held at a step"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Played:
     """What became of a canary.
 
     Args:
-        caught_by: the metric that took it back; `proof`, or `too few labels`, where a person decides; None where it
-            became stable.
+        caught_by: the metric that took it back; `not proved`, or `held at a step`, where a person decides; None where
+            it became stable.
         reason: in words.
         requests: that came until then.
         labels: that were given until then.
@@ -182,7 +182,7 @@ class CanaryPlay:
                 return decision, None
             if decision.outcome == HOLD or passed > most:
                 is_proved = not schedule.needs_proof or (self._proof is not None and self._proof.is_shown)
-                return decision, HELD if is_proved else PROOF
+                return decision, HELD if is_proved else UNPROVED
 
     def _ask(self, store: Store, split: Split, many: int) -> None:
         requests, shadows, pairs, told = list[ServedRequest](), list[Shadowed](), list[Pair](), list[Feedback]()
