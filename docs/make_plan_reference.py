@@ -239,7 +239,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "min_samples": "Answers of the canary at a step before the next, of one caller at most a tenth of them.",
         "max_minutes": "After so long at a step with fewer answers, the canary waits for a person; null: no limit.",
         "min_judged": "Answers of the canary at a step that users have judged, before the next; likewise.",
-        "min_minutes": "At a step before the next, however many answers there are.",
+        "min_minutes": "At a step before the next, whatever came; max_minutes where that is shorter.",
         "automatic": "Whether the server takes the steps by itself, and the canary back; false: `release widen` does.",
         "alpha": "Probability that an equal canary is ever taken back, or one worse by max_accuracy_drop proved.",
         "max_error_rate": "A canary that surely fails on a larger share of its requests is taken back.",

@@ -45,6 +45,14 @@ class ReleaseSchedule(Strict):
             )
         return steps
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_no_longer_than_it_may(cls, given: Any) -> Any:
+        """Takes `max_minutes` for the least time too, where that is left out and would be longer."""
+        longest = given.get("max_minutes") if isinstance(given, dict) and "min_minutes" not in given else None
+        usual = cls.model_fields["min_minutes"].default
+        return given if not isinstance(longest, int | float) or longest >= usual else given | {"min_minutes": longest}
+
     @model_validator(mode="after")
     def _may_take_as_long_as_it_must(self) -> ReleaseSchedule:
         if self.max_minutes is not None and self.max_minutes < self.min_minutes:

@@ -49,3 +49,13 @@ def test_a_margin_without_a_proof_changes_nothing_and_is_named() -> None:
     lines = [line for line in idle_lines(validate(plan, "plan.yaml")) if "max_accuracy_drop" in line]
     assert len(lines) == 1
     assert lines[0].endswith("proof: harm-only asks for no proof")
+
+
+def test_the_least_time_of_a_step_is_no_longer_than_the_longest() -> None:
+    assert ReleaseSchedule().min_minutes == 10
+    assert ReleaseSchedule(max_minutes=60).min_minutes == 10
+    assert ReleaseSchedule(max_minutes=5).min_minutes == 5
+    assert ReleaseSchedule(max_minutes=5, min_minutes=0).min_minutes == 0
+    with pytest.raises(ValidationError, match="max_minutes: min_minutes, 10, or more expected; got 5"):
+        ReleaseSchedule(max_minutes=5, min_minutes=10)
+    assert ReleaseSchedule.of_version({"steps": [5, 100], "max_minutes": 5}).min_minutes == 0

@@ -216,7 +216,7 @@ def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every
     for _ in range(100):
         is_canary = generator.random(1500) < 0.3
         events = [generator.random(1500) < share for share in (0.01, 0.05, 0.8)]
-        for look in range(10, 1500, 3):
+        for look in range(10, 1500, 15):
             sides = []
             for who in (is_canary[:look], ~is_canary[:look]):
                 callers = np.flatnonzero(who)
