@@ -173,6 +173,5 @@ def test_the_saboteurs_of_the_plan_offline_are_caught(
     by = {row["name"]: row["outcomes"][0]["by"] for row in said["rows"]}
     assert len(by) == 13
     through = {name for name, who in by.items() if who == "nobody"}
-    # One input in a hundred that fails is too little for the canary's few requests, in some orders.
-    assert through - {"NaN on rare inputs"} == {"unharmed control"}, by
-    assert code == (0 if through == {"unharmed control"} else 3)
+    assert through == {"unharmed control"}, by
+    assert code == 0
