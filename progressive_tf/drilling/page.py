@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from progressive_tf.drilling.play import Drilled
 from progressive_tf.output import ByWidth
+from progressive_tf.reporting.templates import page_environment
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -89,18 +88,7 @@ def table(report: Report) -> ByWidth:
 
 def render(report: Report) -> str:
     """Returns the page as HTML; the same report gives the same bytes."""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("progressive_tf.drilling", "."),
-                jinja2.PackageLoader("progressive_tf.reporting", "."),
-            ]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("progressive_tf.drilling")
     rows = [
         {
             "drilled": drilled,

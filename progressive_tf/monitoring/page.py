@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from itertools import groupby
 
-import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from progressive_tf.monitoring.live_metrics import ALL, LiveMetrics
 from progressive_tf.monitoring.snapshot import Snapshot
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
+from progressive_tf.reporting.templates import page_environment
 
 # Fewer weeks than this are read faster in the table.
 FEWEST_WEEKS = 2
@@ -20,18 +20,7 @@ FEWEST_WEEKS = 2
 
 def render(snapshots: Sequence[Snapshot], now: float) -> str:
     """Returns the page as HTML, of snapshots taken now, seconds since 1970; the same snapshots give the same bytes."""
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [
-                jinja2.PackageLoader("progressive_tf.monitoring", "."),
-                jinja2.PackageLoader("progressive_tf.reporting", "."),
-            ]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("progressive_tf.monitoring")
     environment.filters.update(percent=_percent, number=_number, p_value=_p_value)
     moment = datetime.fromtimestamp(now, timezone.utc).strftime("%Y-%m-%d %H:%M")
     return environment.get_template("monitor.html").render(

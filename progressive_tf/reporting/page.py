@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from progressive_tf import files
@@ -14,6 +13,7 @@ from progressive_tf.reporting import wording
 from progressive_tf.reporting.next_steps import next_steps, reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.sweeps import short_key, shown_value
+from progressive_tf.reporting.templates import page_environment
 from progressive_tf.reporting.views import (
     PARTS,
     bounds_view,
@@ -56,13 +56,7 @@ def write_report(run: Path) -> Path:
 
 def render(run: RunRecord) -> str:
     """Returns the page about `run` as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("progressive_tf.reporting", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters |= {name: getattr(wording, name) for name in FILTERS} | {"value": shown_value}
     stages = stage_views(run)
     streams = stream_views(run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from progressive_tf.evaluation.sequential import Shares, share_difference
 from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
@@ -85,19 +84,8 @@ def advise(steps: Sequence[StepCounts], percent: float, proof: Proof | None = No
     return replace(decision, outcome=HOLD, reason=reason)
 
 
-class Lack(NamedTuple):
-    """What a step needs and has not got yet: how many it has, of how many, of what."""
-
-    has: int
-    needs: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.has} of {self.needs} {self.what}"
-
-
 def counted_of_step(present: VersionCounts, schedule: ReleaseSchedule) -> tuple[int, int]:
-    """Returns how many answers and judged answers count for a step, see `lacks_of_step`."""
+    """Returns how many answers and judged answers count for a step, see `_lacks_of_step`."""
     answers = present.said.tally().counted(_most_of_one(schedule.min_samples))
     return answers, present.right.counted(_most_of_one(schedule.min_judged))
 
@@ -106,13 +94,8 @@ def _most_of_one(needed: int) -> int:
     return max(1, int(needed * MOST_OF_ONE_CALLER))
 
 
-def lacks_of_step(present: VersionCounts, schedule: ReleaseSchedule) -> list[Lack]:
-    """Returns what a canary still needs at its step. One caller counts for at most a tenth of what is needed.
-
-    Args:
-        present: counts of its step.
-        schedule: of its plan.
-    """
+def _lacks_of_step(present: VersionCounts, schedule: ReleaseSchedule) -> list[str]:
+    """Returns in words what a canary still needs at its step. One caller counts for at most a tenth of it."""
     lacks = []
     answers, judged = counted_of_step(present, schedule)
     for tally, counted, needed, what in (
@@ -123,7 +106,7 @@ def lacks_of_step(present: VersionCounts, schedule: ReleaseSchedule) -> list[Lac
         if counted < needed:
             all_of_them = int(tally.total.sum())
             capped = f", of {all_of_them} by {len(tally.callers)} callers, of whom each counts for at most {most}"
-            lacks.append(Lack(counted, needed, what + (capped if all_of_them > counted else "")))
+            lacks.append(f"{counted} of {needed} {what}{capped if all_of_them > counted else ''}")
     return lacks
 
 
@@ -148,7 +131,7 @@ def decide(
     if harm is not None:
         return CanaryDecision(ROLLBACK, harm, findings, decides)
     present = _present(steps)
-    missing = [str(lack) for lack in lacks_of_step(present, schedule)]
+    missing = _lacks_of_step(present, schedule)
     if minutes < schedule.min_minutes:
         missing.append(f"{minutes:.0f} of {schedule.min_minutes:g} minutes at this step")
     missing += _unlike_before(steps, schedule)

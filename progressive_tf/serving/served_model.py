@@ -148,6 +148,8 @@ class ServedModel:
         The shadow is asked, if there is one; stable about the canary's answers, see `compares_with_stable`; and the
         canary about stable's where both are evidence, see `keeps_pairs`.
         """
+        if not given.answers:
+            return
         standing = self.standing
         others = {standing.aliases[SHADOW]} if SHADOW in standing.aliases else set()
         split = standing.split
@@ -156,8 +158,6 @@ class ServedModel:
                 others.add(split.stable)
             if given.alias == STABLE and split.canary in standing.candidates:
                 others.add(split.canary)
-        if not given.answers:
-            return
         ours = standing.by_number.get(given.by)
         for number in others - {given.by}:
             other = standing.by_number[number]
@@ -233,8 +233,14 @@ class ServedModel:
         candidates = frozenset(number for number in beside if self._waits_for_proof(ready[number]))
         canary = None if split is None else split.canary
         asks_stable_too = canary is not None and (compares_with_stable(schedule) or canary in candidates)
-        self._replace(by_number=kept, aliases=aliases, split=split, problems=problems)
-        self._replace(asks_stable_too=asks_stable_too, candidates=candidates)
+        self.standing = Standing(
+            by_number=kept,
+            aliases=aliases,
+            split=split,
+            asks_stable_too=asks_stable_too,
+            candidates=candidates,
+            problems=problems,
+        )
         self._metrics.canary_percent.labels(self.model.name).set(split.percent if split else 0)
         self._metrics.alias.clear()
         for alias, number in aliases.items():

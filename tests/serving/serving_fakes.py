@@ -86,8 +86,7 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
             def serve(self, text: Any) -> dict[str, Any]:
                 is_positive = tf.strings.regex_full_match(text, ".*positive.*")
                 says_positive = tf.math.logical_xor(is_positive, share(text, "wrong") < wrong)
-                is_asked = tf.strings.regex_full_match(text, ".*(posi|nega)tive.*")
-                fails = tf.reduce_any(is_asked & (share(text, "failing") < failing))
+                fails = tf.reduce_any(_is_asked(text) & (share(text, "failing") < failing))
                 # A file that is missing is no fault of the request: the server answers 500.
                 nothing = tf.cond(fails, lambda: tf.io.read_file("no such file"), lambda: tf.constant(""))
                 probabilities = tf.stack([tf.where(says_positive, 0.2, 0.8), tf.where(says_positive, 0.8, 0.2)], axis=1)
@@ -100,9 +99,8 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
     return export
 
 
-@exported_once
-def not_finite() -> Callable[[Path], None]:
-    """Returns what exports a model whose probabilities are no numbers for texts that are asked, as after a bad step."""
+def _says_positive(share_of: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """Returns what exports a model whose first probability follows from a text, and which says "positive"."""
 
     def export(folder: Path) -> None:
         import tensorflow as tf
@@ -110,36 +108,43 @@ def not_finite() -> Callable[[Path], None]:
         class Small(tf.Module):
             @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
             def serve(self, text: Any) -> dict[str, Any]:
-                is_asked = tf.strings.regex_full_match(text, ".*(posi|nega)tive.*")
-                share = tf.where(is_asked, float("nan"), 0.5)
-                label = tf.fill([tf.shape(text)[0]], "positive")
+                share, label = share_of(text), tf.fill([tf.shape(text)[0]], "positive")
                 return {"probabilities": tf.stack([share, 1 - share], axis=1), "label": label}
 
         model = Small()
         tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
 
     return export
+
+
+def _is_asked(text: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.strings.regex_full_match(text, ".*(posi|nega)tive.*")
+
+
+@exported_once
+def not_finite() -> Callable[[Path], None]:
+    """Returns what exports a model whose probabilities are no numbers for texts that are asked, as after a bad step."""
+
+    def share(text: Any) -> Any:
+        import tensorflow as tf
+
+        return tf.where(_is_asked(text), float("nan"), 0.5)
+
+    return _says_positive(share)
 
 
 @exported_once
 def refusing() -> Callable[[Path], None]:
     """Returns what exports a model that looks up what is not there for texts that are asked: InvalidArgument."""
 
-    def export(folder: Path) -> None:
+    def share(text: Any) -> Any:
         import tensorflow as tf
 
-        class Small(tf.Module):
-            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
-            def serve(self, text: Any) -> dict[str, Any]:
-                word = tf.where(tf.strings.regex_full_match(text, ".*(posi|nega)tive.*"), 99, 0)
-                share = tf.gather(tf.constant([0.2, 0.8]), word)
-                label = tf.fill([tf.shape(text)[0]], "positive")
-                return {"probabilities": tf.stack([share, 1 - share], axis=1), "label": label}
+        return tf.gather(tf.constant([0.2, 0.8]), tf.where(_is_asked(text), 99, 0))
 
-        model = Small()
-        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
-
-    return export
+    return _says_positive(share)
 
 
 @exported_once
