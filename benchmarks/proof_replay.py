@@ -1,7 +1,7 @@
 """Proofs on real answers: every movie review, in five orders, is asked of two versions of the plan movie-reviews.
 
 Run `python -m benchmarks.proof_replay`. It trains the plan, and asks each version about each review once. A review is a
-caller, and labels come for disagreements alone. Beside it stand what all labels together say, and what labels of
+caller, and labels come for disagreements alone. Beside it stand what all labels together show, and what labels of
 every answer take where each version answers half of the callers.
 """
 
@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from scipy.stats import norm
 
-from benchmarks.proof_simulation import MARGIN, Found, proved, shown_apart
+from benchmarks.proof_simulation import ALPHA, MARGIN, Found, proved, shown_apart
 from progressive_tf.logs import set_up_logging
 
 # Stable, and the candidate beside it.
@@ -55,9 +56,20 @@ def row(two: tuple[int, int], said: dict[int, np.ndarray], truth: np.ndarray, or
         order, is_canary = generator.permutation(len(truth)), generator.random(len(truth)) < 0.5
         in_pairs.append(proved(differs[order], gains[order], differs[order]))
         apart.append(shown_apart(is_canary, np.where(is_canary, right[1][order], right[0][order])))
-    verdict = "good enough" if gains.mean() > -MARGIN else "not good enough"
-    facts = f"{two[1]} beside {two[0]} | {100 * gains.mean():+.1f} | {differs.mean():.1%} | {verdict}"
+    facts = f"{two[1]} beside {two[0]} | {100 * gains.mean():+.1f} | {differs.mean():.1%} | {verdict(gains)}"
     return f"| {facts} | {_labels(in_pairs)} | {_labels(apart)} |"
+
+
+def verdict(gains: np.ndarray) -> str:
+    """Returns what all labels together show at the level of the proof, by the normal interval of a paired difference.
+
+    Args:
+        gains: int [reviews]: right(candidate) − right(stable).
+    """
+    half = float(norm.ppf(1 - ALPHA)) * gains.std(ddof=1) / len(gains) ** 0.5
+    if gains.mean() - half > -MARGIN:
+        return "good enough"
+    return "worse" if gains.mean() + half < -MARGIN else "not shown"
 
 
 def _labels(found: Sequence[Found | None]) -> str:

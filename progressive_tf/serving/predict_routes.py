@@ -124,7 +124,7 @@ async def _predict(
             else:
                 log.add_request(noted, predictions, loaded.kind)
             if noted.status >= 500 and noted.is_failure:
-                served.note_failure(noted)
+                served.note_failure(noted, asked.instances)
     return JSONResponse(
         {
             **reply(asked.form, [prediction.outputs for prediction in predictions]),

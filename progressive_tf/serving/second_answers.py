@@ -91,20 +91,20 @@ class SecondAnswers:
             says = {"stable_says": said[two.stable], "candidate_says": said[two.candidate]}
             self._pair(given, two, prediction=given.ids[0], **says)
 
-    async def is_answered(self, other: Answering, instances: Sequence[Asked]) -> bool:
-        """Returns whether another version answers what one refused; False too where it has no time."""
+    async def is_answered(self, other: Answering, instances: Sequence[Asked]) -> bool | None:
+        """Returns whether another version answers what one gave no answer to; None where it has no time."""
         try:
             with other.held():
                 await other.background.answers(instances)
-        except Refusal:
-            return False
+        except Refusal as refusal:
+            return None if refusal.status == 429 else False
         except Exception:
-            log.exception("version %d failed on what another refused", other.loaded.number)
+            log.exception("version %d gave no answer to what another gave none to", other.loaded.number)
             return False
         return True
 
     def note_failure(self, caller: int, two: TwoVersions) -> None:
-        """Notes that the candidate failed for one of its own callers, whom it cannot have answered rightly."""
+        """Notes that the candidate failed for a caller, whom it cannot have answered rightly."""
         self._request_log.add_pair(Pair(self._request_log.clock.now(), two, caller, has_failed=True))
 
     def _pair(self, given: Given, two: TwoVersions, **changes: Any) -> None:

@@ -164,11 +164,22 @@ class ServedModel:
             same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
             self._begin(self._second.ask(other, given, same_classes, self._evidence_of(given, number)))
 
-    def note_failure(self, request: ServedRequest) -> None:
-        """Notes that a version failed for a caller of its own, which is evidence against a canary."""
+    def note_failure(self, request: ServedRequest, instances: Sequence[Asked]) -> None:
+        """Notes that a candidate failed for a caller of its own, unless stable fails on that too: neither is better."""
+        two = self._two_of(request)
+        if two is not None:
+            self._begin(self._judge_failure(request, instances, two))
+
+    async def _judge_failure(self, request: ServedRequest, instances: Sequence[Asked], two: TwoVersions) -> None:
+        if await self._second.is_answered(self.standing.by_number[two.stable], instances) is not False:
+            self._second.note_failure(request.caller, two)
+
+    def _two_of(self, request: ServedRequest) -> TwoVersions | None:
+        """Returns stable and the candidate where the candidate answers a caller of its own, and waits for proof."""
         split, by = self.standing.split, request.version
-        if request.alias == CANARY and split is not None and by == split.canary and by in self.standing.candidates:
-            self._second.note_failure(request.caller, TwoVersions(split.stable, by))
+        if request.alias != CANARY or split is None or by != split.canary or by not in self.standing.candidates:
+            return None
+        return TwoVersions(split.stable, by)
 
     def note_refusal(self, request: ServedRequest, instances: Sequence[Asked]) -> None:
         """Keeps a request that a version refused: its own failure if the other of stable and canary answers it, and
@@ -182,10 +193,11 @@ class ServedModel:
             self._begin(self._judge_refusal(request, instances, self.standing.by_number[int(beside or 0)]))
 
     async def _judge_refusal(self, request: ServedRequest, instances: Sequence[Asked], other: Answering) -> None:
-        failed = await self._second.is_answered(other, instances)
+        failed = await self._second.is_answered(other, instances) is True
         self._request_log.add_request(replace(request, failed=failed))
-        if failed:
-            self.note_failure(request)
+        two = self._two_of(request)
+        if failed and two is not None:
+            self._second.note_failure(request.caller, two)
 
     def _evidence_of(self, given: Given, other: int) -> TwoVersions | None:
         """Returns stable and the candidate where these are the two that answer, and no path named one."""

@@ -129,20 +129,26 @@ def test_one_that_the_labels_show_to_be_worse_is_taken_back(tmp_path: Path, star
     assert str(model.entries()[-1].reason).startswith("where they disagree stable is right too often")
 
 
-def test_a_canary_that_fails_is_wrong_for_those_callers(tmp_path: Path, start: Start) -> None:
+def test_a_canary_that_fails_is_wrong_for_those_whom_stable_answers(
+    tmp_path: Path, start: Start, looked: Callable[[], None]
+) -> None:
     model = Registry(tmp_path / "registry").model(MODEL)
-    release(model, 1, export=classifier(wrong=0.0))
+    release(model, 1, export=classifier(wrong=0.0, failing=0.5))
     schedule = PROVING | {"max_error_rate": 0.999, "alpha": 1e-9}
     release(model, 2, alias=None, plan_release=schedule, export=classifier(wrong=0.0, failing=1.0))
     client = start(model, raises=False)
-    ask_before(client)
     Traffic(model).start_canary(2)
     wait_until(lambda: evidence(client)["version"] == "2")
+    by_stable = 0
     for turn in range(20):
-        client.post(f"/v1/models/{MODEL}:predict", json={"instances": [f"positive {turn}"], "key": f"caller {turn}"})
-    wait_until(lambda: seen(client) == 20)
+        asked = {"instances": [f"positive {turn}"], "key": f"caller {turn}"}
+        client.post(f"/v1/models/{MODEL}:predict", json=asked)
+        by_stable += client.post(f"/v1/models/{MODEL}/labels/stable:predict", json=asked).status_code == 200
+    assert 5 <= by_stable <= 15
+    wait_until(lambda: seen(client) == by_stable)
+    looked()
     (proof,) = (each["says"] for each in evidence(client)["findings"] if each["metric"] == "proof")
-    assert "20 callers, 20 disagreements, 20 of them judged" in proof
+    assert f"{by_stable} callers, {by_stable} disagreements, {by_stable} of them judged" in proof
 
 
 @pytest.mark.parametrize(
