@@ -28,7 +28,7 @@ def keep(
         rows: in the order of time.
         began: when the first came; seconds since 1970.
         told: the right label of each; None where nobody said.
-        version: that answered.
+        version: that answered; each row to a caller of its own.
         seconds: between two.
     """
     store = Store(store_path(folder, model))
@@ -42,6 +42,7 @@ def keep(
             200,
             0.01,
             [Answered(ids[place], label, [1 - sure, sure], {"text": text})],
+            caller=int(began) * 10**6 + place,
         )
         for place, (text, label, sure) in enumerate(rows)
     )

@@ -123,12 +123,13 @@ class Drill:
     def sounding(self) -> list[tuple[str, str]]:
         """What the tests are about, with their names, that find drift in the version's own answers to the rows."""
         rows, labels = self.subject.callers, self.subject.labels
+        stated = rows.probabilities.max(axis=1)
         own = Rows(
             "the version's own answers",
             [given for given in rows.inputs if given is not None],
             [labels[code] for code in rows.probabilities.argmax(axis=1)],
-            rows.probabilities.max(axis=1),
-            rows.right.tolist(),
+            stated,
+            (stated, rows.right),
         )
         return [(test.about, test.name) for test in self._drifted(own)]
 
@@ -167,7 +168,7 @@ class Drill:
             if played.released is None:
                 return Outcome(CANARY, str(played.caught_by), played.reason, *counts)
             live = read_live_rows(canary.path, since=played.released).by(canary.number)
-        drifted = self._drifted(rows_of_live(live, "live"))
+        drifted = self._drifted(rows_of_live(live, "live", self.seed))
         drifted = [test for test in drifted if (test.about, test.name) not in self.sounding]
         if not drifted:
             return Outcome(NOBODY, "", "it became stable, and the monitor finds no drift", *counts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import norm
 
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
 from progressive_tf.serving.answers.base import ServedAnswers
@@ -32,7 +33,7 @@ class LiveMetrics:
         confidence: mean probability of what was said; None without probabilities.
         judged: answers that users have called right or wrong.
         accuracy: share of these that are right; None without any.
-        low: lower end of its 95 % interval (Wilson 1927).
+        low: lower end of its 95 % interval, see `interval_of_accuracy`.
         high: upper end.
     """
 
@@ -85,10 +86,10 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
         failed = float((requests["status"] >= 500).mean())
         seconds = requests.loc[requests["status"] == 200, "seconds"]
         p95 = float(seconds.quantile(0.95)) if len(seconds) else None
-    right = answers["right"].dropna().astype(bool)
+    judged = answers[answers["right"].notna()]
+    right = judged["right"].to_numpy().astype(bool)
     if len(right):
-        interval = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-        accuracy, low, high = float(right.mean()), float(interval.low), float(interval.high)
+        accuracy, (low, high) = float(right.mean()), interval_of_accuracy(right, judged["caller"].to_numpy())
     cut = answers["was_cut"].dropna()
     stated = confidence(answers)
     stated = stated[np.isfinite(stated)]
@@ -106,6 +107,28 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
         low,
         high,
     )
+
+
+def interval_of_accuracy(right: np.ndarray, callers: np.ndarray) -> tuple[float, float]:
+    """Returns the 95 % interval of a share of right answers, bool [rows], of which some come from the same caller.
+
+    Wilson's interval (1927) of as many independent rows as these are worth: their number over the design effect (Kish
+    1965), the variance between callers over that of independent rows, or as many as there are callers where all rows
+    are right or all wrong. Compare Dean and Pagano 2015, "Evaluating confidence interval methods for binomial
+    proportions in clustered surveys".
+    """
+    rows, share = len(right), float(right.mean())
+    _, codes = np.unique(callers, return_inverse=True)
+    count = int(codes.max()) + 1
+    worth = float(count)
+    if count > 1 and 0 < share < 1:
+        apart = np.bincount(codes, right - share)
+        variance = count / (count - 1) * float((apart**2).sum()) / rows**2
+        worth = min(float(rows), share * (1 - share) / variance) if variance else float(rows)
+    z = float(norm.ppf(0.975))
+    middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
+    half = z / (1 + z**2 / worth) * math.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2))
+    return middle - half, middle + half
 
 
 def _mondays(times: pd.Series) -> pd.Series:

@@ -20,7 +20,7 @@ from progressive_tf.serving.store_schema import FORMAT, SECOND, ReleaseMark, rea
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
 _ANSWERS = """
-    SELECT predictions.id, request, requests.time, requests.version, requests.alias, predictions.label,
+    SELECT predictions.id, request, requests.time, requests.version, requests.alias, requests.caller, predictions.label,
            predictions.probabilities, predictions.input, feedback.label AS truth, feedback.correct,
            feedback.time AS judged_at, feedback.id AS feedback, {was_cut} AS was_cut
     FROM predictions JOIN requests ON request = requests.id
@@ -38,12 +38,12 @@ class LiveRows:
 
     Args:
         requests: a row each: time (seconds since 1970), version, alias, status, seconds.
-        answers: a row each: id, request (its number, which rises), time, version, alias, label (what was said),
-            probabilities (float64, one where a text was said; or None), input (by name, or None where it is not kept),
-            truth (the right label, or None), right (True, False, or None where no user has judged it), judged_at
-            (seconds since 1970), feedback (its number, which rises), was_cut (1 where a part of the text was not read,
-            0 where all was, NaN where that is not known). Texts among labels and truths are texts where their input is
-            kept, and else fingerprints.
+        answers: a row each: id, request (its number, which rises), time, version, alias, caller (who asked, a number),
+            label (what was said), probabilities (float64, one where a text was said; or None), input (by name, or None
+            where it is not kept), truth (the right label, or None), right (True, False, or None where no user has
+            judged it), judged_at (seconds since 1970), feedback (its number, which rises), was_cut (1 where a part of
+            the text was not read, 0 where all was, NaN where that is not known). Texts among labels and truths are
+            texts where their input is kept, and else fingerprints.
         releases: where each version was released among these rows, as far as a server has noted it.
     """
 
@@ -109,6 +109,14 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
     for place, name in enumerate(("label", "truth")):
         answers[name] = pd.Series([pair[place] for pair in texts], answers.index, dtype=object)
     return LiveRows(requests, answers.drop(columns="correct"), releases)
+
+
+def one_of_each_caller(answers: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Returns one answer of each caller, drawn by the seed, in their order: what one caller asks is alike, so that no
+    test may count it more than once.
+    """
+    drawn = answers.sample(frac=1, random_state=seed).drop_duplicates("caller").index
+    return answers[answers.index.isin(drawn)]
 
 
 def confidence(answers: pd.DataFrame) -> np.ndarray:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.errors import InputError
-from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.monitoring.live_rows import LiveRows, confidence, one_of_each_caller
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
@@ -23,39 +22,34 @@ WORDS = "tokens"  # the words of a sentence, here and where a server is asked wi
 
 @dataclass(frozen=True)
 class Rows:
-    """One side of a comparison.
+    """One side of a comparison, of rows that are independent of each other.
 
     Args:
         name: of what it is, in words.
         inputs: by name, of the rows that have any.
         answers: of each row: a label, tags, or a text; a fingerprint of one that is not kept.
         confidence: float64 [rows], NaN where unknown.
-        right: True, False, or None where unknown, for each row.
+        judged: of the rows where both are known, confidence, float64, and whether the answer was right, bool.
     """
 
     name: str
     inputs: Sequence[Mapping[str, Any]]
     answers: Sequence[Any]
     confidence: np.ndarray
-    right: Sequence[bool | None]
-
-    @property
-    def judged(self) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence and whether it was right, of the rows where both are known."""
-        known = np.array([right is not None for right in self.right], bool) & np.isfinite(self.confidence)
-        return self.confidence[known], np.array(self.right, object)[known].astype(bool)
+    judged: tuple[np.ndarray, np.ndarray]
 
 
-def rows_of_live(live: LiveRows, name: str) -> Rows:
-    """Returns live answers as one side."""
+def rows_of_live(live: LiveRows, name: str, seed: int) -> Rows:
+    """Returns live answers as one side, of each caller one that the seed draws: of those whose input is kept, of those
+    that are judged, and of all.
+    """
     answers = live.answers
-    return Rows(
-        name,
-        [value for value in answers["input"] if value is not None],
-        list(answers["label"]),
-        confidence(answers),
-        [None if pd.isna(value) else bool(value) for value in answers["right"]],
+    is_judged = answers["right"].notna() & np.isfinite(confidence(answers))
+    asked, judged, said = (
+        one_of_each_caller(rows, seed) for rows in (answers[answers["input"].notna()], answers[is_judged], answers)
     )
+    right = judged["right"].to_numpy().astype(bool)
+    return Rows(name, list(asked["input"]), list(said["label"]), confidence(said), (confidence(judged), right))
 
 
 def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequence[str]) -> Rows | None:
@@ -92,13 +86,17 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
     inputs = [{text_name: text} for text in rows["text"] if text] if INPUT_KINDS[task.inputs].is_text else []
     inputs += [{WORDS: _plain(sentence)} for name in words for sentence in rows[name] if len(sentence)]
     answers, expected = ([_plain(value) for value in rows[name]] for name in ("predicted", right))
-    sure = [np.nan] * len(rows) if stated is None else [_confidence(value) for value in rows[stated]]
+    sure = np.array([np.nan] * len(rows) if stated is None else [_confidence(value) for value in rows[stated]], float)
+    is_right, known = (
+        np.array([one == other for one, other in zip(expected, answers, strict=True)], bool),
+        np.isfinite(sure),
+    )
     return Rows(
         f"{len(rows):,} gate rows of stage {version.stage}, version {version.number}",
         inputs,
         answers,
-        np.array(sure, float),
-        [one == other for one, other in zip(expected, answers, strict=True)],
+        sure,
+        (sure[known], is_right[known]),
     )
 
 

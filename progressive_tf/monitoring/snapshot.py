@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.monitoring.drift import DriftTest, calibration_drift, category_drift, judged_together, number_drift
+from progressive_tf.monitoring.drift import (
+    FEWEST,
+    DriftTest,
+    calibration_drift,
+    category_drift,
+    judged_together,
+    number_drift,
+)
 from progressive_tf.monitoring.input_drift import input_drift, text_drift
 from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows
@@ -78,12 +85,13 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
     """
     since = comparison.now - comparison.days * DAY
     recent, earlier = live.between(since, float("inf")), live.between(0.0, since)
-    window = rows_of_live(recent, f"the last {comparison.days:g} days")
-    described = f"{len(window.answers):,} answers of {window.name}"
-    before = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these")
+    window = rows_of_live(recent, f"the last {comparison.days:g} days", comparison.seed)
+    described = f"{len(recent.answers):,} answers of {window.name} to {_callers(recent)}"
+    before = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these", comparison.seed)
     if reference is not None:
-        window = replace(rows_of_live(recent.by(version.number), window.name), inputs=window.inputs)
-        described += f", {len(window.answers):,} of them by version {version.number}"
+        own = recent.by(version.number)
+        window = replace(rows_of_live(own, window.name, comparison.seed), inputs=window.inputs)
+        described += f", {len(own.answers):,} of them by version {version.number}"
         if not reference.inputs:  # a run keeps no images and no cells
             reference = replace(reference, inputs=before.inputs)
     elif len(earlier.answers):
@@ -94,6 +102,13 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
         name = reference.name
     metrics = live_metrics(live, served_answers(task.answers))
     return Snapshot(version.model, metrics, tests, name, described, comparison.alpha)
+
+
+def _callers(live: LiveRows) -> str:
+    """Returns how many there are, in words; where they are too few for a test, what may tell more of them apart."""
+    callers = live.answers["caller"].nunique()
+    few = f" (a test takes {FEWEST}; X-Caller-Key tells callers apart)" if callers < FEWEST <= len(live.answers) else ""
+    return f"{callers:,} callers, of each of whom one is compared{few}"
 
 
 def drift_tests(reference: Rows, live: Rows, seed: int, task: Task) -> list[DriftTest]:

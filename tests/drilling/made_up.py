@@ -53,7 +53,8 @@ def reference(of: Subject) -> Rows:
     rows = of.gate
     said = [of.labels[code] for code in rows.probabilities.argmax(axis=1)]
     inputs = [given for given in rows.inputs if given is not None]
-    return Rows("the gate's rows", inputs, said, rows.probabilities.max(axis=1), rows.right.tolist())
+    stated = rows.probabilities.max(axis=1)
+    return Rows("the gate's rows", inputs, said, stated, (stated, rows.right))
 
 
 def drill(orders: int = 1, feedback: float = 0.2, lenient: bool = False) -> Drill:

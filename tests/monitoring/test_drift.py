@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import norm
+from scipy.stats import chi2_contingency, norm
 
 from progressive_tf.monitoring.drift import (
     DriftTest,
@@ -131,9 +131,9 @@ def test_texts_without_a_word_in_common_have_no_embedding() -> None:
 
 @pytest.mark.parametrize("task", ["text-classification", "translation"])
 def test_texts_that_were_written_are_tested_as_texts(task: str) -> None:
-    writes = TASKS[task].answers is TEXTS
+    writes, generator = TASKS[task].answers is TEXTS, np.random.default_rng(0)
     before, after = (
-        Rows("side", [], [*texts, fingerprint("not kept")], np.full(len(texts) + 1, 0.9), [True] * (len(texts) + 1))
+        Rows("side", [], [*texts, fingerprint("not kept")], np.full(len(texts) + 1, 0.9), confident(60, 0.0, generator))
         for texts in (FILMS, CODE)
     )
     found = [test for test in drift_tests(before, after, 0, TASKS[task]) if test.about == "predictions"]
@@ -147,7 +147,8 @@ def test_numbers_of_a_kind_of_answers_that_is_not_known_are_tested_as_numbers() 
     task = replace(TASKS["tabular-classification"], answers=kind)
     unknown = np.full(60, np.nan)
     before, after = (
-        Rows("side", [], [first + place / 60 for place in range(60)], unknown, [None] * 60) for first in (0, 2)
+        Rows("side", [], [first + place / 60 for place in range(60)], unknown, (unknown[:0], unknown[:0] > 0))
+        for first in (0, 2)
     )
     found = [test for test in drift_tests(before, after, 0, task) if test.about == "predictions"]
     assert [(test.name, test.value) for test in found] == [("numbers", 1.0), ("confidence", None)]
@@ -155,25 +156,56 @@ def test_numbers_of_a_kind_of_answers_that_is_not_known_are_tested_as_numbers() 
     assert drift_tests(no_numbers, no_numbers, 0, task)[0].note == "0 and 0 rows; 30 of each are needed"
 
 
-def test_rows_of_the_same_kind_drawn_anew_are_seldom_called_drift() -> None:
-    generator = np.random.default_rng(0)
-    tests = [number_drift("inputs", "x", generator.normal(size=100), generator.normal(size=100)) for _ in range(200)]
-    tests += [
-        category_drift("predictions", "labels", *np.array(["a", "b", "c"])[generator.integers(0, 3, (2, 150))])
-        for _ in range(200)
-    ]
-    tests += [calibration_drift(confident(200, 0.0, generator), confident(200, 0.0, generator)) for _ in range(200)]
-    for part in (tests[:200], tests[200:400], tests[400:]):
-        share = np.mean([test.p_value < 0.05 for test in part if test.p_value is not None])
-        assert share < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+def two_samples(kind: str, generator: np.random.Generator) -> DriftTest:
+    """Returns a test of two sides that come from the same, of numbers, of two, three or 77 categories, and so on."""
+    if kind == "numbers":
+        return number_drift("inputs", "x", *generator.normal(size=(2, 100)))
+    if kind == "calibration":
+        return calibration_drift(confident(200, 0.0, generator), confident(200, 0.0, generator))
+    if kind == "embedding":
+        return classifier_drift("x", *generator.normal(size=(2, 40, 8)), seed=int(generator.integers(1000)))
+    shares = generator.dirichlet(np.ones(int(kind)))
+    return category_drift("predictions", "labels", *generator.choice(int(kind), (2, 150), p=shares).astype(str))
+
+
+@pytest.mark.parametrize("kind", ["numbers", "calibration", "embedding", "3", "77"])
+def test_rows_of_the_same_kind_drawn_anew_are_seldom_called_drift(kind: str) -> None:
+    generator, times = np.random.default_rng(0), 200
+    tests = [two_samples(kind, generator) for _ in range(times)]
+    share = np.mean([test.p_value < 0.05 for test in tests if test.p_value is not None])
+    assert share < 0.05 + 3 * np.sqrt(0.05 * 0.95 / times)
     assert sum(test.is_drift for test in judged_together(tests, 0.01)) <= 1
+    if tests[0].statistic == "PSI":
+        assert np.mean([test.value for test in tests]) < 0.05
 
 
 def test_psi_by_hand() -> None:
     p, q = np.array([10.5, 30.5]) / 41, np.array([20.5, 20.5]) / 41
     assert population_stability_index(np.array([10, 30]), np.array([20, 20])) == pytest.approx(
-        ((q - p) * np.log(q / p)).sum()
+        ((q - p) * np.log(q / p)).sum() - 2 / 40
     )
+    assert population_stability_index(np.array([10, 30]), np.array([10, 30])) == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same_as", "merged"),
+    [
+        # Of 400 rows on two equal sides: fewer than 10 of a category are fewer than 5 expected.
+        ({"a": 190, "b": 6, "c": 4}, {"a": 188, "b": 2, "c": 10}, ([190, 10], [188, 12]), 2),
+        ({"a": 195, "b": 3, "c": 2}, {"a": 199, "b": 1, "c": 0}, ([200], [200]), 3),
+        ({"a": 100, "b": 100}, {"a": 90, "b": 110}, ([100, 100], [90, 110]), 0),
+        ({"a": 198, "b": 2}, {"a": 100, "b": 100}, ([198, 2], [100, 100]), 0),
+    ],
+)
+def test_rare_categories_are_counted_as_one(
+    before: dict[str, int], after: dict[str, int], same_as: tuple[list[int], list[int]], merged: int
+) -> None:
+    sides = ([name for name, count in side.items() for _ in range(count)] for side in (before, after))
+    found = category_drift("inputs", "x", *sides)
+    counts = np.array(same_as)
+    p_value = chi2_contingency(counts, correction=False).pvalue if counts.shape[1] > 1 else 1.0
+    assert found.p_value == pytest.approx(p_value)
+    assert (f"{merged} rare ones counted as one" in found.note) == (merged > 0)
 
 
 def test_calibration_by_hand_with_one_confidence() -> None:

@@ -7,8 +7,9 @@ import pytest
 from serving_store import keep
 
 from progressive_tf.errors import InputError
-from progressive_tf.monitoring.live_metrics import live_metrics
+from progressive_tf.monitoring.live_metrics import interval_of_accuracy, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows, confidence, read_live_rows
+from progressive_tf.monitoring.reference import rows_of_live
 from progressive_tf.plan.metric_names import CLASSES, TEXTS
 from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.answers.texts import fingerprint
@@ -49,6 +50,30 @@ def test_the_newest_judgement_counts_and_a_rating_is_none(tmp_path: Path) -> Non
     assert list(read_live_rows(store.path).answers["right"]) == [True, None, True]
 
 
+def test_of_each_caller_one_answer_is_compared(tmp_path: Path) -> None:
+    """Forty callers who ask the same again and again are forty rows, and chance says which."""
+    store, generator = Store(store_path(tmp_path, "films")), np.random.default_rng(0)
+    requests = []
+    for caller in range(40):
+        for turn in range(1 + caller % 5):
+            label = "yes" if generator.random() < 0.5 else "no"
+            text = {"text": f"{caller}"} if turn else None
+            answered = Answered(f"{caller * 10 + turn:032x}", label, [0.8], text)
+            requests.append(ServedRequest(MONDAY + turn, 1, "stable", 0, 200, 0.01, [answered], caller=caller))
+    store.add(requests)
+    for turn in range(3):
+        store.add_feedback(Feedback(f"{40 + turn:032x}", correct=True), MONDAY)
+    store.close()
+    live = read_live_rows(store.path)
+    sides = [rows_of_live(live, "live", seed) for seed in (0, 0, 1)]
+    assert len(live.answers) == 120
+    for side in sides:
+        assert len(side.answers) == len(side.confidence) == 40
+        assert [given["text"] for given in side.inputs] == [str(caller) for caller in range(40) if caller % 5]
+        assert (list(side.judged[0]), list(side.judged[1])) == ([0.8], [True])
+    assert sides[0].answers == sides[1].answers != sides[2].answers
+
+
 def test_metrics_by_week_and_slice(live: LiveRows) -> None:
     found = {(each.week, each.slice): each for each in live_metrics(live, served_answers(CLASSES))}
     assert list(found) == [
@@ -58,8 +83,9 @@ def test_metrics_by_week_and_slice(live: LiveRows) -> None:
     week = found["2026-01-05", "all"]
     assert (week.requests, week.failed, week.answers, week.judged) == (4, 0.0, 4, 3)
     assert week.accuracy == pytest.approx(1 / 3)
-    # Wilson's interval of 1 in 3 by hand: (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n).
-    z, n = 1.959964, 3
+    # Wilson's interval of 1 in 3 by hand: (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n). With (n − 1) in the
+    # variance between three callers their rows are worth two.
+    z, n = 1.959964, 2
     middle, radius = 1 / 3 + z**2 / (2 * n), z * np.sqrt(2 / 9 / n + z**2 / (4 * n**2))
     assert (week.low, week.high) == pytest.approx(
         ((middle - radius) / (1 + z**2 / n), (middle + radius) / (1 + z**2 / n)), abs=1e-5
@@ -67,6 +93,38 @@ def test_metrics_by_week_and_slice(live: LiveRows) -> None:
     assert found["2026-01-12", "all"].accuracy is None
     assert found["2026-01-05", "says no"].requests is None
     assert week.cut is None
+
+
+@pytest.mark.parametrize(
+    ("right", "callers", "worth"),
+    [
+        ([1, 0, 1, 1], [1, 2, 3, 4], 3.0),  # 4 rows, but 4/3 · Σ (r − p)² / 16 is a third more than p (1 − p) / 4
+        ([1, 1, 0, 0, 1, 1, 0, 0], [1, 1, 2, 2, 3, 3, 4, 4], 3.0),  # of each caller all or none: two rows are one
+        ([1, 0, 1, 0], [1, 1, 2, 2], 4.0),  # callers do not differ
+        ([1, 1, 1, 1], [1, 1, 1, 2], 2.0),
+        ([1, 0, 1], [5, 5, 5], 1.0),
+    ],
+)
+def test_the_interval_of_an_accuracy_counts_callers(right: list[int], callers: list[int], worth: float) -> None:
+    expected = binom_interval(np.mean(right), worth)
+    assert interval_of_accuracy(np.array(right, bool), np.array(callers)) == pytest.approx(expected)
+
+
+def binom_interval(share: float, rows: float) -> tuple[float, float]:
+    """Wilson's interval by the roots of (p − x)² = z² x (1 − x) / n."""
+    z2 = 1.959964**2
+    low, high = sorted(np.roots([1 + z2 / rows, -(2 * share + z2 / rows), share**2]).real)
+    return float(low), float(high)
+
+
+def test_the_interval_of_an_accuracy_holds_for_unequal_callers() -> None:
+    generator, held = np.random.default_rng(0), []
+    for _ in range(300):
+        callers = np.repeat(np.arange(60), generator.integers(1, 12, 60))
+        right = generator.random(len(callers)) < generator.beta(8, 2, 60)[callers]
+        low, high = interval_of_accuracy(right, callers)
+        held.append(low <= 0.8 <= high)
+    assert np.mean(held) > 0.95 - 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
 def test_the_share_of_cut_texts_is_of_those_whose_version_says_so(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def keep_answers(
     store, began = Store(store_path(folder / "serving", MODEL)), time.time() - days_ago * 86_400
     for place, (given, label) in enumerate(zip(inputs, labels, strict=True)):
         answer = Answered(uuid.uuid4().hex, label, probabilities, given)
-        store.add([ServedRequest(began + place, 1, "stable", 0, 200, 0.01, [answer])])
+        store.add([ServedRequest(began + place, 1, "stable", 0, 200, 0.01, [answer], caller=place)])
     store.close()
     return store.path
 

@@ -72,7 +72,7 @@ def keep(path: Path, rows: pd.DataFrame, version: int = 1) -> Path:
         said = label if place % 3 else {"tall": "small", "small": "tall"}[label]
         probabilities = [1 - sure[place], sure[place]]
         one = Answered(served_id(version, place), said, probabilities, cells if place % 2 else named)
-        store.add([ServedRequest(time.time(), version, "stable", 0, 200, 0.01, [one])])
+        store.add([ServedRequest(time.time(), version, "stable", 0, 200, 0.01, [one], caller=place)])
         store.add_feedback(Feedback(one.id, label=label), time.time())
     store.close()
     return store.path

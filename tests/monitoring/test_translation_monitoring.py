@@ -64,7 +64,7 @@ def keep(folder: Path, answers: list[tuple[Any, str | None, str | None]]) -> Pat
         kept = {"text": given} if isinstance(given, str) else {"inputs": given}
         said = {} if written is None else {"translation": written}
         answer = Answered(f"{place:032x}", fingerprint(written or [1]), [0.5 + place / 1000], kept | said)
-        store.add([ServedRequest(time.time(), 1, "stable", 0, 200, 0.01, [answer])])
+        store.add([ServedRequest(time.time(), 1, "stable", 0, 200, 0.01, [answer], caller=place)])
         told = Feedback(answer.id, correct=True)
         if expected is not None:
             told = Feedback(answer.id, label=fingerprint(expected), expected=expected)
@@ -128,5 +128,5 @@ def test_a_stage_that_wrote_texts_is_what_live_texts_are_compared_with(tmp_path:
         [{"text": "1"}, {"text": "2"}],
         ["one", "too"],
     )
-    assert found.right == [True, False]
+    assert list(found.judged[1]) == [True, False]
     assert found.confidence == pytest.approx([0.9, 0.6])
