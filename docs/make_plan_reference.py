@@ -534,7 +534,9 @@ def _metrics() -> str:
 
 
 def _metric_range(metric: MetricName) -> str:
-    return f"0 to {metric.highest:g}" if math.isfinite(metric.highest) else "0 and up"
+    if math.isinf(metric.lowest):
+        return f"{metric.highest:g} and below"
+    return f"{metric.lowest:g} to {metric.highest:g}" if math.isfinite(metric.highest) else f"{metric.lowest:g} and up"
 
 
 def main() -> None:

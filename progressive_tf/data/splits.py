@@ -40,6 +40,21 @@ def _find_groups(source: Source, split: Split, place: str) -> _Groups:
     return _Groups(group.astype(np.int64), _mixed(smallest ^ np.uint64(derive_seed(split.seed, "split"))))
 
 
+def row_groups(source: Source, column: str | None) -> np.ndarray | None:
+    """Returns the group of each row, int64, a hash of its value in a column; rows without one are each their own.
+
+    Args:
+        source: the rows.
+        column: such as `split.group`; None, or one that the source does not have: each row is its own.
+    """
+    if column is None or column not in source.column_names:
+        return None
+    values = source.columns([column])[column]
+    own = values.isna().to_numpy()
+    names = np.where(own, np.char.add("row ", np.arange(len(values)).astype(str)), values.astype(str))
+    return pd.util.hash_array(names.astype(object)).view(np.int64)
+
+
 def _group_codes(source: Source, group: str, place: str) -> np.ndarray:
     if group not in source.column_names:
         raise InputError(f"{place}.group: {source.name}: {unknown_name('column', group, source.column_names)}")

@@ -18,6 +18,8 @@ from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 
 # 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
 LEVEL_TOLERANCE = 1e-12
+# Of fewer groups a bootstrap knows too little; see docs/decisions/0013-groups-are-drawn.md.
+FEWEST_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,12 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
         if reason:
             return _without_evidence(replace(result, n=answers.support(rule.metric)), "hold", reason)
     evidence = _weigh(rule, all_answers, resamples, seed)
-    rows = min(answers.support(rule.metric) for answers in all_answers)
+    fewest = min(all_answers, key=lambda answers: answers.support(rule.metric))
+    rows = fewest.support(rule.metric)
     result = replace(
         result,
         n=rows,
+        groups=fewest.group_count(rule.metric),
         estimate=evidence.estimate,
         low=evidence.low,
         high=evidence.high,
@@ -145,9 +149,17 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
         if evidence.times_rows is None
         else max(rule.min_samples, math.ceil(rows * evidence.times_rows)),
     )
+    few = _why_too_few(rule, result)
+    return _without_evidence(result, "hold", few) if few else _Comparison(result, evidence)
+
+
+def _why_too_few(rule: GateRule, result: RuleResult) -> str | None:
+    """Returns why rows do not suffice, whatever they say; None where they may."""
     if result.n is not None and result.n < rule.min_samples:
-        return _without_evidence(result, "hold", f"rests on {result.n} rows, at least {rule.min_samples} are needed")
-    return _Comparison(result, evidence)
+        return f"rests on {result.n} rows, at least {rule.min_samples} are needed"
+    if result.groups is not None and result.groups < FEWEST_GROUPS:
+        return f"rests on {result.rows_in_words}, at least {FEWEST_GROUPS} groups are needed"
+    return None
 
 
 def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
@@ -190,7 +202,7 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     if not evidence.meets and (level is None or p_reject <= level):
         return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
     case = "nothing changed" if result.rule.drop_at_most is not None else "the truth is the estimate"
-    doubt = f"not sure enough at {result.n} rows (passes {evidence.power:.0%} of the time if {case})"
+    doubt = f"not sure enough at {result.rows_in_words} (passes {evidence.power:.0%} of the time if {case})"
     return replace(result, outcome="hold", reason=f"{measured}: {doubt}")
 
 

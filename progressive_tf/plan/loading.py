@@ -108,7 +108,7 @@ def load_plan(
     for setting in settings:
         overrides.append((f"--set {setting}", parse_setting(setting)))
         raw = apply_override(raw, overrides[-1][1], f"--set {setting}")
-    plan = whole = validate(raw, str(path))
+    plan = whole = validate(raw, str(path)).about_to_run(str(path))
     if stages is not None:
         if not 1 <= stages <= len(plan.stages):
             raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from progressive_tf.errors import listed, unknown_name
+from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
@@ -30,11 +30,12 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import MetricName, find_metric, metric_patterns
+from progressive_tf.plan.metric_names import MetricName, find_metric, metric_patterns, range_words
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.refusals import (
     STANDING_SLICES,
     Asked,
+    problem_with_drops,
     problem_with_stages,
     problem_with_stream_keys,
     refusals,
@@ -212,8 +213,13 @@ class GateRule(Strict):
         if len(given) != 1:
             raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
         key, value = self.threshold
-        if not 0 <= value <= self.metric_name.highest:
-            raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
+        metric = self.metric_name
+        least, most = (
+            (0.0, metric.highest - metric.lowest) if key == "drop_at_most" else (metric.lowest, metric.highest)
+        )
+        if not least <= value <= most:
+            what = f"a drop of {self.metric}" if key == "drop_at_most" else self.metric
+            raise ValueError(f"{key}: {what} {range_words(least, most)}; got {value:g}")
         if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
         return self
@@ -323,6 +329,17 @@ class Plan(Strict):
         problem = next(refusals(self.kind, _asked(self)), None)
         if problem is not None:
             raise ValueError(problem)
+        return self
+
+    def about_to_run(self, place: str) -> Plan:
+        """Returns the plan.
+
+        Raises:
+            InputError: it asks what plans of earlier releases could, whose runs can still be read; `place` names it.
+        """
+        problem = problem_with_drops([stage.model_dump() for stage in self.stages])
+        if problem is not None:
+            raise InputError(f"{place}: {problem}")
         return self
 
     @property

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progressive_tf.data.source import Source
-from progressive_tf.data.splits import Parts, fixed_parts
+from progressive_tf.data.splits import Parts, fixed_parts, row_groups
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Split
 
@@ -50,6 +50,19 @@ def test_no_text_stands_on_two_sides(source: Source, stratify: bool, size: float
     part = part_of_row(fixed_parts(source, split), len(source))
     for key in np.unique(source.keys):
         assert len(set(part[source.keys == key])) == 1
+
+
+def test_rows_of_one_group_have_one_number_in_every_source() -> None:
+    authors = ["ann", "bob", "ann", None, None, "cy"] * 5
+    one = row_groups(made_source(["a"] * 30, author=authors), "author")
+    other = row_groups(made_source(["a"] * 4, author=["cy", "ann", "dot", "cy"]), "author")
+    assert one is not None
+    assert other is not None
+    assert one[0] == one[2] == other[1] != one[1]
+    assert other[0] == other[3] == one[5] != other[2]
+    assert len(np.unique(one)) == 3 + 10  # each row without an author is its own
+    assert row_groups(made_source(["a"] * 4), "author") is None
+    assert row_groups(made_source(["a"] * 4), None) is None
 
 
 @settings(max_examples=40, deadline=None)

@@ -24,6 +24,7 @@ from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.reporting.wording import no_alias_words, stays_words
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.answers.base import in_groups_of
 from progressive_tf.training.answers.exported import export_saved_model, misfit
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
@@ -217,7 +218,8 @@ def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int
     theirs: dict[tuple[str, str], Answers] = {}
     for key, (source, rows) in scored.rows.items():
         if key[0] == "gate":
-            theirs[key] = run.features.answering.ask(version.folder, source, rows)
+            answers = run.features.answering.ask(version.folder, source, rows)
+            theirs[key] = in_groups_of(answers, run.data.sources[source], rows)
     result = _judge(run, stage, scored, Scored(theirs, scored.rows), of_another_run=True)
     return None if result.promoted else f"against it the gate says {result.decision}: {result.reason}"
 
