@@ -173,8 +173,9 @@ def _shared_groups(answers: Answers) -> npt.NDArray[np.int64] | None:
 
 
 def _rows_per_group(answers: Answers, name: str) -> float:
-    """Returns how many rows of those that a metric rests on a group has in the mean."""
-    return answers.support(name) / (answers.group_count(name) or 1)
+    """Returns how many rows, of those that a metric rests on, the group of a row has in the mean over rows."""
+    sizes = answers.group_sizes(name)
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def _draw(

@@ -42,6 +42,7 @@ from progressive_tf.plan.refusals import (
 )
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
+from progressive_tf.plan.split import Split
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
 from progressive_tf.plan.tasks import TASKS, Task
@@ -49,7 +50,6 @@ from progressive_tf.plan.tasks import TASKS, Task
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 EVERY_PREVIOUS = "every-previous"
 THRESHOLDS = ("at_least", "at_most", "drop_at_most")
-CountOrShare = Annotated[int, Field(ge=1)] | Share
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
 
@@ -78,17 +78,6 @@ def _named(value: Any) -> Any:
 
 def _storage(value: Any) -> Any:
     return {"storage": "off"} if value == "off" else value
-
-
-class Split(Strict):
-    """Sizes of the evaluation parts, as counts of rows or shares; what is left is for training."""
-
-    validation: CountOrShare = 0.1
-    gate: CountOrShare = 0.2
-    test: CountOrShare = 0.2
-    stratify: bool = True
-    group: Text | None = None
-    seed: int = Field(default=0, ge=0)
 
 
 class Data(Strict):

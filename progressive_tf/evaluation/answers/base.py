@@ -183,7 +183,13 @@ class Answers(ABC):
 
     def group_count(self, name: str) -> int | None:
         """Returns of how many groups these rows are; None where each row is its own."""
-        return None if self.groups is None else len(np.unique(self.groups[self.rests_on(name)]))
+        return None if self.groups is None else len(self.group_sizes(name))
+
+    def group_sizes(self, name: str) -> npt.NDArray[np.int64]:
+        """Returns how many rows that a metric rests on each group has that has some, int64 [groups]."""
+        rows = self.rests_on(name)
+        groups = np.arange(int(rows.sum())) if self.groups is None else self.groups[rows]
+        return np.unique(groups, return_counts=True)[1].astype(np.int64)
 
     def rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         """Returns bool [rows], the rows that a metric rests on; none where its label does not exist."""
