@@ -129,6 +129,17 @@ class PlanData:
         """Source → int32 [rows] indices into `labels`."""
         return self.classes.codes
 
+    def classes_meant(self, name: str) -> tuple[str, ...]:
+        """Returns the classes that rows of a slice should have: those of all rows that meet its conditions.
+
+        Nothing where rows are of no class, nor for the plan's `validation_sets`, whose rows are all there are.
+        """
+        part = self.slices[name]
+        if not self.sources[part.source].truth.in_classes:
+            return ()
+        codes = np.unique(self.codes[part.source][part.meant])
+        return tuple(self.labels[code] for code in codes[codes != UNKNOWN].tolist())
+
     @property
     def input_width(self) -> int | None:
         """Numbers in a row; None for texts, images and tables."""

@@ -14,6 +14,7 @@ from scipy import sparse
 Floats = npt.NDArray[np.float64]
 # A probability of exactly 0 for the true class would make the mean infinite; one such row costs 16.1 instead.
 SMALLEST_PROBABILITY = 1e-7
+HIGHEST_BRIER = 2.0
 CALIBRATION_METRICS = ("log_loss", "brier", "ece")
 SKILL = "brier_skill"
 BINS = 15
@@ -75,6 +76,21 @@ def calibration_features(probabilities: Floats, truth: npt.NDArray[np.int32]) ->
     return features
 
 
+def plus_answers(sums: Floats, right: Floats, wrong: Floats) -> Floats:
+    """Adds pseudo-observations to sums of `calibration_features`: rows that cost nothing, and rows that cost the most.
+
+    Args:
+        sums: float64 [..., 18].
+        right: float64 [...], how many have the probability 1 for their class.
+        wrong: float64 [...], how many have it for another class.
+    """
+    added = np.zeros(sums.shape)
+    added[..., ROWS] = right + wrong
+    added[..., LOG_LOSS] = wrong * -np.log(SMALLEST_PROBABILITY)
+    added[..., BRIER] = wrong * HIGHEST_BRIER
+    return sums + added
+
+
 def calibration_metric(sums: Floats, name: str) -> Floats:
     """Computes log loss, Brier score or the expected calibration error from sums of `calibration_features`.
 
@@ -128,6 +144,15 @@ def skill_metric(sums: Floats) -> Floats:
     of_shares = rows - (true**2).sum(axis=-1) / rows
     defined = of_shares > 0
     return 1.0 - np.divide(sums[..., 0], of_shares, out=np.full(rows.shape, np.nan), where=defined)
+
+
+def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats) -> Floats:
+    """Adds pseudo-observations, spread over the classes by their shares; see `plus_answers`."""
+    true = sums[..., 1:]
+    share = true / true.sum(axis=-1, keepdims=True)
+    return np.concatenate(
+        [sums[..., :1] + (wrong * HIGHEST_BRIER)[..., None], true + share * (right + wrong)[..., None]], axis=-1
+    )
 
 
 def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import Decision, Outcome, RuleResult
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
+from progressive_tf.plan.split import FEWEST_PER_CLASS
 
 # 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
 LEVEL_TOLERANCE = 1e-12
@@ -44,12 +45,14 @@ class Compared:
         baseline: the last released version on the same slices, row by row; None: there is none.
         previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
         reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
+        classes: of slices, the classes that their rows should have; macro averages over fewer hold.
     """
 
     candidate: Mapping[str, Answers]
     baseline: Mapping[str, Answers] | None = None
     previous_slices: Sequence[str] = ()
     reasons: ReasonsKept | None = None
+    classes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,7 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
         if evidence.times_rows is None
         else max(rule.min_samples, math.ceil(rows * evidence.times_rows)),
     )
-    few = _why_too_few(rule, result)
+    few = _why_too_few(rule, result) or _why_rare(rule, all_answers[0], compared.classes.get(name, ()))
     return _without_evidence(result, "hold", few) if few else _Comparison(result, evidence)
 
 
@@ -160,6 +163,30 @@ def _why_too_few(rule: GateRule, result: RuleResult) -> str | None:
     if result.groups is not None and result.groups < FEWEST_GROUPS:
         return f"rests on {result.rows_in_words}, at least {FEWEST_GROUPS} groups are needed"
     return None
+
+
+def _why_rare(rule: GateRule, answers: Answers, meant: Collection[str]) -> str | None:
+    """Returns which class a metric rests on that has too few rows; None where there is none.
+
+    Args:
+        rule: the rule.
+        answers: to the slice's rows.
+        meant: the classes that these rows should have.
+    """
+    metric, _, label = rule.metric.partition("/")
+    least = min(rule.min_samples, FEWEST_PER_CLASS)
+    concerned = [label] if label else []
+    if metric.endswith("_macro"):
+        concerned = [one for one in answers.metric_labels if one in meant or answers.true_rows(one)]
+    rare = {one: rows for one in concerned if (rows := answers.true_rows(one)) < least}
+    if not rare:
+        return None
+    word, (first, rows) = answers.kind.label_word, next(iter(rare.items()))
+    more = f" (and {len(rare) - 1} more)" if len(rare) > 1 else ""
+    return (
+        f"{word} {first} has {rows} of these rows{more}, at least {least} are needed; raise data.split.gate, or give "
+        f"more rows of it"
+    )
 
 
 def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:

@@ -191,6 +191,10 @@ class Answers(ABC):
         groups = np.arange(int(rows.sum())) if self.groups is None else self.groups[rows]
         return np.unique(groups, return_counts=True)[1].astype(np.int64)
 
+    def true_rows(self, label: str) -> int:
+        """Returns in how many rows what is true has a label."""
+        return 0
+
     def rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         """Returns bool [rows], the rows that a metric rests on; none where its label does not exist."""
         return self._rests_on(name) if self.has_label(name) else np.zeros(len(self), bool)

@@ -19,8 +19,10 @@ from progressive_tf.evaluation.calibration import (
     calibration_metric,
     merge_rows,
     merge_scores,
+    plus_answers,
     skill_features,
     skill_metric,
+    skill_plus_answers,
 )
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
 from progressive_tf.plan.metric_names import CLASSES
@@ -161,8 +163,7 @@ class ClassAnswers(Answers):
                     of_probabilities,
                     calibration_features(self.probabilities, self.truth),
                     lambda cells: cells,
-                    lambda sums, right, wrong, name: calibration_metric(sums, name),
-                    smoothed=False,
+                    lambda sums, right, wrong, name: calibration_metric(plus_answers(sums, right, wrong), name),
                     centres=centres,
                     cells=merge_rows,
                 )
@@ -174,8 +175,7 @@ class ClassAnswers(Answers):
                     (SKILL,),
                     self._skill_keys,
                     lambda keys: skill_features(keys, len(self.labels)),
-                    lambda sums, right, wrong, name: skill_metric(sums),
-                    smoothed=False,
+                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong)),
                     cells=merge_scores,
                 )
             )
@@ -191,6 +191,10 @@ class ClassAnswers(Answers):
         sums = ClassSums(*self.counts)
         own = sums.of(self.places[label]) if label else sums
         return float(class_metric(own, own.present, name))
+
+    def true_rows(self, label: str) -> int:
+        """Returns how many rows are of a class."""
+        return int(self.counts[0, self.places[label]]) if label in self.places else 0
 
     def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         kind, _, label = name.partition("/")

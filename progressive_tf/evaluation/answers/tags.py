@@ -131,6 +131,10 @@ class TagAnswers(Answers):
     def _value(self, name: str) -> float:
         return float(tag_metric(sentence_features(self).sum(axis=0), self.kinds, name))
 
+    def true_rows(self, label: str) -> int:
+        """Returns how many sentences have an entity of a type."""
+        return self.support(f"entity_recall/{label}")
+
     def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         """Returns every sentence for the accuracy of tokens, and for entities those that have a true one (recall), a
         predicted one (precision) or either (F1), of the type where the metric is of one.

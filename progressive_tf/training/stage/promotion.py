@@ -183,6 +183,9 @@ def _judge(
         standing = gate_view(scored, current, previous, named)
         return standing if of_stream is None else standing | {ARRIVED: of_stream}
 
+    classes = {name: data.classes_meant(name) for name in {*previous, *named, current}}
+    classes["current"] = classes[current]
+    classes["all"] = tuple({label for name in (*previous, current) for label in classes[name]})
     return judge(
         _rules(run, stage, of_another_run),
         Compared(
@@ -190,6 +193,7 @@ def _judge(
             None if baseline is None else view(baseline, None if arrived is None else arrived.released),
             previous,
             reasons,
+            classes,
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
