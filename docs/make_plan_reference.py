@@ -125,7 +125,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "gate": "Rows that only decisions and the R matrix read.",
         "test": "Rows that are only reported. A published test part is used instead where there is one.",
         "stratify": "Whether every part has the source's class proportions.",
-        "group": "A column whose equal values always stay in the same part.",
+        "min_per_class": (
+            "So many gate rows each class gets, at most half of its own; rules on classes with fewer than 5 hold."
+        ),
+        "group": "A column whose equal values always stay in the same part; the gate then draws groups, not rows.",
         "seed": "Which rows go where; independent of the plan's `seed`.",
     },
     "Quality": {
@@ -534,7 +537,9 @@ def _metrics() -> str:
 
 
 def _metric_range(metric: MetricName) -> str:
-    return f"0 to {metric.highest:g}" if math.isfinite(metric.highest) else "0 and up"
+    if math.isinf(metric.lowest):
+        return f"{metric.highest:g} and below"
+    return f"{metric.lowest:g} to {metric.highest:g}" if math.isfinite(metric.highest) else f"{metric.lowest:g} and up"
 
 
 def main() -> None:

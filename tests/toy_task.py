@@ -66,9 +66,6 @@ class NumberAnswers(Answers):
     def _value(self, name: str) -> float:
         return float(np.abs(self.truth - self.predicted).mean())
 
-    def _support(self, name: str) -> int:
-        return len(self)
-
 
 class SquaredError(Objective):
     measures_accuracy = False

@@ -28,6 +28,29 @@ def apportion(size: int, weights: np.ndarray, available: np.ndarray) -> np.ndarr
     return given
 
 
+def apportion_at_least(size: int, weights: np.ndarray, available: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Returns how many of `size` rows each class gives: as `apportion` has it, and at least so many of each.
+
+    Args:
+        size: at most `available.sum()`.
+        weights: int64 [classes], rows of each class in all; the proportions aimed at.
+        available: int64 [classes], rows that are left.
+        least: int64 [classes], at most `available`; where they do not fit into `size`, the largest are cut first.
+    """
+    most = int(least.max(initial=0))
+    while np.minimum(least, most).sum() > size:
+        most -= 1
+    least = np.minimum(least, most)
+    given = apportion(size, weights, available)
+    lifted = np.zeros(len(weights), bool)
+    while (given < least).any():
+        lifted |= given < least
+        given = np.where(lifted, least, 0)
+        rest = apportion(size - int(given.sum()), weights[~lifted], available[~lifted])
+        given[~lifted] = rest
+    return given
+
+
 def interleave(counts: np.ndarray) -> np.ndarray:
     """Returns an order of classes in which every prefix has less than one row more or less than its proportion.
 

@@ -25,7 +25,7 @@ from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
-from progressive_tf.data.splits import Parts, fixed_parts
+from progressive_tf.data.splits import Parts, fixed_parts, row_groups, why_few
 from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.display import Display
@@ -129,6 +129,17 @@ class PlanData:
         """Source → int32 [rows] indices into `labels`."""
         return self.classes.codes
 
+    def classes_meant(self, name: str) -> tuple[str, ...]:
+        """Returns the classes that rows of a slice should have: those of all rows that meet its conditions.
+
+        Nothing where rows are of no class, nor for the plan's `validation_sets`, whose rows are all there are.
+        """
+        part = self.slices[name]
+        if not self.sources[part.source].truth.in_classes:
+            return ()
+        codes = np.unique(self.codes[part.source][part.meant])
+        return tuple(self.labels[code] for code in codes[codes != UNKNOWN].tolist())
+
     @property
     def input_width(self) -> int | None:
         """Numbers in a row; None for texts, images and tables."""
@@ -201,6 +212,10 @@ def read_plan_data(
         display.lines_once([*source_lines(list(sources.values())), *settled.lines, *messages])
     splits = _splits(plan)
     parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
+    if display is not None:
+        display.lines_once([line for name in splits if (line := why_few(sources[name], parts[name], splits[name][0]))])
+    columns = {name: splits.get(name, (data.split, ""))[0].group for name in sources}
+    sources = {name: replace(source, groups=row_groups(source, columns[name])) for name, source in sources.items()}
     stages = _stage_rows(plan, stage_sources, sources, parts)
     slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
     used = [

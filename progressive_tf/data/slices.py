@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Slice:
         gate: int64 rows that decisions and the R matrix read.
         test: int64 rows that are only reported; empty for slices that are not a stage's.
         repeated: rows of the gate's part that are left out, because their text stands there already.
+        meant: int64 rows of every part that meet its conditions; they tell which classes it should have.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Slice:
     gate: np.ndarray
     test: np.ndarray
     repeated: int = 0
+    meant: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def stage_slices(
@@ -62,7 +64,8 @@ def stage_slices(
         ]
         slice_of.append(same[0] if same else stage.name)
         if not same:
-            slices[stage.name] = Slice(stage.name, name, gate, test, len(all_rows) - len(gate))
+            meant = slice_rows(sources[name], np.arange(len(sources[name])), stage.data, place)
+            slices[stage.name] = Slice(stage.name, name, gate, test, len(all_rows) - len(gate), meant)
     return slices, tuple(slice_of)
 
 
@@ -93,9 +96,12 @@ def named_slices(
     for name, where in plan.data.slices.items():
         _refuse_taken(name, taken, f"data.slices.{name}")
         place = f"data.slices.{name}"
-        gate = slice_rows(sources[main], parts[main].gate, StageData(where=where), place, place)
+        gate, meant = (
+            slice_rows(sources[main], rows, StageData(where=where), place, place)
+            for rows in (parts[main].gate, np.arange(len(sources[main])))
+        )
         gate = gate[classes.codes[main][gate] != UNKNOWN]
-        slices[name] = Slice(name, main, _distinct(sources[main], gate), none)
+        slices[name] = Slice(name, main, _distinct(sources[main], gate), none, meant=meant)
     for name, source in plan.data.validation_sets.items():
         _refuse_taken(name, taken, f"data.validation_sets.{name}")
         known = classes.codes[source] != UNKNOWN

@@ -50,6 +50,7 @@ class Source:
         table: what is known of its columns, where rows are those of a table; see `read_tables`.
         words: int32 [rows], how many words each sentence has; None where rows are no sentences.
         label_types: what labels were before they became text, such as "str", "int", "float", "bool"; empty if unknown.
+        groups: int64 [rows], equal for rows that are alike, in other sources too; None where each row is its own.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Source:
     table: Table | None = field(default=None, repr=False)
     words: np.ndarray | None = field(default=None, repr=False)
     label_types: frozenset[str] = frozenset()
+    groups: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -10,10 +10,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from progressive_tf.data.apportion import apportion, interleave, sizes_with_sum
+from progressive_tf.data.apportion import apportion_at_least, interleave, sizes_with_sum
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.data.source import Source
-from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.errors import InputError, shortened, unknown_name
 from progressive_tf.plan.schema import Split
 from progressive_tf.seeds import derive_seed
 
@@ -38,6 +38,21 @@ def _find_groups(source: Source, split: Split, place: str) -> _Groups:
     smallest = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max)
     np.minimum.at(smallest, group, source.keys)
     return _Groups(group.astype(np.int64), _mixed(smallest ^ np.uint64(derive_seed(split.seed, "split"))))
+
+
+def row_groups(source: Source, column: str | None) -> np.ndarray | None:
+    """Returns the group of each row, int64, a hash of its value in a column; rows without one are each their own.
+
+    Args:
+        source: the rows.
+        column: such as `split.group`; None, or one that the source does not have: each row is its own.
+    """
+    if column is None or column not in source.column_names:
+        return None
+    values = source.columns([column])[column]
+    own = values.isna().to_numpy()
+    names = np.where(own, np.char.add("row ", np.arange(len(values)).astype(str)), values.astype(str))
+    return pd.util.hash_array(names.astype(object)).view(np.int64)
 
 
 def _group_codes(source: Source, group: str, place: str) -> np.ndarray:
@@ -72,6 +87,7 @@ def _mixed(values: np.ndarray) -> np.ndarray:
         return mixed ^ (mixed >> np.uint64(31))
 
 
+MOST_NAMED = 5  # classes in a line
 _GOLDEN = 0.6180339887498949
 
 
@@ -130,7 +146,10 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split", left_ou
     for name in [name for name in asked if name not in drawn]:
         left = np.flatnonzero(~taken)
         size = _size(asked[name], len(whole), len(left), source, f"{place}.{name}")
-        drawn[name] = _draw(size, left, weights, strata, groups)
+        of_each = split.min_per_class if name == "gate" and split.stratify and source.truth.in_classes else 0
+        least = np.minimum(of_each, weights // 2)
+        least[len(source.labels) :] = 0  # groups of several classes
+        drawn[name] = _draw(size, left, weights, strata, groups, least)
         if not len(drawn[name]):
             smallest = int(np.bincount(groups.of_row[left])[np.unique(groups.of_row[left])].min())
             raise InputError(
@@ -157,6 +176,27 @@ def _size(asked: int | float, whole: int, left: int, source: Source, place: str)
     return size
 
 
+def why_few(source: Source, parts: Parts, split: Split) -> str | None:
+    """Returns in a line which classes have fewer gate rows than `split.min_per_class`, and why; None where none has."""
+    if not (split.stratify and source.truth.in_classes):
+        return None
+    wanted = split.min_per_class
+    rows, gate = source.truth.counts(np.arange(len(source))), source.truth.counts(parts.gate)
+    few = {label: f"{gate[label]:,} of {count:,}" for label, count in rows.items() if count and gate[label] < wanted}
+    if not few:
+        return None
+    if all(rows[label] < 2 * wanted for label in few):
+        reason = "no more than half of a class' rows become gate rows; give more rows of them"
+    elif sum(min(wanted, count // 2) for count in rows.values()) > len(parts.gate):
+        reason = f"{len(parts.gate):,} gate rows are too few for {len(rows):,} classes; raise data.split.gate"
+    else:
+        reason = "rows go together that share a text or a group, or come in published parts"
+    named = ", ".join(f"{shortened(label)}: {few[label]}" for label in list(few)[:MOST_NAMED])
+    more = ", …" if len(few) > MOST_NAMED else ""
+    classes = "1 class has" if len(few) == 1 else f"{len(few):,} classes have"
+    return f"{source.name}: {classes} fewer than {wanted} gate rows ({named}{more}): {reason}"
+
+
 def _strata(source: Source, groups: _Groups, rows: np.ndarray, stratify: bool) -> np.ndarray:
     """Returns int64 [rows of the source]: the label that all of a row's group has, or one more for mixed groups."""
     if not stratify:
@@ -169,14 +209,17 @@ def _strata(source: Source, groups: _Groups, rows: np.ndarray, stratify: bool) -
     return np.where(lowest == highest, lowest, len(source.labels))[groups.of_row]
 
 
-def _draw(size: int, left: np.ndarray, weights: np.ndarray, strata: np.ndarray, groups: _Groups) -> np.ndarray:
+def _draw(
+    size: int, left: np.ndarray, weights: np.ndarray, strata: np.ndarray, groups: _Groups, least: np.ndarray
+) -> np.ndarray:
     """Returns `size` rows of `left`, sorted, as whole groups; fewer only if no groups add up to `size`."""
     names, first, sizes = np.unique(groups.of_row[left], return_index=True, return_counts=True)
     order = np.argsort(groups.rank[names], kind="stable")
     names, sizes, stratum = names[order], sizes[order], strata[left[first]][order]
     available = np.bincount(strata[left], minlength=len(weights))
     chosen = np.zeros(len(names), bool)
-    for label, quota in enumerate(apportion(size, weights, available).tolist()):
+    least = np.minimum(least, available)
+    for label, quota in enumerate(apportion_at_least(size, weights, available, least).tolist()):
         members = np.flatnonzero(stratum == label)
         chosen[members[_first_fit(sizes[members], quota)]] = True
     missing = size - int(sizes[chosen].sum())

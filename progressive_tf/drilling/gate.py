@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from progressive_tf.drilling.rows import Subject
 from progressive_tf.drilling.saboteurs import Given
 from progressive_tf.evaluation.answers.classes import ClassAnswers
@@ -21,6 +23,8 @@ def at_gate(subject: Subject, given: Given, seed: int) -> Decision:
     if missing:
         return Decision("reject", f"no numbers in the answers to {missing} of {len(given.probabilities)} rows")
     truth, sides = subject.gate.truth, (given.probabilities, subject.gate.probabilities)
-    every = [ClassAnswers(subject.labels, truth, side, subject.known) for side in sides]
+    callers = subject.gate.callers
+    groups = None if callers is None else np.unique(callers, return_inverse=True)[1].astype(np.int64)
+    every = [ClassAnswers(subject.labels, truth, side, subject.known, groups) for side in sides]
     candidate, baseline = ({name: answers.take(rows) for name, rows in subject.slices.items()} for answers in every)
     return judge(subject.rules, Compared(candidate, baseline, subject.previous), seed)

@@ -24,6 +24,7 @@ from progressive_tf.training.run.run_folder import RunFolder
 
 FEWEST_ROWS = 30
 _COLUMNS = ["part", "slice", "source", "index", "text", "label", "probabilities"]
+_GROUP = "group"  # where the plan's split has one
 
 
 def version_under_drill(model: ModelVersions, number: int | None) -> Version:
@@ -73,10 +74,10 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
     is_text = INPUT_KINDS[origin.version.task.inputs].is_text
     code = {label: place for place, label in enumerate(labels)}
 
-    def asked(rows: pd.DataFrame) -> Asked:
+    def asked(rows: pd.DataFrame, callers: list[str] | None = None) -> Asked:
         inputs = [{"text": text} if is_text and text else None for text in rows["text"]]
         probabilities = np.array(rows["probabilities"].tolist(), np.float64).reshape(len(rows), len(labels))
-        return Asked(inputs, np.array([code[label] for label in rows["label"]], np.int64), probabilities)
+        return Asked(inputs, np.array([code[label] for label in rows["label"]], np.int64), probabilities, callers)
 
     stage = _stage(plan, origin.version.stage)
     gate, slices = _gate_rows(frame[frame["part"] == "gate"], origin.slices)
@@ -87,7 +88,7 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
         version=origin.version,
         labels=labels,
         known=known,
-        gate=asked(gate),
+        gate=asked(gate, _groups(gate)),
         slices=slices,
         previous=origin.slices,
         rules=rules,
@@ -144,6 +145,14 @@ def _gate_rows(rows: pd.DataFrame, own: tuple[str, ...]) -> tuple[pd.DataFrame, 
     }
 
 
+def _groups(rows: pd.DataFrame) -> list[str] | None:
+    """Returns the group of each row, one without any its own; None where none has one."""
+    if _GROUP not in rows:
+        return None
+    own = (f"row {number}" for number in range(len(rows)))
+    return [row if pd.isna(group) else str(group) for group, row in zip(rows[_GROUP], own, strict=True)]
+
+
 def _stage(plan: Plan, name: str) -> Stage:
     """Returns the section of a stage, or of the stage that a candidate `stage.rows` is of."""
     sections = {stage.name: stage for stage in plan.stages}
@@ -156,8 +165,9 @@ def _stage(plan: Plan, name: str) -> Stage:
 def _read(path: Path) -> tuple[pd.DataFrame, tuple[str, ...], int]:
     """Returns the rows of a record, its labels, and how many of these the version can answer."""
     try:
-        table = pq.read_table(path, columns=_COLUMNS)
+        there = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[*_COLUMNS, *([_GROUP] if _GROUP in there else [])])
         labels, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); train the plan again") from None
-    return table.to_pandas(), tuple(labels), int(known)
+    return table.to_pandas(integer_object_nulls=True), tuple(labels), int(known)

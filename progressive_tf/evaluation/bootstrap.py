@@ -8,32 +8,28 @@ only the second does (after Bonett & Price 2012, who add one each). The counts a
 to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
 pseudo-observation is, the kind of answer says: `Answers.summed`.
 
+Where answers have groups, groups are drawn instead of rows (the cluster bootstrap: Field & Welsh 2007, section 3), each
+with all of its rows, and a pseudo-observation is as many rows as a group has in the mean; see
+docs/decisions/0013-groups-are-drawn.md.
+
 How two methods differ over the same seeds stands here too: `paired_difference`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from progressive_tf.evaluation.answers.base import Answers, Floats, Summed
+from progressive_tf.evaluation.drawing import Features, distinct_groups, distinct_rows, draw_sums
 from progressive_tf.plan.metric_names import find_metric
 from progressive_tf.seeds import derive_seed
 
 RESAMPLES = 10_000
-# Of more rows than this, those that are nearly alike may be drawn as one kind; see `Summed.cells`.
-MOST_EXACT_ROWS = 20_000
-# Numbers held at once by one chunk of resamples: 8 bytes each.
-CHUNK_NUMBERS = 4_000_000
-# A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
-MULTINOMIAL_ADVANTAGE = 6
-PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
-"""Of each of the two kinds, by the number of models."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,59 +150,60 @@ def intervals(
     return table
 
 
-def draw_sums(
-    features: Floats | sparse.csr_array, counts: npt.NDArray[np.int64], resamples: int, seed: int
-) -> Iterator[Floats]:
-    """Draws as many rows as there are, with replacement, and yields the features' sums, chunk by chunk.
-
-    Args:
-        features: float64 [distinct rows, features]; sparse where most are zero, as those of many classes are.
-        counts: how often each distinct row occurs.
-        resamples: > 0.
-        seed: ≥ 0.
-
-    Yields:
-        float64 [part of the resamples, features].
-    """
-    generator = np.random.Generator(np.random.PCG64(seed))
-    rows = int(counts.sum())
-    few = len(counts) * MULTINOMIAL_ADVANTAGE <= rows
-    width = max(len(counts) if few else rows, features.shape[1])
-    step = max(1, CHUNK_NUMBERS // width)
-    row_of = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    for first in range(0, resamples, step):
-        size = min(step, resamples - first)
-        if few:
-            drawn = generator.multinomial(rows, counts / rows, size=size)
-        else:
-            positions = row_of[generator.integers(0, rows, size=(size, rows), dtype=np.int32)]
-            positions += (np.arange(size, dtype=np.int32) * len(counts))[:, None]
-            drawn = np.bincount(positions.ravel(), minlength=size * len(counts)).reshape(size, len(counts))
-        yield np.ascontiguousarray(drawn.astype(np.float64) @ features)
-
-
 def _resample(
     models: Sequence[Answers], names: Sequence[str], resamples: int, seed: int
 ) -> Callable[[str], list[Floats]]:
     """Draws the same rows for all models; returns what gives a metric's float64 [resamples] of each model."""
     samples: dict[str, Callable[[str], list[Floats]]] = {}
+    groups = _shared_groups(models[0])
+    sizes = {name: 1.0 if groups is None else max(map(_rows_per_group, models, [name] * len(models))) for name in names}
     for parts in zip(*(model.summed(names) for model in models), strict=True):
-        drawn = _draw(parts, resamples, derive_seed(seed, "bootstrap", parts[0].stream))
+        distinct = distinct_rows(parts) if groups is None else distinct_groups(parts, groups)
+        drawn = _draw(parts, *distinct, sizes, resamples, derive_seed(seed, "bootstrap", parts[0].stream))
         samples |= dict.fromkeys(parts[0].names, drawn)
     return lambda name: samples[name](name)
 
 
-def _draw(models: Sequence[Summed], resamples: int, seed: int) -> Callable[[str], list[Floats]]:
+def _shared_groups(answers: Answers) -> npt.NDArray[np.int64] | None:
+    """Returns numbers of the groups of rows, from 0; None where no group has two rows."""
+    if answers.groups is None:
+        return None
+    distinct, groups = np.unique(answers.groups, return_inverse=True)
+    return None if len(distinct) == len(groups) else groups.astype(np.int64)
+
+
+def _rows_per_group(answers: Answers, name: str) -> float:
+    """Returns how many rows, of those that a metric rests on, the group of a row has in the mean over rows."""
+    sizes = answers.group_sizes(name)
+    return float((sizes**2).sum() / sizes.sum())
+
+
+def _draw(
+    models: Sequence[Summed],
+    features: Features,
+    counts: npt.NDArray[np.int64],
+    sizes: Mapping[str, float],
+    resamples: int,
+    seed: int,
+) -> Callable[[str], list[Floats]]:
     """Draws rows, and computes metrics of all features at once, chunk by chunk; of the others the sums are kept.
 
     For thousands of classes these sums are a quarter of the memory that each class' metrics would take, or less.
+
+    Args:
+        models: of the same rows.
+        features: of the distinct rows or groups, of all models side by side, with those of pseudo-observations.
+        counts: how often each of these occurs.
+        sizes: of a pseudo-observation, in rows, by metric.
+        resamples: > 0.
+        seed: >= 0.
     """
     first = models[0]
-    features, counts = _distinct_rows(models)
     width = (features.shape[1] - 2 * first.smoothed) // len(models)
     needed = {name: columns for name in first.names if (columns := first.columns(name)) is not None}
     kept = np.unique(np.concatenate([np.zeros(0, np.int64), *needed.values()]))
-    sums_of = [np.empty([len(kept), resamples], np.min_scalar_type(int(counts.sum()))) for _ in models]
+    largest = int(counts.sum() * max(1, features.max())) if len(kept) else 1
+    sums_of = [np.empty([len(kept), resamples], np.min_scalar_type(largest)) for _ in models]
     metrics = {name: np.empty([len(models), resamples]) for name in first.names if name not in needed}
     pseudo = np.zeros([2, resamples])
     end = 0
@@ -217,8 +214,8 @@ def _draw(models: Sequence[Summed], resamples: int, seed: int) -> Callable[[str]
         for index, model in enumerate(models):
             own = sums[:, index * width : (index + 1) * width]
             sums_of[index][:, begin:end] = own[:, kept].T
-            right, wrong = _right_and_wrong(pseudo[:, begin:end], index)
             for name, samples in metrics.items():
+                right, wrong = _right_and_wrong(pseudo[:, begin:end] * sizes[name], index)
                 samples[index, begin:end] = model.metric(own, right, wrong, name)
     for name, samples in metrics.items():
         for index, model in enumerate(models):
@@ -230,36 +227,11 @@ def _draw(models: Sequence[Summed], resamples: int, seed: int) -> Callable[[str]
             return list(metrics[name])
         rows = np.searchsorted(kept, needed[name])
         return [
-            model.metric(own[rows].astype(np.float64).T, *_right_and_wrong(pseudo, index), name)
+            model.metric(own[rows].astype(np.float64).T, *_right_and_wrong(pseudo * sizes[name], index), name)
             for index, (model, own) in enumerate(zip(models, sums_of, strict=True))
         ]
 
     return samples_of
-
-
-def _distinct_rows(models: Sequence[Summed]) -> tuple[Floats | sparse.csr_array, npt.NDArray[np.int64]]:
-    """Returns float64 [distinct rows, features of all models] and how often each row occurs.
-
-    Where metrics are smoothed, the last two rows and columns are the two kinds of pseudo-observation, counted apart.
-    """
-    first = models[0]
-    keys = np.hstack([model.keys for model in models])
-    if len(models) == 1 and first.cells is not None and len(keys) > MOST_EXACT_ROWS:
-        distinct, counts = first.cells(keys)
-    else:
-        # Sorting the distinct rows makes the result independent of the rows' order.
-        distinct, counts = np.unique(keys, axis=0, return_counts=True)
-    per_model = np.split(distinct, len(models), axis=1)
-    blocks = [model.features(own) for model, own in zip(models, per_model, strict=True)]
-    is_sparse = sparse.issparse(blocks[0])
-    features = sparse.hstack(blocks, format="csr") if is_sparse else np.hstack(blocks)
-    if not first.smoothed:
-        return features, counts
-    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
-    if is_sparse:
-        return sparse.block_diag([features, sparse.eye_array(2)], format="csr"), counts
-    rows, width = features.shape
-    return np.block([[features, np.zeros((rows, 2))], [np.zeros((2, width)), np.eye(2)]]), counts
 
 
 def _right_and_wrong(pseudo: Floats, index: int) -> tuple[Floats, Floats]:
@@ -269,8 +241,7 @@ def _right_and_wrong(pseudo: Floats, index: int) -> tuple[Floats, Floats]:
 
 def _within_range(name: str, low: float, high: float) -> tuple[float, float]:
     metric = find_metric(name)
-    highest = math.inf if metric is None else metric.highest
-    return max(low, 0.0), min(high, highest)
+    return (low, high) if metric is None else (max(low, metric.lowest), min(high, metric.highest))
 
 
 def _defined(answers: Answers, name: str) -> float:

@@ -26,11 +26,12 @@ class RuleResult:
         high: one-sided upper bound likewise.
         threshold: the rule's threshold.
         n: rows the metric rests on; for a drop, in the model where they are fewer.
+        groups: of how many groups these rows are; None where each row is its own.
         p: one-sided p-value for passing; with a confidence the rule passes when it is at most 1 − confidence.
         power: chance that the rule passes on as many rows if nothing changed (drop rules), or if the candidate is truly
             as good as its estimate (others); normal approximation.
-        rows_needed: rows with which the rule would pass four times in five if the truth is the estimate; None where no
-            number of rows would do, or there is no estimate.
+        rows_needed: rows with which the rule would pass four times in five if the truth is the estimate, of as many
+            more groups where there are groups; None where no number of rows would do, or there is no estimate.
         outcome: pass, reject, hold or not-applicable.
         reason: why, in a few words.
     """
@@ -42,6 +43,7 @@ class RuleResult:
     high: float | None = None
     threshold: float = 0.0
     n: int | None = None
+    groups: int | None = None
     p: float | None = None
     power: float | None = None
     rows_needed: int | None = None
@@ -50,7 +52,13 @@ class RuleResult:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as it stands in decision.json."""
-        return vars(self) | {"rule": self.rule.model_dump(mode="json", exclude_none=True)}
+        values = vars(self) | {"rule": self.rule.model_dump(mode="json", exclude_none=True)}
+        return {name: value for name, value in values.items() if name != "groups" or value is not None}
+
+    @property
+    def rows_in_words(self) -> str:
+        """How many rows it rests on, and of how many groups."""
+        return f"{self.n} rows" if self.groups is None else f"{self.n} rows of {self.groups} groups"
 
 
 @dataclass(frozen=True)

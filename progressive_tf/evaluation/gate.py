@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import Decision, Outcome, RuleResult
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
+from progressive_tf.plan.split import FEWEST_PER_CLASS
 
 # 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
 LEVEL_TOLERANCE = 1e-12
+# Of fewer groups a bootstrap knows too little; see docs/decisions/0013-groups-are-drawn.md.
+FEWEST_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class Compared:
         baseline: the last released version on the same slices, row by row; None: there is none.
         previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
         reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
+        classes: of slices, the classes that their rows should have; macro averages over fewer hold.
     """
 
     candidate: Mapping[str, Answers]
     baseline: Mapping[str, Answers] | None = None
     previous_slices: Sequence[str] = ()
     reasons: ReasonsKept | None = None
+    classes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,10 +137,12 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
         if reason:
             return _without_evidence(replace(result, n=answers.support(rule.metric)), "hold", reason)
     evidence = _weigh(rule, all_answers, resamples, seed)
-    rows = min(answers.support(rule.metric) for answers in all_answers)
+    fewest = min(all_answers, key=lambda answers: answers.support(rule.metric))
+    rows = fewest.support(rule.metric)
     result = replace(
         result,
         n=rows,
+        groups=fewest.group_count(rule.metric),
         estimate=evidence.estimate,
         low=evidence.low,
         high=evidence.high,
@@ -145,9 +152,41 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
         if evidence.times_rows is None
         else max(rule.min_samples, math.ceil(rows * evidence.times_rows)),
     )
+    few = _why_too_few(rule, result) or _why_rare(rule, all_answers[0], compared.classes.get(name, ()))
+    return _without_evidence(result, "hold", few) if few else _Comparison(result, evidence)
+
+
+def _why_too_few(rule: GateRule, result: RuleResult) -> str | None:
+    """Returns why rows do not suffice, whatever they say; None where they may."""
     if result.n is not None and result.n < rule.min_samples:
-        return _without_evidence(result, "hold", f"rests on {result.n} rows, at least {rule.min_samples} are needed")
-    return _Comparison(result, evidence)
+        return f"rests on {result.n} rows, at least {rule.min_samples} are needed"
+    if result.groups is not None and result.groups < FEWEST_GROUPS:
+        return f"rests on {result.rows_in_words}, at least {FEWEST_GROUPS} groups are needed"
+    return None
+
+
+def _why_rare(rule: GateRule, answers: Answers, meant: Collection[str]) -> str | None:
+    """Returns which class a metric rests on that has too few rows; None where there is none.
+
+    Args:
+        rule: the rule.
+        answers: to the slice's rows.
+        meant: the classes that these rows should have.
+    """
+    metric, _, label = rule.metric.partition("/")
+    least = min(rule.min_samples, FEWEST_PER_CLASS)
+    concerned = [label] if label else []
+    if metric.endswith("_macro"):
+        concerned = [one for one in answers.metric_labels if one in meant or answers.true_rows(one)]
+    rare = {one: rows for one in concerned if (rows := answers.true_rows(one)) < least}
+    if not rare:
+        return None
+    word, (first, rows) = answers.kind.label_word, next(iter(rare.items()))
+    more = f" (and {len(rare) - 1} more)" if len(rare) > 1 else ""
+    return (
+        f"{word} {first} has {rows} of these rows{more}, at least {least} are needed; raise data.split.gate, or give "
+        f"more rows of it"
+    )
 
 
 def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
@@ -190,7 +229,7 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     if not evidence.meets and (level is None or p_reject <= level):
         return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
     case = "nothing changed" if result.rule.drop_at_most is not None else "the truth is the estimate"
-    doubt = f"not sure enough at {result.n} rows (passes {evidence.power:.0%} of the time if {case})"
+    doubt = f"not sure enough at {result.rows_in_words} (passes {evidence.power:.0%} of the time if {case})"
     return replace(result, outcome="hold", reason=f"{measured}: {doubt}")
 
 

@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_json
+from progressive_tf.plan.identity import identity_of_data
 from progressive_tf.plan.idle_keys import idle_lines, repeated
 from progressive_tf.plan.merging import apply_override, merge_stage, parse_setting
-from progressive_tf.plan.methods import LATER_QUALITY_KEYS, SAY_WHETHER_IT_BEGINS
 from progressive_tf.plan.networks import builder_tag
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml, value_at
-from progressive_tf.plan.schema import LATER_DATA_KEYS, Plan
+from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.sweep import Parameter, Tune, change_of, samples
 from progressive_tf.plan.tasks import OWN_TAG
 
@@ -64,14 +64,7 @@ class LoadedPlan:
     def identity(self) -> str:
         """Eight hex digits over what a run may never change: the plan's name, model, data and seed."""
         resolved = self.to_json()
-        data = resolved["data"]
-        for key in SAY_WHETHER_IT_BEGINS:
-            del data["quality"][key]
-        # A plan that leaves these as they are is the plan that it was before there were such keys.
-        for keys, later in ((data, LATER_DATA_KEYS), (data["quality"], LATER_QUALITY_KEYS)):
-            for key, default in later.items():
-                if keys[key] == default:
-                    del keys[key]
+        resolved["data"] = identity_of_data(resolved["data"])
         return sha256_json({key: resolved[key] for key in ("name", "model", "data", "seed")})[:8]
 
 
@@ -108,7 +101,7 @@ def load_plan(
     for setting in settings:
         overrides.append((f"--set {setting}", parse_setting(setting)))
         raw = apply_override(raw, overrides[-1][1], f"--set {setting}")
-    plan = whole = validate(raw, str(path))
+    plan = whole = validate(raw, str(path)).about_to_run(str(path))
     if stages is not None:
         if not 1 <= stages <= len(plan.stages):
             raise InputError(f"--stages {stages}: the plan {plan.name} has {len(plan.stages)}; ask for 1 to that many")

@@ -15,12 +15,26 @@ class MetricName:
         name: as written in a plan; `precision`, `recall` and `f1` also exist per class, as `f1/<label>`, and those of
             entities per type, as `entity_f1/<type>`.
         maximize: whether larger is better.
-        highest: the largest possible value; the smallest is 0 for every metric here.
+        highest: the largest possible value.
+        lowest: the smallest possible value.
     """
 
     name: str
     maximize: bool = True
     highest: float = 1.0
+    lowest: float = 0.0
+
+    @property
+    def whole(self) -> float:
+        """100 for a metric that goes up to 100, 1 for all others."""
+        return 100.0 if self.highest == 100 else 1.0
+
+
+def range_words(lowest: float, highest: float) -> str:
+    """Returns in which range a number lies, in words that follow it."""
+    if math.isinf(lowest):
+        return f"is at most {highest:g}"
+    return f"is at least {lowest:g}" if math.isinf(highest) else f"lies between {lowest:g} and {highest:g}"
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,8 @@ CLASSES = AnswerKind(
         MetricName("recall_weighted"),
         MetricName("f1_weighted"),
         MetricName("log_loss", maximize=False, highest=math.inf),
+        MetricName("brier", maximize=False, highest=2.0),
+        MetricName("brier_skill", lowest=-math.inf),
         MetricName("ece", maximize=False),
     ),
     of_matrices=("accuracy",),

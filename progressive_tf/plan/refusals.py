@@ -118,6 +118,22 @@ def problem_with_stages(stages: Sequence[Values]) -> str | None:
     return None
 
 
+def problem_with_drops(stages: Sequence[Values]) -> str | None:
+    """Returns what is wrong with drop rules of a plan that is about to run, or None.
+
+    Runs of earlier releases that have such rules are still read: their decisions stand.
+    """
+    for index, stage in enumerate(stages):
+        for position, rule in enumerate(stage["gate"]):
+            if rule["metric"] == "ece" and rule["drop_at_most"] is not None:
+                return (
+                    f"stages[{index}].gate[{position}]: the rows' calibration error lies above the true one, the more "
+                    f"the better the model, so that a drop of ece proves nothing; use brier with drop_at_most, or ece "
+                    f"with at_most"
+                )
+    return None
+
+
 def called(value: Any) -> str | None:
     """Returns what a plan calls a setting: a word, or what a mapping says about which of several settings it is."""
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
-from progressive_tf.errors import listed, unknown_name
+from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
@@ -30,17 +30,19 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import MetricName, find_metric, metric_patterns
+from progressive_tf.plan.metric_names import MetricName, find_metric, metric_patterns, range_words
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.refusals import (
     STANDING_SLICES,
     Asked,
+    problem_with_drops,
     problem_with_stages,
     problem_with_stream_keys,
     refusals,
 )
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
+from progressive_tf.plan.split import Split
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
 from progressive_tf.plan.tasks import TASKS, Task
@@ -48,7 +50,6 @@ from progressive_tf.plan.tasks import TASKS, Task
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 EVERY_PREVIOUS = "every-previous"
 THRESHOLDS = ("at_least", "at_most", "drop_at_most")
-CountOrShare = Annotated[int, Field(ge=1)] | Share
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
 
@@ -77,17 +78,6 @@ def _named(value: Any) -> Any:
 
 def _storage(value: Any) -> Any:
     return {"storage": "off"} if value == "off" else value
-
-
-class Split(Strict):
-    """Sizes of the evaluation parts, as counts of rows or shares; what is left is for training."""
-
-    validation: CountOrShare = 0.1
-    gate: CountOrShare = 0.2
-    test: CountOrShare = 0.2
-    stratify: bool = True
-    group: Text | None = None
-    seed: int = Field(default=0, ge=0)
 
 
 class Data(Strict):
@@ -212,8 +202,13 @@ class GateRule(Strict):
         if len(given) != 1:
             raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
         key, value = self.threshold
-        if not 0 <= value <= self.metric_name.highest:
-            raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
+        metric = self.metric_name
+        least, most = (
+            (0.0, metric.highest - metric.lowest) if key == "drop_at_most" else (metric.lowest, metric.highest)
+        )
+        if not least <= value <= most:
+            what = f"a drop of {self.metric}" if key == "drop_at_most" else self.metric
+            raise ValueError(f"{key}: {what} {range_words(least, most)}; got {value:g}")
         if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
         return self
@@ -323,6 +318,17 @@ class Plan(Strict):
         problem = next(refusals(self.kind, _asked(self)), None)
         if problem is not None:
             raise ValueError(problem)
+        return self
+
+    def about_to_run(self, place: str) -> Plan:
+        """Returns the plan.
+
+        Raises:
+            InputError: it asks what plans of earlier releases could, whose runs can still be read; `place` names it.
+        """
+        problem = problem_with_drops([stage.model_dump() for stage in self.stages])
+        if problem is not None:
+            raise InputError(f"{place}: {problem}")
         return self
 
     @property

@@ -193,10 +193,10 @@ def _threshold_on(metric: str, measure: Measure | None) -> GateRule | None:
 def _rounded(metric: str, key: str, value: float) -> float:
     """Returns a threshold with two figures behind the point, on the side on which it is met."""
     known = find_metric(metric)
-    highest = 1.0 if known is None else known.highest
-    scale = 10 if 1 < highest < math.inf else 100
+    lowest, highest, whole = (0.0, 1.0, 1.0) if known is None else (known.lowest, known.highest, known.whole)
+    scale = 10 if whole > 1 else 100
     rounded = math.floor(value * scale + 1e-9) if key == "at_least" else math.ceil(value * scale - 1e-9)
-    return float(min(max(rounded / scale, 0.0), highest))
+    return float(min(max(rounded / scale, lowest), highest))
 
 
 def _gate_measure(run: RunRecord, stage: SavedStage) -> Measure | None:

@@ -38,7 +38,8 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 def decimals(metric: str) -> int:
     """Returns how many decimals a metric's values are shown with: two where they go up to 100, otherwise three."""
-    return 2 if 1 < highest(metric) < math.inf else 3
+    spec = find_metric(metric)
+    return 2 if spec is not None and spec.whole > 1 else 3
 
 
 def highest(metric: str) -> float:

@@ -61,7 +61,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     started = read_json(run / "environment.json")["start"]["version"]  # stable has moved since
     update = {"stages": planned[: len(trained)]} | ({} if started is None else {"start": started})
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
-    data = read_plan_data(loaded, cache_folder(), leave_empty_out=not folder.splits_empty_rows)
+    data = read_plan_data(folder.as_it_was_split(loaded), cache_folder(), leave_empty_out=not folder.splits_empty_rows)
     bounds_folder = run / "bounds"
     display.line("naive: every stage again, without retention")
     naive = run_plan(_naive(loaded), bounds_folder / "naive", registry, False, display, Options(releases=False)).run

@@ -189,13 +189,15 @@ class Trials:
         if result.metric is None:
             raise ValueError(f"trial {result.trial} has no metric")
         if result.status == "infeasible":
-            lowest = 0.0 if self.metric.maximize else -self._largest
+            lowest = self._ends[0] if self.metric.maximize else -self._ends[1]
             return lowest - ((result.worst_drop or 0.0) - self.drop_at_most)
-        return result.metric if self.metric.maximize else -min(result.metric, self._largest)
+        lowest, highest = self._ends
+        return max(result.metric, lowest) if self.metric.maximize else -min(result.metric, highest)
 
     @property
-    def _largest(self) -> float:
-        return min(self.metric.highest, 20.0)  # a log loss has no highest value; no row costs more than 16.2
+    def _ends(self) -> tuple[float, float]:
+        """Of what the metric can be; those without an end end here, as a log loss, of which no row costs over 16.2."""
+        return max(self.metric.lowest, -20.0), min(self.metric.highest, max(20.0, self.metric.whole))
 
     @property
     def epochs(self) -> int:

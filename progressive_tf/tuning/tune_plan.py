@@ -168,7 +168,11 @@ def _in_run(
     loaded = planned.loaded
     hardware = prepare(loaded.plan.stages[0].precision, loaded.plan.stages[0].distribute)
     check_batch_sizes(loaded.plan, hardware)
-    is_as_planned = run.with_tuned_stages(loaded.plan) == loaded.plan and not run.splits_empty_rows
+    is_as_planned = (
+        run.with_tuned_stages(loaded.plan) == loaded.plan
+        and run.as_it_was_split(loaded) == loaded
+        and not run.splits_empty_rows
+    )
     with run.saying_how_to_continue(), hardware.scope(), gradients_released():
         loaded_run = load_run(loaded, run, planned.registry, display, hardware, data if is_as_planned else None)
         stage = loaded_run.stages[planned.index]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,8 +66,8 @@ def begin_sweep(run: Run, stage: StageRecord, search: Search, folder: Path) -> T
     parent = run.parent(stage)
     start = run.load(parent)
     run.features.forget_stale_prefixes()
-    # Of a metric that goes up to 100, 0.02 is two points; a log loss has no highest value.
-    allowed = settings.drop_at_most * (metric.highest if math.isfinite(metric.highest) else 1.0)
+    # Of a metric that goes up to 100, 0.02 is two points.
+    allowed = settings.drop_at_most * metric.whole
     asked = {
         "stage": plan.stages[stage.index].model_dump(mode="json"),
         "space": {key: parameter.model_dump(mode="json") for key, parameter in search.space.items()},

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.data.apportion import apportion, interleave, sizes_with_sum
+from progressive_tf.data.apportion import apportion, apportion_at_least, interleave, sizes_with_sum
 
 COUNTS = st.lists(st.integers(0, 30), min_size=1, max_size=8).filter(sum).map(lambda counts: np.array(counts, np.int64))
 
@@ -25,6 +25,27 @@ def test_apportioned_rows_are_never_more_than_there_are(counts: np.ndarray, data
     given_rows = apportion(size, counts, available)
     assert given_rows.sum() == size
     assert (given_rows <= available).all()
+
+
+@given(COUNTS, st.integers(0, 12), st.data())
+def test_the_least_of_each_class_is_kept_where_it_fits(counts: np.ndarray, of_each: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(0, int(counts.sum())))
+    least = np.minimum(of_each, counts)
+    given_rows = apportion_at_least(size, counts, counts, least)
+    assert given_rows.sum() == size
+    assert (given_rows <= counts).all()
+    if least.sum() <= size:
+        assert (given_rows >= least).all()
+    plain = apportion(size, counts, counts)
+    if (plain >= least).all():
+        assert given_rows.tolist() == plain.tolist()
+
+
+def test_the_least_of_each_class_by_hand() -> None:
+    counts = np.array([90, 6, 4])
+    assert apportion_at_least(20, counts, counts, np.array([3, 3, 2])).tolist() == [15, 3, 2]
+    # Of 5 rows for three classes that want 3 each, each gets 1, and the rest is in proportion.
+    assert apportion_at_least(5, counts, counts, np.array([3, 3, 3])).tolist() == [3, 1, 1]
 
 
 def test_largest_remainders_by_hand() -> None:

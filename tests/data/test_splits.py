@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progressive_tf.data.source import Source
-from progressive_tf.data.splits import Parts, fixed_parts
+from progressive_tf.data.splits import Parts, fixed_parts, row_groups, why_few
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Split
 
@@ -50,6 +50,68 @@ def test_no_text_stands_on_two_sides(source: Source, stratify: bool, size: float
     part = part_of_row(fixed_parts(source, split), len(source))
     for key in np.unique(source.keys):
         assert len(set(part[source.keys == key])) == 1
+
+
+def counted(source: Source, split: Split) -> dict[str, int]:
+    return source.truth.counts(fixed_parts(source, split).gate)
+
+
+def test_a_rare_class_gets_gate_rows_but_no_more_than_half_of_its_own() -> None:
+    source = made_source(["a"] * 1_000 + ["b"] * 970 + ["c"] * 20 + ["d"] * 7 + ["e"] * 2 + ["f"])
+    split = Split(validation=0.1, gate=0.1, test=0.1, min_per_class=0)
+    assert counted(source, split) == {"a": 100, "b": 97, "c": 2, "d": 1, "e": 0, "f": 0}
+    for least, rare in ((3, [3, 3, 1, 0]), (5, [5, 3, 1, 0])):
+        kept = counted(source, split.model_copy(update={"min_per_class": least}))
+        assert list(kept.values())[2:] == rare
+        assert sum(kept.values()) == 200
+    assert why_few(source, fixed_parts(source, SHARES), SHARES) == (
+        "made: 3 classes have fewer than 5 gate rows (d: 3 of 7, e: 1 of 2, f: 0 of 1): no more than half of a class' "
+        "rows become gate rows; give more rows of them"
+    )
+
+
+def test_parts_stay_what_they_were_where_every_class_has_its_rows() -> None:
+    source = made_source(["a"] * 100 + ["b"] * 60)
+    for gate in (0.2, 20):
+        split = Split(validation=0.1, gate=gate, test=0.2)
+        assert same_parts(
+            fixed_parts(source, split), fixed_parts(source, split.model_copy(update={"min_per_class": 0}))
+        )
+        assert why_few(source, fixed_parts(source, split), split) is None
+
+
+def test_few_gate_rows_are_spread_and_it_is_said() -> None:
+    source = made_source([f"class {row % 6}" for row in range(300)])
+    split = Split(validation=0.1, gate=20, test=0.2)
+    parts = fixed_parts(source, split)
+    assert set(source.truth.counts(parts.gate).values()) == {3, 4}
+    said = why_few(source, parts, split)
+    assert said is not None
+    assert said.startswith("made: 6 classes have fewer than 5 gate rows (class 0: ")
+    assert said.endswith(", …): 20 gate rows are too few for 6 classes; raise data.split.gate")
+
+
+def test_rows_that_go_together_may_leave_a_class_without_gate_rows() -> None:
+    labels = ["a"] * 200 + ["b"] * 40
+    source = made_source(labels, author=[f"author {row}" for row in range(200)] + ["one"] * 40)
+    split = Split(validation=0.1, gate=0.1, test=0.1, group="author")
+    parts = fixed_parts(source, split)
+    assert source.truth.counts(parts.gate)["b"] == 0
+    assert "rows go together that share a text or a group" in str(why_few(source, parts, split))
+    assert why_few(source, parts, split.model_copy(update={"stratify": False})) is None
+
+
+def test_rows_of_one_group_have_one_number_in_every_source() -> None:
+    authors = ["ann", "bob", "ann", None, None, "cy"] * 5
+    one = row_groups(made_source(["a"] * 30, author=authors), "author")
+    other = row_groups(made_source(["a"] * 4, author=["cy", "ann", "dot", "cy"]), "author")
+    assert one is not None
+    assert other is not None
+    assert one[0] == one[2] == other[1] != one[1]
+    assert other[0] == other[3] == one[5] != other[2]
+    assert len(np.unique(one)) == 3 + 10  # each row without an author is its own
+    assert row_groups(made_source(["a"] * 4), "author") is None
+    assert row_groups(made_source(["a"] * 4), None) is None
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from progressive_tf.evaluation import bootstrap
+from progressive_tf.evaluation import drawing
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.bootstrap import (
     Resampled,
     bounds,
-    draw_sums,
     intervals,
     resample_drop,
     resample_metrics,
 )
-from progressive_tf.evaluation.metrics import calibration_features, merge_rows
+from progressive_tf.evaluation.calibration import BRIER, FIRST_BIN, LOG_LOSS, calibration_features, merge_rows
+from progressive_tf.evaluation.drawing import draw_sums
 
 SLOPE = 2.0
-ANSWER_METRICS = ["accuracy", "f1_macro", "precision_weighted", "recall/b", "log_loss", "ece"]
+ANSWER_METRICS = ["accuracy", "f1_macro", "precision_weighted", "recall/b", "log_loss", "brier", "brier_skill", "ece"]
 
 
 def model(truth: np.ndarray, right: np.ndarray, confidence: float = 0.9) -> ClassAnswers:
@@ -51,7 +51,7 @@ def test_draws_keep_the_number_of_rows_and_hit_each_as_often(distinct: int, each
 
 
 def test_chunks_do_not_change_how_many_resamples_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "CHUNK_NUMBERS", 700)
+    monkeypatch.setattr(drawing, "CHUNK_NUMBERS", 700)
     found = resample_metrics(random_model(100, 1), ANSWER_METRICS, 333, seed=2)
     assert {samples.samples.shape for samples in found.values()} == {(333,)}
 
@@ -127,26 +127,26 @@ def test_calibration_error_is_resampled_around_its_estimate() -> None:
 @given(st.integers(1, 300), st.integers(0, 1_000), st.integers(2, 20))
 def test_merged_rows_keep_the_sums_and_almost_all_of_the_variance(rows: int, seed: int, classes: int) -> None:
     model = random_model(rows, seed, classes)
-    of_true_class = model.probabilities[np.arange(rows), model.truth]
-    features = calibration_features(of_true_class, model.confidence, model.right)
+    features = calibration_features(model.probabilities, model.truth)
     cells, counts = merge_rows(features)
     assert counts.sum() == rows
     assert np.allclose(counts @ cells, features.sum(axis=0))
     of_rows, of_cells = features.var(axis=0), counts @ (cells - features.mean(axis=0)) ** 2 / rows
     assert (of_cells <= of_rows + 1e-12).all()
-    assert of_rows[0] - of_cells[0] <= of_rows[0] / 400 + 1e-12
+    for column in (LOG_LOSS, BRIER):
+        assert of_rows[column] - of_cells[column] <= of_rows[column] / 400 + 1e-12
     # Each row's gap stands in the column of its own bin.
-    gap = features[:, 1:].sum(axis=1)
-    assert (of_rows[1:] - of_cells[1:]).sum() <= gap.var() / 400 + 1e-12
+    gap = features[:, FIRST_BIN:].sum(axis=1)
+    assert (of_rows[FIRST_BIN:] - of_cells[FIRST_BIN:]).sum() <= gap.var() / 400 + 1e-12
 
 
-@pytest.mark.parametrize("name", ["log_loss", "ece"])
+@pytest.mark.parametrize("name", ["log_loss", "brier", "brier_skill", "ece"])
 def test_many_rows_are_drawn_in_cells_to_the_same_effect(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     predictions = random_model(3_000, 4)
     exact = resample_metrics(predictions, [name], 4_000, seed=1)[name]
-    monkeypatch.setattr(bootstrap, "MOST_EXACT_ROWS", 3_000)
+    monkeypatch.setattr(drawing, "MOST_EXACT_ROWS", 3_000)
     assert np.array_equal(resample_metrics(predictions, [name], 4_000, seed=1)[name].samples, exact.samples)
-    monkeypatch.setattr(bootstrap, "MOST_EXACT_ROWS", 2_999)
+    monkeypatch.setattr(drawing, "MOST_EXACT_ROWS", 2_999)
     merged = resample_metrics(predictions, [name], 4_000, seed=1)[name]
     assert not np.array_equal(merged.samples, exact.samples)
     assert merged.value == exact.value
@@ -217,7 +217,8 @@ def test_every_metric_is_there_ordered_and_fit_for_json(seed: int, rows: int, cl
         else:
             assert low is not None
             assert high is not None
-            assert 0 <= low <= value <= high
+            assert name == "brier_skill" or low >= 0
+            assert low <= value <= high
 
 
 def test_a_wider_confidence_gives_a_wider_interval() -> None:
@@ -230,7 +231,7 @@ def test_a_wider_confidence_gives_a_wider_interval() -> None:
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     generator = np.random.default_rng(5)
     population = logistic(200_000, np.random.default_rng(6))
-    names = ("accuracy", "f1_macro", "recall/b", "precision_weighted", "log_loss", "ece")
+    names = ("accuracy", "f1_macro", "recall/b", "precision_weighted", "log_loss", "brier", "brier_skill", "ece")
     truth = {name: population.measure(name) for name in names}
     held = dict.fromkeys(names, 0)
     simulations = 250
@@ -247,7 +248,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
 
 def test_many_classes_take_little_memory_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside one chunk of resamples, which is made small here, only counts are held: not each metric's resamples."""
-    monkeypatch.setattr("progressive_tf.evaluation.bootstrap.CHUNK_NUMBERS", 100_000)
+    monkeypatch.setattr("progressive_tf.evaluation.drawing.CHUNK_NUMBERS", 100_000)
     classes, resamples = 300, 1_500
     truth = np.repeat(np.arange(classes), 3)
     probabilities = np.full((len(truth), classes), 0.5 / (classes - 1))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.evaluation.metrics import BINS, bin_of, reliability
+from progressive_tf.evaluation.calibration import BINS, bin_of, reliability
 from progressive_tf.plan.metric_names import CLASSES, find_metric
 
 KINDS = ("precision", "recall", "f1")

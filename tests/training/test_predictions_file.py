@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ class Source:
     """What is written about a row: its number in the file and its text."""
 
     kind = "texts"
+    groups: np.ndarray | None = None
 
     def __init__(self, name: str, count: int) -> None:
         self.name = name
@@ -97,6 +98,25 @@ def test_slices_are_found_however_their_rows_lie_in_the_file(tmp_path: Path) -> 
     read = load_predictions(tmp_path / "mixed", ClassAnswering, DATA)
     assert list(read.predictions) == [("gate", "one"), ("gate", "two"), ("test", "one"), ("gate", "short")]
     assert_same(Scored(*({key: of[key] for key in EXAMPLE.rows} for of in (read.predictions, read.rows))), EXAMPLE)
+
+
+def test_groups_are_those_of_the_source_now_whatever_the_file_says(tmp_path: Path) -> None:
+    save_predictions(tmp_path / "before", EXAMPLE, DATA)
+    grouped = SimpleNamespace(**vars(DATA))
+    grouped.sources = {"main": Source("main", 50), "other": Source("other", 50)}
+    grouped.sources["main"].groups = np.arange(50) // 4 + 100
+    read = load_predictions(tmp_path / "before", ClassAnswering, cast(Any, grouped))
+    assert read.predictions["gate", "one"].groups.tolist() == [101, 100, 102]
+    assert read.predictions["gate", "two"].groups is None
+    # Other readers have no source, so they stand in the file too.
+    save_predictions(tmp_path / "after", read, cast(Any, grouped))
+    table = pq.read_table(tmp_path / "after").to_pandas()
+    assert table["group"][table["slice"] == "one"].tolist() == [101, 100, 102, 110, 110]
+    assert table["group"][table["slice"] == "two"].isna().all()
+    assert "group" not in pq.read_schema(tmp_path / "before").names
+    view = gate_view(read, "two", ["one"], ["short"])
+    # Row 3 of another source is its own.
+    assert len(np.unique(view["all"].groups)) == 4
 
 
 def test_texts_are_not_needed_to_load_and_probabilities_not_to_compare_rows(tmp_path: Path) -> None:

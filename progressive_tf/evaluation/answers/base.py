@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -62,12 +63,14 @@ class Answers(ABC):
         kind: their metrics, and what a label is called.
         labels: what can be answered, in order; empty where anything can.
         truth: what is true; for models on the same rows it is equal.
+        groups: int64 [rows], equal for rows that are alike, such as those of one author; None where each is its own.
     """
 
     kind: ClassVar[AnswerKind]
 
     labels: tuple[str, ...]
     truth: npt.NDArray[Any]
+    groups: npt.NDArray[np.int64] | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -95,6 +98,18 @@ class Answers(ABC):
     def join(self, others: Sequence[Self]) -> Self:
         """Returns these rows and, after them, those of others with the same labels."""
 
+    def in_groups(self, groups: npt.NDArray[np.int64] | None) -> Self:
+        """Returns the same answers with the group of each row, int64 [rows]; None: each row is its own.
+
+        Raises:
+            ValueError: another number of rows.
+        """
+        if groups is not None and groups.shape != (len(self),):
+            raise ValueError(f"groups: one for each of {len(self)} rows expected; got {list(groups.shape)}")
+        grouped = copy(self)
+        object.__setattr__(grouped, "groups", groups)
+        return grouped
+
     def mix(self, other: Self, share: float) -> Self:
         """Returns (1 − share) · other + share · these, for the same rows.
 
@@ -112,7 +127,11 @@ class Answers(ABC):
 
     def same_rows(self, other: Answers) -> bool:
         """Whether another model's answers are to the same rows, in the same order and with the same labels."""
-        return self.labels == other.labels and np.array_equal(self.truth, other.truth)
+        if self.groups is None or other.groups is None:
+            same_groups = self.groups is other.groups
+        else:
+            same_groups = np.array_equal(self.groups, other.groups)
+        return same_groups and self.labels == other.labels and np.array_equal(self.truth, other.truth)
 
     @property
     def in_words(self) -> str:
@@ -160,7 +179,25 @@ class Answers(ABC):
 
     def support(self, name: str) -> int:
         """Returns the number of rows a metric rests on; 0 where its label does not exist."""
-        return self._support(name) if self.has_label(name) else 0
+        return int(self.rests_on(name).sum())
+
+    def group_count(self, name: str) -> int | None:
+        """Returns of how many groups these rows are; None where each row is its own."""
+        return None if self.groups is None else len(self.group_sizes(name))
+
+    def group_sizes(self, name: str) -> npt.NDArray[np.int64]:
+        """Returns how many rows that a metric rests on each group has that has some, int64 [groups]."""
+        rows = self.rests_on(name)
+        groups = np.arange(int(rows.sum())) if self.groups is None else self.groups[rows]
+        return np.unique(groups, return_counts=True)[1].astype(np.int64)
+
+    def true_rows(self, label: str) -> int:
+        """Returns in how many rows what is true has a label."""
+        return 0
+
+    def rests_on(self, name: str) -> npt.NDArray[np.bool_]:
+        """Returns bool [rows], the rows that a metric rests on; none where its label does not exist."""
+        return self._rests_on(name) if self.has_label(name) else np.zeros(len(self), bool)
 
     @abstractmethod
     def summed(self, names: Sequence[str]) -> list[Summed]:
@@ -174,9 +211,31 @@ class Answers(ABC):
     def _value(self, name: str) -> float:
         """Returns a metric's value on at least one row, NaN where it is undefined."""
 
-    @abstractmethod
-    def _support(self, name: str) -> int:
-        """Returns the number of rows a metric rests on."""
+    def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
+        """Returns bool [rows], the rows that a metric of a label that exists, or of none, rests on."""
+        return np.ones(len(self), bool)
+
+
+def groups_of(parts: Sequence[Answers]) -> npt.NDArray[np.int64] | None:
+    """Returns the groups of joined answers, part after part; rows of parts without groups are each their own."""
+    known = [part.groups for part in parts if part.groups is not None]
+    if not known:
+        return None
+    codes = np.unique(np.concatenate(known), return_inverse=True)[1].astype(np.int64)
+    next_known, next_own, joined = 0, len(codes), []
+    for part in parts:
+        if part.groups is None:
+            joined.append(np.arange(next_own, next_own + len(part)))
+            next_own += len(part)
+        else:
+            joined.append(codes[next_known : next_known + len(part)])
+            next_known += len(part)
+    return np.concatenate(joined)
+
+
+def chosen_groups(groups: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """Returns the groups of some rows."""
+    return None if groups is None else groups[rows]
 
 
 def indices(rows: npt.ArrayLike) -> npt.NDArray[np.int64]:

@@ -10,16 +10,21 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from progressive_tf.evaluation.answers.base import Answers, Summed, indices
-from progressive_tf.evaluation.metrics import (
+from progressive_tf.evaluation.answers.base import Answers, Summed, chosen_groups, groups_of, indices
+from progressive_tf.evaluation.calibration import (
     CALIBRATION_METRICS,
-    ClassSums,
-    Floats,
+    SKILL,
+    brier_scores,
     calibration_features,
     calibration_metric,
-    class_metric,
     merge_rows,
+    merge_scores,
+    plus_answers,
+    skill_features,
+    skill_metric,
+    skill_plus_answers,
 )
+from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
 from progressive_tf.plan.metric_names import CLASSES
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
@@ -42,6 +47,7 @@ class ClassAnswers(Answers):
         truth: int32 [rows], the index in `labels` of each row's true class.
         probabilities: float64 [rows, classes], in [0, 1], each row adding up to 1.
         known: how many of the labels, from the first, the model has outputs for; by default all.
+        groups: int64 [rows], equal for rows that are alike; None where each is its own.
 
     Raises:
         ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
@@ -54,6 +60,7 @@ class ClassAnswers(Answers):
     truth: npt.NDArray[np.int32]
     probabilities: npt.NDArray[np.float64]
     known: int | None = None
+    groups: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         truth = np.asarray(self.truth)
@@ -112,23 +119,24 @@ class ClassAnswers(Answers):
 
     def as_answered(self) -> ClassAnswers:
         """Returns the answers as callers get them: for a class that the model has no output for, a wrong one."""
-        return ClassAnswers(self.labels, self.truth, self.probabilities)
+        return ClassAnswers(self.labels, self.truth, self.probabilities, groups=self.groups)
 
     def take(self, rows: npt.ArrayLike) -> ClassAnswers:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""
         chosen = indices(rows)
-        return ClassAnswers(self.labels, self.truth[chosen], self.probabilities[chosen], self.known)
+        groups = chosen_groups(self.groups, chosen)
+        return ClassAnswers(self.labels, self.truth[chosen], self.probabilities[chosen], self.known, groups)
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
         """Returns these rows and, after them, those of others with the same labels."""
         parts = [self, *others]
         truth, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
-        return ClassAnswers(self.labels, truth, probabilities, self.known)
+        return ClassAnswers(self.labels, truth, probabilities, self.known, groups_of(parts))
 
     def mix(self, other: ClassAnswers, share: float) -> ClassAnswers:
         """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""
         mean = (1 - share) * other.probabilities + share * self.probabilities
-        return ClassAnswers(self.labels, self.truth, mean, self.known)
+        return ClassAnswers(self.labels, self.truth, mean, self.known, self.groups)
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""
@@ -137,8 +145,8 @@ class ClassAnswers(Answers):
 
     def summed(self, names: Sequence[str]) -> list[Summed]:
         """Returns right and wrong answers, smoothed, and probabilities, whose metrics are drawn from the rows alone."""
-        of_answers = tuple(name for name in names if name not in CALIBRATION_METRICS)
         of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
+        of_answers = tuple(name for name in names if name not in (*CALIBRATION_METRICS, SKILL))
         parts = []
         if of_answers:
             keys = np.column_stack([self.truth, self.predicted])
@@ -153,35 +161,52 @@ class ClassAnswers(Answers):
                 Summed(
                     "calibration",
                     of_probabilities,
-                    self._calibration,
+                    calibration_features(self.probabilities, self.truth),
                     lambda cells: cells,
-                    lambda sums, right, wrong, name: calibration_metric(sums, len(self), name),
-                    smoothed=False,
+                    lambda sums, right, wrong, name: calibration_metric(plus_answers(sums, right, wrong), name),
                     centres=centres,
                     cells=merge_rows,
+                )
+            )
+        if SKILL in names:
+            parts.append(
+                Summed(
+                    "skill",
+                    (SKILL,),
+                    self._skill_keys,
+                    lambda keys: skill_features(keys, len(self.labels)),
+                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong)),
+                    cells=merge_scores,
                 )
             )
         return parts
 
     def _value(self, name: str) -> float:
         if name in CALIBRATION_METRICS:
-            return float(calibration_metric(self._calibration.sum(axis=0), len(self), name))
+            return float(calibration_metric(calibration_features(self.probabilities, self.truth).sum(axis=0), name))
+        if name == SKILL:
+            features = skill_features(self._skill_keys, len(self.labels))
+            return float(skill_metric(np.asarray(features.sum(axis=0))))
         _, _, label = name.partition("/")
         sums = ClassSums(*self.counts)
         own = sums.of(self.places[label]) if label else sums
         return float(class_metric(own, own.present, name))
 
-    def _support(self, name: str) -> int:
+    def true_rows(self, label: str) -> int:
+        """Returns how many rows are of a class."""
+        return int(self.counts[0, self.places[label]]) if label in self.places else 0
+
+    def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         kind, _, label = name.partition("/")
         if not label:
-            return len(self)
-        true, predicted, right = self.counts[:, self.places[label]].tolist()
-        return int({"precision": predicted, "recall": true, "f1": true + predicted - right}[kind])
+            return np.ones(len(self), bool)
+        true, predicted = (rows == self.places[label] for rows in (self.truth, self.predicted))
+        return {"precision": predicted, "recall": true, "f1": true | predicted}[kind]
 
     @property
-    def _calibration(self) -> npt.NDArray[np.float64]:
-        of_true_class = self.probabilities[np.arange(len(self)), self.truth]
-        return calibration_features(of_true_class, self.confidence, self.right)
+    def _skill_keys(self) -> npt.NDArray[np.float64]:
+        """float64 [rows, 2], as `skill_features` takes them."""
+        return np.column_stack([self.truth, brier_scores(self.probabilities, self.truth)])
 
     def _features(self, keys: npt.NDArray[np.int32]) -> sparse.csr_array:
         """Returns 1 for the true class, for the predicted and, where both are one, for the class that is right.

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from progressive_tf.evaluation.answers.base import Answers, Floats, Summed, indices
+from progressive_tf.evaluation.answers.base import Answers, Floats, Summed, chosen_groups, groups_of, indices
 from progressive_tf.evaluation.entities import (
     CORRECT,
     PREDICTED,
@@ -45,6 +45,7 @@ class TagAnswers(Answers):
         truth: int32 [words of all sentences], indices in `labels`.
         predicted: int32 [words of all sentences], the same; valid BIO.
         confidence: float32 [words of all sentences], the probability of what was predicted.
+        groups: int64 [sentences], equal for sentences that are alike; None where each is its own.
 
     Raises:
         ValueError: shapes that do not fit, or an index outside `labels`.
@@ -57,6 +58,7 @@ class TagAnswers(Answers):
     truth: Codes
     predicted: Codes
     confidence: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         words = int(self.lengths.sum())
@@ -100,12 +102,14 @@ class TagAnswers(Answers):
         ends = np.cumsum(self.lengths, dtype=np.int64)
         starts, lengths = (ends - self.lengths)[chosen], self.lengths[chosen]
         words = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(int(lengths.sum()))
-        return TagAnswers(self.labels, lengths, self.truth[words], self.predicted[words], self.confidence[words])
+        of_words = self.truth[words], self.predicted[words], self.confidence[words]
+        return TagAnswers(self.labels, lengths, *of_words, chosen_groups(self.groups, chosen))
 
     def join(self, others: Sequence[TagAnswers]) -> TagAnswers:
         """Returns these sentences and, after them, those of others with the same tags."""
         parts = [self, *others]
-        return TagAnswers(self.labels, *(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+        columns = [np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS]
+        return TagAnswers(self.labels, *columns).in_groups(groups_of(parts))
 
     def sentences(self, codes: Codes) -> list[list[str]]:
         """Returns codes of all words as names, sentence by sentence."""
@@ -127,11 +131,15 @@ class TagAnswers(Answers):
     def _value(self, name: str) -> float:
         return float(tag_metric(sentence_features(self).sum(axis=0), self.kinds, name))
 
-    def _support(self, name: str) -> int:
+    def true_rows(self, label: str) -> int:
+        """Returns how many sentences have an entity of a type."""
+        return self.support(f"entity_recall/{label}")
+
+    def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         """Returns every sentence for the accuracy of tokens, and for entities those that have a true one (recall), a
         predicted one (precision) or either (F1), of the type where the metric is of one.
         """
-        return int(_rests_on(self, name).sum())
+        return _rests_on(self, name)
 
 
 _COLUMNS = ("lengths", "truth", "predicted", "confidence")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from progressive_tf.evaluation.answers.base import Answers, Floats, Summed, indices
+from progressive_tf.evaluation.answers.base import Answers, Floats, Summed, chosen_groups, groups_of, indices
 from progressive_tf.plan.metric_names import TEXTS
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class TextAnswers(Answers):
         truth: object [rows] of str, the expected texts.
         predicted: object [rows] of str, what the model wrote.
         confidence: float32 [rows], in [0, 1]: the geometric mean of the probabilities of the tokens it wrote.
+        groups: int64 [rows], equal for rows that are alike; None where each is its own.
 
     Raises:
         ValueError: numbers of rows that differ, a text that is none, or a confidence that is no probability.
@@ -55,6 +56,7 @@ class TextAnswers(Answers):
     truth: Texts
     predicted: Texts
     confidence: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         rows = len(self.truth)
@@ -115,12 +117,14 @@ class TextAnswers(Answers):
     def take(self, rows: npt.ArrayLike) -> TextAnswers:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""
         chosen = indices(rows)
-        return TextAnswers(self.truth[chosen], self.predicted[chosen], self.confidence[chosen])
+        groups = chosen_groups(self.groups, chosen)
+        return TextAnswers(self.truth[chosen], self.predicted[chosen], self.confidence[chosen], groups)
 
     def join(self, others: Sequence[TextAnswers]) -> TextAnswers:
         """Returns these rows and, after them, those of others."""
         parts = [self, *others]
-        return TextAnswers(*(np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS))
+        columns = [np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS]
+        return TextAnswers(*columns).in_groups(groups_of(parts))
 
     def summed(self, names: Sequence[str]) -> list[Summed]:
         """Returns counts of n-grams; pseudo-observations are texts."""
@@ -141,9 +145,6 @@ class TextAnswers(Answers):
             return np.nan
         _, formula = _FORMULAS[name]
         return float(formula(_counts(self, name).sum(axis=0).astype(np.float64)))
-
-    def _support(self, name: str) -> int:
-        return len(self)
 
 
 _COLUMNS = ("truth", "predicted", "confidence")

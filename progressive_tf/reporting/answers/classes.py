@@ -19,7 +19,7 @@ from scipy import sparse
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.classes import probable
-from progressive_tf.evaluation.metrics import reliability
+from progressive_tf.evaluation.calibration import reliability
 from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
 
 KEYS = ("part", "slice", "source", "row")

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from progressive_tf.evaluation.metrics import ReliabilityBin
+from progressive_tf.evaluation.calibration import ReliabilityBin
 from progressive_tf.reporting.figures.canvas import clear_frame, colour, draw
 
 

@@ -177,7 +177,8 @@ class Answering(ABC):
             depth: how many leading blocks are frozen.
             cache: how their outputs are kept.
         """
-        return self.answer(source, rows, self.features.examples(source, rows, depth, cache))
+        answers = self.answer(source, rows, self.features.examples(source, rows, depth, cache))
+        return in_groups_of(answers, self.features.sources[source], rows)
 
     @abstractmethod
     def answer(self, source: str, rows: np.ndarray, examples: Examples) -> Answers:
@@ -230,6 +231,11 @@ class Answering(ABC):
             source: its name.
             rows: int64 [n] indices into it.
         """
+
+
+def in_groups_of(answers: Answers, source: Source, rows: np.ndarray) -> Answers:
+    """Returns answers to rows of a source with the group of each row; as they are where the source has no groups."""
+    return answers if source.groups is None else answers.in_groups(source.groups[rows])
 
 
 def distinct_values(table: pa.Table, name: str) -> tuple[list[str], np.ndarray]:

@@ -14,12 +14,14 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
-from progressive_tf.training.answers.base import KEYS, Answering, Chunk, distinct_values
+from progressive_tf.training.answers.base import KEYS, Answering, Chunk, distinct_values, in_groups_of
 from progressive_tf.training.answers.features import Features
 
 Wanted = dict[tuple[str, str], tuple[str, np.ndarray]]
 # Rows written at once, each with its text in memory.
 CHUNK_ROWS = 20_000
+# Of each row, where some answers have groups; for readers that do not have the source.
+GROUP = pa.field("group", pa.int64())
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def save_predictions(path: Path, scored: Scored, features: Features) -> None:
     """Writes one row per (part, slice, example), whole or not at all; the texts of one chunk are held at a time."""
     answering, sources = features.answering, features.sources
     schema = answering.schema(list(scored.predictions.values()), [sources[name] for name, _ in scored.rows.values()])
+    grouped = any(answers.groups is not None for answers in scored.predictions.values())
+    if grouped:
+        schema = schema.append(GROUP)
     repeated = list(answering.repeated)
     with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=repeated) as writer:
         for key, answers in scored.predictions.items():
@@ -72,11 +77,14 @@ def save_predictions(path: Path, scored: Scored, features: Features) -> None:
                     "row": pa.array(chunk.source.rows[chunk.rows], pa.int64()),
                     **answering.columns(chunk),
                 }
+                if grouped:
+                    groups = chunk.answers.groups
+                    columns[GROUP.name] = pa.nulls(len(positions), GROUP.type) if groups is None else pa.array(groups)
                 writer.write_table(pa.table(columns, schema=schema))
 
 
 def load_predictions(path: Path, answering: type[Answering], data: PlanData) -> Scored:
-    """Returns what `save_predictions` wrote.
+    """Returns what `save_predictions` wrote, with the groups that rows are in now.
 
     Args:
         path: the file.
@@ -85,7 +93,10 @@ def load_predictions(path: Path, answering: type[Answering], data: PlanData) -> 
     """
     groups, every = _groups(path), answering.read(path, data)
     return Scored(
-        {key: every.take(positions) for key, (_, positions, _) in groups.items()},
+        {
+            key: in_groups_of(every.take(positions), data.sources[source], rows)
+            for key, (source, positions, rows) in groups.items()
+        },
         {key: (source, rows) for key, (source, _, rows) in groups.items()},
     )
 

@@ -50,7 +50,9 @@ def look(
     find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
     if data is None:
         left_out = run is None or not run.splits_empty_rows
-        data = read_plan_data(replace(loaded, plan=plan), cache_folder(), display, leave_empty_out=left_out)
+        loaded = replace(loaded, plan=plan)
+        split = loaded if run is None else run.as_it_was_split(loaded)
+        data = read_plan_data(split, cache_folder(), display, leave_empty_out=left_out)
     check_rule_labels(plan, data)
     if plan.probes is not None:
         probe_rows(data, plan.probes, plan.seed)

@@ -302,6 +302,7 @@ def load_run(
         (earlier or environment)
         | {
             "empty_rows_left_out": not folder.splits_empty_rows,
+            "gate_rows_of_each_class": folder.as_it_was_split(loaded) == loaded,
             "plan_folder": str(loaded.folder.resolve()),
             "registry": str(registry.resolve()),
             "start": {"weights_sha256": start.sha256, "version": start.version},

@@ -7,7 +7,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,26 @@ class RunFolder:
         """Whether rows without a text are in this run's parts, as they were in runs that earlier releases began."""
         recorded = self.environment
         return recorded is not None and not recorded.get("empty_rows_left_out", False)
+
+    def as_it_was_split(self, loaded: LoadedPlan) -> LoadedPlan:
+        """Returns a plan with the split that this run began with.
+
+        Runs of earlier releases gave no class gate rows beyond its share.
+        """
+        recorded = self.environment
+        if recorded is None or recorded.get("gate_rows_of_each_class", False):
+            return loaded
+        plan, least = loaded.plan, {"min_per_class": 0}
+        stages = [
+            stage
+            if stage.data.split is None
+            else stage.model_copy(
+                update={"data": stage.data.model_copy(update={"split": stage.data.split.model_copy(update=least)})}
+            )
+            for stage in plan.stages
+        ]
+        data = plan.data.model_copy(update={"split": plan.data.split.model_copy(update=least)})
+        return replace(loaded, plan=plan.model_copy(update={"data": data, "stages": tuple(stages)}))
 
     def begun(self, plan: Plan) -> int:
         """Returns how many stages of a plan have begun here."""

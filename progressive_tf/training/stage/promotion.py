@@ -24,6 +24,7 @@ from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.registry.versions import Version
 from progressive_tf.reporting.wording import no_alias_words, stays_words
 from progressive_tf.seeds import derive_seed
+from progressive_tf.training.answers.base import in_groups_of
 from progressive_tf.training.answers.exported import export_saved_model, misfit
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
@@ -182,6 +183,9 @@ def _judge(
         standing = gate_view(scored, current, previous, named)
         return standing if of_stream is None else standing | {ARRIVED: of_stream}
 
+    classes = {name: data.classes_meant(name) for name in {*previous, *named, current}}
+    classes["current"] = classes[current]
+    classes["all"] = tuple({label for name in (*previous, current) for label in classes[name]})
     return judge(
         _rules(run, stage, of_another_run),
         Compared(
@@ -189,6 +193,7 @@ def _judge(
             None if baseline is None else view(baseline, None if arrived is None else arrived.released),
             previous,
             reasons,
+            classes,
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
@@ -217,7 +222,8 @@ def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int
     theirs: dict[tuple[str, str], Answers] = {}
     for key, (source, rows) in scored.rows.items():
         if key[0] == "gate":
-            theirs[key] = run.features.answering.ask(version.folder, source, rows)
+            answers = run.features.answering.ask(version.folder, source, rows)
+            theirs[key] = in_groups_of(answers, run.data.sources[source], rows)
     result = _judge(run, stage, scored, Scored(theirs, scored.rows), of_another_run=True)
     return None if result.promoted else f"against it the gate says {result.decision}: {result.reason}"
 

@@ -43,6 +43,77 @@ def test_parts_that_are_taken_and_joined_are_the_whole(make: Callable[[int, int]
 
 
 @every_kind
+def test_groups_go_with_their_rows(make: Callable[[int, int], Answers]) -> None:
+    answers, groups = make(40, 1), np.arange(40) // 4 - 2**62
+    grouped = answers.in_groups(groups)
+    assert answers.groups is None
+    assert measured(grouped) == measured(answers)
+    chosen = grouped.take([30, 2, 1])
+    assert chosen.groups.tolist() == groups[[30, 2, 1]].tolist()
+    assert grouped.as_answered().groups.tolist() == groups.tolist()
+    halves = grouped.take(np.arange(18)), grouped.take(np.arange(18, 40))
+    joined = halves[0].join([halves[1]])
+    # What groups are called may change; rows 16 to 19 are of one.
+    assert [len(set(joined.groups[rows])) for rows in (range(16, 20), range(40))] == [1, 10]
+    with pytest.raises(ValueError, match="one for each of 40 rows"):
+        answers.in_groups(groups[:39])
+
+
+@every_kind
+def test_rows_without_groups_stay_their_own_beside_others(make: Callable[[int, int], Answers]) -> None:
+    answers = make(10, 1)
+    grouped, own = answers.take(np.arange(6)).in_groups(np.array([0, 0, 1, 1, 2, 7])), answers.take([6, 7, 8, 9])
+    for joined in (own.join([grouped]), grouped.join([own]), own.join([own, grouped])):
+        assert joined.groups is not None
+        assert len(np.unique(joined.groups)) == len(joined) - 2
+    assert own.join([own]).groups is None
+
+
+@every_kind
+def test_answers_in_other_groups_are_to_other_rows(make: Callable[[int, int], Answers]) -> None:
+    answers, groups = make(40, 1), np.arange(40) // 4
+    assert answers.in_groups(groups).same_rows(make(40, 2).in_groups(groups))
+    for other in (None, groups[::-1]):
+        assert not answers.in_groups(groups).same_rows(answers.in_groups(other))
+        assert not answers.in_groups(other).same_rows(answers.in_groups(groups))
+
+
+@every_kind
+def test_a_metric_rests_on_groups(make: Callable[[int, int], Answers]) -> None:
+    answers = make(40, 1)
+    assert {answers.group_count(name) for name in answers.names} == {None}
+    grouped = answers.in_groups(np.arange(40) // 4)
+    for name in answers.names:
+        rows = grouped.rests_on(name)
+        assert grouped.support(name) == rows.sum()
+        assert grouped.group_count(name) == len(set((np.arange(40) // 4)[rows]))
+    assert grouped.group_count(answers.kind.matrix_metric) in range(1, 11)
+
+
+@every_kind
+def test_groups_are_drawn_whatever_they_are_called_and_wherever_their_rows_stand(
+    make: Callable[[int, int], Answers],
+) -> None:
+    groups = np.random.default_rng(3).integers(0, 12, 40)
+    new, old = (make(40, seed).in_groups(groups) for seed in (1, 2))
+    order = np.random.default_rng(5).permutation(40)
+    for name in [name for name, value in measured(new).items() if value is not None and old.measure(name) is not None]:
+        straight = resample_drop(new, old, name, 60, seed=5)
+        moved = [model.take(order).in_groups(-7 * groups[order]) for model in (new, old)]
+        assert np.allclose(resample_drop(*moved, name, 60, seed=5).samples, straight.samples, equal_nan=True), name
+        ((_, alone),) = each_resampled(new, [name], 60, seed=3)
+        ((_, again),) = each_resampled(moved[0], [name], 60, seed=3)
+        assert np.allclose(alone.samples, again.samples, equal_nan=True), name
+
+
+@every_kind
+def test_groups_of_a_single_row_are_no_groups(make: Callable[[int, int], Answers]) -> None:
+    answers = make(40, 1)
+    own = answers.in_groups(np.arange(40)[::-1])
+    assert intervals(own, resamples=40) == intervals(answers, resamples=40)
+
+
+@every_kind
 def test_the_same_rows_are_those_in_the_same_order(make: Callable[[int, int], Answers]) -> None:
     answers = make(40, 1)
     assert answers.same_rows(make(40, 2))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from progressive_tf.evaluation.metrics import ReliabilityBin
+from progressive_tf.evaluation.calibration import ReliabilityBin
 from progressive_tf.reporting.figures.calibration import reliability_diagram
 
 EMPTY = ReliabilityBin(0.0, 0.5, 0, None, None)

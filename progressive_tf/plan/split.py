@@ -1,0 +1,31 @@
+"""How a source is divided into parts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from progressive_tf.plan.methods import Share, Strict
+from progressive_tf.plan.networks import Text
+
+CountOrShare = Annotated[int, Field(ge=1)] | Share
+# Of a class, so many gate rows are wanted, and needed by rules on it and by macro averages over it.
+FEWEST_PER_CLASS = 5
+# Keys that came after the first runs were made, and what plans without them have.
+LATER_SPLIT = {"min_per_class": FEWEST_PER_CLASS}
+
+
+class Split(Strict):
+    """Sizes of the evaluation parts, as counts of rows or shares; what is left is for training.
+
+    With `stratify` each class gets `min_per_class` gate rows, but no more than half of its rows.
+    """
+
+    validation: CountOrShare = 0.1
+    gate: CountOrShare = 0.2
+    test: CountOrShare = 0.2
+    stratify: bool = True
+    min_per_class: int = Field(default=FEWEST_PER_CLASS, ge=0)
+    group: Text | None = None
+    seed: int = Field(default=0, ge=0)
