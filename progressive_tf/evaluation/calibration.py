@@ -146,13 +146,17 @@ def skill_metric(sums: Floats) -> Floats:
     return 1.0 - np.divide(sums[..., 0], of_shares, out=np.full(rows.shape, np.nan), where=defined)
 
 
-def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats) -> Floats:
-    """Adds pseudo-observations, spread over the classes by their shares; see `plus_answers`."""
-    true = sums[..., 1:]
-    share = true / true.sum(axis=-1, keepdims=True)
-    return np.concatenate(
-        [sums[..., :1] + (wrong * HIGHEST_BRIER)[..., None], true + share * (right + wrong)[..., None]], axis=-1
-    )
+def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats, shares: Floats) -> Floats:
+    """Adds pseudo-observations to sums of `skill_features`, spread over the classes; see `plus_answers`.
+
+    Args:
+        sums: float64 [..., 1 + classes].
+        right: float64 [...].
+        wrong: float64 [...].
+        shares: float64 [classes], the part of one that each class takes.
+    """
+    added = np.concatenate([(wrong * HIGHEST_BRIER)[..., None], (right + wrong)[..., None] * shares], axis=-1)
+    return sums + added
 
 
 def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:

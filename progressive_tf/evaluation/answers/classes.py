@@ -169,13 +169,14 @@ class ClassAnswers(Answers):
                 )
             )
         if SKILL in names:
+            shares = self.counts[0] / len(self)
             parts.append(
                 Summed(
                     "skill",
                     (SKILL,),
                     self._skill_keys,
                     lambda keys: skill_features(keys, len(self.labels)),
-                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong)),
+                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong, shares)),
                     cells=merge_scores,
                 )
             )
