@@ -202,6 +202,32 @@ def bin_of(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
+def debiased_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_]) -> float | None:
+    """Returns the root of the squared calibration error, without the part that chance adds (Kumar, Liang & Ma 2019).
+
+    Over fifteen bins with equally many rows, fewer where there are fewer than 30: Σ_b p_b ((c_b − r_b)² −
+    r_b (1 − r_b) / (n_b − 1)), with p_b the bin's share of n rows, n_b of them, c_b their mean confidence and r_b their
+    share of right answers. What is subtracted is the variance of r_b, where rows are independent. A sum below 0 is 0.
+
+    Args:
+        confidence: float64 [rows] in [0, 1], the probability of the predicted class.
+        right: bool [rows], whether it is the true one.
+
+    Returns:
+        In [0, 1]; None for fewer than two rows.
+    """
+    rows = len(right)
+    if rows < 2:
+        return None
+    total = 0.0
+    for rows_of_bin in np.array_split(np.argsort(confidence, kind="stable"), min(BINS, rows // 2)):
+        share = float(right[rows_of_bin].mean())
+        gap = float(confidence[rows_of_bin].mean()) - share
+        by_chance = share * (1 - share) / (len(rows_of_bin) - 1)
+        total += len(rows_of_bin) / rows * (gap**2 - by_chance)
+    return max(0.0, total) ** 0.5
+
+
 def reliability(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> list[ReliabilityBin]:
     """Returns the fifteen bins of the reliability diagram of the predicted class (Guo et al. 2017).
 
