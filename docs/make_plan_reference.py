@@ -141,6 +141,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "label_noise": "Labels that a linear model over frozen embeddings finds unlikely (cleanlab).",
         "leakage": "Training texts that also stand in an evaluation part of any source.",
         "odd_cells": "Rows with a cell that is no number in a table's column of numbers; it counts as missing.",
+        "alike_gate_rows": (
+            "Without `split.group`: gate rows that share a column's values, as one author's do, or nearly all words."
+        ),
         "cut_texts": "Texts of more tokens than `model.max_length`, whose ends are not read.",
         "class_imbalance": "Classes with less than a tenth of the largest class' rows.",
         "too_few_per_class": "Classes with fewer than 8 rows.",

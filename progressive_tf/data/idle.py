@@ -32,6 +32,16 @@ def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
         asked = key in data.quality.model_fields_set and getattr(data.quality, key) is not None
         if asked and not any(key in source.checks for source in sources.values()):
             lines.append(f"no effect: data.quality.{key}: it is about {words}, and these rows are none")
+    if "min_per_class" in data.split.model_fields_set and data.split.min_per_class:
+        reason = (
+            "the split is not stratified"
+            if not data.split.stratify
+            else None
+            if any(source.truth.in_classes for source in sources.values())
+            else "rows are of no class"
+        )
+        if reason is not None:
+            lines.append(f"no effect: data.split.min_per_class: {reason}")
     for part, code in PUBLISHED.items():
         if part not in data.split.model_fields_set:
             continue

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from progressive_tf.data.alike_rows import about_alike, columns_read
 from progressive_tf.data.class_space import (
     UNKNOWN,
     ClassSpace,
@@ -212,8 +213,13 @@ def read_plan_data(
         display.lines_once([*source_lines(list(sources.values())), *settled.lines, *messages])
     splits = _splits(plan)
     parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
-    if display is not None:
-        display.lines_once([line for name in splits if (line := why_few(sources[name], parts[name], splits[name][0]))])
+    read = columns_read(plan, sources)
+    for name, (split, _) in splits.items():
+        alike = about_alike(sources[name], parts[name].gate, data, split.group, read)
+        findings[name] += alike
+        if display is not None:
+            few = why_few(sources[name], parts[name], split)
+            display.lines_once([*(finding.message for finding in alike), *([few] if few else [])])
     columns = {name: splits.get(name, (data.split, ""))[0].group for name in sources}
     sources = {name: replace(source, groups=row_groups(source, columns[name])) for name, source in sources.items()}
     stages = _stage_rows(plan, stage_sources, sources, parts)

@@ -146,13 +146,17 @@ def skill_metric(sums: Floats) -> Floats:
     return 1.0 - np.divide(sums[..., 0], of_shares, out=np.full(rows.shape, np.nan), where=defined)
 
 
-def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats) -> Floats:
-    """Adds pseudo-observations, spread over the classes by their shares; see `plus_answers`."""
-    true = sums[..., 1:]
-    share = true / true.sum(axis=-1, keepdims=True)
-    return np.concatenate(
-        [sums[..., :1] + (wrong * HIGHEST_BRIER)[..., None], true + share * (right + wrong)[..., None]], axis=-1
-    )
+def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats, shares: Floats) -> Floats:
+    """Adds pseudo-observations to sums of `skill_features`, spread over the classes; see `plus_answers`.
+
+    Args:
+        sums: float64 [..., 1 + classes].
+        right: float64 [...].
+        wrong: float64 [...].
+        shares: float64 [classes], the part of one that each class takes.
+    """
+    added = np.concatenate([(wrong * HIGHEST_BRIER)[..., None], (right + wrong)[..., None] * shares], axis=-1)
+    return sums + added
 
 
 def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
@@ -196,6 +200,32 @@ def _merge(columns: Floats, place: npt.NDArray[np.int64], values: Floats) -> tup
 def bin_of(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Returns the bin, 0 … 14, of each confidence: fifteen of equal width, closed above (Guo et al. 2017)."""
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+
+def debiased_calibration_error(confidence: Floats, right: npt.NDArray[np.bool_]) -> float | None:
+    """Returns the root of the squared calibration error, without the part that chance adds (Kumar, Liang & Ma 2019).
+
+    Over fifteen bins with equally many rows, fewer where there are fewer than 30: Σ_b p_b ((c_b − r_b)² −
+    r_b (1 − r_b) / (n_b − 1)), with p_b the bin's share of n rows, n_b of them, c_b their mean confidence and r_b their
+    share of right answers. What is subtracted is the variance of r_b, where rows are independent. A sum below 0 is 0.
+
+    Args:
+        confidence: float64 [rows] in [0, 1], the probability of the predicted class.
+        right: bool [rows], whether it is the true one.
+
+    Returns:
+        In [0, 1]; None for fewer than two rows.
+    """
+    rows = len(right)
+    if rows < 2:
+        return None
+    total = 0.0
+    for rows_of_bin in np.array_split(np.argsort(confidence, kind="stable"), min(BINS, rows // 2)):
+        share = float(right[rows_of_bin].mean())
+        gap = float(confidence[rows_of_bin].mean()) - share
+        by_chance = share * (1 - share) / (len(rows_of_bin) - 1)
+        total += len(rows_of_bin) / rows * (gap**2 - by_chance)
+    return max(0.0, total) ** 0.5
 
 
 def reliability(confidence: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> list[ReliabilityBin]:

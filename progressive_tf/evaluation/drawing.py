@@ -18,8 +18,6 @@ MOST_EXACT_ROWS = 20_000
 CHUNK_NUMBERS = 4_000_000
 # A multinomial costs per distinct row, an index per row; measured, they meet at about this ratio.
 MULTINOMIAL_ADVANTAGE = 6
-PSEUDO_OBSERVATIONS = {1: 1, 2: 2}
-"""Of each of the two kinds, by the number of models."""
 Features: TypeAlias = "Floats | sparse.csr_array"
 
 
@@ -101,7 +99,7 @@ def _with_pseudo_observations(
 ) -> tuple[Features, npt.NDArray[np.int64]]:
     if not models[0].smoothed:
         return features, counts
-    counts = np.append(counts, [PSEUDO_OBSERVATIONS[len(models)]] * 2)
+    counts = np.append(counts, [models[0].of_pair if len(models) == 2 else 1] * 2)
     if sparse.issparse(features):
         return sparse.block_diag([features, sparse.eye_array(2)], format="csr"), counts
     rows, width = features.shape

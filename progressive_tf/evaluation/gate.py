@@ -160,8 +160,9 @@ def _why_too_few(rule: GateRule, result: RuleResult) -> str | None:
     """Returns why rows do not suffice, whatever they say; None where they may."""
     if result.n is not None and result.n < rule.min_samples:
         return f"rests on {result.n} rows, at least {rule.min_samples} are needed"
-    if result.groups is not None and result.groups < FEWEST_GROUPS:
-        return f"rests on {result.rows_in_words}, at least {FEWEST_GROUPS} groups are needed"
+    least = min(rule.min_samples, FEWEST_GROUPS)
+    if result.groups is not None and result.groups < least:
+        return f"rests on {result.rows_in_words}, at least {least} groups are needed"
     return None
 
 

@@ -266,7 +266,7 @@ def descriptions_of(start: str | int | PromptStart, labels: tuple[str, ...]) -> 
 Action = Literal["warn", "drop", "fail"]
 ActionWithoutDrop = Literal["warn", "fail"]
 # These decide whether a run begins, and never which rows it has.
-SAY_WHETHER_IT_BEGINS = ("similar_labels", "odd_labels", "cut_texts")
+SAY_WHETHER_IT_BEGINS = ("similar_labels", "odd_labels", "cut_texts", "alike_gate_rows")
 # Keys that came after the first runs were made, and what plans without them have.
 LATER_QUALITY_KEYS = {"odd_cells": "warn"}
 
@@ -292,6 +292,7 @@ class Quality(Strict):
     broken_tags: Action | None = "warn"
     odd_cells: Action = "warn"
     cut_texts: ActionWithoutDrop | None = "warn"
+    alike_gate_rows: ActionWithoutDrop | None = "warn"
     duplicates: Action | None = "drop"
     conflicting_labels: Action | None = "warn"
     label_noise: Action | None = "warn"

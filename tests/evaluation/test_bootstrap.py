@@ -119,6 +119,19 @@ def test_all_metrics_at_once_equal_each_alone() -> None:
         assert np.array_equal(alone.samples, together[name].samples, equal_nan=True), name
 
 
+@pytest.mark.parametrize(("name", "worst"), [("log_loss", 16.1), ("brier", 2.0)])
+def test_scores_allow_for_a_certain_mistake_that_is_not_among_the_rows(name: str, worst: float) -> None:
+    truth = np.arange(100) % 2
+    certain = model(truth, np.ones(100, bool), 0.99)
+    drop = resample_drop(certain, certain, name, 10_000, seed=1)
+    assert drop.value == 0
+    # One row on which one of the two costs the most, and one on which the other does: each is drawn as often as not.
+    assert drop.samples.std() == pytest.approx(worst / 102 * 2**0.5, rel=0.05)
+    assert drop.samples.mean() == pytest.approx(0, abs=0.005 * worst)
+    alone = resample_metrics(certain, [name], 10_000, seed=1)[name]
+    assert np.quantile(alone.samples, 0.95) > alone.value + worst / 102
+
+
 def test_calibration_error_is_resampled_around_its_estimate() -> None:
     drawn = resample_metrics(random_model(300, 4), ["ece"], 2_000, seed=1)["ece"]
     assert drawn.samples.mean() == pytest.approx(drawn.value)

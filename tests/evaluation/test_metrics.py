@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, precision_recall_fscore_support
 
 from progressive_tf.evaluation.answers.classes import ClassAnswers
-from progressive_tf.evaluation.calibration import BINS, bin_of, reliability
+from progressive_tf.evaluation.calibration import BINS, bin_of, debiased_calibration_error, reliability
 from progressive_tf.plan.metric_names import CLASSES, find_metric
 
 KINDS = ("precision", "recall", "f1")
@@ -102,6 +102,33 @@ def test_a_label_may_contain_a_slash() -> None:
     assert predictions.measure("recall/sport/ball") == 0.5
 
 
+@given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 1_000))
+def test_brier_and_its_skill_are_those_of_other_libraries(rows: int, classes: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    probabilities, truth = generator.dirichlet(np.ones(classes), rows), generator.integers(0, classes, rows)
+    labels = tuple(f"c{index}" for index in range(classes))
+    predictions = ClassAnswers(labels, truth, probabilities)
+    brier = predictions.measure("brier")
+    if classes == 2:  # scikit-learn's is of the second class alone, which is half of the sum over both
+        assert brier == pytest.approx(2 * brier_score_loss(truth, probabilities[:, 1], pos_label=1))
+    assert brier == pytest.approx(((probabilities - np.eye(classes)[truth]) ** 2).sum(axis=1).mean())
+    shares = np.bincount(truth, minlength=classes) / rows
+    of_shares = ClassAnswers(labels, truth, np.tile(shares, (rows, 1)))
+    skill = predictions.measure("brier_skill")
+    if (shares == 1).any():
+        assert skill is None
+    else:
+        assert skill == pytest.approx(1 - brier / float(of_shares.measure("brier") or np.nan))
+        assert of_shares.measure("brier_skill") == pytest.approx(0, abs=1e-9)
+
+
+def test_brier_and_its_skill_by_hand() -> None:
+    predictions = ClassAnswers(("a", "b"), np.array([0, 0, 0, 1]), np.array([[1, 0], [0.5, 0.5], [1, 0], [1, 0]]))
+    # 0, ½, 0 and 2, of 4 rows; who states ¾ and ¼ has 1 − 9/16 − 1/16.
+    assert predictions.measure("brier") == pytest.approx(2.5 / 4)
+    assert predictions.measure("brier_skill") == pytest.approx(1 - (2.5 / 4) / (6 / 16))
+
+
 def test_bins_are_closed_above() -> None:
     assert bin_of(np.array([0.0, 0.01, 0.2, 0.2001, 0.999, 1.0])).tolist() == [0, 0, 2, 3, 14, 14]
 
@@ -120,6 +147,42 @@ def test_bins_by_hand_and_their_gap_is_the_calibration_error() -> None:
     assert bins[0].accuracy is None
     gap = (2 * abs(0.96 - 0.5) + 3 * abs(1.9 / 3 - 2 / 3)) / 5
     assert predictions.measure("ece") == pytest.approx(gap)
+
+
+def test_the_debiased_calibration_error_by_hand() -> None:
+    # Two bins of two rows: gaps 0.6 − 0.5 and 0.9 − 1, and 0.5 · 0.5 / 1 subtracted from the first.
+    confidence, right = np.array([0.9, 0.55, 0.65, 0.9]), np.array([True, True, False, True])
+    assert debiased_calibration_error(confidence, right) == 0.0
+    # 0.95 − 0.5 in both: 0.45² is left but for 0.25.
+    sure, half = np.full(40, 0.95), np.arange(40) % 2 == 0
+    bins = np.array_split(np.arange(40), 15)
+    expected = sum(
+        len(rows)
+        / 40
+        * ((0.95 - half[rows].mean()) ** 2 - half[rows].mean() * (1 - half[rows].mean()) / (len(rows) - 1))
+        for rows in bins
+    )
+    assert debiased_calibration_error(sure, half) == pytest.approx(expected**0.5)
+    assert debiased_calibration_error(sure[:1], half[:1]) is None
+
+
+def test_of_a_calibrated_model_the_debiased_error_is_near_zero_and_the_plain_one_is_not() -> None:
+    generator = np.random.default_rng(1)
+    debiased, plain = [], []
+    for _ in range(60):
+        confidence = generator.uniform(0.5, 1, 300)
+        right = generator.random(300) < confidence
+        debiased.append(debiased_calibration_error(confidence, right) or 0.0)
+        truth = np.where(right, 0, 1)
+        two = ClassAnswers(("a", "b"), truth, np.column_stack([confidence, 1 - confidence]))
+        plain.append(two.measure("ece") or 0.0)
+    # The plain one is 0.054 in the mean where the true one is 0; the root is never below 0, and so not 0 in the mean.
+    assert np.mean(plain) > 0.05
+    assert np.mean(debiased) < 0.03
+    assert np.median(debiased) < 0.01
+    confidence = generator.uniform(0.6, 1, 20_000)
+    right = generator.random(20_000) < confidence - 0.1
+    assert debiased_calibration_error(confidence, right) == pytest.approx(0.1, abs=0.01)
 
 
 def test_an_empty_slice_has_empty_bins() -> None:

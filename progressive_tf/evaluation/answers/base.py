@@ -38,6 +38,7 @@ class Summed:
             wrong pseudo-observations were drawn, float64 [resamples] each, and its name → float64 [resamples]. NaN
             where it is undefined.
         smoothed: whether pseudo-observations are drawn too; see `bootstrap`.
+        of_pair: how many of each of the two kinds are added where two models are compared.
         columns: a metric's name → the only features it needs, or None where it needs all. `metric` then gets the sums
             of these alone. They are kept for each resample and have to be 0 or 1 in every row.
         centres: metrics whose resamples are moved as a whole → what their mean becomes.
@@ -51,6 +52,7 @@ class Summed:
     features: Callable[[npt.NDArray[Any]], Floats | sparse.csr_array]
     metric: Callable[[Floats, Floats, Floats, str], Floats]
     smoothed: bool = True
+    of_pair: int = 2
     columns: Callable[[str], npt.NDArray[np.int64] | None] = lambda name: None
     centres: Mapping[str, float] = field(default_factory=dict)
     cells: Callable[[Floats], tuple[Floats, npt.NDArray[np.int64]]] | None = None

@@ -144,7 +144,7 @@ class ClassAnswers(Answers):
         return self.predicted[knowable] >= first, self.truth[knowable] >= first
 
     def summed(self, names: Sequence[str]) -> list[Summed]:
-        """Returns right and wrong answers, smoothed, and probabilities, whose metrics are drawn from the rows alone."""
+        """Returns right and wrong answers, and probabilities, whose pseudo-observations cost nothing or the most."""
         of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
         of_answers = tuple(name for name in names if name not in (*CALIBRATION_METRICS, SKILL))
         parts = []
@@ -164,18 +164,21 @@ class ClassAnswers(Answers):
                     calibration_features(self.probabilities, self.truth),
                     lambda cells: cells,
                     lambda sums, right, wrong, name: calibration_metric(plus_answers(sums, right, wrong), name),
+                    of_pair=1,
                     centres=centres,
                     cells=merge_rows,
                 )
             )
         if SKILL in names:
+            shares = self.counts[0] / len(self)
             parts.append(
                 Summed(
                     "skill",
                     (SKILL,),
                     self._skill_keys,
                     lambda keys: skill_features(keys, len(self.labels)),
-                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong)),
+                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong, shares)),
+                    of_pair=1,
                     cells=merge_scores,
                 )
             )

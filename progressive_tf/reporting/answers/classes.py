@@ -19,7 +19,7 @@ from scipy import sparse
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.classes import probable
-from progressive_tf.evaluation.calibration import reliability
+from progressive_tf.evaluation.calibration import debiased_calibration_error, reliability
 from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
 
 KEYS = ("part", "slice", "source", "row")
@@ -56,6 +56,7 @@ class ClassSummary(Summary):
         confusion: the confusion matrix.
         other_classes: those that stand together in it.
         reliability: the reliability diagram.
+        calibration_error: without the part that chance adds; None for fewer than two rows.
         confused_pairs: of many classes, those most often taken for one another: true label, predicted one, times.
     """
 
@@ -65,6 +66,7 @@ class ClassSummary(Summary):
     confusion: Markup
     other_classes: int
     reliability: Markup
+    calibration_error: float | None
     confused_pairs: Sequence[tuple[str, str, int]]
 
     @property
@@ -136,14 +138,15 @@ class SavedClasses(SavedAnswers):
 
         counts, many = count_confusions(self, rows), len(self.labels) > MOST_NUMBERED_CLASSES
         known = rows[self.codes(self.label[rows]) >= 0]
-        bins = reliability(self.confidence[known].astype(np.float64), self.label[known] == self.predicted[known])
+        judged = self.confidence[known].astype(np.float64), self.label[known] == self.predicted[known]
         return ClassSummary(
             rows=len(rows),
             right=int(counts.trace()),
             wrong=most_confident_errors(self, rows, WRONG_ROWS),
             confusion=confusion_matrix(f"{figure}-confusion", stage, self.labels, counts),
             other_classes=others_of(len(self.labels)),
-            reliability=reliability_diagram(f"{figure}-reliability", stage, bins, ece),
+            reliability=reliability_diagram(f"{figure}-reliability", stage, reliability(*judged), ece),
+            calibration_error=debiased_calibration_error(*judged),
             confused_pairs=most_confused_pairs(self, rows, CONFUSED_PAIRS) if many else [],
         )
 
