@@ -23,4 +23,5 @@ def at_gate(subject: Subject, given: Given, seed: int) -> Decision:
     truth, sides = subject.gate.truth, (given.probabilities, subject.gate.probabilities)
     every = [ClassAnswers(subject.labels, truth, side, subject.known) for side in sides]
     candidate, baseline = ({name: answers.take(rows) for name, rows in subject.slices.items()} for answers in every)
-    return judge(subject.rules, Compared(candidate, baseline, subject.previous), seed)
+    beside_it = [rule.model_copy(update={"against": None}) for rule in subject.rules]  # the one version under drill
+    return judge(beside_it, Compared(candidate, baseline, subject.previous), seed)

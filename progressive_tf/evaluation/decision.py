@@ -101,6 +101,11 @@ class Decision:
         """Whether the gate released the stage."""
         return self.decision == "promote"
 
+    @property
+    def look(self) -> int:
+        """Which look the candidate was on the rows that were looked at most often; 0 where that was not counted."""
+        return max((rule.look or 0 for rule in self.rules), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what stands in decision.json."""
         values = vars(self) | {"rules": [rule.to_json() for rule in self.rules]}

@@ -46,7 +46,7 @@ def looks_words(rule: GateRule, look: int | None) -> str:
 def percent(confidence: float | None) -> str:
     """Returns a confidence as `96.96 %`, with as many decimals as tell it from 100 %."""
     rest = 100 * (1 - (confidence or 0.0))
-    decimals = max(0, 1 - math.floor(math.log10(rest))) if rest > 0 else 2
+    decimals = max(0, 2 - math.floor(math.log10(rest))) if rest > 0 else 2
     return f"{100 - rest:.{decimals}f}".rstrip("0").rstrip(".") + " %" if decimals else f"{100 - rest:.0f} %"
 
 
