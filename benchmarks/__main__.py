@@ -9,6 +9,7 @@ BENCHMARKS = {
     "accuracy": ["benchmarks.against_logistic_regression", "--plan", "movie-reviews"],
     "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
     "gate": ["benchmarks.gate_simulation"],
+    "gate-years": ["benchmarks.gate_years"],
     "canary": ["benchmarks.canary_simulation"],
     "proof": ["benchmarks.proof_simulation"],
     "proof-replay": ["benchmarks.proof_replay"],

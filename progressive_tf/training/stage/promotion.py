@@ -197,8 +197,8 @@ def _judge(
             None if baseline is None else view(baseline, None if arrived is None else arrived.released),
             previous,
             reasons,
-            line,
-            looks,
+            line=line,
+            looks=looks,
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
