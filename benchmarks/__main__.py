@@ -10,6 +10,7 @@ BENCHMARKS = {
     "fine-tuning": ["benchmarks.against_logistic_regression", "--plan", "seed-bert-text"],
     "gate": ["benchmarks.gate_simulation"],
     "gate-life": ["benchmarks.gate_life"],
+    "gate-years": ["benchmarks.gate_years"],
     "canary": ["benchmarks.canary_simulation"],
     "proof": ["benchmarks.proof_simulation"],
     "proof-replay": ["benchmarks.proof_replay"],

@@ -365,9 +365,13 @@ MEANINGS: dict[str, dict[str, str]] = {
         "at_least": "The metric must not be below this.",
         "at_most": "The metric must not be above this.",
         "drop_at_most": "How much worse it may be than the run's last released stage, or else its start version.",
-        "confidence": "One-sided. With it the bound decides, without it the estimate.",
+        "against": "With `drop_at_most`: `best` also compares with the best version so far, in this run and those "
+        "before it; `first` compares with the first of them alone; null is `released`.",
+        "confidence": "One-sided. With it the bound decides, without it the estimate. What it leaves to chance is "
+        "shared out over the candidates that are judged on the same rows.",
         "min_samples": "When the metric rests on fewer rows than this, the rule holds.",
     },
+    "AgainstVersion": {"version": "Its number; it has to be in the registry."},
     "Cache": {
         "dtype": "float16 takes half the space.",
         "storage": "`cache: off` is short for `cache: {storage: off}`.",

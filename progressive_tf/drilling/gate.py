@@ -27,4 +27,5 @@ def at_gate(subject: Subject, given: Given, seed: int) -> Decision:
     groups = None if callers is None else np.unique(callers, return_inverse=True)[1].astype(np.int64)
     every = [ClassAnswers(subject.labels, truth, side, subject.known, groups) for side in sides]
     candidate, baseline = ({name: answers.take(rows) for name, rows in subject.slices.items()} for answers in every)
-    return judge(subject.rules, Compared(candidate, baseline, subject.previous), seed)
+    beside_it = [rule.model_copy(update={"against": None}) for rule in subject.rules]  # the one version under drill
+    return judge(beside_it, Compared(candidate, baseline, subject.previous), seed)

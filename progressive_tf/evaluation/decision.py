@@ -34,6 +34,10 @@ class RuleResult:
             more groups where there are groups; None where no number of rows would do, or there is no estimate.
         outcome: pass, reject, hold or not-applicable.
         reason: why, in a few words.
+        against: what a drop is from where that is not the last released version, in words.
+        look: how many candidates, with this one, were judged on these rows beside the same released version; None where
+            that was not counted.
+        confidence: that the outcome rests on; with `look` it is closer to 1 than the rule's, see `looks`.
     """
 
     rule: Annotated[GateRule, BeforeValidator(GateRule.known_keys)]
@@ -49,16 +53,23 @@ class RuleResult:
     rows_needed: int | None = None
     outcome: Outcome = "hold"
     reason: str = ""
+    against: str | None = None
+    look: int | None = None
+    confidence: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as it stands in decision.json."""
         values = vars(self) | {"rule": self.rule.model_dump(mode="json", exclude_none=True)}
-        return {name: value for name, value in values.items() if name != "groups" or value is not None}
+        return {name: value for name, value in values.items() if name not in _LATER or value is not None}
 
     @property
     def rows_in_words(self) -> str:
         """How many rows it rests on, and of how many groups."""
         return f"{self.n} rows" if self.groups is None else f"{self.n} rows of {self.groups} groups"
+
+
+# Keys that are left out where there is nothing to say.
+_LATER = ("groups", "against", "look", "confidence")
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,10 @@ class Decision:
         started_from: the stage whose weights it started from; `start` for those the run starts from.
         weights_sha256: hash of its weights.
         stable: what became of the version's callers, in words; None where there is no version.
+        first: the first released version of the line that the stage stands in, by its number, or a stage of a run that
+            releases nothing; None for the first one itself.
+        best: those that are the best so far by some rule with `against: best`, likewise.
+        test_runs: runs, with this one, that had been measured on the stage's test rows by then; None: not counted.
     """
 
     decision: Verdict
@@ -84,13 +99,22 @@ class Decision:
     started_from: str | None = None
     weights_sha256: str | None = None
     stable: str | None = None
+    first: int | str | None = None
+    best: tuple[int | str, ...] = ()
+    test_runs: int | None = None
 
     @property
     def promoted(self) -> bool:
         """Whether the gate released the stage."""
         return self.decision == "promote"
 
+    @property
+    def look(self) -> int:
+        """Which look the candidate was on the rows that were looked at most often; 0 where that was not counted."""
+        return max((rule.look or 0 for rule in self.rules), default=0)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what stands in decision.json."""
         values = vars(self) | {"rules": [rule.to_json() for rule in self.rules]}
-        return {name: value for name, value in values.items() if name != "stable" or value is not None}
+        optional = ("stable", "first", "best", "test_runs")
+        return {name: value for name, value in values.items() if name not in optional or value not in (None, ())}

@@ -10,9 +10,11 @@ import numpy as np
 
 from progressive_tf.errors import listed
 from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.baselines import BEST, Baseline, Line, best_now, opponents
 from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import Decision, Outcome, RuleResult
+from progressive_tf.evaluation.looks import USED_UP, are_used_up, confidence_at, looks_words
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.split import FEWEST_PER_CLASS
@@ -21,6 +23,7 @@ from progressive_tf.plan.split import FEWEST_PER_CLASS
 LEVEL_TOLERANCE = 1e-12
 # Of fewer groups a bootstrap knows too little; see docs/decisions/0013-groups-are-drawn.md.
 FEWEST_GROUPS = 20
+ALONE = Line()
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Compared:
         previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
         reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
         classes: of slices, the classes that their rows should have; macro averages over fewer hold.
+        line: the released versions before the last one, as far as rules compare with them.
+        looks: by slice, how many candidates with this one were judged on its rows; see `looks`. Empty: not counted.
     """
 
     candidate: Mapping[str, Answers]
@@ -53,6 +58,8 @@ class Compared:
     previous_slices: Sequence[str] = ()
     reasons: ReasonsKept | None = None
     classes: Mapping[str, Collection[str]] = field(default_factory=dict)
+    line: Line = ALONE
+    looks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,11 +96,12 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     if not rules:
         raise ValueError("rules: at least one expected, got none; a gate without rules would let everything through")
     comparisons = [
-        _compare(rule, name, compared, seed, resamples)
+        _beside(rule, name, other, compared, seed, resamples)
         if rule.metric != EXPLANATION_CORRELATION
         else _Comparison(_of_reasons(rule, compared.reasons))
         for rule in rules
         for name in _slices(rule, compared)
+        for other in opponents(rule, name, compared.line)
     ]
     tested = [
         index
@@ -102,7 +110,11 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     ]
     rejections = holm([evidence.p_reject for index in tested if (evidence := comparisons[index].evidence)])
     adjusted = dict(zip(tested, rejections, strict=True))
-    return _decide(tuple(_settle(item, adjusted.get(index, 1.0)) for index, item in enumerate(comparisons)))
+    decision = _decide(tuple(_settle(item, adjusted.get(index, 1.0)) for index, item in enumerate(comparisons)))
+    by_best = [(rule, name) for rule in rules if rule.against == BEST for name in _slices(rule, compared)]
+    if compared.baseline is None or not by_best:
+        return decision
+    return replace(decision, best=best_now(by_best, compared.baseline, compared.line, seed, resamples))
 
 
 def _slices(rule: GateRule, compared: Compared) -> Iterator[str]:
@@ -110,6 +122,24 @@ def _slices(rule: GateRule, compared: Compared) -> Iterator[str]:
         yield from compared.previous_slices
     else:
         yield rule.slice
+
+
+def _beside(
+    rule: GateRule, name: str, other: Baseline | None, compared: Compared, seed: int, resamples: int
+) -> _Comparison:
+    """Returns a rule's comparison with the last released version, or with another one, at its slice's look."""
+    look = compared.looks.get(name)
+    confidence, against = confidence_at(rule, look), None if other is None else other.name
+    if other is not None and other.problem is not None:
+        result = RuleResult(rule, name, threshold=rule.threshold[1], against=against, look=look, confidence=confidence)
+        return _without_evidence(result, "hold", f"{other.name} {other.problem}")
+    if other is not None:
+        compared = replace(compared, baseline=other.answers)
+    item = _compare(rule.model_copy(update={"confidence": confidence}), name, compared, seed, resamples)
+    result = replace(item.result, rule=rule, against=against, look=look, confidence=confidence)
+    if item.evidence is not None and are_used_up(rule, look, resamples):
+        return _without_evidence(result, "hold", USED_UP.format(look=look))
+    return _Comparison(result, item.evidence)
 
 
 def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples: int) -> _Comparison:
@@ -223,8 +253,8 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     evidence, result = item.evidence, item.result
     if evidence is None:
         return result
-    level = 1 - result.rule.confidence + LEVEL_TOLERANCE if result.rule.confidence is not None else None
-    measured = _found(result.rule, evidence)
+    level = 1 - result.confidence + LEVEL_TOLERANCE if result.confidence is not None else None
+    measured = _found(result, evidence)
     if evidence.meets and (level is None or evidence.p_pass <= level):
         return replace(result, outcome="pass", reason=f"{measured}: within the threshold")
     if not evidence.meets and (level is None or p_reject <= level):
@@ -275,9 +305,13 @@ def _why_undefined(metric: str, who: str, answers: Answers) -> str | None:
     return f"{metric} of {who} is undefined on these rows" if answers.measure(metric) is None else None
 
 
-def _found(rule: GateRule, evidence: Evidence) -> str:
+def _found(result: RuleResult, evidence: Evidence) -> str:
+    rule = result.rule
     interval = f"{evidence.estimate:.4f} ({evidence.low:.4f} to {evidence.high:.4f})"
+    words = looks_words(rule, result.look)
+    look = f" ({words})" if words else ""
     if rule.drop_at_most is not None:
-        return f"drop {interval}, at most {rule.drop_at_most:g} allowed"
+        beside = "" if result.against is None else f" from {result.against}"
+        return f"drop {interval}{beside}, at most {rule.drop_at_most:g} allowed{look}"
     side = "at least" if rule.at_least is not None else "at most"
-    return f"{interval}, {side} {rule.threshold[1]:g} asked"
+    return f"{interval}, {side} {rule.threshold[1]:g} asked{look}"

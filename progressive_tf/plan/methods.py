@@ -225,6 +225,12 @@ class Contrastive(Strict):
         return 0.1 if self.temperature is None else self.temperature
 
 
+class AgainstVersion(Strict):
+    """A version of the plan's model in the registry, by its number."""
+
+    version: int = Field(ge=1)
+
+
 class Probes(Strict):
     """After each stage, why the network says the right class of the same gate rows of the first stage."""
 

@@ -271,6 +271,8 @@ def _of_slices(asked: Asked) -> Iterator[str]:
     for place, rule in _rules(asked):
         if rule["slice"] not in known:
             yield f"{place}.slice: {unknown_name('slice', rule['slice'], known)}"
+        if rule["slice"] == ARRIVED and rule["against"] not in (None, "released"):
+            yield f"{place}.against: rows that {ARRIVED} were answered by the last released version alone; drop it"
 
 
 def _rules(asked: Asked) -> Iterator[tuple[str, Values]]:

@@ -13,6 +13,7 @@ from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
     EXPLANATION_CORRELATION,
+    AgainstVersion,
     Augmentation,
     Cache,
     Contrastive,
@@ -170,8 +171,9 @@ class StageData(Strict):
 class GateRule(Strict):
     """One condition for promotion: exactly one threshold on a metric of a slice.
 
-    `drop_at_most` compares with the last released version, in the direction in which the metric gets worse.
-    With `confidence` the one-sided bound must meet the threshold; without, the estimate decides.
+    `drop_at_most` compares with released versions, in the direction in which the metric gets worse: with the last one,
+    and as `against` says with another too. With `confidence` the one-sided bound must meet the threshold; without, the
+    estimate decides.
     """
 
     metric: str
@@ -179,6 +181,7 @@ class GateRule(Strict):
     at_least: float | None = None
     at_most: float | None = None
     drop_at_most: Annotated[float, Field(ge=0)] | None = None
+    against: Literal["released", "best", "first"] | AgainstVersion | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     min_samples: int = Field(default=30, ge=1)
 
@@ -211,6 +214,8 @@ class GateRule(Strict):
             raise ValueError(f"{key}: {what} {range_words(least, most)}; got {value:g}")
         if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
+        if self.against is not None and key != "drop_at_most":
+            raise ValueError(f"against: {key} compares with nothing; use drop_at_most, or drop against")
         return self
 
     @classmethod

@@ -10,6 +10,7 @@ from progressive_tf.registry.journal import (
     ALIAS,
     COMMIT,
     INTENT,
+    LOOKED,
     PAUSE,
     PREPARED,
     PROVED,
@@ -155,6 +156,11 @@ def proof_of(entries: Iterable[Entry], version: int) -> Entry | None:
         elif entry.event == PROVED and entry.version == version:
             found = entry
     return found
+
+
+def judged_beside(entries: Iterable[Entry], version: int) -> int:
+    """Returns how many candidates were judged beside a released version, on whatever rows."""
+    return len({entry.weights_sha256 for entry in entries if entry.event == LOOKED and entry.version == version})
 
 
 def released_by(entries: Iterable[Entry], version: int) -> str:

@@ -23,6 +23,7 @@ BUSY_SECONDS = 30.0
 
 INTENT, PREPARED, COMMIT, ABANDONED = "intent", "prepared", "commit", "abandoned"
 ALIAS, WIDEN, PAUSE, ROLLBACK, PROVED = "alias", "widen", "pause", "rollback", "proved"
+LOOKED, TESTED = "looked", "tested"
 
 _SCHEMA = (
     """
@@ -58,12 +59,14 @@ class Entry:
 
     Args:
         event: intent, prepared (complete in its temporary folder), commit, abandoned, alias (one moves), widen or pause
-            (of a canary), rollback, or proved (a canary or shadow is shown to be good enough beside stable).
-        token: what the entries of one publication share.
-        version: the number it is about; for a rollback of `stable` the version that it returns to.
-        run: the run's id, with an intent.
-        stage: the stage's name, with an intent.
-        weights_sha256: hash of the stage's weights, with an intent.
+            (of a canary), rollback, proved (a canary or shadow is shown to be good enough beside stable), looked (a
+            candidate is about to be judged on gate rows) or tested (a run is measured on test rows); see `looks`.
+        token: what the entries of one publication share; with looked and tested, which rows.
+        version: the number it is about; for a rollback of `stable` the version that it returns to; with looked, the
+            released version that the candidate is judged beside.
+        run: the run's id, with an intent, looked or tested.
+        stage: the stage's name, with an intent or looked.
+        weights_sha256: hash of the stage's weights, with an intent or looked.
         manifest_sha256: hash of manifest.json, with prepared and commit.
         alias: the alias that moves, or that the intent will move.
         forced: True where a person overruled the gate.

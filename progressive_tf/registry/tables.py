@@ -12,8 +12,8 @@ from rich.text import Text
 from progressive_tf.output import ByWidth
 from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
-from progressive_tf.registry.history import BY_GATE, Rollout, released_by
-from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, PREPARED, ROLLBACK, Entry
+from progressive_tf.registry.history import BY_GATE, Rollout, judged_beside, released_by
+from progressive_tf.registry.journal import ALIAS, COMMIT, INTENT, LOOKED, PREPARED, ROLLBACK, TESTED, Entry
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
@@ -87,7 +87,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         everything: all labels, however many.
     """
     manifest, without = version.manifest() or {}, version.task.answers.without_labels
-    by = released_by(model.entries(), version.number)
+    by, judged = (found(model.entries(), version.number) for found in (released_by, judged_beside))
     labels = [str(label) for label in manifest.get("labels", [])]
     shown = labels if everything else labels[:_MOST_LABELS]
     more = f" and {len(labels) - len(shown)} more, with --all" if len(shown) < len(labels) else ""
@@ -98,6 +98,11 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
         **({"stable by": by} if by not in ("", BY_GATE) else {}),
+        **(
+            {"judged beside": f"{judged} candidates"}
+            if (judged := judged_beside(model.entries(), version.number))
+            else {}
+        ),
         "task": version.task.name if manifest else "",
         "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
@@ -225,7 +230,7 @@ def _in_short(entries: Sequence[Entry]) -> Iterator[Entry]:
     released = {entry.token for entry in entries if entry.event == COMMIT}
     intents = {entry.token: entry for entry in entries if entry.event == INTENT}
     for entry in entries:
-        if entry.event in (INTENT, PREPARED) and entry.token in released:
+        if entry.event in (LOOKED, TESTED) or (entry.event in (INTENT, PREPARED) and entry.token in released):
             continue
         intent = intents.get(entry.token)
         if entry.event == COMMIT and intent is not None:
@@ -256,7 +261,7 @@ def _event(entry: Entry) -> str:
     if entry.alias is not None and entry.token is None:
         return f"{entry.alias} {entry.event}{share}"
     if entry.run is not None:
-        return f"{entry.event} {entry.run}/{entry.stage}{forced}"
+        return f"{entry.event} {entry.run}{'' if entry.stage is None else f'/{entry.stage}'}{forced}"
     return entry.event + forced
 
 

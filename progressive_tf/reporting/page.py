@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from progressive_tf import files
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.line import line_view
 from progressive_tf.reporting.next_steps import next_steps, reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.sweeps import short_key, shown_value
@@ -77,6 +78,8 @@ def render(run: RunRecord) -> str:
         measures=wording.MEASURES,
         bounds_figure=bounds_view(run),
         class_curves=class_curves_view(run),
+        line_figure=line_view(run),
+        much_tested=wording.much_tested(run),
         reasons=reasons_views(run),
         streams=streams,
         streaming=[view.stage for view in streams],

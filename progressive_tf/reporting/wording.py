@@ -11,6 +11,7 @@ from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 from progressive_tf.reporting.records import RunRecord, SavedStage
 
 NOT_RECORDED = "–"
+MOST_TESTED = 20  # runs on the same test rows
 SPELLED = {"bleu": "BLEU", "chrf": "chrF"}
 STAYS, NO_ALIAS = "stable stays at version", "no alias points to it"
 DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
@@ -150,6 +151,18 @@ def no_alias_words(why: str) -> str:
 def is_beside_aliases(text: str | None) -> bool:
     """Whether what a decision says of a version is that no alias came to point to it."""
     return text is not None and text.startswith((STAYS, NO_ALIAS))
+
+
+def much_tested(run: RunRecord) -> str:
+    """Returns a warning where many runs were measured on the test rows of a stage; nothing where few were."""
+    counts = {stage.name: stage.decision.test_runs or 0 for stage in run.stages if stage.decision is not None}
+    name = max(counts, key=lambda stage: counts[stage], default="")
+    if counts.get(name, 0) <= MOST_TESTED:
+        return ""
+    return (
+        f"{counts[name]} runs, with this one, were measured on the test rows of {name}. The best of so many is in part "
+        "the luckiest, and its test figures lie too high: measure the one that you choose on rows that no run has seen."
+    )
 
 
 def moment(stamp: str) -> str:

@@ -94,5 +94,6 @@ def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> Decision:
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     attempt.end(decision)
     released = f", version {decision.version}; {decision.stable}" if decision.version else ""
-    run.display.line(f"{stage.name}: {decision.decision} ({decision.reason}){released}")
+    look = f", look {decision.look} on these gate rows" if decision.promoted and decision.look > 1 else ""
+    run.display.line(f"{stage.name}: {decision.decision} ({decision.reason}{look}){released}")
     return decision

@@ -257,7 +257,7 @@ def test_the_record_is_plain_json() -> None:
     assert list(record) == ["decision", "reason", "rules", "version", "baseline", "started_from", "weights_sha256"]
     assert set(record["rules"][0]) == {
         *("rule", "slice", "estimate", "low", "high", "threshold", "n", "p", "power", "rows_needed"),
-        *("outcome", "reason"),
+        *("outcome", "reason", "confidence"),
     }
     assert record["rules"][0]["rule"] == {
         "metric": "accuracy", "slice": "current", "at_least": 0.7, "confidence": 0.95, "min_samples": 30,

@@ -116,7 +116,7 @@ def test_every_stage_is_promoted_and_each_rule_has_its_evidence(grown: Grown) ->
     three = decision(grown.run, "three")
     assert three["started_from"] == "two"
     assert three["baseline"] == "stage two (version 2)"
-    keys = {"rule", "slice", "estimate", "low", "high", "threshold", "n", "p", "power", "rows_needed"}
+    keys = {"rule", "slice", "estimate", "low", "high", "threshold", "n", "p", "power", "rows_needed", "look"}
     assert all(set(rule) == keys | {"outcome", "reason"} for rule in three["rules"])
     slices = [rule["slice"] for rule in three["rules"]]
     assert slices[1:4] == ["short", "extra", "all"]

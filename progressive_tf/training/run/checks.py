@@ -12,6 +12,7 @@ from progressive_tf.data.stream import read_lines
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, ProgressiveError, unknown_name
 from progressive_tf.files import DamagedRecordError, read_json, write_json
+from progressive_tf.plan.methods import AgainstVersion
 from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.plan.retention_methods import Distill
 from progressive_tf.plan.schema import Plan, Stage
@@ -52,6 +53,23 @@ def check_rule_labels(plan: Plan, data: PlanData) -> None:
             check_metric_label(
                 rule.metric, data, f"stages[{index}].gate[{position}].metric", plan.kind.answers.label_word
             )
+
+
+def check_rule_versions(plan: Plan, versions: ModelVersions, decided: Collection[int]) -> None:
+    """Raises InputError where a gate rule compares with a version that the registry has not.
+
+    Args:
+        plan: the plan.
+        versions: of its model.
+        decided: indices of stages whose rules have been asked already.
+    """
+    for index, stage in enumerate(plan.stages):
+        for position, rule in enumerate(stage.gate):
+            if isinstance(rule.against, AgainstVersion) and index not in decided:
+                try:
+                    versions.version(rule.against.version)
+                except InputError as error:
+                    raise InputError(f"stages[{index}].gate[{position}].against: {error}") from None
 
 
 def check_metric_label(metric: str, data: PlanData, place: str, word: str) -> None:

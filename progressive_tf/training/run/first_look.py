@@ -13,7 +13,13 @@ from progressive_tf.models.weights_files import check_model
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.run.checks import check_rule_labels, check_streams, check_teacher, is_folder
+from progressive_tf.training.run.checks import (
+    check_rule_labels,
+    check_rule_versions,
+    check_streams,
+    check_teacher,
+    is_folder,
+)
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.run.start import find_start
@@ -42,9 +48,10 @@ def look(
     check_model(plan.model, loaded.folder)
     check_streams(plan, loaded.folder, run)
     versions = Registry(registry).model(plan.name)
+    decided = _decided(plan, run)
+    check_rule_versions(plan, versions, decided)
     for index, stage in enumerate(plan.stages):
-        decided = run is not None and StageRecord(index, stage.name, run.stage(index, stage.name)).decision is not None
-        if stage.retention.distill is not None and is_folder(stage.retention.distill) and not decided:
+        if stage.retention.distill is not None and is_folder(stage.retention.distill) and index not in decided:
             check_teacher(stage, f"stages[{index}]", versions, loaded.folder)
     earlier = None if run is None else run.environment
     find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
@@ -57,6 +64,14 @@ def look(
     if plan.probes is not None:
         probe_rows(data, plan.probes, plan.seed)
     return data
+
+
+def _decided(plan: Plan, run: RunFolder | None) -> set[int]:
+    """Returns the indices of the stages that a run has decided on."""
+    if run is None:
+        return set()
+    records = (StageRecord(index, stage.name, run.stage(index, stage.name)) for index, stage in enumerate(plan.stages))
+    return {record.index for record in records if record.decision is not None}
 
 
 def check_bounds(plan: Plan) -> None:

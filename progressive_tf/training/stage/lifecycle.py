@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -221,8 +220,7 @@ class Attempt:
             return decision
         self.run.load(self.stage)
         with self.clock.measure("export"):
-            version, stable = publish(self.run, self.stage, self.scored, decision)
-        return replace(decision, version=version.number, stable=stable)
+            return publish(self.run, self.stage, self.scored, decision)
 
     def end(self, decision: Decision) -> None:
         """Writes decision.json, the last file of a stage."""

@@ -18,14 +18,11 @@ from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry.errors import CanaryTakenError, StableMovedError
-from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.staged import StagedVersion
-from progressive_tf.registry.versions import Version
 from progressive_tf.reporting.wording import no_alias_words, stays_words
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.answers.base import in_groups_of
-from progressive_tf.training.answers.exported import export_saved_model, misfit
+from progressive_tf.training.answers.exported import export_saved_model
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
 from progressive_tf.training.run.network import build_network
@@ -34,6 +31,8 @@ from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score
 from progressive_tf.training.stage.explaining import agreement_with_predecessor, explanations_file
+from progressive_tf.training.stage.line import ask_version, line_of, released_reference, remembered
+from progressive_tf.training.stage.looking import looks_of, runs_on_test_rows
 from progressive_tf.training.stage.mixture import ensemble_of
 
 NO_PREDECESSOR = ReasonsKept(None, 0)
@@ -55,7 +54,8 @@ def decide(run: Run, stage: StageRecord, scored: Scored, arrived: Arrived | None
     compared = None
     if baseline is not None or run.start.version is not None:
         compared = score(run, baseline)
-    return _judge(run, stage, scored, compared, arrived=arrived)
+    decision = _judge(run, stage, scored, compared, arrived=arrived)
+    return replace(decision, test_runs=runs_on_test_rows(run, stage))
 
 
 def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
@@ -88,37 +88,38 @@ def with_origin(run: Run, stage: StageRecord, decision: Decision) -> Decision:
     )
 
 
-def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) -> tuple[Version, str]:
-    """Makes a promoted stage a version; returns it, and in words what became of its callers.
+def publish(run: Run, stage: StageRecord, scored: Scored, decision: Decision) -> Decision:
+    """Makes a promoted stage a version; returns the decision with its number and what became of its callers.
 
     It becomes stable, or with `release` in the plan the canary, or first the shadow, unless stable is another run's
     version against which this stage does not pass the plan's rules; rules over earlier slices then cover the stage's
-    own slice too, since that version may have been better there.
+    own slice too, since that version may have been better there. A stage that passes goes on the line of that version.
     """
     schedule = run.settings(stage).release
-    staged = _staged(run, stage, decision)
     while True:
-        stable = run.versions.aliases().get(STABLE)
-        refusal = None
+        stable, refusal, judged = run.versions.aliases().get(STABLE), None, decision
         if stable is not None and _is_unseen(run, stage, stable):
-            refusal = _refused_by_stable(run, stage, scored, stable)
+            refusal, judged = _beside_stable(run, stage, scored, decision, stable)
+            run.load(stage)
+        staged = _staged(run, stage, judged)
         try:
             if refusal is not None:
                 version = run.versions.publish(staged, alias=None, when_stable_in={stable})
-                return version, stays_words(stable, refusal)
-            if schedule is None or stable is None:
-                return run.versions.publish(staged, when_stable_in={stable}), "stable points to it"
-            if schedule.shadow_first:
+                words = stays_words(stable, refusal)
+            elif schedule is None or stable is None:
+                version, words = run.versions.publish(staged, when_stable_in={stable}), "stable points to it"
+            elif schedule.shadow_first:
                 version = run.versions.publish(staged, alias=SHADOW, when_stable_in={stable})
-                return version, f"it is the shadow until it is shown to be good enough, beside stable version {stable}"
-            percent = schedule.steps[0]
-            version = run.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
-            return version, f"it is the canary for {percent:g} % of the callers, beside stable version {stable}"
+                words = f"it is the shadow until it is shown to be good enough, beside stable version {stable}"
+            else:
+                percent = schedule.steps[0]
+                version = run.versions.publish(staged, alias=CANARY, percent=percent, when_stable_in={stable})
+                words = f"it is the canary for {percent:g} % of the callers, beside stable version {stable}"
         except StableMovedError:
             continue
         except CanaryTakenError as error:
-            version = run.versions.publish(staged, alias=None)
-            return version, no_alias_words(str(error))
+            version, words = run.versions.publish(staged, alias=None), no_alias_words(str(error))
+        return replace(judged, version=version.number, stable=words)
 
 
 def note_forced(run: Run, stage: StageRecord) -> None:
@@ -165,17 +166,20 @@ def _judge(
     stage: StageRecord,
     candidate: Scored,
     baseline: Scored | None,
-    of_another_run: bool = False,
+    other: int | None = None,
     arrived: Arrived | None = None,
 ) -> Decision:
+    """Judges a stage beside the last released one, or beside another run's version, whose answers are `baseline`."""
     # Reasons of another run's version are not known: it stands in no run of this plan.
+    of_another_run = other is not None
     reasons = NO_PREDECESSOR if of_another_run else _reasons_kept(run, stage)
     data, current = run.data, run.data.slice_of[stage.index]
     parent = run.parent(stage)
     before = run.stages[: parent.index + 1] if parent is not None else []
     released = [record for record in before if run.is_released(record)]
     previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
-    if of_another_run and current not in previous:
+    beside_version = of_another_run or (parent is None and run.start.version is not None)
+    if beside_version and current not in previous:
         previous.append(current)
     named = [*run.plan.data.slices, *run.plan.data.validation_sets]
 
@@ -186,17 +190,24 @@ def _judge(
     classes = {name: data.classes_meant(name) for name in {*previous, *named, current}}
     classes["current"] = classes[current]
     classes["all"] = tuple({label for name in (*previous, current) for label in classes[name]})
-    return judge(
-        _rules(run, stage, of_another_run),
+    rules, last = _rules(run, stage, of_another_run), released_reference(run, stage, other)
+    line = line_of(run, stage, rules, other, lambda scored: view(scored, None))
+    looks = looks_of(run, stage, candidate, rules, previous, last)  # noted before there is a verdict
+    decision = judge(
+        rules,
         Compared(
             view(candidate, None if arrived is None else arrived.candidate),
             None if baseline is None else view(baseline, None if arrived is None else arrived.released),
             previous,
             reasons,
             classes,
+            line=line,
+            looks=looks,
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
+    first, _ = remembered(run, stage, other)
+    return replace(decision, first=last if first is None else first)
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
@@ -205,27 +216,22 @@ def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]
     return [rule for rule in rules if not (of_another_run and rule.slice == ARRIVED)]
 
 
-def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int) -> str | None:
-    """Returns why a stage does not replace another run's stable version, or None if it does."""
+def _beside_stable(
+    run: Run, stage: StageRecord, scored: Scored, decision: Decision, stable: int
+) -> tuple[str | None, Decision]:
+    """Returns why a stage does not replace another run's stable version, None if it does, and the decision then."""
     version = run.versions.version(stable)
-    if find_damage(version.folder, stable, version.manifest_sha256):
-        return "it is damaged (see `python -m progressive_tf.release verify`)"
-    manifest = version.manifest()
-    if manifest is None or tuple(manifest["labels"]) != run.network.labels:
-        return "it predicts other classes, so the two cannot be compared"
-    reason = misfit(version.folder, run.network)
-    if reason is not None:
-        return f"it {reason}, so the two cannot be compared"
     if not _rules(run, stage, of_another_run=True):
-        return "it has not answered the rows that arrived, and every rule is about these"
+        return "it has not answered the rows that arrived, and every rule is about these", decision
     run.display.line(f"comparing with version {stable}, which another run released")
-    theirs: dict[tuple[str, str], Answers] = {}
-    for key, (source, rows) in scored.rows.items():
-        if key[0] == "gate":
-            answers = run.features.answering.ask(version.folder, source, rows)
-            theirs[key] = in_groups_of(answers, run.data.sources[source], rows)
-    result = _judge(run, stage, scored, Scored(theirs, scored.rows), of_another_run=True)
-    return None if result.promoted else f"against it the gate says {result.decision}: {result.reason}"
+    wanted = {key: rows for key, rows in scored.rows.items() if key[0] == "gate"}
+    theirs = ask_version(run, version, wanted, same_classes=True)
+    if isinstance(theirs, str):
+        return f"it {theirs}", decision
+    result = _judge(run, stage, scored, theirs, stable)
+    if not result.promoted:
+        return f"against it the gate says {result.decision}: {result.reason}", decision
+    return None, replace(decision, first=result.first, best=result.best)
 
 
 def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:

@@ -1,0 +1,122 @@
+"""Versions that a stage is compared with beside the last one, and looks, over several runs in one registry."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from releasing import PASSES, Place, decision, small_plan
+
+from progressive_tf.errors import InputError
+from progressive_tf.registry.store import Registry
+from progressive_tf.training.stage import promotion
+
+BEST = {"metric": "accuracy", "slice": "current", "drop_at_most": 1.0, "confidence": 0.95, "against": "best"}
+FIRST = BEST | {"against": "first"}
+STRICT = BEST | {"drop_at_most": 0.0, "against": "released"}
+
+
+def plan(seed: int, gate: list[dict[str, Any]], start: str = "stable", **changes: Any) -> dict[str, Any]:
+    made = small_plan({"name": "week", "data": {"take": 40}, "gate": gate}, seed=seed, start=start, **changes)
+    return tiny.of_table(made)
+
+
+def against(run: Path, name: str = "week") -> list[str | None]:
+    return [rule.get("against") for rule in decision(run, name)["rules"]]
+
+
+class Weeks:
+    """Three runs of one stage, each from the stable version of the one before."""
+
+    def __init__(self, folder: Path) -> None:
+        tiny.write_table(folder / "data.csv", 240)
+        self.place = Place(folder)
+        first = self.place.run(plan(1, [PASSES], "pretrained")).run
+        later = [
+            self.place.run(plan(seed, gate)).run for seed, gate in ((2, [PASSES, BEST]), (3, [PASSES, BEST, FIRST]))
+        ]
+        self.runs = [first, *later]
+
+    @property
+    def versions(self) -> Any:
+        return Registry(self.place.folder / "registry").model(plan(1, [PASSES])["name"])
+
+
+@pytest.fixture(scope="module")
+def weeks(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Weeks:
+    return Weeks(tmp_path_factory.mktemp("weeks"))
+
+
+def test_the_best_and_the_first_are_carried_from_run_to_run(weeks: Weeks) -> None:
+    made = [decision(run, "week") for run in weeks.runs]
+    assert [one["version"] for one in made] == [1, 2, 3]
+    assert [one.get("first") for one in made] == [None, 1, 1]
+    assert made[1]["best"] == [1]
+    assert len(made[2]["best"]) == 1
+    assert against(weeks.runs[1]) == [None, None], "the released version is the best and the first there"
+    assert against(weeks.runs[2]) == [None, None, "version 1", "version 1"]
+    manifest = weeks.versions.version(3).manifest()
+    assert manifest["decision"]["best"] == made[2]["best"]
+    assert manifest["decision"]["first"] == 1
+
+
+def test_looks_begin_anew_with_each_release(weeks: Weeks) -> None:
+    assert [rule["look"] for rule in decision(weeks.runs[2], "week")["rules"]] == [1] * 4
+    assert [decision(run, "week")["test_runs"] for run in weeks.runs] == [1, 2, 3]
+
+
+def copy_of(weeks: Weeks, folder: Path) -> Place:
+    shutil.copytree(weeks.place.folder, folder / "weeks", symlinks=True)
+    return Place(folder / "weeks")
+
+
+def test_a_look_is_noted_before_its_verdict_is_used(
+    weeks: Weeks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = copy_of(weeks, tmp_path)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(promotion, "judge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        place.run(plan(21, [PASSES, STRICT]))
+    monkeypatch.undo()
+    other = decision(place.run(plan(22, [PASSES, STRICT])).run, "week")
+    assert other["rules"][1]["look"] == 2, "the killed one may have seen its verdict"
+    assert other["decision"] != "promote"
+    again = decision(place.run(plan(21, [PASSES, STRICT])).run, "week")
+    assert again["rules"][1]["look"] == 1, "the same weights are no new look"
+
+
+def test_a_damaged_version_holds_and_says_what_to_do(weeks: Weeks, tmp_path: Path) -> None:
+    place = copy_of(weeks, tmp_path)
+    saved = place.folder / "registry" / plan(1, [PASSES])["name"] / "1" / "saved_model.pb"
+    saved.parent.chmod(0o755)
+    saved.chmod(0o644)
+    saved.write_bytes(b"damaged")
+    made = decision(place.run(plan(31, [PASSES, FIRST])).run, "week")
+    assert made["decision"] == "hold"
+    assert "version 1 is damaged" in made["reason"]
+    assert "restore it, or set against: released" in made["reason"]
+
+
+@pytest.mark.slow
+def test_a_version_is_named_by_its_number_and_has_to_be_there(weeks: Weeks, tmp_path: Path) -> None:
+    place = copy_of(weeks, tmp_path)
+    made = place.run(plan(41, [PASSES, BEST | {"against": {"version": 2}}])).run
+    assert against(made) == [None, "version 2"]
+    with pytest.raises(InputError, match=r"stages\[0\]\.gate\[1\]\.against: .*version.*'9'"):
+        place.run(plan(42, [PASSES, BEST | {"against": {"version": 9}}]))
+
+
+def test_a_run_that_begins_anew_goes_on_the_line_of_the_version_that_it_replaces(weeks: Weeks, tmp_path: Path) -> None:
+    place = copy_of(weeks, tmp_path)
+    made = decision(place.run(plan(51, [PASSES, BEST], start="pretrained")).run, "week")
+    assert made["stable"] == "stable points to it"
+    assert made["first"] == 1
+    assert made["best"]
+    assert made["best"] != [made["version"]]
