@@ -36,6 +36,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "start": "Where the first stage starts: the model's weights, a head from the classes' names or descriptions "
         "(`prompt`), what `stable` points to, or a version's number.",
         "probes": "Inputs that every version is explained on; null: none. See `probes`.",
+        "rivals": "Simple classifiers that are fitted beside each stage on what its head reads; null: all, where the "
+        "outputs of all blocks are kept; none: `[]`.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
     },
@@ -359,6 +361,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "at_least": "The metric must not be below this.",
         "at_most": "The metric must not be above this.",
         "drop_at_most": "How much worse it may be than the run's last released stage, or else its start version.",
+        "at_least_rival": "True: no worse than any of the plan's `rivals` on these rows; or how much worse it may be.",
         "confidence": "One-sided. With it the bound decides, without it the estimate.",
         "min_samples": "When the metric rests on fewer rows than this, the rule holds.",
     },

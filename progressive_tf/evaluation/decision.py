@@ -33,6 +33,7 @@ class RuleResult:
             number of rows would do, or there is no estimate.
         outcome: pass, reject, hold or not-applicable.
         reason: why, in a few words.
+        rival: the simple classifier that it was compared with; None for a rule on other things.
     """
 
     rule: Annotated[GateRule, BeforeValidator(GateRule.known_keys)]
@@ -47,10 +48,12 @@ class RuleResult:
     rows_needed: int | None = None
     outcome: Outcome = "hold"
     reason: str = ""
+    rival: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the result as it stands in decision.json."""
-        return vars(self) | {"rule": self.rule.model_dump(mode="json", exclude_none=True)}
+        values = vars(self) | {"rule": self.rule.model_dump(mode="json", exclude_none=True)}
+        return {name: value for name, value in values.items() if name != "rival" or value is not None}
 
 
 @dataclass(frozen=True)

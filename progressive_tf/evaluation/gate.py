@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,12 +42,14 @@ class Compared:
         baseline: the last released version on the same slices, row by row; None: there is none.
         previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
         reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
+        rivals: answers of simple classifiers on the same slices, by name.
     """
 
     candidate: Mapping[str, Answers]
     baseline: Mapping[str, Answers] | None = None
     previous_slices: Sequence[str] = ()
     reasons: ReasonsKept | None = None
+    rivals: Mapping[str, Mapping[str, Answers]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
     version counts as wrong; with nothing applicable the candidate is held. A slice that is not
-    there, an undefined metric and fewer rows than `min_samples` hold.
+    there, an undefined metric, fewer rows than `min_samples`, and a rule on rivals where there are none hold. Such a
+    rule is one comparison for each rival: as good as each of them is as good as the best, whichever that is.
 
     Args:
         rules: at least one.
@@ -84,11 +87,12 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     if not rules:
         raise ValueError("rules: at least one expected, got none; a gate without rules would let everything through")
     comparisons = [
-        _compare(rule, name, compared, seed, resamples)
+        _compare(result, seen, seed, resamples)
         if rule.metric != EXPLANATION_CORRELATION
         else _Comparison(_of_reasons(rule, compared.reasons))
         for rule in rules
         for name in _slices(rule, compared)
+        for result, seen in _compared_by(rule, name, compared)
     ]
     tested = [
         index
@@ -107,16 +111,29 @@ def _slices(rule: GateRule, compared: Compared) -> Iterator[str]:
         yield rule.slice
 
 
-def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples: int) -> _Comparison:
-    result, baseline = RuleResult(rule, name, threshold=rule.threshold[1]), compared.baseline
-    is_drop = rule.drop_at_most is not None
+def _compared_by(rule: GateRule, name: str, compared: Compared) -> Iterator[tuple[RuleResult, Compared]]:
+    """Yields each comparison of a rule on a slice, without a result yet, and what it compares: with each rival once."""
+    result = RuleResult(rule, name, threshold=rule.threshold[1])
+    if rule.at_least_rival is None:
+        yield result, compared
+        return
+    for rival, answers in compared.rivals.items() or [("", None)]:
+        yield replace(result, rival=rival), replace(compared, baseline=answers)
+
+
+def _compare(result: RuleResult, compared: Compared, seed: int, resamples: int) -> _Comparison:
+    rule, name, baseline = result.rule, result.slice, compared.baseline
+    is_drop = rule.drop_allowed is not None
+    other = "the released version" if result.rival is None else f"rival {result.rival}"
+    if is_drop and baseline is None and result.rival is not None:
+        return _without_evidence(result, "hold", "no rival was fitted beside this stage")
     if is_drop and baseline is None:
         return _without_evidence(result, "not-applicable", "no released version to compare with")
     if name == EVERY_PREVIOUS:
         return _without_evidence(result, "not-applicable", "no earlier slice")
     models = [("the candidate", compared.candidate)]
     if is_drop and baseline is not None:
-        models.append(("the released version", baseline))
+        models.append((other, baseline))
     all_answers: list[Answers] = []
     for who, of_slices in models:
         if name not in of_slices:
@@ -125,7 +142,7 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
     _same_rows(name, all_answers)
     if is_drop:
         if len(all_answers[1]) and not all_answers[1].knowable.any():
-            return _without_evidence(result, "not-applicable", "the released version knows none of these classes")
+            return _without_evidence(result, "not-applicable", f"{other} knows none of these classes")
         all_answers[1] = all_answers[1].as_answered()
     for (who, _), answers in zip(models, all_answers, strict=True):
         reason = _why_undefined(rule.metric, who, answers)
@@ -169,13 +186,13 @@ def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
 
 
 def _weigh(rule: GateRule, all_answers: Sequence[Answers], resamples: int, seed: int) -> Evidence:
-    if rule.drop_at_most is None:
+    if rule.drop_allowed is None:
         resampled = resample_metrics(all_answers[0], [rule.metric], resamples, seed)[rule.metric]
         return weigh(resampled, rule.threshold[1], at_least=rule.at_least is not None, confidence=rule.confidence)
     drop = resample_drop(all_answers[0], all_answers[1], rule.metric, resamples, seed)
     if not rule.metric_name.maximize:
         drop = Resampled(-drop.value, -drop.samples)
-    return weigh(drop, rule.drop_at_most, at_least=False, confidence=rule.confidence, expected=0.0)
+    return weigh(drop, rule.drop_allowed, at_least=False, confidence=rule.confidence, expected=0.0)
 
 
 def _settle(item: _Comparison, p_reject: float) -> RuleResult:
@@ -184,12 +201,12 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     if evidence is None:
         return result
     level = 1 - result.rule.confidence + LEVEL_TOLERANCE if result.rule.confidence is not None else None
-    measured = _found(result.rule, evidence)
+    measured = _found(result, evidence)
     if evidence.meets and (level is None or evidence.p_pass <= level):
         return replace(result, outcome="pass", reason=f"{measured}: within the threshold")
     if not evidence.meets and (level is None or p_reject <= level):
         return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
-    case = "nothing changed" if result.rule.drop_at_most is not None else "the truth is the estimate"
+    case = "nothing changed" if result.rule.drop_allowed is not None else "the truth is the estimate"
     doubt = f"not sure enough at {result.n} rows (passes {evidence.power:.0%} of the time if {case})"
     return replace(result, outcome="hold", reason=f"{measured}: {doubt}")
 
@@ -235,8 +252,11 @@ def _why_undefined(metric: str, who: str, answers: Answers) -> str | None:
     return f"{metric} of {who} is undefined on these rows" if answers.measure(metric) is None else None
 
 
-def _found(rule: GateRule, evidence: Evidence) -> str:
+def _found(result: RuleResult, evidence: Evidence) -> str:
+    rule = result.rule
     interval = f"{evidence.estimate:.4f} ({evidence.low:.4f} to {evidence.high:.4f})"
+    if rule.at_least_rival is not None:
+        return f"{result.rival} has {interval} more, at most {rule.drop_allowed:g} allowed"
     if rule.drop_at_most is not None:
         return f"drop {interval}, at most {rule.drop_at_most:g} allowed"
     side = "at least" if rule.at_least is not None else "at most"

@@ -91,6 +91,7 @@ def refusals(task: Task, asked: Asked) -> Iterator[str]:
     yield from _of_scenario(asked)
     yield from _of_averages(asked)
     yield from _of_slices(asked)
+    yield from _of_rivals(asked)
 
 
 def problem_with_stream_keys(asked: Asked) -> str | None:
@@ -255,6 +256,19 @@ def _of_slices(asked: Asked) -> Iterator[str]:
     for place, rule in _rules(asked):
         if rule["slice"] not in known:
             yield f"{place}.slice: {unknown_name('slice', rule['slice'], known)}"
+
+
+def _of_rivals(asked: Asked) -> Iterator[str]:
+    rivals = asked.values["rivals"]
+    if rivals and len(set(rivals)) < len(rivals):
+        yield f"rivals: each once; got {', '.join(rivals)}"
+    for place, rule in _rules(asked):
+        if rule["at_least_rival"] is None:
+            continue
+        if rivals is not None and not rivals:
+            yield f"{place}.at_least_rival: the plan has rivals: []; name some, or drop the rule"
+        if rule["slice"] == ARRIVED:
+            yield f"{place}.at_least_rival: no rival answers rows of a stream as they come; use another slice"
 
 
 def _rules(asked: Asked) -> Iterator[tuple[str, Values]]:

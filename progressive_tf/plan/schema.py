@@ -47,7 +47,8 @@ from progressive_tf.plan.tasks import TASKS, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 EVERY_PREVIOUS = "every-previous"
-THRESHOLDS = ("at_least", "at_most", "drop_at_most")
+THRESHOLDS = ("at_least", "at_most", "drop_at_most", "at_least_rival")
+RivalName = Literal["ncm", "slda", "logistic-regression"]
 CountOrShare = Annotated[int, Field(ge=1)] | Share
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
@@ -181,6 +182,8 @@ class GateRule(Strict):
     """One condition for promotion: exactly one threshold on a metric of a slice.
 
     `drop_at_most` compares with the last released version, in the direction in which the metric gets worse.
+    `at_least_rival` compares likewise with each of the plan's `rivals`: true allows the stage to fall behind none, a
+    number to fall behind by so much.
     With `confidence` the one-sided bound must meet the threshold; without, the estimate decides.
     """
 
@@ -189,6 +192,7 @@ class GateRule(Strict):
     at_least: float | None = None
     at_most: float | None = None
     drop_at_most: Annotated[float, Field(ge=0)] | None = None
+    at_least_rival: Literal[True] | Annotated[float, Field(ge=0)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     min_samples: int = Field(default=30, ge=1)
 
@@ -210,7 +214,7 @@ class GateRule(Strict):
     def _one_threshold_in_range(self) -> GateRule:
         given = [key for key in THRESHOLDS if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
+            raise ValueError(f"needs exactly one of {', '.join(THRESHOLDS)}; got {sorted(given) or 'none'}")
         key, value = self.threshold
         if not 0 <= value <= self.metric_name.highest:
             raise ValueError(f"{key}: {self.metric} lies between 0 and {self.metric_name.highest:g}; got {value:g}")
@@ -228,7 +232,14 @@ class GateRule(Strict):
     @property
     def threshold(self) -> tuple[str, float]:
         """The key of its threshold, and the threshold."""
-        return next((key, value) for key in THRESHOLDS if (value := getattr(self, key)) is not None)
+        key, value = next((key, value) for key in THRESHOLDS if (value := getattr(self, key)) is not None)
+        return key, 0.0 if value is True else value
+
+    @property
+    def drop_allowed(self) -> float | None:
+        """The most that may be lost, where it compares with another model on the same rows; None where it does not."""
+        key, value = self.threshold
+        return value if key in ("drop_at_most", "at_least_rival") else None
 
     @property
     def metric_name(self) -> MetricName:
@@ -307,6 +318,7 @@ class Plan(Strict):
     data: Data
     start: Literal["pretrained", "stable", "prompt"] | Annotated[int, Field(ge=1)] | PromptStart = "pretrained"
     probes: Probes | None = None
+    rivals: Annotated[tuple[RivalName, ...], BeforeValidator(tuple_from_list)] | None = None
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 

@@ -26,8 +26,9 @@ from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.examples import StageExamples
 from progressive_tf.training.stage.explaining import explanation_facts
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
-from progressive_tf.training.stage.promotion import Arrived, decide, publish, with_origin
+from progressive_tf.training.stage.promotion import Arrived, Beside, decide, publish, with_origin
 from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
+from progressive_tf.training.stage.rivals import Rivals, fit_rivals
 
 HISTORY_MEASURES = ("loss", "accuracy")
 MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
@@ -51,6 +52,7 @@ class Attempt:
         retained: what it trains with beside these.
         carried: the optimizer state to start from, or None.
         scored: its answers on every slice, once it is measured.
+        rivals: those of simple classifiers on the same rows.
     """
 
     phases: list[MovedWeights]
@@ -58,6 +60,7 @@ class Attempt:
     retained: Retained
     carried: list[np.ndarray] | None
     scored: Scored
+    rivals: Rivals
 
     def __init__(self, run: Run, stage: StageRecord, parent: StageRecord | None, clock: Clock | None = None) -> None:
         self.run = run
@@ -200,6 +203,10 @@ class Attempt:
         with self.clock.measure("evaluate"):
             self.scored = score(self.run, self.stage, loaded=True)
             metrics = stage_metrics(self.run, self.stage, self.scored)
+        with self.clock.measure("rivals"):
+            self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored)
+        if self.rivals.facts:
+            metrics |= {"rivals": self.rivals.to_json()}
         if self.run.plan.probes is not None:
             with self.clock.measure("explain"):
                 metrics |= {"explanations": explanation_facts(self.run, self.stage)}
@@ -212,7 +219,7 @@ class Attempt:
             arrived: answers on rows of a stream that came since the last candidate.
         """
         with self.clock.measure("evaluate"):
-            return decide(self.run, self.stage, self.scored, arrived)
+            return decide(self.run, self.stage, self.scored, Beside(arrived, self.rivals.scored))
 
     def publish(self, decision: Decision) -> Decision:
         """Makes the stage a version where it was promoted; returns the decision as decision.json is to have it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from progressive_tf.adaptation.catalogue import merge_additions
@@ -48,13 +49,29 @@ class Arrived:
     released: Answers
 
 
-def decide(run: Run, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> Decision:
+@dataclass(frozen=True)
+class Beside:
+    """What a stage is judged by beside its own answers and those of the last released one.
+
+    Attributes:
+        arrived: answers on rows of a stream.
+        rivals: answers of simple classifiers, by name.
+    """
+
+    arrived: Arrived | None = None
+    rivals: Mapping[str, Scored] = field(default_factory=dict)
+
+
+NOTHING_BESIDE = Beside()
+
+
+def decide(run: Run, stage: StageRecord, scored: Scored, beside: Beside = NOTHING_BESIDE) -> Decision:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
     baseline = run.baseline(stage)
     compared = None
     if baseline is not None or run.start.version is not None:
         compared = score(run, baseline)
-    return _judge(run, stage, scored, compared, arrived=arrived)
+    return _judge(run, stage, scored, compared, beside=beside)
 
 
 def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
@@ -165,7 +182,7 @@ def _judge(
     candidate: Scored,
     baseline: Scored | None,
     of_another_run: bool = False,
-    arrived: Arrived | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Decision:
     # Reasons of another run's version are not known: it stands in no run of this plan.
     reasons = NO_PREDECESSOR if of_another_run else _reasons_kept(run, stage)
@@ -178,6 +195,8 @@ def _judge(
         previous.append(current)
     named = [*run.plan.data.slices, *run.plan.data.validation_sets]
 
+    arrived = beside.arrived
+
     def view(scored: Scored, of_stream: Answers | None) -> dict[str, Answers]:
         standing = gate_view(scored, current, previous, named)
         return standing if of_stream is None else standing | {ARRIVED: of_stream}
@@ -189,15 +208,18 @@ def _judge(
             None if baseline is None else view(baseline, None if arrived is None else arrived.released),
             previous,
             reasons,
+            {name: gate_view(scored, current, previous, named) for name, scored in beside.rivals.items()},
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
-    """Returns a stage's rules; against another run's version, those about rows that it can answer now."""
+    """Returns a stage's rules; against another run's version, those about it, and about rows that it can answer now."""
     rules = run.settings(stage).gate
-    return [rule for rule in rules if not (of_another_run and rule.slice == ARRIVED)]
+    return [
+        rule for rule in rules if not (of_another_run and (rule.slice == ARRIVED or rule.at_least_rival is not None))
+    ]
 
 
 def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int) -> str | None:
@@ -212,6 +234,8 @@ def _refused_by_stable(run: Run, stage: StageRecord, scored: Scored, stable: int
     if reason is not None:
         return f"it {reason}, so the two cannot be compared"
     if not _rules(run, stage, of_another_run=True):
+        if not any(rule.slice == ARRIVED for rule in run.settings(stage).gate):
+            return None  # every rule is about rivals, and was passed
         return "it has not answered the rows that arrived, and every rule is about these"
     run.display.line(f"comparing with version {stable}, which another run released")
     theirs: dict[tuple[str, str], Answers] = {}
