@@ -330,6 +330,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "from_block": "The first block with adapters.",
     },
     "BitfitAdaptation": {"method": THE_NAME},
+    "SldaAdaptation": {
+        "method": "",
+        "shrinkage": "Share of equal variances in the covariance.",
+    },
+    "PrototypesAdaptation": {"method": ""},
     "PromptAdaptation": {
         "method": "",
         "length": "Vectors in front of the text, fewer than `model.max_length`; the text keeps all of that.",

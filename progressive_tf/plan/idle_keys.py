@@ -11,6 +11,7 @@ from progressive_tf.plan.reading import value_at
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.plan.sweep import Parameter
 
+OF_STEPS = ("epochs", "batch_size", "optimizer", "schedule", "early_stopping", "loss")
 OF_EARLIER_STAGES = ("retention.replay", "retention.ewc", "continual_evaluation", "readapt", "tune.drop_at_most")
 
 
@@ -29,6 +30,8 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
         reasons |= dict.fromkeys(OF_EARLIER_STAGES, "no stage comes before it")
         if plan.start == "pretrained":
             reasons["retention.lwf"] = "no stage comes before it"
+    if not stage.adaptation.takes_steps:
+        reasons |= dict.fromkeys(OF_STEPS, f"{stage.adaptation.method} counts each row once, without steps")
     if not stage.adaptation.moves_blocks and stage.objective is None:
         reasons["block_decay"] = "the head alone moves, and has one rate"
     elif stage.block_decay == 1:

@@ -47,6 +47,21 @@ _NOT_WITH_STREAMS = {
         "is prepared on rows that are known beforehand; use replay or ewc with a stream",
     ),
 }
+# Features of a stage whose head follows from sums, likewise.
+_FROM_SUMS = ("slda", "prototypes")
+_NOT_WITH_SUMS = {
+    **dict.fromkeys(
+        ("retention.replay", "retention.ewc", "retention.lwf", "retention.distill"),
+        "sums of all rows so far are kept, so nothing is forgotten; drop it, or set null in this stage",
+    ),
+    "retention.average": "mixes weights along steps or of stages, and these follow from sums; drop it",
+    "objective": "trains what the head reads, and only the head moves; drop it, or choose a method that moves blocks",
+    "augmentation": "changes images from epoch to epoch, and each row is counted once, as it is; drop it",
+    "continual_evaluation": "measures between steps, and there are none; drop it",
+    "tune": "there is no rate, size or schedule to search; drop it",
+    "optimizer.carry_state": "there is no optimizer; drop it",
+    "data.stream": "a stream is learnt in steps; use head, or a stage with rows of its own",
+}
 _KINDS = ("method", "name", "kind")  # keys that say which of several settings a mapping is
 
 
@@ -87,6 +102,7 @@ def refusals(task: Task, asked: Asked) -> Iterator[str]:
     yield from _of_probes(asked)
     yield from _of_prompts(asked)
     yield from _of_streams(asked)
+    yield from _of_sums(asked)
     yield from _of_stages(asked)
     yield from _of_scenario(asked)
     yield from _of_averages(asked)
@@ -209,6 +225,14 @@ def _of_streams(asked: Asked) -> Iterator[str]:
         for feature, reason in _NOT_WITH_STREAMS.items():
             if stage.wanted(feature):
                 yield f"stages[{index}].{feature.partition('=')[0]}: {reason}"
+
+
+def _of_sums(asked: Asked) -> Iterator[str]:
+    for index, stage in enumerate(asked.stages()):
+        method = stage.values["adaptation"]["method"]
+        for feature, reason in _NOT_WITH_SUMS.items() if method in _FROM_SUMS else ():
+            if stage.wanted(feature):
+                yield f"stages[{index}].{feature}: adaptation {method}: {reason}"
 
 
 def _of_stages(asked: Asked) -> Iterator[str]:

@@ -25,6 +25,7 @@ from progressive_tf.training.stage.carried_optimizer import carried_optimizer, k
 from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.examples import StageExamples
 from progressive_tf.training.stage.explaining import explanation_facts
+from progressive_tf.training.stage.head_from_sums import fit_from_sums
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
 from progressive_tf.training.stage.promotion import Arrived, Beside, decide, publish, with_origin
 from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
@@ -126,6 +127,9 @@ class Attempt:
             NonFiniteLossError: the loss is no longer a number.
         """
         run, settings = self.run, self.settings
+        if not settings.adaptation.takes_steps:
+            with self.clock.measure("fit"):
+                return fit_from_sums(run, self.stage, self.parent, self.rows[0], self.moved)
         fit = Fit(
             network=run.network,
             stage=settings,
@@ -173,7 +177,7 @@ class Attempt:
     def keep(self, fitted: Fitted) -> None:
         """Saves what the stage ends with, mixed with what came before it where the plan says so."""
         best = fitted.history[fitted.best_epoch - 1]
-        if "val_loss" in best:
+        if "val_loss" in best and self.settings.adaptation.takes_steps:
             validated = [name for name in ("val_loss", "val_accuracy") if not math.isnan(best[name])]
             self.run.display.line(
                 f"{self.stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "

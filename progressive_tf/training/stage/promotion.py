@@ -28,6 +28,7 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.exported import export_saved_model, misfit
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
+from progressive_tf.training.fitting.locations import EXTRA, sums_file
 from progressive_tf.training.run.network import build_network
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
@@ -37,8 +38,6 @@ from progressive_tf.training.stage.explaining import agreement_with_predecessor,
 from progressive_tf.training.stage.mixture import ensemble_of
 
 NO_PREDECESSOR = ReasonsKept(None, 0)
-# TensorFlow Serving reads warm-up requests from this folder of a SavedModel, and leaves other files alone.
-EXTRA = "assets.extra"
 
 
 @dataclass(frozen=True)
@@ -286,12 +285,13 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
-    """Writes a version's files: the SavedModel, and its explanations where the plan has probes."""
+    """Writes a version's files: the SavedModel, and beside it explanations and sums of classes where there are some."""
     export_saved_model(run.network, folder, others)
-    explanations = explanations_file(run, stage)
-    if run.plan.probes is not None and explanations.exists():
-        (folder / EXTRA).mkdir()
-        shutil.copyfile(explanations, folder / EXTRA / explanations.name)
+    explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
+    beside = [explanations] if run.plan.probes is not None and explanations.exists() else []
+    for path in [*beside, *([sums] if sums.exists() else [])]:
+        (folder / EXTRA).mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / EXTRA / path.name)
 
 
 def _others(run: Run, stage: StageRecord) -> list[tuple[BlockModel, float]]:
