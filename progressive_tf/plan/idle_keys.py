@@ -51,7 +51,7 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
 
 
 def idle_lines(plan: Plan) -> list[str]:
-    """Returns one line about each key that is set and changes nothing in any stage that sets it.
+    """Returns one line about keys that are set and change nothing in any stage that sets them, for the same reason.
 
     A key that reaches all stages from the defaults is left out where one of them heeds it.
     """
@@ -66,11 +66,11 @@ def idle_lines(plan: Plan) -> list[str]:
                 idle.setdefault(key, []).append((stage.name, reasons[key]))
             else:
                 heeded.add(key)
-    lines = [
-        f"no effect: {key} in {', '.join(name for name, _ in stage_reasons)}: {stage_reasons[0][1]}"
-        for key, stage_reasons in idle.items()
-        if key not in heeded
-    ]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for key, stage_reasons in idle.items():
+        if key not in heeded:
+            alike.setdefault((", ".join(name for name, _ in stage_reasons), stage_reasons[0][1]), []).append(key)
+    lines = [f"no effect: {', '.join(keys)} in {names}: {reason}" for (names, reason), keys in alike.items()]
     if plan.on_hold == "continue" and len(plan.stages) == 1:
         lines.append("no effect: on_hold: continue, because no stage comes after the only one")
     return lines
