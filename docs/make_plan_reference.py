@@ -36,6 +36,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "start": "Where the first stage starts: the model's weights, a head from the classes' names or descriptions "
         "(`prompt`), what `stable` points to, or a version's number.",
         "probes": "Inputs that every version is explained on; null: none. See `probes`.",
+        "rivals": "Simple classifiers that are fitted beside each stage on what its head reads; null: all, where the "
+        "outputs of all blocks are kept; none: `[]`.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
     },
@@ -334,6 +336,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "from_block": "The first block with adapters.",
     },
     "BitfitAdaptation": {"method": THE_NAME},
+    "SldaAdaptation": {
+        "method": "",
+        "shrinkage": "Share of equal variances in the covariance.",
+    },
+    "PrototypesAdaptation": {"method": ""},
     "PromptAdaptation": {
         "method": "",
         "length": "Vectors in front of the text, fewer than `model.max_length`; the text keeps all of that.",
@@ -367,6 +374,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "drop_at_most": "How much worse it may be than the run's last released stage, or else its start version.",
         "against": "With `drop_at_most`: `best` also compares with the best version so far, in this run and those "
         "before it; `first` compares with the first of them alone; null is `released`.",
+        "at_least_rival": "True: no worse than any of the plan's `rivals` on these rows; or how much worse it may be.",
         "confidence": "One-sided. With it the bound decides, without it the estimate. What it leaves to chance is "
         "shared out over the candidates that are judged on the same rows.",
         "min_samples": "When the metric rests on fewer rows than this, the rule holds.",

@@ -108,6 +108,7 @@ def train(
     from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run
+    from progressive_tf.reporting.rivals import rival_table
     from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
 
     if bounds:
@@ -119,6 +120,9 @@ def train(
     screen = console()
     screen.print(stage_table(records))
     screen.print(measures_line(records))
+    beside = rival_table(records)
+    if beside is not None:
+        screen.print(beside)
     if records.bounds is not None:
         screen.print(bounds_line(records.bounds, records.metric))
     screen.print(f"report: {report}")

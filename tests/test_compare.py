@@ -54,3 +54,22 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.Captu
         (again / name).write_text((tmp_path / "one" / "run-1" / name).read_text(encoding="utf-8"), encoding="utf-8")
     assert ended_with([one, other]) == 2
     assert "have the same seed, 1" in capsys.readouterr().err
+
+
+def test_rivals_stand_beside_the_method_whose_rows_they_have_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    naive, replay = (write_runs(tmp_path / name, {1: 0.5, 2: 0.6}) for name in ("naive", "replay"))
+    for folder in (naive, replay):
+        for seed in (1, 2):
+            stage = Path(folder) / f"run-{seed}" / "stages" / "01-one"
+            stage.mkdir(parents=True)
+            (stage / "data.json").write_text(json.dumps({"slice": "one"}), encoding="utf-8")
+            measure = {"value": 0.7, "more": 0.2, "low": 0.1, "high": 0.3, "n": 9}
+            value = 0.7 + seed / 100
+            rival = {"rows": 9, "of": 9, "gate": measure, "slices": {"test": {"one": value}}}
+            (stage / "metrics.json").write_text(json.dumps({"rivals": {"slda": rival}}), encoding="utf-8")
+    assert ended_with([naive, replay]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "0.715" in line]
+    assert len(rows) == 1  # those of the other method are the same
+    assert "+0.165" in rows[0]

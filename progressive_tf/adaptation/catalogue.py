@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from progressive_tf.adaptation.adapter import Adapter, adapter
-from progressive_tf.adaptation.choosing import bitfit, full, gradual, head, top_blocks
+from progressive_tf.adaptation.choosing import bitfit, full, gradual, head, linear_head, top_blocks
 from progressive_tf.adaptation.lora import LowRankUpdate, lora
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.adaptation.prompt import Prompt, prompt
@@ -17,6 +17,8 @@ CHOOSING: dict[str, Callable[[BlockModel, Any], MovedWeights]] = {
     "head": head,
     "top-blocks": top_blocks,
     "bitfit": bitfit,
+    "slda": linear_head,
+    "prototypes": linear_head,
 }
 ADDING: dict[str, Callable[[BlockModel, Any, int], MovedWeights]] = {"lora": lora, "adapter": adapter, "prompt": prompt}
 PHASED: dict[str, Callable[[BlockModel, Any], list[MovedWeights]]] = {"gradual": gradual}

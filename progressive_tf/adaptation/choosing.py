@@ -10,6 +10,8 @@ from progressive_tf.plan.adaptation_methods import (
     FullAdaptation,
     GradualAdaptation,
     HeadAdaptation,
+    PrototypesAdaptation,
+    SldaAdaptation,
     TopBlocksAdaptation,
 )
 
@@ -25,6 +27,16 @@ def head(network: BlockModel, settings: HeadAdaptation) -> MovedWeights:
         raise InputError(
             "adaptation.method: head: the matrix that ends this network is its table of tokens, which the first block "
             "reads too; use top-blocks, lora, adapter or full"
+        )
+    return move_from(network, len(network.blocks))
+
+
+def linear_head(network: BlockModel, settings: SldaAdaptation | PrototypesAdaptation) -> MovedWeights:
+    """Returns the head's weights; raises InputError where it is not one dense layer."""
+    if not network.has_linear_head:
+        raise InputError(
+            f"adaptation.method: {settings.method} gives one dense layer its weights, and the head of this network is "
+            f"another one ({type(network.head).__name__}); use the package's ClassificationHead, or method head"
         )
     return move_from(network, len(network.blocks))
 

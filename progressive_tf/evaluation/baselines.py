@@ -1,4 +1,4 @@
-"""Which released versions a rule compares a candidate with, beside the last one, and which of them stays the best.
+"""Which released versions, or rivals, a rule compares with beside the last one, and which of them stays the best.
 
 A candidate that may be two points worse than the last released version may be so again in every stage. `against: best`
 compares with two: the last released version and the best one so far, and asks that the rule passes beside both, which
@@ -26,10 +26,10 @@ Reference = int | str
 
 @dataclass(frozen=True)
 class Baseline:
-    """A released version beside the last one.
+    """A released version beside the last one, or a rival.
 
     Attributes:
-        reference: its number, or a stage of a run that releases nothing.
+        reference: its number, or a stage of a run that releases nothing; a rival's name.
         name: in words.
         answers: by slice, as those of the candidate; empty where it cannot be asked.
         problem: why it cannot be asked, and what to do; None where it can.
@@ -58,8 +58,20 @@ class Line:
     others: Mapping[int, Baseline] = field(default_factory=dict)
 
 
-def opponents(rule: GateRule, name: str, line: Line) -> list[Baseline | None]:
-    """Returns what a rule compares a candidate with on a slice; None stands for the last released version."""
+def opponents(
+    rule: GateRule, name: str, line: Line, rivals: Mapping[str, Mapping[str, Answers]]
+) -> list[Baseline | None]:
+    """Returns what a rule compares a candidate with on a slice; None stands for the last released version.
+
+    Args:
+        rule: the rule; on rivals it compares with each, as good as each of them is as good as the best.
+        name: of the slice.
+        line: the released versions before the last one.
+        rivals: answers of simple classifiers by slice, by name.
+    """
+    if rule.at_least_rival is not None:
+        fitted = [Baseline(rival, f"rival {rival}", answers) for rival, answers in rivals.items()]
+        return list(fitted or [Baseline("rivals", "a rival", problem="was not fitted beside this stage")])
     if isinstance(rule.against, AgainstVersion):
         number = rule.against.version
         return [line.others.get(number, Baseline(number, f"version {number}", problem="was not asked"))]

@@ -51,6 +51,7 @@ class Compared:
         classes: of slices, the classes that their rows should have; macro averages over fewer hold.
         line: the released versions before the last one, as far as rules compare with them.
         looks: by slice, how many candidates with this one were judged on its rows; see `looks`. Empty: not counted.
+        rivals: answers of simple classifiers on the same slices, by name.
     """
 
     candidate: Mapping[str, Answers]
@@ -60,6 +61,7 @@ class Compared:
     classes: Mapping[str, Collection[str]] = field(default_factory=dict)
     line: Line = ALONE
     looks: Mapping[str, int] = field(default_factory=dict)
+    rivals: Mapping[str, Mapping[str, Answers]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
     version counts as wrong; with nothing applicable the candidate is held. A slice that is not
-    there, an undefined metric and fewer rows than `min_samples` hold.
+    there, an undefined metric, fewer rows than `min_samples`, and a rule on rivals where there are none hold. Such a
+    rule is one comparison for each rival: as good as each of them is as good as the best, whichever that is.
 
     Args:
         rules: at least one.
@@ -101,7 +104,7 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
         else _Comparison(_of_reasons(rule, compared.reasons))
         for rule in rules
         for name in _slices(rule, compared)
-        for other in opponents(rule, name, compared.line)
+        for other in opponents(rule, name, compared.line, compared.rivals)
     ]
     tested = [
         index
@@ -135,23 +138,24 @@ def _beside(
         return _without_evidence(result, "hold", f"{other.name} {other.problem}")
     if other is not None:
         compared = replace(compared, baseline=other.answers)
-    item = _compare(rule.model_copy(update={"confidence": confidence}), name, compared, seed, resamples)
+    sure = rule.model_copy(update={"confidence": confidence})
+    item = _compare(sure, name, compared, seed, resamples, against or "the released version")
     result = replace(item.result, rule=rule, against=against, look=look, confidence=confidence)
     if item.evidence is not None and are_used_up(rule, look, resamples):
         return _without_evidence(result, "hold", USED_UP.format(look=look))
     return _Comparison(result, item.evidence)
 
 
-def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples: int) -> _Comparison:
+def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples: int, other: str) -> _Comparison:
     result, baseline = RuleResult(rule, name, threshold=rule.threshold[1]), compared.baseline
-    is_drop = rule.drop_at_most is not None
+    is_drop = rule.drop_allowed is not None
     if is_drop and baseline is None:
         return _without_evidence(result, "not-applicable", "no released version to compare with")
     if name == EVERY_PREVIOUS:
         return _without_evidence(result, "not-applicable", "no earlier slice")
     models = [("the candidate", compared.candidate)]
     if is_drop and baseline is not None:
-        models.append(("the released version", baseline))
+        models.append((other, baseline))
     all_answers: list[Answers] = []
     for who, of_slices in models:
         if name not in of_slices:
@@ -160,7 +164,7 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
     _same_rows(name, all_answers)
     if is_drop:
         if len(all_answers[1]) and not all_answers[1].knowable.any():
-            return _without_evidence(result, "not-applicable", "the released version knows none of these classes")
+            return _without_evidence(result, "not-applicable", f"{other} knows none of these classes")
         all_answers[1] = all_answers[1].as_answered()
     for (who, _), answers in zip(models, all_answers, strict=True):
         reason = _why_undefined(rule.metric, who, answers)
@@ -239,13 +243,13 @@ def _of_reasons(rule: GateRule, reasons: ReasonsKept | None) -> RuleResult:
 
 
 def _weigh(rule: GateRule, all_answers: Sequence[Answers], resamples: int, seed: int) -> Evidence:
-    if rule.drop_at_most is None:
+    if rule.drop_allowed is None:
         resampled = resample_metrics(all_answers[0], [rule.metric], resamples, seed)[rule.metric]
         return weigh(resampled, rule.threshold[1], at_least=rule.at_least is not None, confidence=rule.confidence)
     drop = resample_drop(all_answers[0], all_answers[1], rule.metric, resamples, seed)
     if not rule.metric_name.maximize:
         drop = Resampled(-drop.value, -drop.samples)
-    return weigh(drop, rule.drop_at_most, at_least=False, confidence=rule.confidence, expected=0.0)
+    return weigh(drop, rule.drop_allowed, at_least=False, confidence=rule.confidence, expected=0.0)
 
 
 def _settle(item: _Comparison, p_reject: float) -> RuleResult:
@@ -259,7 +263,7 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
         return replace(result, outcome="pass", reason=f"{measured}: within the threshold")
     if not evidence.meets and (level is None or p_reject <= level):
         return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
-    case = "nothing changed" if result.rule.drop_at_most is not None else "the truth is the estimate"
+    case = "nothing changed" if result.rule.drop_allowed is not None else "the truth is the estimate"
     doubt = f"not sure enough at {result.rows_in_words} (passes {evidence.power:.0%} of the time if {case})"
     return replace(result, outcome="hold", reason=f"{measured}: {doubt}")
 
@@ -310,6 +314,8 @@ def _found(result: RuleResult, evidence: Evidence) -> str:
     interval = f"{evidence.estimate:.4f} ({evidence.low:.4f} to {evidence.high:.4f})"
     words = looks_words(rule, result.look)
     look = f" ({words})" if words else ""
+    if rule.at_least_rival is not None:
+        return f"{result.against} has {interval} more, at most {rule.drop_allowed:g} allowed{look}"
     if rule.drop_at_most is not None:
         beside = "" if result.against is None else f" from {result.against}"
         return f"drop {interval}{beside}, at most {rule.drop_at_most:g} allowed{look}"

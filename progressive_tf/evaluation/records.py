@@ -35,6 +35,46 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class RivalMeasure:
+    """What a rival reaches on rows, how much more than the stage, and the 95 % interval of that."""
+
+    value: float
+    more: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def wins(self) -> bool:
+        """Whether it surely has more than the stage."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A simple classifier on the same outputs of frozen blocks, fitted on the same rows so far.
+
+    Attributes:
+        rows: it was fitted on.
+        of: how many there are.
+        gate: on the gate rows of the stage and of those released before it.
+        test: on their test rows.
+        slices: of each part its value on each slice that the run's R matrix has.
+    """
+
+    rows: int
+    of: int
+    gate: RivalMeasure
+    test: RivalMeasure | None = None
+    slices: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> RivalMeasure:
+        """On test rows; on gate rows where there are none."""
+        return self.test or self.gate
+
+
+@dataclass(frozen=True)
 class StageMetrics:
     """`metrics.json`: metrics by slice (gate), by stage (test) and on the stage's validation rows."""
 
@@ -46,6 +86,7 @@ class StageMetrics:
     recency: dict[str, float] = field(default_factory=dict)
     retention: dict[str, dict[str, Any]] = field(default_factory=dict)
     explanations: dict[str, Any] = field(default_factory=dict)
+    rivals: dict[str, Rival] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from progressive_tf.models.heads import INITIAL_SPREAD
+from progressive_tf.models.heads import INITIAL_SPREAD, ClassificationHead
 from progressive_tf.models.preprocessing.base import Preprocessing
 from progressive_tf.models.projection import AddedBlock, Addition, Block, Projection
 from progressive_tf.plan.metric_names import CLASSES
@@ -108,6 +108,15 @@ class BlockModel(tf.keras.Model):
     def run_head(self, state: State, training: bool = False) -> tf.Tensor:
         """Returns logits, float32 [batch, classes], given the state after the last block."""
         return self.head(self.without_added_positions(state), training=training)
+
+    @property
+    def has_linear_head(self) -> bool:
+        """Whether the logits are one dense layer of what `read_by_head` gives."""
+        return isinstance(self.head, ClassificationHead) and type(self.head).call is ClassificationHead.call
+
+    def read_by_head(self, state: State) -> tf.Tensor:
+        """Returns what the dense layer of a linear head reads, float32 [batch, width], after the last block."""
+        return self.head.pooled(self.without_added_positions(state))
 
     def possible(self, logits: tf.Tensor, state: State) -> tf.Tensor:
         """Returns logits [batch, classes] that leave classes of other tasks than an example's own no probability.

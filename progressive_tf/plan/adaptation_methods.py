@@ -22,6 +22,11 @@ class MovesBlocks(Strict):
         """Whether blocks may be left as they are."""
         return True
 
+    @property
+    def takes_steps(self) -> bool:
+        """Whether an optimizer moves the weights, over epochs."""
+        return True
+
 
 class HeadAdaptation(MovesBlocks):
     """Only the head moves; every block is frozen."""
@@ -32,6 +37,41 @@ class HeadAdaptation(MovesBlocks):
     def moves_blocks(self) -> bool:
         """No."""
         return False
+
+
+class FromSums(MovesBlocks):
+    """The head follows from sums over rows, each of which counts once, in this stage or an earlier one."""
+
+    @property
+    def moves_blocks(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def takes_steps(self) -> bool:
+        """No."""
+        return False
+
+
+class SldaAdaptation(FromSums):
+    """The head is a linear discriminant, learnt row by row; every block is frozen (Hayes & Kanan 2020).
+
+    Of each class the number of rows and their sum are kept, of all together one covariance, which is shrunk towards
+    equal variances by `shrinkage`; null: by as much as so many rows of such a width need (Chen et al. 2010). No epoch,
+    no rate; nothing is forgotten. Probabilities get a temperature that is fitted on validation rows.
+    """
+
+    method: Literal["slda"]
+    shrinkage: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class PrototypesAdaptation(FromSums):
+    """The head says the class whose mean is nearest; every block is frozen (Rebuffi et al. 2017).
+
+    Means, and the temperature of probabilities, are kept and fitted as in `slda`.
+    """
+
+    method: Literal["prototypes"]
 
 
 class FullAdaptation(MovesBlocks):
@@ -128,6 +168,8 @@ Adaptation = Annotated[
     | LoraAdaptation
     | AdapterAdaptation
     | BitfitAdaptation
-    | PromptAdaptation,
+    | PromptAdaptation
+    | SldaAdaptation
+    | PrototypesAdaptation,
     Field(discriminator="method"),
 ]

@@ -11,6 +11,7 @@ from progressive_tf.plan.reading import value_at
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.plan.sweep import Parameter
 
+OF_STEPS = ("epochs", "batch_size", "optimizer", "schedule", "early_stopping", "loss")
 OF_EARLIER_STAGES = ("retention.replay", "retention.ewc", "continual_evaluation", "readapt", "tune.drop_at_most")
 
 
@@ -29,6 +30,8 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
         reasons |= dict.fromkeys(OF_EARLIER_STAGES, "no stage comes before it")
         if plan.start == "pretrained":
             reasons["retention.lwf"] = "no stage comes before it"
+    if not stage.adaptation.takes_steps:
+        reasons |= dict.fromkeys(OF_STEPS, f"{stage.adaptation.method} counts each row once, without steps")
     if not stage.adaptation.moves_blocks and stage.objective is None:
         reasons["block_decay"] = "the head alone moves, and has one rate"
     elif stage.block_decay == 1:
@@ -48,7 +51,7 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
 
 
 def idle_lines(plan: Plan) -> list[str]:
-    """Returns one line about each key that is set and changes nothing in any stage that sets it.
+    """Returns one line about keys that are set and change nothing in any stage that sets them, for the same reason.
 
     A key that reaches all stages from the defaults is left out where one of them heeds it.
     """
@@ -63,11 +66,11 @@ def idle_lines(plan: Plan) -> list[str]:
                 idle.setdefault(key, []).append((stage.name, reasons[key]))
             else:
                 heeded.add(key)
-    lines = [
-        f"no effect: {key} in {', '.join(name for name, _ in stage_reasons)}: {stage_reasons[0][1]}"
-        for key, stage_reasons in idle.items()
-        if key not in heeded
-    ]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for key, stage_reasons in idle.items():
+        if key not in heeded:
+            alike.setdefault((", ".join(name for name, _ in stage_reasons), stage_reasons[0][1]), []).append(key)
+    lines = [f"no effect: {', '.join(keys)} in {names}: {reason}" for (names, reason), keys in alike.items()]
     if plan.on_hold == "continue" and len(plan.stages) == 1:
         lines.append("no effect: on_hold: continue, because no stage comes after the only one")
     return lines

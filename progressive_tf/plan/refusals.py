@@ -47,6 +47,21 @@ _NOT_WITH_STREAMS = {
         "is prepared on rows that are known beforehand; use replay or ewc with a stream",
     ),
 }
+# Features of a stage whose head follows from sums, likewise.
+_FROM_SUMS = ("slda", "prototypes")
+_NOT_WITH_SUMS = {
+    **dict.fromkeys(
+        ("retention.replay", "retention.ewc", "retention.lwf", "retention.distill"),
+        "sums of all rows so far are kept, so nothing is forgotten; drop it, or set null in this stage",
+    ),
+    "retention.average": "mixes weights along steps or of stages, and these follow from sums; drop it",
+    "objective": "trains what the head reads, and only the head moves; drop it, or choose a method that moves blocks",
+    "augmentation": "changes images from epoch to epoch, and each row is counted once, as it is; drop it",
+    "continual_evaluation": "measures between steps, and there are none; drop it",
+    "tune": "there is no rate, size or schedule to search; drop it",
+    "optimizer.carry_state": "there is no optimizer; drop it",
+    "data.stream": "a stream is learnt in steps; use head, or a stage with rows of its own",
+}
 _KINDS = ("method", "name", "kind")  # keys that say which of several settings a mapping is
 
 
@@ -87,10 +102,12 @@ def refusals(task: Task, asked: Asked) -> Iterator[str]:
     yield from _of_probes(asked)
     yield from _of_prompts(asked)
     yield from _of_streams(asked)
+    yield from _of_sums(asked)
     yield from _of_stages(asked)
     yield from _of_scenario(asked)
     yield from _of_averages(asked)
     yield from _of_slices(asked)
+    yield from _of_rivals(asked)
 
 
 def problem_with_stream_keys(asked: Asked) -> str | None:
@@ -226,6 +243,14 @@ def _of_streams(asked: Asked) -> Iterator[str]:
                 yield f"stages[{index}].{feature.partition('=')[0]}: {reason}"
 
 
+def _of_sums(asked: Asked) -> Iterator[str]:
+    for index, stage in enumerate(asked.stages()):
+        method = stage.values["adaptation"]["method"]
+        for feature, reason in _NOT_WITH_SUMS.items() if method in _FROM_SUMS else ():
+            if stage.wanted(feature):
+                yield f"stages[{index}].{feature}: adaptation {method}: {reason}"
+
+
 def _of_stages(asked: Asked) -> Iterator[str]:
     for index, stage in enumerate(asked.values["stages"]):
         if stage["crf"] and stage["loss"]["name"] != "cross-entropy":
@@ -273,6 +298,19 @@ def _of_slices(asked: Asked) -> Iterator[str]:
             yield f"{place}.slice: {unknown_name('slice', rule['slice'], known)}"
         if rule["slice"] == ARRIVED and rule["against"] not in (None, "released"):
             yield f"{place}.against: rows that {ARRIVED} were answered by the last released version alone; drop it"
+
+
+def _of_rivals(asked: Asked) -> Iterator[str]:
+    rivals = asked.values["rivals"]
+    if rivals and len(set(rivals)) < len(rivals):
+        yield f"rivals: each once; got {', '.join(rivals)}"
+    for place, rule in _rules(asked):
+        if rule["at_least_rival"] is None:
+            continue
+        if rivals is not None and not rivals:
+            yield f"{place}.at_least_rival: the plan has rivals: []; name some, or drop the rule"
+        if rule["slice"] == ARRIVED:
+            yield f"{place}.at_least_rival: no rival answers rows of a stream as they come; use another slice"
 
 
 def _rules(asked: Asked) -> Iterator[tuple[str, Values]]:

@@ -50,7 +50,8 @@ from progressive_tf.plan.tasks import TASKS, Task
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 EVERY_PREVIOUS = "every-previous"
-THRESHOLDS = ("at_least", "at_most", "drop_at_most")
+THRESHOLDS = ("at_least", "at_most", "drop_at_most", "at_least_rival")
+RivalName = Literal["ncm", "slda", "logistic-regression"]
 # Keys of `data` that came after the first runs were made, and what plans without them have.
 LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
 
@@ -172,8 +173,9 @@ class GateRule(Strict):
     """One condition for promotion: exactly one threshold on a metric of a slice.
 
     `drop_at_most` compares with released versions, in the direction in which the metric gets worse: with the last one,
-    and as `against` says with another too. With `confidence` the one-sided bound must meet the threshold; without, the
-    estimate decides.
+    and as `against` says with another too. `at_least_rival` compares likewise with each of the plan's `rivals`: true
+    allows the stage to fall behind none, a number to fall behind by so much. With `confidence` the one-sided bound must
+    meet the threshold; without, the estimate decides.
     """
 
     metric: str
@@ -182,6 +184,7 @@ class GateRule(Strict):
     at_most: float | None = None
     drop_at_most: Annotated[float, Field(ge=0)] | None = None
     against: Literal["released", "best", "first"] | AgainstVersion | None = None
+    at_least_rival: Literal[True] | Annotated[float, Field(ge=0)] | None = None
     confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     min_samples: int = Field(default=30, ge=1)
 
@@ -203,19 +206,19 @@ class GateRule(Strict):
     def _one_threshold_in_range(self) -> GateRule:
         given = [key for key in THRESHOLDS if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"needs exactly one of at_least, at_most, drop_at_most; got {sorted(given) or 'none'}")
+            raise ValueError(f"needs exactly one of {', '.join(THRESHOLDS)}; got {sorted(given) or 'none'}")
         key, value = self.threshold
         metric = self.metric_name
         least, most = (
-            (0.0, metric.highest - metric.lowest) if key == "drop_at_most" else (metric.lowest, metric.highest)
+            (0.0, metric.highest - metric.lowest) if self.drop_allowed is not None else (metric.lowest, metric.highest)
         )
         if not least <= value <= most:
-            what = f"a drop of {self.metric}" if key == "drop_at_most" else self.metric
+            what = f"a drop of {self.metric}" if self.drop_allowed is not None else self.metric
             raise ValueError(f"{key}: {what} {range_words(least, most)}; got {value:g}")
         if self.slice == EVERY_PREVIOUS and key != "drop_at_most":
             raise ValueError("slice every-previous compares with the last released version; use drop_at_most")
         if self.against is not None and key != "drop_at_most":
-            raise ValueError(f"against: {key} compares with nothing; use drop_at_most, or drop against")
+            raise ValueError(f"against: {key} compares with no released version; use drop_at_most, or drop against")
         return self
 
     @classmethod
@@ -228,7 +231,14 @@ class GateRule(Strict):
     @property
     def threshold(self) -> tuple[str, float]:
         """The key of its threshold, and the threshold."""
-        return next((key, value) for key in THRESHOLDS if (value := getattr(self, key)) is not None)
+        key, value = next((key, value) for key in THRESHOLDS if (value := getattr(self, key)) is not None)
+        return key, 0.0 if value is True else value
+
+    @property
+    def drop_allowed(self) -> float | None:
+        """The most that may be lost, where it compares with another model on the same rows; None where it does not."""
+        key, value = self.threshold
+        return value if key in ("drop_at_most", "at_least_rival") else None
 
     @property
     def metric_name(self) -> MetricName:
@@ -307,6 +317,7 @@ class Plan(Strict):
     data: Data
     start: Literal["pretrained", "stable", "prompt"] | Annotated[int, Field(ge=1)] | PromptStart = "pretrained"
     probes: Probes | None = None
+    rivals: Annotated[tuple[RivalName, ...], BeforeValidator(tuple_from_list)] | None = None
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 

@@ -84,6 +84,7 @@ _NEW_TYPES = (
     "data-incremental and domain-incremental"
 )
 _NO_CLASSES = "{value}: is about classes, and texts have none; task {task} has data-incremental and domain-incremental"
+_SUMS_OF_CLASSES = "{value} has a mean for each class of whole rows, and these have none; use head"
 _SEQUENCES_OF_TAGS = (
     "{value} is over classes of whole rows, and a sentence has as many as there are sequences of tags; set empirical"
 )
@@ -124,6 +125,8 @@ TASKS: dict[str, Task] = {
                 "data.labels": "the types of entities are those of the tags in data.source; drop it for task {task}",
                 "stages[].data.classes": ("a sentence has tags of several types; select sentences with data.where"),
                 "stages[].data.wrong_labels": "exchanges labels of whole rows, and these are tags of words; drop it",
+                "stages[].adaptation.method=slda": _SUMS_OF_CLASSES,
+                "stages[].adaptation.method=prototypes": _SUMS_OF_CLASSES,
                 "stages[].objective": "{value} pairs whole texts by their class, and words have tags; drop it",
                 "stages[].retention.distill": (
                     "an exported tagger answers with spans, not with a probability for each tag; use replay or ewc"
@@ -187,6 +190,8 @@ TASKS: dict[str, Task] = {
                 "stages[].data.wrong_labels": "exchanges classes, and texts have none; drop it",
                 "stages[].objective": "{value} pairs texts by their class, and these have none; drop it",
                 "stages[].loss=focal": "focal is for classes that are rare; use cross-entropy, or label-smoothing",
+                "stages[].adaptation.method=slda": _SUMS_OF_CLASSES,
+                "stages[].adaptation.method=prototypes": _SUMS_OF_CLASSES,
                 "stages[].adaptation.method=prompt": (
                     "prompt puts vectors in front of texts that are classified; use lora or adapter"
                 ),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,11 @@ from rich.table import Table
 
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.bootstrap import FEWEST_SEEDS, paired_difference
-from progressive_tf.evaluation.records import Matrix, read_record
+from progressive_tf.evaluation.records import Matrix, StageData, StageMetrics, read_record
 from progressive_tf.output import ByWidth
 from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.reporting.reading import finished_runs
+from progressive_tf.reporting.rivals import WORDS as RIVAL_WORDS
 from progressive_tf.reporting.wording import decimals, number, signed
 
 MEASURES = ("acc", "bwt", "fwt", "forgetting")
@@ -28,11 +29,19 @@ class Method:
         name: of the folder they stand in.
         values: the measure by the plan's seed.
         metric: that of the R matrices.
+        rivals: the same of simple classifiers on the same kept outputs, by name, where every run has them.
     """
 
     name: str
     values: Mapping[int, float]
     metric: str = "accuracy"
+    rivals: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+
+    @property
+    def beside(self) -> Iterator[Method]:
+        """Its rivals, each as a method of its own."""
+        for name, values in self.rivals.items():
+            yield Method(f"{self.name}: {RIVAL_WORDS.get(name, name)}", values, self.metric)
 
 
 def read_method(folder: Path, measure: str, part: str) -> Method:
@@ -49,6 +58,7 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
     values: dict[int, float] = {}
     where: dict[int, Path] = {}
     metrics: dict[str, Path] = {}
+    rivals: dict[str, dict[int, float]] = {}
     for run in finished_runs(folder):
         matrix = read_record(run / "matrix.json", Matrix)
         if matrix is None:
@@ -62,11 +72,28 @@ def read_method(folder: Path, measure: str, part: str) -> Method:
         if value is None:
             raise InputError(f"{run}: has no {measure} on {part} rows; compare another measure")
         values[seed], where[seed] = value, run
+        for name, acc in _rival_values(run, matrix, part).items() if measure == "acc" else ():
+            rivals.setdefault(name, {})[seed] = acc
         metrics.setdefault(matrix.metric, run)
     if len(metrics) > 1:
         listed = " and ".join(f"{metric} in {run.name}" for metric, run in metrics.items())
         raise InputError(f"{folder}: R matrices of several metrics, {listed}; compare runs of one task")
-    return Method(str(folder), values, next(iter(metrics)))
+    everywhere = {name: accs for name, accs in rivals.items() if accs.keys() == values.keys()}
+    return Method(str(folder), values, next(iter(metrics)), everywhere)
+
+
+def _rival_values(run: Path, matrix: Matrix, part: str) -> dict[str, float]:
+    """Returns the ACC of each rival of a run's last stage; none where a stage of the R matrix has no such value."""
+    folder = run / "stages" / f"{len(matrix.stages):02d}-{matrix.stages[-1]}"
+    metrics = read_record(folder / "metrics.json", StageMetrics) or StageMetrics()
+    data = [read_record(path, StageData) for path in sorted((run / "stages").glob("*/data.json"))]
+    slices = [each.slice for each in data[: len(matrix.stages)] if each is not None]
+    found = {}
+    for name, rival in metrics.rivals.items():
+        values = [rival.slices.get(part, {}).get(str(each)) for each in slices]
+        if values and None not in values:
+            found[name] = float(np.mean(np.array(values, float)))
+    return found
 
 
 def comparison_table(methods: Sequence[Method], measure: str, part: str) -> ByWidth:
@@ -80,7 +107,12 @@ def comparison_table(methods: Sequence[Method], measure: str, part: str) -> ByWi
     more = f"more than {Path(first.name).name}"
     wide = _table(title, ("runs", "mean", "sd", more, "95 % interval", "p"))
     narrow = _table(title, ("runs", "mean", "sd", f"{more}\n95 % interval", "p"))
-    for method in methods:
+    shown: list[Mapping[int, float]] = []
+    rows = [first, *first.beside, *(row for method in methods[1:] for row in (method, *method.beside))]
+    for method in rows:
+        if method not in methods and method.values in shown:
+            continue  # another method's rivals, on the same outputs of the same rows
+        shown.append(method.values)
         name, mean, spread, *compared = _cells(method, first)
         wide.add_row(name, mean, spread, *compared)
         stacked = [f"{compared[0]}\n{compared[1]}", compared[2]] if compared else []

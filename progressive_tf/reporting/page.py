@@ -13,6 +13,7 @@ from progressive_tf.reporting import wording
 from progressive_tf.reporting.line import line_view
 from progressive_tf.reporting.next_steps import next_steps, reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
+from progressive_tf.reporting.rivals import rival_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.templates import page_environment
 from progressive_tf.reporting.views import (
@@ -81,6 +82,7 @@ def render(run: RunRecord) -> str:
         line_figure=line_view(run),
         much_tested=wording.much_tested(run),
         reasons=reasons_views(run),
+        rivals=rival_views(run),
         streams=streams,
         streaming=[view.stage for view in streams],
         sweeps=sweep_views(run),

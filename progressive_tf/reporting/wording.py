@@ -114,7 +114,7 @@ def rule_words(rule: GateRule, slice_name: str) -> str:
     if rule.slice == EVERY_PREVIOUS:
         of_rows = "every earlier stage" if slice_name == EVERY_PREVIOUS else f"earlier stage {slice_name}"
     key, threshold = rule.threshold
-    sign = {"at_least": "≥", "at_most": "≤", "drop_at_most": "drops ≤"}[key]
+    sign = {"at_least": "≥", "at_most": "≤", "drop_at_most": "drops ≤", "at_least_rival": "behind rivals ≤"}[key]
     return f"{metric_words(rule.metric)} on {of_rows} {sign} {threshold:g}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from progressive_tf.display import Clock
 from progressive_tf.evaluation.decision import Decision
+from progressive_tf.reporting.rivals import lost_words
 from progressive_tf.training.fitting.locations import backup_file
 from progressive_tf.training.run.checks import warnings_about
 from progressive_tf.training.run.run import Run
@@ -95,5 +96,8 @@ def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> Decision:
     attempt.end(decision)
     released = f", version {decision.version}; {decision.stable}" if decision.version else ""
     look = f", look {decision.look} on these gate rows" if decision.promoted and decision.look > 1 else ""
-    run.display.line(f"{stage.name}: {decision.decision} ({decision.reason}{look}){released}")
+    lost = lost_words(attempt.rivals.facts)
+    run.display.line(
+        f"{stage.name}: {decision.decision} ({decision.reason}{look}){released}{f'; {lost}' if lost else ''}"
+    )
     return decision

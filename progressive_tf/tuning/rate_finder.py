@@ -76,6 +76,10 @@ def find_rate(run: Run, stage: StageRecord) -> FoundRate:
             f"stages[{stage.index}].adaptation: gradual moves other weights from phase to phase, and a range test "
             f"needs the same in every step; try it with top-blocks"
         )
+    if not settings.adaptation.takes_steps:
+        raise InputError(
+            f"stages[{stage.index}].adaptation: {settings.adaptation.method} takes no steps and has no rate"
+        )
     folder = run.folder.sweep(stage.index, stage.name) / "rate"
     shutil.rmtree(folder, ignore_errors=True)
     plans = settings.optimizer.learning_rate

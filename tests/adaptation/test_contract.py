@@ -39,6 +39,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"method": "adapter", "size": 3, "from_block": 2},
     {"method": "bitfit"},
     {"method": "prompt", "length": 3},
+    {"method": "slda"},
+    {"method": "prototypes"},
 ]
 # Of which graphs are built too: phases, an addition within layers, and a block of its own.
 FITTED = [

@@ -292,3 +292,36 @@ def test_candidates_at_the_threshold_pass_about_as_rarely_as_stated() -> None:
     # 5 % of 600 is 30 with a standard deviation of 5.3.
     assert 10 <= promoted <= 48
     assert 5 <= rejected <= 48
+
+
+RIVAL = GateRule(metric="accuracy", at_least_rival=True)
+SURE = GateRule(metric="accuracy", at_least_rival=0.02, confidence=0.95)
+
+
+def beside(rule: GateRule, candidate: ClassAnswers, **rivals: ClassAnswers) -> Decision:
+    compared = Compared({"current": candidate}, rivals={name: {"current": answers} for name, answers in rivals.items()})
+    return judge([rule], compared, seed=1, resamples=RESAMPLES)
+
+
+def test_a_stage_must_be_as_good_as_each_of_its_rivals() -> None:
+    assert outcomes(beside(RIVAL, model(350), ncm=model(340), slda=model(350))) == ["pass", "pass"]
+    result = beside(RIVAL, model(350), ncm=model(340), slda=model(351))
+    assert outcomes(result) == ["pass", "reject"]
+    assert [rule.rival for rule in result.rules] == ["ncm", "slda"]
+    assert "slda has 0.0025" in result.reason
+
+
+def test_how_far_behind_a_rival_a_stage_may_be_must_be_sure_where_the_rule_asks_for_that() -> None:
+    assert outcomes(beside(SURE, model(360, 4000), ncm=model(360, 4000))) == ["pass"]
+    assert outcomes(beside(SURE, model(300), ncm=model(306))) == ["hold"]
+    assert outcomes(beside(SURE, model(250), ncm=model(340))) == ["reject"]
+    assert GateRule(metric="accuracy", at_least_rival=True).drop_allowed == 0.0
+    assert SURE.drop_allowed == 0.02
+
+
+def test_a_rule_on_rivals_holds_where_there_are_none() -> None:
+    result = beside(RIVAL, model(350))
+    assert (outcomes(result), result.decision) == (["hold"], "hold")
+    assert "no rival was fitted" in result.reason
+    assert json.loads(json.dumps(result.to_json()))["rules"][0]["rival"] == ""
+    assert "rival" not in current([FLOOR], model(350)).to_json()["rules"][0]

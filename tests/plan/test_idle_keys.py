@@ -36,6 +36,10 @@ def test_shipped_plans_have_no_idle_keys(name: str) -> None:
         (["stages.pilot.retention.lwf.strength=2"], "retention.lwf in pilot: no stage comes before it"),
         (["stages.pilot.tune={trials: 2, drop_at_most: 0.1}"], "tune.drop_at_most in pilot: no stage"),
         (["defaults.epochs=3"], "early_stopping.patience in pilot, beta, full: 3 epochs end before it can"),
+        (
+            ["defaults.adaptation={method: slda}", "stages.full.adaptation={method: slda}"],
+            "epochs, optimizer, early_stopping in pilot, beta, full: slda counts each row once, without steps",
+        ),
         (["stages.beta.schedule.patience=12"], "schedule.patience in beta: 12 epochs end before the rate can fall"),
     ],
 )

@@ -43,7 +43,11 @@ def change(path: str, value: object) -> dict:
         ("defaults.gate", [{"metric": "acuracy", "at_least": 0.5}], r"gate\[0\].metric: .* did you mean 'accuracy'"),
         ("defaults.gate", [{"metric": "accuracy", "at_least": 1.2}], r"lies between 0 and 1; got 1.2"),
         ("defaults.gate", [{"metric": "accuracy", "at_least": -0.1}], r"lies between 0 and 1; got -0.1"),
-        ("defaults.gate", [{"metric": "accuracy"}], r"needs exactly one of at_least, at_most, drop_at_most; got none"),
+        (
+            "defaults.gate",
+            [{"metric": "accuracy"}],
+            r"needs exactly one of at_least, at_most, drop_at_most, at_least_rival; got none",
+        ),
         ("defaults.gate", [{**GATE[0], "at_most": 1}], r"needs exactly one of .* got \['at_least', 'at_most'\]"),
         ("defaults.gate", [{**GATE[0], "confidence": 95}], r"gate\[0\].confidence: should be less than 1; got 95"),
         ("defaults.gate", [{**GATE[0], "slice": "curent"}], r"unknown slice 'curent'; did you mean 'current'"),

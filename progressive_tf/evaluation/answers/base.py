@@ -120,6 +120,22 @@ class Answers(ABC):
         """
         raise TypeError(f"{type(self).__name__}: only probabilities of classes can be averaged")
 
+    def with_logits(self, logits: npt.NDArray[np.floating[Any]]) -> Self:
+        """Returns the answers that logits [rows, known classes] give to the same rows.
+
+        Raises:
+            TypeError: answers of this kind are no classes.
+        """
+        raise TypeError(f"{type(self).__name__}: only classes of rows have a logit each")
+
+    def as_right_or_wrong(self) -> Self:
+        """Returns the answers with two classes, right and wrong: the same accuracy, of few distinct rows to draw.
+
+        Raises:
+            TypeError: answers of this kind are no classes.
+        """
+        raise TypeError(f"{type(self).__name__}: only classes of rows are right or wrong as such")
+
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on.
 

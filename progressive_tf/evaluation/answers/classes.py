@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +121,24 @@ class ClassAnswers(Answers):
     def as_answered(self) -> ClassAnswers:
         """Returns the answers as callers get them: for a class that the model has no output for, a wrong one."""
         return ClassAnswers(self.labels, self.truth, self.probabilities, groups=self.groups)
+
+    def with_logits(self, logits: npt.NDArray[np.floating[Any]]) -> ClassAnswers:
+        """Returns the answers that logits [rows, known classes] give to the same rows."""
+        exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        probabilities = np.zeros(self.probabilities.shape)
+        probabilities[:, : logits.shape[1]] = exponents / exponents.sum(axis=1, keepdims=True)
+        return replace(self, probabilities=probabilities)
+
+    def as_right_or_wrong(self) -> ClassAnswers:
+        """Returns the answers with two classes, right and wrong."""
+        right = self.right.astype(np.float64)
+        return replace(
+            self,
+            labels=("right", "wrong"),
+            truth=np.zeros(len(self), np.int32),
+            probabilities=np.column_stack([right, 1 - right]),
+            known=None,
+        )
 
     def take(self, rows: npt.ArrayLike) -> ClassAnswers:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""

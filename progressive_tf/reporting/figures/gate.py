@@ -34,7 +34,7 @@ def gate_rules(name: str, stage: str, rules: Sequence[RuleResult]) -> Markup | N
     for rule in rules:
         if rule.estimate is not None:
             words = metric_words(rule.rule.metric)
-            is_drop = rule.rule.drop_at_most is not None
+            is_drop = rule.rule.drop_allowed is not None
             panel = f"drop of {words} (gains are below zero)" if is_drop else words
             groups.setdefault(panel, []).append((rule, rule.estimate))
     if not groups:

@@ -161,6 +161,16 @@ class Features:
 
         return self._compute("embedding", examples, pooled)
 
+    def read_by_head(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> np.ndarray:
+        """Returns what the head's dense layer reads of rows, float32 [n, width]; see `BlockModel.has_linear_head`."""
+        examples = self.examples(source, rows, depth, cache)
+        network, first = self.network, examples.first_block
+
+        def read(state: dict[str, tf.Tensor]) -> tf.Tensor:
+            return network.read_by_head(network.run_blocks(state, first, len(network.blocks)))
+
+        return self._compute("reading", examples, read)
+
     def forget_stale_prefixes(self) -> None:
         """Forgets outputs that the network's present weights would no longer give, and which shards were in use.
 

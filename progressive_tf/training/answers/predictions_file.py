@@ -122,22 +122,22 @@ def gate_view(scored: Scored, current: str, previous: Iterable[str], named: Iter
     previous = list(previous)
     view = {name: known[name] for name in [*previous, *named, current] if name in known}
     view["current"] = known[current]
-    view["all"] = _union(scored, list(dict.fromkeys([*previous, current])))
+    view["all"] = union(scored, "gate", [*previous, current])
     return view
 
 
-def _union(scored: Scored, names: list[str]) -> Answers:
-    """Returns each row of the slices once, where it stands first."""
+def union(scored: Scored, part: str, slices: Iterable[str]) -> Answers:
+    """Returns each row of a part of some slices once, where it stands first."""
     seen: dict[str, np.ndarray] = {}
     parts = []
-    for name in names:
-        source, rows = scored.rows["gate", name]
+    for name in dict.fromkeys(slices):
+        source, rows = scored.rows[part, name]
         distinct, first = np.unique(rows, return_index=True)
         earlier = seen.get(source, distinct[:0])
         fresh = np.sort(first[~np.isin(distinct, earlier)])
         seen[source] = np.union1d(earlier, distinct)
-        part = scored.predictions["gate", name]
-        parts.append(part if len(fresh) == len(part) else part.take(fresh))
+        answers = scored.predictions[part, name]
+        parts.append(answers if len(fresh) == len(answers) else answers.take(fresh))
     return parts[0].join(parts[1:]) if len(parts) > 1 else parts[0]
 
 

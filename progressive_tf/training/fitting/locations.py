@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# TensorFlow Serving reads warm-up requests from this folder of a SavedModel, and leaves other files alone.
+EXTRA = "assets.extra"
+
 
 def checkpoint_file(stage: Path) -> Path:
     """Returns where the checkpoint of a stage stands, given the stage's folder."""
@@ -13,3 +16,8 @@ def checkpoint_file(stage: Path) -> Path:
 def backup_file(stage: Path) -> Path:
     """Returns where a stage's backup stands, given the stage's folder."""
     return stage / "backup" / "state.safetensors"
+
+
+def sums_file(stage: Path) -> Path:
+    """Returns where the sums of classes stand that a stage's head follows from, given the stage's folder."""
+    return stage / "checkpoint" / "class_sums.safetensors"

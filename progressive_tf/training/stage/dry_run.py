@@ -81,6 +81,7 @@ def _rows(
 ) -> list[BlockRow]:
     # The phases of gradual share the optimizers of the last.
     separate = phases if stage.objective is not None else phases[-1:]
+    separate = separate if stage.adaptation.takes_steps else []
     optimizers = {block: named for phase in separate for block, named in _optimizers(network, stage, moved, phase)}
     groups = {group.block: group.trained for group in moved[-1].groups}
     rows = []

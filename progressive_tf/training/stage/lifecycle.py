@@ -24,9 +24,11 @@ from progressive_tf.training.stage.carried_optimizer import carried_optimizer, k
 from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.examples import StageExamples
 from progressive_tf.training.stage.explaining import explanation_facts
+from progressive_tf.training.stage.head_from_sums import fit_from_sums
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
-from progressive_tf.training.stage.promotion import Arrived, decide, publish, with_origin
+from progressive_tf.training.stage.promotion import Arrived, Beside, decide, publish, with_origin
 from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
+from progressive_tf.training.stage.rivals import Rivals, fit_rivals
 
 HISTORY_MEASURES = ("loss", "accuracy")
 MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
@@ -50,6 +52,7 @@ class Attempt:
         retained: what it trains with beside these.
         carried: the optimizer state to start from, or None.
         scored: its answers on every slice, once it is measured.
+        rivals: those of simple classifiers on the same rows.
     """
 
     phases: list[MovedWeights]
@@ -57,6 +60,7 @@ class Attempt:
     retained: Retained
     carried: list[np.ndarray] | None
     scored: Scored
+    rivals: Rivals
 
     def __init__(self, run: Run, stage: StageRecord, parent: StageRecord | None, clock: Clock | None = None) -> None:
         self.run = run
@@ -122,6 +126,9 @@ class Attempt:
             NonFiniteLossError: the loss is no longer a number.
         """
         run, settings = self.run, self.settings
+        if not settings.adaptation.takes_steps:
+            with self.clock.measure("fit"):
+                return fit_from_sums(run, self.stage, self.parent, self.rows[0], self.moved)
         fit = Fit(
             network=run.network,
             stage=settings,
@@ -169,7 +176,7 @@ class Attempt:
     def keep(self, fitted: Fitted) -> None:
         """Saves what the stage ends with, mixed with what came before it where the plan says so."""
         best = fitted.history[fitted.best_epoch - 1]
-        if "val_loss" in best:
+        if "val_loss" in best and self.settings.adaptation.takes_steps:
             validated = [name for name in ("val_loss", "val_accuracy") if not math.isnan(best[name])]
             self.run.display.line(
                 f"{self.stage.name}: {fitted.epochs} epochs, kept epoch {fitted.best_epoch}: "
@@ -199,6 +206,10 @@ class Attempt:
         with self.clock.measure("evaluate"):
             self.scored = score(self.run, self.stage, loaded=True)
             metrics = stage_metrics(self.run, self.stage, self.scored)
+        with self.clock.measure("rivals"):
+            self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored)
+        if self.rivals.facts:
+            metrics |= {"rivals": self.rivals.to_json()}
         if self.run.plan.probes is not None:
             with self.clock.measure("explain"):
                 metrics |= {"explanations": explanation_facts(self.run, self.stage)}
@@ -211,7 +222,7 @@ class Attempt:
             arrived: answers on rows of a stream that came since the last candidate.
         """
         with self.clock.measure("evaluate"):
-            return decide(self.run, self.stage, self.scored, arrived)
+            return decide(self.run, self.stage, self.scored, Beside(arrived, self.rivals.scored))
 
     def publish(self, decision: Decision) -> Decision:
         """Makes the stage a version where it was promoted; returns the decision as decision.json is to have it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from progressive_tf.adaptation.catalogue import merge_additions
@@ -25,6 +26,7 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.exported import export_saved_model
 from progressive_tf.training.answers.predictions_file import Scored, gate_view
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
+from progressive_tf.training.fitting.locations import EXTRA, sums_file
 from progressive_tf.training.run.network import build_network
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
@@ -36,8 +38,6 @@ from progressive_tf.training.stage.looking import looks_of, runs_on_test_rows
 from progressive_tf.training.stage.mixture import ensemble_of
 
 NO_PREDECESSOR = ReasonsKept(None, 0)
-# TensorFlow Serving reads warm-up requests from this folder of a SavedModel, and leaves other files alone.
-EXTRA = "assets.extra"
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,29 @@ class Arrived:
     released: Answers
 
 
-def decide(run: Run, stage: StageRecord, scored: Scored, arrived: Arrived | None = None) -> Decision:
+@dataclass(frozen=True)
+class Beside:
+    """What a stage is judged by beside its own answers and those of the last released one.
+
+    Attributes:
+        arrived: answers on rows of a stream.
+        rivals: answers of simple classifiers, by name.
+    """
+
+    arrived: Arrived | None = None
+    rivals: Mapping[str, Scored] = field(default_factory=dict)
+
+
+NOTHING_BESIDE = Beside()
+
+
+def decide(run: Run, stage: StageRecord, scored: Scored, beside: Beside = NOTHING_BESIDE) -> Decision:
     """Returns the gate's decision on a stage against the last released one of the run, or its start version."""
     baseline = run.baseline(stage)
     compared = None
     if baseline is not None or run.start.version is not None:
         compared = score(run, baseline)
-    decision = _judge(run, stage, scored, compared, arrived=arrived)
+    decision = _judge(run, stage, scored, compared, beside=beside)
     return replace(decision, test_runs=runs_on_test_rows(run, stage))
 
 
@@ -167,7 +183,7 @@ def _judge(
     candidate: Scored,
     baseline: Scored | None,
     other: int | None = None,
-    arrived: Arrived | None = None,
+    beside: Beside = NOTHING_BESIDE,
 ) -> Decision:
     """Judges a stage beside the last released one, or beside another run's version, whose answers are `baseline`."""
     # Reasons of another run's version are not known: it stands in no run of this plan.
@@ -182,6 +198,8 @@ def _judge(
     if beside_version and current not in previous:
         previous.append(current)
     named = [*run.plan.data.slices, *run.plan.data.validation_sets]
+
+    arrived = beside.arrived
 
     def view(scored: Scored, of_stream: Answers | None) -> dict[str, Answers]:
         standing = gate_view(scored, current, previous, named)
@@ -203,6 +221,7 @@ def _judge(
             classes,
             line=line,
             looks=looks,
+            rivals={name: gate_view(scored, current, previous, named) for name, scored in beside.rivals.items()},
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
@@ -211,9 +230,11 @@ def _judge(
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
-    """Returns a stage's rules; against another run's version, those about rows that it can answer now."""
+    """Returns a stage's rules; against another run's version, those about it, and about rows that it can answer now."""
     rules = run.settings(stage).gate
-    return [rule for rule in rules if not (of_another_run and rule.slice == ARRIVED)]
+    return [
+        rule for rule in rules if not (of_another_run and (rule.slice == ARRIVED or rule.at_least_rival is not None))
+    ]
 
 
 def _beside_stable(
@@ -222,6 +243,8 @@ def _beside_stable(
     """Returns why a stage does not replace another run's stable version, None if it does, and the decision then."""
     version = run.versions.version(stable)
     if not _rules(run, stage, of_another_run=True):
+        if not any(rule.slice == ARRIVED for rule in run.settings(stage).gate):
+            return None, decision  # every rule is about rivals, and was passed
         return "it has not answered the rows that arrived, and every rule is about these", decision
     run.display.line(f"comparing with version {stable}, which another run released")
     wanted = {key: rows for key, rows in scored.rows.items() if key[0] == "gate"}
@@ -274,12 +297,13 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
-    """Writes a version's files: the SavedModel, and its explanations where the plan has probes."""
+    """Writes a version's files: the SavedModel, and beside it explanations and sums of classes where there are some."""
     export_saved_model(run.network, folder, others)
-    explanations = explanations_file(run, stage)
-    if run.plan.probes is not None and explanations.exists():
-        (folder / EXTRA).mkdir()
-        shutil.copyfile(explanations, folder / EXTRA / explanations.name)
+    explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
+    beside = [explanations] if run.plan.probes is not None and explanations.exists() else []
+    for path in [*beside, *([sums] if sums.exists() else [])]:
+        (folder / EXTRA).mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / EXTRA / path.name)
 
 
 def _others(run: Run, stage: StageRecord) -> list[tuple[BlockModel, float]]:
