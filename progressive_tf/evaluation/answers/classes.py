@@ -20,6 +20,7 @@ from progressive_tf.evaluation.metrics import (
     class_metric,
     merge_rows,
 )
+from progressive_tf.evaluation.temperature import Temperature
 from progressive_tf.plan.metric_names import CLASSES
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
@@ -129,6 +130,11 @@ class ClassAnswers(Answers):
         """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""
         mean = (1 - share) * other.probabilities + share * self.probabilities
         return ClassAnswers(self.labels, self.truth, mean, self.known)
+
+    def temperature(self) -> Temperature:
+        """Returns the temperature at which they say how often they are right, of the rows that could be."""
+        answerable = self.take(self.knowable)
+        return Temperature.fit(answerable.probabilities, answerable.truth)
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""

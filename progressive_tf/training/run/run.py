@@ -230,6 +230,10 @@ class Run:
         released = list(filter(self.is_promoted, earlier))
         return released[-1] if released else None
 
+    def line(self, stage: StageRecord | None) -> list[StageRecord]:
+        """Returns a stage behind all that it builds on, oldest first; none for the run's start."""
+        return [] if stage is None else [*self.line(self.parent(stage)), stage]
+
     def baseline(self, stage: StageRecord) -> StageRecord | None:
         """Returns what the gate compares a stage with: its parent, or the last released candidate of its stream."""
         before = [

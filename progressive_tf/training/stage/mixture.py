@@ -54,11 +54,7 @@ def find_mixing(run: Run, stage: StageRecord, parent: StageRecord | None) -> Mix
     settings = run.settings(stage).retention.average
     if not isinstance(settings, Mixture):
         return None
-    line: list[StageRecord] = []
-    record = parent
-    while record is not None:
-        line.insert(0, record)
-        record = run.parent(record)
+    line = run.line(parent)
     members: list[StageRecord] = []
     if isinstance(settings, SoupAverage | EnsembleAverage):
         place = f"stages[{stage.index}].retention.average"
