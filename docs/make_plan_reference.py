@@ -187,6 +187,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "image_size": "Height and width that images are brought to, in pixels; stages may differ.",
         "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
+        "calibrate": "Divide the logits, when a stage ends, by the temperature that fits its validation rows.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "tune": "Sweeps the stage before it trains; see `tune`.",
         "release": "See `stages[].release`; null: a promoted stage becomes stable.",

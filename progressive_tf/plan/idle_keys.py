@@ -32,6 +32,7 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
             reasons["retention.lwf"] = "no stage comes before it"
     if not stage.adaptation.takes_steps:
         reasons |= dict.fromkeys(OF_STEPS, f"{stage.adaptation.method} counts each row once, without steps")
+        reasons["calibrate"] = f"{stage.adaptation.method} has a temperature of its own"
     if not stage.adaptation.moves_blocks and stage.objective is None:
         reasons["block_decay"] = "the head alone moves, and has one rate"
     elif stage.block_decay == 1:

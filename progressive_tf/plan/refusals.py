@@ -41,6 +41,7 @@ _NOT_WITH_STREAMS = {
         ("tune", "objective", "continual_evaluation"),
         "goes over a stage's rows several times, and a stream's come once; drop it",
     ),
+    "calibrate=temperature": "a candidate has no validation rows to fit a temperature to; drop it",
     "adaptation.method=gradual": "gradual has phases of several epochs; choose another for a stream",
     **dict.fromkeys(
         ("retention.lwf", "retention.distill", "retention.average"),

@@ -281,6 +281,7 @@ class Stage(Strict):
     augmentation: Augmentation | None = None
     readapt: bool = False
     crf: bool = False
+    calibrate: Literal["none", "temperature"] = "none"
     tune: Tune | None = None
     release: ReleaseSchedule | None = None
 
@@ -298,6 +299,10 @@ class Stage(Strict):
             raise ValueError(
                 f"optimizer.carry_state: retention.average {self.retention.average.kind} begins anew in each stage; "
                 f"drop one of the two"
+            )
+        if self.calibrate != "none" and isinstance(self.retention.average, EnsembleAverage):
+            raise ValueError(
+                "calibrate: a temperature is that of one network, and an ensemble has several; drop one of the two"
             )
         if self.tune is not None and isinstance(self.retention.average, EnsembleAverage):
             raise ValueError("tune: a trial measures one network, and an ensemble has several; drop one of the two")

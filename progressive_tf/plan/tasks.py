@@ -93,6 +93,9 @@ _SEQUENCES_OF_TOKENS = (
 )
 _SOFT_TARGETS = "compares probabilities of classes, and a text has one for each of its tokens; use replay or ewc"
 _NO_FLOAT16 = "{value}: a T5 is trained in float32 here; drop it"
+_NO_TEMPERATURE = {
+    "stages[].calibrate=temperature": "fits the probabilities of a row's classes; task {task} has none; drop it"
+}
 _LOOKS_AT_CLASSES = "looks at classes, and texts have none; drop it for task {task}"
 
 TASKS: dict[str, Task] = {
@@ -120,6 +123,7 @@ TASKS: dict[str, Task] = {
                 **_NO_TABLE,
                 **_NO_IMAGES,
                 **_NO_REASONS,
+                **_NO_TEMPERATURE,
                 "scenario=class-incremental": _NEW_TYPES,
                 "scenario=task-incremental": _NEW_TYPES,
                 "data.labels": "the types of entities are those of the tags in data.source; drop it for task {task}",
@@ -175,6 +179,7 @@ TASKS: dict[str, Task] = {
                 **_NO_TABLE,
                 **_NO_IMAGES,
                 **_NO_REASONS,
+                **_NO_TEMPERATURE,
                 **_NO_TAGS,
                 "scenario=class-incremental": _NO_CLASSES,
                 "scenario=task-incremental": _NO_CLASSES,

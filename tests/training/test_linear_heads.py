@@ -9,13 +9,12 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from progressive_tf.evaluation.temperature import Temperature, log_loss
 from progressive_tf.training.fitting.linear_heads import (
     STRENGTH,
     ClassSums,
     LinearHead,
-    best_temperature,
     discriminant,
-    log_loss,
     logistic_regression,
     nearest_mean,
     oracle_shrinkage,
@@ -124,6 +123,6 @@ def test_the_temperature_is_the_one_that_probabilities_need() -> None:
     logits = generator.normal(scale=3, size=(20_000, 3))
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     codes = (shares.cumsum(axis=1) > generator.random((len(shares), 1))).argmax(axis=1)
-    assert best_temperature(logits * 7, codes) == pytest.approx(7, rel=0.05)
+    assert Temperature.fit(logits * 7, codes).value == pytest.approx(7, rel=0.05)
     assert log_loss(logits, codes) == pytest.approx(-np.log(shares[np.arange(len(codes)), codes]).mean())
-    assert best_temperature(logits[:0], codes[:0]) == 1.0
+    assert Temperature.fit(logits[:0], codes[:0]).value == 1.0

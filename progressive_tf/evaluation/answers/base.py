@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from progressive_tf.errors import listed, unknown_name
+from progressive_tf.evaluation.temperature import Temperature
 from progressive_tf.plan.metric_names import AnswerKind
 
 if TYPE_CHECKING:
@@ -135,6 +136,14 @@ class Answers(ABC):
             TypeError: answers of this kind are no classes.
         """
         raise TypeError(f"{type(self).__name__}: only classes of rows are right or wrong as such")
+
+    def temperature(self) -> Temperature:
+        """Returns the temperature at which they say how often they are right; of the rows that the model could answer.
+
+        Raises:
+            TypeError: answers of this kind have no probabilities of classes.
+        """
+        raise TypeError(f"{type(self).__name__}: only probabilities of classes have a temperature")
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on.

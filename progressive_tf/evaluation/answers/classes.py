@@ -26,6 +26,7 @@ from progressive_tf.evaluation.calibration import (
     skill_plus_answers,
 )
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
+from progressive_tf.evaluation.temperature import Temperature, logarithms
 from progressive_tf.plan.metric_names import CLASSES
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
@@ -156,6 +157,11 @@ class ClassAnswers(Answers):
         """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""
         mean = (1 - share) * other.probabilities + share * self.probabilities
         return ClassAnswers(self.labels, self.truth, mean, self.known, self.groups)
+
+    def temperature(self) -> Temperature:
+        """Returns the temperature at which they say how often they are right, of the rows that could be."""
+        answerable = self.take(self.knowable)
+        return Temperature.fit(logarithms(answerable.probabilities, answerable.truth), answerable.truth)
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.temperature import Temperature, log_loss
 from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import BlockModel, named_weights, weights_sha256
 from progressive_tf.training.fitting.checkpoint import damaged, load_arrays, save_arrays
@@ -17,9 +18,7 @@ from progressive_tf.training.fitting.fit import Fitted
 from progressive_tf.training.fitting.linear_heads import (
     ClassSums,
     LinearHead,
-    best_temperature,
     discriminant,
-    log_loss,
     nearest_mean,
 )
 from progressive_tf.training.fitting.locations import EXTRA, sums_file
@@ -57,7 +56,7 @@ def fit_from_sums(
     save_arrays(sums_file(stage.folder), sums.arrays(), {"read": _identity(network)})
     head = HEADS[settings.adaptation.method](sums, settings.adaptation)
     logits, codes = _validated(head, rows_so_far(run, stage, parent), reading)
-    temperature = best_temperature(logits, codes)
+    temperature = Temperature.fit(logits, codes).value
     tempered = head.at(temperature)
     network.head.dense.set_weights([tempered.kernel, tempered.bias])
     loss, accuracy = log_loss(logits / temperature, codes), float((logits.argmax(axis=1) == codes).mean())

@@ -20,6 +20,7 @@ from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
 from progressive_tf.training.run.checks import check_tensorflow
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import Rows, StageRecord
+from progressive_tf.training.stage.calibration import calibrate, calibration_facts
 from progressive_tf.training.stage.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.stage.evaluation_step import score, stage_metrics
 from progressive_tf.training.stage.examples import StageExamples
@@ -186,7 +187,11 @@ class Attempt:
             self.run.load(self.stage)
             return
         keep_optimizer(self.run, self.stage, fitted.optimizer, fitted.optimized)
-        self._save(self.mixed())
+        moved = self.mixed()
+        if self.settings.calibrate != "none" and self.settings.adaptation.takes_steps:
+            with self.clock.measure("calibrate"):
+                calibrate(self.run, self.stage, self.parent, moved.frozen_depth)
+        self._save(moved)
 
     def adopt(self, weights: Arrays) -> None:
         """Takes weights that were trained elsewhere as those that the stage ends with.
@@ -210,6 +215,8 @@ class Attempt:
             self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored)
         if self.rivals.facts:
             metrics |= {"rivals": self.rivals.to_json()}
+        calibrated = calibration_facts(self.stage)
+        metrics |= {} if calibrated is None else {"calibration": calibrated}
         if self.run.plan.probes is not None:
             with self.clock.measure("explain"):
                 metrics |= {"explanations": explanation_facts(self.run, self.stage)}

@@ -12,6 +12,7 @@ from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.bootstrap import bounds, resample_drop
 from progressive_tf.evaluation.records import Rival, RivalMeasure
+from progressive_tf.evaluation.temperature import Temperature
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.plan.schema import Stage
 from progressive_tf.seeds import derive_seed
@@ -19,7 +20,6 @@ from progressive_tf.training.answers.predictions_file import Scored, union
 from progressive_tf.training.fitting.linear_heads import (
     ClassSums,
     LinearHead,
-    best_temperature,
     discriminant,
     logistic_regression,
     nearest_mean,
@@ -126,7 +126,7 @@ class _Fitting:
         for name in names:
             head = FITS[name](features, codes, self.classes)
             logits = np.concatenate([self._logits(head, rows) for rows in validation])
-            head = head.at(best_temperature(logits, np.concatenate([rows.codes for rows in validation])))
+            head = head.at(Temperature.fit(logits, np.concatenate([rows.codes for rows in validation])).value)
             predictions = {
                 key: candidate.predictions[key].with_logits(self._logits(head, rows)) for key, rows in answered.items()
             }
