@@ -71,7 +71,7 @@ def opponents(
     """
     if rule.at_least_rival is not None:
         fitted = [Baseline(rival, f"rival {rival}", answers) for rival, answers in rivals.items()]
-        return list(fitted or [Baseline("rivals", "a rival", problem="was not fitted beside this stage")])
+        return list(fitted or [Baseline("rivals", "no rival", problem="was fitted beside this stage")])
     if isinstance(rule.against, AgainstVersion):
         number = rule.against.version
         return [line.others.get(number, Baseline(number, f"version {number}", problem="was not asked"))]

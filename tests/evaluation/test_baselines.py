@@ -120,5 +120,5 @@ def test_without_a_released_version_there_is_nothing_to_lose() -> None:
 
 @pytest.mark.parametrize("threshold", ["at_least", "at_most"])
 def test_against_is_for_drops(threshold: str) -> None:
-    with pytest.raises(ValidationError, match="compares with nothing"):
+    with pytest.raises(ValidationError, match="compares with no released version"):
         GateRule.model_validate({"metric": "accuracy", threshold: 0.5, "against": "best"})

@@ -307,7 +307,7 @@ def test_a_stage_must_be_as_good_as_each_of_its_rivals() -> None:
     assert outcomes(beside(RIVAL, model(350), ncm=model(340), slda=model(350))) == ["pass", "pass"]
     result = beside(RIVAL, model(350), ncm=model(340), slda=model(351))
     assert outcomes(result) == ["pass", "reject"]
-    assert [rule.rival for rule in result.rules] == ["ncm", "slda"]
+    assert [rule.against for rule in result.rules] == ["rival ncm", "rival slda"]
     assert "slda has 0.0025" in result.reason
 
 
@@ -323,5 +323,5 @@ def test_a_rule_on_rivals_holds_where_there_are_none() -> None:
     result = beside(RIVAL, model(350))
     assert (outcomes(result), result.decision) == (["hold"], "hold")
     assert "no rival was fitted" in result.reason
-    assert json.loads(json.dumps(result.to_json()))["rules"][0]["rival"] == ""
-    assert "rival" not in current([FLOOR], model(350)).to_json()["rules"][0]
+    assert json.loads(json.dumps(result.to_json()))["rules"][0]["against"] == "no rival"
+    assert "against" not in current([FLOOR], model(350)).to_json()["rules"][0]
