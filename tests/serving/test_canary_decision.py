@@ -10,6 +10,7 @@ from progressive_tf.evaluation.sequential import Events, evidence_of_more_events
 from progressive_tf.evaluation.tally import Tally
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WAIT, WIDEN, advise, decide, decide_shadow
+from progressive_tf.serving.canary_rates import more_often
 from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import Said, StepCounts, VersionCounts
 
@@ -138,6 +139,25 @@ def test_below_ten_callers_on_a_side_accuracy_has_no_verdict() -> None:
         assert outcome(step(VersionCounts(right=never_right), stable))[0] == expected
         few_of_stable = Tally(np.arange(callers) + OTHERS, np.full(callers, 1000), np.full(callers, 1000))
         assert outcome(step(asked(500, judged=500), VersionCounts(right=few_of_stable)))[0] == expected
+
+
+def test_how_many_callers_fail_is_told_by_the_canarys_part_of_the_callers() -> None:
+    canary, stable = asked(100, failures=12), stable_asked(900, failures=9)
+    says, is_harm = more_often("fails", [step(canary, stable)], lambda counts: counts.failures, 1e-9)
+    evidence = evidence_of_more_events([Events(12, 21, 0.1)])
+    assert says == (
+        f"it fails for more callers than stable, by a likelihood ratio of {evidence:.2g} (2000000000 is enough)"
+    )
+    assert not is_harm
+    assert more_often("fails", [step(canary, stable)], lambda counts: counts.failures, 0.01)[1]
+
+
+def test_a_label_that_is_said_less_often_has_drifted_too() -> None:
+    labels = [{"a": 100, "b": 200, "c": 200}, {"a": 300, "b": 100, "c": 100}]
+    drifts = step(asked(500, labels=labels[0]), stable_asked(500, labels=labels[1]))
+    found = decide([drifts], 0.0, SCHEDULE.model_copy(update={"max_drift": 0.25}))
+    assert found.outcome == ROLLBACK
+    assert found.reason.startswith("it says a more often than stable by -0.400")
 
 
 def test_one_caller_who_always_fails_is_no_sign() -> None:
