@@ -228,7 +228,7 @@ def test_with_a_home_that_cannot_be_written_uv_keeps_its_things_in_the_checkout(
     assert "cache= " in asked(folder)[0]
 
 
-@pytest.mark.parametrize("version", ["3.12.1", "3.13.0"])
+@pytest.mark.parametrize("version", [pytest.param("3.12.1", marks=pytest.mark.slow), "3.13.0"])
 def test_of_several_pythons_the_first_that_makes_a_venv_is_taken(tmp_path: Path, version: str) -> None:
     folder = clone(tmp_path / "a clone")
     program(folder / "programs" / "uv", UV)

@@ -173,6 +173,7 @@ def test_images(images: Predictor, tmp_path: Path) -> None:
         images.answer([files[0], files[1], b"no image"], None, 2)
 
 
+@pytest.mark.slow
 def test_taggers_answer_with_spans(tagger: Predictor) -> None:
     text = "good  thinga bad"
     spans = tagger.answer([text, "", "fine"], None, 2)

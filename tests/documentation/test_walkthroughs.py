@@ -35,7 +35,6 @@ from progressive_tf.plan.merging import apply_override
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.serve import app as serve
 
-QUICK = "docs/guides/tables.md"
 PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
@@ -156,9 +155,8 @@ def sitting_at(desk: Path) -> Iterator[None]:
 
 
 @pytest.mark.filterwarnings("ignore")  # as for a reader, a warning is no error
-@pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[] if page == QUICK else pytest.mark.slow) for page in PAGES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_can_be_followed(page: str, desk: Path) -> None:
     with servers() as server:
         for block in blocks(page):

@@ -69,6 +69,7 @@ def test_what_is_decided_about_it_is_said() -> None:
         assert said in notes
 
 
+@pytest.mark.slow
 def test_rows_that_drift_whoever_answers_are_no_evidence() -> None:
     played = drill()
     rows = played.subject.callers

@@ -53,7 +53,9 @@ def keras() -> Any:
 
 # Keras' older formats are still what many have.
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize("suffix", [".h5", ".weights.h5", ".keras", ""])
+@pytest.mark.parametrize(
+    "suffix", [*(pytest.param(old, marks=pytest.mark.slow) for old in (".h5", ".weights.h5")), ".keras", ""]
+)
 @pytest.mark.usefixtures("_shallow")
 def test_weights_of_a_local_file_give_what_keras_gives(suffix: str, keras: Any, tmp_path: Path) -> None:
     path = tmp_path / f"mine{suffix}"

@@ -148,6 +148,7 @@ def test_a_run_does_not_start_from_an_ensemble(ensembles: tuple[Place, Path], tm
     assert place.run(plan | {"start": 1}, releases=False).promoted
 
 
+@pytest.mark.slow
 def test_a_held_ensemble_can_be_released_by_hand(after_one: Path, tmp_path: Path) -> None:
     place = Place(copied(after_one, tmp_path))
     plan = mixing_plan(None, {"kind": "ensemble", "coefficient": 0.5})

@@ -189,6 +189,7 @@ def test_a_step_that_overflows_changes_nothing_but_the_scale(make_mixed: Callabl
     assert not same(values(network), before), "weight decay shrinks matrices"
 
 
+@pytest.mark.slow
 def test_overflow_does_not_end_training_and_a_resumed_fit_goes_on_with_the_scale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

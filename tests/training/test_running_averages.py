@@ -107,9 +107,8 @@ def test_validation_looks_at_the_average_that_is_kept(
     assert float(np.mean(np.log(np.exp(logits).sum(axis=1)) - right)) == pytest.approx(best["val_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("average", "stop_in"), [pytest.param(EMA, 1, marks=pytest.mark.slow), (SWA, 2)], ids=["ema", "swa"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("average", "stop_in"), [(EMA, 1), (SWA, 2)], ids=["ema", "swa"])
 def test_running_sums_survive_a_kill(tmp_path: Path, average: dict[str, Any], stop_in: int) -> None:
     settings = stage(
         epochs=4, schedule="plateau", early_stopping={"patience": 3}, block_decay=1.3, retention={"average": average}
