@@ -138,7 +138,7 @@ def lost_class(generator: np.random.Generator, seed: int) -> Decisions:
 
     Before, an average over classes left it out.
     """
-    truth = generator.choice(2, 400)
+    truth = generator.choice(2, 400).astype(np.int32)
     right = generator.random(400) < ACCURACY
     probabilities = np.eye(3)[np.where(right, truth, 1 - truth)] * 0.7 + 0.1
     models = [ClassAnswers(("a", "b", "rare"), truth, probabilities) for _ in range(2)]

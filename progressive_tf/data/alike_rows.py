@@ -21,7 +21,7 @@ KIND = "alike_gate_rows"
 PLACE = f"data.quality.{KIND}"
 FEWEST_VALUES = 20
 # Of the gate rows, so many at least share their value, or nearly all of their words, with another one.
-LEAST_SHARED, LEAST_NEAR = 0.3, 0.05
+LEAST_SHARED, LEAST_NEAR = 0.3, 0.1
 # How much more often than by chance two rows with one value have one label (Cohen's kappa), and in how many deviations.
 LEAST_AGREEMENT, DEVIATIONS = 0.1, 4.0
 OF_SOMEBODY = re.compile(
