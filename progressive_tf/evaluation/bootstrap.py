@@ -156,7 +156,7 @@ def _resample(
     """Draws the same rows for all models; returns what gives a metric's float64 [resamples] of each model."""
     samples: dict[str, Callable[[str], list[Floats]]] = {}
     groups = _shared_groups(models[0])
-    sizes = {name: 1.0 if groups is None else max(map(_rows_per_group, models, [name] * len(models))) for name in names}
+    sizes = {name: 1.0 if groups is None else max(_rows_per_group(model, name) for model in models) for name in names}
     for parts in zip(*(model.summed(names) for model in models), strict=True):
         distinct = distinct_rows(parts) if groups is None else distinct_groups(parts, groups)
         drawn = _draw(parts, *distinct, sizes, resamples, derive_seed(seed, "bootstrap", parts[0].stream))
@@ -173,9 +173,12 @@ def _shared_groups(answers: Answers) -> npt.NDArray[np.int64] | None:
 
 
 def _rows_per_group(answers: Answers, name: str) -> float:
-    """Returns how many rows, of those that a metric rests on, the group of a row has in the mean over rows."""
+    """Returns how many rows, of those that a metric rests on, the group of a row has in the mean over rows.
+
+    1 where it rests on none, as the precision of a class that is never predicted does.
+    """
     sizes = answers.group_sizes(name)
-    return float((sizes**2).sum() / sizes.sum())
+    return float((sizes**2).sum() / sizes.sum()) if len(sizes) else 1.0
 
 
 def _draw(
