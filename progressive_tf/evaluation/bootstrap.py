@@ -4,12 +4,13 @@ Rows are drawn with replacement and each metric is computed from the sums over a
 all answers are right, or two models answer alike, every draw is the same and the plain bootstrap claims certainty.
 Metrics of right and wrong answers are therefore drawn from the rows plus pseudo-observations: for one model one right
 and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that only the first gets right and two that
-only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
-to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
+only the second does (after Bonett & Price 2012, who add one each). Scores of probabilities get one that costs nothing
+and one that costs the most, for two models one of each kind. The counts are those whose error rates came nearest to the
+stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
 pseudo-observation is, the kind of answer says: `Answers.summed`.
 
 Where answers have groups, groups are drawn instead of rows (the cluster bootstrap: Field & Welsh 2007, section 3), each
-with all of its rows, and a pseudo-observation is as many rows as a group has in the mean; see
+with all of its rows, and a pseudo-observation is as many rows as the group of a row has in the mean; see
 docs/decisions/0013-groups-are-drawn.md.
 
 How two methods differ over the same seeds stands here too: `paired_difference`.
