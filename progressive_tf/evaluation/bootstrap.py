@@ -224,7 +224,7 @@ def _draw(
     for name, samples in metrics.items():
         for index, model in enumerate(models):
             if name in model.centres:
-                samples[index] = samples[index] - samples[index].mean() + model.centres[name]
+                samples[index] = samples[index] - np.nanmean(samples[index]) + model.centres[name]
 
     def samples_of(name: str) -> list[Floats]:
         if name not in needed:
