@@ -51,9 +51,13 @@ class GateDecision:
 
     @property
     def rules(self) -> pd.DataFrame:
-        """A row for each comparison: estimate, one-sided bounds, threshold, rows, p value, power, outcome, reason."""
+        """A row for each comparison: estimate, one-sided bounds, threshold, rows, p value, power, outcome, reason.
+
+        Where rows are in groups, how many groups too.
+        """
+        grouped = any(rule.groups is not None for rule in self._record.rules)
         rows = [vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice)} for rule in self._record.rules]
-        return pd.DataFrame(rows).drop(columns="rows_needed", errors="ignore")
+        return pd.DataFrame(rows).drop(columns=["rows_needed", *([] if grouped else ["groups"])], errors="ignore")
 
     def __repr__(self) -> str:
         return f"{self.outcome}: {self.reason}"
@@ -210,7 +214,7 @@ def _rule_cells(rule: RuleResult) -> list[object]:
         wording.number(rule.estimate, decimals),
         wording.interval(Measure(low=rule.low, high=rule.high), decimals) or wording.NOT_RECORDED,
         wording.number(rule.threshold, decimals),
-        wording.count(rule.n),
+        wording.count(rule.n) + (f" of {wording.count(rule.groups)} groups" if rule.groups else ""),
         wording.p_value(rule.p),
         wording.number(rule.power, 2),
     ]

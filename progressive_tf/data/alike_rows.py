@@ -21,12 +21,13 @@ KIND = "alike_gate_rows"
 PLACE = f"data.quality.{KIND}"
 FEWEST_VALUES = 20
 # Of the gate rows, so many at least share their value, or nearly all of their words, with another one.
-LEAST_SHARED, LEAST_NEAR = 0.3, 0.05
+LEAST_SHARED, LEAST_NEAR = 0.3, 0.1
 # How much more often than by chance two rows with one value have one label (Cohen's kappa), and in how many deviations.
-LEAST_AGREEMENT, DEVIATIONS = 0.1, 4.0
+# Where nearly all have, the column is another form of the label, as the stars of a review are.
+LEAST_AGREEMENT, MOST_AGREEMENT, DEVIATIONS = 0.1, 0.9, 4.0
 OF_SOMEBODY = re.compile(
     r"(^|[_\W])(user|author|writer|speaker|customer|client|account|session|conversation|thread|dialog(ue)?|ticket"
-    r"|patient|subject|person|member|participant|device|household|annotator|reviewer|document|doc|group)s?([_\W]|$)",
+    r"|patient|subject|person|member|participant|device|household|annotator|reviewer|document|doc|group|u?id)s?([_\W]|$)",
     re.IGNORECASE,
 )
 NEAR = 0.8
@@ -78,7 +79,10 @@ _Found = tuple[int, np.ndarray, str]  # how many rows, which, and what is said
 
 
 def _shared_value(source: Source, gate: np.ndarray, used: Collection[str]) -> _Found | None:
-    """Returns the column whose values many gate rows share: one named as if of somebody, or whose labels are alike."""
+    """Returns the column whose values many gate rows share: one named as if of somebody, or whose labels are alike.
+
+    Numbers measure, so that of these the name alone counts.
+    """
     candidates = []
     for name in source.column_names:
         if name in used:
@@ -89,9 +93,11 @@ def _shared_value(source: Source, gate: np.ndarray, used: Collection[str]) -> _F
         shared = (codes >= 0) & (counts[codes] > 1) if len(counts) else np.zeros(len(gate), bool)
         if len(counts) < FEWEST_VALUES or shared.mean() < LEAST_SHARED:
             continue
-        agreement = _agreement(codes[shared], source.label_codes[gate[shared]]) if source.truth.in_classes else 0.0
+        agreement = 0.0
+        if source.truth.in_classes and not pd.api.types.is_numeric_dtype(values):
+            agreement = _agreement(codes[shared], source.label_codes[gate[shared]])
         named = bool(OF_SOMEBODY.search(name))
-        if named or agreement >= LEAST_AGREEMENT:
+        if named or LEAST_AGREEMENT <= agreement <= MOST_AGREEMENT:
             candidates.append((named, agreement, name, len(counts), shared))
     if not candidates:
         return None

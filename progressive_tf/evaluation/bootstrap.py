@@ -4,12 +4,13 @@ Rows are drawn with replacement and each metric is computed from the sums over a
 all answers are right, or two models answer alike, every draw is the same and the plain bootstrap claims certainty.
 Metrics of right and wrong answers are therefore drawn from the rows plus pseudo-observations: for one model one right
 and one wrong (Laplace; compare Agresti & Coull 1998), for two models two that only the first gets right and two that
-only the second does (after Bonett & Price 2012, who add one each). The counts are those whose error rates came nearest
-to the stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
+only the second does (after Bonett & Price 2012, who add one each). Scores of probabilities get one that costs nothing
+and one that costs the most, for two models one of each kind. The counts are those whose error rates came nearest to the
+stated ones; see docs/decisions/0004-smoothed-paired-bootstrap.md. What is summed of a row, and how large a
 pseudo-observation is, the kind of answer says: `Answers.summed`.
 
 Where answers have groups, groups are drawn instead of rows (the cluster bootstrap: Field & Welsh 2007, section 3), each
-with all of its rows, and a pseudo-observation is as many rows as a group has in the mean; see
+with all of its rows, and a pseudo-observation is as many rows as the group of a row has in the mean; see
 docs/decisions/0013-groups-are-drawn.md.
 
 How two methods differ over the same seeds stands here too: `paired_difference`.
@@ -156,7 +157,7 @@ def _resample(
     """Draws the same rows for all models; returns what gives a metric's float64 [resamples] of each model."""
     samples: dict[str, Callable[[str], list[Floats]]] = {}
     groups = _shared_groups(models[0])
-    sizes = {name: 1.0 if groups is None else max(map(_rows_per_group, models, [name] * len(models))) for name in names}
+    sizes = {name: 1.0 if groups is None else max(_rows_per_group(model, name) for model in models) for name in names}
     for parts in zip(*(model.summed(names) for model in models), strict=True):
         distinct = distinct_rows(parts) if groups is None else distinct_groups(parts, groups)
         drawn = _draw(parts, *distinct, sizes, resamples, derive_seed(seed, "bootstrap", parts[0].stream))
@@ -173,9 +174,12 @@ def _shared_groups(answers: Answers) -> npt.NDArray[np.int64] | None:
 
 
 def _rows_per_group(answers: Answers, name: str) -> float:
-    """Returns how many rows, of those that a metric rests on, the group of a row has in the mean over rows."""
+    """Returns how many rows, of those that a metric rests on, the group of a row has in the mean over rows.
+
+    1 where it rests on none, as the precision of a class that is never predicted does.
+    """
     sizes = answers.group_sizes(name)
-    return float((sizes**2).sum() / sizes.sum())
+    return float((sizes**2).sum() / sizes.sum()) if len(sizes) else 1.0
 
 
 def _draw(
@@ -220,7 +224,7 @@ def _draw(
     for name, samples in metrics.items():
         for index, model in enumerate(models):
             if name in model.centres:
-                samples[index] = samples[index] - samples[index].mean() + model.centres[name]
+                samples[index] = samples[index] - np.nanmean(samples[index]) + model.centres[name]
 
     def samples_of(name: str) -> list[Floats]:
         if name not in needed:

@@ -76,19 +76,24 @@ def calibration_features(probabilities: Floats, truth: npt.NDArray[np.int32]) ->
     return features
 
 
-def plus_answers(sums: Floats, right: Floats, wrong: Floats) -> Floats:
-    """Adds pseudo-observations to sums of `calibration_features`: rows that cost nothing, and rows that cost the most.
+def smoothed_calibration_metric(sums: Floats, right: Floats, wrong: Floats, name: str) -> Floats:
+    """Computes a metric with pseudo-observations: rows that cost nothing, and rows that cost the most.
+
+    The calibration error, which no row costs anything by itself, is computed without them.
 
     Args:
-        sums: float64 [..., 18].
+        sums: float64 [..., 18], of `calibration_features`.
         right: float64 [...], how many have the probability 1 for their class.
         wrong: float64 [...], how many have it for another class.
+        name: `log_loss`, `brier` or `ece`.
     """
+    if name == "ece":
+        return calibration_metric(sums, name)
     added = np.zeros(sums.shape)
     added[..., ROWS] = right + wrong
     added[..., LOG_LOSS] = wrong * -np.log(SMALLEST_PROBABILITY)
     added[..., BRIER] = wrong * HIGHEST_BRIER
-    return sums + added
+    return calibration_metric(sums + added, name)
 
 
 def calibration_metric(sums: Floats, name: str) -> Floats:
@@ -99,17 +104,18 @@ def calibration_metric(sums: Floats, name: str) -> Floats:
     clipped below at 1e-7. The Brier score is the mean of those of the rows.
 
     Args:
-        sums: float64 [..., 18], of at least one row.
+        sums: float64 [..., 18].
         name: `log_loss`, `brier` or `ece`.
 
     Returns:
-        float64 [...].
+        float64 [...], NaN of no rows.
     """
-    if name == "log_loss":
-        return sums[..., LOG_LOSS] / sums[..., ROWS]
-    if name == "brier":
-        return sums[..., BRIER] / sums[..., ROWS]
-    return np.abs(sums[..., FIRST_BIN:]).sum(axis=-1) / sums[..., ROWS]
+    if name == "ece":
+        total = np.abs(sums[..., FIRST_BIN:]).sum(axis=-1)
+    else:
+        total = sums[..., LOG_LOSS if name == "log_loss" else BRIER]
+    rows = sums[..., ROWS]
+    return np.divide(total, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
 
 
 def skill_features(keys: Floats, classes: int) -> sparse.csr_array:
@@ -147,7 +153,7 @@ def skill_metric(sums: Floats) -> Floats:
 
 
 def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats, shares: Floats) -> Floats:
-    """Adds pseudo-observations to sums of `skill_features`, spread over the classes; see `plus_answers`.
+    """Adds pseudo-observations to sums of `skill_features`, spread over the classes.
 
     Args:
         sums: float64 [..., 1 + classes].

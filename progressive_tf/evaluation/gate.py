@@ -81,8 +81,9 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
     version counts as wrong; with nothing applicable the candidate is held. A slice that is not
-    there, an undefined metric, fewer rows than `min_samples`, and a rule on rivals where there are none hold. Such a
-    rule is one comparison for each rival: as good as each of them is as good as the best, whichever that is.
+    there, an undefined metric, fewer rows than `min_samples`, fewer groups than 20, for a class or a macro average fewer
+    rows of a class than 5, and a rule on rivals where there are none hold. Such a rule is one comparison for each
+    rival: as good as each of them is as good as the best, whichever that is.
 
     Args:
         rules: at least one.

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from progressive_tf.evaluation.decision import RuleResult
+from progressive_tf.evaluation.gate import FEWEST_GROUPS
 from progressive_tf.evaluation.records import Measure
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.metric_names import find_metric
@@ -50,14 +51,18 @@ def failed_rules(stage: SavedStage) -> list[RuleResult]:
 def times_rows(rule: RuleResult) -> float | None:
     """Returns how many times as many rows a comparison needs to pass four times in five, if the truth is the estimate.
 
-    None where no number of rows would do, or it is not known how many.
+    Where rows are in groups, of as many more groups. None where no number of rows would do, or it is not known how
+    many: of a class that has too few, say.
     """
     least = rule.rule.min_samples
     if not rule.n or rule.outcome != "hold" or rule.rule.metric == EXPLANATION_CORRELATION:
         return None
     if rule.rows_needed is None and rule.n >= least:
         return None
-    return max(rule.rows_needed or 0, least) / rule.n
+    times = max(rule.rows_needed or 0, least) / rule.n
+    if rule.groups:
+        times = max(times, min(least, FEWEST_GROUPS) / rule.groups)
+    return times if times > 1 else None
 
 
 def more_rows(run: RunRecord, stage: SavedStage) -> list[MoreRows] | None:

@@ -169,6 +169,8 @@ def _why_no_rows(run: RunRecord, failed: Sequence[RuleResult]) -> list[str]:
         elif rule.slice in sets and times_rows(rule) is not None:
             wanted = count(round((rule.n or 0) * (times_rows(rule) or 0)))
             reasons.append(f"more rows in {sets[rule.slice]}: about {wanted} instead of {count(rule.n)} ({words})")
+        elif rule.rows_needed is not None and times_rows(rule) is None:
+            reasons.append(f"{rule.reason} ({words})")
         elif rule.estimate is not None and times_rows(rule) is None and rule.p is not None:
             reasons.append(f"more gate rows alone would not do: the estimate itself misses the threshold ({words})")
     return reasons

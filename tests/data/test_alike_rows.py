@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def words(generator: np.random.Generator, count: int) -> list[str]:
     return [f"word{number}" for number in generator.integers(0, 3_000, count)]
 
 
-def source(alike: bool = False, **columns: list[str]) -> Source:
+def source(alike: bool = False, **columns: list[Any]) -> Source:
     """Rows of two classes; where `alike`, those of one person are mostly of one class."""
     generator = np.random.default_rng(1)
     person = np.arange(ROWS) // 6
@@ -49,6 +51,15 @@ def test_a_column_named_as_if_of_somebody_is_found(name: str) -> None:
 def test_a_column_of_any_name_is_found_where_labels_are_alike_within_it() -> None:
     assert "set data.split.group: column" in said(source(alike=True, **people("column")))
     assert said(source(alike=False, **people("column"))) == ""
+    as_numbers = [row // 6 for row in range(ROWS)]
+    assert said(source(alike=True, column=as_numbers)) == ""
+    assert "set data.split.group: column_id" in said(source(column_id=as_numbers))
+
+
+def test_another_form_of_the_label_is_no_group() -> None:
+    made = source()
+    detailed = [f"{label} {row % 15}" for row, label in enumerate(made.truth.values(made.store, GATE))]
+    assert said(source(detail=detailed)) == ""
 
 
 @pytest.mark.parametrize(
@@ -59,11 +70,12 @@ def test_a_column_of_any_name_is_found_where_labels_are_alike_within_it() -> Non
         ({"user": [f"person {row}" for row in range(ROWS)]}, None, ()),  # each its own
         ({"user": [f"person {row % 5}" for row in range(ROWS)]}, None, ()),  # a category
         (people("ours"), None, ()),
+        ({"stars": [(row // 6) / 10 for row in range(ROWS)]}, None, ()),
     ],
-    ids=["group", "used", "own", "few values", "another name"],
+    ids=["group", "used", "own", "few values", "another name", "numbers"],
 )
 def test_nothing_is_said_where_nothing_is_amiss(
-    column: dict[str, list[str]], group: str | None, used: tuple[str, ...]
+    column: dict[str, list[Any]], group: str | None, used: tuple[str, ...]
 ) -> None:
     assert said(source(**column), group, ("text", "label", *used)) == ""
 

@@ -18,6 +18,7 @@ def lines(section: dict[str, Any], *sources: tuple[str, list[int] | None]) -> li
         f"source {index}": SimpleNamespace(
             name="reviews",
             checks=INPUT_KINDS[kind].checks,
+            truth=SimpleNamespace(in_classes=kind != "images"),
             published=None if codes is None else np.array(codes, np.int8),
         )
         for index, (kind, codes) in enumerate(sources)
@@ -34,6 +35,15 @@ def test_a_check_of_what_the_rows_are_not_is_named() -> None:
     assert lines(asked, ("images", None), ("texts", None)) == []
     assert lines({}, ("columns", None)) == []  # what nobody asked for
     assert lines({"quality": {"odd_images": None}}, ("texts", None)) == []
+
+
+def test_gate_rows_of_each_class_need_classes_and_a_stratified_split() -> None:
+    asked = {"split": {"min_per_class": 3}}
+    assert lines(asked, ("texts", None)) == []
+    assert lines(asked, ("images", None)) == ["data.split.min_per_class: rows are of no class"]
+    asked["split"] |= {"stratify": False}
+    assert lines(asked, ("texts", None)) == ["data.split.min_per_class: the split is not stratified"]
+    assert lines({"split": {"min_per_class": 0}}, ("images", None)) == []
 
 
 @pytest.mark.parametrize(("part", "code"), [("test", TEST), ("validation", VALIDATION)])

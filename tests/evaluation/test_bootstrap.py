@@ -132,6 +132,14 @@ def test_scores_allow_for_a_certain_mistake_that_is_not_among_the_rows(name: str
     assert np.quantile(alone.samples, 0.95) > alone.value + worst / 102
 
 
+def test_calibration_error_is_of_the_rows_alone() -> None:
+    truth = np.zeros(40, int)
+    all_alike = ClassAnswers(("a", "b"), truth, np.tile([0.7, 0.3], (40, 1)))
+    drawn = resample_metrics(all_alike, ["ece", "log_loss"], 500, seed=1)
+    assert drawn["ece"].samples == pytest.approx(np.full(500, 0.3))
+    assert drawn["log_loss"].samples.std() > 0.2
+
+
 def test_calibration_error_is_resampled_around_its_estimate() -> None:
     drawn = resample_metrics(random_model(300, 4), ["ece"], 2_000, seed=1)["ece"]
     assert drawn.samples.mean() == pytest.approx(drawn.value)

@@ -63,6 +63,13 @@ def test_a_pseudo_group_of_a_class_has_as_many_rows_of_it_as_a_group_that_has_so
     assert np.nanmean(drawn.samples) == pytest.approx(2 / 3, abs=0.03)
 
 
+def test_a_class_that_is_never_predicted_has_a_precision_that_rests_on_no_group() -> None:
+    truth = np.arange(60) % 2
+    answers = ClassAnswers(("a", "b"), truth, np.tile([0.9, 0.1], (60, 1)), groups=np.arange(60) // 4)
+    assert (answers.support("precision/b"), answers.group_count("precision/b")) == (0, 0)
+    assert resample_metrics(answers, ["precision/b"], 200, seed=1)["precision/b"].value == 0
+
+
 def test_rules_say_of_how_many_groups_their_rows_are() -> None:
     held = judge([FLOOR], Compared({"current": repeated(np.arange(60) % 10 < 6, 8)}), 1, 499).rules[0]
     assert (held.outcome, held.n, held.groups) == ("hold", 480, 60)

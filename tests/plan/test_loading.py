@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -302,6 +303,44 @@ def test_merging_twice_changes_nothing_more(base: dict, change: dict) -> None:
     assert merge(base, {}) == base
 
 
+def test_a_drop_of_ece_is_refused_and_runs_that_have_one_are_read(tmp_path: Path) -> None:
+    def gate(rule: dict[str, Any]) -> dict[str, Any]:
+        plan = tiny.raw_plan()
+        plan["defaults"]["gate"] = [{"metric": "accuracy", "at_least": 0.1}, rule]
+        return plan
+
+    drop = gate({"metric": "ece", "drop_at_most": 0.02, "confidence": 0.95})
+    with pytest.raises(
+        InputError, match=r"stages\[0\]\.gate\[1\]: .* use brier with drop_at_most, or ece with at_most"
+    ):
+        load_plan(str(tiny.write_plan(tmp_path, drop)))
+    assert validate(drop, "plan.yaml").stages[0].gate[1].drop_at_most == 0.02
+    for rule in ({"metric": "ece", "at_most": 0.1}, {"metric": "brier", "drop_at_most": 0.02}):
+        assert load_plan(str(tiny.write_plan(tmp_path, gate(rule))))
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"metric": "brier_skill", "at_least": -3.5}, None),
+        ({"metric": "brier_skill", "drop_at_most": 1.5}, None),
+        ({"metric": "brier", "at_most": 2.0}, None),
+        ({"metric": "brier_skill", "at_least": 1.1}, "at_least: brier_skill is at most 1; got 1.1"),
+        ({"metric": "brier", "at_most": 2.1}, "at_most: brier lies between 0 and 2; got 2.1"),
+        ({"metric": "log_loss", "at_most": -0.1}, "at_most: log_loss is at least 0; got -0.1"),
+        ({"metric": "accuracy", "drop_at_most": 1.1}, "drop_at_most: a drop of accuracy lies between 0 and 1; got 1.1"),
+    ],
+)
+def test_a_threshold_lies_where_the_metric_can(rule: dict[str, Any], message: str | None) -> None:
+    plan = tiny.raw_plan()
+    plan["defaults"]["gate"] = [rule]
+    if message is None:
+        assert validate(plan, "plan.yaml")
+        return
+    with pytest.raises(InputError, match=message):
+        validate(plan, "plan.yaml")
+
+
 @pytest.mark.parametrize("name", sorted(shipped_plans()))
 def test_a_shipped_plan_is_valid_and_says_what_it_is_for(name: str) -> None:
     path = shipped_plans()[name]
@@ -314,9 +353,15 @@ def test_a_plan_without_later_keys_is_the_plan_that_it_was_before_there_were_any
     path = str(tiny.write_plan(tmp_path, tiny.raw_plan()))
     plain = load_plan(path).identity
     assert plain == "34976f0f", "as the first release computed it; its runs go on"
-    for says_only in ("similar_labels=warn", "odd_labels=null", "cut_texts=fail"):
+    for says_only in ("similar_labels=warn", "odd_labels=null", "cut_texts=fail", "alike_gate_rows=null"):
         assert load_plan(path, [f"data.quality.{says_only}"]).identity == plain
-    for changes_rows in ("normalize_labels=strip", "quality.odd_cells=drop", "leave_out=[a]", "decimal=,"):
+    for changes_rows in (
+        "normalize_labels=strip",
+        "quality.odd_cells=drop",
+        "leave_out=[a]",
+        "decimal=,",
+        "split.min_per_class=0",
+    ):
         assert load_plan(path, [f"data.{changes_rows}"]).identity != plain
 
 

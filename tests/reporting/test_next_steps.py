@@ -119,6 +119,21 @@ def test_too_few_rows_are_told_as_a_count_where_the_plan_has_a_count(tmp_path: P
     }
 
 
+def test_too_few_groups_need_more_rows_of_others(tmp_path: Path) -> None:
+    run = held(tmp_path, [comparison(FLOOR, groups=10, rows_needed=1_000)])
+    steps = steps_of(run)
+    assert setting(commands(steps)[0], "data.split.gate") == 0.4  # 20 groups are needed
+    assert '1,926<br><span class="bounds">of 10 groups' in render(read_run(run))
+
+
+def test_a_class_with_too_few_rows_says_so_and_asks_for_no_number_of_rows(tmp_path: Path) -> None:
+    reason = "label rare has 3 of these rows, at least 5 are needed; raise data.split.gate, or give more rows of it"
+    rule = {"metric": "f1_macro", "at_least": 0.1, "confidence": 0.95}
+    steps = steps_of(held(tmp_path, [comparison(rule, rows_needed=90, reason=reason)]))
+    assert reason in steps.ways[0].what
+    assert steps.ways[0].commands == ()
+
+
 def test_where_nothing_applied_a_rule_is_shown_that_does(tmp_path: Path) -> None:
     drop = {"metric": "accuracy", "slice": "every-previous", "drop_at_most": 0.02, "confidence": 0.95}
     none = dict.fromkeys(("estimate", "low", "high", "n", "p", "rows_needed"))

@@ -62,6 +62,16 @@ def test_runs_of_earlier_releases_have_rows_without_a_text_in_their_parts(
     assert run.splits_empty_rows is splits
 
 
+def test_runs_of_earlier_releases_have_the_parts_that_they_had(tmp_path: Path) -> None:
+    run, plan = RunFolder(tmp_path), loaded()
+    assert run.as_it_was_split(plan) == plan
+    for environment, least in (('{"gate_rows_of_each_class": true}', 5), ('{"empty_rows_left_out": true}', 0)):
+        run.environment_file.write_text(environment)
+        assert run.as_it_was_split(plan).plan.data.split.min_per_class == least
+    # As a plan it is the same: it goes on where it began.
+    assert run.as_it_was_split(plan).plan.model_copy(update={"data": plan.plan.data}) == plan.plan
+
+
 def test_the_newest_fitting_run_is_continued(tmp_path: Path) -> None:
     plan = loaded()
     runs = [opened(tmp_path, plan, fresh=True) for _ in range(3)]  # within one second: their names must still sort

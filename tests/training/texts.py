@@ -12,6 +12,7 @@ class Texts:
     """What features need of a source."""
 
     values: list[str]
+    groups: np.ndarray | None = None
 
     @property
     def rows(self) -> np.ndarray:

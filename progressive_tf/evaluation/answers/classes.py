@@ -20,10 +20,10 @@ from progressive_tf.evaluation.calibration import (
     calibration_metric,
     merge_rows,
     merge_scores,
-    plus_answers,
     skill_features,
     skill_metric,
     skill_plus_answers,
+    smoothed_calibration_metric,
 )
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
 from progressive_tf.evaluation.temperature import Temperature, logarithms
@@ -188,7 +188,7 @@ class ClassAnswers(Answers):
                     of_probabilities,
                     calibration_features(self.probabilities, self.truth),
                     lambda cells: cells,
-                    lambda sums, right, wrong, name: calibration_metric(plus_answers(sums, right, wrong), name),
+                    smoothed_calibration_metric,
                     of_pair=1,
                     centres=centres,
                     cells=merge_rows,
