@@ -25,6 +25,7 @@ BENCHMARKS = {
     "full-training": ["benchmarks.full_training"],
     "same-losses": ["benchmarks.same_losses"],
     "methods": ["benchmarks.adaptation_methods"],
+    "rivals": ["benchmarks.rivals"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],
     "quality": ["benchmarks.remembering", "quality"],

@@ -33,16 +33,13 @@ HEADS: dict[str, Callable[[ClassSums, Any], LinearHead]] = {
 }
 
 
-def fit_from_sums(
-    run: Run, stage: StageRecord, parent: StageRecord | None, train: np.ndarray, moved: MovedWeights
-) -> Fitted:
+def fit_from_sums(run: Run, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights) -> Fitted:
     """Counts a stage's rows and gives the head the weights that follow; what was counted is kept in the stage's folder.
 
     Args:
         run: the run; its network is adapted to the stage.
         stage: the stage.
         parent: the stage it starts from.
-        train: its training rows.
         moved: what it moves.
 
     Raises:
