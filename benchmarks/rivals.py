@@ -30,6 +30,7 @@ quiet_tensorflow()
 NO_REPLAY = "defaults.retention.replay=null"
 METHODS: dict[str, list[str]] = {
     "shipped": [],
+    "naive": [NO_REPLAY],
     "joint": [NO_REPLAY, "stages=[{name: joint, data: {all: true}}]"],
     "slda": [NO_REPLAY, "defaults.adaptation={method: slda}"],
     "prototypes": [NO_REPLAY, "defaults.adaptation={method: prototypes}"],

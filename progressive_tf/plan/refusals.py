@@ -42,6 +42,7 @@ _NOT_WITH_STREAMS = {
         ("tune", "objective", "continual_evaluation"),
         "goes over a stage's rows several times, and a stream's come once; drop it",
     ),
+    "retention.replay.ratio=proportional": "a stream's rows are not counted beforehand; give a number",
     "adaptation.method=gradual": "gradual has phases of several epochs; choose another for a stream",
     **dict.fromkeys(
         ("retention.lwf", "retention.distill", "retention.average"),
