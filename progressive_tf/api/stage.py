@@ -52,7 +52,9 @@ class GateDecision:
     @property
     def rules(self) -> pd.DataFrame:
         """A row for each comparison: estimate, one-sided bounds, threshold, rows, p value, power, outcome, reason."""
-        rows = [vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice)} for rule in self._record.rules]
+        rows = [
+            vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice, rule.rival)} for rule in self._record.rules
+        ]
         return pd.DataFrame(rows).drop(columns="rows_needed", errors="ignore")
 
     def __repr__(self) -> str:
@@ -205,7 +207,7 @@ def _rule_cells(rule: RuleResult) -> list[object]:
     decimals = wording.decimals(rule.rule.metric)
     words = Markup('{}<br><span class="bounds">{}</span>')
     return [
-        words.format(wording.rule_words(rule.rule, rule.slice), rule.reason),
+        words.format(wording.rule_words(rule.rule, rule.slice, rule.rival), rule.reason),
         markup.badge(rule.outcome),
         wording.number(rule.estimate, decimals),
         wording.interval(Measure(low=rule.low, high=rule.high), decimals) or wording.NOT_RECORDED,

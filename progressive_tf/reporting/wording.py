@@ -14,6 +14,7 @@ NOT_RECORDED = "–"
 SPELLED = {"bleu": "BLEU", "chrf": "chrF"}
 STAYS, NO_ALIAS = "stable stays at version", "no alias points to it"
 DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
+RIVALS = {"ncm": "nearest class mean", "slda": "linear discriminant", "logistic-regression": "logistic regression"}
 MEASURES = {
     "acc": ("ACC", "Mean over all stages' rows after the last stage. Higher is better."),
     "bwt": ("BWT", "How earlier stages' rows changed since they were trained on. Below zero: something was lost."),
@@ -106,13 +107,24 @@ def metric_words(name: str) -> str:
     return f"{words} of {label}" if separator else words
 
 
-def rule_words(rule: GateRule, slice_name: str) -> str:
-    """Returns a gate rule as one would say it, e.g. `accuracy on current ≥ 0.55`; a drop is a change for the worse."""
+def rule_words(rule: GateRule, slice_name: str, rival: str | None = None) -> str:
+    """Returns a gate rule as one would say it, e.g. `accuracy on current ≥ 0.55`; a drop is a change for the worse.
+
+    Args:
+        rule: any.
+        slice_name: the slice of one of its comparisons.
+        rival: the rival of that comparison, where the rule is on rivals.
+    """
     of_rows = rule.slice
     if rule.slice == EVERY_PREVIOUS:
         of_rows = "every earlier stage" if slice_name == EVERY_PREVIOUS else f"earlier stage {slice_name}"
     key, threshold = rule.threshold
-    sign = {"at_least": "≥", "at_most": "≤", "drop_at_most": "drops ≤", "at_least_rival": "behind rivals ≤"}[key]
+    sign = {
+        "at_least": "≥",
+        "at_most": "≤",
+        "drop_at_most": "drops ≤",
+        "at_least_rival": f"behind {RIVALS.get(rival or '', 'rivals')} ≤",
+    }[key]
     return f"{metric_words(rule.metric)} on {of_rows} {sign} {threshold:g}"
 
 

@@ -174,13 +174,18 @@ def logistic_regression(
 
     Args:
         features: float32 [rows, width].
-        codes: int [rows], at least two different ones.
+        codes: int [rows]; where all are the same, the head says nothing else.
         classes: of the head.
         strength: C, the inverse of the L2 penalty.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression  # a second of imports, which most commands do without
 
+    present = np.unique(codes)
+    if len(present) == 1:
+        bias = np.full(classes, UNSEEN, np.float32)
+        bias[present] = 0
+        return LinearHead(np.zeros((features.shape[1], classes), np.float32), bias)
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
     model = LogisticRegression(C=strength, max_iter=MOST_STEPS)
@@ -205,8 +210,15 @@ def log_loss(logits: np.ndarray, codes: np.ndarray) -> float:
     return float((total - values[np.arange(len(codes)), codes]).mean())
 
 
+def can_answer(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Returns of which rows a head has seen the class, bool [rows], given logits [rows, classes] and classes [rows]."""
+    return logits[np.arange(len(codes)), codes] > UNSEEN / 2
+
+
 def best_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
-    """Returns the temperature whose probabilities fit rows best (Guo et al. 2017); 1 where there is no row.
+    """Returns the temperature whose probabilities fit rows of classes that the head has seen best (Guo et al. 2017).
+
+    It is 1 where there is no such row.
 
     Args:
         logits: float [rows, classes], of rows that the head was not fitted on.
@@ -214,6 +226,8 @@ def best_temperature(logits: np.ndarray, codes: np.ndarray) -> float:
     """
     from scipy.optimize import minimize_scalar
 
+    seen = can_answer(logits, codes)
+    logits, codes = logits[seen], codes[seen]
     if not len(codes):
         return 1.0
     ends = np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE])

@@ -18,6 +18,7 @@ from progressive_tf.training.fitting.linear_heads import (
     ClassSums,
     LinearHead,
     best_temperature,
+    can_answer,
     discriminant,
     log_loss,
     nearest_mean,
@@ -57,7 +58,9 @@ def fit_from_sums(run: Run, stage: StageRecord, parent: StageRecord | None, move
     temperature = best_temperature(logits, codes)
     tempered = head.at(temperature)
     network.head.dense.set_weights([tempered.kernel, tempered.bias])
-    loss, accuracy = log_loss(logits / temperature, codes), float((logits.argmax(axis=1) == codes).mean())
+    seen = can_answer(logits, codes)
+    loss = log_loss(logits[seen] / temperature, codes[seen]) if seen.any() else float("nan")
+    accuracy = float((logits.argmax(axis=1) == codes).mean())
     run.display.line(
         f"{stage.name}: {settings.adaptation.method}: {sums.counts.sum() - before.counts.sum():,} rows counted, "
         f"{sums.counts.sum():,} by now; temperature {temperature:.3g}, val_loss {loss:.4f}, val_accuracy {accuracy:.4f}"

@@ -210,8 +210,7 @@ class Attempt:
         with self.clock.measure("evaluate"):
             self.scored = score(self.run, self.stage, loaded=True)
             metrics = stage_metrics(self.run, self.stage, self.scored)
-        with self.clock.measure("rivals"):
-            self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored)
+        self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored, self.clock)
         if self.rivals.facts:
             metrics |= {"rivals": self.rivals.to_json()}
         if self.run.plan.probes is not None:
