@@ -55,7 +55,7 @@ class GateDecision:
         rows = [
             vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice, rule.rival)} for rule in self._record.rules
         ]
-        return pd.DataFrame(rows).drop(columns="rows_needed", errors="ignore")
+        return pd.DataFrame(rows).drop(columns=["rows_needed", "rival"], errors="ignore")
 
     def __repr__(self) -> str:
         return f"{self.outcome}: {self.reason}"
