@@ -35,6 +35,12 @@ OPEN_GATE = "defaults.gate=[{metric: accuracy, at_least: 0.0}]"  # each stage st
 HEAD_ONLY = ["defaults.adaptation={method: head}", "defaults.epochs=15", "defaults.optimizer.learning_rate=0.005"]
 # ResNet50 would take hours: the small network of docs/examples instead.
 SMALL_NETWORK = ["model.builder=small_convnet:build", "model.settings={widths: [16, 32, 64]}", OPEN_GATE]
+# Few rows are followed by small steps: what was chosen for five of each class, and for none.
+PLAIN_STEPS = [
+    "defaults.optimizer={name: sgd, learning_rate: 0.1, momentum: 0.0}",
+    "defaults.schedule=constant",
+    "stages.first.optimizer.learning_rate=0.3",
+]
 SCHEDULES = ("constant", "plateau", "adaptive")
 SOUP = "stages.clean.retention.average"
 CLEANED = "data.quality.label_noise=drop"
@@ -54,11 +60,16 @@ COMPARISONS = {
     "banking77": Comparison(
         "banking77-classes",
         {
-            "replay, 5 per class": [],
+            "replay, every row": [],
+            "replay, 5 per class": [
+                *PLAIN_STEPS,
+                "defaults.optimizer.learning_rate=0.1",
+                "defaults.retention.replay={fraction: null, per_class: 5, ratio: 0.85}",
+            ],
             "LwF": [
-                "defaults.retention.replay=null",
-                "defaults.retention.lwf.strength=16",
+                *PLAIN_STEPS,
                 "defaults.optimizer.learning_rate=0.02",
+                "defaults.retention={replay: null, lwf: {strength: 16}}",
                 OPEN_GATE,
             ],
         },

@@ -100,6 +100,8 @@ COMBINATIONS: dict[str, Mapping[str, Any]] = {
     "`lora`": adaptation(method="lora", rank=2),
     "`adapter`": adaptation(method="adapter", size=2),
     "`prompt`": adaptation(method="prompt", length=3),
+    "`slda`": adaptation(method="slda"),
+    "`prototypes`": adaptation(method="prototypes"),
     "`block_decay`": {"second": {"block_decay": 2.0}},
     "`retention: replay`": retention(replay={"budget": 10}),
     "`ewc`": retention(ewc={"strength": 1.0, "samples": 8}),

@@ -175,6 +175,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "schedule": "See `stages[].schedule`; a name alone takes that schedule's defaults.",
         "early_stopping": "See `stages[].early_stopping`; null turns it off.",
         "adaptation": "See `stages[].adaptation`.",
+        "head": "How new outputs begin; see `head`.",
         "retention": "What keeps earlier stages' skills; see `stages[].retention`.",
         "gate": "The rules of the release, at least one; see `stages[].gate[]`.",
         "loss": "See `stages[].loss`; a name alone takes that loss' defaults.",
@@ -306,6 +307,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "patience": "Epochs without a better `val_loss` before that.",
         "minimum": "The lowest rate on a plateau.",
     },
+    "HeadStart": {"init": "Of classes that no stage before has had."},
     "EarlyStopping": {
         "monitor": "Measured on the stage's validation rows.",
         "patience": "Epochs without a better value before training stops.",

@@ -56,7 +56,10 @@ class GateDecision:
         Where rows are in groups, how many groups too.
         """
         grouped = any(rule.groups is not None for rule in self._record.rules)
-        rows = [vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice)} for rule in self._record.rules]
+        rows = [
+            vars(rule) | {"rule": wording.rule_words(rule.rule, rule.slice, rule.against)}
+            for rule in self._record.rules
+        ]
         return pd.DataFrame(rows).drop(columns=["rows_needed", *([] if grouped else ["groups"])], errors="ignore")
 
     def __repr__(self) -> str:
@@ -209,7 +212,7 @@ def _rule_cells(rule: RuleResult) -> list[object]:
     decimals = wording.decimals(rule.rule.metric)
     words = Markup('{}<br><span class="bounds">{}</span>')
     return [
-        words.format(wording.rule_words(rule.rule, rule.slice), rule.reason),
+        words.format(wording.rule_words(rule.rule, rule.slice, rule.against), rule.reason),
         markup.badge(rule.outcome),
         wording.number(rule.estimate, decimals),
         wording.interval(Measure(low=rule.low, high=rule.high), decimals) or wording.NOT_RECORDED,

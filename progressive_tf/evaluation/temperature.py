@@ -37,7 +37,7 @@ class Temperature:
 
     @classmethod
     def fit(cls, logits: Floats, truth: npt.NDArray[np.integer[Any]]) -> Temperature:
-        """Returns the T at which softmax(logits / T) has the least log loss on rows; 1 where there are none.
+        """Returns the T at which softmax(logits / T) has the least log loss on rows whose class can be; 1 without any.
 
         Source: Guo et al. 2017, "On calibration of modern neural networks", section 4.2. As in Platt 1999
         ("Probabilistic outputs for support vector machines", section 2.2), one in n + 2 rows is taken to be wrong: of
@@ -48,9 +48,11 @@ class Temperature:
             logits: float [rows, classes], or `logarithms` of probabilities; of rows that nothing was fitted to.
             truth: int [rows], the index of the true class.
         """
+        exact, limit = np.asarray(logits, np.float64), float(np.log(LARGEST))
+        can_be = exact[np.arange(len(truth)), truth] > IMPOSSIBLE
+        exact, truth = exact[can_be], truth[can_be]
         if not len(truth):
             return cls(1.0, 0, 0.0, 0.0)
-        exact, limit = np.asarray(logits, np.float64), float(np.log(LARGEST))
         other, wrong = _most_probable_other(exact, truth), 1 / (len(truth) + 2)
 
         def loss(inverse: float) -> float:

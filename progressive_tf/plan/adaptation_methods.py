@@ -39,6 +39,9 @@ class HeadAdaptation(MovesBlocks):
         return False
 
 
+FROM_SUMS = ("slda", "prototypes")
+
+
 class FromSums(MovesBlocks):
     """The head follows from sums over rows, each of which counts once, in this stage or an earlier one."""
 

@@ -11,7 +11,7 @@ from progressive_tf.plan.reading import value_at
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.plan.sweep import Parameter
 
-OF_STEPS = ("epochs", "batch_size", "optimizer", "schedule", "early_stopping", "loss")
+OF_STEPS = ("epochs", "batch_size", "optimizer", "schedule", "early_stopping", "loss", "head")
 OF_EARLIER_STAGES = ("retention.replay", "retention.ewc", "continual_evaluation", "readapt", "tune.drop_at_most")
 
 

@@ -151,6 +151,17 @@ Schedule = Annotated[
 ]
 
 
+class HeadStart(Strict):
+    """How the outputs of classes that are new in a stage begin, before it trains.
+
+    `random`, or as `prototypes`: the direction from the mean of the stage's classes to the class' own mean, as long as
+    the outputs of earlier classes are on average (imprinted weights, Qi et al. 2018); where there are none, as long as
+    suits validation rows best.
+    """
+
+    init: Literal["random", "prototypes"] = "random"
+
+
 class EarlyStopping(Strict):
     """Stops after `patience` epochs without a better `monitor`, and restores the stage's best weights."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from progressive_tf.errors import unknown_name
+from progressive_tf.plan.adaptation_methods import FROM_SUMS
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.networks import builder_tag
 from progressive_tf.plan.reading import value_at
@@ -42,6 +43,7 @@ _NOT_WITH_STREAMS = {
         "goes over a stage's rows several times, and a stream's come once; drop it",
     ),
     "calibrate=temperature": "a candidate has no validation rows to fit a temperature to; drop it",
+    "retention.replay.ratio=proportional": "a stream's rows are not counted beforehand; give a number",
     "adaptation.method=gradual": "gradual has phases of several epochs; choose another for a stream",
     **dict.fromkeys(
         ("retention.lwf", "retention.distill", "retention.average"),
@@ -49,7 +51,6 @@ _NOT_WITH_STREAMS = {
     ),
 }
 # Features of a stage whose head follows from sums, likewise.
-_FROM_SUMS = ("slda", "prototypes")
 _NOT_WITH_SUMS = {
     **dict.fromkeys(
         ("retention.replay", "retention.ewc", "retention.lwf", "retention.distill"),
@@ -247,13 +248,23 @@ def _of_streams(asked: Asked) -> Iterator[str]:
 def _of_sums(asked: Asked) -> Iterator[str]:
     for index, stage in enumerate(asked.stages()):
         method = stage.values["adaptation"]["method"]
-        for feature, reason in _NOT_WITH_SUMS.items() if method in _FROM_SUMS else ():
+        for feature, reason in _NOT_WITH_SUMS.items() if method in FROM_SUMS else ():
             if stage.wanted(feature):
                 yield f"stages[{index}].{feature}: adaptation {method}: {reason}"
 
 
 def _of_stages(asked: Asked) -> Iterator[str]:
     for index, stage in enumerate(asked.values["stages"]):
+        if stage["head"]["init"] == "prototypes" and asked.values["scenario"] in SAME_OUTPUTS:
+            yield (
+                f"stages[{index}].head.init: prototypes is for classes that come with a stage; scenario "
+                f"{asked.values['scenario']} has all from the first; drop it"
+            )
+        if stage["head"]["init"] == "prototypes" and stage["objective"] is not None:
+            yield (
+                f"stages[{index}].head.init: objective {stage['objective']['name']} first moves what the head reads, "
+                f"and with it the means of classes; drop one of the two"
+            )
         if stage["crf"] and stage["loss"]["name"] != "cross-entropy":
             yield (
                 f"stages[{index}].loss: {stage['loss']['name']} changes the loss of each word, and a CRF has one of "

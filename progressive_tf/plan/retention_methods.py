@@ -13,14 +13,15 @@ class Replay(Strict):
     """Rows of earlier stages in every batch (Robins 1995).
 
     How many are kept: `budget` in all, `per_class` of each class, or a `fraction` of them. `reservoir` keeps a uniform
-    sample (Vitter 1985), `balanced` equally many of each class. `ratio` is their share of each batch.
+    sample (Vitter 1985), `balanced` equally many of each class. `ratio` is their share of each batch; with
+    `proportional` that of all rows, so that each row is seen as often as any other.
     """
 
     budget: Annotated[int, Field(ge=1)] | None = None
     per_class: Annotated[int, Field(ge=1)] | None = None
     fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     policy: Literal["reservoir", "balanced"] = "reservoir"
-    ratio: Share = 0.5
+    ratio: Share | Literal["proportional"] = 0.5
 
     @model_validator(mode="after")
     def _one_size(self) -> Replay:
@@ -28,6 +29,10 @@ class Replay(Strict):
         if len(given) != 1:
             raise ValueError(f"needs exactly one of budget, per_class, fraction; got {' and '.join(given) or 'none'}")
         return self
+
+    def share(self, own: int, kept: int) -> float:
+        """Returns the kept rows' share of each batch, given how many rows a stage has and how many are kept."""
+        return kept / (own + kept) if self.ratio == "proportional" else self.ratio
 
 
 class Ewc(Strict):

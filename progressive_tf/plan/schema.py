@@ -19,6 +19,7 @@ from progressive_tf.plan.methods import (
     Contrastive,
     CrossEntropy,
     EarlyStopping,
+    HeadStart,
     Loss,
     Optimizer,
     PlateauSchedule,
@@ -267,6 +268,7 @@ class Stage(Strict):
     schedule: Annotated[Schedule, BeforeValidator(_named)] = PlateauSchedule(name="plateau")
     early_stopping: EarlyStopping | None = EarlyStopping()
     adaptation: Adaptation = HeadAdaptation(method="head")
+    head: HeadStart = HeadStart()
     retention: Retention = Retention()
     gate: Annotated[tuple[GateRule, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
     loss: Annotated[Loss, BeforeValidator(_named)] = CrossEntropy(name="cross-entropy")

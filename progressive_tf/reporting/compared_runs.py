@@ -15,8 +15,7 @@ from progressive_tf.evaluation.records import Matrix, StageData, StageMetrics, r
 from progressive_tf.output import ByWidth
 from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.reporting.reading import finished_runs
-from progressive_tf.reporting.rivals import WORDS as RIVAL_WORDS
-from progressive_tf.reporting.wording import decimals, number, signed
+from progressive_tf.reporting.wording import RIVALS, decimals, number, signed
 
 MEASURES = ("acc", "bwt", "fwt", "forgetting")
 
@@ -41,7 +40,7 @@ class Method:
     def beside(self) -> Iterator[Method]:
         """Its rivals, each as a method of its own."""
         for name, values in self.rivals.items():
-            yield Method(f"{self.name}: {RIVAL_WORDS.get(name, name)}", values, self.metric)
+            yield Method(f"{self.name}: {RIVALS.get(name, name)}", values, self.metric)
 
 
 def read_method(folder: Path, measure: str, part: str) -> Method:

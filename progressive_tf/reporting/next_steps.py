@@ -161,7 +161,7 @@ def _why_no_rows(run: RunRecord, failed: Sequence[RuleResult]) -> list[str]:
     sets = (run.plan.get("data") or {}).get("validation_sets") or {}
     reasons = []
     for rule in failed:
-        words = rule_words(rule.rule, rule.slice)
+        words = rule_words(rule.rule, rule.slice, rule.against)
         if rule.slice == "arrived" and times_rows(rule) is not None:
             reasons.append(
                 f"more rows of the stream before a candidate is judged: raise data.candidate_every ({words})"

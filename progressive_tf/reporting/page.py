@@ -25,6 +25,7 @@ from progressive_tf.reporting.views import (
     part_rows,
     rate_views,
     stage_views,
+    stages_without_steps,
     stream_views,
     sweep_views,
 )
@@ -84,7 +85,7 @@ def render(run: RunRecord) -> str:
         reasons=reasons_views(run),
         rivals=rival_views(run),
         streams=streams,
-        streaming=[view.stage for view in streams],
+        without_epochs=[view.stage for view in streams] + stages_without_steps(run),
         sweeps=sweep_views(run),
         rate_tests=rate_views(run),
         short_key=short_key,

@@ -11,9 +11,7 @@ from rich.text import Text
 from progressive_tf.evaluation.records import Rival, RivalMeasure
 from progressive_tf.output import ByWidth
 from progressive_tf.reporting.records import RunRecord
-from progressive_tf.reporting.wording import number, signed
-
-WORDS = {"ncm": "nearest class mean", "slda": "linear discriminant", "logistic-regression": "logistic regression"}
+from progressive_tf.reporting.wording import RIVALS, number, signed
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def rival_views(run: RunRecord) -> list[RivalView]:
         best = max((rival.shown for rival in rivals.values()), key=lambda measure: measure.value)
         values = [rivals[name].shown.value if name in rivals else None for name in names]
         on_test = all(rival.test for rival in rivals.values())
-        words = [WORDS.get(name, name) for name in names]
+        words = [RIVALS.get(name, name) for name in names]
         views.append(RivalView(stage, on_test, words, best.value - best.more, values, best))
     return views
 
@@ -65,7 +63,7 @@ def lost_words(rivals: Mapping[str, Rival]) -> str:
     name = max(winning, key=lambda each: winning[each].value)
     measure = winning[name]
     points = f"{100 * measure.more:.1f} points ({100 * measure.low:.1f} to {100 * measure.high:.1f}) more"
-    return f"{WORDS.get(name, name)} on the same kept outputs: {number(measure.value)}, {points}"
+    return f"{RIVALS.get(name, name)} on the same kept outputs: {number(measure.value)}, {points}"
 
 
 def rival_table(run: RunRecord) -> ByWidth | None:

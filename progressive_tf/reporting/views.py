@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from progressive_tf.evaluation.records import Matrix, Measure
+from progressive_tf.plan.adaptation_methods import FROM_SUMS
 from progressive_tf.plan.methods import PROMPT
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.answers.base import Summary
@@ -240,6 +241,18 @@ def _started_from(run: RunRecord, stage: SavedStage) -> str:
         words = "descriptions of the classes" if _starts_from_prompt(run.plan) else words
         return words if name == "start" else name
     return name if parent.version is None else f"{name} (version {parent.version})"
+
+
+def stages_without_steps(run: RunRecord) -> list[str]:
+    """Returns the stages whose head follows from sums, so that they have no learning curve."""
+    planned = run.plan.get("stages")
+    stages = [stage for stage in planned or () if isinstance(stage, Mapping)]
+    methods = {stage.get("name"): stage.get("adaptation") for stage in stages}
+    return [
+        str(name)
+        for name, adaptation in methods.items()
+        if isinstance(adaptation, Mapping) and adaptation.get("method") in FROM_SUMS
+    ]
 
 
 MOST_POINTS = 400

@@ -15,6 +15,7 @@ MOST_TESTED = 20  # runs on the same test rows
 SPELLED = {"bleu": "BLEU", "chrf": "chrF"}
 STAYS, NO_ALIAS = "stable stays at version", "no alias points to it"
 DECISIONS = {"promote": "promoted", "hold": "held", "reject": "rejected"}
+RIVALS = {"ncm": "nearest class mean", "slda": "linear discriminant", "logistic-regression": "logistic regression"}
 MEASURES = {
     "acc": ("ACC", "Mean over all stages' rows after the last stage. Higher is better."),
     "bwt": ("BWT", "How earlier stages' rows changed since they were trained on. Below zero: something was lost."),
@@ -108,14 +109,26 @@ def metric_words(name: str) -> str:
     return f"{words} of {label}" if separator else words
 
 
-def rule_words(rule: GateRule, slice_name: str) -> str:
-    """Returns a gate rule as one would say it, e.g. `accuracy on current ≥ 0.55`; a drop is a change for the worse."""
+def rule_words(rule: GateRule, slice_name: str, against: str | None = None) -> str:
+    """Returns a gate rule as one would say it, e.g. `accuracy on current ≥ 0.55`; a drop is a change for the worse.
+
+    Args:
+        rule: any.
+        slice_name: the slice of one of its comparisons.
+        against: what that comparison is with, in words, where that is not the last released version.
+    """
     of_rows = rule.slice
     if rule.slice == EVERY_PREVIOUS:
         of_rows = "every earlier stage" if slice_name == EVERY_PREVIOUS else f"earlier stage {slice_name}"
     key, threshold = rule.threshold
-    sign = {"at_least": "≥", "at_most": "≤", "drop_at_most": "drops ≤", "at_least_rival": "behind rivals ≤"}[key]
-    return f"{metric_words(rule.metric)} on {of_rows} {sign} {threshold:g}"
+    sign = {
+        "at_least": "≥",
+        "at_most": "≤",
+        "drop_at_most": "drops ≤",
+        "at_least_rival": f"behind {against or 'rivals'} ≤",
+    }[key]
+    beside = f" from {against}" if key == "drop_at_most" and against is not None else ""
+    return f"{metric_words(rule.metric)} on {of_rows} {sign} {threshold:g}{beside}"
 
 
 def decided(stage: SavedStage) -> str:

@@ -77,3 +77,12 @@ def test_every_own_row_comes_once_and_every_batch_has_kept_ones(
         assert (batch >= own).sum() >= 1
     whole = [batch for batch in batches if (batch < own).sum() == batch_size - replayed]
     assert all((batch >= own).sum() == replayed for batch in whole)
+
+
+def test_in_proportion_each_row_is_seen_as_often_as_any_other() -> None:
+    settings = Replay(fraction=1.0, ratio="proportional")
+    assert settings.share(100, 300) == 0.75
+    assert Replay(fraction=1.0, ratio=0.6).share(100, 300) == 0.6
+    own, kept = np.full(100, 4, np.int32), np.full(300, 4, np.int32)
+    batches = replay_batches(own, kept, 16, settings.share(100, 300), 4, np.random.default_rng(0))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(400))

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from progressive_tf.evaluation.temperature import Temperature, log_loss
 from progressive_tf.training.fitting.linear_heads import (
     STRENGTH,
+    UNSEEN,
     ClassSums,
     LinearHead,
     discriminant,
@@ -126,3 +127,12 @@ def test_the_temperature_is_the_one_that_probabilities_need() -> None:
     assert Temperature.fit(logits * 7, codes).value == pytest.approx(7, rel=0.05)
     assert log_loss(logits, codes) == pytest.approx(-np.log(shares[np.arange(len(codes)), codes]).mean())
     assert Temperature.fit(logits[:0], codes[:0]).value == 1.0
+    never = np.column_stack([logits * 7, np.full(len(logits), UNSEEN)])
+    some = np.where(np.arange(len(codes)) % 5, codes, 3)  # of a class that the head has not seen
+    assert Temperature.fit(never, some).value == pytest.approx(7, rel=0.05)
+
+
+def test_rows_of_one_class_leave_nothing_else_to_say() -> None:
+    features, codes = blobs(classes=1)
+    head = logistic_regression(features, codes + 2, 4)
+    assert set(said(head, features)) == {2}

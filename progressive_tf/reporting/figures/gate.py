@@ -52,7 +52,7 @@ def gate_rules(name: str, stage: str, rules: Sequence[RuleResult]) -> Markup | N
 
 
 def _label(rule: RuleResult) -> str:
-    return rule_words(rule.rule, rule.slice) + ("" if rule.against is None else f" from {rule.against}")
+    return rule_words(rule.rule, rule.slice, rule.against)
 
 
 def _panel(axes: Axes, panel: str, rules: Sequence[tuple[RuleResult, float]]) -> None:

@@ -262,7 +262,8 @@ def draw_batches(phase: Phase, stage: Stage, examples: AnyExamples) -> DrawBatch
     replay, size = stage.retention.replay, stage.batch_size
     if isinstance(examples, JoinedExamples) and replay is not None and isinstance(size, int):
         own, kept = examples.own.sizes, examples.sizes[len(examples.own.rows) :]
-        return lambda generator: replay_batches(own, kept, size, replay.ratio, width, generator)
+        share = replay.share(len(own), len(kept))
+        return lambda generator: replay_batches(own, kept, size, share, width, generator)
     if contrastive is None:
         return lambda generator: training_batches(lengths, stage.batch_size, width, generator)
     return lambda generator: contrastive_batches(

@@ -173,13 +173,18 @@ def logistic_regression(
 
     Args:
         features: float32 [rows, width].
-        codes: int [rows], at least two different ones.
+        codes: int [rows]; where all are the same, the head says nothing else.
         classes: of the head.
         strength: C, the inverse of the L2 penalty.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression  # a second of imports, which most commands do without
 
+    present = np.unique(codes)
+    if len(present) == 1:
+        bias = np.full(classes, UNSEEN, np.float32)
+        bias[present] = 0
+        return LinearHead(np.zeros((features.shape[1], classes), np.float32), bias)
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
     model = LogisticRegression(C=strength, max_iter=MOST_STEPS)
@@ -194,3 +199,8 @@ def logistic_regression(
     kernel[:, model.classes_] = (coefficients / deviation).T
     bias[model.classes_] = intercepts - coefficients @ (mean / deviation)
     return LinearHead(kernel, bias)
+
+
+def can_answer(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Returns of which rows a head has seen the class, bool [rows], given logits [rows, classes] and classes [rows]."""
+    return logits[np.arange(len(codes)), codes] > UNSEEN / 2

@@ -24,6 +24,7 @@ from progressive_tf.training.run.stage_record import StageRecord
 
 if TYPE_CHECKING:  # checks that read no network are made before TensorFlow is imported
     from progressive_tf.adaptation.moved_weights import MovedWeights
+    from progressive_tf.models.block_model import BlockModel
 
 OTHERS = "other_tensorflows"
 """Key of environment.json: with which TensorFlows a run may go on, beside the one that began it."""
@@ -169,6 +170,15 @@ def go_on_here(run: RunFolder, display: Display) -> None:
 
 def _tensorflows(earlier: dict[str, Any]) -> set[str]:
     return {minor_version(earlier["packages"]["tensorflow"]), *earlier.get(OTHERS, ())}
+
+
+def check_head(stage: Stage, network: BlockModel) -> None:
+    """Raises InputError where a head is to begin as means of classes and is not one dense layer."""
+    if stage.head.init == "prototypes" and not network.has_linear_head:
+        raise InputError(
+            f"head.init: prototypes are weights of one dense layer, and the head of this network is another one "
+            f"({type(network.head).__name__}); drop it"
+        )
 
 
 def check_retention(stage: Stage, place: str, inherited: Collection[str], moved: MovedWeights) -> None:

@@ -31,6 +31,7 @@ from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.hardware import Hardware, prepare
 from progressive_tf.training.run.checks import (
     check_base,
+    check_head,
     check_registry,
     check_retention,
     check_sources,
@@ -156,6 +157,7 @@ class Run:
         stage = self.plan.stages[index]
         self._prepare(self.stages[index])
         try:
+            check_head(stage, self.network)
             moved = adapt(self.network, stage.adaptation, derive_seed(self.plan.seed, "adaptation", stage.name))
             phases_of(self.network, stage, moved)
         except InputError as error:

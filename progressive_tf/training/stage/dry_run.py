@@ -206,7 +206,8 @@ def retention_costs(run: Run, stage: StageRecord, facts: Facts, epochs: int | No
 def _flops(name: str, facts: dict[str, Any], settings: Stage, work: tuple[int, int, int]) -> int | None:
     retention, (forward, rows, epochs) = settings.retention, work
     if name == "replay" and retention.replay is not None and isinstance(settings.batch_size, int):
-        drawn = replayed_per_epoch(rows, settings.batch_size, retention.replay.ratio) if facts["rows"] else 0
+        share = retention.replay.share(rows, facts["rows"])
+        drawn = replayed_per_epoch(rows, settings.batch_size, share) if facts["rows"] else 0
         return TRAINING_PASS * forward * drawn * epochs
     if name == "ewc":
         return forward * (facts["rows"] + TRAINING_PASS * facts["gradients"])

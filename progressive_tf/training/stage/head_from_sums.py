@@ -18,6 +18,7 @@ from progressive_tf.training.fitting.fit import Fitted
 from progressive_tf.training.fitting.linear_heads import (
     ClassSums,
     LinearHead,
+    can_answer,
     discriminant,
     nearest_mean,
 )
@@ -32,16 +33,13 @@ HEADS: dict[str, Callable[[ClassSums, Any], LinearHead]] = {
 }
 
 
-def fit_from_sums(
-    run: Run, stage: StageRecord, parent: StageRecord | None, train: np.ndarray, moved: MovedWeights
-) -> Fitted:
+def fit_from_sums(run: Run, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights) -> Fitted:
     """Counts a stage's rows and gives the head the weights that follow; what was counted is kept in the stage's folder.
 
     Args:
         run: the run; its network is adapted to the stage.
         stage: the stage.
         parent: the stage it starts from.
-        train: its training rows.
         moved: what it moves.
 
     Raises:
@@ -59,7 +57,9 @@ def fit_from_sums(
     temperature = Temperature.fit(logits, codes).value
     tempered = head.at(temperature)
     network.head.dense.set_weights([tempered.kernel, tempered.bias])
-    loss, accuracy = log_loss(logits / temperature, codes), float((logits.argmax(axis=1) == codes).mean())
+    seen = can_answer(logits, codes)
+    loss = log_loss(logits[seen] / temperature, codes[seen]) if seen.any() else float("nan")
+    accuracy = float((logits.argmax(axis=1) == codes).mean())
     run.display.line(
         f"{stage.name}: {settings.adaptation.method}: {sums.counts.sum() - before.counts.sum():,} rows counted, "
         f"{sums.counts.sum():,} by now; temperature {temperature:.3g}, val_loss {loss:.4f}, val_accuracy {accuracy:.4f}"

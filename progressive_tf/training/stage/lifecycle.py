@@ -27,6 +27,7 @@ from progressive_tf.training.stage.examples import StageExamples
 from progressive_tf.training.stage.explaining import explanation_facts
 from progressive_tf.training.stage.head_from_sums import fit_from_sums
 from progressive_tf.training.stage.mixture import Mixing, find_mixing, mix
+from progressive_tf.training.stage.new_classes import start_new_classes
 from progressive_tf.training.stage.promotion import Arrived, Beside, decide, publish, with_origin
 from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
 from progressive_tf.training.stage.rivals import Rivals, fit_rivals
@@ -129,7 +130,9 @@ class Attempt:
         run, settings = self.run, self.settings
         if not settings.adaptation.takes_steps:
             with self.clock.measure("fit"):
-                return fit_from_sums(run, self.stage, self.parent, self.rows[0], self.moved)
+                return fit_from_sums(run, self.stage, self.parent, self.moved)
+        with self.clock.measure("fit"):
+            start_new_classes(run, self.stage, self.parent, self.moved)
         fit = Fit(
             network=run.network,
             stage=settings,
@@ -211,8 +214,7 @@ class Attempt:
         with self.clock.measure("evaluate"):
             self.scored = score(self.run, self.stage, loaded=True)
             metrics = stage_metrics(self.run, self.stage, self.scored)
-        with self.clock.measure("rivals"):
-            self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored)
+        self.rivals = fit_rivals(self.run, self.stage, self.parent, self.moved, self.scored, self.clock)
         if self.rivals.facts:
             metrics |= {"rivals": self.rivals.to_json()}
         calibrated = calibration_facts(self.stage)

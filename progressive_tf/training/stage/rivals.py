@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.display import Clock
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.bootstrap import bounds, resample_drop
 from progressive_tf.evaluation.records import Rival, RivalMeasure
@@ -69,7 +70,7 @@ class Rivals:
 
 
 def fit_rivals(
-    run: Run, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights, candidate: Scored
+    run: Run, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights, candidate: Scored, clock: Clock
 ) -> Rivals:
     """Fits the rivals that a plan names, or all of them where the outputs of all blocks are kept.
 
@@ -79,17 +80,16 @@ def fit_rivals(
         parent: the stage it started from.
         moved: what the stage moved.
         candidate: its answers.
+        clock: told how long it takes.
     """
     named, reason = run.plan.rivals, why_none(run.network, run.settings(stage), moved)
-    if named is not None and (reason or not named):
-        if reason and named:
-            run.display.line(f"{stage.name}: no rivals: {reason}")
+    if reason and named:
+        run.display.line(f"{stage.name}: no rivals: {reason}")
+    if reason or (named is not None and not named):
         return Rivals({}, {})
-    if reason:
-        return Rivals({}, {})
-    return _Fitting(run, stage, parent, Reading(run, moved.frozen_depth, run.settings(stage).cache)).rivals(
-        named or tuple(FITS), candidate
-    )
+    with clock.measure("rivals"):
+        reading = Reading(run, moved.frozen_depth, run.settings(stage).cache)
+        return _Fitting(run, stage, parent, reading).rivals(named or tuple(FITS), candidate)
 
 
 def why_none(network: BlockModel, settings: Stage, moved: MovedWeights) -> str | None:

@@ -100,7 +100,7 @@ class StreamLearner:
     def _drawn(self, number: int, own: int) -> np.ndarray:
         """Returns positions of rows to replay, behind those of the micro-batch."""
         replay, kept = self._stage.retention.replay, sum(len(part.rows) for part in self._replayed)
-        ratio = replay.ratio if replay is not None else 0.0
+        ratio = replay.share(own, kept) if replay is not None else 0.0
         beside = max(round(own * ratio / (1 - ratio)), 1)
         generator = np.random.default_rng(derive_seed(self._seed, "stream-replay", self._stage.name, number))
         return own + generator.choice(kept, min(beside, kept), replace=False)
