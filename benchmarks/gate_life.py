@@ -21,7 +21,7 @@ from benchmarks.gate_simulation import ACCURACY, DROP, FEW_RESAMPLES, LEVEL, RUL
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.calibration import SMALLEST_PROBABILITY
 from progressive_tf.evaluation.gate import Compared, judge
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.seeds import derive_seed
 
 REFUSED = "refused"

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, judge
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.seeds import derive_seed
 
 DROP = 0.02

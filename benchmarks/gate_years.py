@@ -23,7 +23,7 @@ from progressive_tf.evaluation.baselines import Baseline, Line
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, judge
 from progressive_tf.evaluation.looks import are_used_up, share
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.seeds import derive_seed
 
 Right = npt.NDArray[np.bool_]

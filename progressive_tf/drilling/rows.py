@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.release_schedule import ReleaseSchedule
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry import Version
 
 

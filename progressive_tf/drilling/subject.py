@@ -15,9 +15,10 @@ from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.origin import Origin, find_origin
 from progressive_tf.monitoring.reference import PREDICTIONS, Rows, rows_of_stage
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.release_schedule import ReleaseSchedule
-from progressive_tf.plan.schema import GateRule, Plan, Stage
+from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.registry.history import STABLE
 from progressive_tf.training.run.run_folder import RunFolder

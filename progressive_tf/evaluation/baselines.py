@@ -17,8 +17,8 @@ import numpy as np
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.bootstrap import Resampled, resample_drop
 from progressive_tf.evaluation.comparison import weigh
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
-from progressive_tf.plan.schema import GateRule
 
 BEST, FIRST = "best", "first"
 Reference = int | str

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 
 Outcome = Literal["pass", "reject", "hold", "not-applicable"]
 Verdict = Literal["promote", "hold", "reject"]

@@ -15,8 +15,8 @@ from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_d
 from progressive_tf.evaluation.comparison import Evidence, holm, weigh
 from progressive_tf.evaluation.decision import Decision, Outcome, RuleResult
 from progressive_tf.evaluation.looks import USED_UP, are_used_up, confidence_at, looks_words
+from progressive_tf.plan.gate_rule import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
-from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.split import FEWEST_PER_CLASS
 
 # 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
@@ -80,10 +80,10 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     confidence the estimate decides. Promotion needs every applicable comparison to pass, which needs no adjustment
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
-    version counts as wrong; with nothing applicable the candidate is held. A slice that is not
-    there, an undefined metric, fewer rows than `min_samples`, fewer groups than 20, for a class or a macro average fewer
-    rows of a class than 5, and a rule on rivals where there are none hold. Such a rule is one comparison for each
-    rival: as good as each of them is as good as the best, whichever that is.
+    version counts as wrong; with nothing applicable the candidate is held. A slice that is not there, an undefined
+    metric, fewer rows than `min_samples`, fewer groups than 20, for a class or a macro average fewer rows of a class
+    than 5, and a rule on rivals where there are none hold. Such a rule is one comparison for each rival: as good as
+    each of them is as good as the best, whichever that is.
 
     Args:
         rules: at least one.

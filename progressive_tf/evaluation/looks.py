@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 
 
 def share(look: int) -> float:

@@ -24,11 +24,12 @@ from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
 from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import Quality, TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.refusals import ARRIVED
-from progressive_tf.plan.schema import GateRule, Plan, Split
+from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.plan.tasks import TASKS
 from progressive_tf.serving.answers import served_answers

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.gate import FEWEST_GROUPS
 from progressive_tf.evaluation.records import Measure
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.metric_names import find_metric
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.reporting.records import RunRecord, SavedStage
 
 FAILED = ("hold", "reject")

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from progressive_tf.evaluation.records import Bounds, Measure
+from progressive_tf.plan.gate_rule import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.metric_names import find_metric
-from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 from progressive_tf.reporting.records import RunRecord, SavedStage
 
 NOT_RECORDED = "–"

@@ -12,11 +12,12 @@ from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.display import Display
 from progressive_tf.evaluation.records import Bound, Bounds, Matrix, record_of
 from progressive_tf.files import cache_folder, read_json, write_json
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.metric_names import AnswerKind
 from progressive_tf.plan.retention_methods import Retention
-from progressive_tf.plan.schema import GateRule, Plan
+from progressive_tf.plan.schema import Plan
 from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.predictions_file import load_predictions
 from progressive_tf.training.run.run_folder import RunFolder

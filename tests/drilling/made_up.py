@@ -11,8 +11,8 @@ from tiny import LABELS, WORDS
 from progressive_tf.drilling.play import Drill
 from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.monitoring.reference import Rows
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.release_schedule import ReleaseSchedule
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry import Version
 
 RIGHT = 0.85

@@ -8,8 +8,8 @@ from two_classes import model
 from progressive_tf.evaluation.baselines import Baseline, Line, best_on
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, judge
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
-from progressive_tf.plan.schema import GateRule
 
 ROWS, RESAMPLES = 2_000, 1_999
 

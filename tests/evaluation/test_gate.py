@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, judge
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 
 RESAMPLES = 1_999
 FLOOR = GateRule(metric="accuracy", at_least=0.7, confidence=0.95)

@@ -10,7 +10,7 @@ import pytest
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import FEWEST_GROUPS, Compared, judge
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 
 DROP = GateRule(metric="accuracy", drop_at_most=0.02, confidence=0.95)
 FLOOR = GateRule(metric="accuracy", at_least=0.6, confidence=0.95)

@@ -8,7 +8,7 @@ from two_classes import model
 
 from progressive_tf.evaluation.gate import Compared, judge
 from progressive_tf.evaluation.looks import are_used_up, confidence_at, percent, share
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 
 DROP = GateRule(metric="accuracy", drop_at_most=0.02, confidence=0.95)
 RESAMPLES = 1_999

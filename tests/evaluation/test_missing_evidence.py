@@ -12,7 +12,7 @@ import pytest
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 
 from .answers.test_tags import tagged
 from .answers.test_texts import written

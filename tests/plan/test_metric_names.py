@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.metric_names import ANSWERS, CLASSES, TAGS, TEXTS, AnswerKind, find_metric, metric_patterns
-from progressive_tf.plan.schema import GateRule
 
 
 @pytest.mark.parametrize("kind", ANSWERS.values(), ids=lambda kind: kind.name)

@@ -6,7 +6,7 @@ import pytest
 
 from progressive_tf.evaluation.decision import Decision, RuleResult
 from progressive_tf.evaluation.records import Measure, StageMetrics
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.reporting.line import line_view
 from progressive_tf.reporting.records import RunRecord, SavedStage
 from progressive_tf.reporting.wording import much_tested

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from progressive_tf.evaluation.records import Measure
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.records import read_run
 

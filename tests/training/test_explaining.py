@@ -17,8 +17,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.explanations import agreement, words_of
 from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
 from progressive_tf.models.integrated_gradients import explanations, tokens_of
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import validate
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry import Registry
 from progressive_tf.reporting.page import write_report
 

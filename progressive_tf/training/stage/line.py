@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.baselines import BEST, FIRST, Baseline, Line, Reference
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.version import Version
 from progressive_tf.training.answers.base import in_groups_of

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from progressive_tf.plan.gate_rule import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.refusals import ARRIVED
-from progressive_tf.plan.schema import EVERY_PREVIOUS, GateRule
 from progressive_tf.registry.looks import Judged, note_looks, note_test, rows_token
 from progressive_tf.training.answers.predictions_file import Scored
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts

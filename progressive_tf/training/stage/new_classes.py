@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.training.fitting.linear_heads import LinearHead, best_temperature
+from progressive_tf.evaluation.temperature import Temperature
+from progressive_tf.training.fitting.linear_heads import LinearHead
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.rows_so_far import LabelledRows, Reading, rows_of
@@ -63,4 +64,4 @@ def _temperature(head: LinearHead, classes: np.ndarray, parts: list[LabelledRows
     logits = np.concatenate([head.logits(reading.features(rows.source, rows.validation)) for rows in parts])
     codes = np.concatenate([reading.run.data.codes[rows.source][rows.validation] for rows in parts])
     chosen = np.isin(codes, classes)
-    return best_temperature(logits[chosen], np.searchsorted(classes, codes[chosen]))
+    return Temperature.fit(logits[chosen], np.searchsorted(classes, codes[chosen])).value

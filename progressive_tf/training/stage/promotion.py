@@ -15,9 +15,9 @@ from progressive_tf.evaluation.decision import Decision
 from progressive_tf.evaluation.gate import Compared, ReasonsKept, judge
 from progressive_tf.files import read_json, sha256_json, write_json
 from progressive_tf.models.block_model import BlockModel, weights_sha256
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.refusals import ARRIVED
-from progressive_tf.plan.schema import GateRule
 from progressive_tf.registry.errors import CanaryTakenError, StableMovedError
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.staged import StagedVersion

@@ -11,7 +11,7 @@ from progressive_tf.data.tags import tag_names
 from progressive_tf.evaluation.answers.tags import TagAnswers, pseudo_sentences, sentence_features, tag_metric
 from progressive_tf.evaluation.bootstrap import resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import Compared, judge
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from tests import seqeval_values
 
 KINDS = ("person", "place", "team")

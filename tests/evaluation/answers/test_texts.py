@@ -19,8 +19,8 @@ from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.answers.texts import TextAnswers, pseudo_texts, text_features, text_metric
 from progressive_tf.evaluation.bootstrap import intervals, resample_drop, resample_metrics
 from progressive_tf.evaluation.gate import Compared, judge
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.metric_names import TEXTS
-from progressive_tf.plan.schema import GateRule
 
 WORDS = ("the", "a", "cat", "dog", "sat", "ran", "on", "under", "mat", "tree", "today", "slowly")
 HIGHEST = {name: metric.highest for name, metric in TEXTS.metrics.items()}

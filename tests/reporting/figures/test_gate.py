@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from progressive_tf.evaluation.decision import RuleResult
-from progressive_tf.plan.schema import GateRule
+from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.reporting.figures.gate import gate_rules
 
 FLOOR = GateRule(metric="accuracy", at_least=0.5)
