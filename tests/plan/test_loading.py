@@ -63,7 +63,7 @@ def change(path: str, value: object) -> dict:
         (
             "defaults.retention",
             {"replay": {"budget": 5, "ratio": 1.0}},
-            r"replay.ratio: should be less than 1; got 1.0",
+            r"replay.ratio: should be less than 1 or should be .proportional.; got 1.0",
         ),
         ("defaults.retention", {"ewc": {"decay": 0.5}}, r"retention.ewc: decay: is for online: true"),
         (

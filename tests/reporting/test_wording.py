@@ -76,7 +76,7 @@ def test_p_value(value: float | None, text: str) -> None:
 
 def test_a_rule_on_rivals_names_the_one_of_its_comparison() -> None:
     rule = GateRule.model_validate({"metric": "accuracy", "slice": "all", "at_least_rival": True})
-    assert wording.rule_words(rule, "all", "slda") == "accuracy on all behind linear discriminant ≤ 0"
+    assert wording.rule_words(rule, "all", "rival slda") == "accuracy on all behind rival slda ≤ 0"
     assert wording.rule_words(rule, "all") == "accuracy on all behind rivals ≤ 0"
 
 
