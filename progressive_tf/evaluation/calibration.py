@@ -15,12 +15,13 @@ Floats = npt.NDArray[np.float64]
 # A probability of exactly 0 for the true class would make the mean infinite; one such row costs 16.1 instead.
 SMALLEST_PROBABILITY = 1e-7
 HIGHEST_BRIER = 2.0
-CALIBRATION_METRICS = ("log_loss", "brier", "ece")
-SKILL = "brier_skill"
+CALIBRATION_METRICS = ("log_loss", "brier", "brier_skill", "ece")
 BINS = 15
+MOST_DENSE_CLASSES = 50
 CELLS_PER_DEVIATION = 10
 ROWS, LOG_LOSS, BRIER, FIRST_BIN = range(4)
-"""Columns of `calibration_features`."""
+TRUTH = FIRST_BIN + BINS
+"""Columns of `calibration_keys`; among the features classes begin where the truth was."""
 
 
 @dataclass(frozen=True)
@@ -55,37 +56,56 @@ def brier_scores(probabilities: Floats, truth: npt.NDArray[np.int32]) -> Floats:
     return np.einsum("ij,ij->i", probabilities, probabilities) - 2 * of_true_class + 1
 
 
-def calibration_features(probabilities: Floats, truth: npt.NDArray[np.int32]) -> Floats:
-    """Returns what log loss, Brier score and calibration error need of each row.
+def calibration_keys(probabilities: Floats, truth: npt.NDArray[np.int32]) -> Floats:
+    """Returns what log loss, Brier score and skill, and calibration error need of each row.
 
     Args:
         probabilities: float64 [rows, classes].
         truth: int32 [rows], the true classes.
 
     Returns:
-        float64 [rows, 18]: 1, −log p of the true class, the row's Brier score, then confidence − right in the column of
-        the row's bin.
+        float64 [rows, 19]: 1, −log p of the true class, the row's Brier score, then confidence − right in the column of
+        the row's bin, and last the number of the true class.
     """
     rows = np.arange(len(truth))
     confidence = probabilities.max(axis=1, initial=0)
-    features = np.zeros((len(truth), FIRST_BIN + BINS))
-    features[:, ROWS] = 1
-    features[:, LOG_LOSS] = -np.log(np.clip(probabilities[rows, truth], SMALLEST_PROBABILITY, 1))
-    features[:, BRIER] = brier_scores(probabilities, truth)
-    features[rows, FIRST_BIN + bin_of(confidence)] = confidence - (probabilities.argmax(axis=1) == truth)
-    return features
+    keys = np.zeros((len(truth), FIRST_BIN + BINS + 1))
+    keys[:, ROWS] = 1
+    keys[:, LOG_LOSS] = -np.log(np.clip(probabilities[rows, truth], SMALLEST_PROBABILITY, 1))
+    keys[:, BRIER] = brier_scores(probabilities, truth)
+    keys[rows, FIRST_BIN + bin_of(confidence)] = confidence - (probabilities.argmax(axis=1) == truth)
+    keys[:, TRUTH] = truth
+    return keys
 
 
-def smoothed_calibration_metric(sums: Floats, right: Floats, wrong: Floats, name: str) -> Floats:
+def calibration_features(keys: Floats, classes: int) -> Floats | sparse.csr_array:
+    """Returns what is summed: the keys, and instead of the class' number 1 in its own column.
+
+    Args:
+        keys: float64 [rows, 19], of `calibration_keys`.
+        classes: how many there are.
+
+    Returns:
+        float64 [rows, 18 + classes]; sparse where there are many classes.
+    """
+    truth = keys[:, TRUTH].astype(np.int64)
+    if classes <= MOST_DENSE_CLASSES:
+        return np.hstack([keys[:, :TRUTH], np.eye(classes)[truth]])
+    true = sparse.csr_array((np.ones(len(keys)), (np.arange(len(keys)), truth)), (len(keys), classes))
+    return sparse.hstack([sparse.csr_array(keys[:, :TRUTH]), true], format="csr")
+
+
+def smoothed_calibration_metric(sums: Floats, right: Floats, wrong: Floats, name: str, shares: Floats) -> Floats:
     """Computes a metric with pseudo-observations: rows that cost nothing, and rows that cost the most.
 
     The calibration error, which no row costs anything by itself, is computed without them.
 
     Args:
-        sums: float64 [..., 18], of `calibration_features`.
+        sums: float64 [..., 18 + classes], of `calibration_features`.
         right: float64 [...], how many have the probability 1 for their class.
         wrong: float64 [...], how many have it for another class.
-        name: `log_loss`, `brier` or `ece`.
+        name: `log_loss`, `brier`, `brier_skill` or `ece`.
+        shares: float64 [classes], the part of one that each class takes.
     """
     if name == "ece":
         return calibration_metric(sums, name)
@@ -93,113 +113,62 @@ def smoothed_calibration_metric(sums: Floats, right: Floats, wrong: Floats, name
     added[..., ROWS] = right + wrong
     added[..., LOG_LOSS] = wrong * -np.log(SMALLEST_PROBABILITY)
     added[..., BRIER] = wrong * HIGHEST_BRIER
+    added[..., TRUTH:] = (right + wrong)[..., None] * shares
     return calibration_metric(sums + added, name)
 
 
 def calibration_metric(sums: Floats, name: str) -> Floats:
-    """Computes log loss, Brier score or the expected calibration error from sums of `calibration_features`.
+    """Computes a metric of stated probabilities from sums of `calibration_features`.
 
-    ECE (Guo et al. 2017) is Σ_bins |Σ confidence − Σ right| / n over fifteen bins of equal width of the confidence in
-    the predicted class; the bins' counts cancel. Log loss is the mean −log of the true class' probability, which is
-    clipped below at 1e-7. The Brier score is the mean of those of the rows.
+    Log loss is the mean −log of the true class' probability, which is clipped below at 1e-7. The Brier score (1950) is
+    the mean of those of the rows. Its skill score is 1 − Brier / Brier of the shares (Murphy 1973): whoever states the
+    classes' shares s_k in the very rows, for each of them, has the Brier score 1 − Σ_k s_k². It is at most 1, and below
+    0 where stating the shares would be better. ECE (Guo et al. 2017) is Σ_bins |Σ confidence − Σ right| / n over
+    fifteen bins of equal width of the confidence in the predicted class; the bins' counts cancel.
 
     Args:
-        sums: float64 [..., 18].
-        name: `log_loss`, `brier` or `ece`.
+        sums: float64 [..., 18 + classes].
+        name: `log_loss`, `brier`, `brier_skill` or `ece`.
 
     Returns:
-        float64 [...], NaN of no rows.
+        float64 [...], NaN of no rows, and of rows of one class for `brier_skill`.
     """
-    if name == "ece":
-        total = np.abs(sums[..., FIRST_BIN:]).sum(axis=-1)
-    else:
-        total = sums[..., LOG_LOSS if name == "log_loss" else BRIER]
     rows = sums[..., ROWS]
-    return np.divide(total, rows, out=np.full(rows.shape, np.nan), where=rows > 0)
+    if name == "brier_skill":
+        true = sums[..., TRUTH:]
+        of_shares = rows - _mean((true**2).sum(axis=-1), rows)
+        return 1.0 - _mean(sums[..., BRIER], of_shares)
+    if name == "ece":
+        return _mean(np.abs(sums[..., FIRST_BIN:TRUTH]).sum(axis=-1), rows)
+    return _mean(sums[..., LOG_LOSS if name == "log_loss" else BRIER], rows)
 
 
-def skill_features(keys: Floats, classes: int) -> sparse.csr_array:
-    """Returns what the Brier skill score needs of each row: its Brier score, then 1 in the column of its class.
-
-    Args:
-        keys: float64 [rows, 2], the number of the true class and the Brier score.
-        classes: how many there are.
-
-    Returns:
-        float64 [rows, 1 + classes].
-    """
-    rows = np.arange(len(keys))
-    shape = (len(keys), classes)
-    true = sparse.csr_array((np.ones(len(keys)), (rows, keys[:, 0].astype(np.int64))), shape)
-    return sparse.hstack([sparse.csr_array(keys[:, 1:]), true], format="csr")
+def _mean(total: Floats, count: Floats) -> Floats:
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
-def skill_metric(sums: Floats) -> Floats:
-    """Computes the Brier skill score from sums of `skill_features`: 1 − Brier / Brier of the shares (Murphy 1973).
-
-    Whoever states the classes' shares s_k in the very rows, for each of them, has the Brier score 1 − Σ_k s_k².
-
-    Args:
-        sums: float64 [..., 1 + classes].
-
-    Returns:
-        float64 [...], at most 1, below 0 where stating the shares would be better; NaN where all rows have one class.
-    """
-    true = sums[..., 1:]
-    rows = true.sum(axis=-1)
-    of_shares = rows - (true**2).sum(axis=-1) / rows
-    defined = of_shares > 0
-    return 1.0 - np.divide(sums[..., 0], of_shares, out=np.full(rows.shape, np.nan), where=defined)
-
-
-def skill_plus_answers(sums: Floats, right: Floats, wrong: Floats, shares: Floats) -> Floats:
-    """Adds pseudo-observations to sums of `skill_features`, spread over the classes.
-
-    Args:
-        sums: float64 [..., 1 + classes].
-        right: float64 [...].
-        wrong: float64 [...].
-        shares: float64 [classes], the part of one that each class takes.
-    """
-    added = np.concatenate([(wrong * HIGHEST_BRIER)[..., None], (right + wrong)[..., None] * shares], axis=-1)
-    return sums + added
-
-
-def merge_rows(features: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+def merge_rows(keys: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Puts rows that are nearly alike into cells, each with the mean of its rows, so that sums over all rows stay.
 
-    A cell holds one bin of confidence and, of log loss, Brier score and the gap between confidence and answer, a range
-    of a tenth of their standard deviation. What is lost is the variance within cells: of values in a range at most a
-    quarter of its square, here 1/400 of the variance over all rows; a twelfth, 1/1,200, where they lie evenly in it.
+    A cell holds one class, one bin of confidence and, of log loss, Brier score and the gap between confidence and
+    answer, a range of a tenth of their standard deviation. What is lost is the variance within cells: of values in a
+    range at most a quarter of its square, here 1/400 of the variance over all rows; a twelfth, 1/1,200, where they lie
+    evenly in it.
 
     Args:
-        features: float64 [rows, 18], `calibration_features` of one model.
+        keys: float64 [rows, 19], `calibration_keys` of one model.
 
     Returns:
-        float64 [cells, 18] and how many rows each cell has; their order does not depend on that of the rows.
+        float64 [cells, 19] and how many rows each cell has; their order does not depend on that of the rows.
     """
-    place = np.abs(features[:, FIRST_BIN:]).argmax(axis=1)
-    gap = features[np.arange(len(features)), FIRST_BIN + place]
-    return _merge(features, place, np.column_stack([features[:, [LOG_LOSS, BRIER]], gap]))
-
-
-def merge_scores(keys: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Puts rows of one class and nearly one Brier score into cells, as `merge_rows` does.
-
-    Args:
-        keys: float64 [rows, 2], as `skill_features` takes them.
-    """
-    return _merge(keys, keys[:, 0].astype(np.int64), keys[:, 1:])
-
-
-def _merge(columns: Floats, place: npt.NDArray[np.int64], values: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
-    """Returns the means of rows with the same place and values in the same ranges, and how many rows these are."""
+    place = np.abs(keys[:, FIRST_BIN:TRUTH]).argmax(axis=1)
+    values = np.column_stack([keys[:, [LOG_LOSS, BRIER]], keys[np.arange(len(keys)), FIRST_BIN + place]])
     # Sorted, as a sum's last digits depend on the order of the rows, and with them who falls into which cell.
     deviation = np.sort(values, axis=0).std(axis=0)
     width = np.where(deviation > 0, deviation, 1) / CELLS_PER_DEVIATION
-    keys = np.column_stack([place, np.floor(values / width).astype(np.int64)])
-    _, cell, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    sums = [np.bincount(cell.ravel(), weights=column) for column in columns.T]
+    cells = np.column_stack([place, keys[:, TRUTH].astype(np.int64), np.floor(values / width).astype(np.int64)])
+    _, cell, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    sums = [np.bincount(cell.ravel(), weights=column) for column in keys.T]
     return np.column_stack(sums) / counts[:, None], counts
 
 

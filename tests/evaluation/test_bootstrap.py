@@ -17,7 +17,7 @@ from progressive_tf.evaluation.bootstrap import (
     resample_drop,
     resample_metrics,
 )
-from progressive_tf.evaluation.calibration import BRIER, FIRST_BIN, LOG_LOSS, calibration_features, merge_rows
+from progressive_tf.evaluation.calibration import BRIER, FIRST_BIN, LOG_LOSS, TRUTH, calibration_keys, merge_rows
 from progressive_tf.evaluation.drawing import draw_sums
 
 SLOPE = 2.0
@@ -148,7 +148,7 @@ def test_calibration_error_is_resampled_around_its_estimate() -> None:
 @given(st.integers(1, 300), st.integers(0, 1_000), st.integers(2, 20))
 def test_merged_rows_keep_the_sums_and_almost_all_of_the_variance(rows: int, seed: int, classes: int) -> None:
     model = random_model(rows, seed, classes)
-    features = calibration_features(model.probabilities, model.truth)
+    features = calibration_keys(model.probabilities, model.truth)
     cells, counts = merge_rows(features)
     assert counts.sum() == rows
     assert np.allclose(counts @ cells, features.sum(axis=0))
@@ -157,8 +157,9 @@ def test_merged_rows_keep_the_sums_and_almost_all_of_the_variance(rows: int, see
     for column in (LOG_LOSS, BRIER):
         assert of_rows[column] - of_cells[column] <= of_rows[column] / 400 + 1e-12
     # Each row's gap stands in the column of its own bin.
-    gap = features[:, FIRST_BIN:].sum(axis=1)
-    assert (of_rows[FIRST_BIN:] - of_cells[FIRST_BIN:]).sum() <= gap.var() / 400 + 1e-12
+    gap = features[:, FIRST_BIN:TRUTH].sum(axis=1)
+    assert (of_rows[FIRST_BIN:TRUTH] - of_cells[FIRST_BIN:TRUTH]).sum() <= gap.var() / 400 + 1e-12
+    assert of_rows[TRUTH] == pytest.approx(of_cells[TRUTH])
 
 
 @pytest.mark.parametrize("name", ["log_loss", "brier", "brier_skill", "ece"])

@@ -50,3 +50,17 @@ def test_groups_go_from_the_data_to_the_decision(tmp_path: Path) -> None:
     rows = len(subject.gate)
     harmed = Given(subject.gate.probabilities, np.ones(rows), np.full(rows, 200))
     assert [rule.groups for rule in at_gate(subject, harmed, 1).rules] == [20, 20]
+
+
+def test_a_class_without_gate_rows_holds_an_average_over_classes(tmp_path: Path) -> None:
+    table = pd.read_csv(tiny.write_table(tmp_path / "table.csv", 240))
+    table.loc[7, "label"] = "rare"
+    table.to_csv(tmp_path / "table.csv", index=False)
+    made = tiny.of_table(small_plan({"name": "one", "data": {"all": True}}))
+    made["defaults"]["gate"].append({"metric": "recall_macro", "slice": "all", "at_least": 0.0})
+    place = Place(tmp_path)
+    found = decision(place.run(made).run, "one")
+    assert found["decision"] == "hold"
+    assert [rule["outcome"] for rule in found["rules"]] == ["pass", "hold"]
+    assert "label rare has 0 of these rows, at least 5 are needed" in found["reason"]
+    assert "1 class has fewer than 5 gate rows (rare: 0 of 1)" in " ".join(place.said[0].split())

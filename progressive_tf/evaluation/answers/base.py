@@ -41,7 +41,7 @@ class Summed:
         smoothed: whether pseudo-observations are drawn too; see `bootstrap`.
         of_pair: how many of each of the two kinds are added where two models are compared.
         columns: a metric's name → the only features it needs, or None where it needs all. `metric` then gets the sums
-            of these alone. They are kept for each resample and have to be 0 or 1 in every row.
+            of these alone. They are kept for each resample and have to be whole numbers from 0 on in every row.
         centres: metrics whose resamples are moved as a whole → what their mean becomes.
         cells: rows that are nearly alike put together: keys → keys of cells and how many rows each has. For very many
             rows of one model; None where they are always drawn as they are.

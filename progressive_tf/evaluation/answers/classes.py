@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,10 @@ from scipy import sparse
 from progressive_tf.evaluation.answers.base import Answers, Summed, chosen_groups, groups_of, indices
 from progressive_tf.evaluation.calibration import (
     CALIBRATION_METRICS,
-    SKILL,
-    brier_scores,
     calibration_features,
+    calibration_keys,
     calibration_metric,
     merge_rows,
-    merge_scores,
-    skill_features,
-    skill_metric,
-    skill_plus_answers,
     smoothed_calibration_metric,
 )
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
@@ -171,7 +166,7 @@ class ClassAnswers(Answers):
     def summed(self, names: Sequence[str]) -> list[Summed]:
         """Returns right and wrong answers, and probabilities, whose pseudo-observations cost nothing or the most."""
         of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
-        of_answers = tuple(name for name in names if name not in (*CALIBRATION_METRICS, SKILL))
+        of_answers = tuple(name for name in names if name not in CALIBRATION_METRICS)
         parts = []
         if of_answers:
             keys = np.column_stack([self.truth, self.predicted])
@@ -186,35 +181,20 @@ class ClassAnswers(Answers):
                 Summed(
                     "calibration",
                     of_probabilities,
-                    calibration_features(self.probabilities, self.truth),
-                    lambda cells: cells,
-                    smoothed_calibration_metric,
+                    calibration_keys(self.probabilities, self.truth),
+                    lambda keys: calibration_features(keys, len(self.labels)),
+                    partial(smoothed_calibration_metric, shares=self.counts[0] / len(self)),
                     of_pair=1,
                     centres=centres,
                     cells=merge_rows,
-                )
-            )
-        if SKILL in names:
-            shares = self.counts[0] / len(self)
-            parts.append(
-                Summed(
-                    "skill",
-                    (SKILL,),
-                    self._skill_keys,
-                    lambda keys: skill_features(keys, len(self.labels)),
-                    lambda sums, right, wrong, name: skill_metric(skill_plus_answers(sums, right, wrong, shares)),
-                    of_pair=1,
-                    cells=merge_scores,
                 )
             )
         return parts
 
     def _value(self, name: str) -> float:
         if name in CALIBRATION_METRICS:
-            return float(calibration_metric(calibration_features(self.probabilities, self.truth).sum(axis=0), name))
-        if name == SKILL:
-            features = skill_features(self._skill_keys, len(self.labels))
-            return float(skill_metric(np.asarray(features.sum(axis=0))))
+            features = calibration_features(calibration_keys(self.probabilities, self.truth), len(self.labels))
+            return float(calibration_metric(np.asarray(features.sum(axis=0)), name))
         _, _, label = name.partition("/")
         sums = ClassSums(*self.counts)
         own = sums.of(self.places[label]) if label else sums
@@ -230,11 +210,6 @@ class ClassAnswers(Answers):
             return np.ones(len(self), bool)
         true, predicted = (rows == self.places[label] for rows in (self.truth, self.predicted))
         return {"precision": predicted, "recall": true, "f1": true | predicted}[kind]
-
-    @property
-    def _skill_keys(self) -> npt.NDArray[np.float64]:
-        """float64 [rows, 2], as `skill_features` takes them."""
-        return np.column_stack([self.truth, brier_scores(self.probabilities, self.truth)])
 
     def _features(self, keys: npt.NDArray[np.int32]) -> sparse.csr_array:
         """Returns 1 for the true class, for the predicted and, where both are one, for the class that is right.
