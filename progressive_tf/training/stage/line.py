@@ -33,21 +33,24 @@ View = Callable[[Scored], Mapping[str, Answers]]
 Remembered = tuple[Reference | None, tuple[Reference, ...]]
 
 
-def line_of(run: Run, stage: StageRecord, rules: Sequence[GateRule], other: int | None, view: View) -> Line:
+def line_of(
+    run: Run, stage: StageRecord, rules: Sequence[GateRule], other: int | None, candidate: Scored, view: View
+) -> Line:
     """Returns the versions that a stage's rules compare it with beside the last released one.
 
     Args:
         run: the run; its network may be put at other weights.
-        stage: the stage that is judged; its own answers are on file.
+        stage: the stage that is judged.
         rules: that judge it.
         other: another run's version that it is compared with instead of the last released one of its own, or None.
+        candidate: the stage's own answers.
         view: answers by slice as rules name them.
     """
     asked = {BEST if rule.against == BEST else FIRST for rule in rules if rule.against in (BEST, FIRST)}
     numbers = {rule.against.version for rule in rules if isinstance(rule.against, AgainstVersion)}
     released = released_reference(run, stage, other)
     first, best = remembered(run, stage, other)
-    wanted = {key: rows for key, rows in score(run, stage).rows.items() if key[0] == "gate"}
+    wanted = {key: rows for key, rows in candidate.rows.items() if key[0] == "gate"}
 
     def baseline(reference: Reference) -> Baseline:
         return _asked(run, reference, wanted, view)
