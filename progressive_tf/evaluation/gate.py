@@ -74,7 +74,8 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
     version counts as wrong; with nothing applicable the candidate is held. A slice that is not
-    there, an undefined metric and fewer rows than `min_samples` hold.
+    there, an undefined metric and fewer rows than `min_samples` hold, and so does a version that cannot be asked. Where
+    looks are counted, a rule's confidence becomes that of its slice's look.
 
     Args:
         rules: at least one.

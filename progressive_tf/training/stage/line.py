@@ -79,8 +79,8 @@ def remembered(run: Run, stage: StageRecord, other: int | None = None) -> Rememb
         decision = record.decision
         if decision is not None and decision.first is not None and decision.best:
             return decision.first, decision.best
-        earlier = run.with_candidates(run.stages[: record.index + 1])
-        before = [one for one in earlier if one.folder < record.folder and run.is_promoted(one)]
+        records = run.with_candidates(run.stages[: record.index + 1])
+        before = filter(run.is_promoted, records[: records.index(record)])
         line = [*([] if number is None else _lineage(run, number)), *(_reference(run, one) for one in before)]
         first = None if decision is None else decision.first
         return (line[0] if first is None and line else first), tuple(line)
