@@ -32,7 +32,7 @@ POPULATION = 20_000
 TURNOVER = 0.04  # of all rows, that each stage answers otherwise without being better or worse
 LARGEST_DROP = 0.08
 MANY_RESAMPLES = 10_000
-FAR = 0.01  # above the threshold, where the bound that needs no resamples leaves no doubt
+NEAR = 0.005  # above the threshold, from where on the bound that needs no resamples leaves no doubt
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def lived(years: Years, generator: np.random.Generator) -> tuple[float, int, int
         if years.counted and are_used_up(years.rule, standing.look, MANY_RESAMPLES):
             break  # the same rows are held until the end
         candidate, bound = _candidate(years, standing, generator)
-        if standing.look > 1 and bound > DROP + FAR:
+        if standing.look > 1 and bound > DROP + NEAR:
             standing.look += 1
             continue
         decision = judged(years, standing, candidate, truth, stage)
@@ -124,7 +124,12 @@ def judged(years: Years, standing: Standing, candidate: Right, truth: npt.NDArra
     line = Line(0, first, best)
     looks = {"current": standing.look} if years.counted else {}
     compared = Compared(on_rows(candidate), on_rows(standing.released), line=line, looks=looks)
-    return judge([years.rule], compared, seed, MANY_RESAMPLES if standing.look > 3 else FEW_RESAMPLES)
+    return judge([years.rule], compared, seed, _resamples(standing.look))
+
+
+def _resamples(look: int) -> int:
+    """Returns as many resamples as show what a look may use."""
+    return FEW_RESAMPLES if look < 4 else MANY_RESAMPLES
 
 
 def _rows(years: Years, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -235,13 +240,13 @@ def _attempts(shared: float, generator: np.random.Generator) -> tuple[bool, bool
     for look in range(1, STAGES + 1):
         latent = np.sqrt(shared) * common + np.sqrt(1 - shared) * generator.standard_normal(rows)
         right = released ^ (latent < cut)
-        if _bound(right, released, float(norm.isf(2 * LEVEL))) > DROP:
-            continue  # far from passing
         candidate = {"current": answers(right, truth)}
         rule = GateRule(metric="accuracy", drop_at_most=DROP, confidence=1 - LEVEL)
-        plain = plain or judge([rule], Compared(candidate, baseline), look, FEW_RESAMPLES).promoted
-        compared = Compared(candidate, baseline, looks={"current": look})
-        counted = counted or judge([rule], compared, look, MANY_RESAMPLES).promoted
+        if not plain and _bound(right, released, float(norm.isf(LEVEL))) <= DROP + NEAR:
+            plain = judge([rule], Compared(candidate, baseline), look, FEW_RESAMPLES).promoted
+        if not counted and _bound(right, released, float(norm.isf(LEVEL * share(look)))) <= DROP + NEAR:
+            compared = Compared(candidate, baseline, looks={"current": look})
+            counted = judge([rule], compared, look, _resamples(look)).promoted
     return plain, counted
 
 

@@ -43,7 +43,7 @@ class ModelVersions:
 
     @property
     def exists(self) -> bool:
-        """True once anything was ever published, or begun to be, under this name."""
+        """True once anything was ever judged, or begun to be published, under this name."""
         return self.files.journal.exists()
 
     def entries(self) -> tuple[Entry, ...]:

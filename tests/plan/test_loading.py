@@ -53,6 +53,12 @@ def change(path: str, value: object) -> dict:
         ("defaults.gate", [{**GATE[0], "confidence": 95}], r"gate\[0\].confidence: should be less than 1; got 95"),
         ("defaults.gate", [{**GATE[0], "slice": "curent"}], r"unknown slice 'curent'; did you mean 'current'"),
         ("defaults.gate", [{**GATE[0], "slice": "every-previous"}], r"use drop_at_most"),
+        (
+            "defaults.gate",
+            [{**GATE[0], "against": "best"}],
+            r"against: at_least compares with nothing; use drop_at_most",
+        ),
+        ("defaults.gate", [{"metric": "accuracy", "drop_at_most": 0.1, "against": {"version": 0}}], r"against.*1"),
         ("defaults.adaptation", {"method": "dora"}, r"method 'dora' is not available; this release has head, full"),
         ("defaults.schedule", {"name": "step"}, r"name 'step' is not available; this release has constant"),
         (

@@ -102,6 +102,14 @@ def test_what_a_setting_is_called() -> None:
     assert [called(each) for each in settings] == ["soup", "prompt", "stable", None, None]
 
 
+def test_rows_that_arrive_are_compared_with_the_released_version_alone() -> None:
+    gate = "{metric: accuracy, slice: arrived, drop_at_most: 0.1, against: %s}"
+    stream = ["stages.2.data={take: null, stream: rows.jsonl}", "defaults.adaptation.method=head"]
+    with pytest.raises(InputError, match=r"gate\[0\]\.against: rows that arrived were answered by the last released"):
+        load_plan("offline", [*stream, f"stages.2.gate=[{gate % 'best'}]"])
+    load_plan("offline", [*stream, f"stages.2.gate=[{gate % 'released'}]"])
+
+
 def test_a_slice_of_a_stream_needs_one() -> None:
     with pytest.raises(InputError, match=r"is of a stage that learns from a stream; this stage has no data\.stream"):
         load_plan("offline", ["stages.1.gate=[{metric: accuracy, slice: arrived, at_least: 0.1}]"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from releasing import PASSES, Place, decision, small_plan
 
 from progressive_tf.errors import InputError
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.stage import promotion
+from progressive_tf.training.stage import line, promotion
 
 BEST = {"metric": "accuracy", "slice": "current", "drop_at_most": 1.0, "confidence": 0.95, "against": "best"}
 FIRST = BEST | {"against": "first"}
@@ -120,3 +121,31 @@ def test_a_run_that_begins_anew_goes_on_the_line_of_the_version_that_it_replaces
     assert made["first"] == 1
     assert made["best"]
     assert made["best"] != [made["version"]]
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, labels: list[str], same_classes: bool = False, **problems: Any) -> Any:
+    """Asks a made-up version with some classes in a run that knows three by now, of four in its plan."""
+    monkeypatch.setattr(line, "find_damage", lambda *_: problems.get("damage", ()))
+    monkeypatch.setattr(line, "misfit", lambda *_: problems.get("misfit"))
+    run: Any = SimpleNamespace(
+        network=SimpleNamespace(labels=("a", "b", "c")),
+        data=SimpleNamespace(labels=("a", "b", "c", "d")),
+        features=SimpleNamespace(answering=SimpleNamespace(ask=lambda *_: "answers")),
+    )
+    version: Any = SimpleNamespace(folder=Path(), number=1, manifest_sha256="", manifest=lambda: {"labels": labels})
+    wanted: Any = {("gate", "pilot"): ("source", [0, 1])}
+    found = line.ask_version(run, version, wanted, same_classes)
+    return found if isinstance(found, str) else found.predictions
+
+
+def test_an_older_version_may_know_the_first_classes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = {("gate", "pilot"): "answers"}
+    assert asked(monkeypatch, ["a", "b"]) == asked(monkeypatch, ["a", "b", "c"]) == answered
+    assert asked(monkeypatch, ["a", "b", "c"], same_classes=True) == answered
+    assert "other classes" in asked(monkeypatch, ["b", "a"])
+    assert "other classes" in asked(monkeypatch, ["a", "b"], same_classes=True)
+
+
+def test_what_keeps_a_version_from_being_asked_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "is damaged" in asked(monkeypatch, ["a", "b"], damage=("saved_model.pb",))
+    assert asked(monkeypatch, ["a", "b"], misfit="reads 3 numbers").startswith("reads 3 numbers, so the two cannot")

@@ -34,21 +34,24 @@ View = Callable[[Scored], Mapping[str, Answers]]
 Remembered = tuple[Reference | None, tuple[Reference, ...]]
 
 
-def line_of(run: Run, stage: StageRecord, rules: Sequence[GateRule], other: int | None, view: View) -> Line:
+def line_of(
+    run: Run, stage: StageRecord, rules: Sequence[GateRule], other: int | None, candidate: Scored, view: View
+) -> Line:
     """Returns the versions that a stage's rules compare it with beside the last released one.
 
     Args:
         run: the run; its network may be put at other weights.
-        stage: the stage that is judged; its own answers are on file.
+        stage: the stage that is judged.
         rules: that judge it.
         other: another run's version that it is compared with instead of the last released one of its own, or None.
+        candidate: the stage's own answers.
         view: answers by slice as rules name them.
     """
     asked = {BEST if rule.against == BEST else FIRST for rule in rules if rule.against in (BEST, FIRST)}
     numbers = {rule.against.version for rule in rules if isinstance(rule.against, AgainstVersion)}
     released = released_reference(run, stage, other)
     first, best = remembered(run, stage, other)
-    wanted = {key: rows for key, rows in score(run, stage).rows.items() if key[0] == "gate"}
+    wanted = {key: rows for key, rows in candidate.rows.items() if key[0] == "gate"}
 
     def baseline(reference: Reference) -> Baseline:
         return _asked(run, reference, wanted, view)
@@ -77,8 +80,8 @@ def remembered(run: Run, stage: StageRecord, other: int | None = None) -> Rememb
         decision = record.decision
         if decision is not None and decision.first is not None and decision.best:
             return decision.first, decision.best
-        earlier = run.with_candidates(run.stages[: record.index + 1])
-        before = [one for one in earlier if one.folder < record.folder and run.is_promoted(one)]
+        records = run.with_candidates(run.stages[: record.index + 1])
+        before = filter(run.is_promoted, records[: records.index(record)])
         line = [*([] if number is None else _lineage(run, number)), *(_reference(run, one) for one in before)]
         first = None if decision is None else decision.first
         return (line[0] if first is None and line else first), tuple(line)

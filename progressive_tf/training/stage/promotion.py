@@ -209,7 +209,7 @@ def _judge(
     classes["current"] = classes[current]
     classes["all"] = tuple({label for name in (*previous, current) for label in classes[name]})
     rules, last = _rules(run, stage, of_another_run), released_reference(run, stage, other)
-    line = line_of(run, stage, rules, other, lambda scored: view(scored, None))
+    line = line_of(run, stage, rules, other, candidate, lambda scored: view(scored, None))
     looks = looks_of(run, stage, candidate, rules, previous, last)  # noted before there is a verdict
     decision = judge(
         rules,
