@@ -82,9 +82,9 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
     version counts as wrong; with nothing applicable the candidate is held. A slice that is not there, an undefined
     metric, fewer rows than `min_samples`, fewer groups than 20, for a class or a macro average fewer rows of a class
-    than 5, a version that cannot be asked, and a rule on rivals where there are none hold. Such a rule is one comparison
-    for each rival: as good as each of them is as good as the best, whichever that is. Where looks are counted, a rule's
-    confidence becomes that of its slice's look.
+    than 5, a version that cannot be asked, and a rule on rivals where there are none hold. Such a rule is one
+    comparison for each rival: as good as each of them is as good as the best, whichever that is. Where looks are
+    counted, a rule's confidence becomes that of its slice's look.
 
     Args:
         rules: at least one.
