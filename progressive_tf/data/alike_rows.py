@@ -33,6 +33,7 @@ OF_SOMEBODY = re.compile(
 NEAR = 0.8
 FEWEST_WORDS = 5
 MOST_ROWS = 10_000
+MOST_CELLS = 2_000_000  # read of a source; columns named as if of somebody come first
 MOST_WITH_WORD = 200
 
 
@@ -84,9 +85,8 @@ def _shared_value(source: Source, gate: np.ndarray, used: Collection[str]) -> _F
     Numbers measure, so that of these the name alone counts.
     """
     candidates = []
-    for name in source.column_names:
-        if name in used:
-            continue
+    names = sorted(set(source.column_names) - set(used), key=lambda name: not OF_SOMEBODY.search(name))
+    for name in names[: max(1, MOST_CELLS // len(source))]:
         values = source.columns([name])[name].iloc[gate].reset_index(drop=True)
         codes = pd.factorize(values.map(lambda value: value if pd.isna(value) else str(value)))[0]
         counts = np.bincount(codes[codes >= 0])
