@@ -30,7 +30,7 @@ quiet_tensorflow()
 NO_REPLAY = "defaults.retention.replay=null"
 METHODS: dict[str, list[str]] = {
     "shipped": [],
-    "naive": [NO_REPLAY],
+    "naive": [NO_REPLAY, "defaults.gate=[{metric: accuracy, at_least: 0.0}]"],  # each starts from the one before
     "joint": [NO_REPLAY, "stages=[{name: joint, data: {all: true}}]"],
     "slda": [NO_REPLAY, "defaults.adaptation={method: slda}"],
     "prototypes": [NO_REPLAY, "defaults.adaptation={method: prototypes}"],
@@ -60,7 +60,7 @@ def run(plan: str, method: str, seed: int) -> dict[str, float]:
     """Returns the ACC over test rows of a method, as `itself`, and of each rival of its last stage."""
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.training.run_plan import run_plan
+    from progressive_tf.training.run_plan import Options, run_plan
 
     settings = METHODS[method]
     if any(setting.startswith("stages=") for setting in settings):
@@ -68,7 +68,8 @@ def run(plan: str, method: str, seed: int) -> dict[str, float]:
         settings = [*settings, f"defaults.epochs={first.epochs}"]
     loaded = load_plan(plan, [f"seed={seed}", *settings])
     place = Path(method.replace(", ", "-").replace(": ", "-")) / str(seed)
-    folder = run_plan(loaded, "runs" / place, "registry" / place, False, Display(Console(file=io.StringIO()))).run
+    display = Display(Console(file=io.StringIO()))
+    folder = run_plan(loaded, "runs" / place, Path("registry"), False, display, Options(releases=False)).run
     matrix = read_json(folder / "matrix.json")
     last = matrix["stages"][-1]
     metrics = read_json(folder / "stages" / f"{len(matrix['stages']):02d}-{last}" / "metrics.json")

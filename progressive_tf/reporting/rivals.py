@@ -74,7 +74,7 @@ def rival_table(run: RunRecord) -> ByWidth | None:
 
 def _table(views: Sequence[RivalView], narrow: bool) -> Table:
     part = "test" if views[0].on_test else "gate"
-    title = f"rivals on the same kept outputs: accuracy on all {part} rows so far"
+    title = f"rivals on the same outputs: accuracy on {part} rows so far"
     padding = (0, 1 if narrow else 2, 0, 0)
     table = Table(title=title, title_justify="left", box=None, padding=padding, pad_edge=False, header_style="bold")
     table.add_column("stage", overflow="fold")

@@ -31,6 +31,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> tuple[P
     return place, place.run(plan).run
 
 
+@pytest.mark.slow
 def test_new_classes_are_known_before_anything_is_trained(ran: tuple[Place, Path]) -> None:
     _, run = ran
     metrics = read(stage_folder(run, "zero-one") / "metrics.json")
@@ -38,6 +39,7 @@ def test_new_classes_are_known_before_anything_is_trained(ran: tuple[Place, Path
     assert metrics["test"]["zero-one"]["log_loss"]["value"] < 0.3  # sure enough, where the temperature suits
 
 
+@pytest.mark.slow
 def test_outputs_of_earlier_classes_stay_and_new_ones_are_as_long(ran: tuple[Place, Path]) -> None:
     place, run = ran
     before, after = (load_arrays(checkpoint_file(stage_folder(run, name)))[0] for name in ("zero-one", "two-three"))

@@ -91,8 +91,6 @@ def test_a_stage_that_loses_says_so_in_its_last_line_and_the_table_shows_all(ran
     table = console.file.getvalue()
     assert [name in table for name in ("zero-one", "two-three", "four-five")] == [True, True, False]
     assert f"{ran.rivals('two-three')['slda']['test']['value']:.3f}" in table
-    page = write_report(ran.run).read_text(encoding="utf-8")
-    assert "Logistic regression" in page
 
 
 def test_blocks_that_move_leave_nothing_to_fit_on_and_a_line_says_so_where_rivals_are_named(ran: Ran) -> None:
@@ -116,6 +114,9 @@ def test_rivals_can_be_asked_for_by_the_gate_be_left_out_and_see_a_part_of_many_
     metrics = read(stage_folder(run, "two-three") / "metrics.json")["rivals"]
     for rule in judged["rules"][1:]:
         assert rule["estimate"] == pytest.approx(metrics[rule["rival"]]["gate"]["more"])
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Logistic regression" in page
+    assert "accuracy on all behind linear discriminant" in page
     none = place.run(head_plan(rivals=[]), fresh=True).run
     assert "rivals" not in read(stage_folder(none, "two-three") / "metrics.json")
     monkeypatch.setattr(rivals, "MOST_ROWS", 100)
