@@ -56,7 +56,7 @@ def change(path: str, value: object) -> dict:
         (
             "defaults.gate",
             [{**GATE[0], "against": "best"}],
-            r"against: at_least compares with nothing; use drop_at_most",
+            r"against: at_least compares with no released version; use drop_at_most",
         ),
         ("defaults.gate", [{"metric": "accuracy", "drop_at_most": 0.1, "against": {"version": 0}}], r"against.*1"),
         ("defaults.adaptation", {"method": "dora"}, r"method 'dora' is not available; this release has head, full"),

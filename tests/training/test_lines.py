@@ -129,7 +129,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, labels: list[str], same_classes: bool
     monkeypatch.setattr(line, "misfit", lambda *_: problems.get("misfit"))
     run: Any = SimpleNamespace(
         network=SimpleNamespace(labels=("a", "b", "c")),
-        data=SimpleNamespace(labels=("a", "b", "c", "d")),
+        data=SimpleNamespace(labels=("a", "b", "c", "d"), sources={"source": SimpleNamespace(groups=None)}),
         features=SimpleNamespace(answering=SimpleNamespace(ask=lambda *_: "answers")),
     )
     version: Any = SimpleNamespace(folder=Path(), number=1, manifest_sha256="", manifest=lambda: {"labels": labels})
