@@ -206,7 +206,24 @@ def test_a_shadow_that_is_not_shown_in_time_holds(tmp_path: Path, start: Start) 
     assert "no caller has come after" in evidence(client)["shadow"]["reason"]
 
 
-def test_a_shadow_waits_while_another_version_is_the_canary(tmp_path: Path, start: Start) -> None:
+def test_of_a_shadow_that_is_worse_a_person_is_told_where_the_plan_leaves_it_to_one(
+    tmp_path: Path, start: Start, looked: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, client = begin(tmp_path, start, 0.0, 0.6, shadow_first=True, automatic=False)
+    Traffic(model).start_shadow(2)
+    wait_until(lambda: "shadow" in evidence(client))
+    ask(client, range(40))
+    wait_until(lambda: len(questions(client)) > 12)
+    answer(client, questions(client), "positive")
+    wait_until(lambda: "version 2, the shadow, is worse than stable: where they disagree" in caplog.text)
+    looked()
+    assert model.aliases() == {"stable": 1, "shadow": 2}
+
+
+def test_a_shadow_waits_while_another_version_is_the_canary(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "progressive_tf.serving")
     model, client = begin(tmp_path, start, 0.0, 0.0, shadow_first=True)
     release(model, 3, alias=None, export=classifier(wrong=0.0))
     Traffic(model).start_shadow(2)
@@ -215,3 +232,4 @@ def test_a_shadow_waits_while_another_version_is_the_canary(tmp_path: Path, star
     ask(client, range(60))
     wait_until(lambda: evidence(client)["shadow"]["outcome"] == "widen")
     assert model.aliases() == {"stable": 1, "canary": 3, "shadow": 2}
+    assert "It gets no callers yet, since version 3 is the canary" in caplog.text
