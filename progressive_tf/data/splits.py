@@ -51,7 +51,9 @@ def row_groups(source: Source, column: str | None) -> np.ndarray | None:
         return None
     values = source.columns([column])[column]
     own = values.isna().to_numpy()
-    names = np.where(own, np.char.add("row ", np.arange(len(values)).astype(str)), values.astype(str))
+    # A column of whole numbers with a gap is read as floating-point ones.
+    named = values.map(lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
+    names = np.where(own, [f"row {row} of {source.name}" for row in range(len(values))], named)
     return pd.util.hash_array(names.astype(object)).view(np.int64)
 
 

@@ -114,11 +114,15 @@ def refuse_few(subject: Subject) -> None:
 
 def _as_played(stage: Stage) -> tuple[tuple[GateRule, ...], ReleaseSchedule, tuple[str, ...]]:
     """Returns the rules and the schedule of a stage as far as they can be played, and what is not."""
-    rules = tuple(rule for rule in stage.gate if rule.metric != EXPLANATION_CORRELATION)
+    explained = [rule for rule in stage.gate if rule.metric == EXPLANATION_CORRELATION]
+    of_rivals = [rule for rule in stage.gate if rule.at_least_rival is not None]
+    rules = tuple(rule for rule in stage.gate if rule not in explained and rule not in of_rivals)
     schedule, notes = stage.release or ReleaseSchedule(), list[str]()
     if not rules:
         raise InputError(f"stage {stage.name}: its gate has no rule about answers, which are all that a saboteur harms")
-    if len(rules) < len(stage.gate):
+    if of_rivals:
+        notes.append("the gate's rules on rivals are left out: none is fitted here")
+    if explained:
         notes.append(f"the gate's rule on {EXPLANATION_CORRELATION} is left out: saboteurs have no weights to explain")
     if stage.release is None:
         notes.append("the plan has no release; the default schedule is played")

@@ -22,7 +22,7 @@ class RuleResult:
         slice: the slice compared; an `every-previous` rule has one result per earlier slice.
         estimate: the candidate's metric. For a drop rule the drop: baseline − candidate, or candidate − baseline where
             less is better, so that positive is worse and the threshold is a ceiling.
-        low: one-sided lower bound of the estimate at the rule's confidence (0.95 where it states none).
+        low: one-sided lower bound of the estimate at `confidence` (0.95 where the rule states none).
         high: one-sided upper bound likewise.
         threshold: the rule's threshold.
         n: rows the metric rests on; for a drop, in the model where they are fewer.

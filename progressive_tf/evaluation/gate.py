@@ -266,6 +266,7 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     if not evidence.meets and (level is None or p_reject <= level):
         return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
     case = "nothing changed" if result.rule.drop_allowed is not None else "the truth is the estimate"
+    case = case if result.rule.at_least_rival is None else "it is as good as the rival"
     doubt = f"not sure enough at {result.rows_in_words} (passes {evidence.power:.0%} of the time if {case})"
     return replace(result, outcome="hold", reason=f"{measured}: {doubt}")
 

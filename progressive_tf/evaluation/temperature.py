@@ -14,7 +14,7 @@ Floats = npt.NDArray[np.float64]
 
 LARGEST = 1e4
 """No temperature is beyond it, or below its inverse: sums of squares as logits may be as large."""
-IMPOSSIBLE = -1e8
+LEAST_POSSIBLE = -1e8
 """A logit below it is that of a class that cannot be, as those of `models.block_model.IMPOSSIBLE`."""
 _SMALLEST_PROBABILITY = 1e-38  # of float32
 
@@ -49,7 +49,7 @@ class Temperature:
             truth: int [rows], the index of the true class.
         """
         exact, limit = np.asarray(logits, np.float64), float(np.log(LARGEST))
-        can_be = exact[np.arange(len(truth)), truth] > IMPOSSIBLE
+        can_be = exact[np.arange(len(truth)), truth] > LEAST_POSSIBLE
         exact, truth = exact[can_be], truth[can_be]
         if not len(truth):
             return cls(1.0, 0, 0.0, 0.0)
@@ -90,4 +90,4 @@ def _most_probable_other(logits: Floats, truth: npt.NDArray[np.integer[Any]]) ->
     """Returns each row's class of the largest logit beside the true one; the true one where no other can be."""
     others = logits.copy()
     others[np.arange(len(truth)), truth] = -np.inf
-    return np.where(others.max(axis=1) > IMPOSSIBLE, others.argmax(axis=1), truth)
+    return np.where(others.max(axis=1) > LEAST_POSSIBLE, others.argmax(axis=1), truth)

@@ -87,7 +87,8 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         everything: all labels, however many.
     """
     manifest, without = version.manifest() or {}, version.task.answers.without_labels
-    by, judged = (found(model.entries(), version.number) for found in (released_by, judged_beside))
+    entries = model.entries()
+    by, judged = released_by(entries, version.number), judged_beside(entries, version.number)
     labels = [str(label) for label in manifest.get("labels", [])]
     shown = labels if everything else labels[:_MOST_LABELS]
     more = f" and {len(labels) - len(shown)} more, with --all" if len(shown) < len(labels) else ""
@@ -98,11 +99,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "lineage": " ← ".join(map(str, model.lineage(version.number))),
         "forced": (manifest.get("forced") or {}).get("reason", "yes") if version.forced else "no",
         **({"stable by": by} if by not in ("", BY_GATE) else {}),
-        **(
-            {"judged beside": f"{judged} candidates"}
-            if (judged := judged_beside(model.entries(), version.number))
-            else {}
-        ),
+        **({"judged beside": f"{judged} candidate{'s' if judged > 1 else ''}"} if judged else {}),
         "task": version.task.name if manifest else "",
         "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},

@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from progressive_tf.evaluation.bootstrap import RESAMPLES
 from progressive_tf.evaluation.decision import RuleResult
 from progressive_tf.evaluation.gate import FEWEST_GROUPS
+from progressive_tf.evaluation.looks import are_used_up
 from progressive_tf.evaluation.records import Measure
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
@@ -175,7 +177,7 @@ def _shown(rule: GateRule, failed: Sequence[RuleResult]) -> GateRule | None:
     key, threshold = rule.threshold
     fewest = rule.min_samples
     for result in failed:
-        if result.estimate is None:
+        if result.estimate is None or are_used_up(rule, result.look, RESAMPLES):
             return None
         bound = result.low if key == "at_least" else result.high
         shown = result.estimate if rule.confidence is None or bound is None else bound
@@ -183,6 +185,8 @@ def _shown(rule: GateRule, failed: Sequence[RuleResult]) -> GateRule | None:
         threshold = min(threshold, value) if key == "at_least" else max(threshold, value)
         if result.n is not None and result.n < fewest:
             fewest = max(1, result.n)
+        if result.groups is not None and result.groups < min(fewest, FEWEST_GROUPS):
+            fewest = max(1, result.groups)
     return rule.model_copy(update={key: threshold, "min_samples": fewest})
 
 

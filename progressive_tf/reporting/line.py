@@ -36,9 +36,9 @@ def _drops(stage: SavedStage) -> list[RuleResult]:
 
 
 def _values(stage: SavedStage, found: list[RuleResult]) -> dict[str, float]:
-    """Returns each model's metric on the slice; empty where the candidate's own is not recorded."""
+    """Returns each model's metric on the slice; empty where the candidate's own is not recorded, as on `all`."""
     rule, gate = found[0].rule, stage.metrics.gate if stage.metrics else {}
-    measure = gate.get(stage.slice if found[0].slice in ("current", "all") else found[0].slice, {}).get(rule.metric)
+    measure = gate.get(stage.slice if found[0].slice == "current" else found[0].slice, {}).get(rule.metric)
     known = find_metric(rule.metric)
     if measure is None or measure.value is None or known is None:
         return {}

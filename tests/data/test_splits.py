@@ -111,6 +111,12 @@ def test_rows_of_one_group_have_one_number_in_every_source() -> None:
     assert other[0] == other[3] == one[5] != other[2]
     assert len(np.unique(one)) == 3 + 10  # each row without an author is its own
     assert row_groups(made_source(["a"] * 4), "author") is None
+    whole = row_groups(made_source(["a"] * 3, author=[1, 2, 3]), "author")
+    gaps = [row_groups(made_source(["a"] * 3, author=[1.0, None, 3.0], name=name), "author") for name in ("x", "y")]
+    assert whole is not None
+    assert [(whole == each).tolist() for each in gaps] == [[True, False, True]] * 2
+    assert gaps[0] is not None
+    assert (gaps[0] == gaps[1]).tolist() == [True, False, True], "a row without a group is nobody's, in any source"
     assert row_groups(made_source(["a"] * 4), None) is None
 
 
@@ -136,7 +142,8 @@ def test_groups_and_texts_join_rows_through_other_rows() -> None:
 @settings(max_examples=60, deadline=None)
 @given(sources(), st.integers(1, 6), st.integers(1, 6), st.integers(1, 6), st.integers(0, 3))
 def test_counts_are_exact_and_stratified(source: Source, test: int, gate: int, validation: int, seed: int) -> None:
-    parts = fixed_parts(source, Split(validation=validation, gate=gate, test=test, seed=seed))
+    split = Split(validation=validation, gate=gate, test=test, seed=seed, min_per_class=0)  # of each class its share
+    parts = fixed_parts(source, split)
     part_of_row(parts, len(source))
     assert (len(parts.test), len(parts.gate), len(parts.validation)) == (test, gate, validation)
     counts = np.bincount(source.label_codes)

@@ -153,3 +153,11 @@ def test_words_and_written_texts_have_no_sums_of_classes() -> None:
     for name in ("offline-entities", "numbers-en-de"):
         with pytest.raises(InputError, match=r"adaptation.method: slda has a mean for each class of whole rows"):
             load_plan(name, ["defaults.adaptation={method: slda}"])
+
+
+@pytest.mark.slow
+def test_a_stage_without_a_new_row_ends_as_the_one_before(tmp_path: Path) -> None:
+    stages = [{"name": name, "data": {"take": 40}} for name in ("one", "two")]
+    run = Place(tmp_path).run(with_sums(numbers_plan(*stages), SLDA | {})).run
+    assert kept(run, "two").counts.sum() == kept(run, "one").counts.sum() > 30
+    np.testing.assert_array_equal(kept(run, "two").sums, kept(run, "one").sums)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from test_scenarios import numbers_plan, session_of
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate
 from progressive_tf.training.fitting.checkpoint import load_arrays
+from progressive_tf.training.fitting.linear_heads import UNSEEN
 from progressive_tf.training.fitting.locations import checkpoint_file
-from progressive_tf.training.stage.new_classes import directions
+from progressive_tf.training.stage.new_classes import directions, let_unseen_learn
 
 
 def test_a_column_points_from_the_middle_of_the_classes_to_the_mean_of_its_own() -> None:
@@ -63,3 +66,16 @@ def test_what_has_no_new_classes_is_refused() -> None:
     plan["defaults"] |= {"head": {"init": "prototypes"}, "objective": "contrastive", "adaptation": {"method": "full"}}
     with pytest.raises(InputError, match=r"head.init: objective contrastive first moves what the head reads"):
         validate(plan, "plan")
+
+
+def test_a_class_that_a_head_from_sums_has_not_seen_can_be_learnt_by_steps() -> None:
+    weights = [np.zeros((2, 3), np.float32), np.array([0.5, UNSEEN, -0.25], np.float32)]
+    dense = SimpleNamespace(
+        get_weights=lambda: [value.copy() for value in weights],
+        set_weights=lambda values: weights.__setitem__(slice(None), values),
+    )
+    network: Any = SimpleNamespace(has_linear_head=True, head=SimpleNamespace(dense=dense))
+    let_unseen_learn(network)
+    assert weights[1].tolist() == [0.5, -0.25, -0.25]
+    let_unseen_learn(network)
+    assert weights[1].tolist() == [0.5, -0.25, -0.25]

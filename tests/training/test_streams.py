@@ -293,3 +293,14 @@ def test_the_defaults_of_epochs_do_not_reach_a_stream(tmp_path: Path) -> None:
     loaded = load_plan(str(tiny.write_plan(tmp_path, small_plan(ONE, live()))))
     assert [stage.epochs for stage in loaded.plan.stages] == [2, 20]
     assert load_plan(str(tiny.write_plan(tmp_path, loaded.to_json()))).plan == loaded.plan
+
+
+@pytest.mark.slow
+def test_a_stage_of_rows_after_a_stream_has_rivals_and_one_of_sums_is_refused(judged: Judged, tmp_path: Path) -> None:
+    place = Place(copied(judged.folder, tmp_path / "place"))
+    later = {"name": "later", "data": {"take": 80}, "adaptation": {"method": "head"}}
+    run = place.run(judged_plan(later)).run
+    assert read(stage_folder(run, "later") / "metrics.json")["rivals"]
+    last = {"name": "last", "data": {"take": 80}, "adaptation": {"method": "slda"}}
+    with pytest.raises(InputError, match="stage live learnt from a stream, whose rows are not kept"):
+        place.run(judged_plan(later, last))

@@ -36,6 +36,7 @@ def gate_rules(name: str, stage: str, rules: Sequence[RuleResult]) -> Markup | N
             words = metric_words(rule.rule.metric)
             is_drop = rule.rule.drop_allowed is not None
             panel = f"drop of {words} (gains are below zero)" if is_drop else words
+            panel = panel if rule.rule.at_least_rival is None else f"{words} behind a rival (ahead is below zero)"
             groups.setdefault(panel, []).append((rule, rule.estimate))
     if not groups:
         return None

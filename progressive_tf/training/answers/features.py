@@ -163,6 +163,8 @@ class Features:
 
     def read_by_head(self, source: str, rows: np.ndarray, depth: int, cache: Cache) -> np.ndarray:
         """Returns what the head's dense layer reads of rows, float32 [n, width]; see `BlockModel.has_linear_head`."""
+        if not len(rows):
+            return np.empty((0, int(self.network.head.dense.kernel.shape[0])), np.float32)
         examples = self.examples(source, rows, depth, cache)
         network, first = self.network, examples.first_block
 

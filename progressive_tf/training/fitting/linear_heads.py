@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from progressive_tf.evaluation.temperature import LEAST_POSSIBLE
+
 # The logit of a class that no row has had yet; its softmax is zero, as of `IMPOSSIBLE` in models/block_model.py.
 UNSEEN = -1e9
 # Of 0.001 … 1 the one with the best accuracy on validation rows of banking77 (decision 0015).
@@ -203,4 +205,4 @@ def logistic_regression(
 
 def can_answer(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Returns of which rows a head has seen the class, bool [rows], given logits [rows, classes] and classes [rows]."""
-    return logits[np.arange(len(codes)), codes] > UNSEEN / 2
+    return logits[np.arange(len(codes)), codes] > LEAST_POSSIBLE

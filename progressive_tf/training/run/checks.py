@@ -173,7 +173,14 @@ def _tensorflows(earlier: dict[str, Any]) -> set[str]:
 
 
 def check_head(stage: Stage, network: BlockModel) -> None:
-    """Raises InputError where a head is to begin as means of classes and is not one dense layer."""
+    """Raises InputError where a head is to begin as means of classes, or to be divided by a temperature, and is not one
+    dense layer.
+    """
+    if stage.calibrate != "none" and not network.has_linear_head:
+        raise InputError(
+            f"calibrate: divides the weights of one dense layer, and the head of this network is another one "
+            f"({type(network.head).__name__}); drop it"
+        )
     if stage.head.init == "prototypes" and not network.has_linear_head:
         raise InputError(
             f"head.init: prototypes are weights of one dense layer, and the head of this network is another one "

@@ -88,6 +88,11 @@ def _before(run: Run, parent: StageRecord | None, reading: Reading) -> ClassSums
     if parent is None:
         return sums
     for record in filter(run.is_released, run.stages[: parent.index + 1]):
+        if record.data().stream is not None:
+            raise InputError(
+                f"stage {record.name} learnt from a stream, whose rows are not kept and stand in no sums; use method "
+                f"head after it, or give its rows as data.source"
+            )
         for rows in rows_of(run, record):
             sums = _counted(sums, rows, reading, run.known(record))
     return sums

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
-from progressive_tf.evaluation.temperature import Temperature
+from progressive_tf.evaluation.temperature import LEAST_POSSIBLE, Temperature
+from progressive_tf.models.block_model import BlockModel
 from progressive_tf.training.fitting.linear_heads import LinearHead
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
@@ -27,6 +28,7 @@ def start_new_classes(run: Run, stage: StageRecord, parent: StageRecord | None, 
         moved: what it moves.
     """
     settings, network = run.settings(stage), run.network
+    let_unseen_learn(network)
     known = 0 if parent is None and run.start.version is None else run.known(parent)
     if settings.head.init != "prototypes" or known == len(network.labels):
         return
@@ -42,6 +44,17 @@ def start_new_classes(run: Run, stage: StageRecord, parent: StageRecord | None, 
     head = head.at(1 / float(lengths.mean()) if known else _temperature(head, classes[new], parts, reading))
     kernel[:, classes[new]], bias[classes[new]] = head.kernel, head.bias
     network.head.dense.set_weights([kernel, bias])
+
+
+def let_unseen_learn(network: BlockModel) -> None:
+    """Gives classes that a head from sums has not seen a bias that steps can move: the least of the others."""
+    if not network.has_linear_head:
+        return
+    kernel, bias = network.head.dense.get_weights()
+    unseen = bias < LEAST_POSSIBLE
+    if unseen.any() and not unseen.all():
+        bias[unseen] = bias[~unseen].min()
+        network.head.dense.set_weights([kernel, bias])
 
 
 def directions(features: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, LinearHead]:

@@ -244,8 +244,9 @@ def _beside_stable(
     version = run.versions.version(stable)
     if not _rules(run, stage, of_another_run=True):
         if not any(rule.slice == ARRIVED for rule in run.settings(stage).gate):
-            return None, decision  # every rule is about rivals, and was passed
-        return "it has not answered the rows that arrived, and every rule is about these", decision
+            first, best = remembered(run, stage, stable)  # every rule is about rivals, and was passed
+            return None, replace(decision, first=stable if first is None else first, best=best)
+        return "it has not answered the rows that arrived, and no other rule can be asked of it", decision
     run.display.line(f"comparing with version {stable}, which another run released")
     wanted = {key: rows for key, rows in scored.rows.items() if key[0] == "gate"}
     theirs = ask_version(run, version, wanted, same_classes=True)
