@@ -110,7 +110,7 @@ def test_rivals_can_be_asked_for_by_the_gate_be_left_out_and_see_a_part_of_many_
     run = place.run(plan).run
     judged = decision(run, "two-three")
     assert judged["decision"] == "reject"
-    assert [rule.get("rival") for rule in judged["rules"]] == [None, *NAMES]
+    assert [rule.get("against") for rule in judged["rules"]] == [None, *(f"rival {name}" for name in NAMES)]
     metrics = read(stage_folder(run, "two-three") / "metrics.json")["rivals"]
     for rule in judged["rules"][1:]:
         assert rule["estimate"] == pytest.approx(metrics[rule["rival"]]["gate"]["more"])
