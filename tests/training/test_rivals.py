@@ -113,10 +113,10 @@ def test_rivals_can_be_asked_for_by_the_gate_be_left_out_and_see_a_part_of_many_
     assert [rule.get("against") for rule in judged["rules"]] == [None, *(f"rival {name}" for name in NAMES)]
     metrics = read(stage_folder(run, "two-three") / "metrics.json")["rivals"]
     for rule in judged["rules"][1:]:
-        assert rule["estimate"] == pytest.approx(metrics[rule["rival"]]["gate"]["more"])
+        assert rule["estimate"] == pytest.approx(metrics[rule["against"].removeprefix("rival ")]["gate"]["more"])
     page = write_report(run).read_text(encoding="utf-8")
     assert "Logistic regression" in page
-    assert "accuracy on all behind linear discriminant" in page
+    assert "accuracy on all behind rival slda" in page
     none = place.run(head_plan(rivals=[]), fresh=True).run
     assert "rivals" not in read(stage_folder(none, "two-three") / "metrics.json")
     monkeypatch.setattr(rivals, "MOST_ROWS", 100)
