@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from progressive_tf.evaluation.paired_proof import missing
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.serving import pairs
 from progressive_tf.serving.answers import KINDS
-from progressive_tf.serving.pairs import Pair, TwoVersions
+from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.proof import proof_of
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
 from progressive_tf.serving.store import Store, UnlikeAnswer
@@ -145,3 +147,16 @@ def test_labels_show_harm_and_what_has_none_does_not(store: Store) -> None:
     for caller in range(0, 300, 5):
         store.answer_question(f"{caller:032x}", "a")
     assert proof_of(store.paired(TWO), SCHEDULE, 500.0).harm > 100
+
+
+def test_a_proof_is_forecast_by_the_rate_since_the_first_caller_came() -> None:
+    """Of 100 callers in an hour one in two disagreed, and half of those were judged."""
+    began, hour = 1_700_000_000.0, 3600.0
+    differs = np.arange(100) % 2 == 0
+    known = ~differs | (np.arange(100) < 50)
+    gains = np.where(known, np.where(differs, np.where(np.arange(100) % 4 == 0, 1, -1), 0), -1).astype(np.int8)
+    paired = Paired(began + np.arange(100.0), differs, known, np.zeros(100, bool), gains)
+    left = missing(differs, gains, known, SCHEDULE.max_accuracy_drop, SCHEDULE.alpha)
+    seconds = hour * max(left.labels / int((differs & known).sum()), left.callers / 100)
+    end = datetime.fromtimestamp(began + hour + seconds, timezone.utc)
+    assert f"until {end:%Y-%m-%d %H:%M} UTC" in proof_of(paired, SCHEDULE, began + hour).lacks
