@@ -22,6 +22,7 @@ from rich.console import Console
 from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
+from benchmarks.remembering import OPEN_GATE
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.temperature import Temperature, log_loss, logarithms
 from progressive_tf.logs import set_up_logging
@@ -89,8 +90,7 @@ def run(seed: int, calibrate: str, folder: Path) -> list[Path]:
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.run_plan import Options, run_plan
 
-    open_gate = "defaults.gate=[{metric: accuracy, at_least: 0.0}]"
-    loaded = load_plan(PLAN, [f"seed={seed}", f"defaults.calibrate={calibrate}", open_gate])
+    loaded = load_plan(PLAN, [f"seed={seed}", f"defaults.calibrate={calibrate}", OPEN_GATE])
     quiet = Display(Console(quiet=True))
     places = folder / f"{calibrate}-{seed}", folder / "registry"
     done = run_plan(loaded, *places, fresh=True, display=quiet, options=Options(releases=False))

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from progressive_tf.evaluation.answers.base import Answers
-from progressive_tf.evaluation.bootstrap import Resampled, resample_drop
-from progressive_tf.evaluation.comparison import weigh
+from progressive_tf.evaluation.comparison import is_sure, weigh_drop
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
 
@@ -139,8 +138,5 @@ def _is_better(
     values = [answers.measure(rule.metric) for answers in pair]
     if values[0] is None or values[1] is None:
         return False
-    drop = resample_drop(*pair, rule.metric, resamples, seed)
-    sign = 1 if rule.metric_name.maximize else -1
-    evidence = weigh(Resampled(sign * drop.value, sign * drop.samples), 0.0, at_least=False, confidence=rule.confidence)
-    sure = rule.confidence is None or evidence.p_pass <= 1 - rule.confidence + 1e-12
-    return evidence.estimate < 0 and sure
+    evidence = weigh_drop(pair, rule, 0.0, seed, resamples)
+    return evidence.estimate < 0 and is_sure(evidence.p_pass, rule.confidence)

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from progressive_tf.evaluation.bootstrap import Resampled, bounds
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.bootstrap import Resampled, bounds, resample_drop
+from progressive_tf.plan.gate_rule import GateRule
 
 # 0.90 − 0.88 is a little more than 0.02 in binary; differences this small are none, of 100 as of 1.
 TOLERANCE = 1e-9
+# 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
+LEVEL_TOLERANCE = 1e-12
 # Without a stated confidence the estimate decides; the interval is then drawn at this one.
 DEFAULT_CONFIDENCE = 0.95
 # The chance of passing for which the rows that a rule needs are counted: the usual one for planning a test.
@@ -84,6 +88,27 @@ def weigh(
         if observed > TOLERANCE and math.isfinite(error)
         else None,
     )
+
+
+def weigh_drop(pair: Sequence[Answers], rule: GateRule, allowed: float, seed: int, resamples: int) -> Evidence:
+    """Weighs how much worse one model is than another by a rule's metric, at the rule's confidence.
+
+    Args:
+        pair: answers of the one that may be worse, and of the other, to the same rows.
+        rule: any.
+        allowed: by how much it may be; >= 0.
+        seed: of the bootstrap.
+        resamples: of it; > 0.
+    """
+    drop = resample_drop(pair[0], pair[1], rule.metric, resamples, seed)
+    if not rule.metric_name.maximize:
+        drop = Resampled(-drop.value, -drop.samples)
+    return weigh(drop, allowed, at_least=False, confidence=rule.confidence, expected=0.0)
+
+
+def is_sure(p_value: float, confidence: float | None) -> bool:
+    """Whether a p-value is small enough for a confidence; without one the estimate decides alone."""
+    return confidence is None or p_value <= 1 - confidence + LEVEL_TOLERANCE
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -11,16 +11,14 @@ import numpy as np
 from progressive_tf.errors import listed
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.baselines import BEST, Baseline, Line, best_now, opponents
-from progressive_tf.evaluation.bootstrap import RESAMPLES, Resampled, resample_drop, resample_metrics
-from progressive_tf.evaluation.comparison import Evidence, holm, weigh
+from progressive_tf.evaluation.bootstrap import RESAMPLES, resample_metrics
+from progressive_tf.evaluation.comparison import Evidence, holm, is_sure, weigh, weigh_drop
 from progressive_tf.evaluation.decision import Decision, Outcome, RuleResult
 from progressive_tf.evaluation.looks import USED_UP, are_used_up, confidence_at, looks_words
 from progressive_tf.plan.gate_rule import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.split import FEWEST_PER_CLASS
 
-# 1 − 0.95 is a little more than 0.05 in binary, 1 − 0.9 a little less than 0.1.
-LEVEL_TOLERANCE = 1e-12
 # Of fewer groups a bootstrap knows too little; see docs/decisions/0013-groups-are-drawn.md.
 FEWEST_GROUPS = 20
 ALONE = Line()
@@ -248,10 +246,7 @@ def _weigh(rule: GateRule, all_answers: Sequence[Answers], resamples: int, seed:
     if rule.drop_allowed is None:
         resampled = resample_metrics(all_answers[0], [rule.metric], resamples, seed)[rule.metric]
         return weigh(resampled, rule.threshold[1], at_least=rule.at_least is not None, confidence=rule.confidence)
-    drop = resample_drop(all_answers[0], all_answers[1], rule.metric, resamples, seed)
-    if not rule.metric_name.maximize:
-        drop = Resampled(-drop.value, -drop.samples)
-    return weigh(drop, rule.drop_allowed, at_least=False, confidence=rule.confidence, expected=0.0)
+    return weigh_drop(all_answers, rule, rule.drop_allowed, seed, resamples)
 
 
 def _settle(item: _Comparison, p_reject: float) -> RuleResult:
@@ -259,11 +254,10 @@ def _settle(item: _Comparison, p_reject: float) -> RuleResult:
     evidence, result = item.evidence, item.result
     if evidence is None:
         return result
-    level = 1 - result.confidence + LEVEL_TOLERANCE if result.confidence is not None else None
     measured = _found(result, evidence)
-    if evidence.meets and (level is None or evidence.p_pass <= level):
+    if evidence.meets and is_sure(evidence.p_pass, result.confidence):
         return replace(result, outcome="pass", reason=f"{measured}: within the threshold")
-    if not evidence.meets and (level is None or p_reject <= level):
+    if not evidence.meets and is_sure(p_reject, result.confidence):
         return replace(result, outcome="reject", reason=f"{measured}: beyond the threshold")
     case = "nothing changed" if result.rule.drop_allowed is not None else "the truth is the estimate"
     case = case if result.rule.at_least_rival is None else "it is as good as the rival"

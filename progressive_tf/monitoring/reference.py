@@ -87,10 +87,8 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
     inputs += [{WORDS: _plain(sentence)} for name in words for sentence in rows[name] if len(sentence)]
     answers, expected = ([_plain(value) for value in rows[name]] for name in ("predicted", right))
     sure = np.array([np.nan] * len(rows) if stated is None else [_confidence(value) for value in rows[stated]], float)
-    is_right, known = (
-        np.array([one == other for one, other in zip(expected, answers, strict=True)], bool),
-        np.isfinite(sure),
-    )
+    is_right = np.array([one == other for one, other in zip(expected, answers, strict=True)], bool)
+    known = np.isfinite(sure)
     return Rows(
         f"{len(rows):,} gate rows of stage {version.stage}, version {version.number}",
         inputs,

@@ -255,11 +255,10 @@ class _Measured:
 
 def earlier_rows(run: Run, parent: StageRecord | None) -> Wanted:
     """Returns the validation rows of the released stages up to the one that a stage starts from."""
-    before = run.stages[: parent.index + 1] if parent is not None else []
     return {
         (EARLIER, record.name): (run.source_of(record), rows[1])
-        for record in before
-        if run.is_released(record) and (rows := record.rows()) is not None and len(rows[1])
+        for record in run.released_until(parent)
+        if (rows := record.rows()) is not None and len(rows[1])
     }
 
 

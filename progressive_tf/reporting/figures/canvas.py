@@ -35,6 +35,7 @@ COLOURS = {
     "orange": "#e69f00",
 }
 OUTCOME_COLOURS = {"pass": "green", "hold": "orange", "reject": "vermilion", "not-applicable": "muted"}
+DECISION_COLOURS = {"promote": "green", "hold": "orange", "reject": "vermilion"}
 
 _STYLE: Any = {
     "font.size": 10,

@@ -8,10 +8,9 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from progressive_tf.reporting.figures.canvas import OUTCOME_COLOURS, clear_frame, colour, draw
+from progressive_tf.reporting.figures.canvas import DECISION_COLOURS, clear_frame, colour, draw
 
 STYLES = {"best": ("blue", "-"), "released": ("green", "--"), "candidate": ("ink", ":")}
-OUTCOMES = {"promote": "pass", "hold": "hold", "reject": "reject"}
 
 
 def line_figure(
@@ -41,7 +40,7 @@ def line_figure(
             shown = np.array([np.nan if value is None else value for value in values])
             axes.plot(places, shown, style, color=colour(shade), linewidth=1.6, marker=".", label=key)
         for place, value, decision in zip(places, lines["candidate"], decisions, strict=True):
-            shade = colour(OUTCOME_COLOURS[OUTCOMES[decision]])
+            shade = colour(DECISION_COLOURS[decision])
             axes.plot(
                 [place],
                 [np.nan if value is None else value],

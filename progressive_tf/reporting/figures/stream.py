@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from progressive_tf.reporting.figures.canvas import OUTCOME_COLOURS, clear_frame, colour, draw
+from progressive_tf.reporting.figures.canvas import DECISION_COLOURS, clear_frame, colour, draw
 
-OUTCOMES = {"promote": "pass", "hold": "hold", "reject": "reject"}
 SHADES = {"learner": ("blue", "-"), "released": ("green", "--"), "start": ("muted", ":")}
 WORDS = {"learner": "learner", "released": "as released", "start": "at the start"}
 
@@ -36,7 +35,7 @@ def stream_figure(
     def paint(figure: Figure) -> None:
         axes = figure.subplots()
         for place, decision in candidates:
-            axes.axvline(place, color=colour(OUTCOME_COLOURS[OUTCOMES[decision]]), linewidth=1, alpha=0.6)
+            axes.axvline(place, color=colour(DECISION_COLOURS[decision]), linewidth=1, alpha=0.6)
         for key, values in accuracy.items():
             shade, style = SHADES[key]
             axes.plot(rows, values, style, color=colour(shade), linewidth=1.5, label=WORDS[key])

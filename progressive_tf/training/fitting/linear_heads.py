@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from progressive_tf.evaluation.temperature import LEAST_POSSIBLE
-
 # The logit of a class that no row has had yet; its softmax is zero, as of `IMPOSSIBLE` in models/block_model.py.
 UNSEEN = -1e9
 # Of 0.001 … 1 the one with the best accuracy on validation rows of banking77 (decision 0015).
@@ -201,8 +199,3 @@ def logistic_regression(
     kernel[:, model.classes_] = (coefficients / deviation).T
     bias[model.classes_] = intercepts - coefficients @ (mean / deviation)
     return LinearHead(kernel, bias)
-
-
-def can_answer(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Returns of which rows a head has seen the class, bool [rows], given logits [rows, classes] and classes [rows]."""
-    return logits[np.arange(len(codes)), codes] > LEAST_POSSIBLE

@@ -220,6 +220,10 @@ class Run:
         forced = self.versions.version_of_stage(self.folder.name, stage.name)
         return decision.promoted or forced is not None
 
+    def released_until(self, parent: StageRecord | None) -> list[StageRecord]:
+        """Returns the released stages up to the one that a stage starts from; none for the run's start."""
+        return [] if parent is None else list(filter(self.is_released, self.stages[: parent.index + 1]))
+
     def parent(self, stage: StageRecord) -> StageRecord | None:
         """Returns the stage, or candidate, whose weights another starts from; None for the run's start.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.errors import InputError
-from progressive_tf.evaluation.temperature import Temperature, log_loss
+from progressive_tf.evaluation.temperature import Temperature
 from progressive_tf.files import sha256_json
 from progressive_tf.models.block_model import BlockModel, named_weights, weights_sha256
 from progressive_tf.training.fitting.checkpoint import damaged, load_arrays, save_arrays
@@ -18,7 +18,6 @@ from progressive_tf.training.fitting.fit import Fitted
 from progressive_tf.training.fitting.linear_heads import (
     ClassSums,
     LinearHead,
-    can_answer,
     discriminant,
     nearest_mean,
 )
@@ -54,15 +53,15 @@ def fit_from_sums(run: Run, stage: StageRecord, parent: StageRecord | None, move
     save_arrays(sums_file(stage.folder), sums.arrays(), {"read": _identity(network)})
     head = HEADS[settings.adaptation.method](sums, settings.adaptation)
     logits, codes = _validated(head, rows_so_far(run, stage, parent), reading)
-    temperature = Temperature.fit(logits, codes).value
-    tempered = head.at(temperature)
+    temperature = Temperature.fit(logits, codes)
+    tempered = head.at(temperature.value)
     network.head.dense.set_weights([tempered.kernel, tempered.bias])
-    seen = can_answer(logits, codes)
-    loss = log_loss(logits[seen] / temperature, codes[seen]) if seen.any() else float("nan")
+    loss = temperature.log_loss_after if temperature.rows else float("nan")
     accuracy = float((logits.argmax(axis=1) == codes).mean())
     run.display.line(
         f"{stage.name}: {settings.adaptation.method}: {sums.counts.sum() - before.counts.sum():,} rows counted, "
-        f"{sums.counts.sum():,} by now; temperature {temperature:.3g}, val_loss {loss:.4f}, val_accuracy {accuracy:.4f}"
+        f"{sums.counts.sum():,} by now; temperature {temperature.value:.3g}, val_loss {loss:.4f}, "
+        f"val_accuracy {accuracy:.4f}"
     )
     unknown = {"loss": np.nan, "accuracy": np.nan}  # of training rows, which say little of a head made from them
     return Fitted(1, 1, [{**unknown, "val_loss": loss, "val_accuracy": accuracy}], [], [], [])
@@ -85,9 +84,7 @@ def _before(run: Run, parent: StageRecord | None, reading: Reading) -> ClassSums
                 f"start: pretrained and have all rows in the plan"
             )
         sums = of_version
-    if parent is None:
-        return sums
-    for record in filter(run.is_released, run.stages[: parent.index + 1]):
+    for record in run.released_until(parent):
         if record.data().stream is not None:
             raise InputError(
                 f"stage {record.name} learnt from a stream, whose rows are not kept and stand in no sums; use method "

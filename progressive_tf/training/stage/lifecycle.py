@@ -161,7 +161,7 @@ class Attempt:
             return None
         answering, metric = run.features.answering, run.plan.kind.answers.matrix_metric
         asked = {}
-        for record in filter(run.is_released, run.stages[: parent.index + 1]):
+        for record in run.released_until(parent):
             settled = record.rows()
             if settled is not None:
                 source, rows = run.source_of(record), settled[1][:MOST_MEASURED]

@@ -191,9 +191,7 @@ def _judge(
     reasons = NO_PREDECESSOR if of_another_run else _reasons_kept(run, stage)
     data, current = run.data, run.data.slice_of[stage.index]
     parent = run.parent(stage)
-    before = run.stages[: parent.index + 1] if parent is not None else []
-    released = [record for record in before if run.is_released(record)]
-    previous = list(dict.fromkeys(data.slice_of[record.index] for record in released))
+    previous = list(dict.fromkeys(data.slice_of[record.index] for record in run.released_until(parent)))
     beside_version = of_another_run or (parent is None and run.start.version is not None)
     if beside_version and current not in previous:
         previous.append(current)

@@ -108,8 +108,7 @@ class _Preparation:
         self.moved = moved
         self.settings = run.settings(stage)
         self.source = run.source_of(stage)
-        before = run.stages[: parent.index + 1] if parent is not None else []
-        self.ancestors = [record for record in before if run.is_released(record)]
+        self.ancestors = run.released_until(parent)
 
     def retained(self) -> Retained:
         retention = self.settings.retention

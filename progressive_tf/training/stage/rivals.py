@@ -113,9 +113,7 @@ class _Fitting:
         self.stage = stage
         self.reading = reading
         self.rows = rows_so_far(run, stage, parent)
-        before = run.stages[: parent.index + 1] if parent is not None else []
-        released = [record.index for record in before if run.is_released(record)]
-        self.slices = [run.data.slice_of[index] for index in (*released, stage.index)]
+        self.slices = [run.data.slice_of[record.index] for record in (*run.released_until(parent), stage)]
         self.classes = run.known(stage)
 
     def rivals(self, names: Sequence[str], candidate: Scored) -> Rivals:

@@ -32,8 +32,7 @@ class LabelledRows:
 
 def rows_so_far(run: Run, stage: StageRecord, parent: StageRecord | None) -> list[LabelledRows]:
     """Returns the rows of the released stages that a stage builds on, and its own, which come first."""
-    before = run.stages[: parent.index + 1] if parent is not None else []
-    records = [stage, *(record for record in reversed(before) if run.is_released(record))]
+    records = [stage, *reversed(run.released_until(parent))]
     return [rows for record in records for rows in rows_of(run, record)]
 
 
