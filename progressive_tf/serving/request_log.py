@@ -243,8 +243,9 @@ class RequestLog:
         await self._in_writer(self._store.close)
         self._writer.shutdown()
 
-    async def _in_writer(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+    def _in_writer(self, function: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        """Returns what the thread that writes will give; a coroutine would take its place in the queue too late."""
+        return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
     def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed], pairs: Sequence[Pair]) -> None:
         self._store.add([self._served(request) for request in noted], shadows, pairs)
