@@ -105,7 +105,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "tokens": "Of tagged sentences: the list of words in JSON, or the number of the column in CoNLL files, from 1.",
         "tags": "The same for their tags, BIO or BIOES; CoNLL files have the word first and the tag last otherwise.",
         "target": "In task translation: the column of the text that is expected.",
-        "features": "See `data.features`; null: all of a table but `label`, `task`, `split.group` and pandas' index.",
+        "features": "See `data.features`; null: all of a table but `label`, `task`, `split.group`, the column of "
+        "`gate_refresh` and pandas' index.",
         "leave_out": "Columns of a table that are not read, where `features` is null.",
         "decimal": "What stands before a fraction in a table's texts; null: what the cells of each column tell.",
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
@@ -113,6 +114,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "(spaces, case, dashes, 1 and 1.0 aside), or {as written: class}; null: each spelling is a class.",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
         "split": "See `data.split`.",
+        "gate_refresh": "See `data.gate_refresh`; null: gate rows are of all values.",
         "quality": "See `data.quality`.",
         "slices": "Further gate slices of `source`: name → pandas query over its columns.",
         "validation_sets": "Further gate slices from other sources, all rows of each: name → source.",
@@ -132,6 +134,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         ),
         "group": "A column whose equal values always stay in the same part; the gate then draws groups, not rows.",
         "seed": "Which rows go where; independent of the plan's `seed`.",
+    },
+    "GateRefresh": {
+        "column": "Such as a month: numbers, or texts whose order is that of time, as 2026-11.",
+        "newest": "So many of its values, the last ones, have gate rows.",
     },
     "Quality": {
         "similar_labels": "Labels that a person reads as one: spaces, case, dashes, 1 and 1.0.",

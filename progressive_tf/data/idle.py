@@ -36,6 +36,8 @@ def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
         reason = (
             "the split is not stratified"
             if not data.split.stratify
+            else "with data.gate_refresh each row's part is drawn by itself"
+            if data.gate_refresh is not None
             else None
             if any(source.truth.in_classes for source in sources.values())
             else "rows are of no class"

@@ -26,7 +26,7 @@ from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
-from progressive_tf.data.splits import Parts, fixed_parts, row_groups, why_few
+from progressive_tf.data.splits import Parts, fixed_parts, part_lines, row_groups
 from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
 from progressive_tf.display import Display
@@ -212,14 +212,17 @@ def read_plan_data(
         messages = dict.fromkeys(finding.message for of_source in findings.values() for finding in of_source)
         display.lines_once([*source_lines(list(sources.values())), *settled.lines, *messages])
     splits = _splits(plan)
-    parts = {name: fixed_parts(sources[name], *splits[name], left_out=left_out.get(name)) for name in splits}
+    refresh = data.gate_refresh
+    if refresh is not None and not any(refresh.column in source.column_names for source in sources.values()):
+        sources[data.source].full_column(refresh.column, "data.gate_refresh.column")
+    parts = {name: fixed_parts(sources[name], *splits[name], left_out.get(name), refresh) for name in splits}
     read = columns_read(plan, sources)
     for name, (split, _) in splits.items():
         alike = about_alike(sources[name], parts[name].gate, data, split.group, read)
         findings[name] += alike
         if display is not None:
-            few = why_few(sources[name], parts[name], split)
-            display.lines_once([*(finding.message for finding in alike), *([few] if few else [])])
+            lines = part_lines(sources[name], parts[name], split, refresh)
+            display.lines_once([*(finding.message for finding in alike), *lines])
     columns = {name: splits.get(name, (data.split, ""))[0].group for name in sources}
     sources = {name: replace(source, groups=row_groups(source, columns[name])) for name, source in sources.items()}
     stages = _stage_rows(plan, stage_sources, sources, parts)

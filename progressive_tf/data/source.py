@@ -18,7 +18,7 @@ from progressive_tf.data.remarks import Remark
 from progressive_tf.data.resolve import resolve
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TEXT_FIELD, Store
 from progressive_tf.data.table import Table, number_text
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.plan.schema import Data
 from progressive_tf.plan.table_columns import TableColumns
@@ -152,6 +152,24 @@ class Source:
             names: some of `column_names`.
         """
         return pd.DataFrame({name: self._column(name) for name in names})
+
+    def full_column(self, name: str, place: str) -> pd.Series:
+        """Returns a column in which every row has a value; `place` says which key of a plan names it.
+
+        Raises:
+            InputError: there is none, or a row has no value.
+        """
+        if name not in self.column_names:
+            raise InputError(f"{place}: {self.name}: {unknown_name('column', name, self.column_names)}")
+        column = self.columns([name])[name]
+        empty = np.flatnonzero(column.isna().to_numpy())
+        if len(empty):
+            rows = ", ".join(f"{row:,}" for row in self.rows[empty[:10]])
+            raise InputError(
+                f"{place}: column {name!r} of {self.name} is empty in {len(empty):,} rows ({rows}"
+                f"{', …' if len(empty) > 10 else ''}); give every row a value, or drop the key"
+            )
+        return column
 
     def _column(self, name: str) -> pd.Series:
         if name == self.text_name:

@@ -11,10 +11,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from progressive_tf.data.apportion import apportion_at_least, interleave, sizes_with_sum
+from progressive_tf.data.gate_window import Window, window_of
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.data.source import Source
-from progressive_tf.errors import InputError, shortened, unknown_name
+from progressive_tf.errors import InputError, shortened
 from progressive_tf.plan.schema import Split
+from progressive_tf.plan.split import GateRefresh
 from progressive_tf.seeds import derive_seed
 
 
@@ -31,12 +33,13 @@ class _Groups:
     rank: np.ndarray
 
 
-def _find_groups(source: Source, split: Split, place: str) -> _Groups:
+def _find_groups(source: Source, split: Split, place: str, window: Window | None) -> _Groups:
     _, group = np.unique(source.keys, return_inverse=True)
     if split.group is not None:
-        group = _joined(group, _group_codes(source, split.group, place))
+        group = _joined(group, pd.factorize(source.full_column(split.group, f"{place}.group").map(str))[0])
+    counted = np.full(len(source), True) if window is None else window.eras == window.first_eras(group)
     smallest = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max)
-    np.minimum.at(smallest, group, source.keys)
+    np.minimum.at(smallest, group[counted], source.keys[counted])
     return _Groups(group.astype(np.int64), _mixed(smallest ^ np.uint64(derive_seed(split.seed, "split"))))
 
 
@@ -55,20 +58,6 @@ def row_groups(source: Source, column: str | None) -> np.ndarray | None:
     named = values.map(lambda value: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value))
     names = np.where(own, [f"row {row} of {source.name}" for row in range(len(values))], named)
     return pd.util.hash_array(names.astype(object)).view(np.int64)
-
-
-def _group_codes(source: Source, group: str, place: str) -> np.ndarray:
-    if group not in source.column_names:
-        raise InputError(f"{place}.group: {source.name}: {unknown_name('column', group, source.column_names)}")
-    codes, _ = pd.factorize(source.columns([group])[group].map(lambda value: value if pd.isna(value) else str(value)))
-    missing = np.flatnonzero(codes < 0)
-    if len(missing):
-        rows = ", ".join(f"{row:,}" for row in source.rows[missing[:10]])
-        raise InputError(
-            f"{place}.group: column {group!r} of {source.name} is empty in {len(missing):,} rows ({rows}"
-            f"{', …' if len(missing) > 10 else ''}); give every row a group or drop `group`"
-        )
-    return codes
 
 
 def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -112,7 +101,13 @@ class Parts:
     pool_validation: np.ndarray
 
 
-def fixed_parts(source: Source, split: Split, place: str = "data.split", left_out: np.ndarray | None = None) -> Parts:
+def fixed_parts(
+    source: Source,
+    split: Split,
+    place: str = "data.split",
+    left_out: np.ndarray | None = None,
+    refresh: GateRefresh | None = None,
+) -> Parts:
     """Returns the parts of a source; equal for equal rows and `split`, wherever the file is.
 
     Rows with the same folded text, or the same value of `split.group`, go to the same part. A published split is kept:
@@ -123,6 +118,7 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split", left_ou
         split: sizes as counts or shares.
         place: where the split stands in the plan; errors begin with it.
         left_out: bool [rows], those that go into no part; None for none.
+        refresh: of which values of a column the gate rows are; None: of all, as where the source has no such column.
 
     Raises:
         InputError: the source is too small for what is asked.
@@ -130,7 +126,8 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split", left_ou
     out = np.zeros(len(source), bool) if left_out is None else left_out
     if out.all():
         raise InputError(f"{source.name}: every text of its {len(source):,} rows is empty; give other rows")
-    groups = _find_groups(source, split, place)
+    window = window_of(source, refresh)
+    groups = _find_groups(source, split, place, window)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
     drawn: dict[str, np.ndarray] = {}
     if (published == TEST).any():
@@ -142,6 +139,10 @@ def fixed_parts(source: Source, split: Split, place: str = "data.split", left_ou
     if not own_validation:
         asked["validation"] = split.validation
     taken = np.isin(np.arange(len(source)), np.concatenate([np.empty(0, np.int64), *drawn.values()])) | out
+    if window is not None:
+        shares = {name: asked[name] for name in ("test", "gate") if name not in drawn}
+        drawn |= window.draw(source.name, shares, groups.of_row, groups.rank, ~taken)
+        taken[np.concatenate([drawn["test"], drawn["gate"]])] = True
     whole = np.flatnonzero(~taken)
     strata = _strata(source, groups, whole, split.stratify)
     weights = np.bincount(strata[whole], minlength=int(strata.max()) + 1)
@@ -178,7 +179,14 @@ def _size(asked: int | float, whole: int, left: int, source: Source, place: str)
     return size
 
 
-def why_few(source: Source, parts: Parts, split: Split) -> str | None:
+def part_lines(source: Source, parts: Parts, split: Split, refresh: GateRefresh | None) -> list[str]:
+    """Returns what a person is told of a source's parts: a line on each thing that is not as one would expect."""
+    window = window_of(source, refresh)
+    few = why_few(source, parts, split, window)
+    return [*([few] if few else []), *([window.line(source, parts.gate)] if window is not None else [])]
+
+
+def why_few(source: Source, parts: Parts, split: Split, window: Window | None = None) -> str | None:
     """Returns in a line which classes have fewer gate rows than `split.min_per_class`, and why; None where none has."""
     if not (split.stratify and source.truth.in_classes):
         return None
@@ -187,7 +195,9 @@ def why_few(source: Source, parts: Parts, split: Split) -> str | None:
     few = {label: f"{gate[label]:,} of {count:,}" for label, count in rows.items() if count and gate[label] < wanted}
     if not few:
         return None
-    if all(rows[label] < 2 * wanted for label in few):
+    if window is not None:
+        reason = "with data.gate_refresh only new rows are gate rows; raise data.split.gate, or newest"
+    elif all(rows[label] < 2 * wanted for label in few):
         reason = "no more than half of a class' rows become gate rows; give more rows of them"
     elif sum(min(wanted, count // 2) for count in rows.values()) > len(parts.gate):
         reason = f"{len(parts.gate):,} gate rows are too few for {len(rows):,} classes; raise data.split.gate"

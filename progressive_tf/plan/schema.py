@@ -41,7 +41,7 @@ from progressive_tf.plan.refusals import (
 )
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.plan.retention_methods import EnsembleAverage, Retention, RunningAverage
-from progressive_tf.plan.split import Split
+from progressive_tf.plan.split import GateRefresh, Split
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
 from progressive_tf.plan.tasks import TASKS, Task
@@ -49,7 +49,13 @@ from progressive_tf.plan.tasks import TASKS, Task
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RivalName = Literal["ncm", "slda", "logistic-regression"]
 # Keys of `data` that came after the first runs were made, and what plans without them have.
-LATER_DATA_KEYS: dict[str, Any] = {"folders": None, "leave_out": [], "decimal": None, "normalize_labels": None}
+LATER_DATA_KEYS: dict[str, Any] = {
+    "folders": None,
+    "leave_out": [],
+    "decimal": None,
+    "normalize_labels": None,
+    "gate_refresh": None,
+}
 
 
 def _as_text(value: Any) -> Any:
@@ -99,6 +105,7 @@ class Data(Strict):
     normalize_labels: NormalizeLabels | None = None
     task: Text | None = None
     split: Split = Split()
+    gate_refresh: GateRefresh | None = None
     quality: Quality = Quality()
     slices: dict[Name, Text] = Field(default_factory=dict)
     validation_sets: dict[Name, Text] = Field(default_factory=dict)

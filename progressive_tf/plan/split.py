@@ -29,3 +29,14 @@ class Split(Strict):
     min_per_class: int = Field(default=FEWEST_PER_CLASS, ge=0)
     group: Text | None = None
     seed: int = Field(default=0, ge=0)
+
+
+class GateRefresh(Strict):
+    """Gate rows are those of the newest values of a column, such as a month; those of earlier ones are for training.
+
+    Which rows are for the gate and for test then depends on their texts alone, not on other rows: when rows are added,
+    none that a stage was trained on becomes one. `split.gate` and `split.test` are shares, which are met on average.
+    """
+
+    column: Text
+    newest: int = Field(default=1, ge=1)

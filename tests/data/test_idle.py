@@ -44,6 +44,10 @@ def test_gate_rows_of_each_class_need_classes_and_a_stratified_split() -> None:
     asked["split"] |= {"stratify": False}
     assert lines(asked, ("texts", None)) == ["data.split.min_per_class: the split is not stratified"]
     assert lines({"split": {"min_per_class": 0}}, ("images", None)) == []
+    asked = {"split": {"min_per_class": 3}, "gate_refresh": {"column": "month"}}
+    assert lines(asked, ("texts", None)) == [
+        "data.split.min_per_class: with data.gate_refresh each row's part is drawn by itself"
+    ]
 
 
 @pytest.mark.parametrize(("part", "code"), [("test", TEST), ("validation", VALIDATION)])

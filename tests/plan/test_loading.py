@@ -367,6 +367,7 @@ def test_a_plan_without_later_keys_is_the_plan_that_it_was_before_there_were_any
         "leave_out=[a]",
         "decimal=,",
         "split.min_per_class=0",
+        "gate_refresh={column: month}",
     ):
         assert load_plan(path, [f"data.{changes_rows}"]).identity != plain
 
