@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,9 @@ CLASSES = KINDS["classes"]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "served.sqlite")
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "served.sqlite")) as opened:
+        yield opened
 
 
 def pair(caller: int, stable: Any = "a", candidate: Any = "a", **changes: Any) -> Pair:

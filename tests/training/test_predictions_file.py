@@ -90,6 +90,41 @@ def test_a_file_comes_back_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert pq.read_metadata(path).num_row_groups == sum(-(-rows // chunk) for rows in (3, 1, 1, 2))
 
 
+def many_classes(count: int) -> tuple[Any, Scored]:
+    """Returns 40 rows of so many classes, a few of which are likely."""
+    labels = tuple(f"class {number:04}" for number in range(count))
+    data: Any = SimpleNamespace(**vars(DATA))
+    data.labels, data.classes, data.answering = labels, SimpleNamespace(labels=labels), None
+    data.answering = ClassAnswering(data)
+    generator = np.random.default_rng(3)
+    answers = ClassAnswers(
+        labels, generator.integers(0, count, 40).astype(np.int32), generator.dirichlet(np.full(count, 0.05), 40)
+    )
+    return data, Scored({("gate", "one"): answers}, {("gate", "one"): ("main", np.arange(40))})
+
+
+def test_many_classes_take_few_bytes_and_change_no_metric_by_much(tmp_path: Path) -> None:
+    data, exact = many_classes(3_000)
+    save_predictions(tmp_path / "many", exact, data)
+    group = pq.read_metadata(tmp_path / "many").row_group(0)
+    columns = {column.path_in_schema: column for column in map(group.column, range(group.num_columns))}
+    assert columns["probabilities.list.element"].total_compressed_size < 40 * 3_000 * 4 / 2
+    read = load_predictions(tmp_path / "many", ClassAnswering, data).predictions["gate", "one"]
+    answers = exact.predictions["gate", "one"]
+    assert np.abs(read.probabilities - answers.probabilities).max() <= 2**-21 + 1e-8
+    np.testing.assert_array_equal(read.predicted, answers.predicted)
+    for name, within in {"log_loss": 1e-5, "brier": 1e-6, "accuracy": 0, "ece": 1e-6}.items():
+        assert read.measure(name) == pytest.approx(answers.measure(name), abs=within)
+
+
+def test_up_to_256_classes_are_kept_as_they_are(tmp_path: Path) -> None:
+    data, exact = many_classes(256)
+    save_predictions(tmp_path / "some", exact, data)
+    read = load_predictions(tmp_path / "some", ClassAnswering, data).predictions["gate", "one"]
+    answers = exact.predictions["gate", "one"]
+    np.testing.assert_array_equal(read.probabilities, answers.probabilities.astype(np.float32))
+
+
 def test_slices_are_found_however_their_rows_lie_in_the_file(tmp_path: Path) -> None:
     save_predictions(tmp_path / "file", EXAMPLE, DATA)
     table = pq.read_table(tmp_path / "file")

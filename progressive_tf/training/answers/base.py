@@ -116,12 +116,10 @@ class Answering(ABC):
     Attributes:
         kind: of the answers.
         learns_from_states: whether what is to be learnt stands in the states of examples instead of their labels.
-        repeated: columns of a file of predictions in which the same strings come again and again.
     """
 
     kind: ClassVar[AnswerKind]
     learns_from_states: ClassVar[bool] = False
-    repeated: ClassVar[tuple[str, ...]] = KEYS
 
     def __init__(self, features: Features) -> None:
         self.features = features
@@ -191,6 +189,11 @@ class Answering(ABC):
         """
 
     # How it is saved.
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Columns of a file of predictions in which the same values come again and again."""
+        return KEYS
 
     @abstractmethod
     def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:

@@ -46,6 +46,11 @@ IMAGE = pa.field("image", pa.binary())
 # Of the test rows of a slice, so many of those that are most confidently wrong keep a small image for the report.
 MOST_SHOWN = 24
 ROWS_READ = 20_000  # at once
+# Of more classes than this, a file has the probabilities of all but the true one in steps of 2^-20, about a millionth:
+# most become 0, and what is left takes few bytes.
+MOST_EXACT_CLASSES = 256
+STEPS = 2**20
+_VALUES = "probabilities.list.element"
 
 
 class Classification(Objective):
@@ -78,7 +83,12 @@ class ClassAnswering(Answering):
     """Probabilities of classes."""
 
     kind = CLASSES
-    repeated = (*KEYS, "label", "predicted")
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Columns in which the same values come again and again; of many classes probabilities too."""
+        values = (_VALUES,) if len(self.features.classes.labels) > MOST_EXACT_CLASSES else ()
+        return (*KEYS, "label", "predicted", *values)
 
     def objective(self, stage: Stage, frozen_depth: int) -> Classification:
         """Returns the stage's loss over classes."""
@@ -124,9 +134,7 @@ class ClassAnswering(Answering):
             "text": pa.array(source.descriptions(rows), pa.string()),
             "label": labels.take(pa.array(answers.truth)),
             "predicted": labels.take(pa.array(answers.predicted)),
-            "probabilities": pa.ListArray.from_arrays(
-                pa.array(starts), pa.array(answers.probabilities.astype(np.float32).ravel())
-            ),
+            "probabilities": pa.ListArray.from_arrays(pa.array(starts), pa.array(kept_probabilities(answers).ravel())),
         }
         if source.kind == "images":
             columns[IMAGE.name] = pa.array(_small_images(chunk), IMAGE.type)
@@ -155,6 +163,20 @@ class ClassAnswering(Answering):
         """Returns the probabilities that an exported version with the network's classes gives."""
         raw, tasks = self.features.sources[source].inputs(rows), self.features.classes.row_tasks(source, rows)
         return self._answers(source, rows, predict_exported(folder, raw, tasks))
+
+
+def kept_probabilities(answers: ClassAnswers) -> np.ndarray:
+    """Returns what a file has of probabilities, float32 [rows, classes]; see `MOST_EXACT_CLASSES`.
+
+    A sum over n classes is off by n / 2^21 at most. That of the true class stays as it is: log loss looks at it alone.
+    """
+    kept = answers.probabilities.astype(np.float32)
+    if kept.shape[1] > MOST_EXACT_CLASSES:
+        rows = np.arange(len(kept))
+        of_true_class = kept[rows, answers.truth]
+        kept = np.round(kept * STEPS) / np.float32(STEPS)
+        kept[rows, answers.truth] = of_true_class
+    return kept
 
 
 def _small_images(chunk: Chunk) -> list[bytes | None]:
