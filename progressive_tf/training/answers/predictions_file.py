@@ -61,8 +61,8 @@ def save_predictions(path: Path, scored: Scored, features: Features) -> None:
     grouped = any(answers.groups is not None for answers in scored.predictions.values())
     if grouped:
         schema = schema.append(GROUP)
-    repeated = list(answering.repeated)
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=repeated) as writer:
+    how = {"use_dictionary": list(answering.repeated), "compression": "zstd"}
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **how) as writer:
         for key, answers in scored.predictions.items():
             name, rows = scored.rows[key]
             for first in range(0, len(answers), CHUNK_ROWS):
