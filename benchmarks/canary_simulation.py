@@ -68,7 +68,7 @@ def cases(requests: int) -> Iterator[Case]:
         yield Case("errors 1 → 30 % half way", shares, requests, failing=0.30, jump=requests // 2)
     for callers, share in ((10, 0.1), (20, 0.05), (20, 0.5), (40, 0.5)):
         yield Case(f"equal, {callers} callers", (share,), requests // 5, callers=callers)
-    for callers in (20, 40):
+    for callers in (20, 40, 60, 150, 300):
         yield Case(f"equal, {callers} callers, paused ten times", (0.5,) * 10, requests // 5, callers=callers)
         rising = tuple(0.5 + 0.01 * step for step in range(10))
         yield Case(f"equal, {callers} callers, steps 50 to 59", rising, requests // 5, callers=callers)

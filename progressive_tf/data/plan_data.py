@@ -21,6 +21,7 @@ from progressive_tf.data.class_space import (
 )
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.quality import about_left_out, rows_left_out
 from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.slices import Slice, named_slices, stage_slices
@@ -177,7 +178,11 @@ class PlanData:
 
 
 def read_plan_data(
-    loaded: LoadedPlan, cache: Path, display: Display | None = None, leave_empty_out: bool = True
+    loaded: LoadedPlan,
+    cache: Path,
+    display: Display | None = None,
+    leave_empty_out: bool = True,
+    learnt: Learnt | None = None,
 ) -> PlanData:
     """Reads every source of a plan and fixes all parts, before any stage runs.
 
@@ -186,6 +191,7 @@ def read_plan_data(
         cache: the folder of all caches.
         display: shows reading that takes long, and what is decided; None shows nothing.
         leave_empty_out: whether rows with an empty text go into no part, where the plan drops them.
+        learnt: what the version was trained on that the plan starts from, if one is known.
 
     Raises:
         InputError: anything wrong with the data or with what the plan asks of it.
@@ -215,13 +221,13 @@ def read_plan_data(
     refresh = data.gate_refresh
     if refresh is not None and not any(refresh.column in source.column_names for source in sources.values()):
         sources[data.source].full_column(refresh.column, "data.gate_refresh.column")
-    parts = {name: fixed_parts(sources[name], *splits[name], left_out.get(name), refresh) for name in splits}
+    parts = {name: fixed_parts(sources[name], *splits[name], left_out.get(name), refresh, learnt) for name in splits}
     read = columns_read(plan, sources)
     for name, (split, _) in splits.items():
         alike = about_alike(sources[name], parts[name].gate, data, split.group, read)
         findings[name] += alike
         if display is not None:
-            lines = part_lines(sources[name], parts[name], split, refresh)
+            lines = part_lines(sources[name], parts[name], split, refresh, learnt)
             display.lines_once([*(finding.message for finding in alike), *lines])
     columns = {name: splits.get(name, (data.split, ""))[0].group for name in sources}
     sources = {name: replace(source, groups=row_groups(source, columns[name])) for name, source in sources.items()}
@@ -238,6 +244,8 @@ def read_plan_data(
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
     classes = class_space(plan, sources, locations, used)
+    if learnt is not None:
+        left_out = {name: left_out.get(name, False) | learnt.has(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     return PlanData(
         classes,

@@ -85,7 +85,7 @@ def named_slices(
         parts: source → its fixed parts.
         taken: the stages' slices, by name.
         classes: of the plan.
-        left_out: source → which of its rows are in no part, bool [rows]; of those that have some.
+        left_out: source → which of its rows are not to be asked, bool [rows]; of those that have some.
 
     Raises:
         InputError: a name that is taken, or a condition that no row meets.
@@ -103,9 +103,15 @@ def named_slices(
         gate = gate[classes.codes[main][gate] != UNKNOWN]
         slices[name] = Slice(name, main, _distinct(sources[main], gate), none, meant=meant)
     for name, source in plan.data.validation_sets.items():
-        _refuse_taken(name, taken, f"data.validation_sets.{name}")
+        place = f"data.validation_sets.{name}"
+        _refuse_taken(name, taken, place)
         known = classes.codes[source] != UNKNOWN
         rows = np.flatnonzero(known & ~left_out[source] if source in left_out else known)
+        if not len(rows):
+            raise InputError(
+                f"{place}: no row of {sources[source].name} is left that has a class of the plan and was not trained "
+                f"on by the version that the run starts from; give new rows"
+            )
         slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
     return slices
 

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from progressive_tf.data.apportion import apportion_at_least, interleave, sizes_with_sum
 from progressive_tf.data.gate_window import Window, window_of
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, shortened
@@ -107,6 +108,7 @@ def fixed_parts(
     place: str = "data.split",
     left_out: np.ndarray | None = None,
     refresh: GateRefresh | None = None,
+    learnt: Learnt | None = None,
 ) -> Parts:
     """Returns the parts of a source; equal for equal rows and `split`, wherever the file is.
 
@@ -119,6 +121,7 @@ def fixed_parts(
         place: where the split stands in the plan; errors begin with it.
         left_out: bool [rows], those that go into no part; None for none.
         refresh: of which values of a column the gate rows are; None: of all, as where the source has no such column.
+        learnt: rows that become neither gate nor test rows, nor validation rows while there are others; None for none.
 
     Raises:
         InputError: the source is too small for what is asked.
@@ -129,6 +132,8 @@ def fixed_parts(
     window = window_of(source, refresh)
     groups = _find_groups(source, split, place, window)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
+    known = _with_groups(groups, np.zeros(len(source), bool) if learnt is None else learnt.has(source))
+    out = out | (known & (published == TEST))
     drawn: dict[str, np.ndarray] = {}
     if (published == TEST).any():
         drawn["test"] = np.flatnonzero((published == TEST) & ~out)
@@ -141,14 +146,14 @@ def fixed_parts(
     taken = np.isin(np.arange(len(source)), np.concatenate([np.empty(0, np.int64), *drawn.values()])) | out
     if window is not None:
         shares = {name: asked[name] for name in ("test", "gate") if name not in drawn}
-        drawn |= window.draw(source.name, shares, groups.of_row, groups.rank, ~taken)
+        drawn |= window.draw(source.name, shares, groups.of_row, groups.rank, ~taken & ~known)
         taken[np.concatenate([drawn["test"], drawn["gate"]])] = True
     whole = np.flatnonzero(~taken)
     strata = _strata(source, groups, whole, split.stratify)
     weights = np.bincount(strata[whole], minlength=int(strata.max()) + 1)
     for name in [name for name in asked if name not in drawn]:
-        left = np.flatnonzero(~taken)
-        size = _size(asked[name], len(whole), len(left), source, f"{place}.{name}")
+        left = np.flatnonzero(~taken & ~known)
+        size = _size(asked[name], len(whole), len(left), source, f"{place}.{name}", learnt if known.any() else None)
         of_each = split.min_per_class if name == "gate" and split.stratify and source.truth.in_classes else 0
         least = np.minimum(of_each, weights // 2)
         least[len(source.labels) :] = 0  # groups of several classes
@@ -161,16 +166,21 @@ def fixed_parts(
             )
         taken[drawn[name]] = True
     pool = _nested(np.flatnonzero(~taken), source, groups, split.stratify)
-    flags = _flags(pool, source, groups, split.validation) if own_validation else np.zeros(len(pool), bool)
+    flags = _flags(pool, source, groups, split.validation, known) if own_validation else np.zeros(len(pool), bool)
     empty = np.empty(0, np.int64)
     return Parts(drawn.get("validation", empty), drawn["gate"], drawn["test"], pool, flags)
 
 
-def _size(asked: int | float, whole: int, left: int, source: Source, place: str) -> int:
+def _size(asked: int | float, whole: int, left: int, source: Source, place: str, learnt: Learnt | None) -> int:
     size = asked if isinstance(asked, int) else round(asked * whole)
     if size < 1:
         raise InputError(f"{place}: {asked:g} of the {whole:,} rows of {source.name} is no row; raise it")
-    if size >= left:
+    if learnt is not None and size > left:
+        raise InputError(
+            f"{place}: {size:,} asked, and of the {whole:,} rows of {source.name} {left:,} are left that {learnt.by}, "
+            f"from which the run starts, was not trained on; add rows, or lower it"
+        )
+    if learnt is None and size >= left:
         before = "" if left == whole else f", of which {left:,} are left after the other parts"
         raise InputError(
             f"{place}: {size:,} asked, the source {source.name} has {whole:,} rows to divide{before}, and some must "
@@ -179,14 +189,24 @@ def _size(asked: int | float, whole: int, left: int, source: Source, place: str)
     return size
 
 
-def part_lines(source: Source, parts: Parts, split: Split, refresh: GateRefresh | None) -> list[str]:
+def part_lines(
+    source: Source, parts: Parts, split: Split, refresh: GateRefresh | None = None, learnt: Learnt | None = None
+) -> list[str]:
     """Returns what a person is told of a source's parts: a line on each thing that is not as one would expect."""
     window = window_of(source, refresh)
-    few = why_few(source, parts, split, window)
-    return [*([few] if few else []), *([window.line(source, parts.gate)] if window is not None else [])]
+    few = why_few(source, parts, split, window, learnt)
+    lines = [*([few] if few else []), *([window.line(source, parts.gate)] if window is not None else [])]
+    known = 0 if learnt is None else int(learnt.has(source).sum())
+    if learnt is not None and known:
+        lines.append(
+            f"{source.name}: {learnt.by} was trained on {known:,} of {len(source):,} rows; none is for the gate or test"
+        )
+    return lines
 
 
-def why_few(source: Source, parts: Parts, split: Split, window: Window | None = None) -> str | None:
+def why_few(
+    source: Source, parts: Parts, split: Split, window: Window | None = None, learnt: Learnt | None = None
+) -> str | None:
     """Returns in a line which classes have fewer gate rows than `split.min_per_class`, and why; None where none has."""
     if not (split.stratify and source.truth.in_classes):
         return None
@@ -197,6 +217,8 @@ def why_few(source: Source, parts: Parts, split: Split, window: Window | None = 
         return None
     if window is not None:
         reason = "with data.gate_refresh only new rows are gate rows; raise data.split.gate, or newest"
+    elif learnt is not None and learnt.has(source).any():
+        reason = f"no row that {learnt.by} was trained on is a gate row; give more rows of them"
     elif all(rows[label] < 2 * wanted for label in few):
         reason = "no more than half of a class' rows become gate rows; give more rows of them"
     elif sum(min(wanted, count // 2) for count in rows.values()) > len(parts.gate):
@@ -287,17 +309,31 @@ def _nested(rows: np.ndarray, source: Source, groups: _Groups, stratify: bool) -
     return nested
 
 
-def _flags(pool: np.ndarray, source: Source, groups: _Groups, share: float) -> np.ndarray:
+def _flags(pool: np.ndarray, source: Source, groups: _Groups, share: float, known: np.ndarray) -> np.ndarray:
     """Returns bool [pool]: of each class's groups, in nested order, every (1/share)-th, so that prefixes have it.
 
-    Classes start at different phases: with many classes and few rows, some still give a row to validation.
+    Classes start at different phases: with many classes and few rows, some still give a row to validation. Of rows that
+    are known, bool [rows], none is for validation while there are others, of which at most half are then.
     """
-    names, first, inverse = np.unique(groups.of_row[pool], return_index=True, return_inverse=True)
-    codes = source.label_codes[pool[first]].astype(np.int64)
+    fresh = ~known[pool]
+    chosen = np.zeros(len(pool), bool)
+    if not fresh.any():
+        fresh = ~fresh
+    elif not fresh.all():
+        share = min(0.5, share * len(pool) / int(fresh.sum()))
+    rows = pool[fresh]
+    names, first, inverse = np.unique(groups.of_row[rows], return_index=True, return_inverse=True)
+    codes = source.label_codes[rows[first]].astype(np.int64)
     order = np.lexsort((first, codes))
     starts = np.searchsorted(codes[order], np.arange(len(source.labels)))
     position = np.empty(len(names), np.int64)
     position[order] = np.arange(len(names)) - starts[codes[order]]
     phase = (0.5 + codes * _GOLDEN) % 1
     flagged = np.floor((position + 1) * share + phase) > np.floor(position * share + phase)
-    return flagged[inverse]
+    chosen[fresh] = flagged[inverse]
+    return chosen
+
+
+def _with_groups(groups: _Groups, rows: np.ndarray) -> np.ndarray:
+    """Returns which rows, bool [rows], have one of some others, bool [rows], in their group."""
+    return np.isin(groups.of_row, groups.of_row[rows]) if rows.any() else rows

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from progressive_tf.data.plan_data import PlanData, read_plan_data
+from progressive_tf.data.plan_data import PlanData
 from progressive_tf.display import Display
 from progressive_tf.evaluation.records import Bound, Bounds, Matrix, record_of
-from progressive_tf.files import cache_folder, read_json, write_json
+from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.methods import Quality
@@ -20,6 +20,7 @@ from progressive_tf.plan.retention_methods import Retention
 from progressive_tf.plan.schema import Plan
 from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.predictions_file import load_predictions
+from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.run_plan import Options, run_plan
@@ -62,7 +63,7 @@ def measure_bounds(loaded: LoadedPlan, run: Path, registry: Path, display: Displ
     started = read_json(run / "environment.json")["start"]["version"]  # stable has moved since
     update = {"stages": planned[: len(trained)]} | ({} if started is None else {"start": started})
     loaded = replace(loaded, plan=loaded.plan.model_copy(update=update))
-    data = read_plan_data(folder.as_it_was_split(loaded), cache_folder(), leave_empty_out=not folder.splits_empty_rows)
+    data = look(loaded, registry, run=folder)
     bounds_folder = run / "bounds"
     display.line("naive: every stage again, without retention")
     naive = run_plan(_naive(loaded), bounds_folder / "naive", registry, False, display, Options(releases=False)).run

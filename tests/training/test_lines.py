@@ -7,12 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import tiny
-from releasing import PASSES, Place, decision, small_plan
+from releasing import PASSES, Place, decision, small_plan, stage_folder
 
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.errors import InputError
 from progressive_tf.registry.store import Registry
+from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.stage import line, promotion
 
 BEST = {"metric": "accuracy", "slice": "current", "drop_at_most": 1.0, "confidence": 0.95, "against": "best"}
@@ -149,3 +152,23 @@ def test_an_older_version_may_know_the_first_classes_alone(monkeypatch: pytest.M
 def test_what_keeps_a_version_from_being_asked_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is damaged" in asked(monkeypatch, ["a", "b"], damage=("saved_model.pb",))
     assert asked(monkeypatch, ["a", "b"], misfit="reads 3 numbers").startswith("reads 3 numbers, so the two cannot")
+
+
+def test_rows_that_the_line_was_trained_on_are_not_for_the_gate_whatever_the_split(weeks: Weeks) -> None:
+    learnt = Learnt.read(weeks.versions.version(3).folder / EXTRA, "version 3")
+    assert learnt is not None
+    records = pd.concat(
+        pd.read_parquet(stage_folder(run, "week") / "rows.parquet").assign(run=number)
+        for number, run in enumerate(weeks.runs)
+    )
+    trained = records[records["part"] == "train"]
+    assert len(learnt.keys) == len(trained["index"].unique())
+    raw = plan(9, [PASSES], start=3)
+    raw["data"] = raw["data"] | {"split": {"validation": 20, "gate": 90, "test": 40, "seed": 5}}
+    run = weeks.place.run(raw, releases=False, fresh=True).run
+    judged = pd.read_parquet(stage_folder(run, "week") / "predictions.parquet")
+    gate = set(judged[judged["part"] == "gate"]["index"])
+    assert len(gate) == 90
+    assert not gate & set(trained["index"])
+    said = " ".join(weeks.place.said[-1].split())
+    assert f"table.csv: version 3 was trained on {len(learnt.keys)} of 240 rows; none is for the gate or test" in said

@@ -19,6 +19,8 @@ from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.learnt import keys_of_stream
 from progressive_tf.training.stage.promotion import export_stage
 from progressive_tf.training.streaming import learning
 
@@ -304,3 +306,18 @@ def test_a_stage_of_rows_after_a_stream_has_rivals_and_one_of_sums_is_refused(ju
     last = {"name": "last", "data": {"take": 80}, "adaptation": {"method": "slda"}}
     with pytest.raises(InputError, match="stage live learnt from a stream, whose rows are not kept"):
         place.run(judged_plan(later, last))
+
+
+def test_rows_that_came_in_a_stream_decide_on_no_later_stage(place: Place) -> None:
+    """As those of a stage with a source do not."""
+    place.run(stream_plan(ONE, live()))
+    (run,) = runs(place)
+    keys = keys_of_stream(StageRecord(1, "live", stage_folder(run, "live")))
+    assert len(keys) == len(answers(stage_folder(run, "live")))
+    lines = [json.loads(line) for line in (place.folder / "stream.jsonl").read_text().splitlines()[:ROWS]]
+    rows = [{"text": row["text"], "label": row["label"]} for row in lines]
+    (place.folder / "collected.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    split = {"validation": 0.2, "gate": 0.2, "test": 0.2}
+    later = {"name": "later", "data": {"source": "collected.jsonl", "split": split}}
+    with pytest.raises(InputError, match=r"gate or test rows of collected.jsonl .* were trained on in stage live"):
+        place.run(stream_plan(ONE, live(), later))

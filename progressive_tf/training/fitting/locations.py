@@ -21,3 +21,8 @@ def backup_file(stage: Path) -> Path:
 def sums_file(stage: Path) -> Path:
     """Returns where the sums of classes stand that a stage's head follows from, given the stage's folder."""
     return stage / "checkpoint" / "class_sums.safetensors"
+
+
+def stream_keys_file(stage: Path) -> Path:
+    """Returns where the keys of the rows stand that a stage has learnt from a stream, given the stage's folder."""
+    return stage / "stream" / "keys.txt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, probe_rows, read_plan_data
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
@@ -13,6 +14,7 @@ from progressive_tf.models.weights_files import check_model
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.store import Registry
+from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.checks import (
     check_rule_labels,
     check_rule_versions,
@@ -54,12 +56,20 @@ def look(
         if stage.retention.distill is not None and is_folder(stage.retention.distill) and index not in decided:
             check_teacher(stage, f"stages[{index}]", versions, loaded.folder)
     earlier = None if run is None else run.environment
-    find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
+    start = find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
     if data is None:
+        learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
+        if start is not None and learnt is None and display is not None:
+            display.lines_once(
+                [
+                    f"start: version {start.number} does not say which rows it was trained on, as it is of an earlier "
+                    f"release; some of them may be among the rows for gate and test"
+                ]
+            )
         left_out = run is None or not run.splits_empty_rows
         loaded = replace(loaded, plan=plan)
         split = loaded if run is None else run.as_it_was_split(loaded)
-        data = read_plan_data(split, cache_folder(), display, leave_empty_out=left_out)
+        data = read_plan_data(split, cache_folder(), display, left_out, learnt)
     check_rule_labels(plan, data)
     if plan.probes is not None:
         probe_rows(data, plan.probes, plan.seed)

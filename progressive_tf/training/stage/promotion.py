@@ -33,6 +33,7 @@ from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score
 from progressive_tf.training.stage.explaining import agreement_with_predecessor, explanations_file
+from progressive_tf.training.stage.learnt import learnt_by
 from progressive_tf.training.stage.line import ask_version, line_of, released_reference, remembered
 from progressive_tf.training.stage.looking import looks_of, runs_on_test_rows
 from progressive_tf.training.stage.mixture import ensemble_of
@@ -296,12 +297,12 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
-    """Writes a version's files: the SavedModel, and beside it explanations and sums of classes where there are some."""
+    """Writes a version's files: the SavedModel, and beside it what it was trained on, explanations, sums of classes."""
     export_saved_model(run.network, folder, others)
+    learnt_by(run, stage).write(folder / EXTRA)
     explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
     beside = [explanations] if run.plan.probes is not None and explanations.exists() else []
     for path in [*beside, *([sums] if sums.exists() else [])]:
-        (folder / EXTRA).mkdir(exist_ok=True)
         shutil.copyfile(path, folder / EXTRA / path.name)
 
 

@@ -18,6 +18,7 @@ from progressive_tf.seeds import derive_seed
 from progressive_tf.training.run.cut_texts import find_cut_texts
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import SUSPECTS_FILE, Rows, StageRecord
+from progressive_tf.training.stage.learnt import keys_of_stream
 
 MOST_SHOWN = 10
 
@@ -163,12 +164,12 @@ def _check_earlier_training(run: Run, stage: StageRecord) -> None:
     part = data.slices[data.slice_of[stage.index]]
     evaluated = np.concatenate([part.gate, part.test])
     for earlier in run.stages[: stage.index]:
-        settled = earlier.rows()
-        source_name = data.stage_sources[earlier.index]
-        if action is None or settled is None or source_name == name:
-            continue
-        trained = np.isin(data.sources[name].keys[evaluated], data.sources[source_name].keys[settled[0]])
-        if trained.any():
+        settled, source_name = earlier.rows(), data.stage_sources[earlier.index]
+        learnt = keys_of_stream(earlier)
+        if settled is not None and source_name != name:
+            learnt = np.concatenate([learnt, data.sources[source_name].keys[settled[0]]])
+        trained = np.isin(data.sources[name].keys[evaluated], learnt)
+        if action is not None and trained.any():
             rows = _numbers(data.sources[name].rows[evaluated[trained]])
             text = (
                 f"stage {stage.name}: {int(trained.sum())} gate or test rows of {data.sources[name].name} "

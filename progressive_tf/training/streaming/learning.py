@@ -9,17 +9,19 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from progressive_tf.data.near_duplicates import fold_number
 from progressive_tf.data.stream import MicroBatch, StreamRows, is_whole, keep_lines, micro_batches, read_lines
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json, write_json
 from progressive_tf.plan.refusals import STANDARD_INPUT
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.fitting.fit import Fitted, phase_optimizer
-from progressive_tf.training.fitting.locations import backup_file
+from progressive_tf.training.fitting.locations import backup_file, stream_keys_file
 from progressive_tf.training.fitting.phases import phases_of
 from progressive_tf.training.fitting.stage_model import StageModel
 from progressive_tf.training.run.run import Run
@@ -35,8 +37,8 @@ END_FILE = "end.json"
 SAVED_EVERY_SECONDS = 15.0
 LEARNER, RELEASED, START = "learner", "released", "start"
 MODELS = (LEARNER, RELEASED, START)
-ANSWERS, WINDOWS, ASIDE = "answers.jsonl", "windows.csv", "aside.jsonl"
-LOG_HEADERS = {ANSWERS: "", WINDOWS: f"row,learnt,rows,{','.join(MODELS)},loss\n", ASIDE: ""}
+ANSWERS, WINDOWS, ASIDE, LEARNT = "answers.jsonl", "windows.csv", "aside.jsonl", stream_keys_file(Path()).name
+LOG_HEADERS = {ANSWERS: "", WINDOWS: f"row,learnt,rows,{','.join(MODELS)},loss\n", ASIDE: "", LEARNT: ""}
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ class StreamFit:
         counts.loss += loss * len(truth)
         labels = self.run.data.labels
         for place, row in enumerate(batch.accepted):
+            self.logs[LEARNT].write(f"{fold_number(row.text):016x}\n")
             codes = (row.code, *(predicted[name][place] for name in MODELS))
             self.logs[ANSWERS].write(
                 json.dumps([row.row, *(labels[code] for code in codes)], ensure_ascii=False) + "\n"

@@ -1,0 +1,30 @@
+"""Which rows a stage, and all that it builds on, were trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from progressive_tf.data.learnt import Learnt
+from progressive_tf.training.fitting.locations import EXTRA, stream_keys_file
+from progressive_tf.training.run.run import Run
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.rows_so_far import rows_so_far
+
+NONE = np.empty(0, np.uint64)
+
+
+def learnt_by(run: Run, stage: StageRecord) -> Learnt:
+    """Returns the rows of a stage, of the released ones before it, and of the version that the run started from."""
+    parent = run.parent(stage)
+    keys = [keys_of_stream(record) for record in (stage.of or stage, *run.released_until(parent))]
+    keys += [run.data.sources[rows.source].keys[rows.train] for rows in rows_so_far(run, stage, parent)]
+    if run.start.version is not None:
+        before = Learnt.read(run.versions.version(run.start.version).folder / EXTRA, "")
+        keys += [] if before is None else [before.keys]
+    return Learnt(np.unique(np.concatenate([NONE, *keys])), "")
+
+
+def keys_of_stream(stage: StageRecord) -> np.ndarray:
+    """Returns the keys of the rows that a stage has learnt from a stream, uint64; none where it learns from none."""
+    path = stream_keys_file(stage.folder)
+    return np.array([int(key, 16) for key in path.read_text().split()], np.uint64) if path.exists() else NONE
