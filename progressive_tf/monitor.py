@@ -246,6 +246,8 @@ def _propose(
     )
     for why, count in proposal.put_aside.items():
         console().print(f"  {count} {why}")
+    if proposal.remark:
+        console().print(f"  {proposal.remark}")
     later = later_release(model, version)
     if later is not None:
         console().print(

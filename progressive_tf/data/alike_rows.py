@@ -15,7 +15,7 @@ from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError, shortened
 from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.methods import ActionWithoutDrop
-from progressive_tf.plan.schema import Data, Plan
+from progressive_tf.plan.schema import Data, Plan, Split
 
 KIND = "alike_gate_rows"
 PLACE = f"data.quality.{KIND}"
@@ -37,23 +37,27 @@ MOST_CELLS = 2_000_000  # read of a source; columns named as if of somebody come
 MOST_WITH_WORD = 200
 
 
-def about_alike(
-    source: Source, gate: np.ndarray, data: Data, group: str | None, used: Collection[str]
-) -> tuple[Finding, ...]:
-    """Returns what was found, at most one finding; nothing where the plan names a group.
+def about_groups(source: Source, split: Split) -> list[str]:
+    """Returns a line on rows that are all for the gate, and have no column by which the plan's rows belong together."""
+    if split.group is None or source.groups is not None:
+        return []
+    return [f"{source.name}: no column {split.group!r} (data.split.group), so that each of its rows counts as its own"]
+
+
+def about_alike(source: Source, gate: np.ndarray, data: Data, used: Collection[str]) -> tuple[Finding, ...]:
+    """Returns what was found, at most one finding; nothing where rows have groups.
 
     Args:
-        source: the rows' source.
+        source: the rows' source, with their groups.
         gate: int64, its gate rows.
         data: the plan's section.
-        group: the column by which the source is split.
         used: columns that the plan reads.
 
     Raises:
         InputError: the plan fails on such rows.
     """
     action: ActionWithoutDrop | None = data.quality.alike_gate_rows
-    if action is None or group is not None or not len(gate):
+    if action is None or source.groups is not None or not len(gate):
         return ()
     found = _shared_value(source, gate, used) or _near_duplicates(source, gate)
     if found is None:

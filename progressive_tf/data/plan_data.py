@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from progressive_tf.data.alike_rows import about_alike, columns_read
+from progressive_tf.data.alike_rows import about_alike, about_groups, columns_read
 from progressive_tf.data.class_space import (
     UNKNOWN,
     ClassSpace,
@@ -223,14 +223,15 @@ def read_plan_data(
         sources[data.source].full_column(refresh.column, "data.gate_refresh.column")
     parts = {name: fixed_parts(sources[name], *splits[name], left_out.get(name), refresh, learnt) for name in splits}
     read = columns_read(plan, sources)
-    for name, (split, _) in splits.items():
-        alike = about_alike(sources[name], parts[name].gate, data, split.group, read)
+    for name, source in sources.items():
+        split, own = splits.get(name, (data.split, ""))[0], parts.get(name)
+        grouped = replace(source, groups=row_groups(source, split.group))
+        alike = about_alike(grouped, np.arange(len(source)) if own is None else own.gate, data, read)
         findings[name] += alike
         if display is not None:
-            lines = part_lines(sources[name], parts[name], split, refresh, learnt)
+            lines = about_groups(grouped, split) if own is None else part_lines(source, own, split, refresh, learnt)
             display.lines_once([*(finding.message for finding in alike), *lines])
-    columns = {name: splits.get(name, (data.split, ""))[0].group for name in sources}
-    sources = {name: replace(source, groups=row_groups(source, columns[name])) for name, source in sources.items()}
+        sources[name] = grouped
     stages = _stage_rows(plan, stage_sources, sources, parts)
     slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
     used = [

@@ -39,6 +39,13 @@ SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
 # Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
 FEW, MANY = 200, 2_000
 SMALLEST_REPLAY = 200
+# Fewer make no gate: its rule holds below 20 groups of its own, which are a fifth of all.
+FEWEST_CALLERS = 100
+PROPOSED = "Stage {} was proposed from feedback on released versions."
+FEW_CALLERS = (
+    f"Its rows are of {{}} callers, fewer than {FEWEST_CALLERS}: the gate takes rows for independent, and is surer "
+    f"than it may be."
+)
 _QUALITY = Quality(
     empty_text="drop",
     duplicates="drop",
@@ -62,13 +69,14 @@ Rows = Sequence[Mapping[str, Any]]
 @dataclass(frozen=True)
 class _Columns:
     """Names of the columns that a file of such rows has beside the inputs, each another than those of the plan: what is
-    right, what the model answered, its probability, the prediction's id, and whether the row is trained on.
+    right, what the model answered, its probability, the prediction's id, who asked, and whether the row is trained on.
     """
 
     expected: str
     said: str
     confidence: str
     id: str
+    caller: str
     chosen: str
 
     @classmethod
@@ -77,7 +85,7 @@ class _Columns:
         expected = str(getattr(plan.data, plan.kind.answer_key))
         taken = {expected, *((plan.data.text,) if data.columns is None else data.columns.names)}
         names = []
-        for name in ("said", "confidence", "id", "chosen"):
+        for name in ("said", "confidence", "id", "caller", "chosen"):
             while name in taken:
                 name = f"served_{name}"
             names.append(name)
@@ -95,6 +103,7 @@ class Proposal:
         train: rows chosen for training.
         rows: in the file, evaluation parts included.
         put_aside: why rows were not used → how many.
+        remark: what the gate does not know of them; mostly nothing.
     """
 
     plan_file: Path
@@ -103,6 +112,7 @@ class Proposal:
     train: int
     rows: int
     put_aside: Mapping[str, int]
+    remark: str = ""
 
 
 def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path) -> Proposal:
@@ -140,7 +150,8 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
             )
         kept.sort(key=lambda row: _difficulty(row, columns), reverse=True)
         chosen, gate_rows = _chosen(read, columns, kept)
-    stage = _stage(plan, columns, name, data_file.name, int(chosen.sum()), gate_rows)
+    split = _split(columns, kept)
+    stage = _stage(plan, columns, name, data_file.name, (int(chosen.sum()), gate_rows, split))
     raw = read_yaml_mapping(plan_file)
     raw["stages"] = [*raw["stages"], stage]
     added = validate(raw, str(target)).stages[-1]
@@ -149,8 +160,10 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
         stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * int(chosen.sum()))}}
         validate(raw, str(target))
     write_text(data_file, _lines(kept))
-    write_text(target, f"# Stage {name} was proposed from feedback on released versions.\n{to_yaml(raw)}")
-    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside))
+    remark = "" if split.group else FEW_CALLERS.format(len({row[columns.caller] for row in kept}))
+    comment = "".join(f"# {line}\n" for line in (PROPOSED.format(name), remark) if line)
+    write_text(target, f"{comment}{to_yaml(raw)}")
+    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside), remark)
 
 
 def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
@@ -205,7 +218,7 @@ def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[s
 
     Of rows, the hardest first, returns whether each is chosen, bool [rows], and how many are the gate's.
     """
-    parts = fixed_parts(read(rows), SPLIT)
+    parts = fixed_parts(read(rows), _split(columns, rows))
     pool = np.sort(parts.pool)
     is_wrong = np.array([row[columns.said] != row[columns.expected] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
@@ -218,14 +231,22 @@ def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[s
     return chosen, len(parts.gate)
 
 
-def _stage(plan: Plan, columns: _Columns, name: str, file: str, train: int, gate_rows: int) -> dict[str, Any]:
+def _split(columns: _Columns, rows: Rows) -> Split:
+    """Returns how rows are split: what one caller asks is alike and stays together, where there are enough callers."""
+    callers = len({row[columns.caller] for row in rows})
+    return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None})
+
+
+def _stage(plan: Plan, columns: _Columns, name: str, file: str, rows: tuple[int, int, Split]) -> dict[str, Any]:
+    """Returns a stage on rows in a file: so many to train on, so many for the gate, and how they are split."""
+    train, gate_rows, split = rows
     last = plan.stages[-1]
     stage: dict[str, Any] = {
         "name": name,
         "data": {
             "source": file,
             "where": f"{columns.chosen} == 1",
-            "split": SPLIT.model_dump(include={"validation", "gate", "test"}),
+            "split": split.model_dump(include={"validation", "gate", "test"} | ({"group"} if split.group else set())),
         },
         "gate": [_rule(rule, gate_rows) for rule in last.gate],
     }
@@ -277,8 +298,8 @@ def _feedback_rows(
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
     judged = answers[[right is not None for right in answers["right"]]]
-    read = (judged[name] for name in ("id", "label", "truth", "right", "input"))
-    for prediction, answer, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
+    read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input"))
+    for prediction, caller, answer, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
         label = truth if truth is not None else answer if is_right else None
         label = data.spelling.of(label) if isinstance(label, str) else label
         if label is None and len(labels) == 2 and answer in labels:
@@ -296,8 +317,13 @@ def _feedback_rows(
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)
             own = {columns.expected: label, columns.said: answer, columns.confidence: sure, columns.id: prediction}
-            rows.append({**_as_columns(plan, data, given), **own})
+            rows.append({**_as_columns(plan, data, given), **own, columns.caller: _called(caller)})
     return rows, put_aside
+
+
+def _called(caller: Any) -> str:
+    """Returns a caller as a column has it: his number, which says of no one who he is."""
+    return "unknown" if pd.isna(caller) else f"caller {int(caller)}"
 
 
 def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:

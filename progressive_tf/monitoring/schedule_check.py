@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import beta
 
 from progressive_tf.monitoring.live_rows import LiveRows
@@ -92,8 +93,13 @@ def check_schedule(
         checks.append((passed >= triggers.days, f"{passed:.1f} of {triggers.days:g} days" if passed >= 0 else set_back))
     if triggers.rises:
         since_then = live.answers["time"] >= released if mark is None else live.answers["request"] > mark.request
-        checks.append(_rise_in_words(live.answers.loc[since_then, "label"], kind))
+        checks.append(_rise_in_words(_one_a_day(live.answers[since_then])["label"], kind))
     return ScheduleCheck(any(met for met, _ in checks), tuple(reason for _, reason in checks))
+
+
+def _one_a_day(answers: pd.DataFrame) -> pd.DataFrame:
+    """Returns the first answer of each caller on each day (UTC): what one asks in a row is alike, and no rise."""
+    return answers[~pd.DataFrame({"caller": answers["caller"], "day": answers["time"] // 86_400}).duplicated()]
 
 
 def first_rise(labels: Sequence[str]) -> Rise | None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from progressive_tf.data.alike_rows import about_alike, near_pairs
+from progressive_tf.data.alike_rows import about_alike, about_groups, near_pairs
 from progressive_tf.data.source import Source
+from progressive_tf.data.splits import row_groups
 from progressive_tf.errors import InputError
-from progressive_tf.plan.schema import Data
+from progressive_tf.plan.schema import Data, Split
 
 from .making import made_source
 
@@ -36,7 +38,8 @@ def people(name: str) -> dict[str, list[str]]:
 
 
 def said(made: Source, group: str | None = None, used: tuple[str, ...] = ("text", "label")) -> str:
-    findings = about_alike(made, GATE, DATA, group, used)
+    grouped = replace(made, groups=row_groups(made, group))
+    findings = about_alike(grouped, GATE, DATA, used)
     return findings[0].message if findings else ""
 
 
@@ -88,9 +91,9 @@ def test_near_duplicates_are_found() -> None:
     made = made_source(["a", "b"] * (ROWS // 2), [" ".join(text) for text in texts])
     assert said(made).startswith("made: 40 of 300 gate rows have nearly the same words as another (rows 1, 2: ")
     with pytest.raises(InputError, match=r"data.quality.alike_gate_rows: made: 40 of 300 .* or set .* to warn"):
-        about_alike(made, GATE, Data.model_validate({"source": "x", "quality": {"alike_gate_rows": "fail"}}), None, ())
+        about_alike(made, GATE, Data.model_validate({"source": "x", "quality": {"alike_gate_rows": "fail"}}), ())
     off = Data.model_validate({"source": "x", "quality": {"alike_gate_rows": None}})
-    assert about_alike(made, GATE, off, None, ()) == ()
+    assert about_alike(made, GATE, off, ()) == ()
 
 
 def test_pairs_are_those_with_most_words_in_common() -> None:
@@ -106,3 +109,13 @@ def test_pairs_are_those_with_most_words_in_common() -> None:
     ]
     assert sorted(near_pairs(texts)) == sorted(expected)
     assert expected
+
+
+def test_a_set_without_the_column_that_tells_what_belongs_together_is_told() -> None:
+    split = Split(group="user")
+    assert about_groups(source(**people("author")), split) == [
+        "made: no column 'user' (data.split.group), so that each of its rows counts as its own"
+    ]
+    made = source(**people("user"))
+    assert about_groups(replace(made, groups=row_groups(made, "user")), split) == []
+    assert about_groups(made, Split()) == []

@@ -15,6 +15,7 @@ from releasing import PASSES, begin, copied, small_plan
 from serving_store import keep
 
 from progressive_tf.data.plan_data import read_plan_data
+from progressive_tf.monitoring import proposal
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import to_yaml
 
@@ -121,6 +122,20 @@ def test_labels_that_cannot_be_used_are_counted(place: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "5 have a label that the plan does not know" in done.stdout
     assert len(lines(place / "tiny-feedback-1.jsonl")) == 60
+    assert "Its rows are of 60 callers, fewer than 100" in " ".join(done.stdout.split())
+
+
+def test_rows_of_one_caller_stay_together(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposal, "FEWEST_CALLERS", 50)
+    rows, right = told(60, seed=9)
+    keep(place / "serving", "tiny", rows, began=time.time() - DAY, told=right)
+    done = monitor(place, "tiny", "--plan", "plan.yaml", "--propose", "next.yaml")
+    assert done.returncode == 0, done.stderr
+    assert len({row["caller"] for row in lines(place / "tiny-feedback-1.jsonl")}) == 60
+    proposed = load_plan(str(place / "next.yaml"))
+    assert proposed.plan.stages[1].data.split.group == "caller"
+    data = read_plan_data(proposed, place / "cache")
+    assert data.sources[data.stage_sources[1]].groups is not None
 
 
 def test_a_stage_that_is_not_due_is_not_proposed(place: Path) -> None:

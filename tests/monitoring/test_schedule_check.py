@@ -20,6 +20,7 @@ DAY = 86_400.0
 def rows(labels: list[str], judged_at: float = float("nan"), right: bool | None = None) -> LiveRows:
     count = len(labels)
     answers = pd.DataFrame({"time": BEGAN + np.arange(count), "label": labels, "judged_at": [judged_at] * count})
+    answers["caller"] = np.arange(count)
     answers["right"] = pd.Series([right] * count, dtype=object)
     return LiveRows(answers[["time"]], answers)
 
@@ -83,6 +84,16 @@ def test_each_trigger_alone_is_enough() -> None:
     found = check(burst, BEGAN + DAY, (10, None, True))
     assert found.is_due
     assert found.reasons[1].startswith("negative comes more often since about answer 10")
+
+
+def test_what_one_caller_asks_on_a_day_counts_once() -> None:
+    """A front end that asks sixty alike questions in a row is no rise."""
+    burst = rows(replayed(1000, 0.3, 0) + ["negative"] * 100)
+    alike = replace(burst, answers=burst.answers.assign(caller=[*range(1000), *[1000] * 100]))
+    found = check(alike, BEGAN + DAY, (None, None, True))
+    assert not found.is_due
+    days = alike.answers.assign(time=[BEGAN] * 1000 + [BEGAN + DAY * day for day in range(100)])
+    assert check(replace(alike, answers=days), BEGAN + 100 * DAY, (None, None, True)).is_due
 
 
 def test_labels_from_before_the_newest_version_are_not_new() -> None:

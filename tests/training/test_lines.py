@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -13,10 +13,10 @@ import tiny
 from releasing import PASSES, Place, decision, small_plan, stage_folder
 
 from progressive_tf.data.learnt import Learnt
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.fitting.locations import EXTRA
-from progressive_tf.training.stage import line, promotion
+from progressive_tf.training.stage import line, looking, promotion
 
 BEST = {"metric": "accuracy", "slice": "current", "drop_at_most": 1.0, "confidence": 0.95, "against": "best"}
 FIRST = BEST | {"against": "first"}
@@ -132,7 +132,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, labels: list[str], same_classes: bool
     monkeypatch.setattr(line, "misfit", lambda *_: problems.get("misfit"))
     run: Any = SimpleNamespace(
         network=SimpleNamespace(labels=("a", "b", "c")),
-        data=SimpleNamespace(labels=("a", "b", "c", "d"), sources={"source": SimpleNamespace(groups=None)}),
+        data=SimpleNamespace(labels=("a", "b", "c", "d"), sources={"source": SimpleNamespace(groups=None, keys=[])}),
         features=SimpleNamespace(answering=SimpleNamespace(ask=lambda *_: "answers")),
     )
     version: Any = SimpleNamespace(folder=Path(), number=1, manifest_sha256="", manifest=lambda: {"labels": labels})
@@ -172,3 +172,45 @@ def test_rows_that_the_line_was_trained_on_are_not_for_the_gate_whatever_the_spl
     assert not gate & set(trained["index"])
     said = " ".join(weeks.place.said[-1].split())
     assert f"table.csv: version 3 was trained on {len(learnt.keys)} of 240 rows; none is for the gate or test" in said
+
+
+def test_a_run_that_starts_elsewhere_carries_the_line_whose_place_it_takes(tmp_path: Path) -> None:
+    """Its parents are its own stages, from which the versions before could not be found."""
+    tiny.write_table(tmp_path / "data.csv", 240)
+    place = Place(tmp_path)
+    place.run(plan(1, [PASSES], "pretrained"))
+    stages = [
+        {"name": name, "data": {"take": take}, "gate": gate}
+        for name, take, gate in (
+            ("pilot", 40, [PASSES, BEST | {"against": "released"}]),
+            ("plain", 50, [PASSES]),
+            ("full", 60, [PASSES, BEST]),
+        )
+    ]
+    run = place.run(tiny.of_table(small_plan(*stages, seed=2, start="pretrained"))).run
+    assert [decision(run, name).get("best") for name in ("pilot", "plain")] == [[1], [1, 2]]
+    assert against(run, "full")[1:] == [None, "version 1"], "which is better than the stage that took its place"
+
+
+def test_a_registry_that_was_put_back_is_noticed_before_a_stage_goes_on(tmp_path: Path) -> None:
+    tiny.write_table(tmp_path / "data.csv", 240)
+    place = Place(tmp_path)
+    one, two = ({"name": name, "data": {"take": take}} for name, take in (("one", 40), ("two", 50)))
+    place.run(tiny.of_table(small_plan(one, two)), stages=1)
+    (tmp_path / "registry").rename(tmp_path / "newer")
+    with pytest.raises(ProgressiveError, match="starts from stage one, which became version 1 of tiny; the"):
+        place.run(tiny.of_table(small_plan(one, two)))
+    (tmp_path / "newer").rename(tmp_path / "registry")
+    assert decision(place.run(tiny.of_table(small_plan(one, two))).run, "two")["version"] == 2
+
+
+def test_an_ensemble_with_other_shares_is_another_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its newest network is the same, whatever the others add."""
+    own, other = (SimpleNamespace(folder=name) for name in ("own", "other"))
+    monkeypatch.setattr(looking, "checkpoint_facts", lambda folder: SimpleNamespace(weights_sha256=f"of {folder}"))
+    found = []
+    for others in ([], [(other, 0.5)], [(other, 0.25)]):
+        monkeypatch.setattr(looking, "ensemble_of", lambda run, stage, others=others: others)
+        found.append(looking._candidate_sha256(cast(Any, None), cast(Any, own)))
+    assert found[0] == "of own", "as it was counted before there were ensembles"
+    assert len(set(found)) == 3

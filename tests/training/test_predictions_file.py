@@ -22,6 +22,7 @@ from progressive_tf.training.answers.predictions_file import (
     load_predictions,
     missing_keys,
     save_predictions,
+    union,
     wanted_rows,
 )
 
@@ -37,6 +38,7 @@ class Source:
     def __init__(self, name: str, count: int) -> None:
         self.name = name
         self.rows = np.arange(count) + 2
+        self.keys = np.arange(count, dtype=np.uint64) + (1_000 if name == "main" else 2_000)
 
     def descriptions(self, indices: np.ndarray) -> list[str]:
         return [f'{self.name}, "row" {index}\n' for index in indices]
@@ -270,3 +272,13 @@ def test_all_has_each_row_of_earlier_and_current_slices_once(slices: dict[str, t
 def test_a_slice_that_is_also_current_is_not_counted_twice() -> None:
     view = gate_view(EXAMPLE, "one", ["one", "two"], [])
     assert len(view["all"]) == 4
+
+
+def test_an_input_that_stands_in_two_sources_is_one_row_of_all_slices(tmp_path: Path) -> None:
+    both = SimpleNamespace(**vars(DATA))
+    both.sources = {"main": Source("main", 50), "other": Source("other", 50)}
+    both.sources["other"].keys[3] = both.sources["main"].keys[8]
+    save_predictions(tmp_path / "file", EXAMPLE, DATA)
+    read = load_predictions(tmp_path / "file", ClassAnswering, cast(Any, both))
+    assert len(union(read, "gate", ["one", "two"])) == 3, "rows 5, 3 and 8 of one source, of the other the last again"
+    assert len(union(read, "gate", ["two", "short"])) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,17 @@ GROUP = pa.field("group", pa.int64())
 
 @dataclass(frozen=True)
 class Scored:
-    """Answers by (part, slice), with the source and rows they are for."""
+    """Answers by (part, slice), with the source and rows they are for.
+
+    Attributes:
+        predictions: the answers.
+        rows: the name of the source, and indices into it.
+        keys: of every row of a source, by its name; see `Source.keys`. Without those of a source each row is its own.
+    """
 
     predictions: Mapping[tuple[str, str], Answers]
     rows: Mapping[tuple[str, str], tuple[str, np.ndarray]]
+    keys: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def wanted_rows(data: PlanData) -> Wanted:
@@ -98,6 +105,7 @@ def load_predictions(path: Path, answering: type[Answering], data: PlanData) -> 
             for key, (source, positions, rows) in groups.items()
         },
         {key: (source, rows) for key, (source, _, rows) in groups.items()},
+        {source: data.sources[source].keys for source, *_ in groups.values()},
     )
 
 
@@ -127,15 +135,16 @@ def gate_view(scored: Scored, current: str, previous: Iterable[str], named: Iter
 
 
 def union(scored: Scored, part: str, slices: Iterable[str]) -> Answers:
-    """Returns each row of a part of some slices once, where it stands first."""
+    """Returns each row of a part of some slices once, where it stands first, and so each input that sources share."""
     seen: dict[str, np.ndarray] = {}
     parts = []
     for name in dict.fromkeys(slices):
         source, rows = scored.rows[part, name]
-        distinct, first = np.unique(rows, return_index=True)
-        earlier = seen.get(source, distinct[:0])
+        keys, known = (scored.keys[source][rows], "") if source in scored.keys else (rows, source)
+        distinct, first = np.unique(keys, return_index=True)
+        earlier = seen.get(known, distinct[:0])
         fresh = np.sort(first[~np.isin(distinct, earlier)])
-        seen[source] = np.union1d(earlier, distinct)
+        seen[known] = np.union1d(earlier, distinct)
         answers = scored.predictions[part, name]
         parts.append(answers if len(fresh) == len(answers) else answers.take(fresh))
     return parts[0].join(parts[1:]) if len(parts) > 1 else parts[0]

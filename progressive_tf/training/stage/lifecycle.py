@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from progressive_tf.adaptation.moved_weights import MovedWeights
 from progressive_tf.display import Clock
+from progressive_tf.errors import ProgressiveError
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.models.block_model import assign_weights
 from progressive_tf.plan.schema import Stage
@@ -87,11 +88,27 @@ class Attempt:
 
         Raises:
             InputError: a mixture, or a teacher, that cannot be had; or the run began with another TensorFlow.
+            ProgressiveError: the registry has no version of what the stage starts from, though there was one.
         """
         check_tensorflow(self.run.folder, self.run.environment)
+        self._check_registry()
         with self.clock.measure("retention"):
             self._mixing = find_mixing(self.run, self.stage, self.parent)
             check_taught(self.run, self.stage)
+
+    def _check_registry(self) -> None:
+        """Refuses a registry that was put back to an earlier state, or emptied: what it counts would begin anew."""
+        run, parent = self.run, self.parent
+        number = None if parent is None or parent.decision is None else parent.decision.version
+        if parent is None or number is None or not run.releases:
+            return
+        version = run.versions.version_of_stage(run.folder.name, parent.name)
+        if version is None or version.number != number:
+            raise ProgressiveError(
+                f"{self.stage.name} starts from stage {parent.name}, which became version {number} of "
+                f"{run.versions.name}; the registry does not have it, as one from an older backup would not. Bring the "
+                f"registry back to what it was, or begin a new run with --fresh"
+            )
 
     def begin(self) -> None:
         """Puts the network at the weights that the stage starts from."""

@@ -92,6 +92,18 @@ def remembered(run: Run, stage: StageRecord, other: int | None = None) -> Rememb
     return decided.get("first") or (line[0] if line else None), tuple(decided.get("best") or line)
 
 
+def carried(run: Run, stage: StageRecord, other: int | None = None) -> tuple[Reference, ...]:
+    """Returns the best versions that a decision has to carry on where none of its rules has said which they are.
+
+    None where later stages and runs find the whole line by themselves: in this run, or as ancestors of its versions.
+    """
+    last, (_, best) = released_reference(run, stage, other), remembered(run, stage, other)
+    found = [] if run.start.version is None else _lineage(run, run.start.version)
+    found += [_reference(run, one) for one in filter(run.is_promoted, run.with_candidates(run.stages[: stage.index]))]
+    line = tuple(dict.fromkeys([*best, *([] if last is None else [last])]))
+    return () if set(line) <= set(found) else line
+
+
 def ask_version(run: Run, version: Version, wanted: Wanted, same_classes: bool = False) -> Scored | str:
     """Returns the answers of another run's version to rows, or why it cannot be asked, as what follows `it`.
 
@@ -115,7 +127,7 @@ def ask_version(run: Run, version: Version, wanted: Wanted, same_classes: bool =
     for key, (source, rows) in wanted.items():
         asked = run.features.answering.ask(version.folder, source, rows)
         answers[key] = in_groups_of(asked, run.data.sources[source], rows)
-    return Scored(answers, wanted)
+    return Scored(answers, wanted, {name: run.data.sources[name].keys for name, _ in wanted.values()})
 
 
 def _asked(run: Run, reference: Reference, wanted: Wanted, view: View) -> Baseline:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from progressive_tf.files import sha256_json
 from progressive_tf.plan.gate_rule import EVERY_PREVIOUS, GateRule
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.registry.looks import Judged, note_looks, note_test, rows_token
@@ -13,6 +14,7 @@ from progressive_tf.training.answers.predictions_file import Scored
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.mixture import ensemble_of
 
 
 def looks_of(
@@ -39,8 +41,8 @@ def looks_of(
     known = {name: parts for name, parts in (named | slices).items() if name in wanted - {ARRIVED}}
     known = {name: parts for name, parts in known.items() if all(("gate", part) in scored.rows for part in parts)}
     tokens = [rows_token(_keys(run, [scored.rows["gate", part] for part in parts])) for parts in known.values()]
-    weights = checkpoint_facts(stage.folder).weights_sha256
-    judged = Judged(run.folder.name, stage.name, weights, beside if isinstance(beside, int) else None)
+    number = beside if isinstance(beside, int) else None
+    judged = Judged(run.folder.name, stage.name, _candidate_sha256(run, stage), number)
     return dict(zip(known, note_looks(run.versions, judged, tokens), strict=True))
 
 
@@ -50,6 +52,13 @@ def runs_on_test_rows(run: Run, stage: StageRecord) -> int | None:
     if not run.releases or not len(part.test):
         return None
     return note_test(run.versions, run.folder.name, rows_token(_keys(run, [(part.source, part.test)])))
+
+
+def _candidate_sha256(run: Run, stage: StageRecord) -> str:
+    """Returns what tells a candidate from others: the hash of its weights, and of all that an ensemble adds."""
+    own = checkpoint_facts(stage.folder).weights_sha256
+    others = [(checkpoint_facts(one.folder).weights_sha256, share) for one, share in ensemble_of(run, stage)]
+    return sha256_json([own, *others]) if others else own
 
 
 def _keys(run: Run, parts: Iterable[tuple[str, np.ndarray]]) -> np.ndarray:

@@ -34,7 +34,7 @@ from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.evaluation_step import score
 from progressive_tf.training.stage.explaining import agreement_with_predecessor, explanations_file
 from progressive_tf.training.stage.learnt import learnt_by
-from progressive_tf.training.stage.line import ask_version, line_of, released_reference, remembered
+from progressive_tf.training.stage.line import ask_version, carried, line_of, released_reference, remembered
 from progressive_tf.training.stage.looking import looks_of, runs_on_test_rows
 from progressive_tf.training.stage.mixture import ensemble_of
 
@@ -225,7 +225,8 @@ def _judge(
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )
     first, _ = remembered(run, stage, other)
-    return replace(decision, first=last if first is None else first)
+    best = decision.best or carried(run, stage, other)
+    return replace(decision, first=last if first is None else first, best=best)
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:

@@ -128,7 +128,7 @@ class _Fitting:
             predictions = {
                 key: candidate.predictions[key].with_logits(self._logits(head, rows)) for key, rows in answered.items()
             }
-            scored[name] = Scored(predictions, candidate.rows)
+            scored[name] = Scored(predictions, candidate.rows, candidate.keys)
             facts[name] = self._measured(name, scored[name], candidate, len(codes), of)
         return Rivals(scored, facts)
 
