@@ -98,7 +98,7 @@ def _write_warm_up(loaded: LoadedVersion, path: Path) -> None:
 
     The format is that of https://www.tensorflow.org/tfx/serving/saved_model_warmup.
     """
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for signature, example in examples(loaded.signatures, loaded.labels):
             (answer,) = loaded.answer(bucket_of(signature, example), [example])
