@@ -17,6 +17,7 @@ COMMANDS = {
     "tune": ("progressive_tf.tune", "search the settings of one stage; find its learning rate"),
     "release": ("progressive_tf.release", "list, show, promote, roll back, verify, export versions"),
     "serve": ("progressive_tf.serve", "answer requests over REST with stable and canary"),
+    "predict": ("progressive_tf.predict", "answer every row of a table by a version"),
     "monitor": ("progressive_tf.monitor", "live metrics and drift; propose the next stage"),
     "drill": ("progressive_tf.drill", "play harmed versions through gate, canary and monitor"),
     "report": ("progressive_tf.report", "write a run's HTML page again"),

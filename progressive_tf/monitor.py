@@ -208,15 +208,10 @@ def _snapshot(
 
 
 def _print_snapshot(snapshot: Snapshot) -> None:
-    from rich.table import Table
+    from progressive_tf.monitoring.terminal import drift_table
 
-    table = Table("about", "compared", "measure", "value", "adjusted p", "found", box=None, title_justify="left")
-    table.title = f"{snapshot.model}: {snapshot.live}, beside {snapshot.reference or 'nothing yet'}"
-    for test in snapshot.tests:
-        value, adjusted = ("–" if number is None else f"{number:.3f}" for number in (test.value, test.adjusted))
-        outcome = test.note if test.value is None else "drift" if test.is_drift else "quiet"
-        table.add_row(test.about, test.name, test.statistic, value, adjusted, outcome)
-    console().print(table)
+    title = f"{snapshot.model}: {snapshot.live}, beside {snapshot.reference or 'nothing yet'}"
+    console().print(drift_table(title, snapshot.tests))
 
 
 def _propose(

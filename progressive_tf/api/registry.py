@@ -22,7 +22,7 @@ from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.reporting import wording
 
 if TYPE_CHECKING:
-    from progressive_tf.api.answers import Predictor
+    from progressive_tf.scoring.predictor import Predictor
 
 
 class ReleasedVersion:
@@ -94,7 +94,7 @@ class ReleasedVersion:
     @cached_property
     def _served(self) -> Predictor:
         with quiet():
-            from progressive_tf.api.answers import Predictor
+            from progressive_tf.scoring.predictor import Predictor
 
             return Predictor(self.folder, self.manifest)
 

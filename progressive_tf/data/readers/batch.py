@@ -108,8 +108,13 @@ def check_columns(file: str, known: list[str], text: str | None, label: str) -> 
     for wanted in (text, label):
         if wanted is not None and wanted not in known:
             raise InputError(f"{file}: {unknown_name('column', wanted, known)}")
+    check_names(file, known)
+    if known == [label]:
+        raise InputError(f"{file}: {label!r} is its only column; expected columns to tell the label from")
+
+
+def check_names(file: str, known: list[str]) -> None:
+    """Raises InputError if a column's name stands twice in the header of a file, which is called `file`."""
     twice = sorted({name for name in known if known.count(name) > 1})
     if twice:
         raise InputError(f"{file}: column {twice[0]!r} stands twice in the header; rename one")
-    if known == [label]:
-        raise InputError(f"{file}: {label!r} is its only column; expected columns to tell the label from")

@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow
 
 from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, is_utf8, shorten
-from progressive_tf.data.readers.batch import Batch, check_columns, in_batches
+from progressive_tf.data.readers.batch import Batch, check_columns, check_names, in_batches
 from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.errors import InputError
 
@@ -38,13 +38,7 @@ class DelimitedReader:
     def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; InputError where there is no header or it has not the columns."""
         wanted = [name for name in (text, label) if name is not None]
-        separator = _separator(path, self.delimiter, wanted)
-        rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
-        header = next(rows, None)
-        if header is None:
-            problems.raise_if_any()
-            raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
-        names = [self.renamed.get(name, name) for name in _header(header[2], wanted)]
+        separator, names, rows = self._opened(path, wanted, problems)
         _check_header(problems.file, names, wanted)
         read = batches(rows, names, text, label, problems)
         first = next(read, None)
@@ -53,6 +47,29 @@ class DelimitedReader:
             remarks = () if separator == self.delimiter else (Remark(DIALECT, 0, problems.file, says),)
             yield replace(first, remarks=remarks)
             yield from read
+
+    def rows(self, path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[str, str]]]:
+        """Yields number, line and fields of each row by the column's name, whatever the columns are.
+
+        Raises:
+            InputError: there is no header, or it has a name twice.
+        """
+        _, names, rows = self._opened(path, (), problems)
+        check_names(problems.file, names)
+        for row, line, fields in _whole(rows, len(names), problems):
+            yield row, line, dict(zip(names, fields, strict=True))
+
+    def _opened(
+        self, path: Path, wanted: Sequence[str], problems: Problems
+    ) -> tuple[str, list[str], Iterator[NumberedFields]]:
+        """Returns what separates the columns, their names, and the fields of the rows below."""
+        separator = _separator(path, self.delimiter, wanted)
+        rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
+        header = next(rows, None)
+        if header is None:
+            problems.raise_if_any()
+            raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
+        return separator, [self.renamed.get(name, name) for name in _header(header[2], wanted)], rows
 
 
 def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
@@ -69,7 +86,7 @@ def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
         near = sum(name.casefold() in folded for name in wanted)
         return sum(name in names for name in wanted), near, sum(map(bool, names)), separator == usual
 
-    has_all = next((separator for separator in (usual, *SEPARATORS) if fits(separator)[0] == len(wanted)), None)
+    has_all = next((one for one in (usual, *SEPARATORS) if wanted and fits(one)[0] == len(wanted)), None)
     return has_all or max((usual, *SEPARATORS), key=fits)
 
 

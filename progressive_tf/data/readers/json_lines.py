@@ -28,7 +28,7 @@ def _whole(path: Path, wanted: Sequence[str], problems: Problems) -> Iterator[tu
     """Yields row, line and object of those that have the wanted keys."""
     known: set[str] = set()
     present: set[str] = set()
-    for row, line, value in _objects(path, problems):
+    for row, line, value in read_objects(path, problems):
         known.update(value)
         missing = [name for name in wanted if name not in value]
         present.update(set(wanted).difference(missing))
@@ -72,7 +72,8 @@ def _values(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
     yield from _lines(path, problems)
 
 
-def _objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def read_objects(path: Path, problems: Problems) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yields number, line and content of each object; what is none goes to `problems`."""
     for row, line, value in _values(path, problems):
         if isinstance(value, dict):
             yield row, line, value

@@ -5,7 +5,7 @@ import warnings
 import pytest
 import tensorflow as tf
 
-from progressive_tf.api.unread import Unread
+from progressive_tf.scoring.unread import Unread
 
 
 def test_one_warning_says_what_was_not_read() -> None:

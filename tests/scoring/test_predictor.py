@@ -13,8 +13,6 @@ import tensorflow as tf
 import tiny
 from PIL import Image
 
-from progressive_tf import Registry, Run
-from progressive_tf.api.answers import Predictor
 from progressive_tf.errors import InputError
 from progressive_tf.models import mlp, own_builder
 from progressive_tf.models.bert import bert_tagger
@@ -23,6 +21,7 @@ from progressive_tf.models.preprocessing.column_statistics import ColumnStatisti
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import BertTagger, Mlp, OwnBuilder
 from progressive_tf.plan.table_columns import TableColumns
+from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.training.answers.exported import export_saved_model
 
 LABELS = ("first", "second")
@@ -75,21 +74,6 @@ def png(shade: int) -> bytes:
     return stream.getvalue()
 
 
-def test_rows_are_answered_as_the_stage_was_measured(finished: Run, home: Path) -> None:
-    run = Run.open(home / finished.path)
-    predictions = run.stages[-1].predictions
-    rows = predictions[predictions["part"] == "test"]
-    version = Registry(home / "registry").model("tiny").stable()
-    assert (version.number, version.stage, version.aliases) == (2, "two", ("stable",))
-    table = pd.read_csv(home / "table.csv").iloc[rows["row"] - 1]
-    answers = version.predict(table, batch_size=7)
-    assert list(answers.columns) == ["label", "probability/negative", "probability/positive"]
-    assert list(answers["label"]) == list(rows["predicted"])
-    np.testing.assert_allclose(answers.iloc[:, 1:], np.stack(list(rows["probabilities"])), atol=1e-3)
-    with pytest.raises(InputError, match="task: this version has no tasks"):
-        version.predict(table, task="first")
-
-
 def test_texts(tmp_path: Path) -> None:
     network = tiny.build_bert(tmp_path, layers=1)
     version = served(network, tmp_path / "1")
@@ -104,23 +88,6 @@ def test_texts(tmp_path: Path) -> None:
         version.answer(["good", 3], None, 64)
     with pytest.raises(InputError, match=r"this version reads texts: a string, or several; got int"):
         version.answer(3, None, 64)
-
-
-def test_versions_are_found(finished: Run, home: Path) -> None:
-    registry = Registry(home / "registry")
-    assert [model.name for model in registry.models] == ["tiny"]
-    model = registry.model("tiny")
-    assert [version.number for version in model.versions] == [1, 2]
-    assert list(model.frame()["stage"]) == ["one", "two"]
-    assert model.previous().number == 1
-    assert model.version(1).labels == tiny.LABELS
-    assert "tiny" in registry._repr_html_()
-    with pytest.raises(InputError, match=r"unknown model 'tony'; did you mean 'tiny'\?"):
-        registry.model("tony")
-    with pytest.raises(InputError, match="unknown version of tiny '7'"):
-        model.version(7)
-    with pytest.raises(InputError, match="no registry here"):
-        assert Registry(home / "nowhere").models
 
 
 def test_rows_of_numbers(vectors: Predictor) -> None:

@@ -38,8 +38,8 @@ class Unread:
             self._columns |= {name.decode(): None for name in outputs[UNKNOWN_CELLS].numpy().ravel() if name}
         return outputs
 
-    def warn(self) -> None:
-        """Warns where anything was found."""
+    def remark(self) -> str:
+        """Returns what was found, in words; mostly nothing."""
         remarks = []
         if self._cut:
             remarks.append(
@@ -53,5 +53,9 @@ class Unread:
                 f"columns {', '.join(self._columns)} have values that say nothing to this version: no number, or a "
                 "category that training did not have"
             )
-        if remarks:
-            warnings.warn("; ".join(remarks), UserWarning, stacklevel=4)
+        return "; ".join(remarks)
+
+    def warn(self) -> None:
+        """Warns where anything was found."""
+        if remark := self.remark():
+            warnings.warn(remark, UserWarning, stacklevel=4)

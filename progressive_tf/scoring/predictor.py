@@ -13,11 +13,11 @@ import pandas as pd
 import tensorflow as tf
 import tensorflow_text  # noqa: F401  the tokenizer's operations
 
-from progressive_tf.api.unread import NOTES, Unread
 from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
+from progressive_tf.scoring.unread import NOTES, Unread
 from progressive_tf.training.answers.base import DEFAULT, GENERATE, TOKENS
 
 PIXELS = "pixels"
@@ -64,51 +64,76 @@ class Predictor:
         self._statistics = ColumnStatistics.from_json(learnt) if learnt else None
         self._task, self._kind = task_of_version(manifest, inputs), input_kind_of_version(manifest, inputs)
 
-    def answer(self, inputs: Any, task: str | Sequence[str] | None, batch_size: int) -> pd.DataFrame:
+    @property
+    def reads(self) -> str:
+        """The name of the kind of inputs that it reads, as in `INPUT_KINDS`."""
+        return self._kind
+
+    @property
+    def gives(self) -> str:
+        """The name of the kind of its answers."""
+        return self._task.answers.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it reads of a table; none of other inputs."""
+        return self._statistics.columns.names if self._statistics is not None else ()
+
+    @property
+    def width(self) -> int | None:
+        """How many numbers a row has that it reads; None for other inputs."""
+        return self._spec.shape[-1] if self._spec.shape.rank > 1 and not self.columns else None
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether every input needs the name of a task."""
+        return self._has_tasks
+
+    def answer(
+        self, inputs: Any, task: str | Sequence[str] | None, batch_size: int, unread: Unread | None = None
+    ) -> pd.DataFrame:
         """Returns a row for each input, or for each span that a tagger finds.
 
         A row has the input's class, or the text that is written for it. A warning says where a part of an input was not
-        read.
+        read, unless that is counted in `unread`.
 
         Raises:
             InputError: inputs that the model does not read, or tasks it does not have.
         """
-        unread = Unread()
-        answered = TABLES.get(self._task.answers.name, Predictor.outputs)(self, Asked(inputs, task, batch_size, unread))
-        unread.warn()
+        asked = Asked(inputs, task, batch_size, Unread() if unread is None else unread)
+        answered = TABLES.get(self.gives, Predictor.outputs)(self, asked)
+        if unread is None:
+            asked.unread.warn()
         return answered
 
-    def _of_rows(self, asked: Asked) -> list[Mapping[str, tf.Tensor]]:
-        """Returns the outputs of each batch of rows."""
+    def _of_rows(self, asked: Asked) -> dict[str, np.ndarray]:
+        """Returns the outputs of all rows that are as wide in each, by name; nothing where there are no rows."""
         name, rows, tensor = self._read(asked.inputs)
         tasks = self._tasks(asked.task, len(rows))
-        parts = []
+        order, parts = _by_length(rows), []
         for begin in range(0, len(rows), asked.batch_size):
-            chunk = slice(begin, begin + asked.batch_size)
-            given = {self._spec.name if name == DEFAULT else name: tensor(rows[chunk])}
+            batch = order[begin : begin + asked.batch_size]
+            given = {self._spec.name if name == DEFAULT else name: tensor(_taken(rows, batch))}
             if tasks is not None:
-                given["task"] = tf.constant(tasks[chunk])
+                given["task"] = tf.constant(_taken(tasks, batch))
             try:
                 parts.append(asked.unread.note(self._signatures[name](**given)))
             except tf.errors.InvalidArgumentError as error:
                 message = " ".join(error.message.partition("[[{{")[0].split())
-                raise InputError(
-                    f"inputs[{begin}] to [{begin + len(rows[chunk]) - 1}]: refused: {message:.400}"
-                ) from None
-        return parts
+                raise InputError(f"inputs[{batch.min()}] to [{batch.max()}]: refused: {message:.400}") from None
+        back = np.argsort(order)
+        names = [name for name in (parts[0] if parts else ()) if name not in NOTES]
+        return {name: np.concatenate([part[name].numpy() for part in parts])[back] for name in names}
 
     def outputs(self, asked: Asked) -> pd.DataFrame:
         """Returns a row for each input, with a column for each output that is one value a row."""
-        parts = self._of_rows(asked)
-        names = [name for name in (parts[0] if parts else ()) if name not in NOTES and parts[0][name].shape.rank == 1]
-        return pd.DataFrame({name: np.concatenate([part[name].numpy() for part in parts]) for name in names})
+        return pd.DataFrame({name: values for name, values in self._of_rows(asked).items() if values.ndim == 1})
 
     def classes(self, asked: Asked) -> pd.DataFrame:
         """Returns a row for each input: its class, and the probability of each class."""
-        parts = self._of_rows(asked)
-        labels = [label.decode() for part in parts for label in part["label"].numpy()]
-        empty = np.zeros([0, len(self._labels)])
-        probabilities = np.concatenate([empty, *(part["probabilities"].numpy() for part in parts)])
+        found = self._of_rows(asked)
+        labels = [label.decode() for label in found.get("label", ())]
+        probabilities = found.get("probabilities", np.zeros([0, len(self._labels)]))
         columns = {f"probability/{label}": probabilities[:, index] for index, label in enumerate(self._labels)}
         return pd.DataFrame({"label": pd.Series(labels, dtype=object), **columns})
 
@@ -198,6 +223,16 @@ TABLES: dict[str, Callable[[Predictor, Asked], pd.DataFrame]] = {
     "texts": Predictor.written,
 }
 """By the name of a kind of answer: what makes its table; of another kind it is `Predictor.outputs`."""
+
+
+def _by_length(rows: Rows) -> np.ndarray:
+    """Returns the order, int64 [rows], in which texts of about the same length stand together; others stay."""
+    is_text = bool(len(rows)) and isinstance(rows[0], str)
+    return np.argsort([len(row) for row in rows], kind="stable") if is_text else np.arange(len(rows))
+
+
+def _taken(rows: Rows, places: np.ndarray) -> Rows:
+    return rows[places] if isinstance(rows, np.ndarray) else [rows[place] for place in places.tolist()]
 
 
 def _listed(inputs: Any, expected: str) -> list[Any]:

@@ -1,0 +1,128 @@
+"""`python -m progressive_tf.predict NAME FILE… --to OUT`: what a version answers to every row of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from progressive_tf.commands import Verbose, run_command
+from progressive_tf.output import console, say
+
+if TYPE_CHECKING:
+    from progressive_tf.registry import ModelVersions, Version
+    from progressive_tf.scoring.score import Asked, Summary
+
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+MOST_SHOWN = 10
+EPILOG = """
+A run that was stopped goes on when the same command is given again, and ends with the same bytes. Rows that have no
+answer stand in OUT.bad.csv, with their line and the reason.
+
+Examples: `predict tickets march.csv --to march-answered.csv` answers each row by the stable version;
+`predict tickets march.csv --to both.csv --version 4 --against stable` shows where two versions differ;
+`predict photos new-photos/ --to photos.jsonl` answers the images of a folder.
+"""
+
+
+@app.command(epilog=EPILOG)
+def predict(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A model in the registry, or the folder of an exported version.", show_default=False
+        ),
+    ],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="CSV, TSV, lines of JSON, Parquet, CoNLL, or a folder of images; no labels are needed.",
+            show_default=False,
+        ),
+    ],
+    to: Annotated[
+        Path,
+        typer.Option(
+            metavar="OUT", help="The table that is written: .csv, .tsv, .jsonl, .parquet.", show_default=False
+        ),
+    ],
+    version: Annotated[
+        str, typer.Option(metavar="N|ALIAS", help="Which version answers: a number, or stable, canary, previous.")
+    ] = "stable",
+    against: Annotated[
+        str | None, typer.Option(metavar="N|ALIAS", help="Another version; says in which rows it answers otherwise.")
+    ] = None,
+    keep_columns: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="Columns of the files that are kept beside the answers: all, none, or names."),
+    ] = "all",
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The column of texts, or of images' paths; by default text, image."),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probability of every class, not only of the answer.")
+    ] = False,
+    registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept, by plan; for drift.")] = Path("runs"),
+    verbose: Verbose = False,
+) -> None:
+    """Answer every row of a table by a released version, in batches of about the same length.
+
+    At the end a sample of the rows is compared with the gate rows of the version's stage: whether these inputs, and
+    what was answered, are still what the version was released for.
+    """
+    from progressive_tf.logs import set_up_logging
+    from progressive_tf.scoring.versions import find_version
+
+    set_up_logging(verbose)
+    model, chosen = find_version(name, version, registry)
+    other = None if against is None else find_version(name, against, registry)[1]
+
+    from progressive_tf.display import Display
+    from progressive_tf.scoring.predictor import Predictor
+    from progressive_tf.scoring.score import Asked, Scoring
+
+    kept = {"all": None, "none": []}.get(keep_columns, [part.strip() for part in keep_columns.split(",")])
+    asked = Asked(files, to, kept, column, probabilities)
+    loaded = [None if one is None else Predictor(one.folder, one.manifest() or {}) for one in (chosen, other)]
+    identity = {"versions": [None if one is None else one.manifest_sha256 for one in (chosen, other)]}
+    first, second = loaded
+    assert first is not None
+    summary = Scoring(first, second, identity).run(asked, Display())
+    _say(summary, asked, chosen, other)
+    _say_drift(summary, model, chosen, runs)
+
+
+def _say(summary: Summary, asked: Asked, version: Version, other: Version | None) -> None:
+    files = ", ".join(path.name for path in asked.files[:MOST_SHOWN])
+    bad = f"; {summary.bad:,} have no answer: {asked.bad_file}" if summary.bad else ""
+    console().print(f"{summary.rows:,} rows of {files} answered by version {version.number}: {asked.to}{bad}")
+    common = summary.answers.most_common()
+    if common:
+        shown = ", ".join(f"{label} {count:,} ({count / summary.rows:.1%})" for label, count in common[:MOST_SHOWN])
+        more = f", and {len(common) - MOST_SHOWN:,} more" if len(common) > MOST_SHOWN else ""
+        console().print(f"  {shown}{more}")
+    if other is not None:
+        share = (summary.differ or 0) / summary.rows
+        console().print(f"  version {other.number} answers {summary.differ:,} of them otherwise ({share:.1%})")
+    if summary.remark:
+        say(summary.remark)
+
+
+def _say_drift(summary: Summary, model: ModelVersions | None, version: Version, runs: Path) -> None:
+    from progressive_tf.monitoring.terminal import drift_table
+    from progressive_tf.scoring.beside import drift_of
+
+    found = drift_of(summary.sample, model, version, runs)
+    if isinstance(found, str):
+        console().print(f"drift: not measured: {found}")
+    else:
+        console().print(drift_table(f"drift: {found.rows:,} of these rows beside {found.reference}", found.tests))
+
+
+if __name__ == "__main__":
+    run_command(app)

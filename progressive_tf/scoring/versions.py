@@ -1,0 +1,48 @@
+"""Which version answers: one of a registry, or one that was exported to a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.files import sha256_file
+from progressive_tf.registry import ModelVersions, Registry, Version
+from progressive_tf.registry.folder import MANIFEST_NAME, find_damage, read_manifest
+from progressive_tf.registry.history import STABLE
+
+
+def find_version(name: str, asked: str, registry: Path) -> tuple[ModelVersions | None, Version]:
+    """Returns a version whose files are as they were released, and its model where it stands in a registry.
+
+    Args:
+        name: of a model, or the folder of an exported version.
+        asked: a number, or an alias.
+        registry: the folder.
+
+    Raises:
+        InputError: there is no such version, or it is damaged.
+    """
+    if (Path(name) / MANIFEST_NAME).is_file():
+        return None, _exported(Path(name), asked)
+    model = Registry(registry).existing_model(name)
+    aliases = model.aliases()
+    if not asked.isdecimal() and asked not in aliases:
+        known = [*aliases, *(str(version.number) for version in model.versions())]
+        raise InputError(f"{name}: {unknown_name('version or alias', asked, known)}")
+    version = model.version(int(asked) if asked.isdecimal() else aliases[asked])
+    model.refuse_damaged(version)
+    return model, version
+
+
+def _exported(folder: Path, asked: str) -> Version:
+    if asked != STABLE:
+        raise InputError(f"--version {asked}: {folder} is an exported version, and the only one there; drop it")
+    manifest = read_manifest(folder) or {}
+    sha256, number = sha256_file(folder / MANIFEST_NAME), int(manifest.get("version", 0))
+    # What stands beside its files, as warm-up requests do, changes no answer.
+    damage = [one for one in find_damage(folder, number, sha256) if one.problem != "additional"]
+    if damage:
+        raise InputError(f"{folder}: {damage[0].file or 'its folder'} {damage[0].problem}; export the version again")
+    names = (str(manifest.get(key, "")) for key in ("model", "run", "stage", "weights_sha256"))
+    model, run, stage, weights = names
+    return Version(model, number, folder, run, stage, weights, sha256, "", "", False, ())
