@@ -24,7 +24,7 @@ from progressive_tf.plan.schema import Stage
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
 IN_TEXT = [command for page in pages() for command in commands_in_text(page)]
-COMMANDS = ("train", "tune", "release", "serve", "monitor", "drill", "report", "compare", "assets", "models")
+COMMANDS = ("train", "tune", "release", "serve", "predict", "monitor", "drill", "report", "compare", "assets", "models")
 PLACEHOLDERS = ("P", "PLAN")
 
 
