@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from progressive_tf.__main__ import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^```(?P<language>\w*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$", re.M | re.S)
 _CODE = re.compile(r"`([^`]+)`")
-_COMMANDS = ("train", "tune", "release", "serve", "predict", "monitor", "drill", "report", "compare", "assets", "models")
 _IN_TEXT = re.compile(
     r"progressive-tf [a-z]|(\.venv/bin/)?python (-m (progressive_tf|benchmarks)\b|scripts/)|make [a-z]|scripts/|--[a-z]"
-    rf"|({'|'.join(_COMMANDS)}) (--|[a-z]+$|[a-z]+ [-\w/]+)"
+    rf"|({'|'.join(COMMANDS)}) (--|[a-z]+$|[a-z]+ [-\w/]+)"
 )
 
 

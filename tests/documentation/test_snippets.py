@@ -17,6 +17,7 @@ import typer
 import yaml
 from pages import ROOT, Snippet, blocks, command_lines, commands_in_text, pages
 
+from progressive_tf.__main__ import COMMANDS
 from progressive_tf.assets.catalogue import is_asset
 from progressive_tf.plan.loading import check_space, shipped_plans, sweep_settings, validate
 from progressive_tf.plan.merging import apply_override
@@ -24,7 +25,6 @@ from progressive_tf.plan.schema import Stage
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
 IN_TEXT = [command for page in pages() for command in commands_in_text(page)]
-COMMANDS = ("train", "tune", "release", "serve", "predict", "monitor", "drill", "report", "compare", "assets", "models")
 PLACEHOLDERS = ("P", "PLAN")
 
 
