@@ -28,6 +28,7 @@ BENCHMARKS = {
     "same-losses": ["benchmarks.same_losses"],
     "methods": ["benchmarks.adaptation_methods"],
     "calibration": ["benchmarks.calibration"],
+    "abstain": ["benchmarks.abstain"],
     "rivals": ["benchmarks.rivals"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],

@@ -189,10 +189,15 @@ MEANINGS: dict[str, dict[str, str]] = {
         "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "calibrate": "Divide the logits, when a stage ends, by the temperature that fits its validation rows.",
+        "abstain": "See `stages[].abstain`; null: every row is answered.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "tune": "Sweeps the stage before it trains; see `tune`.",
         "release": "See `stages[].release`; null: a promoted stage becomes stable.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
+    },
+    "Abstain": {
+        "error_at_most": "The largest share of wrong answers among those that are given.",
+        "confidence": "That it is no larger, over the rows that the threshold is chosen on.",
     },
     "Retention": {
         "replay": "See `stages[].retention.replay`.",

@@ -18,7 +18,7 @@ from progressive_tf.data.cells import cell_text
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
 from progressive_tf.plan.tasks import input_kind_of_version, task_of_version
-from progressive_tf.training.answers.base import DEFAULT, GENERATE, TOKENS
+from progressive_tf.training.answers.base import ABSTAINED, DEFAULT, GENERATE, TOKENS
 
 PIXELS = "pixels"
 SPAN_COLUMNS = ["input", "kind", "words", "start", "end", "score"]
@@ -104,12 +104,14 @@ class Predictor:
         return pd.DataFrame({name: np.concatenate([part[name].numpy() for part in parts]) for name in names})
 
     def classes(self, asked: Asked) -> pd.DataFrame:
-        """Returns a row for each input: its class, and the probability of each class."""
+        """Returns a row for each input: its class, whether the version abstains if it may, and each probability."""
         parts = self._of_rows(asked)
         labels = [label.decode() for part in parts for label in part["label"].numpy()]
         empty = np.zeros([0, len(self._labels)])
         probabilities = np.concatenate([empty, *(part["probabilities"].numpy() for part in parts)])
         columns = {f"probability/{label}": probabilities[:, index] for index, label in enumerate(self._labels)}
+        if parts and ABSTAINED in parts[0]:
+            columns = {ABSTAINED: np.concatenate([part[ABSTAINED].numpy() for part in parts]), **columns}
         return pd.DataFrame({"label": pd.Series(labels, dtype=object), **columns})
 
     def _tasks(self, task: str | Sequence[str] | None, rows: int) -> list[str] | None:

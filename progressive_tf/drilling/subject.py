@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.monitoring.origin import Origin, find_origin
 from progressive_tf.monitoring.reference import PREDICTIONS, Rows, rows_of_stage
 from progressive_tf.plan.gate_rule import GateRule
@@ -89,6 +90,7 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
         version=origin.version,
         labels=labels,
         known=known,
+        rule=AnswerRule.of_abstention((origin.version.manifest() or {}).get("abstain")),
         gate=asked(gate, _groups(gate)),
         slices=slices,
         previous=origin.slices,

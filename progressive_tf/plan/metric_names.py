@@ -78,6 +78,9 @@ def _by_name(*metrics: MetricName) -> dict[str, MetricName]:
     return {metric.name: metric for metric in metrics}
 
 
+COVERAGE, SELECTIVE_ERROR = "coverage", "selective_error"
+ABSTAINING_METRICS = (COVERAGE, SELECTIVE_ERROR)
+"""Of a stage that may abstain: which share of the rows it answers, and which share of these wrongly."""
 CLASSES = AnswerKind(
     "classes",
     _by_name(
@@ -92,6 +95,8 @@ CLASSES = AnswerKind(
         MetricName("brier", maximize=False, highest=2.0),
         MetricName("brier_skill", lowest=-math.inf),
         MetricName("ece", maximize=False),
+        MetricName(COVERAGE),
+        MetricName(SELECTIVE_ERROR, maximize=False),
     ),
     of_matrices=("accuracy",),
     per_label=("precision", "recall", "f1"),

@@ -12,6 +12,7 @@ from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.label_rules import Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
+    Abstain,
     Augmentation,
     Cache,
     Contrastive,
@@ -30,6 +31,7 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.refusals import (
     STANDING_SLICES,
@@ -197,6 +199,7 @@ class Stage(Strict):
     readapt: bool = False
     crf: bool = False
     calibrate: Literal["none", "temperature"] = "none"
+    abstain: Abstain | None = None
     tune: Tune | None = None
     release: ReleaseSchedule | None = None
 
@@ -219,8 +222,24 @@ class Stage(Strict):
             raise ValueError(
                 "calibrate: a temperature is that of one network, and an ensemble has several; drop one of the two"
             )
+        if self.abstain is not None and isinstance(self.retention.average, EnsembleAverage):
+            raise ValueError(
+                "abstain: a threshold is that of one network, and an ensemble has several; drop one of the two"
+            )
         if self.tune is not None and isinstance(self.retention.average, EnsembleAverage):
             raise ValueError("tune: a trial measures one network, and an ensemble has several; drop one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _measures_what_it_abstains_from(self) -> Stage:
+        if self.tune is not None and self.tune.metric in ABSTAINING_METRICS:
+            raise ValueError(f"tune.metric: a trial answers everything, so {self.tune.metric} says nothing of it")
+        for position, rule in enumerate(self.gate):
+            if rule.metric in ABSTAINING_METRICS and self.abstain is None:
+                raise ValueError(
+                    f"gate[{position}].metric: {rule.metric} is of a stage that abstains, and this one answers "
+                    f"everything; add abstain: {{error_at_most: 0.05}}, or drop the rule"
+                )
         return self
 
 

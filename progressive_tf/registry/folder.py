@@ -78,6 +78,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "normalize_labels": staged.normalize_labels,
         "additions": [dict(addition) for addition in staged.additions],
         "ensemble": staged.ensemble,
+        **({} if staged.abstain is None else {"abstain": dict(staged.abstain)}),
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),
         "inputs": dict(staged.inputs),
         "metrics": dict(staged.metrics),

@@ -13,11 +13,13 @@ from PIL import Image
 from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.serving.instances import InputSpec, Instance
+from progressive_tf.serving.metrics import ABSTAINED
 
 TASK = "task"
 _OUTPUTS = {
     "probabilities": "the probability of each class, in the order of labels",
     "label": "the most probable class",
+    ABSTAINED: "true where label is not sure enough to be an answer: less probable than the threshold of the version",
     "start": "where each entity begins",
     "end": "where each entity ends, behind its last character or word",
     "kind": "what each entity is",

@@ -11,6 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from progressive_tf.evaluation.abstaining import (
+    Abstention,
+    abstaining_keys,
+    abstaining_metric,
+    smoothed_abstaining_metric,
+)
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.base import Answers, Summed, chosen_groups, groups_of, indices
 from progressive_tf.evaluation.calibration import (
     CALIBRATION_METRICS,
@@ -22,7 +29,7 @@ from progressive_tf.evaluation.calibration import (
 )
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
 from progressive_tf.evaluation.temperature import Temperature, logarithms
-from progressive_tf.plan.metric_names import CLASSES
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS, CLASSES, SELECTIVE_ERROR
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
 SUM_TOLERANCE = 1e-2
@@ -45,6 +52,7 @@ class ClassAnswers(Answers):
         probabilities: float64 [rows, classes], in [0, 1], each row adding up to 1.
         known: how many of the labels, from the first, the model has outputs for; by default all.
         groups: int64 [rows], equal for rows that are alike; None where each is its own.
+        rule: which answers the model gives; it abstains from the others, whose label is still counted as said.
 
     Raises:
         ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
@@ -58,6 +66,7 @@ class ClassAnswers(Answers):
     probabilities: npt.NDArray[np.float64]
     known: int | None = None
     groups: npt.NDArray[np.int64] | None = None
+    rule: AnswerRule = ALWAYS
 
     def __post_init__(self) -> None:
         truth = np.asarray(self.truth)
@@ -110,20 +119,25 @@ class ClassAnswers(Answers):
         return self.predicted == self.truth
 
     @property
+    def answered(self) -> npt.NDArray[np.bool_]:
+        """bool [rows]: whether the model does not abstain."""
+        return self.rule.answers(self.confidence)
+
+    @property
     def knowable(self) -> npt.NDArray[np.bool_]:
         """bool [rows]: whether the model has an output for the true class."""
         return self.truth < (len(self.labels) if self.known is None else self.known)
 
     def as_answered(self) -> ClassAnswers:
         """Returns the answers as callers get them: for a class that the model has no output for, a wrong one."""
-        return ClassAnswers(self.labels, self.truth, self.probabilities, groups=self.groups)
+        return replace(self, known=None)
 
     def with_logits(self, logits: npt.NDArray[np.floating[Any]]) -> ClassAnswers:
-        """Returns the answers that logits [rows, known classes] give to the same rows."""
+        """Returns the answers that logits [rows, known classes] give to the same rows, abstaining from none."""
         exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities = np.zeros(self.probabilities.shape)
         probabilities[:, : logits.shape[1]] = exponents / exponents.sum(axis=1, keepdims=True)
-        return replace(self, probabilities=probabilities)
+        return replace(self, probabilities=probabilities, rule=ALWAYS)
 
     def as_right_or_wrong(self) -> ClassAnswers:
         """Returns the answers with two classes, right and wrong."""
@@ -134,29 +148,48 @@ class ClassAnswers(Answers):
             truth=np.zeros(len(self), np.int32),
             probabilities=np.column_stack([right, 1 - right]),
             known=None,
+            rule=ALWAYS,
         )
+
+    def by_rule(self, rule: AnswerRule) -> ClassAnswers:
+        """Returns the answers of a model that abstains by another rule."""
+        return replace(self, rule=rule)
 
     def take(self, rows: npt.ArrayLike) -> ClassAnswers:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""
         chosen = indices(rows)
         groups = chosen_groups(self.groups, chosen)
-        return ClassAnswers(self.labels, self.truth[chosen], self.probabilities[chosen], self.known, groups)
+        return replace(self, truth=self.truth[chosen], probabilities=self.probabilities[chosen], groups=groups)
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
         """Returns these rows and, after them, those of others with the same labels."""
         parts = [self, *others]
         truth, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
-        return ClassAnswers(self.labels, truth, probabilities, self.known, groups_of(parts))
+        return replace(self, truth=truth, probabilities=probabilities, groups=groups_of(parts))
 
     def mix(self, other: ClassAnswers, share: float) -> ClassAnswers:
         """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""
-        mean = (1 - share) * other.probabilities + share * self.probabilities
-        return ClassAnswers(self.labels, self.truth, mean, self.known, self.groups)
+        return replace(self, probabilities=(1 - share) * other.probabilities + share * self.probabilities)
 
     def temperature(self) -> Temperature:
         """Returns the temperature at which they say how often they are right, of the rows that could be."""
         answerable = self.take(self.knowable)
         return Temperature.fit(logarithms(answerable.probabilities, answerable.truth), answerable.truth)
+
+    def abstention(self, error_at_most: float, confidence: float) -> Abstention:
+        """Returns the threshold at which they are right often enough, of the rows that could be.
+
+        Of rows that are alike the first one counts, so that rows are independent.
+        """
+        chosen = self.take(self.knowable)
+        if chosen.groups is not None:
+            chosen = chosen.take(np.unique(chosen.groups, return_index=True)[1])
+        return Abstention.choose(chosen.confidence, chosen.right, error_at_most, confidence)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all metrics; those of abstaining only where the model does."""
+        return [name for name in super().names if self.rule != ALWAYS or name not in ABSTAINING_METRICS]
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""
@@ -166,7 +199,8 @@ class ClassAnswers(Answers):
     def summed(self, names: Sequence[str]) -> list[Summed]:
         """Returns right and wrong answers, and probabilities, whose pseudo-observations cost nothing or the most."""
         of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
-        of_answers = tuple(name for name in names if name not in CALIBRATION_METRICS)
+        of_abstaining = tuple(name for name in names if name in ABSTAINING_METRICS)
+        of_answers = tuple(name for name in names if name not in (*CALIBRATION_METRICS, *ABSTAINING_METRICS))
         parts = []
         if of_answers:
             keys = np.column_stack([self.truth, self.predicted])
@@ -189,12 +223,17 @@ class ClassAnswers(Answers):
                     cells=merge_rows,
                 )
             )
+        if of_abstaining:
+            given = abstaining_keys(self.answered, self.right)
+            parts.append(Summed("abstaining", of_abstaining, given, np.asarray, smoothed_abstaining_metric))
         return parts
 
     def _value(self, name: str) -> float:
         if name in CALIBRATION_METRICS:
             features = calibration_features(calibration_keys(self.probabilities, self.truth), len(self.labels))
             return float(calibration_metric(np.asarray(features.sum(axis=0)), name))
+        if name in ABSTAINING_METRICS:
+            return float(abstaining_metric(abstaining_keys(self.answered, self.right).sum(axis=0), name))
         _, _, label = name.partition("/")
         sums = ClassSums(*self.counts)
         own = sums.of(self.places[label]) if label else sums
@@ -206,6 +245,8 @@ class ClassAnswers(Answers):
 
     def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         kind, _, label = name.partition("/")
+        if name == SELECTIVE_ERROR:
+            return self.answered
         if not label:
             return np.ones(len(self), bool)
         true, predicted = (rows == self.places[label] for rows in (self.truth, self.predicted))

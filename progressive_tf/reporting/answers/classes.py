@@ -18,6 +18,7 @@ from markupsafe import Markup
 from scipy import sparse
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.classes import probable
 from progressive_tf.evaluation.calibration import debiased_calibration_error, reliability
 from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
@@ -58,6 +59,7 @@ class ClassSummary(Summary):
         reliability: the reliability diagram.
         calibration_error: without the part that chance adds; None for fewer than two rows.
         confused_pairs: of many classes, those most often taken for one another: true label, predicted one, times.
+        risk_coverage: which share is wrong by how much is answered; None of a stage that always answers.
     """
 
     template = "answers/classes.html"
@@ -68,11 +70,13 @@ class ClassSummary(Summary):
     reliability: Markup
     calibration_error: float | None
     confused_pairs: Sequence[tuple[str, str, int]]
+    risk_coverage: Markup | None = None
 
     @property
     def figures(self) -> Mapping[str, Markup]:
-        """Confusion matrix and reliability."""
-        return {"confusion": self.confusion, "reliability": self.reliability}
+        """Confusion matrix and reliability, and risk by coverage of a stage that may abstain."""
+        figures = {"confusion": self.confusion, "reliability": self.reliability}
+        return figures | ({} if self.risk_coverage is None else {"risk_coverage": self.risk_coverage})
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,7 @@ class SavedClasses(SavedAnswers):
             thousands of classes they would fill the memory.
         texts: returns the texts of some rows, given by their indices, in that order.
         images: returns their small images as PNG files, None for rows without one.
+        rule: which rows are answered.
     """
 
     columns = (*KEYS, "text", *LABELS, "probabilities")
@@ -101,6 +106,7 @@ class SavedClasses(SavedAnswers):
     confidence: np.ndarray
     texts: Callable[[Sequence[int]], list[str]]
     images: Callable[[Sequence[int]], list[bytes | None]]
+    rule: AnswerRule = ALWAYS
 
     @classmethod
     def read(cls, path: Path, file: pq.ParquetFile) -> SavedClasses:
@@ -123,6 +129,7 @@ class SavedClasses(SavedAnswers):
             confidence=_confidence(path, file, len(labels)),
             texts=lambda rows: [str(text or "") for text in read_values(path, file, "text", rows)],
             images=lambda rows: read_values(path, file, "image", rows) if pictured else [None] * len(rows),
+            rule=AnswerRule.of_json(json.loads((table.schema.metadata or {}).get(b"rule", b"{}"))),
         )
 
     def codes(self, names: np.ndarray) -> np.ndarray:
@@ -135,6 +142,7 @@ class SavedClasses(SavedAnswers):
         # Matplotlib takes long to import, and `train` reads records without drawing any.
         from progressive_tf.reporting.figures.calibration import reliability_diagram
         from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, confusion_matrix, others_of
+        from progressive_tf.reporting.figures.risk_coverage import risk_coverage_figure
 
         counts, many = count_confusions(self, rows), len(self.labels) > MOST_NUMBERED_CLASSES
         known = rows[self.codes(self.label[rows]) >= 0]
@@ -148,6 +156,9 @@ class SavedClasses(SavedAnswers):
             reliability=reliability_diagram(f"{figure}-reliability", stage, reliability(*judged), ece),
             calibration_error=debiased_calibration_error(*judged),
             confused_pairs=most_confused_pairs(self, rows, CONFUSED_PAIRS) if many else [],
+            risk_coverage=None
+            if self.rule.abstain_below is None
+            else risk_coverage_figure(f"{figure}-risk", stage, *judged, self.rule.abstain_below),
         )
 
 

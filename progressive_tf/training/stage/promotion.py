@@ -31,6 +31,7 @@ from progressive_tf.training.run.network import build_network
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.abstention import abstention_facts, answer_rule
 from progressive_tf.training.stage.evaluation_step import score
 from progressive_tf.training.stage.explaining import agreement_with_predecessor, explanations_file
 from progressive_tf.training.stage.line import ask_version, line_of, released_reference, remembered
@@ -292,12 +293,13 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),
         normalize_labels=run.plan.data.normalize_labels,
+        abstain=abstention_facts(stage),
     )
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
     """Writes a version's files: the SavedModel, and beside it explanations and sums of classes where there are some."""
-    export_saved_model(run.network, folder, others)
+    export_saved_model(run.network, folder, others, answer_rule(run, stage))
     explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
     beside = [explanations] if run.plan.probes is not None and explanations.exists() else []
     for path in [*beside, *([sums] if sums.exists() else [])]:
