@@ -29,6 +29,7 @@ BENCHMARKS = {
     "methods": ["benchmarks.adaptation_methods"],
     "calibration": ["benchmarks.calibration"],
     "abstain": ["benchmarks.abstain"],
+    "costs": ["benchmarks.costs"],
     "rivals": ["benchmarks.rivals"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],

@@ -63,8 +63,8 @@ CHOOSERS: dict[str, Chooser] = {
 }
 
 
-def trained(seed: int) -> Side:
-    """Trains the head on all intents at once and returns its answers to the test rows."""
+def trained(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Trains the head on all intents at once; returns the probabilities and the true classes of the test rows."""
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.run_plan import Options, run_plan
@@ -73,8 +73,7 @@ def trained(seed: int) -> Side:
     with tempfile.TemporaryDirectory(prefix="abstain-") as folder:
         quiet, places = Display(Console(quiet=True)), (Path(folder) / "run", Path(folder) / "registry")
         done = run_plan(loaded, *places, fresh=True, display=quiet, options=Options(releases=False))
-        probabilities, truth = answered(next((done.run / "stages").iterdir()), "test")
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+        return answered(next((done.run / "stages").iterdir()), "test")
 
 
 def measured(side: Side, rows: int, choose: Chooser, error: float, confidence: float) -> tuple[float, float, float]:
@@ -100,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--confidence", type=float, default=0.9)
     options = parser.parse_args(arguments)
     set_up_logging(verbose=False)
-    side = trained(options.seed)
+    probabilities, truth = trained(options.seed)
+    side = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     print(
         f"{PLAN}, all intents at once, seed {options.seed}: {len(side[1]):,} test rows, {(~side[1]).mean():.1%} wrong, "
         f"area under the risk–coverage curve {risk_coverage(*side).area:.4f}"

@@ -38,6 +38,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "probes": "Inputs that every version is explained on; null: none. See `probes`.",
         "rivals": "Simple classifiers that are fitted beside each stage on what its head reads; null: all, where the "
         "outputs of all blocks are kept; none: `[]`.",
+        "costs": "What it costs to answer a true class with another, {true class: {answer: cost}}; 1 where nothing is "
+        "said. The answer with the least expected cost is given; null: the most probable one.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
     },

@@ -234,7 +234,7 @@ def read_plan_data(
         )
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
-    classes = class_space(plan, sources, locations, used)
+    classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     return PlanData(
         classes,

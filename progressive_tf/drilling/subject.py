@@ -72,6 +72,12 @@ def read_subject(model: ModelVersions, version: Version, runs: Path) -> tuple[Su
 
 
 def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
+    rule = AnswerRule.of_version(origin.version.manifest() or {})
+    if rule.costs is not None:
+        raise InputError(
+            f"{origin.version.model}: version {origin.version.number} answers by costs, and a drill plays what is most "
+            f"probable; drill a version of a plan without costs"
+        )
     frame, labels, known = _read(origin.stage / PREDICTIONS)
     is_text = INPUT_KINDS[origin.version.task.inputs].is_text
     code = {label: place for place, label in enumerate(labels)}
@@ -90,7 +96,7 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
         version=origin.version,
         labels=labels,
         known=known,
-        rule=AnswerRule.of_abstention((origin.version.manifest() or {}).get("abstain")),
+        rule=rule,
         gate=asked(gate, _groups(gate)),
         slices=slices,
         previous=origin.slices,

@@ -10,7 +10,7 @@ from pydantic_core import PydanticKnownError
 from progressive_tf.errors import InputError, listed
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.gate_rule import GateRule
-from progressive_tf.plan.label_rules import Labels, NormalizeLabels
+from progressive_tf.plan.label_rules import LabelCosts, Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
     Abstain,
     Augmentation,
@@ -31,10 +31,11 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
-from progressive_tf.plan.metric_names import ABSTAINING_METRICS
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS, EXPECTED_COST
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.refusals import (
     STANDING_SLICES,
+    TASK_INCREMENTAL,
     Asked,
     problem_with_drops,
     problem_with_stages,
@@ -257,6 +258,7 @@ class Plan(Strict):
     start: Literal["pretrained", "stable", "prompt"] | Annotated[int, Field(ge=1)] | PromptStart = "pretrained"
     probes: Probes | None = None
     rivals: Annotated[tuple[RivalName, ...], BeforeValidator(tuple_from_list)] | None = None
+    costs: LabelCosts | None = None
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 
@@ -273,6 +275,20 @@ class Plan(Strict):
         problem = next(refusals(self.kind, _asked(self)), None)
         if problem is not None:
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _costs_can_be_heeded(self) -> Plan:
+        for index, stage in enumerate(self.stages):
+            for position, rule in enumerate(stage.gate):
+                if rule.metric == EXPECTED_COST and self.costs is None:
+                    raise ValueError(f"stages[{index}].gate[{position}].metric: {rule.metric} needs costs; add some")
+            if self.costs is not None and stage.data.stream is not None:
+                raise ValueError(
+                    f"costs: the rows of stages[{index}] are a stream's, answered by what is most probable"
+                )
+        if self.costs is not None and self.scenario == TASK_INCREMENTAL:
+            raise ValueError(f"costs: in {self.scenario} a row's own task says which answers it can have; drop it")
         return self
 
     def about_to_run(self, place: str) -> Plan:

@@ -95,6 +95,7 @@ _SOFT_TARGETS = "compares probabilities of classes, and a text has one for each 
 _NO_FLOAT16 = "{value}: a T5 is trained in float32 here; drop it"
 _NO_PROBABILITIES = {
     "stages[].calibrate=temperature": "fits the probabilities of a row's classes; task {task} has none; drop it",
+    "costs": "are of a row's class; task {task} has none; drop it",
     "stages[].abstain": "asks for the probability of a row's class; task {task} has none; drop it",
 }
 _LOOKS_AT_CLASSES = "looks at classes, and texts have none; drop it for task {task}"

@@ -18,7 +18,7 @@ from progressive_tf.serving.metrics import ABSTAINED
 TASK = "task"
 _OUTPUTS = {
     "probabilities": "the probability of each class, in the order of labels",
-    "label": "the most probable class",
+    "label": "the answer: the most probable class, or, of a version with costs, the one with the least expected cost",
     ABSTAINED: "true where label is not sure enough to be an answer: less probable than the threshold of the version",
     "start": "where each entity begins",
     "end": "where each entity ends, behind its last character or word",

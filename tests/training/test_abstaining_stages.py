@@ -13,6 +13,7 @@ import tensorflow as tf
 import tiny
 from releasing import PASSES, Place, decision, read, small_plan, stage_folder
 
+from progressive_tf.data.class_space import ClassSpace
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.abstaining import Abstention
 from progressive_tf.plan.loading import load_plan
@@ -145,6 +146,7 @@ def test_the_file_of_predictions_gives_the_rule_back(done: tuple[Place, Path]) -
 
         class Data:
             labels = ("negative", "positive")
+            classes = ClassSpace(labels, (2,), {})
 
         assert ClassAnswering.read(file, Data()).rule.abstain_below == expected  # type: ignore[arg-type]
         assert (b"rule" in pq.read_schema(file).metadata) == (expected is not None)

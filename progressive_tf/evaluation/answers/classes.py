@@ -27,9 +27,10 @@ from progressive_tf.evaluation.calibration import (
     merge_rows,
     smoothed_calibration_metric,
 )
+from progressive_tf.evaluation.costs import Costs, mean_cost, smoothed_mean_cost
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
 from progressive_tf.evaluation.temperature import Temperature, logarithms
-from progressive_tf.plan.metric_names import ABSTAINING_METRICS, CLASSES, SELECTIVE_ERROR
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS, CLASSES, EXPECTED_COST, SELECTIVE_ERROR
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
 SUM_TOLERANCE = 1e-2
@@ -53,6 +54,7 @@ class ClassAnswers(Answers):
         known: how many of the labels, from the first, the model has outputs for; by default all.
         groups: int64 [rows], equal for rows that are alike; None where each is its own.
         rule: which answers the model gives; it abstains from the others, whose label is still counted as said.
+        costs: what wrong answers are measured by, whatever rule gave them; None: nothing is said of it.
 
     Raises:
         ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
@@ -67,6 +69,7 @@ class ClassAnswers(Answers):
     known: int | None = None
     groups: npt.NDArray[np.int64] | None = None
     rule: AnswerRule = ALWAYS
+    costs: Costs | None = None
 
     def __post_init__(self) -> None:
         truth = np.asarray(self.truth)
@@ -99,8 +102,9 @@ class ClassAnswers(Answers):
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int32]:
-        """int32 [rows]: the index of the most probable class, the first one on a tie."""
-        return self.probabilities.argmax(axis=1).astype(np.int32)
+        """int32 [rows]: the index of the most probable class, or of the cheapest where the rule has costs."""
+        rule = self.rule if self.known is None else replace(self.rule, among=self.known)
+        return rule.predicted(self.probabilities, self.labels)
 
     @cached_property
     def counts(self) -> npt.NDArray[np.float64]:
@@ -111,7 +115,8 @@ class ClassAnswers(Answers):
     @property
     def confidence(self) -> npt.NDArray[np.float64]:
         """float64 [rows]: the probability given to the predicted class."""
-        return self.probabilities.max(axis=1)
+        found: npt.NDArray[np.float64] = self.probabilities[np.arange(len(self)), self.predicted]
+        return found
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -130,14 +135,15 @@ class ClassAnswers(Answers):
 
     def as_answered(self) -> ClassAnswers:
         """Returns the answers as callers get them: for a class that the model has no output for, a wrong one."""
-        return replace(self, known=None)
+        among = self.rule.among if self.known is None else self.known
+        return replace(self, known=None, rule=replace(self.rule, among=among))
 
     def with_logits(self, logits: npt.NDArray[np.floating[Any]]) -> ClassAnswers:
         """Returns the answers that logits [rows, known classes] give to the same rows, abstaining from none."""
         exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities = np.zeros(self.probabilities.shape)
         probabilities[:, : logits.shape[1]] = exponents / exponents.sum(axis=1, keepdims=True)
-        return replace(self, probabilities=probabilities, rule=ALWAYS)
+        return replace(self, probabilities=probabilities, rule=replace(self.rule, abstain_below=None))
 
     def as_right_or_wrong(self) -> ClassAnswers:
         """Returns the answers with two classes, right and wrong."""
@@ -149,6 +155,7 @@ class ClassAnswers(Answers):
             probabilities=np.column_stack([right, 1 - right]),
             known=None,
             rule=ALWAYS,
+            costs=None,
         )
 
     def by_rule(self, rule: AnswerRule) -> ClassAnswers:
@@ -188,8 +195,10 @@ class ClassAnswers(Answers):
 
     @property
     def names(self) -> list[str]:
-        """The names of all metrics; those of abstaining only where the model does."""
-        return [name for name in super().names if self.rule != ALWAYS or name not in ABSTAINING_METRICS]
+        """The names of all metrics; those of abstaining and of costs only where the model abstains, or has costs."""
+        unasked = [] if self.costs is not None else [EXPECTED_COST]
+        unasked += [] if self.rule.abstain_below is not None else ABSTAINING_METRICS
+        return [name for name in super().names if name not in unasked]
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""
@@ -200,7 +209,8 @@ class ClassAnswers(Answers):
         """Returns right and wrong answers, and probabilities, whose pseudo-observations cost nothing or the most."""
         of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
         of_abstaining = tuple(name for name in names if name in ABSTAINING_METRICS)
-        of_answers = tuple(name for name in names if name not in (*CALIBRATION_METRICS, *ABSTAINING_METRICS))
+        others = (*CALIBRATION_METRICS, *ABSTAINING_METRICS, EXPECTED_COST)
+        of_answers = tuple(name for name in names if name not in others)
         parts = []
         if of_answers:
             keys = np.column_stack([self.truth, self.predicted])
@@ -226,18 +236,27 @@ class ClassAnswers(Answers):
         if of_abstaining:
             given = abstaining_keys(self.answered, self.right)
             parts.append(Summed("abstaining", of_abstaining, given, np.asarray, smoothed_abstaining_metric))
+        if EXPECTED_COST in names and self.costs is not None:
+            metric = partial(smoothed_mean_cost, highest=float(self.costs.matrix(self.labels).max()))
+            parts.append(Summed("costs", (EXPECTED_COST,), self._cost_keys(self.costs), np.asarray, metric, of_pair=1))
         return parts
 
     def _value(self, name: str) -> float:
         if name in CALIBRATION_METRICS:
             features = calibration_features(calibration_keys(self.probabilities, self.truth), len(self.labels))
             return float(calibration_metric(np.asarray(features.sum(axis=0)), name))
+        if name == EXPECTED_COST:
+            return np.nan if self.costs is None else float(mean_cost(self._cost_keys(self.costs).sum(axis=0)))
         if name in ABSTAINING_METRICS:
             return float(abstaining_metric(abstaining_keys(self.answered, self.right).sum(axis=0), name))
         _, _, label = name.partition("/")
         sums = ClassSums(*self.counts)
         own = sums.of(self.places[label]) if label else sums
         return float(class_metric(own, own.present, name))
+
+    def _cost_keys(self, costs: Costs) -> Floats:
+        """Returns float64 [rows, 2], 1 and what the answer costs."""
+        return np.column_stack([np.ones(len(self)), costs.matrix(self.labels)[self.truth, self.predicted]])
 
     def true_rows(self, label: str) -> int:
         """Returns how many rows are of a class."""

@@ -120,16 +120,17 @@ class SavedClasses(SavedAnswers):
             columns = {name: _strings(table.column(name)) for name in (*KEYS[:-1], *LABELS)}
         label, predicted = columns.pop("label"), columns.pop("predicted")
         labels = _labels(path, table, label, predicted)
+        rule = AnswerRule.of_json(json.loads((table.schema.metadata or {}).get(b"rule", b"{}")))
         pictured = "image" in file.schema_arrow.names
         return SavedClasses(
             labels=labels,
             places=pd.DataFrame({**columns, "row": table.column("row").to_numpy()}),
             label=label,
             predicted=predicted,
-            confidence=_confidence(path, file, len(labels)),
+            confidence=_confidence(path, file, labels, None if rule.costs is None else predicted),
             texts=lambda rows: [str(text or "") for text in read_values(path, file, "text", rows)],
             images=lambda rows: read_values(path, file, "image", rows) if pictured else [None] * len(rows),
-            rule=AnswerRule.of_json(json.loads((table.schema.metadata or {}).get(b"rule", b"{}"))),
+            rule=rule,
         )
 
     def codes(self, names: np.ndarray) -> np.ndarray:
@@ -207,9 +208,17 @@ def _strings(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
 
 
-def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
-    """Returns the largest of each row's probabilities, which are read piece by piece, and checked."""
-    largest = [np.zeros(0, np.float32)]
+def _confidence(path: Path, file: pq.ParquetFile, names: Sequence[str], said: np.ndarray | None) -> np.ndarray:
+    """Returns a probability of each row, float32 [rows]; they are read piece by piece, and checked.
+
+    Args:
+        path: the file's.
+        file: the same, open.
+        names: of the classes, in the order of probabilities.
+        said: object [rows], the labels whose probability is wanted; None for the largest one.
+    """
+    largest, labels = [np.zeros(0, np.float32)], len(names)
+    place = {label: index for index, label in enumerate(names)}
     with readable(path):
         for batch in file.iter_batches(max(1, PROBABILITIES_AT_ONCE // max(1, labels)), columns=["probabilities"]):
             column = batch.column(0)
@@ -219,7 +228,12 @@ def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
             if not probable(values).all():
                 row = sum(map(len, largest)) + int(probable(values).argmin())
                 raise InputError(f"{path}: probabilities[{row}]: numbers from 0 to 1 that add up to 1 expected")
-            largest.append(values.max(axis=1, initial=0.0))
+            begin = sum(map(len, largest))
+            if said is None:
+                largest.append(values.max(axis=1, initial=0.0))
+            else:
+                codes = [place[label] for label in said[begin : begin + len(values)]]
+                largest.append(values[np.arange(len(values)), codes])
     return np.concatenate(largest, dtype=np.float32, casting="same_kind")
 
 

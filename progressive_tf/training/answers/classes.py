@@ -108,7 +108,8 @@ class ClassAnswering(Answering):
         space = self.features.classes
         probabilities = np.zeros((len(rows), len(space.labels)))
         probabilities[:, : known.shape[1]] = known
-        return ClassAnswers(space.labels, space.codes[source][rows], probabilities, known.shape[1])
+        truth, rule = space.codes[source][rows], AnswerRule(costs=space.costs)
+        return ClassAnswers(space.labels, truth, probabilities, known.shape[1], rule=rule, costs=space.costs)
 
     def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
         """Returns the columns of a file of classes, with one of small images where there are some."""
@@ -151,7 +152,7 @@ class ClassAnswering(Answering):
         truth = np.array([position[value] for value in values], np.int32)[codes]
         probabilities = np.zeros((table.num_rows, len(labels)))
         probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
-        return ClassAnswers(labels, truth, probabilities, known, rule=rule)
+        return ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
 
     @staticmethod
     def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedClassifier:
@@ -161,7 +162,7 @@ class ClassAnswering(Answering):
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
         """Returns the probabilities that an exported version with the network's classes gives."""
         raw, tasks = self.features.sources[source].inputs(rows), self.features.classes.row_tasks(source, rows)
-        rule = AnswerRule.of_abstention(read_json(folder / MANIFEST_NAME).get("abstain"))
+        rule = AnswerRule.of_version(read_json(folder / MANIFEST_NAME))
         return self._answers(source, rows, predict_exported(folder, raw, tasks)).by_rule(rule)
 
 
@@ -211,6 +212,13 @@ class ServedClassifier(Served):
         every = [network, *(other for other, _ in others)]
         self.resources = [resource for model in every for resource in model.preprocess.resources]
         labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
+        costs = None if rule.costs is None else tf.constant(rule.costs.matrix(network.labels), tf.float32)
+
+        def decided(probabilities: tf.Tensor) -> tf.Tensor:
+            """Returns the number of the most probable class, or of the one with the least expected cost."""
+            if costs is None:
+                return tf.argmax(probabilities, axis=1)
+            return tf.argmin(tf.matmul(probabilities, costs), axis=1)
 
         # A function of its own, so that all signatures share one graph of the network.
         own = tf.function(lambda state: _probabilities(network, state), autograph=False)
@@ -225,8 +233,9 @@ class ServedClassifier(Served):
                 new = len(network.labels) - len(other.labels)
                 theirs = _probabilities(other, state if same else other.preprocess.read(raw, form)[0])
                 probabilities += share * tf.pad(theirs, [[0, 0], [0, new]])
-            label = tf.gather(labels, tf.argmax(probabilities, axis=1))
-            return {"probabilities": probabilities, "label": label, **_abstained(probabilities, rule), **read}
+            said = decided(probabilities)
+            abstained = _abstained(probabilities, said, rule)
+            return {"probabilities": probabilities, "label": tf.gather(labels, said), **abstained, **read}
 
         @tf.function(input_signature=[spec], autograph=False)
         def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -244,11 +253,11 @@ class ServedClassifier(Served):
         self.alternatives = {form: serving(form, spec) for form, (spec, _) in alternatives.items()}
 
 
-def _abstained(probabilities: tf.Tensor, rule: AnswerRule) -> dict[str, tf.Tensor]:
+def _abstained(probabilities: tf.Tensor, said: tf.Tensor, rule: AnswerRule) -> dict[str, tf.Tensor]:
     """Returns which rows are not answered, bool [batch], as an output; none where all are."""
     if rule.abstain_below is None:
         return {}
-    return {ABSTAINED: tf.reduce_max(probabilities, axis=1) < rule.abstain_below}
+    return {ABSTAINED: tf.gather(probabilities, said, axis=1, batch_dims=1) < rule.abstain_below}
 
 
 def _probabilities(network: BlockModel, state: State) -> tf.Tensor:

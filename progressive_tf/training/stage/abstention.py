@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,10 @@ def abstention_facts(stage: StageRecord) -> dict[str, Any] | None:
 
 def answer_rule(run: Run, stage: StageRecord | None) -> AnswerRule:
     """Returns what a trained stage answers; for None, what the version does that the run starts from."""
-    if stage is not None:
-        return AnswerRule.of_abstention(abstention_facts(stage))
-    if run.start.version is None:
-        return AnswerRule()
-    return AnswerRule.of_abstention((run.versions.version(run.start.version).manifest() or {}).get("abstain"))
+    if stage is None and run.start.version is not None:
+        return AnswerRule.of_version(run.versions.version(run.start.version).manifest() or {})
+    abstention = None if stage is None else abstention_facts(stage)
+    return replace(AnswerRule.of_abstention(abstention), costs=run.data.classes.costs)
 
 
 def _words(found: Abstention) -> str:

@@ -294,6 +294,7 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         ensemble=bool(others),
         normalize_labels=run.plan.data.normalize_labels,
         abstain=abstention_facts(stage),
+        costs=None if run.data.classes.costs is None else run.data.classes.costs.to_json(),
     )
 
 
