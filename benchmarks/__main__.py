@@ -29,6 +29,7 @@ BENCHMARKS = {
     "methods": ["benchmarks.adaptation_methods"],
     "calibration": ["benchmarks.calibration"],
     "abstain": ["benchmarks.abstain"],
+    "abstain-starts": ["benchmarks.abstain_starts"],
     "costs": ["benchmarks.costs"],
     "rivals": ["benchmarks.rivals"],
     "banking77": ["benchmarks.remembering", "banking77"],

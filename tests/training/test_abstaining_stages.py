@@ -95,8 +95,8 @@ def test_a_stage_that_cannot_show_it_abstains_from_everything_and_is_held(done: 
     place, run = done
     metrics = read(stage_folder(run, "three") / "metrics.json")
     assert metrics["abstain"]["threshold"] is None
-    assert "three: abstains from everything: 20 validation rows do not show" in place.said[-1]
-    assert "at least 230 would have to be" in " ".join(place.said[-1].split())
+    assert "three: abstains from everything: 20 validation rows show no probability" in place.said[-1]
+    assert "that takes 230 answered rows at least" in " ".join(place.said[-1].split())
     assert next(iter(metrics["test"].values()))["coverage"]["value"] == 0
     assert decision(run, "three")["decision"] == "hold"
     assert "selective_error of the candidate is undefined" in decision(run, "three")["reason"]

@@ -48,8 +48,8 @@ def _words(found: Abstention) -> str:
     limit = f"at most {100 * found.error_at_most:g} % of its answers are wrong (confidence {found.confidence:g})"
     if found.threshold is None:
         return (
-            f"abstains from everything: {found.rows:,} validation rows do not show of any probability that from it on "
-            f"{limit}, for which at least {found.rows_needed:,} would have to be that sure, and all of them right"
+            f"abstains from everything: {found.rows:,} validation rows show no probability from which on {limit}; "
+            f"that takes {found.rows_needed:,} answered rows at least, all of them right"
         )
     return (
         f"answers from a probability of {found.threshold:.3g} on, so that {limit}: "
