@@ -16,6 +16,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import render
 from progressive_tf.reporting.records import read_run
+from progressive_tf.serving.described import describe
 
 COSTS = {"negative": {"positive": 1.5}}
 STAGE = {
@@ -62,7 +63,9 @@ def test_answers_are_those_with_the_least_expected_cost(done: tuple[Place, Path]
 def test_what_is_served_answers_likewise_and_the_version_says_its_costs(done: tuple[Place, Path]) -> None:
     place, run = done
     version = place.folder / "registry" / "tiny" / "1"
-    assert read(version / "manifest.json")["costs"] == COSTS, "spelt as labels are"
+    manifest = read(version / "manifest.json")
+    assert manifest["costs"] == COSTS, "spelt as labels are"
+    assert "least expected cost" in describe(manifest, [], ["label"], tasks=False)["outputs"]["label"]
     rows = pd.read_parquet(stage_folder(run, "one") / "predictions.parquet").query("part == 'test'")
     probabilities = np.stack(rows["probabilities"].to_list()).astype(float)
     sure = np.abs(1.5 * probabilities[:, 0] - probabilities[:, 1]) > 1e-4  # the others may fall to either side
@@ -76,6 +79,12 @@ def test_what_is_served_answers_likewise_and_the_version_says_its_costs(done: tu
     given = np.where(labels == "positive", probabilities[:, 1], probabilities[:, 0])
     clear = sure & (np.abs(given - threshold) > 1e-4)
     np.testing.assert_array_equal(answered["abstained"].numpy()[clear], given[clear] < threshold)
+
+
+def test_costs_of_a_run_that_has_begun_stay(done: tuple[Place, Path]) -> None:
+    other = costly_plan(STAGE, costs={"negative": {"positive": 9.0}}, data=spelt())
+    with pytest.raises(InputError, match="costs: was"):
+        Place(done[0].folder).run(other)
 
 
 @pytest.mark.parametrize(
