@@ -44,7 +44,7 @@ class Source:
 
 DATA: Any = SimpleNamespace(
     labels=LABELS,
-    classes=SimpleNamespace(labels=LABELS),
+    classes=SimpleNamespace(labels=LABELS, costs=None),
     sources={"main": Source("main", 50), "other": Source("other", 50)},
 )
 DATA.answering = ClassAnswering(DATA)
@@ -202,7 +202,7 @@ def test_gate_rows_are_wanted_of_every_slice_and_test_rows_of_those_that_have_so
 def test_classes_that_came_later_have_no_probability(tmp_path: Path) -> None:
     early = Scored({key: replace(each, known=3) for key, each in EXAMPLE.predictions.items()}, EXAMPLE.rows)
     save_predictions(tmp_path / "file", early, DATA)
-    now: Any = SimpleNamespace(labels=(*LABELS, "d"), sources=DATA.sources)
+    now: Any = SimpleNamespace(labels=(*LABELS, "d"), sources=DATA.sources, classes=DATA.classes)
     for predictions in load_predictions(tmp_path / "file", ClassAnswering, now).predictions.values():
         assert predictions.labels == (*LABELS, "d")
         assert not predictions.probabilities[:, 3].any()
