@@ -38,6 +38,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "probes": "Inputs that every version is explained on; null: none. See `probes`.",
         "rivals": "Simple classifiers that are fitted beside each stage on what its head reads; null: all, where the "
         "outputs of all blocks are kept; none: `[]`.",
+        "costs": "What it costs to answer a true class with another, {true class: {answer: cost}}; 1 where nothing is "
+        "said. The answer with the least expected cost is given; null: the most probable one.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
     },
@@ -195,10 +197,15 @@ MEANINGS: dict[str, dict[str, str]] = {
         "augmentation": "Random changes to training images; null for none. Outputs of frozen blocks are not stored.",
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "calibrate": "Divide the logits, when a stage ends, by the temperature that fits its validation rows.",
+        "abstain": "See `stages[].abstain`; null: every row is answered.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "tune": "Sweeps the stage before it trains; see `tune`.",
         "release": "See `stages[].release`; null: a promoted stage becomes stable.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
+    },
+    "Abstain": {
+        "error_at_most": "The largest share of wrong answers among those that are given.",
+        "confidence": "That it is no larger, over the rows that the threshold is chosen on.",
     },
     "Retention": {
         "replay": "See `stages[].retention.replay`.",

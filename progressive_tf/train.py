@@ -105,6 +105,7 @@ def train(
     finished = run_plan(loaded, out or Path("runs") / loaded.plan.name, registry, fresh, display, options)
 
     from progressive_tf.registry import Registry
+    from progressive_tf.reporting.abstaining import abstaining_lines
     from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
     from progressive_tf.reporting.page import write_report
     from progressive_tf.reporting.records import read_run
@@ -120,6 +121,8 @@ def train(
     screen = console()
     screen.print(stage_table(records))
     screen.print(measures_line(records))
+    for line in abstaining_lines(records):
+        screen.print(line)
     beside = rival_table(records)
     if beside is not None:
         screen.print(beside)

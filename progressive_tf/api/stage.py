@@ -19,6 +19,7 @@ CAPTIONS = {
     "gate": "Each rule's estimate and interval; the upright line is the threshold, the green side meets it.",
     "confusion": "Test rows; colour is the share of each true label.",
     "reliability": "Test rows; a calibrated model is right as often as it is confident.",
+    "risk_coverage": "Test rows; which share of the answers is wrong where only the surest are given.",
 }
 
 

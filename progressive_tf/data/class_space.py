@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.settled_labels import task_names
 from progressive_tf.data.source import Source
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, unknown_name
+from progressive_tf.evaluation.costs import Costs
 from progressive_tf.plan.schema import Data, Plan
 
 MOST_SHOWN = 10
@@ -50,6 +52,7 @@ class ClassSpace:
         tags: the network's outputs where these are not the labels: the tags of words, where sentences are tagged, and
             `labels` are those of whole sentences, by which they are counted and split.
         task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
+        costs: of answering a class with another; None where the plan says nothing of it.
     """
 
     labels: tuple[str, ...]
@@ -59,6 +62,25 @@ class ClassSpace:
     label_tasks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
+    costs: Costs | None = None
+
+    def with_costs(self, costs: Mapping[str, Mapping[str, float]] | None, spelling: Spelling) -> ClassSpace:
+        """Returns the same classes with the costs of a plan, {true class: {answer: cost}}.
+
+        Raises:
+            InputError: a label that no class has.
+        """
+        if costs is None:
+            return self
+        read: dict[str, dict[str, float]] = {}
+        for true, of in costs.items():
+            for said, cost in of.items():
+                pair = [spelling.of(label) for label in (true, said)]
+                for place, label in zip((true, f"{true}.{said}"), pair, strict=True):
+                    if label not in self.labels:
+                        raise InputError(f"costs.{place}: {unknown_name('label', label, self.labels)}")
+                read.setdefault(pair[0], {})[pair[1]] = cost
+        return replace(self, costs=Costs.of_json(read))
 
     @property
     def tasks(self) -> tuple[str, ...]:

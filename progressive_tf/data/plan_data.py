@@ -244,7 +244,7 @@ def read_plan_data(
         )
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
-    classes = class_space(plan, sources, locations, used)
+    classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)

@@ -25,7 +25,7 @@ def at_gate(subject: Subject, given: Given, seed: int) -> Decision:
     truth, sides = subject.gate.truth, (given.probabilities, subject.gate.probabilities)
     callers = subject.gate.callers
     groups = None if callers is None else np.unique(callers, return_inverse=True)[1].astype(np.int64)
-    every = [ClassAnswers(subject.labels, truth, side, subject.known, groups) for side in sides]
+    every = [ClassAnswers(subject.labels, truth, side, subject.known, groups, subject.rule) for side in sides]
     candidate, baseline = ({name: answers.take(rows) for name, rows in subject.slices.items()} for answers in every)
     beside_it = [rule.model_copy(update={"against": None}) for rule in subject.rules]  # the one version under drill
     return judge(beside_it, Compared(candidate, baseline, subject.previous), seed)

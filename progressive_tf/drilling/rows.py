@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import Version
@@ -71,6 +72,7 @@ class Subject:
         callers: the rows that callers ask.
         described: which rows these are, in words.
         notes: what of its plan is not played as it stands, a line each.
+        rule: which rows the version answers, and likewise a saboteur.
     """
 
     version: Version
@@ -84,3 +86,4 @@ class Subject:
     callers: Asked
     described: str
     notes: tuple[str, ...] = ()
+    rule: AnswerRule = ALWAYS

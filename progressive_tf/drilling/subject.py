@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.monitoring.origin import Origin, find_origin
 from progressive_tf.monitoring.reference import PREDICTIONS, Rows, rows_of_stage
 from progressive_tf.plan.gate_rule import GateRule
@@ -71,6 +72,12 @@ def read_subject(model: ModelVersions, version: Version, runs: Path) -> tuple[Su
 
 
 def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
+    rule = AnswerRule.of_version(origin.version.manifest() or {})
+    if rule.costs is not None:
+        raise InputError(
+            f"{origin.version.model}: version {origin.version.number} answers by costs, and a drill plays what is most "
+            f"probable; drill a version of a plan without costs"
+        )
     frame, labels, known = _read(origin.stage / PREDICTIONS)
     is_text = INPUT_KINDS[origin.version.task.inputs].is_text
     code = {label: place for place, label in enumerate(labels)}
@@ -89,6 +96,7 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
         version=origin.version,
         labels=labels,
         known=known,
+        rule=rule,
         gate=asked(gate, _groups(gate)),
         slices=slices,
         previous=origin.slices,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,7 @@ class Measures:
     forgetting: float | None
 
 
-def measures(matrix: Sequence[Sequence[float | None]]) -> Measures:
+def measures(matrix: Sequence[Sequence[float | None]], maximize: bool = True) -> Measures:
     """Computes ACC, BWT, FWT (Lopez-Paz & Ranzato 2017) and forgetting (Chaudhry et al. 2018).
 
     With R[i, j] the metric on the slice of stage j after stage i, and row 0 the untrained model:
@@ -116,7 +116,8 @@ def measures(matrix: Sequence[Sequence[float | None]]) -> Measures:
     before the slice's own stage. A cell that does not exist because a class was not known yet does not enter it.
 
     Args:
-        matrix: T + 1 rows of T cells, T ≥ 1, row 0 untrained; a metric of which more is better; None: no such cell.
+        matrix: T + 1 rows of T cells, T ≥ 1, row 0 untrained; None: no such cell.
+        maximize: whether more of the metric is better; of another, all but ACC are those of its negative.
 
     Returns:
         The four measures.
@@ -131,6 +132,9 @@ def measures(matrix: Sequence[Sequence[float | None]]) -> Measures:
         for j, cell in enumerate(row, start=1):
             if cell is not None and not math.isfinite(cell):
                 raise ValueError(f"R[{i}, {j}]: a finite number or None expected; got {cell}")
+    if not maximize:
+        turned = measures([[None if cell is None else -cell for cell in row] for row in matrix])
+        return replace(turned, acc=None if turned.acc is None else -turned.acc)
 
     def cell_at(i: int, j: int) -> float | None:
         return matrix[i][j - 1]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.abstaining import Abstention
 from progressive_tf.plan.methods import Action
 
 Record = TypeVar("Record")
@@ -87,6 +88,7 @@ class StageMetrics:
     retention: dict[str, dict[str, Any]] = field(default_factory=dict)
     explanations: dict[str, Any] = field(default_factory=dict)
     rivals: dict[str, Rival] = field(default_factory=dict)
+    abstain: Abstention | None = None
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None

@@ -35,6 +35,7 @@ class LiveMetrics:
         accuracy: share of these that are right; None without any.
         low: lower end of its 95 % interval, see `interval_of_accuracy`.
         high: upper end.
+        abstained: share of the answers that their version abstained from; None where none of them may abstain.
     """
 
     week: str
@@ -49,6 +50,7 @@ class LiveMetrics:
     accuracy: float | None
     low: float | None
     high: float | None
+    abstained: float | None
 
 
 def live_metrics(rows: LiveRows, kind: ServedAnswers) -> list[LiveMetrics]:
@@ -90,7 +92,7 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
     right = judged["right"].to_numpy().astype(bool)
     if len(right):
         accuracy, (low, high) = float(right.mean()), interval_of_accuracy(right, judged["caller"].to_numpy())
-    cut = answers["was_cut"].dropna()
+    cut, abstained = answers["was_cut"].dropna(), answers["abstained"].dropna()
     stated = confidence(answers)
     stated = stated[np.isfinite(stated)]
     return LiveMetrics(
@@ -106,6 +108,7 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
         accuracy,
         low,
         high,
+        float(abstained.mean()) if len(abstained) else None,
     )
 
 

@@ -40,6 +40,28 @@ def _named_at_once(rule: dict[str, str]) -> dict[str, str]:
     return rule
 
 
+def _costs(value: Any) -> Any:
+    return {label_of(true): _rule_keys(of) for true, of in value.items()} if isinstance(value, dict) else value
+
+
+def _rule_keys(of: Any) -> Any:
+    return {label_of(said): cost for said, cost in of.items()} if isinstance(of, dict) else of
+
+
+def _right_costs_nothing(costs: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    right = next((label for label, of in costs.items() if label in of), None)
+    if right is not None:
+        raise ValueError(f"{right}.{right}: a right answer costs nothing; drop it")
+    return costs
+
+
+Cost = Annotated[float, Field(ge=0)]
+LabelCosts = Annotated[
+    dict[Text, Annotated[dict[Text, Cost], Field(min_length=1)]],
+    Field(min_length=1),
+    BeforeValidator(_costs),
+    AfterValidator(_right_costs_nothing),
+]
 Labels = Annotated[tuple[Text, ...], BeforeValidator(_labels)]
 Renamed = Annotated[dict[Text, Text], Field(min_length=1), AfterValidator(_named_at_once)]
 NormalizeLabels = Annotated[Literal["strip", "casefold"] | Renamed, BeforeValidator(_rule)]

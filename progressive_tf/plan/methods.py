@@ -63,6 +63,18 @@ class Augmentation(Strict):
         return self
 
 
+class Abstain(Strict):
+    """When a stage's model is to say that it does not know.
+
+    At the stage's end the lowest probability is chosen from which on, of the answers that are given, at most
+    `error_at_most` are wrong, with that confidence, as the validation rows of the stage and of all that it builds on
+    show.
+    """
+
+    error_at_most: Share
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+
+
 class Optimizer(Strict):
     """An optimizer and its settings.
 

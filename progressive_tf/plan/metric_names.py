@@ -78,6 +78,10 @@ def _by_name(*metrics: MetricName) -> dict[str, MetricName]:
     return {metric.name: metric for metric in metrics}
 
 
+EXPECTED_COST = "expected_cost"
+COVERAGE, SELECTIVE_ERROR = "coverage", "selective_error"
+ABSTAINING_METRICS = (COVERAGE, SELECTIVE_ERROR)
+"""Of a stage that may abstain: which share of the rows it answers, and which share of these wrongly."""
 CLASSES = AnswerKind(
     "classes",
     _by_name(
@@ -92,6 +96,9 @@ CLASSES = AnswerKind(
         MetricName("brier", maximize=False, highest=2.0),
         MetricName("brier_skill", lowest=-math.inf),
         MetricName("ece", maximize=False),
+        MetricName(COVERAGE),
+        MetricName(SELECTIVE_ERROR, maximize=False),
+        MetricName(EXPECTED_COST, maximize=False, highest=math.inf),
     ),
     of_matrices=("accuracy",),
     per_label=("precision", "recall", "f1"),

@@ -43,6 +43,7 @@ _NOT_WITH_STREAMS = {
         "goes over a stage's rows several times, and a stream's come once; drop it",
     ),
     "calibrate=temperature": "a candidate has no validation rows to fit a temperature to; drop it",
+    "abstain": "a candidate has no validation rows to choose a threshold on; drop it",
     "retention.replay.ratio=proportional": "a stream's rows are not counted beforehand; give a number",
     "adaptation.method=gradual": "gradual has phases of several epochs; choose another for a stream",
     **dict.fromkeys(

@@ -10,8 +10,9 @@ from pydantic_core import PydanticKnownError
 from progressive_tf.errors import InputError, listed
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.gate_rule import GateRule
-from progressive_tf.plan.label_rules import Labels, NormalizeLabels
+from progressive_tf.plan.label_rules import LabelCosts, Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
+    Abstain,
     Augmentation,
     Cache,
     Contrastive,
@@ -30,9 +31,11 @@ from progressive_tf.plan.methods import (
     TokenBudget,
     tuple_from_list,
 )
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS, EXPECTED_COST
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.refusals import (
     STANDING_SLICES,
+    TASK_INCREMENTAL,
     Asked,
     problem_with_drops,
     problem_with_stages,
@@ -204,6 +207,7 @@ class Stage(Strict):
     readapt: bool = False
     crf: bool = False
     calibrate: Literal["none", "temperature"] = "none"
+    abstain: Abstain | None = None
     tune: Tune | None = None
     release: ReleaseSchedule | None = None
 
@@ -226,8 +230,24 @@ class Stage(Strict):
             raise ValueError(
                 "calibrate: a temperature is that of one network, and an ensemble has several; drop one of the two"
             )
+        if self.abstain is not None and isinstance(self.retention.average, EnsembleAverage):
+            raise ValueError(
+                "abstain: a threshold is that of one network, and an ensemble has several; drop one of the two"
+            )
         if self.tune is not None and isinstance(self.retention.average, EnsembleAverage):
             raise ValueError("tune: a trial measures one network, and an ensemble has several; drop one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _measures_what_it_abstains_from(self) -> Stage:
+        if self.tune is not None and self.tune.metric in ABSTAINING_METRICS:
+            raise ValueError(f"tune.metric: a trial answers everything, so {self.tune.metric} says nothing of it")
+        for position, rule in enumerate(self.gate):
+            if rule.metric in ABSTAINING_METRICS and self.abstain is None:
+                raise ValueError(
+                    f"gate[{position}].metric: {rule.metric} is of a stage that abstains, and this one answers "
+                    f"everything; add abstain: {{error_at_most: 0.05}}, or drop the rule"
+                )
         return self
 
 
@@ -245,6 +265,7 @@ class Plan(Strict):
     start: Literal["pretrained", "stable", "prompt"] | Annotated[int, Field(ge=1)] | PromptStart = "pretrained"
     probes: Probes | None = None
     rivals: Annotated[tuple[RivalName, ...], BeforeValidator(tuple_from_list)] | None = None
+    costs: LabelCosts | None = None
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 
@@ -261,6 +282,20 @@ class Plan(Strict):
         problem = next(refusals(self.kind, _asked(self)), None)
         if problem is not None:
             raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
+    def _costs_can_be_heeded(self) -> Plan:
+        for index, stage in enumerate(self.stages):
+            for position, rule in enumerate(stage.gate):
+                if rule.metric == EXPECTED_COST and self.costs is None:
+                    raise ValueError(f"stages[{index}].gate[{position}].metric: {rule.metric} needs costs; add some")
+            if self.costs is not None and stage.data.stream is not None:
+                raise ValueError(
+                    f"costs: the rows of stages[{index}] are a stream's, answered by what is most probable"
+                )
+        if self.costs is not None and self.scenario == TASK_INCREMENTAL:
+            raise ValueError(f"costs: in {self.scenario} a row's own task says which answers it can have; drop it")
         return self
 
     def about_to_run(self, place: str) -> Plan:

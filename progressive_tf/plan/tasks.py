@@ -93,8 +93,10 @@ _SEQUENCES_OF_TOKENS = (
 )
 _SOFT_TARGETS = "compares probabilities of classes, and a text has one for each of its tokens; use replay or ewc"
 _NO_FLOAT16 = "{value}: a T5 is trained in float32 here; drop it"
-_NO_TEMPERATURE = {
-    "stages[].calibrate=temperature": "fits the probabilities of a row's classes; task {task} has none; drop it"
+_NO_PROBABILITIES = {
+    "stages[].calibrate=temperature": "fits the probabilities of a row's classes; task {task} has none; drop it",
+    "costs": "are of a row's class; task {task} has none; drop it",
+    "stages[].abstain": "asks for the probability of a row's class; task {task} has none; drop it",
 }
 _LOOKS_AT_CLASSES = "looks at classes, and texts have none; drop it for task {task}"
 
@@ -123,7 +125,7 @@ TASKS: dict[str, Task] = {
                 **_NO_TABLE,
                 **_NO_IMAGES,
                 **_NO_REASONS,
-                **_NO_TEMPERATURE,
+                **_NO_PROBABILITIES,
                 "scenario=class-incremental": _NEW_TYPES,
                 "scenario=task-incremental": _NEW_TYPES,
                 "data.labels": "the types of entities are those of the tags in data.source; drop it for task {task}",
@@ -179,7 +181,7 @@ TASKS: dict[str, Task] = {
                 **_NO_TABLE,
                 **_NO_IMAGES,
                 **_NO_REASONS,
-                **_NO_TEMPERATURE,
+                **_NO_PROBABILITIES,
                 **_NO_TAGS,
                 "scenario=class-incremental": _NO_CLASSES,
                 "scenario=task-incremental": _NO_CLASSES,

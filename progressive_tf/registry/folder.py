@@ -78,6 +78,8 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         "normalize_labels": staged.normalize_labels,
         "additions": [dict(addition) for addition in staged.additions],
         "ensemble": staged.ensemble,
+        **({} if staged.abstain is None else {"abstain": dict(staged.abstain)}),
+        **({} if staged.costs is None else {"costs": {true: dict(of) for true, of in staged.costs.items()}}),
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),
         "inputs": dict(staged.inputs),
         "metrics": dict(staged.metrics),

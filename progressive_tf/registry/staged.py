@@ -35,6 +35,8 @@ class StagedVersion:
         release: the steps in which it is to reach its callers, as the plan has them; None for all at once.
         inputs: what a caller has to know of raw inputs beside their type, as plain JSON by name.
         normalize_labels: how else its labels may be written, as the plan has it; None where they may not.
+        abstain: when it does not answer, and what showed that, as plain JSON; None where it always answers.
+        costs: of wrong answers, which it decides by, {true class: {answer: cost}}; None: the most probable is answered.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -59,6 +61,8 @@ class StagedVersion:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     ensemble: bool = False
     normalize_labels: str | Mapping[str, str] | None = None
+    abstain: Mapping[str, Any] | None = None
+    costs: Mapping[str, Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)

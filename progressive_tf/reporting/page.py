@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from progressive_tf import files
 from progressive_tf.reporting import wording
+from progressive_tf.reporting.abstaining import abstaining_words
 from progressive_tf.reporting.line import line_view
 from progressive_tf.reporting.next_steps import next_steps, reasons_views
 from progressive_tf.reporting.records import RunRecord, read_run
@@ -93,6 +94,7 @@ def render(run: RunRecord) -> str:
         packages=_packages(run),
         parts=_parts(run),
         decisions=wording.DECISIONS,
+        abstaining_words=abstaining_words,
         style=Markup(style),
         **{name: getattr(wording, name) for name in FUNCTIONS},
     )

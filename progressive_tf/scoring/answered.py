@@ -45,7 +45,9 @@ def _of_classes(table: pd.DataFrame, rows: int) -> list[AnswerCells | str]:
         if not np.isfinite(row).all():
             found.append(NOT_FINITE)
             continue
-        cells = {"predicted": label, "confidence": round(float(row.max()), _DIGITS)}
+        # A label of a task is said without it, and is then the most probable one.
+        sure = row[stated.index(PROBABILITY + label)] if PROBABILITY + label in stated else row.max()
+        cells = {"predicted": label, "confidence": round(float(sure), _DIGITS)}
         cells |= {name: _plain(table[name].iat[place]) for name in further}
         found.append(cells | dict(zip(stated, np.round(row, _DIGITS).tolist(), strict=True)))
     return found

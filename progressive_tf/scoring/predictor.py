@@ -130,12 +130,13 @@ class Predictor:
         return pd.DataFrame({name: values for name, values in self._of_rows(asked).items() if values.ndim == 1})
 
     def classes(self, asked: Asked) -> pd.DataFrame:
-        """Returns a row for each input: its class, and the probability of each class."""
+        """Returns a row for each input: its class, what else the version says of it, and each class' probability."""
         found = self._of_rows(asked)
         labels = [label.decode() for label in found.get("label", ())]
         probabilities = found.get("probabilities", np.zeros([0, len(self._labels)]))
         columns = {f"probability/{label}": probabilities[:, index] for index, label in enumerate(self._labels)}
-        return pd.DataFrame({"label": pd.Series(labels, dtype=object), **columns})
+        further = {name: values for name, values in found.items() if values.ndim == 1 and name != "label"}
+        return pd.DataFrame({"label": pd.Series(labels, dtype=object), **further, **columns})
 
     def _tasks(self, task: str | Sequence[str] | None, rows: int) -> list[str] | None:
         if not self._has_tasks:

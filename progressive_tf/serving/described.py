@@ -13,11 +13,13 @@ from PIL import Image
 from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USED_TOKENS, WINDOWS
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.serving.instances import InputSpec, Instance
+from progressive_tf.serving.metrics import ABSTAINED
 
 TASK = "task"
 _OUTPUTS = {
     "probabilities": "the probability of each class, in the order of labels",
     "label": "the most probable class",
+    ABSTAINED: "true where label is not sure enough to be an answer: less probable than the threshold of the version",
     "start": "where each entity begins",
     "end": "where each entity ends, behind its last character or word",
     "kind": "what each entity is",
@@ -33,6 +35,8 @@ _OUTPUTS = {
     WINDOWS: "in how many parts the input was read, whose words do not see one another",
     UNKNOWN_CELLS: "columns whose value says nothing: no number, which counts as missing, or a category never seen",
 }
+
+_BY_COST = "the class with the least expected cost, by the costs that the version was released with"
 
 
 def describe(
@@ -53,7 +57,9 @@ def describe(
     facts = dict(manifest.get("inputs") or {})
     if manifest.get("preprocessing"):
         facts["columns"] = _columns(manifest["preprocessing"], inputs)
-    return described | {"inputs": facts, "outputs": {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}}
+    meanings = {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}
+    meanings |= {"label": _BY_COST} if manifest.get("costs") else {}
+    return described | {"inputs": facts, "outputs": meanings}
 
 
 def place_of(output: str) -> tuple[int, str]:

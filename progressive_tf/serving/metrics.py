@@ -13,7 +13,7 @@ from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USE
 
 log = logging.getLogger("progressive_tf.serving")
 
-IS_WHOLE = "is_whole"
+IS_WHOLE, ABSTAINED = "is_whole", "abstained"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -65,6 +65,11 @@ class Metrics:
             "Texts that were not written to their end, since they would be longer than the version writes.",
             ["model", "version"],
         )
+        self.abstained = counter(
+            "progressive_tf_abstained",
+            "Answers that were not sure enough to be one: less probable than the threshold of the version.",
+            ["model", "version"],
+        )
         self.unknown_cells = counter(
             "progressive_tf_unknown_cells",
             "Values of a table's column that say nothing to the version: no number, or a category it has never seen.",
@@ -102,8 +107,15 @@ def was_cut(outputs: Mapping[str, Any]) -> bool | None:
     return bool(outputs[INPUT_TOKENS] > outputs[USED_TOKENS])
 
 
+def abstained(outputs: Mapping[str, Any]) -> bool | None:
+    """Whether the version abstains from the answer; None where it always answers."""
+    return bool(outputs[ABSTAINED]) if ABSTAINED in outputs else None
+
+
 class Unread:
-    """Counts answers to inputs that were not read as a whole, and answers that were not written to their end."""
+    """Counts answers to inputs that were not read as a whole, answers that were not written to their end, and answers
+    that are none, as the version abstains.
+    """
 
     def __init__(self, model: str, metrics: Metrics) -> None:
         self._model = model
@@ -129,6 +141,8 @@ class Unread:
                     "did not write a text to its end, which would be longer than model.max_target_length; "
                     "progressive_tf_cut_answers_total counts such texts",
                 )
+            if abstained(outputs):
+                self._metrics.abstained.labels(self._model, version).inc()
             for column in outputs.get(UNKNOWN_CELLS, ()):
                 self._metrics.unknown_cells.labels(self._model, version, column).inc()
                 self._say(

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from progressive_tf.evaluation import drawing
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.bootstrap import (
     Resampled,
@@ -22,6 +23,8 @@ from progressive_tf.evaluation.drawing import draw_sums
 
 SLOPE = 2.0
 ANSWER_METRICS = ["accuracy", "f1_macro", "precision_weighted", "recall/b", "log_loss", "brier", "brier_skill", "ece"]
+ANSWER_METRICS += ["coverage", "selective_error"]
+RULE = AnswerRule(0.5)
 
 
 def model(truth: np.ndarray, right: np.ndarray, confidence: float = 0.9) -> ClassAnswers:
@@ -34,7 +37,7 @@ def random_model(rows: int, seed: int, classes: int = 3) -> ClassAnswers:
     generator = np.random.default_rng(seed)
     truth = np.random.default_rng(rows).integers(0, classes, size=rows)
     return ClassAnswers(
-        tuple("abcdefghijklmnopqrst"[:classes]), truth, generator.dirichlet(np.ones(classes), size=rows)
+        tuple("abcdefghijklmnopqrst"[:classes]), truth, generator.dirichlet(np.ones(classes), size=rows), rule=RULE
     )
 
 

@@ -70,3 +70,11 @@ def test_other_shapes_are_refused(matrix: list[list[float | None]]) -> None:
 def test_nan_is_no_cell() -> None:
     with pytest.raises(ValueError, match=r"R\[1, 1\]"):
         measures([[0.5], [math.nan]])
+
+
+def test_of_a_metric_of_which_less_is_better_all_but_acc_are_those_of_its_negative() -> None:
+    errors = [[1 - cell for cell in row] for row in MATRIX]
+    plain, found = measures(MATRIX), measures(errors, maximize=False)
+    assert plain.acc is not None
+    assert found.acc == pytest.approx(1 - plain.acc)
+    assert (found.bwt, found.fwt, found.forgetting) == pytest.approx((plain.bwt, plain.fwt, plain.forgetting))

@@ -84,7 +84,9 @@ def test_support_counts_the_rows_a_metric_rests_on() -> None:
 
 def test_no_rows_and_no_such_label_have_no_value() -> None:
     empty = answers([0], [0], 2).take([])
-    assert [empty.measure(name) for name in empty.names] == [None] * (len(CLASSES.metrics) + 6)
+    assert [empty.measure(name) for name in [*CLASSES.metrics, *empty.names]] == [None] * (
+        len(CLASSES.metrics) + len(empty.names)
+    )
     assert answers([0], [0], 2).measure("recall/other") is None
 
 

@@ -173,3 +173,19 @@ def test_a_store_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text that is no database, and long enough to be read as one")
     with pytest.raises(InputError, match="is it the store of a server"):
         read_live_rows(tmp_path / "text")
+
+
+def test_the_share_that_a_version_abstains_from_is_of_what_it_may_abstain_from(tmp_path: Path) -> None:
+    store = Store(store_path(tmp_path, "films"))
+    said = [Answered(f"{number:032x}", "yes", [0.1, 0.9], abstained=each) for number, each in enumerate([True, False])]
+    always = Answered(f"{2:032x}", "yes", [0.1, 0.9])
+    store.add(
+        [
+            ServedRequest(MONDAY, 2, "stable", 0, 200, 0.01, said),
+            ServedRequest(MONDAY, 1, "canary", 0, 200, 0.01, [always]),
+        ]
+    )
+    store.close()
+    rows = read_live_rows(store_path(tmp_path, "films"))
+    shares = {row.slice: row.abstained for row in live_metrics(rows, served_answers(CLASSES))}
+    assert shares == {"all": 0.5, "version 1": None, "version 2": 0.5, "says yes": 0.5}

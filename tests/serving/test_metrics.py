@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.metrics import Metrics, Unread, was_cut
+from progressive_tf.serving.metrics import Metrics, Unread, abstained, was_cut
 
 CUT: dict[str, Any] = {"input_tokens": 40, "used_tokens": 32}
 
@@ -36,3 +36,14 @@ def test_what_is_unread_is_counted_by_version_and_said_once_of_each(caplog: pyte
     assert len(said) == 5
     assert said[0].startswith("version 1 read 32 of the 40 tokens of a text")
     assert said[1].startswith("version 2 read 32 of the 40 tokens of a text")
+
+
+def test_answers_that_a_version_abstains_from_are_counted_by_version(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    unread = Unread("films", metrics)
+    unread.note(1, [{"label": "a", "abstained": True}, {"label": "a", "abstained": False}])
+    unread.note(2, [{"label": "a"}])
+    assert counted(metrics, "abstained", version="1") == 1.0
+    assert counted(metrics, "abstained", version="2") is None
+    assert not caplog.records, "it is nothing to warn of"
+    assert [abstained(outputs) for outputs in ({"abstained": True}, {"abstained": False}, {})] == [True, False, None]

@@ -50,12 +50,12 @@ def rows_of(tally: Tally) -> list[tuple[int, int, int]]:
 
 def test_what_is_added_is_there_for_another_process(store: Store) -> None:
     cut = request(1, input="a film")
-    cut = replace(cut, answers=[replace(each, was_cut=True) for each in cut.answers])
+    cut = replace(cut, answers=[replace(each, was_cut=True, abstained=False) for each in cut.answers])
     store.add([cut, request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
     assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0, None, 0, 0, None) for n in (1, 2)]
     assert rows(store, "predictions") == [
-        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1),
-        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None),
+        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1, 0),
+        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None, None),
     ]
     assert rows(store, "shadows") == [(1, 101.0, ID, 3, '"negative"', "[0.6,0.4]", 0.4)]
 
@@ -66,6 +66,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     store.close()
     with closing(sqlite3.connect(store.path)) as connection, connection:
         connection.execute("ALTER TABLE predictions DROP COLUMN was_cut")
+        connection.execute("ALTER TABLE predictions DROP COLUMN abstained")
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE pairs")
         connection.execute("DROP TABLE journals")
@@ -73,7 +74,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
             connection.execute(f"ALTER TABLE requests DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     live = read_live_rows(store.path)
-    assert live.answers["was_cut"].isna().all()
+    assert live.answers[["was_cut", "abstained"]].isna().all(axis=None)
     assert live.mark(3) is None
     only_read = Store(store.path, only_reads=True)  # as a command does, beside a server of an earlier release
     assert only_read.step_counts(7).canary.answers == 1
@@ -83,9 +84,10 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     again = Store(store.path)
     assert read_marks(again._connection) == {}
     cut = request(2)
-    again.add([replace(cut, answers=[replace(each, was_cut=True) for each in cut.answers])])
+    again.add([replace(cut, answers=[replace(each, was_cut=True, abstained=True) for each in cut.answers])])
     again.close()
-    assert [value for (*_, value) in rows(store, "predictions")] == [None, 1]
+    assert [row[-2:] for row in rows(store, "predictions")] == [(None, None), (1, 1)]
+    assert read_live_rows(store.path).answers["abstained"].fillna(-1).tolist() == [-1, 1]
     assert read_live_rows(store.path).answers["was_cut"].fillna(-1).tolist() == [-1, 1]
 
 

@@ -46,7 +46,7 @@ class Source:
 
 DATA: Any = SimpleNamespace(
     labels=LABELS,
-    classes=SimpleNamespace(labels=LABELS),
+    classes=SimpleNamespace(labels=LABELS, costs=None),
     sources={"main": Source("main", 50), "other": Source("other", 50)},
 )
 DATA.answering = ClassAnswering(DATA)
@@ -96,7 +96,7 @@ def many_classes(count: int) -> tuple[Any, Scored]:
     """Returns 40 rows of so many classes, a few of which are likely."""
     labels = tuple(f"class {number:04}" for number in range(count))
     data: Any = SimpleNamespace(**vars(DATA))
-    data.labels, data.classes, data.answering = labels, SimpleNamespace(labels=labels), None
+    data.labels, data.classes, data.answering = labels, SimpleNamespace(labels=labels, costs=None), None
     data.answering = ClassAnswering(data)
     generator = np.random.default_rng(3)
     answers = ClassAnswers(
@@ -239,7 +239,7 @@ def test_gate_rows_are_wanted_of_every_slice_and_test_rows_of_those_that_have_so
 def test_classes_that_came_later_have_no_probability(tmp_path: Path) -> None:
     early = Scored({key: replace(each, known=3) for key, each in EXAMPLE.predictions.items()}, EXAMPLE.rows)
     save_predictions(tmp_path / "file", early, DATA)
-    now: Any = SimpleNamespace(labels=(*LABELS, "d"), sources=DATA.sources)
+    now: Any = SimpleNamespace(labels=(*LABELS, "d"), sources=DATA.sources, classes=DATA.classes)
     for predictions in load_predictions(tmp_path / "file", ClassAnswering, now).predictions.values():
         assert predictions.labels == (*LABELS, "d")
         assert not predictions.probabilities[:, 3].any()

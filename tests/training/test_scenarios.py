@@ -192,7 +192,9 @@ def test_a_run_that_grows_keeps_what_its_stages_said(by_class: tuple[Place, Path
 
 
 def test_tasks_are_served_by_name(tmp_path: Path) -> None:
-    place, folder = run(tmp_path, digits_plan("task-incremental", {"lwf": {}}), stages=2)
+    plan = digits_plan("task-incremental", {"lwf": {}})
+    plan["defaults"]["abstain"] = {"error_at_most": 0.5}
+    place, folder = run(tmp_path, plan, stages=2)
     matrix = read(folder / "matrix.json")
     assert matrix["acc"] > 0.9
     versions = place.folder / "registry" / "digits"
@@ -211,6 +213,8 @@ def test_tasks_are_served_by_name(tmp_path: Path) -> None:
     signature = tf.saved_model.load(str(versions / "2")).signatures["serving_default"]
     answered = signature(features=tf.constant(raw[:1]), task=tf.constant([known["slice"].iloc[0]]))
     assert answered["label"].numpy()[0].decode() in PAIRS[known["slice"].iloc[0]]
+    threshold = read(stage_folder(folder, "two-three") / "abstain.json")["threshold"]
+    assert answered["abstained"].numpy()[0] == (max(known["probabilities"].iloc[0]) < threshold)
     with pytest.raises(tf.errors.InvalidArgumentError, match="one of zero-one, two-three expected"):
         signature(features=tf.constant(raw[:1]), task=tf.constant(["four-five"]))
 

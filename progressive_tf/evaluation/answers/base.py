@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from progressive_tf.errors import listed, unknown_name
+from progressive_tf.evaluation.abstaining import Abstention
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.temperature import Temperature
 from progressive_tf.plan.metric_names import AnswerKind
 
@@ -67,6 +69,7 @@ class Answers(ABC):
         labels: what can be answered, in order; empty where anything can.
         truth: what is true; for models on the same rows it is equal.
         groups: int64 [rows], equal for rows that are alike, such as those of one author; None where each is its own.
+        rule: which answers are given; all of them but for classes.
     """
 
     kind: ClassVar[AnswerKind]
@@ -74,6 +77,7 @@ class Answers(ABC):
     labels: tuple[str, ...]
     truth: npt.NDArray[Any]
     groups: npt.NDArray[np.int64] | None = None
+    rule: AnswerRule = ALWAYS
 
     @abstractmethod
     def __len__(self) -> int:
@@ -144,6 +148,22 @@ class Answers(ABC):
             TypeError: answers of this kind have no probabilities of classes.
         """
         raise TypeError(f"{type(self).__name__}: only probabilities of classes have a temperature")
+
+    def abstention(self, error_at_most: float, confidence: float) -> Abstention:
+        """Returns the threshold at which few of the answers given are wrong; of the rows that the model could answer.
+
+        Args:
+            error_at_most: the largest share of them, in (0, 1).
+            confidence: that it is no larger, in (0, 1).
+
+        Raises:
+            TypeError: answers of this kind have no probabilities of classes.
+        """
+        raise TypeError(f"{type(self).__name__}: only probabilities of classes have a threshold")
+
+    def by_rule(self, rule: AnswerRule) -> Self:
+        """Returns the answers of a model that abstains by a rule; of answers that are not classes none is abstained."""
+        return self
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on.

@@ -11,6 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from progressive_tf.evaluation.abstaining import (
+    Abstention,
+    abstaining_keys,
+    abstaining_metric,
+    smoothed_abstaining_metric,
+)
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.base import Answers, Summed, chosen_groups, groups_of, indices
 from progressive_tf.evaluation.calibration import (
     CALIBRATION_METRICS,
@@ -20,9 +27,10 @@ from progressive_tf.evaluation.calibration import (
     merge_rows,
     smoothed_calibration_metric,
 )
+from progressive_tf.evaluation.costs import Costs, mean_cost, smoothed_mean_cost
 from progressive_tf.evaluation.metrics import ClassSums, Floats, class_metric
 from progressive_tf.evaluation.temperature import Temperature, logarithms
-from progressive_tf.plan.metric_names import CLASSES
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS, CLASSES, EXPECTED_COST, SELECTIVE_ERROR
 
 # Rows of float32 or float16 softmax outputs add up to one only about.
 SUM_TOLERANCE = 1e-2
@@ -45,6 +53,8 @@ class ClassAnswers(Answers):
         probabilities: float64 [rows, classes], in [0, 1], each row adding up to 1.
         known: how many of the labels, from the first, the model has outputs for; by default all.
         groups: int64 [rows], equal for rows that are alike; None where each is its own.
+        rule: which answers the model gives; it abstains from the others, whose label is still counted as said.
+        costs: what wrong answers are measured by, whatever rule gave them; None: nothing is said of it.
 
     Raises:
         ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
@@ -58,6 +68,8 @@ class ClassAnswers(Answers):
     probabilities: npt.NDArray[np.float64]
     known: int | None = None
     groups: npt.NDArray[np.int64] | None = None
+    rule: AnswerRule = ALWAYS
+    costs: Costs | None = None
 
     def __post_init__(self) -> None:
         truth = np.asarray(self.truth)
@@ -90,8 +102,9 @@ class ClassAnswers(Answers):
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int32]:
-        """int32 [rows]: the index of the most probable class, the first one on a tie."""
-        return self.probabilities.argmax(axis=1).astype(np.int32)
+        """int32 [rows]: the index of the most probable class, or of the cheapest where the rule has costs."""
+        rule = self.rule if self.known is None else replace(self.rule, among=self.known)
+        return rule.predicted(self.probabilities, self.labels)
 
     @cached_property
     def counts(self) -> npt.NDArray[np.float64]:
@@ -102,12 +115,18 @@ class ClassAnswers(Answers):
     @property
     def confidence(self) -> npt.NDArray[np.float64]:
         """float64 [rows]: the probability given to the predicted class."""
-        return self.probabilities.max(axis=1)
+        found: npt.NDArray[np.float64] = self.probabilities[np.arange(len(self)), self.predicted]
+        return found
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """bool [rows]: whether the predicted class is the true one."""
         return self.predicted == self.truth
+
+    @property
+    def answered(self) -> npt.NDArray[np.bool_]:
+        """bool [rows]: whether the model does not abstain."""
+        return self.rule.answers(self.confidence)
 
     @property
     def knowable(self) -> npt.NDArray[np.bool_]:
@@ -116,14 +135,15 @@ class ClassAnswers(Answers):
 
     def as_answered(self) -> ClassAnswers:
         """Returns the answers as callers get them: for a class that the model has no output for, a wrong one."""
-        return ClassAnswers(self.labels, self.truth, self.probabilities, groups=self.groups)
+        among = self.rule.among if self.known is None else self.known
+        return replace(self, known=None, rule=replace(self.rule, among=among))
 
     def with_logits(self, logits: npt.NDArray[np.floating[Any]]) -> ClassAnswers:
-        """Returns the answers that logits [rows, known classes] give to the same rows."""
+        """Returns the answers that logits [rows, known classes] give to the same rows, abstaining from none."""
         exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities = np.zeros(self.probabilities.shape)
         probabilities[:, : logits.shape[1]] = exponents / exponents.sum(axis=1, keepdims=True)
-        return replace(self, probabilities=probabilities)
+        return replace(self, probabilities=probabilities, rule=replace(self.rule, abstain_below=None))
 
     def as_right_or_wrong(self) -> ClassAnswers:
         """Returns the answers with two classes, right and wrong."""
@@ -134,29 +154,51 @@ class ClassAnswers(Answers):
             truth=np.zeros(len(self), np.int32),
             probabilities=np.column_stack([right, 1 - right]),
             known=None,
+            rule=ALWAYS,
+            costs=None,
         )
+
+    def by_rule(self, rule: AnswerRule) -> ClassAnswers:
+        """Returns the answers of a model that abstains by another rule."""
+        return replace(self, rule=rule)
 
     def take(self, rows: npt.ArrayLike) -> ClassAnswers:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""
         chosen = indices(rows)
         groups = chosen_groups(self.groups, chosen)
-        return ClassAnswers(self.labels, self.truth[chosen], self.probabilities[chosen], self.known, groups)
+        return replace(self, truth=self.truth[chosen], probabilities=self.probabilities[chosen], groups=groups)
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
         """Returns these rows and, after them, those of others with the same labels."""
         parts = [self, *others]
         truth, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
-        return ClassAnswers(self.labels, truth, probabilities, self.known, groups_of(parts))
+        return replace(self, truth=truth, probabilities=probabilities, groups=groups_of(parts))
 
     def mix(self, other: ClassAnswers, share: float) -> ClassAnswers:
         """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""
-        mean = (1 - share) * other.probabilities + share * self.probabilities
-        return ClassAnswers(self.labels, self.truth, mean, self.known, self.groups)
+        return replace(self, probabilities=(1 - share) * other.probabilities + share * self.probabilities)
 
     def temperature(self) -> Temperature:
         """Returns the temperature at which they say how often they are right, of the rows that could be."""
         answerable = self.take(self.knowable)
         return Temperature.fit(logarithms(answerable.probabilities, answerable.truth), answerable.truth)
+
+    def abstention(self, error_at_most: float, confidence: float) -> Abstention:
+        """Returns the threshold at which they are right often enough, of the rows that could be.
+
+        Of rows that are alike the first one counts, so that rows are independent.
+        """
+        chosen = self.take(self.knowable)
+        if chosen.groups is not None:
+            chosen = chosen.take(np.unique(chosen.groups, return_index=True)[1])
+        return Abstention.choose(chosen.confidence, chosen.right, error_at_most, confidence)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all metrics; those of abstaining and of costs only where the model abstains, or has costs."""
+        unasked = [] if self.costs is not None else [EXPECTED_COST]
+        unasked += [] if self.rule.abstain_below is not None else ABSTAINING_METRICS
+        return [name for name in super().names if name not in unasked]
 
     def of_classes_from(self, first: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Returns which rows are answered with, and which have, one of the classes from the number `first` on."""
@@ -166,7 +208,9 @@ class ClassAnswers(Answers):
     def summed(self, names: Sequence[str]) -> list[Summed]:
         """Returns right and wrong answers, and probabilities, whose pseudo-observations cost nothing or the most."""
         of_probabilities = tuple(name for name in names if name in CALIBRATION_METRICS)
-        of_answers = tuple(name for name in names if name not in CALIBRATION_METRICS)
+        of_abstaining = tuple(name for name in names if name in ABSTAINING_METRICS)
+        others = (*CALIBRATION_METRICS, *ABSTAINING_METRICS, EXPECTED_COST)
+        of_answers = tuple(name for name in names if name not in others)
         parts = []
         if of_answers:
             keys = np.column_stack([self.truth, self.predicted])
@@ -189,16 +233,30 @@ class ClassAnswers(Answers):
                     cells=merge_rows,
                 )
             )
+        if of_abstaining:
+            given = abstaining_keys(self.answered, self.right)
+            parts.append(Summed("abstaining", of_abstaining, given, np.asarray, smoothed_abstaining_metric))
+        if EXPECTED_COST in names and self.costs is not None:
+            metric = partial(smoothed_mean_cost, highest=float(self.costs.matrix(self.labels).max()))
+            parts.append(Summed("costs", (EXPECTED_COST,), self._cost_keys(self.costs), np.asarray, metric, of_pair=1))
         return parts
 
     def _value(self, name: str) -> float:
         if name in CALIBRATION_METRICS:
             features = calibration_features(calibration_keys(self.probabilities, self.truth), len(self.labels))
             return float(calibration_metric(np.asarray(features.sum(axis=0)), name))
+        if name == EXPECTED_COST:
+            return np.nan if self.costs is None else float(mean_cost(self._cost_keys(self.costs).sum(axis=0)))
+        if name in ABSTAINING_METRICS:
+            return float(abstaining_metric(abstaining_keys(self.answered, self.right).sum(axis=0), name))
         _, _, label = name.partition("/")
         sums = ClassSums(*self.counts)
         own = sums.of(self.places[label]) if label else sums
         return float(class_metric(own, own.present, name))
+
+    def _cost_keys(self, costs: Costs) -> Floats:
+        """Returns float64 [rows, 2], 1 and what the answer costs."""
+        return np.column_stack([np.ones(len(self)), costs.matrix(self.labels)[self.truth, self.predicted]])
 
     def true_rows(self, label: str) -> int:
         """Returns how many rows are of a class."""
@@ -206,6 +264,8 @@ class ClassAnswers(Answers):
 
     def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         kind, _, label = name.partition("/")
+        if name == SELECTIVE_ERROR:
+            return self.answered
         if not label:
             return np.ones(len(self), bool)
         true, predicted = (rows == self.places[label] for rows in (self.truth, self.predicted))

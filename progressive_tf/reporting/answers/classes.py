@@ -18,6 +18,7 @@ from markupsafe import Markup
 from scipy import sparse
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.classes import probable
 from progressive_tf.evaluation.calibration import debiased_calibration_error, reliability
 from progressive_tf.reporting.answers.base import SavedAnswers, Summary, read_values, readable
@@ -58,6 +59,7 @@ class ClassSummary(Summary):
         reliability: the reliability diagram.
         calibration_error: without the part that chance adds; None for fewer than two rows.
         confused_pairs: of many classes, those most often taken for one another: true label, predicted one, times.
+        risk_coverage: which share is wrong by how much is answered; None of a stage that always answers.
     """
 
     template = "answers/classes.html"
@@ -68,11 +70,13 @@ class ClassSummary(Summary):
     reliability: Markup
     calibration_error: float | None
     confused_pairs: Sequence[tuple[str, str, int]]
+    risk_coverage: Markup | None = None
 
     @property
     def figures(self) -> Mapping[str, Markup]:
-        """Confusion matrix and reliability."""
-        return {"confusion": self.confusion, "reliability": self.reliability}
+        """Confusion matrix and reliability, and risk by coverage of a stage that may abstain."""
+        figures = {"confusion": self.confusion, "reliability": self.reliability}
+        return figures | ({} if self.risk_coverage is None else {"risk_coverage": self.risk_coverage})
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,7 @@ class SavedClasses(SavedAnswers):
             thousands of classes they would fill the memory.
         texts: returns the texts of some rows, given by their indices, in that order.
         images: returns their small images as PNG files, None for rows without one.
+        rule: which rows are answered.
     """
 
     columns = (*KEYS, "text", *LABELS, "probabilities")
@@ -101,6 +106,7 @@ class SavedClasses(SavedAnswers):
     confidence: np.ndarray
     texts: Callable[[Sequence[int]], list[str]]
     images: Callable[[Sequence[int]], list[bytes | None]]
+    rule: AnswerRule = ALWAYS
 
     @classmethod
     def read(cls, path: Path, file: pq.ParquetFile) -> SavedClasses:
@@ -114,15 +120,17 @@ class SavedClasses(SavedAnswers):
             columns = {name: _strings(table.column(name)) for name in (*KEYS[:-1], *LABELS)}
         label, predicted = columns.pop("label"), columns.pop("predicted")
         labels = _labels(path, table, label, predicted)
+        rule = AnswerRule.of_json(json.loads((table.schema.metadata or {}).get(b"rule", b"{}")))
         pictured = "image" in file.schema_arrow.names
         return SavedClasses(
             labels=labels,
             places=pd.DataFrame({**columns, "row": table.column("row").to_numpy()}),
             label=label,
             predicted=predicted,
-            confidence=_confidence(path, file, len(labels)),
+            confidence=_confidence(path, file, labels, None if rule.costs is None else predicted),
             texts=lambda rows: [str(text or "") for text in read_values(path, file, "text", rows)],
             images=lambda rows: read_values(path, file, "image", rows) if pictured else [None] * len(rows),
+            rule=rule,
         )
 
     def codes(self, names: np.ndarray) -> np.ndarray:
@@ -135,6 +143,7 @@ class SavedClasses(SavedAnswers):
         # Matplotlib takes long to import, and `train` reads records without drawing any.
         from progressive_tf.reporting.figures.calibration import reliability_diagram
         from progressive_tf.reporting.figures.matrix import MOST_NUMBERED_CLASSES, confusion_matrix, others_of
+        from progressive_tf.reporting.figures.risk_coverage import risk_coverage_figure
 
         counts, many = count_confusions(self, rows), len(self.labels) > MOST_NUMBERED_CLASSES
         known = rows[self.codes(self.label[rows]) >= 0]
@@ -148,6 +157,9 @@ class SavedClasses(SavedAnswers):
             reliability=reliability_diagram(f"{figure}-reliability", stage, reliability(*judged), ece),
             calibration_error=debiased_calibration_error(*judged),
             confused_pairs=most_confused_pairs(self, rows, CONFUSED_PAIRS) if many else [],
+            risk_coverage=None
+            if self.rule.abstain_below is None
+            else risk_coverage_figure(f"{figure}-risk", stage, *judged, self.rule.abstain_below),
         )
 
 
@@ -196,9 +208,17 @@ def _strings(column: pa.ChunkedArray) -> np.ndarray:
     return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
 
 
-def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
-    """Returns the largest of each row's probabilities, which are read piece by piece, and checked."""
-    largest = [np.zeros(0, np.float32)]
+def _confidence(path: Path, file: pq.ParquetFile, names: Sequence[str], said: np.ndarray | None) -> np.ndarray:
+    """Returns a probability of each row, float32 [rows]; they are read piece by piece, and checked.
+
+    Args:
+        path: the file's.
+        file: the same, open.
+        names: of the classes, in the order of probabilities.
+        said: object [rows], the labels whose probability is wanted; None for the largest one.
+    """
+    largest, labels = [np.zeros(0, np.float32)], len(names)
+    place = {label: index for index, label in enumerate(names)}
     with readable(path):
         for batch in file.iter_batches(max(1, PROBABILITIES_AT_ONCE // max(1, labels)), columns=["probabilities"]):
             column = batch.column(0)
@@ -208,7 +228,12 @@ def _confidence(path: Path, file: pq.ParquetFile, labels: int) -> np.ndarray:
             if not probable(values).all():
                 row = sum(map(len, largest)) + int(probable(values).argmin())
                 raise InputError(f"{path}: probabilities[{row}]: numbers from 0 to 1 that add up to 1 expected")
-            largest.append(values.max(axis=1, initial=0.0))
+            begin = sum(map(len, largest))
+            if said is None:
+                largest.append(values.max(axis=1, initial=0.0))
+            else:
+                codes = [place[label] for label in said[begin : begin + len(values)]]
+                largest.append(values[np.arange(len(values)), codes])
     return np.concatenate(largest, dtype=np.float32, casting="same_kind")
 
 

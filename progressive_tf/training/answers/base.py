@@ -16,6 +16,7 @@ import tensorflow as tf
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.methods import Cache
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 KEYS = ("part", "slice", "source")
 FIRST_FIELDS = [(name, pa.string()) for name in KEYS] + [(name, pa.int64()) for name in ("index", "row")]
-# Signatures of versions, and an output: a text was written to its end.
-DEFAULT, GENERATE, TOKENS, IS_WHOLE = "serving_default", "generate", "tokens", "is_whole"
+# Signatures of versions, and outputs: a text was written to its end, and a row is not answered.
+DEFAULT, GENERATE, TOKENS, IS_WHOLE, ABSTAINED = "serving_default", "generate", "tokens", "is_whole", "abstained"
 
 
 class Served(tf.Module):
@@ -217,12 +218,13 @@ class Answering(ABC):
 
     @staticmethod
     @abstractmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> Served:
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> Served:
         """Returns the network as what a version serves.
 
         Args:
             network: the one that training goes on from.
             others: earlier networks of an ensemble, each with its share; none where answers cannot be averaged.
+            rule: which answers are given; always all of them but for classes.
         """
 
     @abstractmethod

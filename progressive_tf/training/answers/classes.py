@@ -16,12 +16,16 @@ from progressive_tf.data.images import small_png
 from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.plan.schema import Stage
+from progressive_tf.registry.folder import MANIFEST_NAME
 from progressive_tf.training.answers.base import (
+    ABSTAINED,
     DEFAULT,
     FIRST_FIELDS,
     KEYS,
@@ -114,13 +118,16 @@ class ClassAnswering(Answering):
         space = self.features.classes
         probabilities = np.zeros((len(rows), len(space.labels)))
         probabilities[:, : known.shape[1]] = known
-        return ClassAnswers(space.labels, space.codes[source][rows], probabilities, known.shape[1])
+        truth, rule = space.codes[source][rows], AnswerRule(costs=space.costs)
+        return ClassAnswers(space.labels, truth, probabilities, known.shape[1], rule=rule, costs=space.costs)
 
     def schema(self, answers: Sequence[Answers], sources: Sequence[Source]) -> pa.Schema:
         """Returns the columns of a file of classes, with one of small images where there are some."""
         labels = self.features.classes.labels
         known = next((classified.known for classified in answers if isinstance(classified, ClassAnswers)), None)
+        rule = next((given.rule for given in answers), ALWAYS)
         facts = {"labels": labels, "known": len(labels) if known is None else known}
+        facts |= {"rule": rule.to_json()} if rule != ALWAYS else {}
         pictured = any(source.kind == "images" for source in sources)
         columns = SCHEMA.append(IMAGE) if pictured else SCHEMA
         return columns.with_metadata({name: json.dumps(value) for name, value in facts.items()})
@@ -147,22 +154,24 @@ class ClassAnswering(Answering):
         with pq.ParquetFile(path, read_dictionary=["label"]) as file:
             table = file.read(["label"]).unify_dictionaries()
         saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
+        rule = AnswerRule.of_json(json.loads(table.schema.metadata.get(b"rule", b"{}")))
         position = {label: index for index, label in enumerate(labels)}
         values, codes = distinct_values(table, "label")
         truth = np.array([position[value] for value in values], np.int32)[codes]
         probabilities = np.zeros((table.num_rows, len(labels)))
         probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
-        return ClassAnswers(labels, truth, probabilities, known)
+        return ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
 
     @staticmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> ServedClassifier:
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedClassifier:
         """Returns what gives the probabilities of raw inputs."""
-        return ServedClassifier(network, others)
+        return ServedClassifier(network, others, rule)
 
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
         """Returns the probabilities that an exported version with the network's classes gives."""
         raw, tasks = self.features.sources[source].inputs(rows), self.features.classes.row_tasks(source, rows)
-        return self._answers(source, rows, predict_exported(folder, raw, tasks))
+        rule = AnswerRule.of_version(read_json(folder / MANIFEST_NAME))
+        return self._answers(source, rows, predict_exported(folder, raw, tasks)).by_rule(rule)
 
 
 def kept_probabilities(answers: ClassAnswers) -> np.ndarray:
@@ -208,19 +217,30 @@ class ServedClassifier(Served):
     Args:
         network: the one that training goes on from.
         others: earlier ones whose probabilities are added, each with its share; the rest is the network's.
+        rule: which answers are given.
 
     Attributes:
         serve: raw inputs [batch], and where the network has tasks each one's `task`, string [batch] → `probabilities`
-            float32 [batch, classes], `label` string [batch], and how much was read.
+            float32 [batch, classes], `label` string [batch], how much was read, and where the network may abstain
+            `abstained` bool [batch].
         alternatives: the same for other forms of raw inputs, by signature; none where the network has tasks.
     """
 
-    def __init__(self, network: BlockModel, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
+    def __init__(
+        self, network: BlockModel, others: Sequence[tuple[BlockModel, float]] = (), rule: AnswerRule = ALWAYS
+    ) -> None:
         super().__init__(network)
         self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
         every = [network, *(other for other, _ in others)]
         self.resources = [resource for model in every for resource in model.preprocess.resources]
         labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
+        costs = None if rule.costs is None else tf.constant(rule.costs.matrix(network.labels), tf.float32)
+
+        def decided(probabilities: tf.Tensor) -> tf.Tensor:
+            """Returns the number of the most probable class, or of the one with the least expected cost."""
+            if costs is None:
+                return tf.argmax(probabilities, axis=1)
+            return tf.argmin(tf.matmul(probabilities, costs), axis=1)
 
         # A function of its own, so that all signatures share one graph of the network.
         own = tf.function(lambda state: _probabilities(network, state), autograph=False)
@@ -235,8 +255,9 @@ class ServedClassifier(Served):
                 new = len(network.labels) - len(other.labels)
                 theirs = _probabilities(other, state if same else other.preprocess.read(raw, form)[0])
                 probabilities += share * tf.pad(theirs, [[0, 0], [0, new]])
-            label = tf.gather(labels, tf.argmax(probabilities, axis=1))
-            return {"probabilities": probabilities, "label": label, **read}
+            said = decided(probabilities)
+            abstained = _abstained(probabilities, said, rule)
+            return {"probabilities": probabilities, "label": tf.gather(labels, said), **abstained, **read}
 
         @tf.function(input_signature=[spec], autograph=False)
         def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -252,6 +273,13 @@ class ServedClassifier(Served):
         self.serve = serve_task if network.tasks else serve
         alternatives = {} if network.tasks else network.preprocess.alternatives
         self.alternatives = {form: serving(form, spec) for form, (spec, _) in alternatives.items()}
+
+
+def _abstained(probabilities: tf.Tensor, said: tf.Tensor, rule: AnswerRule) -> dict[str, tf.Tensor]:
+    """Returns which rows are not answered, bool [batch], as an output; none where all are."""
+    if rule.abstain_below is None:
+        return {}
+    return {ABSTAINED: tf.gather(probabilities, said, axis=1, batch_dims=1) < rule.abstain_below}
 
 
 def _probabilities(network: BlockModel, state: State) -> tf.Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics
@@ -19,15 +20,18 @@ from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.base import DEFAULT, load_exported
 
 
-def export_saved_model(network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = ()) -> None:
+def export_saved_model(
+    network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = (), rule: AnswerRule = ALWAYS
+) -> None:
     """Writes a SavedModel of what the network's kind of answer serves; see `ServedClassifier`, for one.
 
     Args:
         network: the one that training goes on from.
         folder: an empty one.
         others: earlier networks of an ensemble, each with its share.
+        rule: which answers are given.
     """
-    served = ANSWERING[network.answers].exported(network, others)
+    served = ANSWERING[network.answers].exported(network, others, rule)
     try:
         tf.saved_model.save(served, str(folder), signatures={DEFAULT: served.serve, **served.alternatives})
     except tf.errors.OpError as error:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from progressive_tf.data.plan_data import PlanData
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.files import atomic_path
 from progressive_tf.plan.methods import Cache
@@ -37,6 +38,10 @@ class Scored:
     predictions: Mapping[tuple[str, str], Answers]
     rows: Mapping[tuple[str, str], tuple[str, np.ndarray]]
     keys: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def by_rule(self, rule: AnswerRule) -> Scored:
+        """Returns the answers of a model that abstains by a rule."""
+        return Scored({key: answers.by_rule(rule) for key, answers in self.predictions.items()}, self.rows, self.keys)
 
 
 def wanted_rows(data: PlanData) -> Wanted:

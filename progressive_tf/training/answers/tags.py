@@ -17,6 +17,7 @@ from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
 from progressive_tf.data.windows import Windows, WindowStore
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.tags import TagAnswers
 from progressive_tf.models.block_model import BlockModel, State
@@ -251,7 +252,7 @@ class TagAnswering(TokenAnswering):
         return TagAnswers(tags, lengths, *codes, confidence.astype(np.float32))
 
     @staticmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> ServedTagger:
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedTagger:
         """Returns what gives the spans of texts."""
         return ServedTagger(network)
 

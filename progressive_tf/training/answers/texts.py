@@ -16,6 +16,7 @@ from progressive_tf.data.inputs import InputStore
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.texts import TextAnswers
 from progressive_tf.models.block_model import BlockModel, State
@@ -193,7 +194,7 @@ class TextAnswering(TokenAnswering):
         return TextAnswers(truth, predicted, table.column("confidence").to_numpy().astype(np.float32))
 
     @staticmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]]) -> ServedTranslator:
+    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedTranslator:
         """Returns what writes texts."""
         assert isinstance(network, Translator)
         return ServedTranslator(network)

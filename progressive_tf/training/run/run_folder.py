@@ -234,11 +234,11 @@ def why_new(run: RunFolder) -> list[str]:
 
 
 def differences(earlier: Plan, now: Plan, begun: int) -> list[str]:
-    """Returns one line per key in which the begun stages, the start or the scenario of two plans differ."""
+    """Returns one line per key in which the begun stages, the start, the scenario or the costs of two plans differ."""
     before, after = earlier.model_dump(mode="json"), now.model_dump(mode="json")
     lines = [
         f"{key}: was {before[key]!r}, now {after[key]!r}"
-        for key in ("task", "scenario", "start")
+        for key in ("task", "scenario", "start", "costs")
         if before[key] != after[key]
     ]
     for index in range(min(begun, len(after["stages"]))):

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.files import read_json, write_json
-from progressive_tf.training.answers.predictions_file import predict_rows
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.rows_so_far import rows_so_far
+from progressive_tf.training.stage.rows_so_far import validation_answers
 
 
 def calibrate(run: Run, stage: StageRecord, parent: StageRecord | None, depth: int) -> None:
@@ -28,12 +27,7 @@ def calibrate(run: Run, stage: StageRecord, parent: StageRecord | None, depth: i
         parent: the one that it starts from.
         depth: how many leading blocks are frozen.
     """
-    so_far: dict[str, list[np.ndarray]] = {}
-    for rows in rows_so_far(run, stage, parent):
-        so_far.setdefault(rows.source, []).append(rows.validation)
-    wanted = {("validation", name): (name, np.unique(np.concatenate(parts))) for name, parts in so_far.items()}
-    first, *others = predict_rows(run.features, wanted, depth, run.settings(stage).cache).predictions.values()
-    fitted = first.join(others).temperature()
+    fitted = validation_answers(run, stage, parent, depth).temperature()
     dense = run.network.head.dense
     dense.set_weights([value / np.float32(fitted.value) for value in dense.get_weights()])
     write_json(_file(stage), asdict(fitted))

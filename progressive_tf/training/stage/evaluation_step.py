@@ -11,6 +11,7 @@ from progressive_tf.evaluation.bootstrap import intervals
 from progressive_tf.evaluation.metrics import measures
 from progressive_tf.evaluation.records import Cells, FurtherMatrix, Matrix
 from progressive_tf.files import write_json
+from progressive_tf.plan.metric_names import ABSTAINING_METRICS
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.predictions_file import (
     Scored,
@@ -21,6 +22,7 @@ from progressive_tf.training.answers.predictions_file import (
 )
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.abstention import answer_rule
 from progressive_tf.training.stage.mixture import answers
 
 
@@ -43,7 +45,8 @@ def score(run: Run, stage: StageRecord | None, loaded: bool = False) -> Scored:
     if stage is not None and rows is not None and len(rows[1]):
         wanted["validation", stage.name] = (run.source_of(stage), rows[1])
     if missing_keys(path, wanted):
-        save_predictions(path, answers(run, stage, wanted, loaded), run.features)
+        given, rule = answers(run, stage, wanted, loaded), answer_rule(run, stage)
+        save_predictions(path, given.by_rule(rule), run.features)
     return load_predictions(path, type(run.features.answering), run.data)
 
 
@@ -98,9 +101,13 @@ def write_matrix(run: Run, trained: list[StageRecord]) -> None:
 
     def matrix(metric: str) -> FurtherMatrix:
         gate, test = cells("gate", metric), cells("test", metric)
-        return FurtherMatrix(gate=gate, test=test, **vars(measures(gate)), test_measures=vars(measures(test)))
+        of_gate, of_test = (
+            vars(measures(part, run.plan.kind.answers.metrics[metric].maximize)) for part in (gate, test)
+        )
+        return FurtherMatrix(gate=gate, test=test, **of_gate, test_measures=of_test)
 
     first, *others = run.plan.kind.answers.of_matrices
+    others += ABSTAINING_METRICS if any(stage.abstain is not None for stage in run.plan.stages) else ()
     further = {metric: matrix(metric) for metric in others}
     whole = Matrix(metric=first, stages=tuple(stage.name for stage in trained), **vars(matrix(first)), further=further)
     write_json(run.folder.path / "matrix.json", whole.to_json())

@@ -21,6 +21,7 @@ from progressive_tf.training.fitting.fit import Fit, Fitted, fit_stage
 from progressive_tf.training.run.checks import check_tensorflow
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import Rows, StageRecord
+from progressive_tf.training.stage.abstention import abstention_facts, choose_threshold
 from progressive_tf.training.stage.calibration import calibrate, calibration_facts
 from progressive_tf.training.stage.carried_optimizer import carried_optimizer, keep_optimizer
 from progressive_tf.training.stage.evaluation_step import score, stage_metrics
@@ -211,6 +212,9 @@ class Attempt:
         if self.settings.calibrate != "none" and self.settings.adaptation.takes_steps:
             with self.clock.measure("calibrate"):
                 calibrate(self.run, self.stage, self.parent, moved.frozen_depth)
+        if self.settings.abstain is not None:
+            with self.clock.measure("abstain"):
+                choose_threshold(self.run, self.stage, self.parent, moved.frozen_depth)
         self._save(moved)
 
     def adopt(self, weights: Arrays) -> None:
@@ -236,6 +240,8 @@ class Attempt:
             metrics |= {"rivals": self.rivals.to_json()}
         calibrated = calibration_facts(self.stage)
         metrics |= {} if calibrated is None else {"calibration": calibrated}
+        abstention = abstention_facts(self.stage)
+        metrics |= {} if abstention is None else {"abstain": abstention}
         if self.run.plan.probes is not None:
             with self.clock.measure("explain"):
                 metrics |= {"explanations": explanation_facts(self.run, self.stage)}

@@ -31,6 +31,7 @@ from progressive_tf.training.run.network import build_network
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.abstention import abstention_facts, answer_rule
 from progressive_tf.training.stage.evaluation_step import score
 from progressive_tf.training.stage.explaining import agreement_with_predecessor, explanations_file
 from progressive_tf.training.stage.learnt import learnt_by
@@ -294,12 +295,14 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         release=None if schedule is None else schedule.model_dump(mode="json"),
         ensemble=bool(others),
         normalize_labels=run.plan.data.normalize_labels,
+        abstain=abstention_facts(stage),
+        costs=None if run.data.classes.costs is None else run.data.classes.costs.to_json(),
     )
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
     """Writes a version's files: the SavedModel, and beside it what it was trained on, explanations, sums of classes."""
-    export_saved_model(run.network, folder, others)
+    export_saved_model(run.network, folder, others, answer_rule(run, stage))
     learnt_by(run, stage).write(folder / EXTRA)
     explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
     beside = [explanations] if run.plan.probes is not None and explanations.exists() else []

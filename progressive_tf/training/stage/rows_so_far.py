@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.models.block_model import IMPOSSIBLE
 from progressive_tf.plan.methods import Cache
+from progressive_tf.training.answers.predictions_file import predict_rows
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 
@@ -34,6 +36,23 @@ def rows_so_far(run: Run, stage: StageRecord, parent: StageRecord | None) -> lis
     """Returns the rows of the released stages that a stage builds on, and its own, which come first."""
     records = [stage, *reversed(run.released_until(parent))]
     return [rows for record in records for rows in rows_of(run, record)]
+
+
+def validation_answers(run: Run, stage: StageRecord, parent: StageRecord | None, depth: int) -> Answers:
+    """Returns what the network says, at its present weights, of the validation rows of these stages, each row once.
+
+    Args:
+        run: the run.
+        stage: the stage.
+        parent: the one that it starts from.
+        depth: how many leading blocks are frozen.
+    """
+    so_far: dict[str, list[np.ndarray]] = {}
+    for rows in rows_so_far(run, stage, parent):
+        so_far.setdefault(rows.source, []).append(rows.validation)
+    wanted = {("validation", name): (name, np.unique(np.concatenate(parts))) for name, parts in so_far.items()}
+    first, *others = predict_rows(run.features, wanted, depth, run.settings(stage).cache).predictions.values()
+    return first.join(others)
 
 
 def rows_of(run: Run, record: StageRecord) -> Iterator[LabelledRows]:
