@@ -29,6 +29,7 @@ BENCHMARKS = {
     "methods": ["benchmarks.adaptation_methods"],
     "calibration": ["benchmarks.calibration"],
     "rivals": ["benchmarks.rivals"],
+    "unknown-inputs": ["benchmarks.unknown_inputs"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],
     "quality": ["benchmarks.remembering", "quality"],

@@ -217,6 +217,8 @@ def _print_snapshot(snapshot: Snapshot) -> None:
         outcome = test.note if test.value is None else "drift" if test.is_drift else "quiet"
         table.add_row(test.about, test.name, test.statistic, value, adjusted, outcome)
     console().print(table)
+    if snapshot.unknown is not None:
+        console().print(snapshot.unknown.words)
 
 
 def _propose(

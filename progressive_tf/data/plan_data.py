@@ -29,6 +29,7 @@ from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts, row_groups, why_few
 from progressive_tf.data.stage_rows import StageRows, select_stage_rows
 from progressive_tf.data.tables import read_tables
+from progressive_tf.data.unknown_rows import UnknownRows, read_unknown_rows
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.records import Finding
@@ -55,6 +56,7 @@ class PlanData:
         wrong_labels: of each stage, those that are wrong on purpose.
         spelling: which class a label is that comes later, however it is written.
         findings: source → what was found in it before it was split.
+        unknown: rows that no class fits, where the plan names some; their source is among the sources.
     """
 
     classes: ClassSpace
@@ -68,6 +70,7 @@ class PlanData:
     wrong_labels: tuple[tuple[WrongLabels, ...], ...] = ()
     spelling: Spelling = field(default_factory=Spelling)
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    unknown: UnknownRows | None = None
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -236,6 +239,10 @@ def read_plan_data(
     ]
     classes = class_space(plan, sources, locations, used)
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
+    unknown = read_unknown_rows(reader, plan, sources, display)
+    if unknown is not None:
+        sources[unknown.name] = unknown.source
+        classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
     return PlanData(
         classes,
         sources,
@@ -247,6 +254,7 @@ def read_plan_data(
         wrong_labels=_wrong_labels(plan, sources, stages),
         spelling=settled.spelling,
         findings=findings,
+        unknown=unknown,
     )
 
 

@@ -87,6 +87,7 @@ class StageMetrics:
     retention: dict[str, dict[str, Any]] = field(default_factory=dict)
     explanations: dict[str, Any] = field(default_factory=dict)
     rivals: dict[str, Rival] = field(default_factory=dict)
+    unknown_inputs: dict[str, Any] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None

@@ -15,14 +15,14 @@ import pandas as pd
 
 from progressive_tf.errors import InputError
 from progressive_tf.serving.answers.texts import EXPECTED, TEXT
-from progressive_tf.serving.store_schema import FORMAT, SECOND, ReleaseMark, read_marks, refuse_no_store
+from progressive_tf.serving.store_schema import FORMAT, FOURTH, SECOND, ReleaseMark, read_marks, refuse_no_store
 
 _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE time >= ? AND time < ? ORDER BY id"
 # Of several pieces of feedback on a prediction the newest counts; a rating says nothing of right or wrong.
 _ANSWERS = """
     SELECT predictions.id, request, requests.time, requests.version, requests.alias, requests.caller, predictions.label,
            predictions.probabilities, predictions.input, feedback.label AS truth, feedback.correct,
-           feedback.time AS judged_at, feedback.id AS feedback, {was_cut} AS was_cut
+           feedback.time AS judged_at, feedback.id AS feedback, {was_cut} AS was_cut, {is_unknown} AS is_unknown
     FROM predictions JOIN requests ON request = requests.id
     LEFT JOIN feedback ON feedback.id = (
         SELECT max(id) FROM feedback
@@ -42,8 +42,9 @@ class LiveRows:
             label (what was said), probabilities (float64, one where a text was said; or None), input (by name, or None
             where it is not kept), truth (the right label, or None), right (True, False, or None where no user has
             judged it), judged_at (seconds since 1970), feedback (its number, which rises), was_cut (1 where a part of
-            the text was not read, 0 where all was, NaN where that is not known). Texts among labels and truths are
-            texts where their input is kept, and else fingerprints.
+            the text was not read, 0 where all was, NaN where that is not known), is_unknown (1 where the input was like
+            nothing its version had learnt, 0 where it was, NaN where the version did not say). Texts among labels and
+            truths are texts where their input is kept, and else fingerprints.
         releases: where each version was released among these rows, as far as a server has noted it.
     """
 
@@ -91,12 +92,15 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
                 raise InputError(f"{path} was written by a newer release (format {written}); update progressive-tf")
             requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
             is_second = written >= SECOND
-            was_cut = "predictions.was_cut" if is_second else "NULL"
-            answers = pd.read_sql_query(_ANSWERS.format(was_cut=was_cut), connection, params=[since, until])
+            columns = {
+                name: f"predictions.{name}" if written >= since_format else "NULL"
+                for name, since_format in (("was_cut", SECOND), ("is_unknown", FOURTH))
+            }
+            answers = pd.read_sql_query(_ANSWERS.format(**columns), connection, params=[since, until])
             releases = read_marks(connection) if is_second else {}
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
-    answers["was_cut"] = answers["was_cut"].astype(float)
+    answers = answers.astype({"was_cut": float, "is_unknown": float})
 
     def by_row(function: Callable[..., Any], *names: str) -> pd.Series:
         values = [function(*row) for row in answers[list(names)].itertuples(index=False)]

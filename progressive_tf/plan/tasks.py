@@ -96,6 +96,7 @@ _NO_FLOAT16 = "{value}: a T5 is trained in float32 here; drop it"
 _NO_TEMPERATURE = {
     "stages[].calibrate=temperature": "fits the probabilities of a row's classes; task {task} has none; drop it"
 }
+_NO_UNKNOWN = {"unknown_inputs": "is about inputs that no class of whole rows fits; task {task} has none; drop it"}
 _LOOKS_AT_CLASSES = "looks at classes, and texts have none; drop it for task {task}"
 
 TASKS: dict[str, Task] = {
@@ -124,6 +125,7 @@ TASKS: dict[str, Task] = {
                 **_NO_IMAGES,
                 **_NO_REASONS,
                 **_NO_TEMPERATURE,
+                **_NO_UNKNOWN,
                 "scenario=class-incremental": _NEW_TYPES,
                 "scenario=task-incremental": _NEW_TYPES,
                 "data.labels": "the types of entities are those of the tags in data.source; drop it for task {task}",
@@ -180,6 +182,7 @@ TASKS: dict[str, Task] = {
                 **_NO_IMAGES,
                 **_NO_REASONS,
                 **_NO_TEMPERATURE,
+                **_NO_UNKNOWN,
                 **_NO_TAGS,
                 "scenario=class-incremental": _NO_CLASSES,
                 "scenario=task-incremental": _NO_CLASSES,

@@ -17,6 +17,7 @@ class Answered:
         probabilities: of the classes; of a text the one that it has; or None.
         input: the instance as JSON-like values, with what was written for it; None where it is not kept.
         was_cut: whether a part of its text was not read; None where that is not known.
+        is_unknown: whether it is like nothing the version has learnt; None where the version does not say.
     """
 
     id: str
@@ -24,6 +25,7 @@ class Answered:
     probabilities: Sequence[float] | None
     input: Mapping[str, Any] | None = None
     was_cut: bool | None = None
+    is_unknown: bool | None = None
 
 
 @dataclass(frozen=True)

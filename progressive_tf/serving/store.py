@@ -115,9 +115,10 @@ class Store:
                 [(number, *_values_of(asked), asked.is_failure, self.journal) for number, asked in numbered],
             )
             connection.executemany(
-                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut, is_unknown) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (given.id, number, *_said(given), _json_or_none(given.input), given.was_cut)
+                    (given.id, number, *_said(given), _json_or_none(given.input), given.was_cut, given.is_unknown)
                     for number, request in numbered
                     for given in request.answers
                 ],

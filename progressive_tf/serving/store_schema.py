@@ -94,10 +94,12 @@ _THIRD = (
     """,
     "CREATE INDEX pairs_open ON pairs (journal, stable, candidate) WHERE question IS NOT NULL AND truth IS NULL",
 )
+# Whether an input was like nothing its version had learnt.
+_FOURTH = ("ALTER TABLE predictions ADD COLUMN is_unknown INTEGER",)
 # What each format adds to the one before it; a file without tables is of format 0.
-_CHANGES = (_FIRST, _SECOND, _THIRD)
+_CHANGES = (_FIRST, _SECOND, _THIRD, _FOURTH)
 FORMAT = len(_CHANGES)
-SECOND, THIRD = 2, 3
+SECOND, THIRD, FOURTH = 2, 3, 4
 # What a file of an earlier release is read by as it is: the columns that it lacks, for one connection alone.
 AS_OF_THIRD = """
     CREATE TEMP VIEW requests AS SELECT *, NULL AS stable, 0 AS journal,

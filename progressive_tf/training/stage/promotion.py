@@ -36,6 +36,7 @@ from progressive_tf.training.stage.explaining import agreement_with_predecessor,
 from progressive_tf.training.stage.line import ask_version, line_of, released_reference, remembered
 from progressive_tf.training.stage.looking import looks_of, runs_on_test_rows
 from progressive_tf.training.stage.mixture import ensemble_of
+from progressive_tf.training.stage.unknown_inputs import unknown_score
 
 NO_PREDECESSOR = ReasonsKept(None, 0)
 
@@ -297,7 +298,7 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
     """Writes a version's files: the SavedModel, and beside it explanations and sums of classes where there are some."""
-    export_saved_model(run.network, folder, others)
+    export_saved_model(run.network, folder, others, unknown_score(run, stage))
     explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
     beside = [explanations] if run.plan.probes is not None and explanations.exists() else []
     for path in [*beside, *([sums] if sums.exists() else [])]:

@@ -1,0 +1,139 @@
+"""What a trained stage says of inputs that are like nothing it has learnt: score, threshold, and how well they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from progressive_tf.adaptation.moved_weights import MovedWeights
+from progressive_tf.errors import listed
+from progressive_tf.evaluation.records import Measure
+from progressive_tf.evaluation.unknown_inputs import (
+    OutOfScope,
+    ScoredRows,
+    UnknownFacts,
+    histogram,
+    quantile_above,
+    separation,
+    unknown_words,
+)
+from progressive_tf.plan.unknown_inputs import UnknownInputs
+from progressive_tf.seeds import derive_seed
+from progressive_tf.training.fitting.linear_heads import ClassSums
+from progressive_tf.training.fitting.locations import unknown_file
+from progressive_tf.training.fitting.unknown_scores import FITS, UnknownScore, load_score, save_score
+from progressive_tf.training.run.run import Run
+from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.head_from_sums import sums_so_far
+from progressive_tf.training.stage.rows_so_far import Reading, rows_so_far
+
+RIVAL = "confidence"  # beside every other score
+
+
+def unknown_facts(
+    run: Run, stage: StageRecord, parent: StageRecord | None, moved: MovedWeights, asked: UnknownInputs
+) -> dict[str, Any]:
+    """Fits the score of a stage, keeps it in its folder, and returns what metrics.json says of it.
+
+    Args:
+        run: the run; its network is at the stage's weights.
+        stage: the stage.
+        parent: the stage it started from.
+        moved: what it moved.
+        asked: the plan's section.
+    """
+    reading = Reading(run, moved.frozen_depth, run.settings(stage).cache)
+    sums = sums_so_far(run, stage, parent, reading)
+    _say_missing(run, stage, sums)
+    arrays = FITS[asked.score](sums)
+    scoring = Scoring(reading, {asked.score: UnknownScore(arrays, 0.0), RIVAL: UnknownScore({}, 0.0)})
+    validation = scoring.rows((rows.source, rows.validation) for rows in rows_so_far(run, stage, parent))[asked.score]
+    threshold = quantile_above(validation.values, asked.flagged)
+    save_score(unknown_file(stage.folder), arrays, threshold)
+    slices = [run.data.slices[run.data.slice_of[record.index]] for record in (*run.released_until(parent), stage)]
+    gate, test = (scoring.rows((part.source, getattr(part, name)) for part in slices) for name in ("gate", "test"))
+    known, unknown = test if len(test[asked.score].values) else gate, run.data.unknown
+    others = {} if unknown is None else scoring.rows([(unknown.name, unknown.rows)])
+
+    def flagged(rows: Mapping[str, ScoredRows]) -> Measure:
+        values = rows[asked.score].values
+        return Measure(float((values > threshold).mean()), n=len(values))
+
+    out_of_scope = None
+    if unknown is not None:
+        seed = derive_seed(run.plan.seed, "bootstrap", stage.name, "unknown inputs")
+        apart = {name: separation(known[name], others[name], seed) for name in others}
+        part = "test" if known is test else "gate"
+        out_of_scope = OutOfScope(unknown.source.name, flagged(others), part, apart)
+    facts = UnknownFacts(
+        score=asked.score,
+        threshold=threshold,
+        train=int(sums.counts.sum()),
+        validation=len(validation.values),
+        gate=flagged(gate),
+        test=flagged(test) if known is test else None,
+        histogram=histogram(known[asked.score].values, others[asked.score].values if others else np.empty(0)),
+        out_of_scope=out_of_scope,
+    )
+    run.display.line(f"{stage.name}: {unknown_words(facts)}")
+    return asdict(facts)
+
+
+def unknown_score(run: Run, stage: StageRecord) -> UnknownScore | None:
+    """Returns the score that a version of a trained stage serves; None where the plan asks for none."""
+    path = unknown_file(stage.folder)
+    return load_score(path) if run.plan.unknown_inputs is not None and path.exists() else None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Scores rows by each of several scores.
+
+    Attributes:
+        reading: of the network.
+        scores: by name.
+    """
+
+    reading: Reading
+    scores: Mapping[str, UnknownScore]
+
+    def rows(self, wanted: Iterable[tuple[str, np.ndarray]]) -> dict[str, ScoredRows]:
+        """Returns the scores of rows by name, each row of a source once.
+
+        Args:
+            wanted: sources, each with int64 indices into it; a source may come again.
+        """
+        of_source: dict[str, list[np.ndarray]] = {}
+        for source, rows in wanted:
+            of_source.setdefault(source, []).append(rows)
+        values: dict[str, list[np.ndarray]] = {name: [np.empty(0)] for name in self.scores}
+        groups: list[np.ndarray] = [np.empty(0, np.int64)]
+        grouped = False
+        for source, parts in of_source.items():
+            rows = np.unique(np.concatenate(parts))
+            read = self.reading.features(source, rows)
+            probabilities = tf.nn.softmax(self.reading.run.network.head.dense(tf.constant(read))).numpy()
+            for name, score in self.scores.items():
+                values[name].append(score.scored(read, probabilities))
+            own = self.reading.run.data.sources[source].groups
+            grouped |= own is not None
+            groups.append(np.arange(len(rows)) + sum(map(len, groups)) if own is None else own[rows])
+        joined = np.concatenate(groups) if grouped else None
+        return {name: ScoredRows(np.concatenate(parts), joined) for name, parts in values.items()}
+
+
+def _say_missing(run: Run, stage: StageRecord, sums: ClassSums) -> None:
+    """Says which classes of a version that the run started from have no rows here: all of their inputs are unknown."""
+    labels = run.network.labels
+    missing = [label for label, count in zip(labels, sums.counts, strict=False) if not count] + list(
+        labels[len(sums.counts) :]
+    )
+    if missing:
+        run.display.line(
+            f"{stage.name}: unknown inputs: no training row of {listed(missing)} in this run, so that inputs of "
+            f"{'this class' if len(missing) == 1 else 'these classes'} may count as unknown"
+        )
