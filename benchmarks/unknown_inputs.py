@@ -109,15 +109,14 @@ def measured(data: str, seed: int) -> Found:
     """Returns both measures of every score with a seed."""
     from progressive_tf.evaluation.unknown_inputs import separation
     from progressive_tf.training.fitting.unknown_scores import FITS, UnknownScore
-    from progressive_tf.training.stage.head_from_sums import sums_so_far
     from progressive_tf.training.stage.rows_so_far import Reading
-    from progressive_tf.training.stage.unknown_inputs import Scoring
+    from progressive_tf.training.stage.unknown_inputs import Scoring, learnt_so_far
 
     run = trained(data, seed)
     (stage,) = run.stages
     reading = Reading(run, run.frozen_depth(stage), run.settings(stage).cache)
-    sums = sums_so_far(run, stage, None, reading)
-    scoring = Scoring(reading, {name: UnknownScore(fit(sums), 0.0) for name, fit in FITS.items()})
+    learnt = learnt_so_far(run, stage, None, reading)
+    scoring = Scoring(reading, {name: UnknownScore(fit(learnt), 0.0) for name, fit in FITS.items()})
     known = scoring.rows([(data, run.data.slices[run.data.slice_of[0]].test)])
     others: Mapping[str, np.ndarray] = {"near": np.flatnonzero(run.data.codes[data] < 0)}
     others = {**others, **{name: np.arange(len(run.data.sources[name])) for name in SETTINGS[data].far}}

@@ -9,19 +9,20 @@ from progressive_tf.plan.methods import Share, Strict
 from progressive_tf.plan.networks import Text
 from progressive_tf.plan.refusals import TASK_INCREMENTAL
 
-ScoreName = Literal["mahalanobis", "relative-mahalanobis", "nearest-mean", "confidence"]
+ScoreName = Literal["nearest-neighbour", "nearest-mean", "mahalanobis", "confidence"]
 
 
 class UnknownInputs(Strict):
     """After each stage, from which score on an input is like nothing learnt so far; versions say it of every input.
 
-    `mahalanobis` is the distance to the nearest mean of a class, with one covariance within classes (Lee et al. 2018),
-    `relative-mahalanobis` its square less that of the distance to the mean of all rows (Ren et al. 2021),
-    `nearest-mean` the plain distance, and `confidence` one less the highest probability (Hendrycks & Gimpel 2017).
-    Distances are of what the head's dense layer reads. Rows of `source` are measured and decide nothing.
+    `nearest-neighbour` is the distance to the nearest training row (Sun et al. 2022), of more than 10,000 to that of so
+    many, which the version keeps; `nearest-mean` that to the nearest mean of a class; `mahalanobis` the same with one
+    covariance within classes (Lee et al. 2018); `confidence` is one less the highest probability (Hendrycks & Gimpel
+    2017). Distances are of what the head's dense layer reads, as a direction and the logarithm of its length. Rows of
+    `source` are measured and decide nothing.
     """
 
-    score: ScoreName = "mahalanobis"
+    score: ScoreName = "nearest-neighbour"
     flagged: Share = 0.05
     source: Text | None = None
 

@@ -11,7 +11,16 @@ from sklearn.covariance import OAS
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.training.fitting.linear_heads import ClassSums
-from progressive_tf.training.fitting.unknown_scores import FITS, LARGEST, UnknownScore, load_score, save_score
+from progressive_tf.training.fitting.unknown_scores import (
+    FITS,
+    LARGEST,
+    SHORTEST,
+    Learnt,
+    UnknownScore,
+    direction_and_length,
+    load_score,
+    save_score,
+)
 
 WIDTH, CLASSES = 5, 3
 
@@ -25,57 +34,57 @@ def made(rows: int = 90, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return features.astype(np.float32), codes
 
 
-def sums_of(features: np.ndarray, codes: np.ndarray, classes: int = CLASSES) -> ClassSums:
+def numbers(features: np.ndarray) -> np.ndarray:
+    """Returns directions, and logarithms of lengths."""
+    length = np.maximum(np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True), SHORTEST)
+    return np.concatenate([features / length, np.log(length)], axis=1)
+
+
+def learnt_of(features: np.ndarray, codes: np.ndarray, classes: int = CLASSES) -> Learnt:
     keys = np.arange(len(codes), dtype=np.uint64)
-    return ClassSums.none(features.shape[1]).plus(features, codes, keys, classes)
+    read = direction_and_length(tf.constant(features)).numpy()
+    return Learnt(ClassSums.none(read.shape[1]).plus(read, codes, keys, classes), read)
 
 
-def scored(name: str, sums: ClassSums, features: np.ndarray, probabilities: np.ndarray | None = None) -> np.ndarray:
+def scored(name: str, learnt: Learnt, features: np.ndarray, probabilities: np.ndarray | None = None) -> np.ndarray:
     given = np.ones((len(features), 1), np.float32) if probabilities is None else probabilities
-    return UnknownScore(FITS[name](sums), 0.0).scored(features, given)
+    return UnknownScore(FITS[name](learnt), 0.0).scored(features, given)
 
 
-def test_distances_are_those_to_the_nearest_class_mean() -> None:
-    features, codes = made()
-    others = made(40, seed=1)[0]
-    means = np.stack([features[codes == code].mean(axis=0) for code in range(CLASSES)])
-    plain = np.linalg.norm(others[:, np.newaxis] - means, axis=2).min(axis=1)
-    np.testing.assert_allclose(scored("nearest-mean", sums_of(features, codes), others), plain, rtol=1e-4)
+def test_distances_are_those_to_the_nearest_row_or_class_mean() -> None:
+    (features, codes), others = made(), made(40, seed=1)[0]
+    learnt, read, asked = learnt_of(features, codes), numbers(features), numbers(others)
+    from_rows = np.linalg.norm(asked[:, np.newaxis] - read, axis=2).min(axis=1)
+    np.testing.assert_allclose(scored("nearest-neighbour", learnt, others), from_rows, rtol=1e-2)
+    means = np.stack([read[codes == code].mean(axis=0) for code in range(CLASSES)])
+    apart = asked[:, np.newaxis] - means
+    plain = np.linalg.norm(apart, axis=2).min(axis=1)
+    np.testing.assert_allclose(scored("nearest-mean", learnt, others), plain, rtol=1e-3)
 
-    within = (features - means[codes]).astype(np.float64)
-    covariance = within.T @ within / (len(features) - CLASSES)
-    amount = OAS(assume_centered=True).fit(within).shrinkage_
-    shrunk = (1 - amount) * covariance + amount * np.trace(covariance) / WIDTH * np.eye(WIDTH)
-    apart = others[:, np.newaxis] - means
-    squared = np.einsum("rcw,wv,rcv->rc", apart, np.linalg.inv(shrunk), apart).min(axis=1)
-    found = scored("mahalanobis", sums_of(features, codes), others)
-    np.testing.assert_allclose(found, np.sqrt(squared), rtol=0.02)  # scikit-learn counts the rows, not the freedom
-
-    total = np.cov(features.astype(np.float64).T)
-    amount = OAS(assume_centered=True).fit(features - features.mean(axis=0)).shrinkage_
-    total = (1 - amount) * total + amount * np.trace(total) / WIDTH * np.eye(WIDTH)
-    whole = others - features.mean(axis=0)
-    background = np.einsum("rw,wv,rv->r", whole, np.linalg.inv(total), whole)
-    relative = scored("relative-mahalanobis", sums_of(features, codes), others)
-    np.testing.assert_allclose(relative, squared - background, rtol=0.05, atol=0.3)
+    within = read - means[codes]
+    covariance = within.T @ within / (len(within) - CLASSES)
+    amount = OAS(assume_centered=True).fit(within).shrinkage_  # which counts the rows, where we count the freedom
+    variance = np.trace(covariance) / len(covariance)
+    inverse = np.linalg.inv((1 - amount) * covariance + amount * variance * np.eye(len(covariance)))
+    squared = np.einsum("rcw,wv,rcv->rc", apart, inverse, apart).min(axis=1)
+    np.testing.assert_allclose(scored("mahalanobis", learnt, others), np.sqrt(squared), rtol=0.02)
 
 
 def test_the_unit_of_the_features_makes_no_difference_to_mahalanobis() -> None:
-    features, codes = made()
-    others = made(40, seed=1)[0]
+    (features, codes), others = made(), made(40, seed=1)[0]
     first, second = (
-        scored("mahalanobis", sums_of(features * unit, codes), others * np.float32(unit)) for unit in (1, 1000)
+        scored("mahalanobis", learnt_of(features * unit, codes), others * np.float32(unit)) for unit in (1, 1000)
     )
     np.testing.assert_allclose(first, second, rtol=1e-3)
 
 
 def test_confidence_is_one_less_the_highest_probability() -> None:
     probabilities = np.array([[0.7, 0.3], [0.5, 0.5]], np.float32)
-    found = scored("confidence", sums_of(*made()), np.zeros((2, WIDTH), np.float32), probabilities)
+    found = scored("confidence", learnt_of(*made()), np.zeros((2, WIDTH), np.float32), probabilities)
     np.testing.assert_allclose(found, [0.3, 0.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mahalanobis", "relative-mahalanobis", "nearest-mean"])
+@pytest.mark.parametrize("name", ["nearest-neighbour", "nearest-mean", "mahalanobis"])
 @pytest.mark.parametrize(
     ("features", "codes", "classes"),
     [
@@ -92,24 +101,20 @@ def test_confidence_is_one_less_the_highest_probability() -> None:
 def test_scores_are_finite_and_training_rows_lie_nearer_than_others(
     name: str, features: np.ndarray, codes: list[int], classes: int
 ) -> None:
-    sums = sums_of(features, np.array(codes), classes)
+    learnt = learnt_of(features, np.array(codes), classes)
     size = max(1.0, float(np.abs(features).max()))
     far = features + np.float32(10 * size)
-    near, apart = scored(name, sums, features), scored(name, sums, far)
+    near, apart = scored(name, learnt, features), scored(name, learnt, far)
     assert np.isfinite([near, apart]).all()
-    if name != "relative-mahalanobis":  # that one is about classes: far from everything is far from the whole too
-        assert near.max() < apart.min()
-    beyond = scored(name, sums, np.full_like(features[:1], 3e38))
-    assert np.isfinite(beyond).all()
-    if name != "relative-mahalanobis":
-        assert beyond[0] == np.float32(LARGEST)
+    assert near.max() < apart.min()
+    assert scored(name, learnt, np.full_like(features[:1], 3e38))[0] == np.float32(LARGEST)
 
 
 def test_a_score_is_saved_with_its_threshold_and_a_damaged_file_says_so(tmp_path: Path) -> None:
     features, codes = made()
     path = tmp_path / "score.safetensors"
     for name, fit in FITS.items():
-        arrays = fit(sums_of(features, codes))
+        arrays = fit(learnt_of(features, codes))
         save_score(path, arrays, 3.25)
         loaded = load_score(path)
         given = np.full((len(features), 2), 0.5, np.float32)

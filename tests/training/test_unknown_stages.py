@@ -59,18 +59,22 @@ def test_a_stage_says_which_share_is_unknown_and_how_well_its_score_tells(ran: t
     place, run = ran
     for number, name in enumerate(("one", "two"), 1):
         facts = facts_of(run, name)
-        assert (facts["score"], facts["train"], facts["validation"]) == ("mahalanobis", (40, 80)[number - 1], 20)
+        assert (facts["train"], facts["validation"]) == ((40, 80)[number - 1], 20)
         saved = pd.read_parquet(stage_folder(run, name) / "predictions.parquet")["part"].value_counts()
         assert (facts["gate"]["n"], facts["test"]["n"]) == (saved["gate"], saved["test"])
         assert facts["out_of_scope"]["flagged"]["n"] == 30
-        assert list(facts["out_of_scope"]["scores"]) == ["mahalanobis", "confidence"]
-        own = facts["out_of_scope"]["scores"]["mahalanobis"]
+        assert (
+            list(facts["out_of_scope"]["scores"])
+            == [facts["score"], "confidence"]
+            == ["nearest-neighbour", "confidence"]
+        )
+        own = facts["out_of_scope"]["scores"][facts["score"]]
         assert own["auroc"]["low"] < own["auroc"]["value"] == 1.0
         assert facts["out_of_scope"]["flagged"]["value"] == 1.0
         assert (sum(facts["histogram"]["known"]), sum(facts["histogram"]["unknown"])) == (40, 30)
     said = place.said[-1]
     assert "unknown_inputs.source: far.csv: 1 row also among rows with classes left out (row 31)" in said
-    assert said.count("two: unknown inputs: mahalanobis above ") == 1
+    assert said.count("two: unknown inputs: nearest-neighbour above ") == 1
     assert "; 100.0 % of 30 rows of far.csv; AUROC 1.000 [" in said
 
 
@@ -144,7 +148,7 @@ def test_without_the_key_nothing_is_different(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "changes", "message"),
     [
-        ({"score": "entropy"}, {}, "unknown_inputs.score: should be 'mahalanobis'"),
+        ({"score": "entropy"}, {}, "unknown_inputs.score: should be 'nearest-neighbour'"),
         ({"flagged": 1.0}, {}, "unknown_inputs.flagged: should be less than 1"),
         ({}, {"scenario": "task-incremental"}, "an input that no class fits has no task either"),
         (

@@ -1,11 +1,13 @@
-"""How unlike anything learnt an input is: a score of what the head's dense layer reads, from sums over training rows.
+"""How unlike anything learnt an input is: a score of what the head's dense layer reads, fitted to training rows.
 
-The same module scores rows when a stage is measured and inputs in the graph that is served.
+Distances are of a direction and a length: what is read, divided by its length, and the logarithm of that length. The
+same module scores rows when a stage is measured and inputs in the graph that is served.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,80 +19,85 @@ from progressive_tf.training.fitting.linear_heads import ClassSums, oracle_shrin
 SCORE, UNKNOWN = "unknown_score", "unknown"
 """Outputs of a version: the score, float32 [batch], and whether it is above the threshold, bool [batch]."""
 LARGEST = float(np.finfo(np.float32).max)
-# Variances below this share of the features' mean square are rounding: such features are constant.
+SHORTEST = 1e-12  # what is shorter counts as of this length
+# Variances below this share of the mean square are rounding: float32 numbers that are all the same.
 CONSTANT = 1e-12
-ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 1024
 
 
-def _mahalanobis(sums: ClassSums) -> Arrays:
-    """Returns what distances to class means are computed from, with the shrunk covariance within classes.
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """Training rows as `direction_and_length` gives them.
+
+    Attributes:
+        sums: over all of them.
+        rows: some of them, float32 [kept, numbers].
+    """
+
+    sums: ClassSums
+    rows: np.ndarray
+
+
+def _nearest_neighbour(learnt: Learnt) -> Arrays:
+    """Returns what the distance to the nearest training row is computed from.
+
+    Source: Sun, Ming, Zhu & Li 2022, "Out-of-distribution detection with deep nearest neighbors", with k = 1.
+    """
+    return _to(learnt.rows, learnt.sums.centre)
+
+
+def _nearest_mean(learnt: Learnt) -> Arrays:
+    """Returns what the distance to the nearest mean of a class is computed from."""
+    return _to(learnt.sums.means[learnt.sums.counts > 0], learnt.sums.centre)
+
+
+def _mahalanobis(learnt: Learnt) -> Arrays:
+    """Returns the same with the shrunk covariance within classes.
 
     Source: Lee et al. 2018, "A simple unified framework for detecting out-of-distribution samples", equations 1 and 2,
-    for the last block alone; shrinkage by `oracle_shrinkage`.
+    for the last block alone, of directions (Mueller & Hein 2025, "Mahalanobis++"); shrinkage by `oracle_shrinkage`.
     """
-    return _distances(sums, _whitening(sums.covariance, sums.freedom, sums))
+    arrays, whitening = _nearest_mean(learnt), _whitening(learnt.sums)
+    return arrays | {"points": arrays["points"] @ whitening, "whitening": whitening}
 
 
-def _relative_mahalanobis(sums: ClassSums) -> Arrays:
-    """Returns the same, and what the distance to the mean of all rows is computed from.
+def _to(points: np.ndarray, centre: np.ndarray) -> Arrays:
+    # Around the centre, where numbers are small and differences of squares lose little.
+    return {"centre": centre.astype(np.float32), "points": (points - centre).astype(np.float32)}
 
-    Source: Ren et al. 2021, "A simple fix to Mahalanobis distance for improving near-OOD detection", equation 2.
+
+def _whitening(sums: ClassSums) -> np.ndarray:
+    """Returns W with W Wᵀ the inverse of the covariance within classes, shrunk towards its mean variance: float32
+    [numbers, numbers]; the identity where there is no variance.
     """
-    rows = max(int(sums.counts.sum()), 1)
-    mean = sums.sums.sum(axis=0) / rows
-    whole = (sums.products - rows * np.outer(mean, mean)) / max(rows - 1, 1)
-    background = _whitening((whole + whole.T) / 2, max(rows - 1, 1), sums)
-    arrays = _mahalanobis(sums)
-    shift = (mean - sums.centre) @ background
-    return arrays | {"background": background.astype(np.float32), "background_mean": shift.astype(np.float32)}
-
-
-def _nearest_mean(sums: ClassSums) -> Arrays:
-    """Returns the same for plain distances."""
-    return _distances(sums, np.eye(sums.sums.shape[1]))
-
-
-def _distances(sums: ClassSums, whitening: np.ndarray) -> Arrays:
-    means = (sums.means[sums.counts > 0] - sums.centre) @ whitening
-    arrays = {"centre": sums.centre, "whitening": whitening, "means": means}
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
-
-
-def _whitening(covariance: np.ndarray, freedom: int, sums: ClassSums) -> np.ndarray:
-    """Returns W with W Wᵀ the inverse of a covariance shrunk towards its mean variance; I where there is no variance.
-
-    Args:
-        covariance: float64 [width, width].
-        freedom: rows it rests on, less what was fitted.
-        sums: says how large features are.
-    """
+    covariance = sums.covariance
     width = len(covariance)
     variance = float(np.trace(covariance)) / width
     square = float(np.trace(sums.products)) / max(int(sums.counts.sum()), 1) / width
-    if variance <= CONSTANT * square or variance <= 0:
-        return np.eye(width)
-    amount = oracle_shrinkage(covariance, freedom)
+    if variance <= CONSTANT * square:
+        return np.eye(width, dtype=np.float32)
+    amount = oracle_shrinkage(covariance, sums.freedom)
     values, vectors = np.linalg.eigh(covariance)
     shrunk = (1 - amount) * np.maximum(values, 0.0) + amount * variance
-    return vectors / np.sqrt(np.maximum(shrunk, CONSTANT * variance))
+    return (vectors / np.sqrt(np.maximum(shrunk, CONSTANT * variance))).astype(np.float32)
 
 
-FITS: dict[str, Callable[[ClassSums], Arrays]] = {
-    "mahalanobis": _mahalanobis,
-    "relative-mahalanobis": _relative_mahalanobis,
+FITS: dict[str, Callable[[Learnt], Arrays]] = {
+    "nearest-neighbour": _nearest_neighbour,
     "nearest-mean": _nearest_mean,
-    "confidence": lambda sums: {},
+    "mahalanobis": _mahalanobis,
+    "confidence": lambda learnt: {},
 }
-"""By the name that plans write: sums over training rows → what the score is computed from."""
+"""By the name that plans write: training rows → what the score is computed from."""
 
 
 class UnknownScore(tf.Module):
     """Scores inputs, and says which of them are unknown.
 
     Args:
-        arrays: as a fit of `FITS` gives them: `centre` [width], `whitening` [width, width], `means` [classes, width] of
-            the classes, whitened, and for relative distances `background` [width, width] and `background_mean`
-            [width]; none where the score is one less the highest probability.
+        arrays: as a fit of `FITS` gives them, float32: `centre` [numbers], `points` [points, numbers], the distance to
+            the nearest of which is the score, and where they are whitened `whitening` [numbers, numbers]; none where
+            the score is one less the highest probability. `direction_and_length` gives the numbers.
         threshold: above it an input is unknown.
     """
 
@@ -101,9 +108,9 @@ class UnknownScore(tf.Module):
 
     @classmethod
     def untried(cls, width: int) -> UnknownScore:
-        """Returns one of no meaning, to try out a graph with."""
-        zeros = np.zeros((width, width), np.float32)
-        return cls({"centre": zeros[0], "whitening": zeros, "means": zeros[:1]}, 0.0)
+        """Returns one of no meaning, to try out a graph with whose head reads so many numbers."""
+        zeros = np.zeros((width + 1, width + 1), np.float32)
+        return cls({"centre": zeros[0], "points": zeros[:1], "whitening": zeros}, 0.0)
 
     def outputs(self, read: tf.Tensor, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `SCORE` and `UNKNOWN` of inputs; the arguments are those of `scores`."""
@@ -120,13 +127,10 @@ class UnknownScore(tf.Module):
         arrays = self._arrays
         if not arrays:
             return 1 - tf.reduce_max(probabilities, axis=1)
-        centred = read - arrays["centre"]
-        nearest = tf.reduce_min(_squared(centred @ arrays["whitening"], arrays["means"]), axis=1)
-        if "background" in arrays:
-            apart = centred @ arrays["background"] - arrays["background_mean"]
-            scores = nearest - tf.reduce_sum(apart**2, axis=1)
-        else:
-            scores = tf.sqrt(nearest)
+        asked = direction_and_length(read) - arrays["centre"]
+        if "whitening" in arrays:
+            asked = asked @ arrays["whitening"]
+        scores = tf.sqrt(tf.reduce_min(_squared(asked, arrays["points"]), axis=1))
         return tf.where(tf.math.is_finite(scores), scores, LARGEST)
 
     def scored(self, read: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -139,10 +143,16 @@ class UnknownScore(tf.Module):
         return np.concatenate([np.empty(0, np.float32), *parts]).astype(np.float64)
 
 
-def _squared(points: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
-    """Returns the squared distance of each point from each mean, float32 [points, means]."""
-    lengths = tf.reduce_sum(points**2, axis=1, keepdims=True) + tf.reduce_sum(means**2, axis=1)
-    return tf.maximum(lengths - 2 * tf.matmul(points, means, transpose_b=True), 0.0)
+def direction_and_length(read: tf.Tensor) -> tf.Tensor:
+    """Returns what is read divided by its length, and the logarithm of that, float32 [batch, width + 1]."""
+    length = tf.maximum(tf.norm(read, axis=1, keepdims=True), SHORTEST)
+    return tf.concat([read / length, tf.math.log(length)], axis=1)
+
+
+def _squared(asked: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """Returns the squared distance of each of what is asked from each point, float32 [asked, points]."""
+    lengths = tf.reduce_sum(asked**2, axis=1, keepdims=True) + tf.reduce_sum(points**2, axis=1)
+    return tf.maximum(lengths - 2 * tf.matmul(asked, points, transpose_b=True), 0.0)
 
 
 def save_score(path: Path, arrays: Arrays, threshold: float) -> None:

@@ -67,26 +67,6 @@ def fit_from_sums(run: Run, stage: StageRecord, parent: StageRecord | None, move
     return Fitted(1, 1, [{**unknown, "val_loss": loss, "val_accuracy": accuracy}], [], [], [])
 
 
-def sums_so_far(run: Run, stage: StageRecord, parent: StageRecord | None, reading: Reading) -> ClassSums:
-    """Returns the sums over the training rows of a trained stage and of those it builds on, of what its head reads.
-
-    They are those that the stage's own head followed from, or else counted now.
-
-    Args:
-        run: the run; its network is at the stage's weights.
-        stage: the stage.
-        parent: the stage it started from.
-        reading: of the network.
-    """
-    sums = _kept(sums_file(stage.folder), run.network)
-    if sums is not None:
-        return sums
-    sums = ClassSums.none(run.network.head.dense.kernel.shape[0])
-    for rows in rows_so_far(run, stage, parent):
-        sums = _counted(sums, rows, reading, run.known(stage))
-    return sums
-
-
 def _before(run: Run, parent: StageRecord | None, reading: Reading) -> ClassSums:
     """Returns the sums that a stage goes on with: kept ones of what the head reads now, or else counted again."""
     network = run.network

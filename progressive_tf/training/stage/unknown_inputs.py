@@ -25,13 +25,20 @@ from progressive_tf.plan.unknown_inputs import UnknownInputs
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.fitting.linear_heads import ClassSums
 from progressive_tf.training.fitting.locations import unknown_file
-from progressive_tf.training.fitting.unknown_scores import FITS, UnknownScore, load_score, save_score
+from progressive_tf.training.fitting.unknown_scores import (
+    FITS,
+    Learnt,
+    UnknownScore,
+    direction_and_length,
+    load_score,
+    save_score,
+)
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.stage.head_from_sums import sums_so_far
-from progressive_tf.training.stage.rows_so_far import Reading, rows_so_far
+from progressive_tf.training.stage.rows_so_far import LabelledRows, Reading, rows_so_far
 
 RIVAL = "confidence"  # beside every other score
+MOST_KEPT = 10_000  # training rows, as they are
 
 
 def unknown_facts(
@@ -47,9 +54,9 @@ def unknown_facts(
         asked: the plan's section.
     """
     reading = Reading(run, moved.frozen_depth, run.settings(stage).cache)
-    sums = sums_so_far(run, stage, parent, reading)
-    _say_missing(run, stage, sums)
-    arrays = FITS[asked.score](sums)
+    learnt = learnt_so_far(run, stage, parent, reading)
+    _say_missing(run, stage, learnt)
+    arrays = FITS[asked.score](learnt)
     scoring = Scoring(reading, {asked.score: UnknownScore(arrays, 0.0), RIVAL: UnknownScore({}, 0.0)})
     validation = scoring.rows((rows.source, rows.validation) for rows in rows_so_far(run, stage, parent))[asked.score]
     threshold = quantile_above(validation.values, asked.flagged)
@@ -72,7 +79,7 @@ def unknown_facts(
     facts = UnknownFacts(
         score=asked.score,
         threshold=threshold,
-        train=int(sums.counts.sum()),
+        train=int(learnt.sums.counts.sum()),
         validation=len(validation.values),
         gate=flagged(gate),
         test=flagged(test) if known is test else None,
@@ -81,6 +88,37 @@ def unknown_facts(
     )
     run.display.line(f"{stage.name}: {unknown_words(facts)}")
     return asdict(facts)
+
+
+def learnt_so_far(run: Run, stage: StageRecord, parent: StageRecord | None, reading: Reading) -> Learnt:
+    """Returns the training rows of a stage and of those it builds on, each input once.
+
+    Of more than `MOST_KEPT`, so many are kept as they are, drawn once by the plan's seed, and a line says so. The
+    arguments are those of `unknown_facts`.
+    """
+    parts: list[tuple[LabelledRows, np.ndarray]] = []
+    seen = np.empty(0, np.uint64)
+    for rows in rows_so_far(run, stage, parent):
+        keys = run.data.sources[rows.source].keys[rows.train]
+        _, first = np.unique(keys, return_index=True)
+        new = np.sort(first[~np.isin(keys[first], seen)])
+        seen = np.union1d(seen, keys)
+        parts.append((rows, new))
+    total = sum(len(new) for _, new in parts)
+    kept = np.arange(total)
+    if total > MOST_KEPT:
+        seed = derive_seed(run.plan.seed, "unknown inputs", stage.name)
+        kept = np.sort(np.random.default_rng(seed).choice(total, MOST_KEPT, replace=False))
+        run.display.line(f"{stage.name}: unknown inputs: {MOST_KEPT:,} of {total:,} training rows are kept, drawn once")
+    sums = ClassSums.none(int(run.network.head.dense.kernel.shape[0]) + 1)
+    some, begin = [], 0
+    for rows, new in parts:
+        read = direction_and_length(tf.constant(reading.features(rows.source, rows.train[new]))).numpy()
+        keys = run.data.sources[rows.source].keys[rows.train[new]]
+        sums = sums.plus(read, rows.codes[new], keys, run.known(stage))
+        some.append(read[kept[(kept >= begin) & (kept < begin + len(new))] - begin])
+        begin += len(new)
+    return Learnt(sums, np.concatenate(some))
 
 
 def unknown_score(run: Run, stage: StageRecord) -> UnknownScore | None:
@@ -126,12 +164,10 @@ class Scoring:
         return {name: ScoredRows(np.concatenate(parts), joined) for name, parts in values.items()}
 
 
-def _say_missing(run: Run, stage: StageRecord, sums: ClassSums) -> None:
+def _say_missing(run: Run, stage: StageRecord, learnt: Learnt) -> None:
     """Says which classes of a version that the run started from have no rows here: all of their inputs are unknown."""
-    labels = run.network.labels
-    missing = [label for label, count in zip(labels, sums.counts, strict=False) if not count] + list(
-        labels[len(sums.counts) :]
-    )
+    counts = learnt.sums.counts
+    missing = [label for label, count in zip(run.network.labels, counts, strict=True) if not count]
     if missing:
         run.display.line(
             f"{stage.name}: unknown inputs: no training row of {listed(missing)} in this run, so that inputs of "
