@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.metrics import Metrics, Unread, was_cut
+from progressive_tf.serving.metrics import Metrics, Unread, is_unknown, was_cut
 
 CUT: dict[str, Any] = {"input_tokens": 40, "used_tokens": 32}
 
@@ -36,3 +36,20 @@ def test_what_is_unread_is_counted_by_version_and_said_once_of_each(caplog: pyte
     assert len(said) == 5
     assert said[0].startswith("version 1 read 32 of the 40 tokens of a text")
     assert said[1].startswith("version 2 read 32 of the 40 tokens of a text")
+
+
+def test_unknown_inputs_are_counted_by_version_and_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    unread = Unread("films", metrics)
+    assert [is_unknown(outputs) for outputs in ({"unknown": True}, {"unknown": False}, {"label": "a"})] == [
+        True,
+        False,
+        None,
+    ]
+    with caplog.at_level(logging.INFO, "progressive_tf.serving"):
+        unread.note(
+            1, [{"unknown": True, "unknown_score": 3.1}, {"unknown": False, "unknown_score": 0.1}, {"label": "a"}]
+        )
+        unread.note(2, [{"unknown": True}, {"unknown": True}])
+    assert [counted(metrics, "unknown_inputs", version=version) for version in ("1", "2")] == [1.0, 2.0]
+    assert not caplog.records

@@ -11,12 +11,15 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny
-from releasing import Place, contents, read, small_plan, stage_folder
+from releasing import PASSES, Place, contents, read, small_plan, stage_folder
+from test_scenarios import digits_plan, session_of
 
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.reporting.page import write_report
+from progressive_tf.training.fitting.checkpoint import load_arrays
 from progressive_tf.training.fitting.unknown_scores import load_score
+from progressive_tf.training.stage import unknown_inputs
 
 STAGES = [{"name": "one", "data": {"take": 40}}, {"name": "two", "data": {"take": 80}}]
 FAR = "height,colour\n" + "".join(f"{400 + place},blue\n" for place in range(30))
@@ -217,6 +220,30 @@ def test_texts_need_a_column_of_texts_and_no_other(tmp_path: Path) -> None:
     }
     (tmp_path / "odd.jsonl").write_text('{"text": "thinga , , ,"}\n{"text": "!!"}\n{"text": ""}\n', encoding="utf-8")
     place = Place(tmp_path)
+    plan["data"] = plan["data"] | {"labels": ["negative", "mixed", "positive"]}
     facts = facts_of(place.run(plan).run, "one")
     assert facts["out_of_scope"]["flagged"]["n"] == 2
     assert "1 row with an empty text left out (row 3)" in place.said[-1]
+    assert "one: unknown inputs: no training row of mixed so far" in place.said[-1]
+
+
+def test_a_later_stage_knows_the_rows_of_those_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two digits a stage; of all rows a hundred are kept."""
+    monkeypatch.setattr(unknown_inputs, "MOST_KEPT", 100)
+    pairs = [["0", "1"], ["2", "3"]]
+    plan = digits_plan("class-incremental", {}, unknown_inputs={"score": "nearest-mean"})
+    plan["stages"] = [{"name": "-".join(pair), "data": {"classes": pair}} for pair in pairs]
+    plan["defaults"] |= {"adaptation": {"method": "slda"}, "gate": [PASSES], "retention": {}}
+    place = Place(tmp_path)
+    run = place.run(plan).run
+    session = session_of(place, run)
+    first, second = session.stages
+    rows = [record.rows() for record in (first, second)]
+    trained, validated = (sum(len(each[side]) for each in rows if each) for side in (0, 1))
+    facts = facts_of(run, "2-3")
+    assert (facts["train"], facts["validation"]) == (trained, validated)
+    slices = [session.data.slices[name] for name in session.data.slice_of]
+    assert facts["test"]["n"] == sum(len(part.test) for part in slices)
+    assert f"2-3: unknown inputs: 100 of {trained} training rows are kept, drawn once" in place.said[-1]
+    arrays, _ = load_arrays(stage_folder(run, "2-3") / "unknown_inputs.safetensors")
+    assert arrays["points"].shape == (4, 25)

@@ -165,11 +165,10 @@ class Scoring:
 
 
 def _say_missing(run: Run, stage: StageRecord, learnt: Learnt) -> None:
-    """Says which classes of a version that the run started from have no rows here: all of their inputs are unknown."""
     counts = learnt.sums.counts
     missing = [label for label, count in zip(run.network.labels, counts, strict=True) if not count]
     if missing:
         run.display.line(
-            f"{stage.name}: unknown inputs: no training row of {listed(missing)} in this run, so that inputs of "
+            f"{stage.name}: unknown inputs: no training row of {listed(missing)} so far, so that inputs of "
             f"{'this class' if len(missing) == 1 else 'these classes'} may count as unknown"
         )
