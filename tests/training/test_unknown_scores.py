@@ -122,6 +122,8 @@ def test_a_score_is_saved_with_its_threshold_and_a_damaged_file_says_so(tmp_path
         found = loaded.outputs(tf.constant(features), tf.constant(given))
         expected = loaded.scored(features, given) > 3.25
         np.testing.assert_array_equal(found["unknown"].numpy(), expected, err_msg=name)
+    at_it = UnknownScore({}, 0.5).outputs(tf.zeros([2, WIDTH]), tf.constant([[0.5, 0.5], [0.49, 0.51]]))
+    assert at_it["unknown"].numpy().tolist() == [False, False]
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(ProgressiveError, match="damaged"):
         load_score(path)
