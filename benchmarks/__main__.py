@@ -33,6 +33,7 @@ BENCHMARKS = {
     "abstain-starts": ["benchmarks.abstain_starts"],
     "costs": ["benchmarks.costs"],
     "rivals": ["benchmarks.rivals"],
+    "unknown-inputs": ["benchmarks.unknown_inputs"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],
     "quality": ["benchmarks.remembering", "quality"],

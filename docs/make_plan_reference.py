@@ -40,12 +40,18 @@ MEANINGS: dict[str, dict[str, str]] = {
         "outputs of all blocks are kept; none: `[]`.",
         "costs": "What it costs to answer a true class with another, {true class: {answer: cost}}; 1 where nothing is "
         "said. The answer with the least expected cost is given; null: the most probable one.",
+        "unknown_inputs": "Which inputs are like nothing learnt so far; null: not asked. See `unknown_inputs`.",
         "on_hold": "After a stage that was not released: stop, or go on from the last released stage.",
         "stages": "The steps, in order, at least one; see `stages[]`.",
     },
     "Probes": {
         "take": "Gate rows of the first stage, drawn once by the plan's seed.",
         "steps": "Points on the line from baseline to input; up to 512 where explanations are not complete by 5 %.",
+    },
+    "UnknownInputs": {
+        "score": "What is read of an input; the higher, the less it is like training rows.",
+        "flagged": "Share of the validation rows so far that may count as unknown: it gives the threshold.",
+        "source": "Rows that no class fits, an asset or a file as `data.source`; labels in it are not read.",
     },
     "PromptStart": {
         "prompt": "Class → what is said about it, a text or a list of texts that are averaged.",

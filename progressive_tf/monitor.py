@@ -212,6 +212,8 @@ def _print_snapshot(snapshot: Snapshot) -> None:
 
     title = f"{snapshot.model}: {snapshot.live}, beside {snapshot.reference or 'nothing yet'}"
     console().print(drift_table(title, snapshot.tests))
+    if snapshot.unknown is not None:
+        console().print(snapshot.unknown.words)
 
 
 def _propose(

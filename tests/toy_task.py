@@ -109,7 +109,7 @@ class NumberAnswering(Answering):
         return NumberAnswers(*(table.column(name).to_numpy() for name in ("target", "predicted")))
 
     @staticmethod
-    def exported(network: BlockModel, others: Any, rule: Any) -> ServedNetwork:
+    def exported(network: BlockModel, others: Any, rule: Any, unknown: Any = None) -> ServedNetwork:
         return ServedNetwork(network, lambda state: {"number": network(state)[:, 0]})
 
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> NumberAnswers:

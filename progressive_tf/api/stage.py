@@ -20,6 +20,7 @@ CAPTIONS = {
     "confusion": "Test rows; colour is the share of each true label.",
     "reliability": "Test rows; a calibrated model is right as often as it is confident.",
     "risk_coverage": "Test rows; which share of the answers is wrong where only the surest are given.",
+    "unknown": "Scores of known rows and of rows that no class fits; above the dotted line an input counts as unknown.",
 }
 
 
@@ -149,11 +150,12 @@ class Stage:
 
     @property
     def figures(self) -> markup.Figures:
-        """Learning curves, gate, and of classes confusion matrix and reliability; those of them that are recorded."""
+        """Learning curves, gate, of classes confusion matrix and reliability, and unknown inputs; those recorded."""
         drawn = {
             "curves": self._view.curves,
             "gate": self._view.gate,
             **(self._view.answers.figures if self._view.answers else {}),
+            "unknown": self._view.unknown,
         }
         return markup.Figures(
             {name: markup.Figure(svg, CAPTIONS[name]) for name, svg in drawn.items() if svg is not None}

@@ -27,7 +27,7 @@ from progressive_tf.plan.schema import Plan
 
 NUMBERS_SHOWN = 8  # of a vector, where a person reads it
 ReadRows = Callable[[Store, Table | None, Iterable[int]], Any]
-Sha256 = Callable[[Path, str | None, str], str]
+Sha256 = Callable[[Path, str | None, str | None], str]
 
 
 def _text_fields(batch: Batch) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from progressive_tf.data.checked_cells import check_inputs
 from progressive_tf.data.kinds import kind_of_batch
 from progressive_tf.data.near_duplicates import keys_of_alike
 from progressive_tf.data.problems import Problems
-from progressive_tf.data.readers.batch import Batch, ColumnKind, Reader
+from progressive_tf.data.readers.batch import UNLABELLED, Batch, ColumnKind, Reader
 from progressive_tf.data.remarks import BLANK_ROWS, DIALECT, Remark
 from progressive_tf.data.store import ARRAYS_FILE, COLUMN_PREFIX, DESCRIPTION_FILE, ROWS_FILE
 from progressive_tf.disk import writing
@@ -58,7 +58,7 @@ class InputFile:
     binary: bool = False
     truth: type[Truth] = ClassTruth
     may_be_empty: bool = False
-    sha256: Callable[[Path, str | None, str], str] | None = None
+    sha256: Callable[[Path, str | None, str | None], str] | None = None
 
     def with_rule(self, rule: LabelRule) -> InputFile:
         """Returns the file as it is read where labels are to be one class however they are written."""
@@ -85,13 +85,13 @@ class _Rows:
     kind: ColumnKind = "text"
 
 
-def content_hash(files: tuple[InputFile, ...], text: str | None, label: str) -> str:
+def content_hash(files: tuple[InputFile, ...], text: str | None, label: str | None) -> str:
     """Returns the hex SHA-256 of one file's content, or of several files' hashes.
 
     Args:
         files: the source's files.
         text: name of the column with the inputs, or None where rows are made of columns.
-        label: name of the label column.
+        label: name of the label column, or None where none is read.
 
     Raises:
         InputError: a file is empty, or is binary where text is expected.
@@ -121,7 +121,7 @@ def normalise(
     files: tuple[InputFile, ...],
     content: str,
     text: str | None,
-    label: str,
+    label: str | None,
     cache: Path,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
@@ -131,7 +131,7 @@ def normalise(
         files: the source's files, whose rows follow one another.
         content: what `content_hash` gave for them.
         text: name of the text column, or None where rows are made of columns.
-        label: name of the label column.
+        label: name of the label column, or None where none is read.
         cache: the folder of all caches; this one is `cache/sources/<hash>/` and may be deleted at any time.
         progress: called now and then with the number of rows read so far.
 
@@ -179,7 +179,11 @@ def _folder_that_appears_whole(target: Path) -> Iterator[Path]:
 
 
 def _write(
-    files: tuple[InputFile, ...], text: str | None, label: str, folder: Path, progress: Callable[[int], None] | None
+    files: tuple[InputFile, ...],
+    text: str | None,
+    label: str | None,
+    folder: Path,
+    progress: Callable[[int], None] | None,
 ) -> None:
     kept = _Rows(files[0].truth.gathered())
     with contextlib.ExitStack() as stack:
@@ -191,7 +195,7 @@ def _write(
             problems = Problems(file.name)
             for batch in file.reader(file.path, text, label, problems):
                 kept.label_types.update({type(value).__name__ for value in batch.labels})
-                checked = file.truth.check(check_inputs(batch, text, problems), label, problems)
+                checked = file.truth.check(check_inputs(batch, text, problems), label or UNLABELLED, problems)
                 if problems:
                     continue  # the file is refused at its end; until then only what else is wrong with it matters
                 kept.remarks += [replace(remark, row=before + remark.row) for remark in checked.remarks]

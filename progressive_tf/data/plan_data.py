@@ -28,8 +28,9 @@ from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts, part_lines, row_groups
-from progressive_tf.data.stage_rows import StageRows, select_stage_rows
+from progressive_tf.data.stage_rows import StageRows, rows_of_stages
 from progressive_tf.data.tables import read_tables
+from progressive_tf.data.unknown_rows import UnknownRows, read_unknown_rows
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.records import Finding
@@ -56,6 +57,7 @@ class PlanData:
         wrong_labels: of each stage, those that are wrong on purpose.
         spelling: which class a label is that comes later, however it is written.
         findings: source → what was found in it before it was split.
+        unknown: rows that no class fits, where the plan names some; their source is among the sources.
     """
 
     classes: ClassSpace
@@ -69,6 +71,7 @@ class PlanData:
     wrong_labels: tuple[tuple[WrongLabels, ...], ...] = ()
     spelling: Spelling = field(default_factory=Spelling)
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    unknown: UnknownRows | None = None
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -232,7 +235,7 @@ def read_plan_data(
             lines = about_groups(grouped, split) if own is None else part_lines(source, own, split, refresh, learnt)
             display.lines_once([*(finding.message for finding in alike), *lines])
         sources[name] = grouped
-    stages = _stage_rows(plan, stage_sources, sources, parts)
+    stages = rows_of_stages(plan, stage_sources, sources, parts)
     slices, slice_of = stage_slices(plan, stage_sources, sources, parts)
     used = [
         UsedRows(
@@ -248,6 +251,10 @@ def read_plan_data(
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
+    unknown = read_unknown_rows(reader, plan, sources, display)
+    if unknown is not None:
+        sources[unknown.name] = unknown.source
+        classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
     return PlanData(
         classes,
         sources,
@@ -259,6 +266,7 @@ def read_plan_data(
         wrong_labels=_wrong_labels(plan, sources, stages),
         spelling=settled.spelling,
         findings=findings,
+        unknown=unknown,
     )
 
 
@@ -319,21 +327,6 @@ def _check_inputs(plan: Plan, sources: Mapping[str, Source], locations: Mapping[
                 f"{locations[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} "
                 f"{first.width}"
             )
-
-
-def _stage_rows(
-    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
-) -> tuple[StageRows, ...]:
-    taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in sources}
-    selected = []
-    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
-        if stage.data.stream is not None:
-            selected.append(StageRows(taken[name][:0], taken[name][:0]))
-            continue
-        rows = select_stage_rows(sources[name], parts[name], stage.data, taken[name], f"stages[{index}].data")
-        taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
-        selected.append(rows)
-    return tuple(selected)
 
 
 def probe_rows(data: PlanData, probes: Probes, seed: int) -> tuple[str, np.ndarray]:

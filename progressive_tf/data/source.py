@@ -223,7 +223,11 @@ class SourceReader:
     cache: Path
 
     def read(
-        self, name_or_path: str, place: str = "data.source", progress: Callable[[int], None] | None = None
+        self,
+        name_or_path: str,
+        place: str = "data.source",
+        progress: Callable[[int], None] | None = None,
+        labelled: bool = True,
     ) -> Source:
         """Returns a source with labels as they are written: `settle_labels` says, of all of a plan, which are classes.
 
@@ -234,6 +238,7 @@ class SourceReader:
                 folder of images.
             place: where the source is named in the plan; messages about the name begin with it.
             progress: called now and then with the number of rows read so far; not at all if the cache has them.
+            labelled: whether labels are read; otherwise the source need not have any, and is of one class.
 
         Raises:
             InputError: there is no such source, or its content is wrong; rows are named.
@@ -241,9 +246,10 @@ class SourceReader:
         data, key = self.data, INPUT_KINDS[self.task.inputs].key
         resolved = resolve(name_or_path, self.base, place, self.task, data.folders)
         column, label = key and getattr(data, key), getattr(data, self.task.answer_key)
-        content = content_hash(resolved.files, column, label)
+        read_label = label if labelled else None
+        content = content_hash(resolved.files, column, read_label)
         files = tuple(file.with_rule(data.normalize_labels) for file in resolved.files)
-        folder = normalise(files, content, column, label, self.cache, progress)
+        folder = normalise(files, content, column, read_label, self.cache, progress)
         try:
             description = read_json(folder / DESCRIPTION_FILE)
         except DamagedRecordError:

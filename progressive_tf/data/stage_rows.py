@@ -10,7 +10,7 @@ import numpy as np
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import Parts
 from progressive_tf.errors import InputError, listed, shortened, unknown_name
-from progressive_tf.plan.schema import StageData
+from progressive_tf.plan.schema import Plan, StageData
 
 SHOWN_CLASSES = 5
 
@@ -77,6 +77,32 @@ def select_stage_rows(
                 "data.split.validation to another share or to a count"
             )
     return rows
+
+
+def rows_of_stages(
+    plan: Plan, stage_sources: tuple[str, ...], sources: Mapping[str, Source], parts: Mapping[str, Parts]
+) -> tuple[StageRows, ...]:
+    """Returns the rows of all stages of a plan, in order; those that learn from a stream have none.
+
+    Args:
+        plan: the plan.
+        stage_sources: the source of each stage.
+        sources: by the name the plan gives them.
+        parts: source → its fixed parts.
+
+    Raises:
+        InputError: more rows are asked for than there are, or none are left.
+    """
+    taken: dict[str, np.ndarray] = {name: np.empty(0, np.int64) for name in sources}
+    selected = []
+    for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
+        if stage.data.stream is not None:
+            selected.append(StageRows(taken[name][:0], taken[name][:0]))
+            continue
+        rows = select_stage_rows(sources[name], parts[name], stage.data, taken[name], f"stages[{index}].data")
+        taken[name] = np.union1d(taken[name], np.concatenate([rows.train, rows.validation]))
+        selected.append(rows)
+    return tuple(selected)
 
 
 def slice_rows(

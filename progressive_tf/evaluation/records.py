@@ -89,6 +89,7 @@ class StageMetrics:
     explanations: dict[str, Any] = field(default_factory=dict)
     rivals: dict[str, Rival] = field(default_factory=dict)
     abstain: Abstention | None = None
+    unknown_inputs: dict[str, Any] = field(default_factory=dict)
     weights: Weights = Weights()
     epochs: int | None = None
     best_epoch: int | None = None

@@ -36,6 +36,9 @@ class LiveMetrics:
         low: lower end of its 95 % interval, see `interval_of_accuracy`.
         high: upper end.
         abstained: share of the answers that their version abstained from; None where none of them may abstain.
+        unknown: share of the answers whose input was like nothing the version had learnt; None where none says so.
+        unknown_low: lower end of its 95 % interval, likewise.
+        unknown_high: upper end.
     """
 
     week: str
@@ -50,7 +53,10 @@ class LiveMetrics:
     accuracy: float | None
     low: float | None
     high: float | None
-    abstained: float | None
+    abstained: float | None = None
+    unknown: float | None = None
+    unknown_low: float | None = None
+    unknown_high: float | None = None
 
 
 def live_metrics(rows: LiveRows, kind: ServedAnswers) -> list[LiveMetrics]:
@@ -83,7 +89,7 @@ def _slices(
 
 
 def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.DataFrame) -> LiveMetrics:
-    failed = p95 = accuracy = low = high = None
+    failed = p95 = accuracy = low = high = unknown = unknown_low = unknown_high = None
     if requests is not None and len(requests):
         failed = float((requests["status"] >= 500).mean())
         seconds = requests.loc[requests["status"] == 200, "seconds"]
@@ -92,6 +98,13 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
     right = judged["right"].to_numpy().astype(bool)
     if len(right):
         accuracy, (low, high) = float(right.mean()), interval_of_accuracy(right, judged["caller"].to_numpy())
+    marked = answers[answers["is_unknown"].notna()]
+    if len(marked):
+        flags = marked["is_unknown"].to_numpy() > 0
+        unknown, (unknown_low, unknown_high) = (
+            float(flags.mean()),
+            interval_of_accuracy(flags, marked["caller"].to_numpy()),
+        )
     cut, abstained = answers["was_cut"].dropna(), answers["abstained"].dropna()
     stated = confidence(answers)
     stated = stated[np.isfinite(stated)]
@@ -109,11 +122,15 @@ def _metrics(week: str, name: str, requests: pd.DataFrame | None, answers: pd.Da
         low,
         high,
         float(abstained.mean()) if len(abstained) else None,
+        unknown,
+        unknown_low,
+        unknown_high,
     )
 
 
 def interval_of_accuracy(right: np.ndarray, callers: np.ndarray) -> tuple[float, float]:
-    """Returns the 95 % interval of a share of right answers, bool [rows], of which some come from the same caller.
+    """Returns the 95 % interval of a share, such as that of right answers, bool [rows], of which some come from the
+    same caller.
 
     Wilson's interval (1927) of as many independent rows as these are worth: their number over the design effect (Kish
     1965), the variance between callers over that of independent rows, or as many as there are callers where all rows

@@ -22,7 +22,8 @@ _REQUESTS = "SELECT time, version, alias, status, seconds FROM requests WHERE ti
 _ANSWERS = """
     SELECT predictions.id, request, requests.time, requests.version, requests.alias, requests.caller, predictions.label,
            predictions.probabilities, predictions.input, feedback.label AS truth, feedback.correct,
-           feedback.time AS judged_at, feedback.id AS feedback, {was_cut} AS was_cut, {abstained} AS abstained
+           feedback.time AS judged_at, feedback.id AS feedback, {was_cut} AS was_cut, {abstained} AS abstained,
+           {is_unknown} AS is_unknown
     FROM predictions JOIN requests ON request = requests.id
     LEFT JOIN feedback ON feedback.id = (
         SELECT max(id) FROM feedback
@@ -43,8 +44,9 @@ class LiveRows:
             where it is not kept), truth (the right label, or None), right (True, False, or None where no user has
             judged it), judged_at (seconds since 1970), feedback (its number, which rises), was_cut (1 where a part of
             the text was not read, 0 where all was, NaN where that is not known), abstained (1 where the version did, 0
-            where it answered, NaN where it always does). Texts among labels and truths are texts where their input is
-            kept, and else fingerprints.
+            where it answered, NaN where it always does), is_unknown (1 where the input was like nothing its version had
+            learnt, 0 where it was, NaN where the version did not say). Texts among labels and truths are texts where
+            their input is kept, and else fingerprints.
         releases: where each version was released among these rows, as far as a server has noted it.
     """
 
@@ -92,15 +94,15 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
                 raise InputError(f"{path} was written by a newer release (format {written}); update progressive-tf")
             requests = pd.read_sql_query(_REQUESTS, connection, params=[since, until])
             is_second = written >= SECOND
-            was_cut = "predictions.was_cut" if is_second else "NULL"
-            abstained = "predictions.abstained" if written >= FOURTH else "NULL"
-            asked = _ANSWERS.format(was_cut=was_cut, abstained=abstained)
-            answers = pd.read_sql_query(asked, connection, params=[since, until])
+            columns = {
+                name: f"predictions.{name}" if written >= since_format else "NULL"
+                for name, since_format in (("was_cut", SECOND), ("abstained", FOURTH), ("is_unknown", FOURTH))
+            }
+            answers = pd.read_sql_query(_ANSWERS.format(**columns), connection, params=[since, until])
             releases = read_marks(connection) if is_second else {}
     except (sqlite3.Error, pd.errors.DatabaseError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is it the store of a server?") from None
-    for name in ("was_cut", "abstained"):
-        answers[name] = answers[name].astype(float)
+    answers = answers.astype(dict.fromkeys(("was_cut", "abstained", "is_unknown"), float))
 
     def by_row(function: Callable[..., Any], *names: str) -> pd.Series:
         values = [function(*row) for row in answers[list(names)].itertuples(index=False)]

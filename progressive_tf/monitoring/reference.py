@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.errors import InputError
+from progressive_tf.files import read_json
 from progressive_tf.monitoring.live_rows import LiveRows, confidence, one_of_each_caller
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
-PREDICTIONS = "predictions.parquet"
+PREDICTIONS, METRICS = "predictions.parquet", "metrics.json"
 WORDS = "tokens"  # the words of a sentence, here and where a server is asked with them
 
 
@@ -30,6 +31,7 @@ class Rows:
         answers: of each row: a label, tags, or a text; a fingerprint of one that is not kept.
         confidence: float64 [rows], NaN where unknown.
         judged: of the rows where both are known, confidence, float64, and whether the answer was right, bool.
+        unknown: whether a row was like nothing the version had learnt, bool [rows that it says so of], in any order.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Rows:
     answers: Sequence[Any]
     confidence: np.ndarray
     judged: tuple[np.ndarray, np.ndarray]
+    unknown: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
 
 
 def rows_of_live(live: LiveRows, name: str, seed: int) -> Rows:
@@ -49,7 +52,8 @@ def rows_of_live(live: LiveRows, name: str, seed: int) -> Rows:
         one_of_each_caller(rows, seed) for rows in (answers[answers["input"].notna()], answers[is_judged], answers)
     )
     right = judged["right"].to_numpy().astype(bool)
-    return Rows(name, list(asked["input"]), list(said["label"]), confidence(said), (confidence(judged), right))
+    unknown = said["is_unknown"].dropna().to_numpy() > 0
+    return Rows(name, list(asked["input"]), list(said["label"]), confidence(said), (confidence(judged), right), unknown)
 
 
 def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequence[str]) -> Rows | None:
@@ -95,7 +99,17 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
         answers,
         sure,
         (sure[known], is_right[known]),
+        _unknown(folder / METRICS),
     )
+
+
+def _unknown(path: Path) -> np.ndarray:
+    """Returns whether each gate row of a stage was unknown, bool [rows], in any order; nothing where none says so."""
+    recorded = read_json(path).get("unknown_inputs") if path.is_file() else None
+    if not recorded:
+        return np.empty(0, bool)
+    rows, share = recorded["gate"]["n"], recorded["gate"]["value"]
+    return np.arange(rows) < round(share * rows)
 
 
 def _plain(value: Any) -> Any:

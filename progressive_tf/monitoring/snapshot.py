@@ -21,6 +21,7 @@ from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.origin import Origin
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
+from progressive_tf.monitoring.unknown_share import UnknownShare, unknown_share
 from progressive_tf.plan.tasks import Task
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
@@ -40,6 +41,7 @@ class Snapshot:
         live: which rows these are, in words.
         alpha: the false discovery rate.
         released: which version is stable, and by what it became so, in words; "" where nothing is stable.
+        unknown: how many of the inputs of these days are like nothing the version has learnt; None where none says so.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Snapshot:
     live: str
     alpha: float
     released: str = ""
+    unknown: UnknownShare | None = None
 
     @property
     def drifted(self) -> list[DriftTest]:
@@ -86,12 +89,13 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
     since = comparison.now - comparison.days * DAY
     recent, earlier = live.between(since, float("inf")), live.between(0.0, since)
     window = rows_of_live(recent, f"the last {comparison.days:g} days", comparison.seed)
+    asked = recent
     described = f"{len(recent.answers):,} answers of {window.name} to {_callers(recent)}"
     before = rows_of_live(earlier, f"{len(earlier.answers):,} live answers before these", comparison.seed)
     if reference is not None:
-        own = recent.by(version.number)
-        window = replace(rows_of_live(own, window.name, comparison.seed), inputs=window.inputs)
-        described += f", {len(own.answers):,} of them by version {version.number}"
+        asked = recent.by(version.number)
+        window = replace(rows_of_live(asked, window.name, comparison.seed), inputs=window.inputs)
+        described += f", {len(asked.answers):,} of them by version {version.number}"
         if not reference.inputs:  # a run keeps no images and no cells
             reference = replace(reference, inputs=before.inputs)
     elif len(earlier.answers):
@@ -101,7 +105,8 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
         tests = judged_together(drift_tests(reference, window, comparison.seed, task), comparison.alpha)
         name = reference.name
     metrics = live_metrics(live, served_answers(task.answers))
-    return Snapshot(version.model, metrics, tests, name, described, comparison.alpha)
+    unknown = unknown_share(asked, reference)
+    return Snapshot(version.model, metrics, tests, name, described, comparison.alpha, unknown=unknown)
 
 
 def _callers(live: LiveRows) -> str:
@@ -115,8 +120,10 @@ def drift_tests(reference: Rows, live: Rows, seed: int, task: Task) -> list[Drif
     """Returns the tests of inputs, predictions and calibration."""
     stated = [side.confidence[np.isfinite(side.confidence)] for side in (reference, live)]
     test = ANSWER_TESTS.get(task.answers.name, _number_tests)
+    flagged = [["unknown" if flag else "known" for flag in side.unknown] for side in (reference, live)]
     return [
         *input_drift(reference.inputs, live.inputs, task.inputs, seed),
+        *([category_drift("inputs", "unknown to the version", *flagged)] if all(flagged) else []),
         *test(task, reference.answers, live.answers, seed),
         number_drift("predictions", "confidence", *stated),
         calibration_drift(reference.judged, live.judged),

@@ -48,6 +48,7 @@ from progressive_tf.plan.split import GateRefresh, Split
 from progressive_tf.plan.sweep import Tune
 from progressive_tf.plan.table_columns import Columns, TableColumns
 from progressive_tf.plan.tasks import TASKS, Task
+from progressive_tf.plan.unknown_inputs import UnknownInputs, problem_with_unknown_inputs
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RivalName = Literal["ncm", "slda", "logistic-regression"]
@@ -266,6 +267,7 @@ class Plan(Strict):
     probes: Probes | None = None
     rivals: Annotated[tuple[RivalName, ...], BeforeValidator(tuple_from_list)] | None = None
     costs: LabelCosts | None = None
+    unknown_inputs: UnknownInputs | None = None
     on_hold: Literal["stop", "continue"] = "stop"
     stages: Annotated[tuple[Stage, ...], BeforeValidator(tuple_from_list), Field(min_length=1)]
 
@@ -280,6 +282,8 @@ class Plan(Strict):
     @model_validator(mode="after")
     def _asks_what_it_can_have(self) -> Plan:
         problem = next(refusals(self.kind, _asked(self)), None)
+        if problem is None and self.unknown_inputs is not None:
+            problem = problem_with_unknown_inputs(self.scenario, [stage.model_dump() for stage in self.stages])
         if problem is not None:
             raise ValueError(problem)
         return self

@@ -17,6 +17,7 @@ from progressive_tf.reporting.records import RunRecord, read_run
 from progressive_tf.reporting.rivals import rival_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.templates import page_environment
+from progressive_tf.reporting.unknown_inputs import unknown_views
 from progressive_tf.reporting.views import (
     PARTS,
     bounds_view,
@@ -85,6 +86,7 @@ def render(run: RunRecord) -> str:
         much_tested=wording.much_tested(run),
         reasons=reasons_views(run),
         rivals=rival_views(run),
+        unknown=unknown_views(run),
         streams=streams,
         without_epochs=[view.stage for view in streams] + stages_without_steps(run),
         sweeps=sweep_views(run),

@@ -24,6 +24,7 @@ from progressive_tf.reporting.figures.sweep import parallel_figure, parameters_f
 from progressive_tf.reporting.reading import read_history
 from progressive_tf.reporting.records import JudgedCandidate, RunRecord, SavedStage
 from progressive_tf.reporting.sweeps import RateTest, SweepRecord, Trial, in_order, read_rate_tests, read_sweeps
+from progressive_tf.reporting.unknown_inputs import unknown_view
 
 MOST_CLASSES = 100
 PARTS = ("train", "validation", "gate", "test")
@@ -46,6 +47,7 @@ class StageView:
     per_class: Mapping[str, Mapping[str, Measure]]
     further_classes: int
     part_rows: Mapping[str, int | None]
+    unknown: Markup | None = None
 
 
 def stage_views(run: RunRecord) -> list[StageView]:
@@ -189,6 +191,7 @@ def _stage_view(run: RunRecord, stage: SavedStage) -> StageView:
         per_class=shown,
         further_classes=len(classes) - len(shown),
         part_rows=part_rows(run, stage),
+        unknown=unknown.figure if (unknown := unknown_view(stage)) else None,
     )
 
 

@@ -30,6 +30,8 @@ _OUTPUTS = {
     "tokens": "the ids of the tokens that are written",
     "confidence": "the geometric mean of the probabilities of the tokens that are written",
     "is_whole": "false where the text was not written to its end, since max_target_length was too short for it",
+    "unknown": "whether the input is like nothing that was learnt, its score being above the version's threshold",
+    "unknown_score": "how unlike anything that was learnt the input is; the higher, the less like it",
     INPUT_TOKENS: "how many tokens the input has",
     USED_TOKENS: "how many of them were read; what is behind them had no part in the answer",
     WINDOWS: "in how many parts the input was read, whose words do not see one another",

@@ -13,7 +13,7 @@ from progressive_tf.models.preprocessing import INPUT_TOKENS, UNKNOWN_CELLS, USE
 
 log = logging.getLogger("progressive_tf.serving")
 
-IS_WHOLE, ABSTAINED = "is_whole", "abstained"
+IS_WHOLE, ABSTAINED, UNKNOWN = "is_whole", "abstained", "unknown"
 _SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _DIFFERENCES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -70,6 +70,11 @@ class Metrics:
             "Answers that were not sure enough to be one: less probable than the threshold of the version.",
             ["model", "version"],
         )
+        self.unknown_inputs = counter(
+            "progressive_tf_unknown_inputs",
+            "Inputs that are like nothing the version has learnt, as its answers say, where its plan asks for that.",
+            ["model", "version"],
+        )
         self.unknown_cells = counter(
             "progressive_tf_unknown_cells",
             "Values of a table's column that say nothing to the version: no number, or a category it has never seen.",
@@ -100,6 +105,11 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+def is_unknown(outputs: Mapping[str, Any]) -> bool | None:
+    """Whether an input is like nothing the version has learnt; None where the version does not say."""
+    return bool(outputs[UNKNOWN]) if UNKNOWN in outputs else None
+
+
 def was_cut(outputs: Mapping[str, Any]) -> bool | None:
     """Whether a part of a text was not read; None where the version does not say, or its inputs are no texts."""
     if INPUT_TOKENS not in outputs:
@@ -113,8 +123,8 @@ def abstained(outputs: Mapping[str, Any]) -> bool | None:
 
 
 class Unread:
-    """Counts answers to inputs that were not read as a whole, answers that were not written to their end, and answers
-    that are none, as the version abstains.
+    """Counts answers to inputs that were not read as a whole or are unknown, and answers that were not written to their
+    end or are none, as the version abstains.
     """
 
     def __init__(self, model: str, metrics: Metrics) -> None:
@@ -133,6 +143,8 @@ class Unread:
                     f"read {outputs[USED_TOKENS]} of the {outputs[INPUT_TOKENS]} tokens of a text, and not what is "
                     "behind them; progressive_tf_cut_inputs_total counts such texts",
                 )
+            if is_unknown(outputs):
+                self._metrics.unknown_inputs.labels(self._model, version).inc()
             if outputs.get(IS_WHOLE) is False:
                 self._metrics.cut_answers.labels(self._model, version).inc()
                 self._say(

@@ -19,7 +19,7 @@ from progressive_tf.registry.journal import COMMIT, Entry
 from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
-from progressive_tf.serving.metrics import Metrics, abstained, was_cut
+from progressive_tf.serving.metrics import Metrics, abstained, is_unknown, was_cut
 from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import StepCounts
@@ -260,7 +260,8 @@ class RequestLog:
             outputs = prediction.outputs
             answer = noted.kind.label(outputs), probabilities_of(outputs)
             kept = self._redacted(prediction.instance, noted.kind.kept(outputs)) if noted.keeps_inputs else None
-            answers.append(Answered(prediction.id, *answer, kept, was_cut(outputs), abstained(outputs)))
+            said = was_cut(outputs), abstained(outputs), is_unknown(outputs)
+            answers.append(Answered(prediction.id, *answer, kept, *said))
         return replace(noted.request, answers=answers)
 
     def _has_no_room(self, waiting: int, kind: str) -> bool:

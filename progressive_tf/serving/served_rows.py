@@ -18,6 +18,7 @@ class Answered:
         input: the instance as JSON-like values, with what was written for it; None where it is not kept.
         was_cut: whether a part of its text was not read; None where that is not known.
         abstained: whether its version abstained from it; None where that always answers.
+        is_unknown: whether it is like nothing the version has learnt; None where the version does not say.
     """
 
     id: str
@@ -26,6 +27,7 @@ class Answered:
     input: Mapping[str, Any] | None = None
     was_cut: bool | None = None
     abstained: bool | None = None
+    is_unknown: bool | None = None
 
 
 @dataclass(frozen=True)

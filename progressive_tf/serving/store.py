@@ -115,10 +115,10 @@ class Store:
                 [(number, *_values_of(asked), asked.is_failure, self.journal) for number, asked in numbered],
             )
             connection.executemany(
-                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut, abstained) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO predictions (id, request, label, probabilities, input, was_cut, abstained, is_unknown) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (given.id, number, *_said(given), _json_or_none(given.input), given.was_cut, given.abstained)
+                    (given.id, number, *_said(given), _json_or_none(given.input), *_marks(given))
                     for number, request in numbered
                     for given in request.answers
                 ],
@@ -312,6 +312,10 @@ def _advice(message: str) -> str:
 
 def _said(answer: Answered | Shadowed) -> tuple[str, str]:
     return json_of(answer.label), json_of(answer.probabilities)
+
+
+def _marks(answer: Answered) -> tuple[bool | None, ...]:
+    return answer.was_cut, answer.abstained, answer.is_unknown
 
 
 def _json_or_none(value: Any) -> str | None:

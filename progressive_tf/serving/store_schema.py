@@ -94,8 +94,11 @@ _THIRD = (
     """,
     "CREATE INDEX pairs_open ON pairs (journal, stable, candidate) WHERE question IS NOT NULL AND truth IS NULL",
 )
-# Whether its version abstained from an answer.
-_FOURTH = ("ALTER TABLE predictions ADD COLUMN abstained INTEGER",)
+# Whether its version abstained from an answer, and whether an input was like nothing it had learnt.
+_FOURTH = (
+    "ALTER TABLE predictions ADD COLUMN abstained INTEGER",
+    "ALTER TABLE predictions ADD COLUMN is_unknown INTEGER",
+)
 # What each format adds to the one before it; a file without tables is of format 0.
 _CHANGES = (_FIRST, _SECOND, _THIRD, _FOURTH)
 FORMAT = len(_CHANGES)

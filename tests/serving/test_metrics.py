@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.metrics import Metrics, Unread, abstained, was_cut
+from progressive_tf.serving.metrics import Metrics, Unread, abstained, is_unknown, was_cut
 
 CUT: dict[str, Any] = {"input_tokens": 40, "used_tokens": 32}
 
@@ -47,3 +47,20 @@ def test_answers_that_a_version_abstains_from_are_counted_by_version(caplog: pyt
     assert counted(metrics, "abstained", version="2") is None
     assert not caplog.records, "it is nothing to warn of"
     assert [abstained(outputs) for outputs in ({"abstained": True}, {"abstained": False}, {})] == [True, False, None]
+
+
+def test_unknown_inputs_are_counted_by_version_and_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = Metrics()
+    unread = Unread("films", metrics)
+    assert [is_unknown(outputs) for outputs in ({"unknown": True}, {"unknown": False}, {"label": "a"})] == [
+        True,
+        False,
+        None,
+    ]
+    with caplog.at_level(logging.INFO, "progressive_tf.serving"):
+        unread.note(
+            1, [{"unknown": True, "unknown_score": 3.1}, {"unknown": False, "unknown_score": 0.1}, {"label": "a"}]
+        )
+        unread.note(2, [{"unknown": True}, {"unknown": True}])
+    assert [counted(metrics, "unknown_inputs", version=version) for version in ("1", "2")] == [1.0, 2.0]
+    assert not caplog.records

@@ -54,8 +54,8 @@ def test_what_is_added_is_there_for_another_process(store: Store) -> None:
     store.add([cut, request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
     assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0, None, 0, 0, None) for n in (1, 2)]
     assert rows(store, "predictions") == [
-        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1, 0),
-        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None, None),
+        (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1, 0, None),
+        (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None, None, None),
     ]
     assert rows(store, "shadows") == [(1, 101.0, ID, 3, '"negative"', "[0.6,0.4]", 0.4)]
 
@@ -65,8 +65,8 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     store.add([request(1, input="a film")])
     store.close()
     with closing(sqlite3.connect(store.path)) as connection, connection:
-        connection.execute("ALTER TABLE predictions DROP COLUMN was_cut")
-        connection.execute("ALTER TABLE predictions DROP COLUMN abstained")
+        for column in ("was_cut", "abstained", "is_unknown"):
+            connection.execute(f"ALTER TABLE predictions DROP COLUMN {column}")
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE pairs")
         connection.execute("DROP TABLE journals")
@@ -74,7 +74,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
             connection.execute(f"ALTER TABLE requests DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     live = read_live_rows(store.path)
-    assert live.answers[["was_cut", "abstained"]].isna().all(axis=None)
+    assert live.answers[["was_cut", "abstained", "is_unknown"]].isna().all(axis=None)
     assert live.mark(3) is None
     only_read = Store(store.path, only_reads=True)  # as a command does, beside a server of an earlier release
     assert only_read.step_counts(7).canary.answers == 1
@@ -84,11 +84,27 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
     again = Store(store.path)
     assert read_marks(again._connection) == {}
     cut = request(2)
-    again.add([replace(cut, answers=[replace(each, was_cut=True, abstained=True) for each in cut.answers])])
+    marked = [replace(each, was_cut=True, abstained=True, is_unknown=False) for each in cut.answers]
+    again.add([replace(cut, answers=marked)])
     again.close()
-    assert [row[-2:] for row in rows(store, "predictions")] == [(None, None), (1, 1)]
-    assert read_live_rows(store.path).answers["abstained"].fillna(-1).tolist() == [-1, 1]
-    assert read_live_rows(store.path).answers["was_cut"].fillna(-1).tolist() == [-1, 1]
+    assert [row[-3:] for row in rows(store, "predictions")] == [(None, None, None), (1, 1, 0)]
+    answers = read_live_rows(store.path).answers
+    read = answers[["was_cut", "abstained", "is_unknown"]].fillna(-1).to_numpy().tolist()
+    assert read == [[-1, -1, -1], [1, 1, 0]]
+
+
+def test_a_file_of_the_third_format_says_of_no_answer_what_came_later_until_it_is_taken_over(tmp_path: Path) -> None:
+    store = Store(tmp_path / "old.sqlite")
+    store.add([request(1)])
+    store.close()
+    later = ["abstained", "is_unknown"]
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        for column in later:
+            connection.execute(f"ALTER TABLE predictions DROP COLUMN {column}")
+        connection.execute("PRAGMA user_version = 3")
+    assert read_live_rows(store.path).answers[later].isna().all(axis=None)
+    Store(store.path).close()
+    assert read_live_rows(store.path).answers[later].isna().all(axis=None)
 
 
 def test_stables_own_answers_are_what_a_canary_is_compared_with(store: Store) -> None:

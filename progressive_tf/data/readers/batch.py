@@ -21,6 +21,8 @@ BATCH_ROWS = 4096
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
 ColumnKind = Literal["text", "json", "native"]
+UNLABELLED = "unlabelled"
+"""The label of rows of which no label is read."""
 
 
 @dataclass(frozen=True)
@@ -86,24 +88,25 @@ def in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 class Reader(Protocol):
     """Yields the rows of one file in batches; rows that cannot be read go to `problems`."""
 
-    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+    def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Reads `path`; InputError if the file as a whole cannot be read.
 
-        `text` and `label` name its columns; where `text` is None, rows are made of all columns but the label.
+        `text` and `label` name its columns; where `text` is None, rows are made of all columns but the label, and where
+        `label` is None, each row is `UNLABELLED`.
         """
         ...
 
 
-def check_columns(file: str, known: list[str], text: str | None, label: str) -> None:
+def check_columns(file: str, known: list[str], text: str | None, label: str | None) -> None:
     """Raises InputError if a column is missing or a name stands twice.
 
     Args:
         file: how the file is called in messages.
         known: the columns there are.
         text: the text column's name, or None where rows are made of columns.
-        label: the label column's name.
+        label: the label column's name, or None where none is read.
     """
-    if text == label:
+    if text is not None and text == label:
         raise InputError(f"{file}: {text!r} is named as both text and label column; name two columns")
     for wanted in (text, label):
         if wanted is not None and wanted not in known:

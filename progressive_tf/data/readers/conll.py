@@ -25,7 +25,7 @@ _Line = tuple[int, bytes]
 _Sentence = tuple[int, int, list[str], list[str]]
 
 
-def read_conll(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+def read_conll(path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
     """Yields the sentences of a CoNLL file; see `Reader`. Inputs are lists of tokens, labels are lists of tags.
 
     A line is a token, up to three columns that are not read, and the tag, separated by spaces or tabs; or any columns,
@@ -54,7 +54,7 @@ class _Columns:
     tag: int | None
 
     @classmethod
-    def of(cls, text: str | None, label: str) -> _Columns:
+    def of(cls, text: str | None, label: str | None) -> _Columns:
         token, tag = (int(column) - 1 if column and column.isdecimal() else None for column in (text, label))
         return cls(token, tag)
 

@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow
 
 from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, is_utf8, shorten
-from progressive_tf.data.readers.batch import Batch, check_columns, check_names, in_batches
+from progressive_tf.data.readers.batch import UNLABELLED, Batch, check_columns, check_names, in_batches
 from progressive_tf.data.remarks import DIALECT, Remark
 from progressive_tf.errors import InputError
 
@@ -35,7 +35,7 @@ class DelimitedReader:
     delimiter: str
     renamed: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+    def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; InputError where there is no header or it has not the columns."""
         wanted = [name for name in (text, label) if name is not None]
         separator, names, rows = self._opened(path, wanted, problems)
@@ -152,7 +152,7 @@ def read_fields(path: Path, problems: Problems, *, delimiter: str, quoting: Lite
 
 
 def batches(
-    rows: Iterator[NumberedFields], names: list[str], text: str | None, label: str, problems: Problems
+    rows: Iterator[NumberedFields], names: list[str], text: str | None, label: str | None, problems: Problems
 ) -> Iterator[Batch]:
     """Yields rows of fields as batches; rows with too many or too few fields are noted.
 
@@ -160,7 +160,7 @@ def batches(
         rows: (row, line, fields).
         names: the columns' names.
         text: the text column's, or None.
-        label: the label column's.
+        label: the label column's, or None.
         problems: where broken rows go.
 
     Raises:
@@ -173,7 +173,7 @@ def batches(
             rows=[row for row, _, _ in batch],
             lines=[line for _, line, _ in batch],
             inputs=[] if text is None else list(columns[text]),
-            labels=list(columns[label]),
+            labels=[UNLABELLED] * len(batch) if label is None else list(columns[label]),
             columns={
                 name: pyarrow.array(column, pyarrow.large_string())
                 for name, column in columns.items()

@@ -31,7 +31,7 @@ def images_reader(listing: Reader) -> Reader:
     return partial(_read_images, listing=listing)
 
 
-def images_sha256(path: Path, text: str | None, label: str, listing: Reader) -> str:
+def images_sha256(path: Path, text: str | None, label: str | None, listing: Reader) -> str:
     """Returns the hash of the images that something lists, of their names, and of the list.
 
     Args:
@@ -47,7 +47,9 @@ def images_sha256(path: Path, text: str | None, label: str, listing: Reader) -> 
     return sha256_json(hashes)
 
 
-def _read_images(path: Path, text: str | None, label: str, problems: Problems, *, listing: Reader) -> Iterator[Batch]:
+def _read_images(
+    path: Path, text: str | None, label: str | None, problems: Problems, *, listing: Reader
+) -> Iterator[Batch]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for batch in listing(path, text, label, problems):
             files = [file for file in map(_listed, batch.rows, batch.inputs) if file is not None]

@@ -263,7 +263,7 @@ def _quoted(names: Iterable[str]) -> str:
 
 
 def _list(
-    path: Path, text: str | None, label: str, problems: Problems, *, files: tuple[tuple[int, str], ...]
+    path: Path, text: str | None, label: str | None, problems: Problems, *, files: tuple[tuple[int, str], ...]
 ) -> Iterator[Batch]:
     for begin in range(0, len(files), BATCH_ROWS):
         part = files[begin : begin + BATCH_ROWS]

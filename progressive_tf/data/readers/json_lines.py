@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 
 from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems, shorten
-from progressive_tf.data.readers.batch import Batch, in_batches
+from progressive_tf.data.readers.batch import UNLABELLED, Batch, in_batches
 from progressive_tf.errors import InputError, unknown_name
 
 OBJECT_COLUMN = "object"
@@ -18,7 +18,7 @@ BEGINNING = 1 << 10
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def read_json_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+def read_json_lines(path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
     """Yields the rows of a file of JSON lines, or of one list of objects; see `Reader`. Blank lines are skipped."""
     for batch in in_batches(_whole(path, [name for name in (text, label) if name is not None], problems)):
         yield _batch(batch, text, label)
@@ -105,13 +105,13 @@ def _lines(path: Path, problems: Problems) -> Iterator[tuple[int, int, Any]]:
                 yield row, line, value
 
 
-def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str | None, label: str) -> Batch:
+def _batch(pending: list[tuple[int, int, dict[str, Any]]], text: str | None, label: str | None) -> Batch:
     others = [{name: other for name, other in value.items() if name not in (text, label)} for _, _, value in pending]
     return Batch(
         rows=[row for row, _, _ in pending],
         lines=[line for _, line, _ in pending],
         inputs=[] if text is None else [value[text] for _, _, value in pending],
-        labels=[value[label] for _, _, value in pending],
+        labels=[UNLABELLED if label is None else value[label] for _, _, value in pending],
         columns={OBJECT_COLUMN: pyarrow.array([json.dumps(other) for other in others], pyarrow.large_string())},
         kind="json",
         keys=frozenset(name for other in others for name in other),

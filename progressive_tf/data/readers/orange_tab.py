@@ -21,7 +21,7 @@ class OrangeTabReader:
 
     renamed: Mapping[str, str]
 
-    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+    def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; InputError where the header is not Orange's."""
         rows = read_fields(path, problems, delimiter="\t", quoting=csv.QUOTE_NONE)
         header = [fields for _, (_, _, fields) in zip(range(_HEADER_LINES), rows, strict=False)]

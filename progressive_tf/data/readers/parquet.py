@@ -10,11 +10,11 @@ import pyarrow
 import pyarrow.parquet
 
 from progressive_tf.data.problems import NOT_UTF8, UTF8_ADVICE, Problems
-from progressive_tf.data.readers.batch import BATCH_ROWS, Batch, check_columns
+from progressive_tf.data.readers.batch import BATCH_ROWS, UNLABELLED, Batch, check_columns
 from progressive_tf.errors import InputError
 
 
-def read_parquet(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+def read_parquet(path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
     """Yields the rows of a Parquet file; see `Reader`. A row's line is its number."""
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -28,13 +28,13 @@ def read_parquet(path: Path, text: str | None, label: str, problems: Problems) -
         raise InputError(f"{problems.file}: cannot be read as Parquet ({reason}); write the file again") from error
 
 
-def _batch(table: Any, first: int, text: str | None, label: str, problems: Problems) -> Batch:
+def _batch(table: Any, first: int, text: str | None, label: str | None, problems: Problems) -> Batch:
     rows = list(range(first, first + table.num_rows))
     batch = Batch(
         rows=rows,
         lines=rows,
         inputs=[] if text is None else _values(table.column(text), first, problems),
-        labels=_values(table.column(label), first, problems),
+        labels=[UNLABELLED] * len(rows) if label is None else _values(table.column(label), first, problems),
         columns={name: _plain(table.column(name)) for name in table.schema.names if name not in (text, label)},
         kind="native",
     )

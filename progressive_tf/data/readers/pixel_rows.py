@@ -13,7 +13,7 @@ import pyarrow
 
 from progressive_tf.data.images import ReadImage, read_image
 from progressive_tf.data.problems import Problems, shorten
-from progressive_tf.data.readers.batch import Batch, in_batches
+from progressive_tf.data.readers.batch import UNLABELLED, Batch, in_batches
 from progressive_tf.errors import InputError, unknown_name
 
 LABEL, PARITY, PAIR = "label", "parity", "pair"
@@ -36,10 +36,10 @@ class PixelRowsReader:
     maximum: int
     as_images: bool = False
 
-    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+    def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; InputError where the file is not compressed, or has no such column."""
         columns = (LABEL, PARITY, PAIR)
-        if label not in columns:
+        if label is not None and label not in columns:
             raise InputError(f"{problems.file}: {unknown_name('column', label, columns)}")
         try:
             with gzip.open(path, "rt", encoding="ascii") as stream:
@@ -58,7 +58,7 @@ class PixelRowsReader:
             else:
                 yield row, numbers
 
-    def _batch(self, rows: list[int], values: list[list[float]], label: str) -> Batch:
+    def _batch(self, rows: list[int], values: list[list[float]], label: str | None) -> Batch:
         table = np.array(values, np.float32)
         vectors, digits = table[:, :-1] / np.float32(self.maximum), table[:, -1].astype(int)
         pairs = digits - digits % 2
@@ -71,7 +71,7 @@ class PixelRowsReader:
             rows=rows,
             lines=rows,
             inputs=[_title(row) for row in rows] if self.as_images else np.ascontiguousarray(vectors),
-            labels=named[label],
+            labels=[UNLABELLED] * len(rows) if label is None else named[label],
             columns={name: pyarrow.array(column) for name, column in named.items() if name != label},
             kind="text",
             images=_images(rows, vectors.reshape(-1, *self.shape)) if self.as_images else None,

@@ -30,7 +30,7 @@ class RatedSentencesReader:
     labels: tuple[str, ...]
     renamed: Mapping[str, str]
 
-    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+    def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; lines without a rating are noted."""
         names = [self.renamed.get(name, name) for name in self.columns]
         yield from batches(self._labelled(path, problems), [*names, "label"], text, label, problems)

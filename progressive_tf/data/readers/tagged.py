@@ -34,7 +34,7 @@ class TaggedReader:
     reader: Reader
     rule: LabelRule = None
 
-    def __call__(self, path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+    def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Reads `path` twice: the scheme is the whole file's."""
         unread = Problems(problems.file)
         batches = self.reader(path, text, label, unread)

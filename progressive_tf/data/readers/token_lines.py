@@ -11,7 +11,7 @@ from progressive_tf.data.readers.batch import Batch
 from progressive_tf.data.readers.json_lines import read_json_lines
 
 
-def read_token_lines(path: Path, text: str | None, label: str, problems: Problems) -> Iterator[Batch]:
+def read_token_lines(path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
     """Yields the sentences of a JSON lines file; see `Reader`. Inputs are lists of tokens, labels are lists of tags.
 
     Args:
@@ -25,7 +25,7 @@ def read_token_lines(path: Path, text: str | None, label: str, problems: Problem
         yield batch.only(whole)
 
 
-def _is_whole(batch: Batch, position: int, text: str | None, label: str, problems: Problems) -> bool:
+def _is_whole(batch: Batch, position: int, text: str | None, label: str | None, problems: Problems) -> bool:
     row, line = batch.rows[position], batch.lines[position]
     tokens, tags = batch.inputs[position], batch.labels[position]
     for column, values in ((text, tokens), (label, tags)):

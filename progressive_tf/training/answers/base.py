@@ -24,6 +24,7 @@ from progressive_tf.plan.metric_names import AnswerKind
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import Objective
+from progressive_tf.training.fitting.unknown_scores import UnknownScore
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 if TYPE_CHECKING:
@@ -218,13 +219,19 @@ class Answering(ABC):
 
     @staticmethod
     @abstractmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> Served:
+    def exported(
+        network: BlockModel,
+        others: Sequence[tuple[BlockModel, float]],
+        rule: AnswerRule,
+        unknown: UnknownScore | None = None,
+    ) -> Served:
         """Returns the network as what a version serves.
 
         Args:
             network: the one that training goes on from.
             others: earlier networks of an ensemble, each with its share; none where answers cannot be averaged.
             rule: which answers are given; always all of them but for classes.
+            unknown: says which inputs are unknown; None where that is not asked, or answers are no classes.
         """
 
     @abstractmethod

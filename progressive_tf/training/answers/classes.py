@@ -37,6 +37,7 @@ from progressive_tf.training.answers.base import (
 )
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import Objective, make_loss
+from progressive_tf.training.fitting.unknown_scores import UnknownScore
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 SCHEMA = pa.schema(
@@ -163,9 +164,14 @@ class ClassAnswering(Answering):
         return ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
 
     @staticmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedClassifier:
+    def exported(
+        network: BlockModel,
+        others: Sequence[tuple[BlockModel, float]],
+        rule: AnswerRule,
+        unknown: UnknownScore | None = None,
+    ) -> ServedClassifier:
         """Returns what gives the probabilities of raw inputs."""
-        return ServedClassifier(network, others, rule)
+        return ServedClassifier(network, others, rule, unknown)
 
     def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
         """Returns the probabilities that an exported version with the network's classes gives."""
@@ -218,18 +224,24 @@ class ServedClassifier(Served):
         network: the one that training goes on from.
         others: earlier ones whose probabilities are added, each with its share; the rest is the network's.
         rule: which answers are given.
+        unknown: scores inputs by what the head's dense layer reads; not with others, nor where the network has tasks.
 
     Attributes:
         serve: raw inputs [batch], and where the network has tasks each one's `task`, string [batch] → `probabilities`
-            float32 [batch, classes], `label` string [batch], how much was read, and where the network may abstain
-            `abstained` bool [batch].
+            float32 [batch, classes], `label` string [batch], how much was read, where the network may abstain
+            `abstained` bool [batch], and with `unknown` also `unknown_score` float32 and `unknown` bool [batch].
         alternatives: the same for other forms of raw inputs, by signature; none where the network has tasks.
     """
 
     def __init__(
-        self, network: BlockModel, others: Sequence[tuple[BlockModel, float]] = (), rule: AnswerRule = ALWAYS
+        self,
+        network: BlockModel,
+        others: Sequence[tuple[BlockModel, float]] = (),
+        rule: AnswerRule = ALWAYS,
+        unknown: UnknownScore | None = None,
     ) -> None:
         super().__init__(network)
+        self.unknown = unknown
         self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
         every = [network, *(other for other, _ in others)]
         self.resources = [resource for model in every for resource in model.preprocess.resources]
@@ -243,11 +255,11 @@ class ServedClassifier(Served):
             return tf.argmin(tf.matmul(probabilities, costs), axis=1)
 
         # A function of its own, so that all signatures share one graph of the network.
-        own = tf.function(lambda state: _probabilities(network, state), autograph=False)
+        own = tf.function(lambda state: _answered(network, state, unknown), autograph=False)
 
         def answer(raw: Any, form: str = DEFAULT, further: State | None = None) -> dict[str, tf.Tensor]:
             state, read = network.preprocess.read(raw, form)
-            probabilities = own(state | (further or {}))
+            probabilities, beside = own(state | (further or {}))
             if others:
                 probabilities *= 1 - sum(share for _, share in others)
             for other, share in others:
@@ -256,8 +268,8 @@ class ServedClassifier(Served):
                 theirs = _probabilities(other, state if same else other.preprocess.read(raw, form)[0])
                 probabilities += share * tf.pad(theirs, [[0, 0], [0, new]])
             said = decided(probabilities)
-            abstained = _abstained(probabilities, said, rule)
-            return {"probabilities": probabilities, "label": tf.gather(labels, said), **abstained, **read}
+            beside |= _abstained(probabilities, said, rule)
+            return {"probabilities": probabilities, "label": tf.gather(labels, said), **beside, **read}
 
         @tf.function(input_signature=[spec], autograph=False)
         def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -280,6 +292,17 @@ def _abstained(probabilities: tf.Tensor, said: tf.Tensor, rule: AnswerRule) -> d
     if rule.abstain_below is None:
         return {}
     return {ABSTAINED: tf.gather(probabilities, said, axis=1, batch_dims=1) < rule.abstain_below}
+
+
+def _answered(
+    network: BlockModel, state: State, unknown: UnknownScore | None
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """Returns the probabilities of inputs, and what is said beside them."""
+    if unknown is None:
+        return _probabilities(network, state), {}
+    last = network.run_blocks(state, 0, len(network.blocks))
+    probabilities = tf.nn.softmax(network.run_head(last))
+    return probabilities, unknown.outputs(network.read_by_head(last), probabilities)
 
 
 def _probabilities(network: BlockModel, state: State) -> tf.Tensor:

@@ -18,10 +18,15 @@ from progressive_tf.plan.tasks import task_of_version
 from progressive_tf.registry.folder import MANIFEST_NAME
 from progressive_tf.training.answers import ANSWERING
 from progressive_tf.training.answers.base import DEFAULT, load_exported
+from progressive_tf.training.fitting.unknown_scores import UnknownScore
 
 
 def export_saved_model(
-    network: BlockModel, folder: Path, others: Sequence[tuple[BlockModel, float]] = (), rule: AnswerRule = ALWAYS
+    network: BlockModel,
+    folder: Path,
+    others: Sequence[tuple[BlockModel, float]] = (),
+    rule: AnswerRule = ALWAYS,
+    unknown: UnknownScore | None = None,
 ) -> None:
     """Writes a SavedModel of what the network's kind of answer serves; see `ServedClassifier`, for one.
 
@@ -30,8 +35,9 @@ def export_saved_model(
         folder: an empty one.
         others: earlier networks of an ensemble, each with its share.
         rule: which answers are given.
+        unknown: says which inputs are unknown; None where the version does not say it.
     """
-    served = ANSWERING[network.answers].exported(network, others, rule)
+    served = ANSWERING[network.answers].exported(network, others, rule, unknown)
     try:
         tf.saved_model.save(served, str(folder), signatures={DEFAULT: served.serve, **served.alternatives})
     except tf.errors.OpError as error:

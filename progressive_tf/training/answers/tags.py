@@ -29,6 +29,7 @@ from progressive_tf.training.answers.base import FIRST_FIELDS, Chunk, TokenAnswe
 from progressive_tf.training.answers.served_tags import ServedTagger, tag_exported
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import TokenObjective, make_loss
+from progressive_tf.training.fitting.unknown_scores import UnknownScore
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 if TYPE_CHECKING:
@@ -252,7 +253,12 @@ class TagAnswering(TokenAnswering):
         return TagAnswers(tags, lengths, *codes, confidence.astype(np.float32))
 
     @staticmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedTagger:
+    def exported(
+        network: BlockModel,
+        others: Sequence[tuple[BlockModel, float]],
+        rule: AnswerRule,
+        unknown: UnknownScore | None = None,
+    ) -> ServedTagger:
         """Returns what gives the spans of texts."""
         return ServedTagger(network)
 

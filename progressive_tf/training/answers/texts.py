@@ -38,6 +38,7 @@ from progressive_tf.training.answers.base import (
 )
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import TokenObjective
+from progressive_tf.training.fitting.unknown_scores import UnknownScore
 from progressive_tf.training.prefix.outputs import PrefixOutputs
 
 if TYPE_CHECKING:
@@ -194,7 +195,12 @@ class TextAnswering(TokenAnswering):
         return TextAnswers(truth, predicted, table.column("confidence").to_numpy().astype(np.float32))
 
     @staticmethod
-    def exported(network: BlockModel, others: Sequence[tuple[BlockModel, float]], rule: AnswerRule) -> ServedTranslator:
+    def exported(
+        network: BlockModel,
+        others: Sequence[tuple[BlockModel, float]],
+        rule: AnswerRule,
+        unknown: UnknownScore | None = None,
+    ) -> ServedTranslator:
         """Returns what writes texts."""
         assert isinstance(network, Translator)
         return ServedTranslator(network)

@@ -18,6 +18,11 @@ def backup_file(stage: Path) -> Path:
     return stage / "backup" / "state.safetensors"
 
 
+def unknown_file(stage: Path) -> Path:
+    """Returns where the score stands by which a stage's inputs count as unknown, given the stage's folder."""
+    return stage / "unknown_inputs.safetensors"
+
+
 def sums_file(stage: Path) -> Path:
     """Returns where the sums of classes stand that a stage's head follows from, given the stage's folder."""
     return stage / "checkpoint" / "class_sums.safetensors"

@@ -188,6 +188,23 @@ def check_head(stage: Stage, network: BlockModel) -> None:
         )
 
 
+def check_unknown_inputs(plan: Plan, data: PlanData, network: BlockModel) -> None:
+    """Raises InputError where a plan asks which inputs are unknown, and its network or its rows cannot tell."""
+    if plan.unknown_inputs is None:
+        return
+    if not network.has_linear_head:
+        raise InputError(
+            f"unknown_inputs: a score is of what one dense layer reads, and the head of this network is another one "
+            f"({type(network.head).__name__}); drop it"
+        )
+    for index, (stage, rows) in enumerate(zip(plan.stages, data.stages, strict=True)):
+        if not len(rows.validation):
+            raise InputError(
+                f"unknown_inputs: the threshold is read from validation rows, and stages[{index}] ({stage.name}) has "
+                f"none; raise data.split.validation, or give the stage more rows"
+            )
+
+
 def check_retention(stage: Stage, place: str, inherited: Collection[str], moved: MovedWeights) -> None:
     """Refuses what cannot be combined with the adaptation of a stage that others come before.
 

@@ -35,6 +35,7 @@ from progressive_tf.training.run.checks import (
     check_registry,
     check_retention,
     check_sources,
+    check_unknown_inputs,
 )
 from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.network import (
@@ -286,6 +287,7 @@ def load_run(
     with built_for(hardware.precision):
         network = build_network(loaded, data, statistics)
     set_precision(network, FLOAT32)  # whenever it is not being trained
+    check_unknown_inputs(plan, data, network)
     if earlier is not None:
         check_registry(folder, earlier, registry)
         check_sources(folder, earlier, data)

@@ -33,6 +33,7 @@ from progressive_tf.training.stage.new_classes import start_new_classes
 from progressive_tf.training.stage.promotion import Arrived, Beside, decide, publish, with_origin
 from progressive_tf.training.stage.retained import Retained, check_taught, prepare_retention
 from progressive_tf.training.stage.rivals import Rivals, fit_rivals
+from progressive_tf.training.stage.unknown_inputs import unknown_facts
 
 HISTORY_MEASURES = ("loss", "accuracy")
 MOST_MEASURED = 500  # validation rows of each earlier stage, while a stage trains
@@ -242,6 +243,11 @@ class Attempt:
         metrics |= {} if calibrated is None else {"calibration": calibrated}
         abstention = abstention_facts(self.stage)
         metrics |= {} if abstention is None else {"abstain": abstention}
+        asked = self.run.plan.unknown_inputs
+        if asked is not None:
+            with self.clock.measure("unknown inputs"):
+                facts = unknown_facts(self.run, self.stage, self.parent, self.moved, asked)
+            metrics |= {"unknown_inputs": facts}
         if self.run.plan.probes is not None:
             with self.clock.measure("explain"):
                 metrics |= {"explanations": explanation_facts(self.run, self.stage)}

@@ -20,6 +20,7 @@ from progressive_tf.registry.scratch import scratch_registry
 from progressive_tf.registry.staged import StagedVersion
 from progressive_tf.training.answers.base import load_exported
 from progressive_tf.training.answers.exported import export_saved_model
+from progressive_tf.training.fitting.unknown_scores import UnknownScore
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.run_folder import TUNED_FILE
 from progressive_tf.training.run.stage_record import StageRecord
@@ -94,7 +95,8 @@ class _Release:
             [weight.name, list(weight.variable.shape)] for weight in network.weights_of_blocks(len(network.blocks))
         ]
         asked = [network.settings, shapes, list(network.preprocess.columns), bool(network.tasks), settings.image_size]
-        return sha256_json([now["code"], now["packages"], run.data.outputs, asked, self.averages])
+        beside = [self.averages, run.plan.unknown_inputs is not None]
+        return sha256_json([now["code"], now["packages"], run.data.outputs, asked, *beside])
 
     def staged(self) -> StagedVersion:
         """Returns it as a version that can be published."""
@@ -123,7 +125,12 @@ class _Release:
         # Itself in place of an earlier stage's network: building another one would draw random numbers.
         others = [(self.run.network, 0.5)] if self.averages else []
         with self._explained("exported"):
-            export_saved_model(self.run.network, folder, others)
+            export_saved_model(self.run.network, folder, others, unknown=self._unknown)
+
+    @property
+    def _unknown(self) -> UnknownScore | None:
+        width = None if self.run.plan.unknown_inputs is None else int(self.run.network.head.dense.kernel.shape[0])
+        return None if width is None else UnknownScore.untried(width)
 
     def ask(self, folder: Path) -> None:
         """Loads it and asks it about a row."""

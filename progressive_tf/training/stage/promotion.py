@@ -38,6 +38,7 @@ from progressive_tf.training.stage.learnt import learnt_by
 from progressive_tf.training.stage.line import ask_version, carried, line_of, released_reference, remembered
 from progressive_tf.training.stage.looking import looks_of, runs_on_test_rows
 from progressive_tf.training.stage.mixture import ensemble_of
+from progressive_tf.training.stage.unknown_inputs import unknown_score
 
 NO_PREDECESSOR = ReasonsKept(None, 0)
 
@@ -302,7 +303,7 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:
     """Writes a version's files: the SavedModel, and beside it what it was trained on, explanations, sums of classes."""
-    export_saved_model(run.network, folder, others, answer_rule(run, stage))
+    export_saved_model(run.network, folder, others, answer_rule(run, stage), unknown_score(run, stage))
     learnt_by(run, stage).write(folder / EXTRA)
     explanations, sums = explanations_file(run, stage), sums_file(stage.folder)
     beside = [explanations] if run.plan.probes is not None and explanations.exists() else []
