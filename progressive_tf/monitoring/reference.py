@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 
 from progressive_tf.data.kinds import INPUT_KINDS
@@ -18,6 +19,7 @@ from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
 PREDICTIONS, METRICS = "predictions.parquet", "metrics.json"
+GROUP = "group"
 WORDS = "tokens"  # the words of a sentence, here and where a server is asked with them
 
 
@@ -78,15 +80,16 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
     if right is None or not path.is_file():
         return None
     try:
-        words = [name for name in pq.read_schema(path).names if name == WORDS]
-        wanted = ["part", "slice", "source", "index", "text", "predicted", right, *words]
+        words, groups = ([name] if name in pq.read_schema(path).names else [] for name in (WORDS, GROUP))
+        wanted = ["part", "slice", "source", "index", "text", "predicted", right, *words, *groups]
         rows = pq.read_table(path, columns=[*wanted, *([] if stated is None else [stated])]).to_pandas()
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"{path}: cannot be read ({str(error).splitlines()[0]}); compare with earlier live rows: --reference live"
         ) from None
-    rows = rows[rows["part"] == "gate"]
-    rows = rows[rows["slice"].isin(slices)].drop_duplicates(["source", "index"])
+    rows = rows[rows["slice"].isin(slices)].drop_duplicates(["part", "source", "index"])
+    gate, test = (rows[rows["part"] == part] for part in ("gate", "test"))
+    rows = one_of_each_group(as_often_as(gate, test, right) if kind.has_categories and not words else gate)
     inputs = [{text_name: text} for text in rows["text"] if text] if INPUT_KINDS[task.inputs].is_text else []
     inputs += [{WORDS: _plain(sentence)} for name in words for sentence in rows[name] if len(sentence)]
     answers, expected = ([_plain(value) for value in rows[name]] for name in ("predicted", right))
@@ -101,6 +104,33 @@ def rows_of_stage(folder: Path, version: Version, text_name: str, slices: Sequen
         (sure[known], is_right[known]),
         _unknown(folder / METRICS),
     )
+
+
+def one_of_each_group(rows: pd.DataFrame) -> pd.DataFrame:
+    """Returns one row of each group, drawn, in their order: those of one author are alike, and count once."""
+    if GROUP not in rows:
+        return rows
+    drawn = rows.sample(frac=1, random_state=0)
+    kept = drawn.index[drawn[GROUP].isna() | ~drawn[GROUP].duplicated()]
+    return rows[rows.index.isin(kept)]
+
+
+def as_often_as(gate: pd.DataFrame, test: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Returns gate rows without those that rare classes have more of than their share, drawn, in their order.
+
+    `data.split.min_per_class` gives rare classes gate rows that they have not as often in life; test rows have each
+    class as often as it comes. What is usual is told by the most frequent classes, which have half of the test rows.
+    """
+    often = test[label].value_counts()
+    most = often.index[: int((often.to_numpy().cumsum() < len(test) / 2).sum()) + 1]
+    if not len(test):
+        return gate
+    share = gate[label].isin(most).sum() / often[most].sum()
+    expected = gate[label].map(often).fillna(0) * share
+    drawn = gate.sample(frac=1, random_state=0)
+    place = drawn.groupby(label).cumcount().reindex(gate.index)
+    has_more = gate.groupby(label)[label].transform("size") > np.ceil(expected) + 1
+    return gate[~has_more | (place < np.round(expected))]
 
 
 def _unknown(path: Path) -> np.ndarray:
