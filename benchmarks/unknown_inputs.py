@@ -108,14 +108,14 @@ def trained(data: str, seed: int) -> Run:
 def measured(data: str, seed: int) -> Found:
     """Returns both measures of every score with a seed."""
     from progressive_tf.evaluation.unknown_inputs import separation
-    from progressive_tf.training.fitting.unknown_scores import FITS, UnknownScore
+    from progressive_tf.training.fitting.unknown_scores import FITS, MOST_KEPT, UnknownScore
     from progressive_tf.training.stage.rows_so_far import Reading
     from progressive_tf.training.stage.unknown_inputs import Scoring, learnt_so_far
 
     run = trained(data, seed)
     (stage,) = run.stages
     reading = Reading(run, run.frozen_depth(stage), run.settings(stage).cache)
-    learnt = learnt_so_far(run, stage, None, reading)
+    learnt = learnt_so_far(run, stage, None, reading, MOST_KEPT)
     scoring = Scoring(reading, {name: UnknownScore(fit(learnt), 0.0) for name, fit in FITS.items()})
     known = scoring.rows([(data, run.data.slices[run.data.slice_of[0]].test)])
     others: Mapping[str, np.ndarray] = {"near": np.flatnonzero(run.data.codes[data] < 0)}

@@ -120,6 +120,7 @@ COMBINATIONS: dict[str, Mapping[str, Any]] = {
     "`scenario: domain-incremental`": {"scenario": "domain-incremental"},
     "`scenario: class-incremental`": {"scenario": "class-incremental"},
     "`scenario: task-incremental`": {"scenario": "task-incremental"},
+    "`unknown_inputs`": {"plan": {"unknown_inputs": {}}},
 }
 
 
@@ -143,6 +144,7 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         "name": "combination",
         "task": base["task"],
         "scenario": scenario,
+        **changes.get("plan", {}),
         "seed": 1,
         "model": base["model"],
         "data": {**base["data"], "split": split, "quality": quality},

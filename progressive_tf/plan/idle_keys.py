@@ -113,6 +113,8 @@ def repeated(before: Plan, after: Plan, override: Mapping[str, Any], place: str,
     names = [stage.name for stage in after.stages]
     same, late = [], []
     leaves = list(_leaves(override))
+    if not leaves and was != now:  # a section as it is by default, such as `probes: {}`, that the plan did not have
+        return []
     for path in leaves:
         dotted, paths = ".".join(map(str, path)), [list(path)]
         if path[0] == "defaults":

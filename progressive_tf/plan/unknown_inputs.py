@@ -15,11 +15,11 @@ ScoreName = Literal["nearest-neighbour", "nearest-mean", "mahalanobis", "confide
 class UnknownInputs(Strict):
     """After each stage, from which score on an input is like nothing learnt so far; versions say it of every input.
 
-    `nearest-neighbour` is the distance to the nearest training row (Sun et al. 2022), of more than 10,000 to that of so
-    many, which the version keeps; `nearest-mean` that to the nearest mean of a class; `mahalanobis` the same with one
-    covariance within classes (Lee et al. 2018); `confidence` is one less the highest probability (Hendrycks & Gimpel
-    2017). Distances are of what the head's dense layer reads, as a direction and the logarithm of its length. Rows of
-    `source` are measured and decide nothing.
+    `nearest-neighbour` is the distance to the nearest training row (Sun et al. 2022), of which the version keeps up to
+    10,000; `nearest-mean` that to the nearest mean of a class; `mahalanobis` the same with one covariance within
+    classes (Lee et al. 2018); `confidence` is one less the highest probability (Hendrycks & Gimpel 2017). Distances are
+    of what the head's dense layer reads, as a direction and the logarithm of its length. Rows of `source` are measured
+    and decide nothing.
     """
 
     score: ScoreName = "nearest-neighbour"

@@ -78,6 +78,7 @@ def test_what_the_plan_has_already_is_named(tmp_path: Path) -> None:
     ]  # the optimizer's name is there for the merge
     best.write_text("stages: {beta: {}}\n")
     assert remarks(override=best) == [f"--override {best} changes nothing"]
+    assert remarks("unknown_inputs={}") == []
 
 
 def test_changes_to_stages_that_do_not_run_are_named() -> None:

@@ -23,6 +23,7 @@ SHORTEST = 1e-12  # what is shorter counts as of this length
 # Variances below this share of the mean square are rounding: float32 numbers that are all the same.
 CONSTANT = 1e-12
 ROWS_AT_ONCE = 1024
+MOST_KEPT = 10_000  # training rows, as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Learnt:
 
     Attributes:
         sums: over all of them.
-        rows: some of them, float32 [kept, numbers].
+        rows: some of them as they are, float32 [kept, numbers]; none where no score needs them.
     """
 
     sums: ClassSums
@@ -89,6 +90,8 @@ FITS: dict[str, Callable[[Learnt], Arrays]] = {
     "confidence": lambda learnt: {},
 }
 """By the name that plans write: training rows → what the score is computed from."""
+KEEPS_ROWS = frozenset({"nearest-neighbour"})
+"""The scores that need training rows as they are; the others follow from sums, or from nothing."""
 
 
 class UnknownScore(tf.Module):

@@ -27,6 +27,8 @@ from progressive_tf.training.fitting.linear_heads import ClassSums
 from progressive_tf.training.fitting.locations import unknown_file
 from progressive_tf.training.fitting.unknown_scores import (
     FITS,
+    KEEPS_ROWS,
+    MOST_KEPT,
     Learnt,
     UnknownScore,
     direction_and_length,
@@ -38,7 +40,6 @@ from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.rows_so_far import LabelledRows, Reading, rows_so_far
 
 RIVAL = "confidence"  # beside every other score
-MOST_KEPT = 10_000  # training rows, as they are
 
 
 def unknown_facts(
@@ -54,7 +55,7 @@ def unknown_facts(
         asked: the plan's section.
     """
     reading = Reading(run, moved.frozen_depth, run.settings(stage).cache)
-    learnt = learnt_so_far(run, stage, parent, reading)
+    learnt = learnt_so_far(run, stage, parent, reading, MOST_KEPT if asked.score in KEEPS_ROWS else 0)
     _say_missing(run, stage, learnt)
     arrays = FITS[asked.score](learnt)
     scoring = Scoring(reading, {asked.score: UnknownScore(arrays, 0.0), RIVAL: UnknownScore({}, 0.0)})
@@ -90,11 +91,15 @@ def unknown_facts(
     return asdict(facts)
 
 
-def learnt_so_far(run: Run, stage: StageRecord, parent: StageRecord | None, reading: Reading) -> Learnt:
+def learnt_so_far(run: Run, stage: StageRecord, parent: StageRecord | None, reading: Reading, most: int) -> Learnt:
     """Returns the training rows of a stage and of those it builds on, each input once.
 
-    Of more than `MOST_KEPT`, so many are kept as they are, drawn once by the plan's seed, and a line says so. The
-    arguments are those of `unknown_facts`.
+    Args:
+        run: the run; its network is at the stage's weights.
+        stage: the stage.
+        parent: the stage it started from.
+        reading: of the network.
+        most: rows that are kept as they are; of more, so many are drawn by the plan's seed, and a line says so.
     """
     parts: list[tuple[LabelledRows, np.ndarray]] = []
     seen = np.empty(0, np.uint64)
@@ -106,10 +111,11 @@ def learnt_so_far(run: Run, stage: StageRecord, parent: StageRecord | None, read
         parts.append((rows, new))
     total = sum(len(new) for _, new in parts)
     kept = np.arange(total)
-    if total > MOST_KEPT:
+    if total > most:
         seed = derive_seed(run.plan.seed, "unknown inputs", stage.name)
-        kept = np.sort(np.random.default_rng(seed).choice(total, MOST_KEPT, replace=False))
-        run.display.line(f"{stage.name}: unknown inputs: {MOST_KEPT:,} of {total:,} training rows are kept, drawn once")
+        kept = np.sort(np.random.default_rng(seed).choice(total, most, replace=False))
+    if 0 < most < total:
+        run.display.line(f"{stage.name}: unknown inputs: {most:,} of {total:,} training rows are kept, drawn once")
     sums = ClassSums.none(int(run.network.head.dense.kernel.shape[0]) + 1)
     some, begin = [], 0
     for rows, new in parts:
