@@ -99,7 +99,8 @@ def carried(run: Run, stage: StageRecord, other: int | None = None) -> tuple[Ref
     """
     last, (_, best) = released_reference(run, stage, other), remembered(run, stage, other)
     found = [] if run.start.version is None else _lineage(run, run.start.version)
-    found += [_reference(run, one) for one in filter(run.is_promoted, run.with_candidates(run.stages[: stage.index]))]
+    before = [one for one in run.with_candidates(run.stages[: stage.index + 1]) if one.name != stage.name]
+    found += [_reference(run, one) for one in filter(run.is_promoted, before)]
     line = tuple(dict.fromkeys([*best, *([] if last is None else [last])]))
     return () if set(line) <= set(found) else line
 
