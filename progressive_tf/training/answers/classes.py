@@ -50,7 +50,6 @@ SCHEMA = pa.schema(
 IMAGE = pa.field("image", pa.binary())
 # Of the test rows of a slice, so many of those that are most confidently wrong keep a small image for the report.
 MOST_SHOWN = 24
-ROWS_READ = 20_000  # at once
 # Of more classes than this, a file has the probabilities of all but the true one in steps of 2^-20, about a millionth:
 # most become 0, and what is left takes few bytes.
 MOST_EXACT_CLASSES = 256
@@ -210,10 +209,11 @@ def _read_probabilities(path: Path, rows: int, labels: int) -> np.ndarray:
     probabilities = np.empty((rows, labels), np.float32)
     first = 0
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(ROWS_READ, columns=["probabilities"]):
-            values = batch.column(0).flatten().to_numpy()
-            probabilities[first : first + len(batch)] = values.reshape(-1, labels)
-            first += len(batch)
+        for group in range(file.num_row_groups):
+            for piece in file.read_row_group(group, columns=["probabilities"]).column(0).chunks:
+                values = piece.flatten().to_numpy()
+                probabilities[first : first + len(piece)] = values.reshape(-1, labels)
+                first += len(piece)
     return probabilities
 
 
