@@ -45,12 +45,15 @@ class Questions:
     """What a request asks.
 
     Args:
-        form: of the request, which the reply follows.
+        form: of the request, which the reply follows; "" for none that could be read.
         instances: what is asked.
     """
 
     form: str
     instances: list[Asked]
+
+
+_NOTHING = Questions("", [])
 
 
 def predict_routes(server: Server) -> APIRouter:
@@ -101,7 +104,7 @@ async def _predict(
         loaded, split = answering.loaded, served.standing.split
         step, stable = (split.step, split.stable) if split else (0, None)
         noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
-        asked = Questions("", [])
+        asked = _NOTHING
         predictions, refused = list[Prediction](), False
         try:
             with answering.held():
@@ -110,7 +113,11 @@ async def _predict(
             noted = replace(noted, status=200, computed=computed)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
-            refused = isinstance(refusal, RefusedByVersion)
+            beside = served.beside(alias, loaded.number)
+            if not asked.form and beside is not None:
+                asked = _read_by_other(server, answering, beside, body)
+                refused = bool(asked.form)
+            refused = refused or isinstance(refusal, RefusedByVersion)
             noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
             raise
         finally:
@@ -143,6 +150,16 @@ def _read(server: Server, answering: Answering, body: dict[str, Any]) -> Questio
         asked.form,
         [Asked(bucket_of(asked.signature, given), length_of(given, specs), given) for given in asked.instances],
     )
+
+
+def _read_by_other(server: Server, answering: Answering, other: Answering, body: dict[str, Any]) -> Questions:
+    """Returns what another version is asked by a body that one cannot read; nothing where it cannot either."""
+    if other.loaded.signatures == answering.loaded.signatures:
+        return _NOTHING
+    try:
+        return _read(server, other, body)
+    except Refusal:
+        return _NOTHING
 
 
 async def _answer(

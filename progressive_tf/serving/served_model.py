@@ -185,12 +185,19 @@ class ServedModel:
         """Keeps a request that a version refused: its own failure if the other of stable and canary answers it, and
         else its caller's fault. Where there is no other, or the path named one, nobody asks.
         """
-        split = self.standing.split
-        beside = None if split is None else {STABLE: split.canary, CANARY: split.stable}.get(request.alias)
-        if beside in (None, request.version):
+        other = self.beside(request.alias, request.version)
+        if other is None:
             self._request_log.add_request(request)
         else:
-            self._begin(self._judge_refusal(request, instances, self.standing.by_number[int(beside or 0)]))
+            self._begin(self._judge_refusal(request, instances, other))
+
+    def beside(self, alias: str, number: int) -> Answering | None:
+        """Returns the other of stable and canary for a version that answers under an alias; None without another, or
+        where the path named the version.
+        """
+        split = self.standing.split
+        other = None if split is None else {STABLE: split.canary, CANARY: split.stable}.get(alias)
+        return None if other in (None, number) else self.standing.by_number[int(other or 0)]
 
     async def _judge_refusal(self, request: ServedRequest, instances: Sequence[Asked], other: Answering) -> None:
         failed = await self._second.is_answered(other, instances) is True

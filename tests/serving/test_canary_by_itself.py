@@ -16,7 +16,17 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, ask_before, classifier, not_finite, refusing, release, translator, wait_until
+from serving_fakes import (
+    MODEL,
+    ask_before,
+    classifier,
+    not_finite,
+    of_two_inputs,
+    refusing,
+    release,
+    translator,
+    wait_until,
+)
 
 from progressive_tf.registry import Forced, ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
@@ -245,6 +255,26 @@ def test_what_both_versions_refuse_is_their_callers_fault(
     wait_until(lambda: query(tmp_path, kept) == [(40, 0)])
     looked()
     assert "canary" in stable.aliases()
+
+
+def test_a_canary_that_asks_for_other_inputs_fails_its_callers(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    release(
+        stable, 2, alias=None, plan_release=STEPS | {"automatic": False, "proof": "required"}, export=of_two_inputs()
+    )
+    client = start(stable)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    callers = [f"caller {turn}" for turn in range(40)]
+    for asked in (["positive"], [5]):  # which stable reads, and which neither does
+        for caller in callers:
+            client.post(f"/v1/models/{MODEL}:predict", json={"instances": asked, "key": caller})
+    refused = sum(position(caller, 2) < 0.5 for caller in callers)
+    kept = "SELECT version, count(*), sum(failed) FROM requests WHERE status = 400 GROUP BY version"
+    wait_until(lambda: query(tmp_path, kept) == [(1, 40 - refused, 0), (2, 2 * refused, refused)])
+    failed = "SELECT count(*) FROM pairs WHERE candidate_label IS NULL AND prediction IS NULL"
+    wait_until(lambda: query(tmp_path, failed) == [(refused,)])
 
 
 def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
