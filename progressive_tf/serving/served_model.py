@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.registry import history
+from progressive_tf.registry import RegistryError, history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
@@ -76,7 +76,7 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self.entries = await loop.run_in_executor(None, self.model.entries)
+                    self.entries = await loop.run_in_executor(None, self._read_journal)
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -87,9 +87,17 @@ class ServedModel:
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
-            await self._request_log.follow(self.entries)
-            await self._request_log.mark_newest(self.entries)
+            if seen is not UNREAD:
+                await self._request_log.follow(self.entries)
+                await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _read_journal(self) -> tuple[Entry, ...]:
+        """Returns the journal; raises RegistryError where there was one and is none, as while its disk is away."""
+        entries = self.model.entries()
+        if self.entries and not entries:
+            raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
+        return entries
 
     async def _load_what_is_missing(self) -> None:
         """Loads one version after the other, stable first; what failed is tried again after a while."""

@@ -322,6 +322,29 @@ def test_a_journal_that_is_made_anew_begins_without_evidence(
     assert "latency not measured" in canary(client)["reason"]
 
 
+def test_a_registry_that_is_away_for_a_moment_loses_no_evidence(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS | {"min_minutes": 5}, export=classifier(wrong=0.0))
+    client = start(stable)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    ask(client, 60)
+    wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
+    here, away = stable.files.journal.parent, tmp_path / "away"
+    here.rename(away)
+    wait_until(lambda: "put it back" in str(client.get("/readyz").json()["problems"]))
+    assert canary(client)["version"] == "2"
+    ask(client, 1)
+    away.rename(here)
+    wait_until(lambda: not client.get("/readyz").json()["problems"])
+    before = query(tmp_path, "SELECT count(*) FROM requests")[0][0]
+    ask(client, 1)
+    wait_until(lambda: query(tmp_path, "SELECT count(*) FROM requests") == [(before + 1,)])
+    assert query(tmp_path, "SELECT DISTINCT journal FROM requests") == [(0,)]
+
+
 def test_a_registry_that_is_made_anew_is_served_by_its_own_versions(
     tmp_path: Path, stable: ModelVersions, start: Start
 ) -> None:
