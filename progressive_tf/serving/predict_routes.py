@@ -167,13 +167,13 @@ async def _answer(
 ) -> tuple[list[Prediction], float | None]:
     """Returns the answers, and the seconds that the network took; None where nothing is asked."""
     seconds, batcher = server.limits.request_seconds, answering.batcher
-    own = batcher.waiting_of(noted.caller) + len(asked.instances)
+    before = batcher.waiting_of(noted.caller)
     try:
         with anyio.fail_after(max(seconds - (time.monotonic() - began), 0.0)):
             computed = await batcher.answers(asked.instances, noted.caller)
     except TimeoutError:
         message = f"no answer within {seconds:g} s; try again later"
-        raise Refusal(504, message, is_own=own > batcher.most) from None
+        raise Refusal(504, message, is_own=before > batcher.most) from None
     ids = [uuid.uuid4().hex for _ in computed.answers]
     server.served.shadow(Given(noted.version, noted.alias, noted.caller, asked.instances, computed.answers, ids))
     given = zip(ids, (each.instance for each in asked.instances), computed.answers, strict=True)

@@ -389,3 +389,24 @@ def test_an_answer_that_is_no_number_is_a_failure_for_its_caller_and_in_the_stor
             "SELECT status, (SELECT count(*) FROM predictions WHERE request = requests.id) FROM requests ORDER BY id"
         )
         wait_until(lambda: connection.execute(query).fetchall() == [(200, 1), (500, 0)])
+
+
+def test_a_version_that_hangs_fails_whoever_asks_it_much_at_once(
+    model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving.loaded import LoadedVersion
+
+    go_on, answer = threading.Event(), LoadedVersion.answer
+    monkeypatch.setattr(LoadedVersion, "answer", lambda *given: go_on.wait(LONGEST) and answer(*given))
+    go_on.set()
+    client = start(model, request_seconds=0.3)
+    go_on.clear()
+    many = {"instances": ["a"] * 20, "key": "ann"}  # a batch has four
+    try:
+        for _ in range(2):
+            assert client.post(PREDICT, json=many).status_code == 504
+    finally:
+        go_on.set()
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
+        query = "SELECT status, failed FROM requests ORDER BY id"
+        wait_until(lambda: connection.execute(query).fetchall() == [(504, 1)] * 2)
