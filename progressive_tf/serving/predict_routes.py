@@ -17,7 +17,7 @@ from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import RefusedByVersion
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
-from progressive_tf.serving.routing import caller_number
+from progressive_tf.serving.routing import address_number, caller_number
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
@@ -97,8 +97,7 @@ async def _predict(
         body = read_body(await server.incoming.body(request))
         # What a front end says of a caller counts more than what he says himself.
         given = request.headers.get(KEY_HEADER) or caller_key(body)
-        # Without a key who asks is known by his address alone, however his requests are shared out.
-        caller = caller_number(given or f"address {request.client.host if request.client else ''}")
+        caller = caller_number(given) if given else address_number(request.client.host if request.client else "")
         key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
         answering, alias = answering_for(served.standing, served.model.name, version, label, key)
         loaded, split = answering.loaded, served.standing.split

@@ -40,6 +40,13 @@ def caller_number(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:6], "big")
 
 
+def address_number(address: str) -> int:
+    """Returns a number below 0 that stands for whoever asks from an address without a key. His requests are divided
+    between the versions, each by its own id or by chance, where those of a key all go to one.
+    """
+    return -1 - caller_number(f"address {address}")
+
+
 def position(key: str, version: int) -> float:
     """Returns where a key stands among all, uniform in [0, 1): the first 64 bits of a SHA-256 as a fraction."""
     digest = hashlib.sha256(f"{version}\0{key}".encode("utf-8", "surrogatepass")).digest()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.serving.routing import Split, position
+from progressive_tf.serving.routing import Split, address_number, caller_number, position
 
 PERCENT = st.floats(0, 100)
 
@@ -33,3 +33,8 @@ def test_another_canary_begins_with_other_callers() -> None:
 def test_without_a_canary_everybody_gets_stable(key: str) -> None:
     assert Split(1).alias_for(key) == "stable"
     assert Split(1, 2, 0.0).alias_for(key) == "stable"
+
+
+@given(st.text(), st.text())
+def test_who_has_no_key_is_told_from_who_has_one(address: str, key: str) -> None:
+    assert address_number(address) < 0 <= caller_number(key)
