@@ -35,9 +35,9 @@ def beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
 
 
 def compared(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Shares]:
-    """Returns what may be compared of both versions: in each step the callers with a key, each of whom is on one side by
-    chance, and apart from them those without, whose requests it has divided. Of the latter only who is on both sides:
-    who asks seldom is mostly on the larger one alone, and may differ from who asks often.
+    """Returns what may be compared of both versions. In each step these are the callers with a key, each of whom chance
+    puts on one side, and apart from them those without, whose requests it divides. Of the latter only who is on both
+    sides: who asks seldom is mostly on the larger one alone, and may differ from who asks often.
     """
     found = []
     for step in steps:

@@ -111,6 +111,7 @@ class RequestLog:
         """
         if not self._has_no_room(len(self._requests), "request"):
             keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
+            request = replace(request, journal=self._store.journal)
             self._requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
 
     def add_shadow(self, shadowed: Shadowed) -> None:
@@ -124,7 +125,7 @@ class RequestLog:
         """
         is_drawn = not self._settings.inputs or self._keeps_inputs(pair.prediction or pair.question)
         if is_drawn and not self._has_no_room(len(self._pairs), "pair"):
-            self._pairs.append(pair)
+            self._pairs.append(replace(pair, journal=self._store.journal))
 
     async def add_feedback(self, feedback: Feedback) -> int | None:
         """Keeps feedback; on the disk when this returns.
@@ -184,7 +185,8 @@ class RequestLog:
         if self.follows(entries):
             return
         try:
-            await self.flush()
+            if not await self.flush():
+                return
             await self._in_writer(self._store.follow, entries)
         except StoreError as error:
             self._failed(error)
@@ -200,7 +202,8 @@ class RequestLog:
             return
         released = datetime.fromisoformat(newest.time).timestamp()
         try:
-            await self.flush()
+            if not await self.flush():
+                return
             await self._in_writer(self._store.mark_release, newest.version, released)
         except StoreError as error:
             self._failed(error)
@@ -220,11 +223,11 @@ class RequestLog:
                     self._failed(error)
             await asyncio.sleep(FLUSH_SECONDS)
 
-    async def flush(self) -> None:
-        """Writes what has come; what cannot be written waits, up to a limit."""
+    async def flush(self) -> bool:
+        """Writes what has come, and returns whether that succeeded; what cannot be written waits, up to a limit."""
         waiting = self._requests, self._shadows, self._pairs
         if not any(waiting):
-            return
+            return True
         self._requests, self._shadows, self._pairs = [], [], []
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
@@ -234,8 +237,9 @@ class RequestLog:
             self._requests, self._shadows = requests + self._requests, shadows + self._shadows
             self._pairs = pairs + self._pairs
             self._failed(error)
-        else:
-            self._is_failing = False
+            return False
+        self._is_failing = False
+        return True
 
     async def close(self) -> None:
         """Writes what is left and closes the store."""

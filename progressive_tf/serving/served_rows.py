@@ -42,6 +42,7 @@ class ServedRequest:
         stable: the version that was stable then; None where that is not known.
         failed: whether that is the version's fault; None for what the status says: 500 and above, and 429, are.
         computed: seconds that the network took, without waiting; None where it was not asked.
+        journal: the number of the journal by which was counted then, see `Store.follow`; None for the store's present.
     """
 
     time: float
@@ -55,6 +56,7 @@ class ServedRequest:
     stable: int | None = None
     failed: bool | None = None
     computed: float | None = None
+    journal: int | None = None
 
     @property
     def is_failure(self) -> bool:

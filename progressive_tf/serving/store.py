@@ -112,7 +112,15 @@ class Store:
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
                 _ADD_REQUEST,
-                [(number, *_values_of(asked), asked.is_failure, self.journal) for number, asked in numbered],
+                [
+                    (
+                        number,
+                        *_values_of(asked),
+                        asked.is_failure,
+                        self.journal if asked.journal is None else asked.journal,
+                    )
+                    for number, asked in numbered
+                ],
             )
             connection.executemany(
                 "INSERT INTO predictions (id, request, label, probabilities, input, was_cut) VALUES (?, ?, ?, ?, ?, ?)",

@@ -5,15 +5,25 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from progressive_tf.registry.journal import Entry
 from progressive_tf.serving.metrics import Metrics
+from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.request_log import LogSettings, Prediction, RequestLog
 from progressive_tf.serving.served_rows import Feedback, ServedRequest
-from progressive_tf.serving.store import Store
+from progressive_tf.serving.store import Store, StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "served.sqlite")) as opened:
+        yield opened
 
 
 def test_what_waits_for_its_turn_to_be_written_is_written_when_the_server_stops(
@@ -59,3 +69,48 @@ def test_feedback_finds_its_answer_whoever_begins_to_write_it(tmp_path: Path) ->
         return version
 
     assert asyncio.run(serve()) == 1
+
+
+def test_what_was_answered_beside_one_journal_is_evidence_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = ([Entry("intent", token=token, id=1)] for token in ("first", "second"))
+    path, two = tmp_path / "served.sqlite", TwoVersions(1, 2)
+
+    def full(*rows: object) -> None:
+        raise StoreError("no space left")
+
+    async def serve() -> list[tuple[int, bool]]:
+        request_log, seen = RequestLog(Store(path), LogSettings(), Metrics()), []
+
+        async def answer_and_follow(entries: list[Entry]) -> None:
+            request_log.add_request(ServedRequest(request_log.clock.now(), 2, "canary", 7, 200, 0.01))
+            request_log.add_pair(Pair(request_log.clock.now(), two, 5, "a", "a", "0" * 32))
+            await request_log.follow(entries)
+            seen.append((request_log.journal, request_log.follows(entries)))
+
+        await request_log.follow(first)
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, "add", full)
+            await answer_and_follow(second)
+        await asyncio.gather(answer_and_follow(second), request_log.flush())  # whoever begins to write what was left
+        await request_log.close()
+        return seen
+
+    assert asyncio.run(serve()) == [(0, False), (1, True)]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, count in (("requests", 2), ("pairs", 1)):
+            found = connection.execute(f"SELECT journal, count(*) FROM {table} GROUP BY journal").fetchall()
+            assert found == [(0, count)]
+
+
+def test_what_is_noted_by_one_journal_stays_its_own_however_late_it_is_written(store: Store) -> None:
+    store.follow([Entry("intent", token="first", id=1)])
+    store.follow([Entry("intent", token="second", id=1)])
+    asked = ServedRequest(1.0, 2, "canary", 7, 200, 0.01)
+    said = Pair(1.0, TwoVersions(1, 2), 5, "a", "a", "0" * 32)
+    store.add([replace(asked, journal=0), asked], [], [replace(said, journal=0)])
+    assert store.step_counts(7).canary.callers == 1
+    assert len(store.paired(TwoVersions(1, 2)).times) == 0
+    store.add([], [], [said])
+    assert len(store.paired(TwoVersions(1, 2)).times) == 1
