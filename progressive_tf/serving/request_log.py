@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -69,6 +69,18 @@ class _Noted:
     keeps_inputs: bool
 
 
+@dataclass
+class _Rows:
+    """What waits to be written, or is written now, in the order in which it came."""
+
+    requests: list[_Noted] = field(default_factory=list)
+    shadows: list[Shadowed] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+
+    def __add__(self, later: _Rows) -> _Rows:
+        return _Rows(self.requests + later.requests, self.shadows + later.shadows, self.pairs + later.pairs)
+
+
 class SteadyClock:
     """Seconds since 1970 as the machine's clock had them at the start, so that a clock that is set moves nothing."""
 
@@ -92,9 +104,8 @@ class RequestLog:
         self._settings = settings
         self._metrics = metrics
         self._writer = ThreadPoolExecutor(1, "store")
-        self._requests: list[_Noted] = []
-        self._shadows: list[Shadowed] = []
-        self._pairs: list[Pair] = []
+        self._waiting = _Rows()
+        self._under_way: list[_Rows] = []
         self._is_failing = False
         self._marked = 0
         self._followed: Sequence[Entry] | None = None
@@ -109,23 +120,26 @@ class RequestLog:
             predictions: its answers; none where it was refused.
             kind: of the answers.
         """
-        if not self._has_no_room(len(self._requests), "request"):
-            keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
-            request = replace(request, journal=self._store.journal)
-            self._requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
+        if self._has_no_room("requests"):
+            return
+        keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
+        if not keeps_inputs:  # they may be large, and wait here as long as the store cannot be written
+            predictions = [replace(prediction, instance={}) for prediction in predictions]
+        request = replace(request, journal=self._store.journal)
+        self._waiting.requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
 
     def add_shadow(self, shadowed: Shadowed) -> None:
         """Notes what a shadow says to an instance."""
-        if not self._has_no_room(len(self._shadows), "shadow"):
-            self._shadows.append(shadowed)
+        if not self._has_no_room("shadows"):
+            self._waiting.shadows.append(shadowed)
 
     def add_pair(self, pair: Pair) -> None:
         """Notes what two versions say to a caller. Where inputs of a share of the requests are kept, these alone are
         evidence, so that whoever is asked for a label sees what it is about; whose they are is drawn by an id's digits.
         """
         is_drawn = not self._settings.inputs or self._keeps_inputs(pair.prediction or pair.question)
-        if is_drawn and not self._has_no_room(len(self._pairs), "pair"):
-            self._pairs.append(replace(pair, journal=self._store.journal))
+        if is_drawn and not self._has_no_room("pairs"):
+            self._waiting.pairs.append(replace(pair, journal=self._store.journal))
 
     async def add_feedback(self, feedback: Feedback) -> int | None:
         """Keeps feedback; on the disk when this returns.
@@ -225,19 +239,19 @@ class RequestLog:
 
     async def flush(self) -> bool:
         """Writes what has come, and returns whether that succeeded; what cannot be written waits, up to a limit."""
-        waiting = self._requests, self._shadows, self._pairs
-        if not any(waiting):
+        rows, self._waiting = self._waiting, _Rows()
+        if rows == _Rows():
             return True
-        self._requests, self._shadows, self._pairs = [], [], []
+        self._under_way.append(rows)
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
-            await asyncio.shield(self._in_writer(self._write, *waiting))
+            await asyncio.shield(self._in_writer(self._write, rows))
         except StoreError as error:
-            requests, shadows, pairs = waiting
-            self._requests, self._shadows = requests + self._requests, shadows + self._shadows
-            self._pairs = pairs + self._pairs
+            self._waiting = rows + self._waiting
             self._failed(error)
             return False
+        finally:
+            self._under_way = [each for each in self._under_way if each is not rows]
         self._is_failing = False
         return True
 
@@ -251,8 +265,8 @@ class RequestLog:
         """Returns what the thread that writes will give; a coroutine would take its place in the queue too late."""
         return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
-    def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed], pairs: Sequence[Pair]) -> None:
-        self._store.add([self._served(request) for request in noted], shadows, pairs)
+    def _write(self, rows: _Rows) -> None:
+        self._store.add([self._served(request) for request in rows.requests], rows.shadows, rows.pairs)
 
     def _keeps_inputs(self, identity: str) -> bool:
         """Whether an id is among the share whose inputs are kept: its first eight hexadecimal digits are drawn."""
@@ -267,10 +281,10 @@ class RequestLog:
             answers.append(Answered(prediction.id, *answer, kept, was_cut(outputs)))
         return replace(noted.request, answers=answers)
 
-    def _has_no_room(self, waiting: int, kind: str) -> bool:
-        if waiting < MOST_WAITING:
+    def _has_no_room(self, kind: str) -> bool:
+        if sum(len(getattr(rows, kind)) for rows in (self._waiting, *self._under_way)) < MOST_WAITING:
             return False
-        self._metrics.not_kept.labels(kind).inc()
+        self._metrics.not_kept.labels(kind.removesuffix("s")).inc()
         return True
 
     def _failed(self, error: StoreError) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from progressive_tf.registry.journal import Entry
+from progressive_tf.serving import request_log as request_log_module
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.request_log import LogSettings, Prediction, RequestLog
@@ -114,3 +118,47 @@ def test_what_is_noted_by_one_journal_stays_its_own_however_late_it_is_written(s
     assert len(store.paired(TwoVersions(1, 2)).times) == 0
     store.add([], [], [said])
     assert len(store.paired(TwoVersions(1, 2)).times) == 1
+
+
+def test_what_is_being_written_takes_room_and_no_input_waits_that_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, begun, add = threading.Event(), threading.Event(), Store.add
+    monkeypatch.setattr(request_log_module, "MOST_WAITING", 3)
+    written: list[int] = []
+
+    def slowly(self: Store, requests: list[ServedRequest], *others: Any) -> None:
+        written.append(len(requests))
+        begun.set()
+        held.wait()
+        if len(written) == 1:
+            raise StoreError("locked by another program")
+        add(self, requests, *others)
+
+    monkeypatch.setattr(Store, "add", slowly)
+    inputs = list[weakref.ref[np.ndarray]]()
+
+    async def serve() -> str:
+        metrics = Metrics()
+        request_log = RequestLog(Store(tmp_path / "served.sqlite"), LogSettings(), metrics)
+
+        def answer(number: int) -> None:
+            image = np.zeros(1000)
+            inputs.append(weakref.ref(image))
+            given = Prediction(f"{number:032x}", {"image": image}, {"label": "positive"})
+            request_log.add_request(ServedRequest(request_log.clock.now(), 1, "stable", 0, 200, 0.01), [given])
+
+        for number in range(2):
+            answer(number)
+        first = asyncio.create_task(request_log.flush())
+        await asyncio.to_thread(begun.wait)
+        for number in range(2, 6):
+            answer(number)
+        assert [each() for each in inputs] == [None] * 6
+        held.set()
+        await first
+        await request_log.close()
+        return metrics.text().decode()
+
+    assert 'progressive_tf_not_kept_total{kind="request"} 3.0' in asyncio.run(serve())
+    assert written == [2, 3]
