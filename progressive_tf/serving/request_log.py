@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +19,7 @@ from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
 from progressive_tf.serving.metrics import Metrics, was_cut
-from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
+from progressive_tf.serving.pairs import Pair, Paired, TwoVersions, json_of
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Store, StoreError
@@ -151,11 +150,12 @@ class RequestLog:
             UnlikeAnswer: its label is of another kind than the answer.
             StoreError: it could not be written.
         """
-        texts = {"comment": feedback.comment, EXPECTED: feedback.expected}
-        given = {name: text for name, text in texts.items() if text is not None}
+        said = {"comment": feedback.comment, EXPECTED: feedback.expected}
+        given = {name: text for name, text in said.items() if text is not None}
         if given and self._settings.redact is not None:
             kept = await self._in_writer(self._apply_redact, given) or {}
-            feedback = replace(feedback, comment=kept.get("comment"), expected=kept.get(EXPECTED))
+            texts = {name: text for name, text in kept.items() if isinstance(text, str)}
+            feedback = replace(feedback, comment=texts.get("comment"), expected=texts.get(EXPECTED))
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
@@ -246,7 +246,7 @@ class RequestLog:
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
             await asyncio.shield(self._in_writer(self._write, rows))
-        except StoreError as error:
+        except Exception as error:
             self._waiting = rows + self._waiting
             self._failed(error)
             return False
@@ -266,6 +266,27 @@ class RequestLog:
         return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
     def _write(self, rows: _Rows) -> None:
+        """Writes rows together; where one of them cannot be kept, each alone, and takes out what is done with."""
+        try:
+            self._add(rows)
+        except StoreError:
+            raise
+        except Exception:
+            for kind in [each.name for each in fields(_Rows)]:
+                while waiting := getattr(rows, kind):
+                    self._add_alone(kind, waiting[0])
+                    del waiting[0]
+
+    def _add_alone(self, kind: str, row: _Noted | Shadowed | Pair) -> None:
+        try:
+            self._add(_Rows(**{kind: [row]}))  # type: ignore[arg-type]
+        except StoreError:
+            raise
+        except Exception:
+            log.warning("one of the %s cannot be kept, and is left out", kind, exc_info=True)
+            self._not_kept(kind)
+
+    def _add(self, rows: _Rows) -> None:
         self._store.add([self._served(request) for request in rows.requests], rows.shadows, rows.pairs)
 
     def _keeps_inputs(self, identity: str) -> bool:
@@ -284,10 +305,13 @@ class RequestLog:
     def _has_no_room(self, kind: str) -> bool:
         if sum(len(getattr(rows, kind)) for rows in (self._waiting, *self._under_way)) < MOST_WAITING:
             return False
-        self._metrics.not_kept.labels(kind.removesuffix("s")).inc()
+        self._not_kept(kind)
         return True
 
-    def _failed(self, error: StoreError) -> None:
+    def _not_kept(self, kind: str) -> None:
+        self._metrics.not_kept.labels(kind.removesuffix("s")).inc()
+
+    def _failed(self, error: Exception) -> None:
         if not self._is_failing:
             log.error("what is answered cannot be kept for now: %s", error)
         self._is_failing = True
@@ -301,7 +325,9 @@ class RequestLog:
         assert self._settings.redact is not None
         try:
             kept = self._settings.redact(values)
-            json.dumps(kept)
+            if kept is not None and not isinstance(kept, Mapping):
+                raise TypeError(f"a mapping or None expected; got {type(kept).__name__}")
+            json_of(kept).encode()  # as it is written: half of a surrogate pair is no character
             return kept
         except Exception:
             log.exception("the redaction hook failed; what it was given is not kept")

@@ -162,3 +162,50 @@ def test_what_is_being_written_takes_room_and_no_input_waits_that_is_not_kept(
 
     assert 'progressive_tf_not_kept_total{kind="request"} 3.0' in asyncio.run(serve())
     assert written == [2, 3]
+
+
+def test_a_row_that_cannot_be_kept_is_left_out_alone_and_a_hook_that_gives_none_fails_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"1": {"text": "a film"}, "2": {"text": "\ud83d"}, "3": ["no mapping"], "4": {"text": "another film"}}
+
+    async def serve() -> str:
+        metrics, settings = Metrics(), LogSettings(inputs=1.0, redact=lambda values: given[str(values["text"])])
+        request_log = RequestLog(Store(tmp_path / "served.sqlite"), settings, metrics)
+        for number in given:
+            if number == "4":
+                assert await request_log.flush()
+            label = "no character: \ud83d" if number == "4" else "positive"
+            answered = Prediction(number.zfill(32), {"text": np.array(number)}, {"label": label})
+            request_log.add_request(ServedRequest(1.0, 1, "stable", 0, 200, 0.01), [answered])
+        request_log.add_pair(Pair(1.0, TwoVersions(1, 2), 5, "\ud83d", "a", "0" * 32))
+        request_log.add_pair(Pair(1.0, TwoVersions(1, 2), 6, "a", "a", "0" * 32))
+        assert await request_log.flush()
+        await request_log.close()
+        return metrics.text().decode()
+
+    said = asyncio.run(serve())
+    for kind, count in (("request", 1), ("pair", 1), ("input", 2)):
+        assert f'progressive_tf_not_kept_total{{kind="{kind}"}} {count}.0' in said
+    assert "one of the pairs cannot be kept" in caplog.text
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection, connection:
+        inputs = connection.execute("SELECT input FROM predictions ORDER BY id").fetchall()
+        assert inputs == [('{"text":"a film"}',), (None,), (None,)]
+        assert connection.execute("SELECT caller FROM pairs").fetchall() == [(6,)]
+
+
+def test_rows_that_could_not_be_written_for_a_reason_nobody_knows_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve() -> bool:
+        request_log = RequestLog(Store(tmp_path / "served.sqlite"), LogSettings(), Metrics())
+        request_log.add_request(ServedRequest(1.0, 1, "stable", 0, 200, 0.01))
+        with monkeypatch.context() as broken:
+            broken.setattr(request_log, "_write", lambda rows: 1 / 0)
+            is_written = await request_log.flush()
+        await request_log.close()
+        return is_written
+
+    assert asyncio.run(serve()) is False
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection, connection:
+        assert connection.execute("SELECT count(*) FROM requests").fetchone() == (1,)
