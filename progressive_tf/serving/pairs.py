@@ -171,7 +171,7 @@ def find_answer(connection: sqlite3.Connection, question: str) -> Any:
 
 
 def keep_truth(connection: sqlite3.Connection, question: str, label: Any) -> None:
-    """Keeps the right label of a question, in a transaction; the newest counts."""
+    """Keeps the right label of a question, None for none that a version knows, in a transaction; the newest counts."""
     connection.execute("UPDATE pairs SET truth = ? WHERE question = ?", [json_of(label), question])
 
 

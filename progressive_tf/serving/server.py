@@ -24,7 +24,7 @@ class Tokens:
     """What has to be sent as a bearer token.
 
     Args:
-        predict: for predictions and feedback; None for no check.
+        predict: for predictions and feedback, which an operator may give too; None for no check.
         release: for canary, widen, pause, shadow, rollback and questions; None where these are off.
     """
 
@@ -35,6 +35,15 @@ class Tokens:
         """Raises Refusal, 401, for a request without the token of callers."""
         if self.predict is not None:
             _check(request, self.predict)
+
+    def check_feedback(self, request: Request) -> None:
+        """Raises Refusal, 401, for a request with neither the token of callers nor that of operators."""
+        if not self.is_operator(request):
+            self.check_predict(request)
+
+    def is_operator(self, request: Request) -> bool:
+        """Whether a request has the token of operators."""
+        return self.release is not None and _has(request, self.release)
 
     def check_release(self, request: Request) -> None:
         """Raises Refusal for a request without the token of operators, 401, or where there is none and releasing over
@@ -134,6 +143,10 @@ def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _check(request: Request, token: str) -> None:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+    if not _has(request, token):
         raise Refusal(401, "a bearer token is expected, and this is none of ours", {"WWW-Authenticate": "Bearer"})
+
+
+def _has(request: Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())

@@ -249,13 +249,19 @@ class Store:
     def answer_question(self, question: str, label: Any) -> None:
         """Keeps the right label of a question, on the disk when this returns; the newest counts.
 
+        Args:
+            question: its id.
+            label: as the answers have it; None where neither of the two is right, and no version knows what is.
+
         Raises:
             LookupError: no such question is known.
             UnlikeAnswer: the label is of another kind than the answers; nothing is kept.
             StoreError: the disk is full, or the file cannot be written.
         """
         with self.writing() as connection:
-            _refuse_unlike(find_answer(connection, question), label)
+            answer = find_answer(connection, question)
+            if label is not None:
+                _refuse_unlike(answer, label)
             keep_truth(connection, question, label)
 
     @contextlib.contextmanager
