@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -108,7 +109,9 @@ async def _predict(
         try:
             with answering.held():
                 asked = _read(server, answering, body)
-                predictions, computed = await _answer(server, answering, asked, began, noted)
+                is_canary = split is not None and loaded.number == split.canary
+                with server.incoming.of_canary(caller) if is_canary else contextlib.nullcontext():
+                    predictions, computed = await _answer(server, answering, asked, began, noted)
             noted = replace(noted, status=200, computed=computed)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:

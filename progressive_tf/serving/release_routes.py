@@ -44,27 +44,27 @@ def release_routes(server: Server) -> APIRouter:
         """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
         server.tokens.check_release(request)
         server.check_name(model)
-        with server.incoming.one():
-            body = await server.incoming.body(request)
-            body_fields = read_body(body) if body.strip() else {}
-            fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
-            who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
-            asked: dict[str, Any] = {
-                "version": fields.whole_number(body_fields, "version", 1, _HIGHEST_VERSION),
-                "percent": fields.number(body_fields, "percent"),
-                "alias": _alias(body_fields),
-                "reason": fields.text(body_fields, "reason", _LONGEST_TEXT),
-            }
-            try:
-                if counts_evidence and asked["percent"] is None:
-                    asked["counts"] = await _canary_counts(server)
-                await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
-            except InputError as error:
-                raise Refusal(400, str(error)) from None
-            except RegistryBusyError as error:
-                raise Refusal(503, str(error), {"Retry-After": "5"}) from None
-            except ProgressiveError as error:
-                raise Refusal(409, str(error)) from None
+        # Not among the requests that are limited: whoever takes a canary back must get in while it hangs.
+        body = await server.incoming.body(request)
+        body_fields = read_body(body) if body.strip() else {}
+        fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
+        who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
+        asked: dict[str, Any] = {
+            "version": fields.whole_number(body_fields, "version", 1, _HIGHEST_VERSION),
+            "percent": fields.number(body_fields, "percent"),
+            "alias": _alias(body_fields),
+            "reason": fields.text(body_fields, "reason", _LONGEST_TEXT),
+        }
+        try:
+            if counts_evidence and asked["percent"] is None:
+                asked["counts"] = await _canary_counts(server)
+            await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
+        except InputError as error:
+            raise Refusal(400, str(error)) from None
+        except RegistryBusyError as error:
+            raise Refusal(503, str(error), {"Retry-After": "5"}) from None
+        except ProgressiveError as error:
+            raise Refusal(409, str(error)) from None
         return await asyncio.get_running_loop().run_in_executor(None, standing)
 
     def standing() -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -67,11 +68,12 @@ class Tokens:
 
 
 class Incoming:
-    """Requests under way, and their bodies, within the limits of a request."""
+    """Requests of callers under way, and all bodies, within the limits of a request."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._under_way = 0
+        self._of_canary = Counter[int]()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
@@ -87,6 +89,26 @@ class Incoming:
             yield
         finally:
             self._under_way -= 1
+
+    @contextlib.contextmanager
+    def of_canary(self, caller: int) -> Iterator[None]:
+        """Counts a request that the canary answers while it is under way; raises Refusal, 503, where these are half of
+        all that may be: a canary that hangs leaves the rest to stable. For who has half of these it is his own doing.
+        """
+        under_way, most = self._of_canary.total(), max(self._limits.concurrent_requests // 2, 1)
+        if under_way >= most:
+            raise Refusal(
+                503,
+                f"{under_way} requests to the canary are under way, as many as may be; try again later",
+                {"Retry-After": "1"},
+                is_own=1 < most <= 2 * self._of_canary[caller],
+            )
+        self._of_canary[caller] += 1
+        try:
+            yield
+        finally:
+            self._of_canary[caller] -= 1
+            self._of_canary += Counter()  # forgets who has none
 
     async def body(self, request: Request) -> bytes:
         """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -406,6 +406,44 @@ def test_another_stable_begins_the_step_anew(stable: ModelVersions, start: Start
     wait_until(lambda: str(canary(client).get("reason")).startswith("0 of 10 answers"))
 
 
+def callers_of(side: str) -> Iterator[str]:
+    """Yields keys of callers of stable, or of version 2 as the canary at 50 %."""
+    return (key for key in map(str, itertools.count()) if (side == "canary") == (position(key, 2) < 0.5))
+
+
+def test_a_canary_that_hangs_leaves_room_for_stable(
+    tmp_path: Path, stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    go_on, answer = threading.Event(), LoadedVersion.answer
+    monkeypatch.setattr(
+        LoadedVersion,
+        "answer",
+        lambda self, *given: (self.number == 1 or go_on.wait(60)) and answer(self, *given),
+    )
+    go_on.set()
+    client = start(stable, concurrent_requests=4)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    go_on.clear()
+
+    def ask_as(key: str) -> Any:
+        return client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["positive"], "key": key})
+
+    ours, theirs = callers_of("canary"), next(callers_of("stable"))
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            hanging = [pool.submit(ask_as, next(ours)) for _ in range(2)]
+            wait_until(lambda: "queued_instances 1.0" in client.get("/metrics").text)
+            refused = ask_as(next(ours))
+            assert (refused.status_code, "requests to the canary are under way" in refused.text) == (503, True)
+            assert ask_as(theirs).json()["version"] == "1"
+            wait_until(lambda: query(tmp_path, "SELECT sum(failed) FROM requests WHERE version = 2") == [(1,)])
+        finally:
+            go_on.set()
+        assert {each.result().json()["version"] for each in hanging} == {"2"}
+
+
 def test_a_canary_that_computes_keeps_stable_from_nothing(
     stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,10 +459,7 @@ def test_a_canary_that_computes_keeps_stable_from_nothing(
     Traffic(stable, "ann").start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     go_on.clear()
-    keys = {
-        side: next(key for key in map(str, itertools.count()) if on == (position(key, 2) < 0.5))
-        for side, on in (("canary", True), ("stable", False))
-    }
+    keys = {side: next(callers_of(side)) for side in ("canary", "stable")}
     with ThreadPoolExecutor(1) as pool:
         try:
             body = {"instances": ["positive"], "key": keys["canary"]}

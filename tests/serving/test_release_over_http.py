@@ -128,3 +128,9 @@ def test_with_a_damaged_store_a_canary_is_taken_back_and_not_widened(
     assert act(client, "widen", percent=50)[0] == 200
     assert act(client, "rollback")[0] == 200
     assert "canary" not in model.aliases()
+
+
+def test_an_operator_gets_in_while_callers_take_all_the_room(model: ModelVersions, start: Start) -> None:
+    client = start(model, tokens=Tokens(release="operator"), concurrent_requests=0)
+    assert client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["a"]}).status_code == 503
+    assert act(client, "canary", version=2, percent=5)[0] == 200
