@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,24 +11,22 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-
 from progressive_tf.registry.journal import COMMIT, Entry
 from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
+from progressive_tf.serving.kept_inputs import KeptInputs, Redact
 from progressive_tf.serving.metrics import Metrics, was_cut
-from progressive_tf.serving.pairs import Pair, Paired, TwoVersions, json_of
+from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Store, StoreError
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
+GRACE_SECONDS = 3600.0
 MOST_WAITING = 10_000
 _DAY = 86_400.0
-
-Redact = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -102,6 +99,7 @@ class RequestLog:
         self._store = store
         self._settings = settings
         self._metrics = metrics
+        self._inputs = KeptInputs(settings.redact, metrics)
         self._writer = ThreadPoolExecutor(1, "store")
         self._waiting = _Rows()
         self._under_way: list[_Rows] = []
@@ -153,7 +151,7 @@ class RequestLog:
         said = {"comment": feedback.comment, EXPECTED: feedback.expected}
         given = {name: text for name, text in said.items() if text is not None}
         if given and self._settings.redact is not None:
-            kept = await self._in_writer(self._apply_redact, given) or {}
+            kept = await self._in_writer(self._inputs.redacted, given) or {}
             texts = {name: text for name, text in kept.items() if isinstance(text, str)}
             feedback = replace(feedback, comment=texts.get("comment"), expected=texts.get(EXPECTED))
         await self.flush()
@@ -226,16 +224,36 @@ class RequestLog:
 
     async def keep(self) -> None:
         """Writes what has come every second, and removes what is old, until it is cancelled."""
-        pruned_at = -PRUNE_SECONDS
+        prune_at = self.clock.now() + await self._seconds_before_pruning()
         while True:
             await self.flush()
-            if self.clock.now() - pruned_at >= PRUNE_SECONDS:
-                pruned_at = self.clock.now()
+            if self.clock.now() >= prune_at:
+                prune_at = self.clock.now() + PRUNE_SECONDS
                 try:
-                    await self._in_writer(self._store.prune, pruned_at - self._settings.days * _DAY)
+                    await self._in_writer(self._store.prune, self.clock.now() - self._settings.days * _DAY)
                 except StoreError as error:
                     self._failed(error)
             await asyncio.sleep(FLUSH_SECONDS)
+
+    async def _seconds_before_pruning(self) -> float:
+        """Returns how long nothing is removed after the start, as the clock may be wrong.
+
+        It is longer, and a warning says so, where by the clock all that there is would go.
+        """
+        try:
+            newest = await self._in_writer(self._store.newest)
+        except StoreError as error:
+            self._failed(error)
+            newest = None
+        if newest is None or newest >= self.clock.now() - self._settings.days * _DAY:
+            return PRUNE_SECONDS
+        log.warning(
+            "by this machine's clock all that the store has is older than --keep-days %g, and it will be removed in %g "
+            "minutes; if the clock is wrong, stop the server and set it, and else nothing needs to be done",
+            self._settings.days,
+            GRACE_SECONDS / 60,
+        )
+        return GRACE_SECONDS
 
     async def flush(self) -> bool:
         """Writes what has come, and returns whether that succeeded; what cannot be written waits, up to a limit."""
@@ -298,7 +316,8 @@ class RequestLog:
         for prediction in noted.predictions:
             outputs = prediction.outputs
             answer = noted.kind.label(outputs), probabilities_of(outputs)
-            kept = self._redacted(prediction.instance, noted.kind.kept(outputs)) if noted.keeps_inputs else None
+            said = noted.kind.kept(outputs)
+            kept = self._inputs.kept(prediction.instance, said) if noted.keeps_inputs else None
             answers.append(Answered(prediction.id, *answer, kept, was_cut(outputs)))
         return replace(noted.request, answers=answers)
 
@@ -315,32 +334,3 @@ class RequestLog:
         if not self._is_failing:
             log.error("what is answered cannot be kept for now: %s", error)
         self._is_failing = True
-
-    def _redacted(self, instance: Instance, answer: dict[str, Any]) -> Mapping[str, Any] | None:
-        values = {name: _plain(value.tolist()) for name, value in instance.items()} | answer
-        return values if self._settings.redact is None else self._apply_redact(values)
-
-    def _apply_redact(self, values: dict[str, Any]) -> Mapping[str, Any] | None:
-        """Returns what the hook lets through; nothing where it fails, which must not fail the request."""
-        assert self._settings.redact is not None
-        try:
-            kept = self._settings.redact(values)
-            if kept is not None and not isinstance(kept, Mapping):
-                raise TypeError(f"a mapping or None expected; got {type(kept).__name__}")
-            json_of(kept).encode()  # as it is written: half of a surrogate pair is no character
-            return kept
-        except Exception:
-            log.exception("the redaction hook failed; what it was given is not kept")
-            self._metrics.not_kept.labels("input").inc()
-            return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return {"b64": base64.b64encode(value).decode("ascii")}
-    return value if not isinstance(value, np.generic) else value.item()

@@ -220,6 +220,12 @@ class Store:
         with self.writing() as connection:
             mark_release(connection, version, released)
 
+    def newest(self) -> float | None:
+        """Returns when the newest request was kept, seconds since 1970; None without any."""
+        with self.reading() as connection:
+            found: float | None = connection.execute("SELECT max(time) FROM requests").fetchone()[0]
+            return found
+
     def prune(self, before: float) -> int:
         """Removes what was kept before a time, feedback included.
 
