@@ -13,19 +13,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from progressive_tf.serving.batching import Asked
-from progressive_tf.serving.instances import bucket_of, caller_key, length_of, read_body, read_request, reply
+from progressive_tf.serving.instances import bucket_of, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import RefusedByVersion
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
-from progressive_tf.serving.routing import address_number, caller_number
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.standing import Answering, answering_for
 
-KEY_HEADER = "x-caller-key"
-REQUEST_HEADER = "x-request-id"
 _PREDICTION = json_body(
     {
         "type": "object",
@@ -96,10 +93,7 @@ async def _predict(
     server.tokens.check_predict(request)
     with server.incoming.one():
         body = read_body(await server.incoming.body(request))
-        # What a front end says of a caller counts more than what he says himself.
-        given = request.headers.get(KEY_HEADER) or caller_key(body)
-        caller = caller_number(given) if given else address_number(request.client.host if request.client else "")
-        key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
+        key, caller = server.callers.of(request, body)
         answering, alias = answering_for(served.standing, served.model.name, version, label, key)
         loaded, split = answering.loaded, served.standing.split
         step, stable = (split.step, split.stable) if split else (0, None)

@@ -13,6 +13,7 @@ import anyio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
@@ -138,7 +139,9 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Server:
-    """One model that is served: what counts, keeps and limits its requests, and the tokens of callers and operators."""
+    """One model that is served: what counts, keeps and limits its requests, the tokens of callers and operators, and
+    how callers are told apart.
+    """
 
     served: ServedModel
     limits: Limits
@@ -146,6 +149,7 @@ class Server:
     request_log: RequestLog
     tokens: Tokens
     incoming: Incoming
+    callers: Callers
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""

@@ -30,8 +30,9 @@ from serving_fakes import (
 
 from progressive_tf.registry import Forced, ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.loaded import LoadedVersion
-from progressive_tf.serving.routing import position
+from progressive_tf.serving.routing import address_number, caller_number, position
 from progressive_tf.serving.store import Store, StoreError
 
 # A busy machine may be slow for one version by chance: no answer takes a thousand times as long as others.
@@ -390,6 +391,17 @@ def test_what_a_front_end_says_of_a_caller_counts_more_than_what_he_says(
         client.post(f"/v1/models/{MODEL}:predict", json=body, headers={"X-Caller-Key": "mallory"})
     assert client.post(f"/v1/models/{MODEL}:predict", json={"instances": []}).status_code == 200
     wait_until(lambda: query(tmp_path, "SELECT count(*), count(DISTINCT caller) FROM requests") == [(6, 2)])
+
+
+def test_by_the_header_alone_nobody_says_who_he_is(tmp_path: Path, stable: ModelVersions, start: Start) -> None:
+    client = start(stable, callers=Callers(by_header_alone=True))
+    for header in ({}, {"X-Caller-Key": ""}, {"X-Caller-Key": "ann"}):
+        for key in ("made up", "made up too", None, 5):
+            body = {"instances": ["positive"], "key": key}
+            assert client.post(f"/v1/models/{MODEL}:predict", json=body, headers=header).status_code == 200
+    counted = "SELECT caller, count(*) FROM requests GROUP BY caller ORDER BY count(*)"
+    by_key, by_address = caller_number("ann"), address_number("testclient")
+    wait_until(lambda: query(tmp_path, counted) == [(by_key, 4), (by_address, 8)])
 
 
 def test_another_stable_begins_the_step_anew(stable: ModelVersions, start: Start) -> None:
