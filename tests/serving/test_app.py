@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from serving_fakes import LONGEST, MODEL, Shared, not_finite, release, wait_unti
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.server import Tokens
+from progressive_tf.serving.server import Incoming, Tokens
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 Start = Callable[..., TestClient]
@@ -410,3 +411,16 @@ def test_a_version_that_hangs_fails_whoever_asks_it_much_at_once(
     with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
         query = "SELECT status, failed FROM requests ORDER BY id"
         wait_until(lambda: connection.execute(query).fetchall() == [(504, 1)] * 2)
+
+
+def test_who_holds_half_of_the_canarys_room_is_refused_by_his_own_doing() -> None:
+    incoming = Incoming(Limits(concurrent_requests=8))
+    with ExitStack() as under_way:
+        for caller in (1, 1, 2, 3):
+            under_way.enter_context(incoming.of_canary(caller))
+        for caller, is_own in ((1, True), (2, False), (4, False)):
+            with pytest.raises(Refusal, match="4 requests to the canary are under way") as refused:
+                under_way.enter_context(incoming.of_canary(caller))
+            assert (refused.value.status, refused.value.is_own) == (503, is_own)
+    with incoming.of_canary(4):
+        pass
