@@ -48,7 +48,7 @@ class CanaryWatch:
         while True:
             began = time.monotonic()
             try:
-                if self._request_log.follows(self._served.entries):
+                if self._served.is_read and self._request_log.follows(self._served.entries):
                     await self._look()
                     await self._look_at_shadow()
             except (ProgressiveError, OSError) as error:

@@ -60,6 +60,7 @@ class ServedModel:
         self._second = SecondAnswers(model.name, metrics, request_log)
         self._loading = ThreadPoolExecutor(1, "load")
         self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
+        self.is_read = False  # whether it could be, when it changed last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -82,12 +83,14 @@ class ServedModel:
                         log.error("the journal cannot be read; what is served stays: %s", error)
                     self._replace(problems=(str(error),))
                     seen = UNREAD  # a copy that is put back may be the very journal of before
+                    self.is_read = False
                 else:
                     seen = now
+                    self.is_read = True
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
-            if seen is not UNREAD:
+            if self.is_read:
                 await self._request_log.follow(self.entries)
                 await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
