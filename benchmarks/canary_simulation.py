@@ -11,7 +11,7 @@ import argparse
 import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -45,6 +45,8 @@ class Case:
         jump: request at which it begins to fail so.
         callers: so many send all requests, by Zipf's law, and differ in how often they are answered rightly; None for
             callers who all come once.
+        has_keys: whether callers are told apart by keys, so that each is answered by one version; else it is their
+            requests that are divided.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Case:
     failing: float = FAILING
     jump: int = 0
     callers: int | None = None
+    has_keys: bool = field(default=True, repr=False)  # the seed of a case is drawn from its repr
 
 
 def cases(requests: int) -> Iterator[Case]:
@@ -68,6 +71,8 @@ def cases(requests: int) -> Iterator[Case]:
         yield Case("errors 1 → 30 % half way", shares, requests, failing=0.30, jump=requests // 2)
     for callers, share in ((10, 0.1), (20, 0.05), (20, 0.5), (40, 0.5)):
         yield Case(f"equal, {callers} callers", (share,), requests // 5, callers=callers)
+    for share in (0.1, 0.9):
+        yield Case(f"equal, {CALLERS} callers without keys", (share,), requests // 5, callers=CALLERS, has_keys=False)
     for callers in (20, 40, 60, 150, 300):
         yield Case(f"equal, {callers} callers, paused ten times", (0.5,) * 10, requests // 5, callers=callers)
         rising = tuple(0.5 + 0.01 * step for step in range(10))
@@ -83,12 +88,14 @@ def steps(case: Case, generator: np.random.Generator) -> Iterator[tuple[int, lis
     count = int(callers.max()) + 1
     position = generator.random(count) if case.callers is None else (generator.permutation(count) + 0.5) / count
     step = np.arange(size) * len(case.shares) // size
-    is_canary = position[callers] < np.array(case.shares)[step]
+    drawn = position[callers] if case.has_keys else generator.random(size)
+    is_canary = drawn < np.array(case.shares)[step]
     accuracy = (np.full(count, ACCURACY) if case.callers is None else generator.beta(8, 2, count))[callers]
     begun = np.arange(size) >= case.jump
     failed = generator.random(size) < np.where(is_canary & begun, case.failing, FAILING)
     slow = ~failed & (generator.random(size) < SLOW)
     right = ~failed & (generator.random(size) < np.where(is_canary, accuracy - case.drop, accuracy))
+    callers = callers if case.has_keys else -1 - callers
 
     def counted(which: np.ndarray) -> VersionCounts:
         return VersionCounts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,13 @@ Example: `curl -d '{"instances": ["a quiet, moving film"]}' localhost:8501/v1/mo
 The interface is TensorFlow Serving's REST; /docs lists all routes, /metrics is for Prometheus. Aliases that
 `progressive_tf.release` moves take effect within a second. Ctrl-C or SIGTERM ends it after the requests under way.
 """
+
+
+class CallersBy(str, Enum):
+    """Who says who asks."""
+
+    HEADER_OR_BODY = "header-or-body"
+    HEADER = "header"
 
 
 @app.command(epilog=EPILOG)
@@ -58,6 +66,12 @@ def serve(
             "an alias over HTTP.",
         ),
     ] = None,
+    callers_by: Annotated[
+        CallersBy,
+        typer.Option(
+            help="Who says who asks: the header X-Caller-Key of your front end, and else the body's key or not."
+        ),
+    ] = CallersBy.HEADER_OR_BODY,
     store: Annotated[
         Path, typer.Option(metavar="DIR", help="Where predictions and feedback are kept, by model.")
     ] = Path("serving"),
@@ -92,6 +106,7 @@ def serve(
 
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
+    from progressive_tf.serving.callers import Callers
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.request_log import LogSettings, RequestLog
@@ -113,7 +128,8 @@ def serve(
     request_log = RequestLog(Store(store_path(store, model)), LogSettings(log_inputs, keep_days, hook), metrics)
     batching = BatchSettings(max_batch, max_wait_ms, threads)
     served = ServedModel(versions, limits, batching, metrics, request_log)
-    application = make_app(served, limits, metrics, request_log, Tokens(predict_token, release_token))
+    tokens, callers = Tokens(predict_token, release_token), Callers(callers_by is CallersBy.HEADER)
+    application = make_app(served, limits, metrics, request_log, tokens, callers)
     uvicorn.run(application, host=host, port=port, access_log=verbose)
 
 

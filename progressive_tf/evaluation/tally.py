@@ -34,6 +34,10 @@ class Tally:
         callers = np.arange(total)
         return cls(callers + first, (callers < having).astype(np.int64), np.ones(total, np.int64))
 
+    def among(self, which: np.ndarray) -> Tally:
+        """Returns the tally of some of the callers, bool [callers]."""
+        return Tally(self.callers[which], self.having[which], self.total[which])
+
     @property
     def shares(self) -> np.ndarray:
         """Of each caller's rows, float64 [callers]."""

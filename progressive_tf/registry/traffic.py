@@ -145,25 +145,21 @@ class Traffic:
             self._append(Entry(journal.ALIAS, version=number, alias=SHADOW, reason=reason))
         return version
 
-    def withdraw(
-        self, alias: str, reason: str | None = None, at_step: int | None = None, beside: int | None = None
-    ) -> Version:
+    def withdraw(self, alias: str, reason: str | None = None, at_step: int | None = None) -> Version:
         """Takes a canary or a shadow back; `stable` stays.
 
         Args:
             alias: canary or shadow.
             reason: stands in the journal.
             at_step: only if the canary is at this step still, or the shadow began there, see `Rollout`.
-            beside: only if this version is stable still.
 
         Returns:
             The version that was withdrawn.
 
         Raises:
-            InputError: there is none, it is at another step, or another version is stable.
+            InputError: there is none, or it is at another step.
         """
         with self.model.files.writing(self.model.wait_seconds):
-            self._refuse_moved(STABLE, beside)
             if at_step is not None and alias == CANARY:
                 self._running(at_step)
             elif at_step is not None:

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.canary_watch import CanaryWatch
 from progressive_tf.serving.feedback_routes import feedback_routes
 from progressive_tf.serving.limits import Limits, Refusal
@@ -28,7 +29,12 @@ log = logging.getLogger("progressive_tf.serving")
 
 
 def make_app(
-    served: ServedModel, limits: Limits, metrics: Metrics, request_log: RequestLog, tokens: Tokens | None = None
+    served: ServedModel,
+    limits: Limits,
+    metrics: Metrics,
+    request_log: RequestLog,
+    tokens: Tokens | None = None,
+    callers: Callers | None = None,
 ) -> FastAPI:
     """Returns the application.
 
@@ -38,8 +44,9 @@ def make_app(
         metrics: are counted here.
         request_log: keeps predictions and feedback.
         tokens: of callers and operators; None for no check, and no releasing over HTTP.
+        callers: how they are told apart; None for the header or the body's key.
     """
-    server = Server(served, limits, metrics, request_log, tokens or Tokens(), Incoming(limits))
+    server = Server(served, limits, metrics, request_log, tokens or Tokens(), Incoming(limits), callers or Callers())
     watch = CanaryWatch(served, request_log, metrics)
 
     @contextlib.asynccontextmanager

@@ -160,6 +160,8 @@ class Batcher:
             for item in items:
                 if not item.answer.cancel() and not item.answer.cancelled():
                     item.answer.exception()  # asked for, or asyncio reports it as forgotten
+            if any(item.answer.cancelled() for item in items):
+                self._drop_cancelled()  # now, since a network that hangs begins no other batch
 
     def _start_batches(self) -> None:
         """Starts a batch on each free thread, as long as there is one to start."""

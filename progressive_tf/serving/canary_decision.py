@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from progressive_tf.evaluation.sequential import Shares, share_difference
+from progressive_tf.evaluation.sequential import share_difference
 from progressive_tf.plan.release_schedule import HARM_ONLY, ReleaseSchedule
 from progressive_tf.registry.history import SERVER
 from progressive_tf.registry.traffic import WHOLE
-from progressive_tf.serving.canary_rates import FEWEST_CALLERS, TYPICAL_DIFFERENCE, beyond, more_often, together
+from progressive_tf.serving.canary_rates import (
+    FEWEST_CALLERS,
+    TYPICAL_DIFFERENCE,
+    beyond,
+    compared,
+    more_often,
+    together,
+)
 from progressive_tf.serving.proof import Proof
 from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
@@ -239,7 +246,7 @@ def _unlike_before(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> li
 
 
 def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    shares = [Shares(step.canary.right, step.stable.right) for step in steps]
+    shares = compared(steps, lambda counts: counts.right)
     interval = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     between = f"from {interval.low:+.3f} to {interval.high:+.3f}"
     says = f"its accuracy differs from stable's by {interval.estimate:+.3f}, {between}"
@@ -268,7 +275,7 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, al
     labels = sorted({label for step in steps for counts in (step.canary, step.stable) for label in counts.said.labels})
     intervals = {}
     for label in labels:
-        shares = [Shares(step.canary.said.tally(label), step.stable.said.tally(label)) for step in steps]
+        shares = compared(steps, lambda counts, label=label: counts.said.tally(label))  # type: ignore[misc]
         intervals[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     if not intervals:
         return MetricEvidence("prediction drift", "no answers to compare", False)

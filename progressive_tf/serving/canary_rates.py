@@ -34,14 +34,34 @@ def beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
     return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
 
 
+def compared(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Shares]:
+    """Returns what may be compared of both versions. In each step these are the callers with a key, each of whom chance
+    puts on one side, and apart from them those without, whose requests it divides. Of the latter only who is on both
+    sides: who asks seldom is mostly on the larger one alone, and may differ from who asks often.
+    """
+    found = []
+    for step in steps:
+        sides = tally_of(step.canary), tally_of(step.stable)
+        both = np.intersect1d(sides[0].callers, sides[1].callers)
+        both = both[both < 0]
+        found.append(Shares(*(_with_key(side) for side in sides)))
+        found.append(Shares(*(side.among(np.isin(side.callers, both)) for side in sides)))
+    return found
+
+
+def _with_key(side: Tally) -> Tally:
+    return side.among(side.callers >= 0)
+
+
 def _first_events(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Events]:
     """Returns the callers with an event, of each step in which both versions have callers. A caller counts at the first
-    step where he has one, however often he comes again.
+    step where he has one, however often he comes again, and one without a key at none: the larger side gets more of his
+    requests, and so has an event of his more easily.
     """
     found, counted = [], np.empty(0, np.int64)
     for step in steps:
         new, with_event = list[int](), list[np.ndarray]()
-        for tally in (tally_of(step.canary), tally_of(step.stable)):
+        for tally in (_with_key(tally_of(step.canary)), _with_key(tally_of(step.stable))):
             is_new = ~np.isin(tally.callers, counted)
             new.append(int(is_new.sum()))
             with_event.append(tally.callers[is_new & (tally.having > 0)])
@@ -60,8 +80,7 @@ def more_often(
     """
     enough = 2 / alpha
     evidence = evidence_of_more_events(_first_events(steps, tally_of))
-    shares = [Shares(tally_of(step.canary), tally_of(step.stable)) for step in steps]
-    interval = share_difference(shares, alpha / 2, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
+    interval = share_difference(compared(steps, tally_of), alpha / 2, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     if interval.low > 0 and evidence < enough:
         part = f"{interval.estimate:+.1%}, surely {interval.low:+.1%}"
         return f"it {does} on a larger part of its requests than stable, by {part}", True

@@ -48,7 +48,7 @@ class CanaryWatch:
         while True:
             began = time.monotonic()
             try:
-                if self._request_log.follows(self._served.entries):
+                if self._served.is_read and self._request_log.follows(self._served.entries):
                     await self._look()
                     await self._look_at_shadow()
             except (ProgressiveError, OSError) as error:
@@ -96,7 +96,7 @@ class CanaryWatch:
             self._say(f"harm {running.step}", f"{which}, is worse than stable: {self.of_shadow.reason}", about=SHADOW)
         elif self.of_shadow.outcome == canary_decision.ROLLBACK:
             traffic = Traffic(self._served.model, SERVER)
-            await self._in_thread(traffic.withdraw, SHADOW, self.of_shadow.reason, running.step, standing.split.stable)
+            await self._in_thread(traffic.withdraw, SHADOW, self.of_shadow.reason, running.step)
             log.warning("%s, is taken back: %s", which, self.of_shadow.reason)
         elif self.of_shadow.outcome == canary_decision.WIDEN and (canary is not None or not schedule.automatic):
             why = "its plan has release.automatic: false"
@@ -165,7 +165,8 @@ class CanaryWatch:
             traffic.widen(percent, decision.reason, at_step=rollout.step, beside=stable)
             log.info("version %d now answers %g %% of the callers: %s", rollout.version, percent, decision.reason)
         elif decision.outcome == canary_decision.ROLLBACK:
-            traffic.withdraw(CANARY, decision.reason, at_step=rollout.step, beside=stable)
+            # Beside whichever is stable: another may be in the journal that is not loaded yet, or never will be.
+            traffic.withdraw(CANARY, decision.reason, at_step=rollout.step)
             log.warning("version %d is taken back: %s", rollout.version, decision.reason)
         elif decision.outcome == canary_decision.HOLD:
             message = f"version {rollout.version} holds at {rollout.percent:g} %: {decision.reason}"

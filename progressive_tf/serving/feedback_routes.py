@@ -37,7 +37,7 @@ _DOCUMENT = json_body(
             "question_id": {"type": "string", "description": "In its place, with a label: of a question."},
             "label": {
                 "description": "The right class; for a tagger a list, the right tag of each word; for a translator the "
-                "expected text, which is right character by character."
+                "expected text, which is right character by character. Of a question, null: none that a version knows."
             },
             "correct": {"type": "boolean"},
             "rating": {"type": "integer", "minimum": 1, "maximum": 5},
@@ -56,12 +56,12 @@ def feedback_routes(server: Server) -> APIRouter:
     @routes.post("/v1/feedback", openapi_extra=_DOCUMENT)
     async def feedback(request: Request) -> JSONResponse:
         """Keeps what a user says about a prediction; the same again changes nothing."""
-        server.tokens.check_predict(request)
+        server.tokens.check_feedback(request)
         with server.incoming.one():
             body = read_body(await server.incoming.body(request))
             with _refusing():
                 if "question_id" in body:
-                    return await _answered(server, body)
+                    return await _answered(server, body, server.tokens.is_operator(request))
                 given = _read(body, served)
                 version = await server.request_log.add_feedback(given)
         about = next(name for name in _SAYS if getattr(given, name) is not None)
@@ -102,15 +102,23 @@ def _refusing() -> Iterator[None]:
         raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
 
 
-async def _answered(server: Server, body: dict[str, Any]) -> JSONResponse:
-    """Keeps the label that a question asked for. Which version it speaks for is not told."""
+async def _answered(server: Server, body: dict[str, Any], is_operator: bool) -> JSONResponse:
+    """Keeps the label that a question asked for. Which version it speaks for is not told. That it is none that a
+    version knows only an operator may say: both are wrong then, which is better for a candidate than no label.
+    """
     question, label = body["question_id"], body.get("label")
     fields.refuse_unknown(body, ("question_id", "label"))
     if not isinstance(question, str) or not _ID.fullmatch(question):
         raise Refusal(400, "question_id: 32 hexadecimal digits expected, as the question has them")
-    if label is None:
-        raise Refusal(400, "label: the right one expected, since a question asks for nothing else")
-    read, _ = _kind(server.served).read_feedback(label, _known_labels(server.served))
+    if "label" not in body:
+        raise Refusal(
+            400, "label: the right one expected, since a question asks for nothing else; null for none of them"
+        )
+    if label is None and not is_operator:
+        raise Refusal(
+            403, "label: null, for none of the known ones, is an operator's to say, with --release-token-file"
+        )
+    read, _ = (None, None) if label is None else _kind(server.served).read_feedback(label, _known_labels(server.served))
     try:
         await server.request_log.answer_question(question, read)
     except LookupError:

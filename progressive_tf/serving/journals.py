@@ -20,19 +20,21 @@ def journal_of(connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
 
     Args:
         connection: to a store.
-        entries: the whole journal.
+        entries: the whole journal; an empty one is none, as while its disk is away, and no other than the newest.
     """
     newest = _newest(connection)
     if newest is None:
         return 0
     number, length, digest = newest
-    return int(number) + (_digest(entries[:length]) != digest)
+    return int(number) + (bool(entries) and _digest(entries[:length]) != digest)
 
 
 def note_journal(connection: sqlite3.Connection, entries: Sequence[Entry]) -> int:
     """Notes how far a journal has come, in a transaction; returns its number."""
     number = journal_of(connection, entries)
-    connection.execute("INSERT OR REPLACE INTO journals VALUES (?, ?, ?)", [number, len(entries), _digest(entries)])
+    if entries:
+        values = [number, len(entries), _digest(entries)]
+        connection.execute("INSERT OR REPLACE INTO journals VALUES (?, ?, ?)", values)
     return number
 
 

@@ -17,7 +17,7 @@ class Limits:
         tokens: numbers of one text that is given as tokens, whole numbers in a list of any length; 413.
         image_pixels: width times height of one image; 413.
         request_seconds: from the first byte to the reply; 408 while the body is read, 504 afterwards.
-        concurrent_requests: being read or answered; 503.
+        concurrent_requests: of callers, being read or answered, half of them by the canary; 503.
         queued_instances: waiting for a batch, half of them of one caller; 429.
     """
 

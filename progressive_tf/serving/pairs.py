@@ -67,6 +67,7 @@ class Pair:
         prediction: the id that the caller got; None where the candidate failed for its own caller.
         has_failed: whether the candidate gave no answer, which counts as a wrong one beside a right one.
         question: the id under which a label is asked for where they disagree.
+        journal: as in `ServedRequest`.
     """
 
     time: float
@@ -77,6 +78,7 @@ class Pair:
     prediction: str | None = None
     has_failed: bool = False
     question: str = field(default_factory=lambda: uuid.uuid4().hex)
+    journal: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,19 @@ class Paired:
 
 
 def add_pairs(connection: sqlite3.Connection, journal: int, pairs: Iterable[Pair]) -> None:
-    """Keeps pairs of callers who are new, in a transaction; while too many questions are open it keeps none."""
+    """Keeps pairs of callers who are new, in a transaction; while too many questions are open it keeps none.
+
+    Args:
+        connection: to a store.
+        journal: the number of the store's present one.
+        pairs: in the order in which they came.
+    """
     for pair in pairs:
         said = [json_of(says) for says in (pair.stable_says, pair.candidate_says)]
         disagree = said[0] != said[1] and not pair.has_failed
         connection.execute(
             _ADD,
-            pair.versions.of(journal)
+            pair.versions.of(journal if pair.journal is None else pair.journal)
             | {
                 "time": pair.time,
                 "caller": pair.caller,
@@ -163,7 +171,7 @@ def find_answer(connection: sqlite3.Connection, question: str) -> Any:
 
 
 def keep_truth(connection: sqlite3.Connection, question: str, label: Any) -> None:
-    """Keeps the right label of a question, in a transaction; the newest counts."""
+    """Keeps the right label of a question, None for none that a version knows, in a transaction; the newest counts."""
     connection.execute("UPDATE pairs SET truth = ? WHERE question = ?", [json_of(label), question])
 
 

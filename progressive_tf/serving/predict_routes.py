@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass, replace
@@ -12,19 +13,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from progressive_tf.serving.batching import Asked
-from progressive_tf.serving.instances import bucket_of, caller_key, length_of, read_body, read_request, reply
+from progressive_tf.serving.instances import bucket_of, length_of, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import RefusedByVersion
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
-from progressive_tf.serving.routing import caller_number
 from progressive_tf.serving.second_answers import Given
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.standing import Answering, answering_for
 
-KEY_HEADER = "x-caller-key"
-REQUEST_HEADER = "x-request-id"
 _PREDICTION = json_body(
     {
         "type": "object",
@@ -45,12 +43,15 @@ class Questions:
     """What a request asks.
 
     Args:
-        form: of the request, which the reply follows.
+        form: of the request, which the reply follows; "" for none that could be read.
         instances: what is asked.
     """
 
     form: str
     instances: list[Asked]
+
+
+_NOTHING = Questions("", [])
 
 
 def predict_routes(server: Server) -> APIRouter:
@@ -92,25 +93,27 @@ async def _predict(
     server.tokens.check_predict(request)
     with server.incoming.one():
         body = read_body(await server.incoming.body(request))
-        # What a front end says of a caller counts more than what he says himself.
-        given = request.headers.get(KEY_HEADER) or caller_key(body)
-        # Without a key who asks is known by his address alone, however his requests are shared out.
-        caller = caller_number(given or f"address {request.client.host if request.client else ''}")
-        key = given or request.headers.get(REQUEST_HEADER) or uuid.uuid4().hex
+        key, caller = server.callers.of(request, body)
         answering, alias = answering_for(served.standing, served.model.name, version, label, key)
         loaded, split = answering.loaded, served.standing.split
-        step, stable = (split.step, split.stable) if split else (0, None)
+        step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
         noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
-        asked = Questions("", [])
+        asked = _NOTHING
         predictions, refused = list[Prediction](), False
         try:
             with answering.held():
                 asked = _read(server, answering, body)
-                predictions, computed = await _answer(server, answering, asked, began, noted)
+                is_canary = split is not None and loaded.number == split.canary
+                with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
+                    predictions, computed = await _answer(server, answering, asked, began, noted)
             noted = replace(noted, status=200, computed=computed)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
-            refused = isinstance(refusal, RefusedByVersion)
+            beside = served.beside(alias, loaded.number)
+            if not asked.form and beside is not None:
+                asked = _read_by_other(server, answering, beside, body)
+                refused = bool(asked.form)
+            refused = refused or isinstance(refusal, RefusedByVersion)
             noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
             raise
         finally:
@@ -145,18 +148,28 @@ def _read(server: Server, answering: Answering, body: dict[str, Any]) -> Questio
     )
 
 
+def _read_by_other(server: Server, answering: Answering, other: Answering, body: dict[str, Any]) -> Questions:
+    """Returns what another version is asked by a body that one cannot read; nothing where it cannot either."""
+    if other.loaded.signatures == answering.loaded.signatures:
+        return _NOTHING
+    try:
+        return _read(server, other, body)
+    except Refusal:
+        return _NOTHING
+
+
 async def _answer(
     server: Server, answering: Answering, asked: Questions, began: float, noted: ServedRequest
 ) -> tuple[list[Prediction], float | None]:
     """Returns the answers, and the seconds that the network took; None where nothing is asked."""
     seconds, batcher = server.limits.request_seconds, answering.batcher
-    own = batcher.waiting_of(noted.caller) + len(asked.instances)
+    before = batcher.waiting_of(noted.caller)
     try:
         with anyio.fail_after(max(seconds - (time.monotonic() - began), 0.0)):
             computed = await batcher.answers(asked.instances, noted.caller)
     except TimeoutError:
         message = f"no answer within {seconds:g} s; try again later"
-        raise Refusal(504, message, is_own=own > batcher.most) from None
+        raise Refusal(504, message, is_own=before > batcher.most) from None
     ids = [uuid.uuid4().hex for _ in computed.answers]
     server.served.shadow(Given(noted.version, noted.alias, noted.caller, asked.instances, computed.answers, ids))
     given = zip(ids, (each.instance for each in asked.instances), computed.answers, strict=True)

@@ -35,31 +35,36 @@ def release_routes(server: Server) -> APIRouter:
     routes, served = APIRouter(), server.served
 
     async def act(
-        request: Request, model: str, keys: tuple[str, ...], work: Callable[[Traffic, dict[str, Any]], Any]
+        request: Request,
+        model: str,
+        keys: tuple[str, ...],
+        work: Callable[[Traffic, dict[str, Any]], Any],
+        counts_evidence: bool = False,
     ) -> dict[str, Any]:
         """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
         server.tokens.check_release(request)
         server.check_name(model)
-        with server.incoming.one():
-            body = await server.incoming.body(request)
-            body_fields = read_body(body) if body.strip() else {}
-            fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
-            who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
-            asked = {
-                "version": fields.whole_number(body_fields, "version", 1, _HIGHEST_VERSION),
-                "percent": fields.number(body_fields, "percent"),
-                "alias": _alias(body_fields),
-                "reason": fields.text(body_fields, "reason", _LONGEST_TEXT),
-                "counts": await _canary_counts(server),
-            }
-            try:
-                await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
-            except InputError as error:
-                raise Refusal(400, str(error)) from None
-            except RegistryBusyError as error:
-                raise Refusal(503, str(error), {"Retry-After": "5"}) from None
-            except ProgressiveError as error:
-                raise Refusal(409, str(error)) from None
+        # Not among the requests that are limited: whoever takes a canary back must get in while it hangs.
+        body = await server.incoming.body(request)
+        body_fields = read_body(body) if body.strip() else {}
+        fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
+        who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
+        asked: dict[str, Any] = {
+            "version": fields.whole_number(body_fields, "version", 1, _HIGHEST_VERSION),
+            "percent": fields.number(body_fields, "percent"),
+            "alias": _alias(body_fields),
+            "reason": fields.text(body_fields, "reason", _LONGEST_TEXT),
+        }
+        try:
+            if counts_evidence and asked["percent"] is None:
+                asked["counts"] = await _canary_counts(server)
+            await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
+        except InputError as error:
+            raise Refusal(400, str(error)) from None
+        except RegistryBusyError as error:
+            raise Refusal(503, str(error), {"Retry-After": "5"}) from None
+        except ProgressiveError as error:
+            raise Refusal(409, str(error)) from None
         return await asyncio.get_running_loop().run_in_executor(None, standing)
 
     def standing() -> dict[str, Any]:
@@ -81,9 +86,9 @@ def release_routes(server: Server) -> APIRouter:
         """Sends more callers to the canary; without a percentage, after a pause or by the steps of its plan."""
 
         def work(traffic: Traffic, asked: dict[str, Any]) -> None:
-            traffic.widen(asked["percent"], asked["reason"], *asked["counts"])
+            traffic.widen(asked["percent"], asked["reason"], *asked.get("counts", ()))
 
-        return await act(request, model, ("percent",), work)
+        return await act(request, model, ("percent",), work, counts_evidence=True)
 
     @routes.post("/v1/models/{model}/release:pause", openapi_extra=_document())
     async def pause(request: Request, model: str) -> dict[str, Any]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
-
-import numpy as np
 
 from progressive_tf.registry.journal import COMMIT, Entry
 from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
+from progressive_tf.serving.kept_inputs import KeptInputs, Redact
 from progressive_tf.serving.metrics import Metrics, abstained, is_unknown, was_cut
 from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
@@ -27,10 +24,9 @@ from progressive_tf.serving.store import Store, StoreError
 
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
+GRACE_SECONDS = 3600.0
 MOST_WAITING = 10_000
 _DAY = 86_400.0
-
-Redact = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 log = logging.getLogger("progressive_tf.serving")
 
@@ -69,6 +65,18 @@ class _Noted:
     keeps_inputs: bool
 
 
+@dataclass
+class _Rows:
+    """What waits to be written, or is written now, in the order in which it came."""
+
+    requests: list[_Noted] = field(default_factory=list)
+    shadows: list[Shadowed] = field(default_factory=list)
+    pairs: list[Pair] = field(default_factory=list)
+
+    def __add__(self, later: _Rows) -> _Rows:
+        return _Rows(self.requests + later.requests, self.shadows + later.shadows, self.pairs + later.pairs)
+
+
 class SteadyClock:
     """Seconds since 1970 as the machine's clock had them at the start, so that a clock that is set moves nothing."""
 
@@ -91,10 +99,10 @@ class RequestLog:
         self._store = store
         self._settings = settings
         self._metrics = metrics
+        self._inputs = KeptInputs(settings.redact, metrics)
         self._writer = ThreadPoolExecutor(1, "store")
-        self._requests: list[_Noted] = []
-        self._shadows: list[Shadowed] = []
-        self._pairs: list[Pair] = []
+        self._waiting = _Rows()
+        self._under_way: list[_Rows] = []
         self._is_failing = False
         self._marked = 0
         self._followed: Sequence[Entry] | None = None
@@ -109,22 +117,26 @@ class RequestLog:
             predictions: its answers; none where it was refused.
             kind: of the answers.
         """
-        if not self._has_no_room(len(self._requests), "request"):
-            keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
-            self._requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
+        if self._has_no_room("requests"):
+            return
+        keeps_inputs = bool(predictions) and self._keeps_inputs(predictions[0].id)
+        if not keeps_inputs:  # they may be large, and wait here as long as the store cannot be written
+            predictions = [replace(prediction, instance={}) for prediction in predictions]
+        request = replace(request, journal=self._store.journal)
+        self._waiting.requests.append(_Noted(request, predictions, kind or ServedAnswers(), keeps_inputs))
 
     def add_shadow(self, shadowed: Shadowed) -> None:
         """Notes what a shadow says to an instance."""
-        if not self._has_no_room(len(self._shadows), "shadow"):
-            self._shadows.append(shadowed)
+        if not self._has_no_room("shadows"):
+            self._waiting.shadows.append(shadowed)
 
     def add_pair(self, pair: Pair) -> None:
         """Notes what two versions say to a caller. Where inputs of a share of the requests are kept, these alone are
         evidence, so that whoever is asked for a label sees what it is about; whose they are is drawn by an id's digits.
         """
         is_drawn = not self._settings.inputs or self._keeps_inputs(pair.prediction or pair.question)
-        if is_drawn and not self._has_no_room(len(self._pairs), "pair"):
-            self._pairs.append(pair)
+        if is_drawn and not self._has_no_room("pairs"):
+            self._waiting.pairs.append(replace(pair, journal=self._store.journal))
 
     async def add_feedback(self, feedback: Feedback) -> int | None:
         """Keeps feedback; on the disk when this returns.
@@ -136,11 +148,12 @@ class RequestLog:
             UnlikeAnswer: its label is of another kind than the answer.
             StoreError: it could not be written.
         """
-        texts = {"comment": feedback.comment, EXPECTED: feedback.expected}
-        given = {name: text for name, text in texts.items() if text is not None}
+        said = {"comment": feedback.comment, EXPECTED: feedback.expected}
+        given = {name: text for name, text in said.items() if text is not None}
         if given and self._settings.redact is not None:
-            kept = await self._in_writer(self._apply_redact, given) or {}
-            feedback = replace(feedback, comment=kept.get("comment"), expected=kept.get(EXPECTED))
+            kept = await self._in_writer(self._inputs.redacted, given) or {}
+            texts = {name: text for name, text in kept.items() if isinstance(text, str)}
+            feedback = replace(feedback, comment=texts.get("comment"), expected=texts.get(EXPECTED))
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
@@ -184,7 +197,8 @@ class RequestLog:
         if self.follows(entries):
             return
         try:
-            await self.flush()
+            if not await self.flush():
+                return
             await self._in_writer(self._store.follow, entries)
         except StoreError as error:
             self._failed(error)
@@ -200,7 +214,8 @@ class RequestLog:
             return
         released = datetime.fromisoformat(newest.time).timestamp()
         try:
-            await self.flush()
+            if not await self.flush():
+                return
             await self._in_writer(self._store.mark_release, newest.version, released)
         except StoreError as error:
             self._failed(error)
@@ -209,33 +224,54 @@ class RequestLog:
 
     async def keep(self) -> None:
         """Writes what has come every second, and removes what is old, until it is cancelled."""
-        pruned_at = -PRUNE_SECONDS
+        prune_at = self.clock.now() + await self._seconds_before_pruning()
         while True:
             await self.flush()
-            if self.clock.now() - pruned_at >= PRUNE_SECONDS:
-                pruned_at = self.clock.now()
+            if self.clock.now() >= prune_at:
+                prune_at = self.clock.now() + PRUNE_SECONDS
                 try:
-                    await self._in_writer(self._store.prune, pruned_at - self._settings.days * _DAY)
+                    await self._in_writer(self._store.prune, self.clock.now() - self._settings.days * _DAY)
                 except StoreError as error:
                     self._failed(error)
             await asyncio.sleep(FLUSH_SECONDS)
 
-    async def flush(self) -> None:
-        """Writes what has come; what cannot be written waits, up to a limit."""
-        waiting = self._requests, self._shadows, self._pairs
-        if not any(waiting):
-            return
-        self._requests, self._shadows, self._pairs = [], [], []
+    async def _seconds_before_pruning(self) -> float:
+        """Returns how long nothing is removed after the start, as the clock may be wrong.
+
+        It is longer, and a warning says so, where by the clock all that there is would go.
+        """
+        try:
+            newest = await self._in_writer(self._store.newest)
+        except StoreError as error:
+            self._failed(error)
+            newest = None
+        if newest is None or newest >= self.clock.now() - self._settings.days * _DAY:
+            return PRUNE_SECONDS
+        log.warning(
+            "by this machine's clock all that the store has is older than --keep-days %g, and it will be removed in %g "
+            "minutes; if the clock is wrong, stop the server and set it, and else nothing needs to be done",
+            self._settings.days,
+            GRACE_SECONDS / 60,
+        )
+        return GRACE_SECONDS
+
+    async def flush(self) -> bool:
+        """Writes what has come, and returns whether that succeeded; what cannot be written waits, up to a limit."""
+        rows, self._waiting = self._waiting, _Rows()
+        if rows == _Rows():
+            return True
+        self._under_way.append(rows)
         try:
             # A server that stops ends the task that waits here; what waits for its turn is written all the same.
-            await asyncio.shield(self._in_writer(self._write, *waiting))
-        except StoreError as error:
-            requests, shadows, pairs = waiting
-            self._requests, self._shadows = requests + self._requests, shadows + self._shadows
-            self._pairs = pairs + self._pairs
+            await asyncio.shield(self._in_writer(self._write, rows))
+        except Exception as error:
+            self._waiting = rows + self._waiting
             self._failed(error)
-        else:
-            self._is_failing = False
+            return False
+        finally:
+            self._under_way = [each for each in self._under_way if each is not rows]
+        self._is_failing = False
+        return True
 
     async def close(self) -> None:
         """Writes what is left and closes the store."""
@@ -247,8 +283,29 @@ class RequestLog:
         """Returns what the thread that writes will give; a coroutine would take its place in the queue too late."""
         return asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
 
-    def _write(self, noted: Sequence[_Noted], shadows: Sequence[Shadowed], pairs: Sequence[Pair]) -> None:
-        self._store.add([self._served(request) for request in noted], shadows, pairs)
+    def _write(self, rows: _Rows) -> None:
+        """Writes rows together; where one of them cannot be kept, each alone, and takes out what is done with."""
+        try:
+            self._add(rows)
+        except StoreError:
+            raise
+        except Exception:
+            for kind in [each.name for each in fields(_Rows)]:
+                while waiting := getattr(rows, kind):
+                    self._add_alone(kind, waiting[0])
+                    del waiting[0]
+
+    def _add_alone(self, kind: str, row: _Noted | Shadowed | Pair) -> None:
+        try:
+            self._add(_Rows(**{kind: [row]}))  # type: ignore[arg-type]
+        except StoreError:
+            raise
+        except Exception:
+            log.warning("one of the %s cannot be kept, and is left out", kind, exc_info=True)
+            self._not_kept(kind)
+
+    def _add(self, rows: _Rows) -> None:
+        self._store.add([self._served(request) for request in rows.requests], rows.shadows, rows.pairs)
 
     def _keeps_inputs(self, identity: str) -> bool:
         """Whether an id is among the share whose inputs are kept: its first eight hexadecimal digits are drawn."""
@@ -259,45 +316,22 @@ class RequestLog:
         for prediction in noted.predictions:
             outputs = prediction.outputs
             answer = noted.kind.label(outputs), probabilities_of(outputs)
-            kept = self._redacted(prediction.instance, noted.kind.kept(outputs)) if noted.keeps_inputs else None
+            written = noted.kind.kept(outputs)
+            kept = self._inputs.kept(prediction.instance, written) if noted.keeps_inputs else None
             said = was_cut(outputs), abstained(outputs), is_unknown(outputs)
             answers.append(Answered(prediction.id, *answer, kept, *said))
         return replace(noted.request, answers=answers)
 
-    def _has_no_room(self, waiting: int, kind: str) -> bool:
-        if waiting < MOST_WAITING:
+    def _has_no_room(self, kind: str) -> bool:
+        if sum(len(getattr(rows, kind)) for rows in (self._waiting, *self._under_way)) < MOST_WAITING:
             return False
-        self._metrics.not_kept.labels(kind).inc()
+        self._not_kept(kind)
         return True
 
-    def _failed(self, error: StoreError) -> None:
+    def _not_kept(self, kind: str) -> None:
+        self._metrics.not_kept.labels(kind.removesuffix("s")).inc()
+
+    def _failed(self, error: Exception) -> None:
         if not self._is_failing:
             log.error("what is answered cannot be kept for now: %s", error)
         self._is_failing = True
-
-    def _redacted(self, instance: Instance, answer: dict[str, Any]) -> Mapping[str, Any] | None:
-        values = {name: _plain(value.tolist()) for name, value in instance.items()} | answer
-        return values if self._settings.redact is None else self._apply_redact(values)
-
-    def _apply_redact(self, values: dict[str, Any]) -> Mapping[str, Any] | None:
-        """Returns what the hook lets through; nothing where it fails, which must not fail the request."""
-        assert self._settings.redact is not None
-        try:
-            kept = self._settings.redact(values)
-            json.dumps(kept)
-            return kept
-        except Exception:
-            log.exception("the redaction hook failed; what it was given is not kept")
-            self._metrics.not_kept.labels("input").inc()
-            return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, bytes):
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return {"b64": base64.b64encode(value).decode("ascii")}
-    return value if not isinstance(value, np.generic) else value.item()

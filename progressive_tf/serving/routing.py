@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 
 from progressive_tf.registry.history import CANARY, STABLE
@@ -40,7 +41,25 @@ def caller_number(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:6], "big")
 
 
+def address_number(address: str) -> int:
+    """Returns a number below 0 that stands for whoever asks from an address without a key; one of IPv6 by its first 64
+    bits, since whoever has one has all the others behind them. His requests are divided between the versions, each by
+    its own id or by chance, where those of a key all go to one.
+    """
+    return -1 - caller_number(f"address {_network(address)}")
+
+
 def position(key: str, version: int) -> float:
     """Returns where a key stands among all, uniform in [0, 1): the first 64 bits of a SHA-256 as a fraction."""
     digest = hashlib.sha256(f"{version}\0{key}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _network(address: str) -> str:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ipaddress.ip_network((int(found), 64), strict=False))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from progressive_tf.errors import ProgressiveError
-from progressive_tf.registry import history
+from progressive_tf.registry import RegistryError, history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
@@ -60,6 +60,7 @@ class ServedModel:
         self._second = SecondAnswers(model.name, metrics, request_log)
         self._loading = ThreadPoolExecutor(1, "load")
         self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
+        self.is_read = False  # whether it could be, when it changed last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,20 +77,30 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self.entries = await loop.run_in_executor(None, self.model.entries)
+                    self.entries = await loop.run_in_executor(None, self._read_journal)
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
                     self._replace(problems=(str(error),))
                     seen = UNREAD  # a copy that is put back may be the very journal of before
+                    self.is_read = False
                 else:
                     seen = now
+                    self.is_read = True
                     self._failed.clear()
                     self._switch()
                     self._wanted.set()
-            await self._request_log.follow(self.entries)
-            await self._request_log.mark_newest(self.entries)
+            if self.is_read:
+                await self._request_log.follow(self.entries)
+                await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _read_journal(self) -> tuple[Entry, ...]:
+        """Returns the journal; raises RegistryError where there was one and is none, as while its disk is away."""
+        entries = self.model.entries()
+        if self.entries and not entries:
+            raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
+        return entries
 
     async def _load_what_is_missing(self) -> None:
         """Loads one version after the other, stable first; what failed is tried again after a while."""
@@ -185,12 +196,19 @@ class ServedModel:
         """Keeps a request that a version refused: its own failure if the other of stable and canary answers it, and
         else its caller's fault. Where there is no other, or the path named one, nobody asks.
         """
-        split = self.standing.split
-        beside = None if split is None else {STABLE: split.canary, CANARY: split.stable}.get(request.alias)
-        if beside in (None, request.version):
+        other = self.beside(request.alias, request.version)
+        if other is None:
             self._request_log.add_request(request)
         else:
-            self._begin(self._judge_refusal(request, instances, self.standing.by_number[int(beside or 0)]))
+            self._begin(self._judge_refusal(request, instances, other))
+
+    def beside(self, alias: str, number: int) -> Answering | None:
+        """Returns the other of stable and canary for a version that answers under an alias; None without another, or
+        where the path named the version.
+        """
+        split = self.standing.split
+        other = None if split is None else {STABLE: split.canary, CANARY: split.stable}.get(alias)
+        return None if other in (None, number) else self.standing.by_number[int(other or 0)]
 
     async def _judge_refusal(self, request: ServedRequest, instances: Sequence[Asked], other: Answering) -> None:
         failed = await self._second.is_answered(other, instances) is True

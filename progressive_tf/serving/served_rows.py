@@ -42,10 +42,11 @@ class ServedRequest:
         status: of HTTP.
         seconds: from the first byte to the reply.
         answers: one for each instance; none where the request was refused.
-        caller: stands for who asked; the same number for the same key.
+        caller: stands for who asked; the same number for the same key, and one below 0 for the same address without.
         stable: the version that was stable then; None where that is not known.
         failed: whether that is the version's fault; None for what the status says: 500 and above, and 429, are.
         computed: seconds that the network took, without waiting; None where it was not asked.
+        journal: the number of the journal by which was counted then, see `Store.follow`; None for the store's present.
     """
 
     time: float
@@ -59,6 +60,7 @@ class ServedRequest:
     stable: int | None = None
     failed: bool | None = None
     computed: float | None = None
+    journal: int | None = None
 
     @property
     def is_failure(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import anyio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.request_log import RequestLog
@@ -24,7 +26,7 @@ class Tokens:
     """What has to be sent as a bearer token.
 
     Args:
-        predict: for predictions and feedback; None for no check.
+        predict: for predictions and feedback, which an operator may give too; None for no check.
         release: for canary, widen, pause, shadow, rollback and questions; None where these are off.
     """
 
@@ -35,6 +37,15 @@ class Tokens:
         """Raises Refusal, 401, for a request without the token of callers."""
         if self.predict is not None:
             _check(request, self.predict)
+
+    def check_feedback(self, request: Request) -> None:
+        """Raises Refusal, 401, for a request with neither the token of callers nor that of operators."""
+        if not self.is_operator(request):
+            self.check_predict(request)
+
+    def is_operator(self, request: Request) -> bool:
+        """Whether a request has the token of operators."""
+        return self.release is not None and _has(request, self.release)
 
     def check_release(self, request: Request) -> None:
         """Raises Refusal for a request without the token of operators, 401, or where there is none and releasing over
@@ -58,11 +69,12 @@ class Tokens:
 
 
 class Incoming:
-    """Requests under way, and their bodies, within the limits of a request."""
+    """Requests of callers under way, and all bodies, within the limits of a request."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._under_way = 0
+        self._of_canary = Counter[int]()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
@@ -78,6 +90,28 @@ class Incoming:
             yield
         finally:
             self._under_way -= 1
+
+    @contextlib.contextmanager
+    def of_canary(self, caller: int, percent: float) -> Iterator[None]:
+        """Counts a request that the canary answers while it is under way; raises Refusal, 503, where these are half of
+        all that may be, or its percentage of the callers where that is more: a canary that hangs leaves the rest to
+        stable. For who has half of these it is his own doing.
+        """
+        under_way = self._of_canary.total()
+        most = max(int(self._limits.concurrent_requests * max(percent, 50) / 100), 1)
+        if under_way >= most:
+            raise Refusal(
+                503,
+                f"{under_way} requests to the canary are under way, as many as may be; try again later",
+                {"Retry-After": "1"},
+                is_own=1 < most <= 2 * self._of_canary[caller],
+            )
+        self._of_canary[caller] += 1
+        try:
+            yield
+        finally:
+            self._of_canary[caller] -= 1
+            self._of_canary += Counter()  # forgets who has none
 
     async def body(self, request: Request) -> bytes:
         """Returns a request's body; raises Refusal where it is too large (413), does not come (408), or ends early
@@ -107,7 +141,9 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Server:
-    """One model that is served: what counts, keeps and limits its requests, and the tokens of callers and operators."""
+    """One model that is served: what counts, keeps and limits its requests, the tokens of callers and operators, and
+    how callers are told apart.
+    """
 
     served: ServedModel
     limits: Limits
@@ -115,6 +151,7 @@ class Server:
     request_log: RequestLog
     tokens: Tokens
     incoming: Incoming
+    callers: Callers
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""
@@ -134,6 +171,10 @@ def json_body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def _check(request: Request, token: str) -> None:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+    if not _has(request, token):
         raise Refusal(401, "a bearer token is expected, and this is none of ours", {"WWW-Authenticate": "Bearer"})
+
+
+def _has(request: Request, token: str) -> bool:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())

@@ -112,7 +112,15 @@ class Store:
             numbered = list(enumerate(requests, last + 1))
             connection.executemany(
                 _ADD_REQUEST,
-                [(number, *_values_of(asked), asked.is_failure, self.journal) for number, asked in numbered],
+                [
+                    (
+                        number,
+                        *_values_of(asked),
+                        asked.is_failure,
+                        self.journal if asked.journal is None else asked.journal,
+                    )
+                    for number, asked in numbered
+                ],
             )
             connection.executemany(
                 "INSERT INTO predictions (id, request, label, probabilities, input, was_cut, abstained, is_unknown) "
@@ -213,6 +221,12 @@ class Store:
         with self.writing() as connection:
             mark_release(connection, version, released)
 
+    def newest(self) -> float | None:
+        """Returns when the newest request was kept, seconds since 1970; None without any."""
+        with self.reading() as connection:
+            found: float | None = connection.execute("SELECT max(time) FROM requests").fetchone()[0]
+            return found
+
     def prune(self, before: float) -> int:
         """Removes what was kept before a time, feedback included.
 
@@ -242,13 +256,19 @@ class Store:
     def answer_question(self, question: str, label: Any) -> None:
         """Keeps the right label of a question, on the disk when this returns; the newest counts.
 
+        Args:
+            question: its id.
+            label: as the answers have it; None where neither of the two is right, and no version knows what is.
+
         Raises:
             LookupError: no such question is known.
             UnlikeAnswer: the label is of another kind than the answers; nothing is kept.
             StoreError: the disk is full, or the file cannot be written.
         """
         with self.writing() as connection:
-            _refuse_unlike(find_answer(connection, question), label)
+            answer = find_answer(connection, question)
+            if label is not None:
+                _refuse_unlike(answer, label)
             keep_truth(connection, question, label)
 
     @contextlib.contextmanager

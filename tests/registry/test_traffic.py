@@ -314,7 +314,7 @@ def test_a_step_of_the_plan_takes_its_least_time(model: ModelVersions) -> None:
     assert running.percent == 30
 
 
-def test_who_decided_beside_another_stable_does_nothing(model: ModelVersions) -> None:
+def test_who_decided_beside_another_stable_widens_nothing(model: ModelVersions) -> None:
     for stage in ("pilot", "beta", "full"):
         model.publish(staged(stage, release=PROVING), alias="stable" if stage == "pilot" else None)
     traffic = Traffic(model)
@@ -322,9 +322,9 @@ def test_who_decided_beside_another_stable_does_nothing(model: ModelVersions) ->
     model.make_stable(3, Forced("a hot fix"))
     with pytest.raises(InputError, match="stable has been moved in the meantime, from version 1"):
         traffic.widen(100, at_step=running.step, beside=1)
-    with pytest.raises(InputError, match="stable has been moved in the meantime, from version 1"):
-        traffic.withdraw("canary", at_step=running.step, beside=1)
     assert model.aliases()["canary"] == 2
+    traffic.withdraw("canary", at_step=running.step)
+    assert "canary" not in model.aliases()
 
 
 def test_a_shadow_that_a_person_has_moved_gets_no_callers(model: ModelVersions) -> None:
@@ -334,7 +334,7 @@ def test_a_shadow_that_a_person_has_moved_gets_no_callers(model: ModelVersions) 
     traffic.start_shadow(2)
     began = model.entries()[-1].id
     traffic.start_shadow(3)
-    for act in (lambda: traffic.end_shadow(began, 1, "shown"), lambda: traffic.withdraw("shadow", "worse", began, 1)):
+    for act in (lambda: traffic.end_shadow(began, 1, "shown"), lambda: traffic.withdraw("shadow", "worse", began)):
         with pytest.raises(InputError, match="the shadow has been moved in the meantime"):
             act()
     assert model.aliases() == {"stable": 1, "shadow": 3}

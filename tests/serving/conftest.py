@@ -28,6 +28,7 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
     from progressive_tf.serving import canary_evidence, canary_watch, request_log, served_model
     from progressive_tf.serving.app import make_app
     from progressive_tf.serving.batching import BatchSettings
+    from progressive_tf.serving.callers import Callers
     from progressive_tf.serving.limits import Limits
     from progressive_tf.serving.metrics import Metrics
     from progressive_tf.serving.server import Tokens
@@ -47,13 +48,14 @@ def starting(folder: Path) -> Iterator[Callable[..., TestClient]]:
             tokens: Tokens | None = None,
             logging: request_log.LogSettings | None = None,
             raises: bool = True,
+            callers: Callers | None = None,
             **limits: Any,
         ) -> TestClient:
             metrics, limited = Metrics(), Limits(**limits)
             settings = logging or request_log.LogSettings()
             kept = request_log.RequestLog(Store(folder / "served.sqlite"), settings, metrics)
             served = served_model.ServedModel(model, limited, batching or BatchSettings(most=4), metrics, kept)
-            app = make_app(served, limited, metrics, kept, tokens)
+            app = make_app(served, limited, metrics, kept, tokens, callers)
             client = stack.enter_context(TestClient(app, raise_server_exceptions=raises))
             wait_until(lambda: client.get("/readyz").status_code == 200)
             return client

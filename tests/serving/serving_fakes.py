@@ -148,6 +148,27 @@ def refusing() -> Callable[[Path], None]:
 
 
 @exported_once
+def of_two_inputs() -> Callable[[Path], None]:
+    """Returns what exports a model that says "positive" to a text and its language."""
+
+    def export(folder: Path) -> None:
+        import tensorflow as tf
+
+        strings = [tf.TensorSpec([None], tf.string, name=name) for name in ("text", "language")]
+
+        class Small(tf.Module):
+            @tf.function(input_signature=strings)
+            def serve(self, text: Any, language: Any) -> dict[str, Any]:
+                size = [tf.shape(text)[0]]
+                return {"probabilities": tf.tile([[0.2, 0.8]], [*size, 1]), "label": tf.fill(size, "positive")}
+
+        model = Small()
+        tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
+
+    return export
+
+
+@exported_once
 def translator(number: int = 1, wrong: float = 0.0) -> Callable[[Path], None]:
     """Returns what exports a model that writes a text in capitals, and gives tokens back.
 

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from serving_fakes import LONGEST, MODEL, Shared, not_finite, release, wait_unti
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.metrics import Metrics
-from progressive_tf.serving.server import Tokens
+from progressive_tf.serving.server import Incoming, Tokens
 
 PREDICT = f"/v1/models/{MODEL}:predict"
 Start = Callable[..., TestClient]
@@ -389,3 +390,46 @@ def test_an_answer_that_is_no_number_is_a_failure_for_its_caller_and_in_the_stor
             "SELECT status, (SELECT count(*) FROM predictions WHERE request = requests.id) FROM requests ORDER BY id"
         )
         wait_until(lambda: connection.execute(query).fetchall() == [(200, 1), (500, 0)])
+
+
+def test_a_version_that_hangs_fails_whoever_asks_it_much_at_once(
+    model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from progressive_tf.serving.loaded import LoadedVersion
+
+    go_on, answer = threading.Event(), LoadedVersion.answer
+    monkeypatch.setattr(LoadedVersion, "answer", lambda *given: go_on.wait(LONGEST) and answer(*given))
+    go_on.set()
+    client = start(model, request_seconds=0.3)
+    go_on.clear()
+    many = {"instances": ["a"] * 20, "key": "ann"}  # a batch has four
+    try:
+        for _ in range(2):
+            assert client.post(PREDICT, json=many).status_code == 504
+    finally:
+        go_on.set()
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
+        query = "SELECT status, failed FROM requests ORDER BY id"
+        wait_until(lambda: connection.execute(query).fetchall() == [(504, 1)] * 2)
+
+
+def test_a_canary_with_more_than_half_of_the_callers_holds_as_many_requests() -> None:
+    incoming = Incoming(Limits(concurrent_requests=10))
+    with contextlib.ExitStack() as under_way:
+        for caller in range(9):
+            under_way.enter_context(incoming.of_canary(caller, 90.0))
+        with pytest.raises(Refusal, match="9 requests to the canary are under way"):
+            under_way.enter_context(incoming.of_canary(9, 90.0))
+
+
+def test_who_holds_half_of_the_canarys_room_is_refused_by_his_own_doing() -> None:
+    incoming = Incoming(Limits(concurrent_requests=8))
+    with ExitStack() as under_way:
+        for caller in (1, 1, 2, 3):
+            under_way.enter_context(incoming.of_canary(caller, 5.0))
+        for caller, is_own in ((1, True), (2, False), (4, False)):
+            with pytest.raises(Refusal, match="4 requests to the canary are under way") as refused:
+                under_way.enter_context(incoming.of_canary(caller, 5.0))
+            assert (refused.value.status, refused.value.is_own) == (503, is_own)
+    with incoming.of_canary(4, 5.0):
+        pass

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,12 +16,23 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import MODEL, ask_before, classifier, not_finite, refusing, release, translator, wait_until
+from serving_fakes import (
+    MODEL,
+    ask_before,
+    classifier,
+    not_finite,
+    of_two_inputs,
+    refusing,
+    release,
+    translator,
+    wait_until,
+)
 
 from progressive_tf.registry import Forced, ModelVersions, Registry
 from progressive_tf.registry.traffic import Traffic
+from progressive_tf.serving.callers import Callers
 from progressive_tf.serving.loaded import LoadedVersion
-from progressive_tf.serving.routing import position
+from progressive_tf.serving.routing import address_number, caller_number, position
 from progressive_tf.serving.store import Store, StoreError
 
 # A busy machine may be slow for one version by chance: no answer takes a thousand times as long as others.
@@ -247,6 +258,26 @@ def test_what_both_versions_refuse_is_their_callers_fault(
     assert "canary" in stable.aliases()
 
 
+def test_a_canary_that_asks_for_other_inputs_fails_its_callers(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    release(
+        stable, 2, alias=None, plan_release=STEPS | {"automatic": False, "proof": "required"}, export=of_two_inputs()
+    )
+    client = start(stable)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    callers = [f"caller {turn}" for turn in range(40)]
+    for asked in (["positive"], [5]):  # which stable reads, and which neither does
+        for caller in callers:
+            client.post(f"/v1/models/{MODEL}:predict", json={"instances": asked, "key": caller})
+    refused = sum(position(caller, 2) < 0.5 for caller in callers)
+    kept = "SELECT version, count(*), sum(failed) FROM requests WHERE status = 400 GROUP BY version"
+    wait_until(lambda: query(tmp_path, kept) == [(1, 40 - refused, 0), (2, 2 * refused, refused)])
+    failed = "SELECT count(*) FROM pairs WHERE candidate_label IS NULL AND prediction IS NULL"
+    wait_until(lambda: query(tmp_path, failed) == [(refused,)])
+
+
 def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(folder / "served.sqlite")) as connection, connection:
         return connection.execute(statement).fetchall()
@@ -290,6 +321,30 @@ def test_a_journal_that_is_made_anew_begins_without_evidence(
     there.rename(here)
     wait_until(lambda: str(canary(client).get("reason")).startswith("0 of 10 answers"))
     assert "latency not measured" in canary(client)["reason"]
+
+
+def test_a_registry_that_is_away_for_a_moment_loses_no_evidence(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS | {"min_minutes": 5}, export=classifier(wrong=0.0))
+    client = start(stable)
+    ask_before(client)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    ask(client, 60)
+    wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
+    here, away = stable.files.journal.parent, tmp_path / "away"
+    here.rename(away)
+    wait_until(lambda: "put it back" in str(client.get("/readyz").json()["problems"]))
+    assert canary(client)["version"] == "2"
+    for turn, (prediction, _) in enumerate(ask(client, 60)):
+        label = "negative" if position(str(turn), 2) < 0.5 else "positive"
+        client.post("/v1/feedback", json={"prediction_id": prediction, "label": label})
+    ask(client, 60)
+    assert not here.exists(), "nothing is written where a disk is away"
+    away.rename(here)
+    wait_until(lambda: events(stable) == [("rollback", "canary", 2, None)])
+    assert query(tmp_path, "SELECT DISTINCT journal FROM requests") == [(0,)]
 
 
 def test_a_registry_that_is_made_anew_is_served_by_its_own_versions(
@@ -339,6 +394,17 @@ def test_what_a_front_end_says_of_a_caller_counts_more_than_what_he_says(
     wait_until(lambda: query(tmp_path, "SELECT count(*), count(DISTINCT caller) FROM requests") == [(6, 2)])
 
 
+def test_by_the_header_alone_nobody_says_who_he_is(tmp_path: Path, stable: ModelVersions, start: Start) -> None:
+    client = start(stable, callers=Callers(by_header_alone=True))
+    for header in ({}, {"X-Caller-Key": ""}, {"X-Caller-Key": "ann"}):
+        for key in ("made up", "made up too", None, 5):
+            body = {"instances": ["positive"], "key": key}
+            assert client.post(f"/v1/models/{MODEL}:predict", json=body, headers=header).status_code == 200
+    counted = "SELECT caller, count(*) FROM requests GROUP BY caller ORDER BY count(*)"
+    by_key, by_address = caller_number("ann"), address_number("testclient")
+    wait_until(lambda: query(tmp_path, counted) == [(by_key, 4), (by_address, 8)])
+
+
 def test_another_stable_begins_the_step_anew(stable: ModelVersions, start: Start) -> None:
     waiting = STEPS | {"min_minutes": 5, "max_minutes": 60}
     for number in (2, 3):
@@ -351,6 +417,44 @@ def test_another_stable_begins_the_step_anew(stable: ModelVersions, start: Start
     wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
     stable.make_stable(2, Forced("to see"))
     wait_until(lambda: str(canary(client).get("reason")).startswith("0 of 10 answers"))
+
+
+def callers_of(side: str) -> Iterator[str]:
+    """Yields keys of callers of stable, or of version 2 as the canary at 50 %."""
+    return (key for key in map(str, itertools.count()) if (side == "canary") == (position(key, 2) < 0.5))
+
+
+def test_a_canary_that_hangs_leaves_room_for_stable(
+    tmp_path: Path, stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
+    go_on, answer = threading.Event(), LoadedVersion.answer
+    monkeypatch.setattr(
+        LoadedVersion,
+        "answer",
+        lambda self, *given: (self.number == 1 or go_on.wait(60)) and answer(self, *given),
+    )
+    go_on.set()
+    client = start(stable, concurrent_requests=4)
+    Traffic(stable, "ann").start_canary(2, 50)
+    wait_until(lambda: canary(client)["version"] == "2")
+    go_on.clear()
+
+    def ask_as(key: str) -> Any:
+        return client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["positive"], "key": key})
+
+    ours, theirs = callers_of("canary"), next(callers_of("stable"))
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            hanging = [pool.submit(ask_as, next(ours)) for _ in range(2)]
+            wait_until(lambda: "queued_instances 1.0" in client.get("/metrics").text)
+            refused = ask_as(next(ours))
+            assert (refused.status_code, "requests to the canary are under way" in refused.text) == (503, True)
+            assert ask_as(theirs).json()["version"] == "1"
+            wait_until(lambda: query(tmp_path, "SELECT sum(failed) FROM requests WHERE version = 2") == [(1,)])
+        finally:
+            go_on.set()
+        assert {each.result().json()["version"] for each in hanging} == {"2"}
 
 
 def test_a_canary_that_computes_keeps_stable_from_nothing(
@@ -368,10 +472,7 @@ def test_a_canary_that_computes_keeps_stable_from_nothing(
     Traffic(stable, "ann").start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     go_on.clear()
-    keys = {
-        side: next(key for key in map(str, itertools.count()) if on == (position(key, 2) < 0.5))
-        for side, on in (("canary", True), ("stable", False))
-    }
+    keys = {side: next(callers_of(side)) for side in ("canary", "stable")}
     with ThreadPoolExecutor(1) as pool:
         try:
             body = {"instances": ["positive"], "key": keys["canary"]}

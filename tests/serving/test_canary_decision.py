@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -314,3 +315,43 @@ def test_harm_only_asks_for_no_proof() -> None:
 
 def test_a_person_reads_what_is_shown() -> None:
     assert advise([answered(200)], 5.0, OPEN).findings[-1].says == "it is not shown yet"
+
+
+def without_keys(shares: Sequence[tuple[int, int, int, int]]) -> StepCounts:
+    """Returns the counts of callers without keys: failures and requests of the canary, and of stable; 0 for none."""
+    numbered = [(-1 - place, each) for place, each in enumerate(shares)]
+    sides = (
+        VersionCounts(Tally.of({caller: each[first : first + 2] for caller, each in numbered if each[first + 1]}))
+        for first in (0, 2)
+    )
+    return StepCounts(*sides, slow_beyond=1.0)
+
+
+def test_an_equal_canary_is_not_taken_back_since_it_gets_more_of_each_callers_requests() -> None:
+    # Each of 100 callers fails on one of a hundred requests, of which the canary gets 90: that one, too, mostly.
+    met = [(1, 90, 0, 10) if place < 90 else (0, 90, 1, 10) for place in range(100)]
+    assert decide([without_keys(met)], 0.0, SCHEDULE).outcome == WAIT
+    fails = [(30, 90, 0, 10) for _ in range(100)]
+    assert decide([without_keys(fails)], 0.0, SCHEDULE.model_copy(update={"max_error_rate": 1.0})).reason.startswith(
+        "it fails on a larger part of its requests than stable"
+    )
+
+
+def test_who_asks_seldom_and_without_a_key_is_compared_with_nobody_else() -> None:
+    # Those on one side alone ask seldom, and fail often with either version; those with keys never fail.
+    lenient = SCHEDULE.model_copy(update={"max_error_rate": 1.0})
+    seldom, often = [(1, 1, 0, 0)] * 200, [(0, 9, 0, 1)] * 100
+    divided = without_keys(seldom + often)
+    assert decide([divided], 0.0, lenient).outcome == WAIT
+    keyed = asked(10), stable_asked(1000)
+    both = [
+        replace(side, failures=joined(side.failures, other.failures))
+        for side, other in zip(keyed, (divided.canary, divided.stable), strict=True)
+    ]
+    assert decide([StepCounts(*both, slow_beyond=1.0)], 0.0, lenient).outcome == WAIT
+
+
+def joined(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        *(np.concatenate([getattr(each, name) for each in (one, other)]) for name in ("callers", "having", "total"))
+    )

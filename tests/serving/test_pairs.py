@@ -50,6 +50,9 @@ def test_what_each_pair_says(store: Store) -> None:
     assert store.paired(TWO).best_gains.tolist() == [0, 1, -1, 0, 1, 0]
     store.answer_question(f"{2:032x}", "a")
     assert arrays(store)[2][1] == -1
+    store.answer_question(f"{5:032x}", None)  # none of the classes: both are wrong
+    assert [each[4] for each in arrays(store)] == [1, 1, 0]
+    assert store.questions(TWO, 9, CLASSES) == []
     assert store.paired(TWO).times.tolist() == [101.0, 102.0, 103.0, 104.0, 105.0, 106.0]
 
 
@@ -92,6 +95,8 @@ def test_a_label_of_another_kind_or_for_nothing_is_refused(store: Store) -> None
     store.add([], [], [disagreement(2)])
     with pytest.raises(UnlikeAnswer, match="a string expected"):
         store.answer_question(f"{2:032x}", ["a"])
+    store.add([], [], [disagreement(4, ["a"], ["b"])])
+    store.answer_question(f"{4:032x}", None)
     with pytest.raises(LookupError):
         store.answer_question(f"{3:032x}", "a")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from progressive_tf.registry import ModelVersions, Registry
 from progressive_tf.registry.history import released_by
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.canary_evidence import shadow_lines
+from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.server import Tokens
+from progressive_tf.serving.store import Store
 
 # Twenty points are shown by some twenty callers where two points take two hundred.
 PROVING = {"steps": [50, 100], "min_samples": 5, "max_slowdown": 1000, "proof": "required", "max_accuracy_drop": 0.2}
@@ -159,11 +162,27 @@ def test_a_canary_that_fails_is_wrong_for_those_whom_stable_answers(
         ({"question_id": "f" * 32}, 400, "label: the right one expected"),
         ({"question_id": "f" * 32, "label": "positive", "correct": True}, 400, "correct"),
         ({"question_id": "f" * 32, "label": "unheard of"}, 400, "unheard of"),
+        ({"question_id": "f" * 32, "label": None}, 403, "an operator's to say"),
     ],
 )
 def test_what_is_no_answer_to_a_question(refusing: Any, given: dict[str, Any], status: int, said: str) -> None:
     found = refusing.client.post("/v1/feedback", json=given)
     assert (found.status_code, said in found.json()["error"]) == (status, True)
+
+
+def test_that_no_class_is_right_an_operator_may_say(
+    refusing: Any, tmp_path: Path, model: ModelVersions, start: Start
+) -> None:
+    none = {"question_id": "f" * 32, "label": None}
+    assert refusing.client.post("/v1/feedback", json=none, headers=OPERATOR).status_code == 404
+    client = start(model, tokens=Tokens(predict="caller", release="operator"))
+    with closing(Store(tmp_path / "served.sqlite")) as store:
+        store.add([], [], [Pair(1.0, TwoVersions(1, 2), 5, "a", "b", "0" * 32, question="f" * 32)])
+    caller = {"Authorization": "Bearer caller"}
+    assert client.post("/v1/feedback", json=none).status_code == 401
+    assert client.post("/v1/feedback", json=none, headers=caller).status_code == 403
+    found = client.post("/v1/feedback", json=none, headers=OPERATOR)
+    assert (found.status_code, found.json()["joined"]) == (200, True)
 
 
 def test_questions_are_for_operators(refusing: Any, model: ModelVersions, start: Start) -> None:

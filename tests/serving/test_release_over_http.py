@@ -11,6 +11,7 @@ from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.lock import write_lock
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving.server import Tokens
+from progressive_tf.serving.store import Store, StoreError
 
 Start = Callable[..., TestClient]
 OPERATOR = {"Authorization": "Bearer operator"}
@@ -110,3 +111,26 @@ def test_the_steps_of_the_plan_are_taken_with_enough_answers(model: ModelVersion
     assert act(client, "widen")[1]["canary"] == {"percent": 70.0, "paused": False}
     assert "0 of the 5 answers" in act(client, "widen")[1]["error"]
     assert Traffic(model).rollout() is not None
+
+
+def test_with_a_damaged_store_a_canary_is_taken_back_and_not_widened(
+    model: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(model, 3, alias="canary", percent=40, plan_release=RELEASE)
+    client = start(model, tokens=Tokens(release="operator"))
+    wait_until(lambda: client.get("/readyz").json()["canary_percent"] == 40)
+
+    def damaged(*arguments: object) -> None:
+        raise StoreError("served.sqlite: damaged")
+
+    monkeypatch.setattr(Store, "step_counts", damaged)
+    assert act(client, "widen") == (409, {"error": "served.sqlite: damaged"})
+    assert act(client, "widen", percent=50)[0] == 200
+    assert act(client, "rollback")[0] == 200
+    assert "canary" not in model.aliases()
+
+
+def test_an_operator_gets_in_while_callers_take_all_the_room(model: ModelVersions, start: Start) -> None:
+    client = start(model, tokens=Tokens(release="operator"), concurrent_requests=0)
+    assert client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["a"]}).status_code == 503
+    assert act(client, "canary", version=2, percent=5)[0] == 200

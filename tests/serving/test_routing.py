@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.serving.routing import Split, position
+from progressive_tf.serving.routing import Split, address_number, caller_number, position
 
 PERCENT = st.floats(0, 100)
 
@@ -33,3 +33,25 @@ def test_another_canary_begins_with_other_callers() -> None:
 def test_without_a_canary_everybody_gets_stable(key: str) -> None:
     assert Split(1).alias_for(key) == "stable"
     assert Split(1, 2, 0.0).alias_for(key) == "stable"
+
+
+@given(st.text(), st.text())
+def test_who_has_no_key_is_told_from_who_has_one(address: str, key: str) -> None:
+    assert address_number(address) < 0 <= caller_number(key)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8:0:0:ffff::2", True),
+        ("2001:db8::1%eth0", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("0.0.0.1", "::1", False),
+        ("testclient", "", False),
+    ],
+)
+def test_an_address_stands_for_whoever_has_it(one: str, other: str, is_same: bool) -> None:
+    assert (address_number(one) == address_number(other)) == is_same

@@ -79,6 +79,7 @@ def test_what_the_flags_say_reaches_the_server(
     monkeypatch.setenv(RELEASE_TOKEN_VARIABLE, "operator")
     (tmp_path / "token").write_text("secret\n")
     limits = ("--max-body", "200", "--max-instances", "2", "--max-text", "50", "--log-inputs", "1")
+    limits += ("--callers-by", "header")
     with pytest.raises(SystemExit) as ended:
         run_command(app, flags(model, "--port", "0", "--token-file", str(tmp_path / "token"), *limits))
     assert not ended.value.code
@@ -88,12 +89,13 @@ def test_what_the_flags_say_reaches_the_server(
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post(PREDICT, json={"instances": ["a"]}).status_code == 401
         for texts, status in ((["a" * 300], 413), (["a"] * 3, 413), (["a" * 60], 413), (["a"], 200)):
-            assert client.post(PREDICT, json={"instances": texts}, headers=caller).status_code == status
+            assert client.post(PREDICT, json={"instances": texts, "key": "me"}, headers=caller).status_code == status
         path, operator = f"/v1/models/{MODEL}/release:pause", {"Authorization": "Bearer operator"}
         assert client.post(path, json={}, headers=caller).status_code == 401
         assert "has no canary" in client.post(path, json={}, headers=operator).json()["error"]
     with closing(sqlite3.connect(kept_in(model))) as connection, connection:
         assert [json.loads(each) for (each,) in connection.execute("SELECT input FROM predictions")] == [{"text": "a"}]
+        assert connection.execute("SELECT count(*) FROM requests WHERE status = 200 AND caller < 0").fetchone() == (1,)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +122,7 @@ def refused(model: ModelVersions, *arguments: str) -> int:
         (["--redact", "os:nothing"], "--redact os:nothing: MODULE:FUNCTION expected"),
         (["--redact", "os:sep"], "--redact os:sep: a function expected; got str"),
         (["--log-inputs", "2"], "Invalid value for '--log-inputs'"),
+        (["--callers-by", "cookie"], "Invalid value for '--callers-by'"),
         (["--max-batch", "0"], "Invalid value for '--max-batch'"),
     ],
 )

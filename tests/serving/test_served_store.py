@@ -128,6 +128,9 @@ def test_what_was_answered_beside_another_stable_or_in_another_journal_is_past(s
     store.follow(journal)
     store.add([asked(3, stable=3)])
     assert [store.step_counts(7, None, stable).canary.answers for stable in (None, 1, 3)] == [3, 1, 2]
+    store.follow([])  # as while the registry's disk is away
+    store.follow(journal)
+    assert store.step_counts(7).canary.answers == 3
     for other in (journal[:2], [replace(each, token="made anew") for each in journal]):
         store.follow(other)
         assert store.step_counts(7).canary.answers == 0
