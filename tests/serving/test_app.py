@@ -415,7 +415,7 @@ def test_a_version_that_hangs_fails_whoever_asks_it_much_at_once(
 
 def test_a_canary_with_more_than_half_of_the_callers_holds_as_many_requests() -> None:
     incoming = Incoming(Limits(concurrent_requests=10))
-    with contextlib.ExitStack() as under_way:
+    with ExitStack() as under_way:
         for caller in range(9):
             under_way.enter_context(incoming.of_canary(caller, 90.0))
         with pytest.raises(Refusal, match="9 requests to the canary are under way"):
