@@ -106,6 +106,10 @@ def _say(summary: Summary, asked: Asked, version: Version, other: Version | None
         shown = ", ".join(f"{label} {count:,} ({count / summary.rows:.1%})" for label, count in common[:MOST_SHOWN])
         more = f", and {len(common) - MOST_SHOWN:,} more" if len(common) > MOST_SHOWN else ""
         console().print(f"  {shown}{more}")
+    if summary.abstained:
+        console().print(
+            f"  of {summary.abstained:,} it is too unsure to answer ({summary.abstained / summary.rows:.1%})"
+        )
     if other is not None:
         share = (summary.differ or 0) / summary.rows
         console().print(f"  version {other.number} answers {summary.differ:,} of them otherwise ({share:.1%})")

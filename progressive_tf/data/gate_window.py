@@ -22,12 +22,14 @@ class Window:
         eras: int64 [rows], the place of each row's value among all of them, from the oldest, 0, on.
         first: the first place that is new.
         values: as they are written, from the oldest on.
+        place: where the split stands in the plan.
     """
 
     column: str
     eras: np.ndarray
     first: int
     values: tuple[str, ...]
+    place: str
 
     @property
     def words(self) -> str:
@@ -61,7 +63,7 @@ class Window:
         place, drawn, begin = (rank / 2.0**64)[group], {}, 0.0
         is_new = self.first_eras(group) >= self.first
         for part, share in shares.items():
-            key = f"data.split.{part}"
+            key = f"{self.place}.{part}"
             if isinstance(share, int):
                 raise InputError(
                     f"data.gate_refresh: each row's part is drawn by itself, so {key} has to be a share; got the count "
@@ -84,8 +86,10 @@ class Window:
         return f"{source.name}: {len(gate):,} gate rows, of {self.words}{older}"
 
 
-def window_of(source: Source, refresh: GateRefresh | None) -> Window | None:
+def window_of(source: Source, refresh: GateRefresh | None, place: str = "data.split") -> Window | None:
     """Returns what is new in a source; None where nothing is asked, or the source has no such column.
+
+    `place` says where its split stands in the plan.
 
     Raises:
         InputError: a row has no value.
@@ -93,8 +97,9 @@ def window_of(source: Source, refresh: GateRefresh | None) -> Window | None:
     if refresh is None or refresh.column not in source.column_names:
         return None
     column = source.full_column(refresh.column, "data.gate_refresh.column")
-    numbers = pd.to_numeric(column, errors="coerce")
-    order = column.map(str) if numbers.isna().any() else numbers
+    is_time = not pd.api.types.is_numeric_dtype(column) and column.dtype != object
+    numbers = None if is_time else pd.to_numeric(column, errors="coerce")
+    order = column.map(str) if numbers is None or numbers.isna().any() else numbers
     values, eras = np.unique(order.to_numpy(), return_inverse=True)
-    written = tuple(f"{value:g}" if isinstance(value, float) else str(value) for value in values.tolist())
-    return Window(refresh.column, eras.ravel().astype(np.int64), max(len(values) - refresh.newest, 0), written)
+    written = tuple(f"{value:.15g}" if isinstance(value, float) else str(value) for value in values.tolist())
+    return Window(refresh.column, eras.ravel().astype(np.int64), max(len(values) - refresh.newest, 0), written, place)

@@ -36,11 +36,15 @@ class _Groups:
 
 def _find_groups(source: Source, split: Split, place: str, window: Window | None) -> _Groups:
     _, group = np.unique(source.keys, return_inverse=True)
+    ranked = source.keys
     if split.group is not None:
-        group = _joined(group, pd.factorize(source.full_column(split.group, f"{place}.group").map(str))[0])
+        named = source.full_column(split.group, f"{place}.group").map(str)
+        group = _joined(group, pd.factorize(named)[0])
+        # A further text of the same group must not move it; where there is no window it always could.
+        ranked = ranked if window is None else pd.util.hash_array(named.to_numpy(object))
     counted = np.full(len(source), True) if window is None else window.eras == window.first_eras(group)
     smallest = np.full(int(group.max()) + 1, np.iinfo(np.uint64).max)
-    np.minimum.at(smallest, group[counted], source.keys[counted])
+    np.minimum.at(smallest, group[counted], ranked[counted])
     return _Groups(group.astype(np.int64), _mixed(smallest ^ np.uint64(derive_seed(split.seed, "split"))))
 
 
@@ -129,7 +133,7 @@ def fixed_parts(
     out = np.zeros(len(source), bool) if left_out is None else left_out
     if out.all():
         raise InputError(f"{source.name}: every text of its {len(source):,} rows is empty; give other rows")
-    window = window_of(source, refresh)
+    window = window_of(source, refresh, place)
     groups = _find_groups(source, split, place, window)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
     known = _with_groups(groups, np.zeros(len(source), bool) if learnt is None else learnt.has(source))

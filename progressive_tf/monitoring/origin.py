@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.run_order import in_order
+from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.run_folder import RunFolder, changed_keys, differences
 
 _COMPARED = ("name", "task", "model", "data", "seed")
@@ -61,6 +63,14 @@ def find_run(version: Version, runs: Path) -> Path | None:
     """Returns the folder of a version's run, or None where it is not there."""
     folders = (runs / version.model / version.run, runs / version.run)
     return next((folder for folder in folders if (folder / "plan.yaml").is_file()), None)
+
+
+def learnt_before(model: ModelVersions, version: Version, runs: Path) -> Learnt | None:
+    """Returns what the version was trained on that the run of a version started from; None: it started from none."""
+    run = find_run(version, runs)
+    environment = None if run is None else RunFolder(run).environment
+    number = None if environment is None else environment["start"]["version"]
+    return None if number is None else Learnt.read(model.version(number).folder / EXTRA, f"version {number}")
 
 
 def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan, given: str, runs: Path) -> None:

@@ -96,8 +96,8 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
     if reference is not None:
         asked = recent.by(version.number)
         window = replace(rows_of_live(asked, window.name, comparison.seed), inputs=window.inputs)
-        if reference.inputs:  # gate rows have each text once, and many callers write "thanks"
-            window = replace(window, inputs=_distinct(window.inputs))
+        if reference.inputs:
+            window = replace(window, inputs=distinct_inputs(window.inputs))
         described += f", {len(asked.answers):,} of them by version {version.number}"
         if not reference.inputs:  # a run keeps no images and no cells
             reference = replace(reference, inputs=before.inputs)
@@ -112,7 +112,8 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
     return Snapshot(version.model, metrics, tests, name, described, comparison.alpha, unknown=unknown)
 
 
-def _distinct(inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def distinct_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns each input once, as gate rows have each text once: many callers write "thanks"."""
     return list({json.dumps(given, sort_keys=True): given for given in inputs}.values())
 
 

@@ -291,9 +291,11 @@ class Plan(Strict):
     @model_validator(mode="after")
     def _costs_can_be_heeded(self) -> Plan:
         for index, stage in enumerate(self.stages):
-            for position, rule in enumerate(stage.gate):
-                if rule.metric == EXPECTED_COST and self.costs is None:
-                    raise ValueError(f"stages[{index}].gate[{position}].metric: {rule.metric} needs costs; add some")
+            asked = {f"gate[{position}]": rule.metric for position, rule in enumerate(stage.gate)}
+            asked |= {} if stage.tune is None or stage.tune.metric is None else {"tune": stage.tune.metric}
+            for place, metric in asked.items():
+                if metric == EXPECTED_COST and self.costs is None:
+                    raise ValueError(f"stages[{index}].{place}.metric: {metric} needs costs; add some")
             if self.costs is not None and stage.data.stream is not None:
                 raise ValueError(
                     f"costs: the rows of stages[{index}] are a stream's, answered by what is most probable"

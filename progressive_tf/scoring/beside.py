@@ -12,7 +12,7 @@ import numpy as np
 from progressive_tf.monitoring.drift import DriftTest, judged_together
 from progressive_tf.monitoring.origin import find_origin
 from progressive_tf.monitoring.reference import WORDS, Rows, rows_of_stage
-from progressive_tf.monitoring.snapshot import drift_tests
+from progressive_tf.monitoring.snapshot import distinct_inputs, drift_tests
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.scoring.reading import TEXT
 
@@ -56,7 +56,8 @@ def drift_of(
     sample = [row for row in sample if _named(row["input"]) not in reference.inputs]
     confidence = np.array([np.nan if row["confidence"] is None else row["confidence"] for row in sample], float)
     answers = [_as_stated(row["answer"]) for row in sample]
-    rows = Rows("these rows", [_named(row["input"]) for row in sample], answers, confidence, NOBODY_JUDGED)
+    inputs = distinct_inputs([_named(row["input"]) for row in sample])
+    rows = Rows("these rows", inputs, answers, confidence, NOBODY_JUDGED)
     tests = judged_together(drift_tests(reference, rows, 0, version.task), ALPHA)
     measured = [test for test in tests if test.value is not None]
     return Beside(measured, reference.name, len(sample)) if measured else "there are too few rows for a test"

@@ -39,10 +39,12 @@ class Output(ABC):
 
     Args:
         columns: the names of all of them, in order.
+        kept: those of them that are of the files which were read.
     """
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    def __init__(self, columns: Sequence[str], kept: Sequence[str] = ()) -> None:
         self.columns = list(columns)
+        self.kept = frozenset(kept)
 
     @abstractmethod
     def write(self, path: Path, rows: Sequence[Cells]) -> None:
@@ -97,35 +99,42 @@ class Parquet(Output):
 
     def write(self, path: Path, rows: Sequence[Cells]) -> None:
         """Writes a small file."""
-        fields = [pyarrow.field(name, _type_of(name)) for name in self.columns]
         columns = [
-            pyarrow.array([_fitting(row.get(field.name), field.type) for row in rows], field.type) for field in fields
+            pyarrow.array([_fitting(row.get(field.name), field.type) for row in rows], field.type)
+            for field in self._schema
         ]
         with atomic_path(path) as temporary:
-            pyarrow.parquet.write_table(pyarrow.table(columns, pyarrow.schema(fields)), temporary, compression="zstd")
+            pyarrow.parquet.write_table(pyarrow.table(columns, self._schema), temporary, compression="zstd")
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
         """Writes the tables one after the other, each as a row group."""
-        with atomic_path(path) as temporary:
-            schema = pyarrow.schema([(name, _type_of(name)) for name in self.columns])
-            with pyarrow.parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
-                for part in parts:
-                    writer.write_table(pyarrow.parquet.read_table(part))
+        with (
+            atomic_path(path) as temporary,
+            pyarrow.parquet.ParquetWriter(temporary, self._schema, compression="zstd") as writer,
+        ):
+            for part in parts:
+                writer.write_table(pyarrow.parquet.read_table(part))
+
+    @property
+    def _schema(self) -> Any:
+        return pyarrow.schema(
+            [(name, pyarrow.string() if name in self.kept else _type_of(name)) for name in self.columns]
+        )
 
 
 OUTPUTS: dict[str, type[Output]] = {".csv": Delimited, ".tsv": Tabbed, ".jsonl": JsonLines, ".parquet": Parquet}
 """By the suffix of the file that is written."""
 
 
-def output_of(path: Path, columns: Sequence[str]) -> Output:
-    """Returns what writes a file with these columns.
+def output_of(path: Path, columns: Sequence[str], kept: Sequence[str]) -> Output:
+    """Returns what writes a file with these columns, of which some are of the files that were read.
 
     Raises:
         InputError: its suffix says no format.
     """
     if path.suffix.lower() not in OUTPUTS:
         raise InputError(f"--to {path}: a file called {', '.join(OUTPUTS)} expected")
-    return OUTPUTS[path.suffix.lower()](columns)
+    return OUTPUTS[path.suffix.lower()](columns, kept)
 
 
 def as_text(value: Any) -> str:

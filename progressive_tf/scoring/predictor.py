@@ -119,8 +119,11 @@ class Predictor:
             try:
                 parts.append(asked.unread.note(self._signatures[name](**given)))
             except tf.errors.InvalidArgumentError as error:
-                message = " ".join(error.message.partition("[[{{")[0].split())
-                raise InputError(f"inputs[{batch.min()}] to [{batch.max()}]: refused: {message:.400}") from None
+                message = error.message.partition("[[{{")[0].rpartition("<stack traces unavailable>")[2]
+                message = " ".join(message.split())
+                several = ", ".join(map(str, np.sort(batch)))
+                which = f"inputs[{several}]" if len(batch) == 1 else f"one of inputs {several}"
+                raise InputError(f"{which}: refused: {message:.400}") from None
         back = np.argsort(order)
         names = [name for name in (parts[0] if parts else ()) if name not in NOTES]
         return {name: np.concatenate([part[name].numpy() for part in parts])[back] for name in names}

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from progressive_tf.data.cells import cell_text
+from progressive_tf.data.problems import is_utf8
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.table import IMAGE, TOKENS, Row
@@ -50,6 +52,11 @@ class Reading:
             raise InputError(f"the version has tasks; a column {TASK!r} expected, and there are {listed(columns)}")
         return reads(predictor, columns, asked)
 
+    def sampled(self, row: Row) -> Any:
+        """Returns a row's input as JSON has it, cells of a table as text."""
+        value = self.value(row)
+        return {name: cell_text(cell) for name, cell in value.items()} if isinstance(value, Mapping) else value
+
     def task(self, row: Row) -> str | None:
         """Returns the name of a row's task; None where the version has none."""
         return str(row.cells.get(TASK)) if self.has_tasks else None
@@ -62,6 +69,8 @@ def _texts(predictor: Predictor, columns: Sequence[str], asked: str | None) -> R
         text = row.cells.get(name)
         if not isinstance(text, str) or not text.strip():
             raise ValueError(f"no text in column {name}")
+        if not is_utf8(text):
+            raise ValueError(f"half a surrogate pair in column {name}, which is no character")
         return text
 
     return Reading(value, f"texts in column {name}", predictor.has_tasks)
@@ -73,11 +82,15 @@ def _words(predictor: Predictor, columns: Sequence[str], asked: str | None) -> R
 
     def value(row: Row) -> list[str]:
         words = row.cells.get(TOKENS)
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) and word for word in words):
+        if not isinstance(words, list) or not words or not all(map(_is_word, words)):
             raise ValueError(f"no list of words in column {TOKENS}")
         return words
 
     return Reading(value, f"words in column {TOKENS}", predictor.has_tasks)
+
+
+def _is_word(word: Any) -> bool:
+    return isinstance(word, str) and word != "" and is_utf8(word)
 
 
 def _images(predictor: Predictor, columns: Sequence[str], asked: str | None) -> Reading:

@@ -23,7 +23,7 @@ from progressive_tf.scoring.unread import Unread
 
 ROWS_AT_ONCE, BATCH = 2_048, 64
 MOST_SAMPLED = 5_000
-FILE, ROW, AGAINST, DIFFERS = "file", "row", "against", "differs"
+FILE, ROW, AGAINST, DIFFERS, ABSTAINED = "file", "row", "against", "differs", "abstained"
 BAD_COLUMNS = (FILE, ROW, "line", "problem")
 
 
@@ -64,7 +64,8 @@ class Summary:
         rows: that have an answer.
         bad: that have none.
         differ: of which the other version says something else; None without one.
-        answers: how often each label, or kind of entity, was said.
+        abstained: rows of which the version says that it is too unsure of their answer.
+        answers: how often each label, or kind of entity, was said; also where it abstained.
         sample: input, answer and confidence of rows that stand evenly over all.
         remark: what was not read of the inputs.
     """
@@ -72,6 +73,7 @@ class Summary:
     rows: int = 0
     bad: int = 0
     differ: int | None = None
+    abstained: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     sample: list[dict[str, Any]] = field(default_factory=list)
     remark: str = ""
@@ -110,10 +112,11 @@ class Scoring:
         """
         if asked.to.exists():
             raise InputError(f"--to {asked.to}: there is a file already; name another one, or remove it")
-        output_of(asked.to, ())
+        output_of(asked.to, (), ())
         survey = _surveyed(asked.files, display)
         reading = Reading.of(self._predictor, survey.columns, asked.column)
-        output = output_of(asked.to, self._columns(asked, survey, reading))
+        columns = self._columns(asked, survey, reading)
+        output = output_of(asked.to, columns.every, columns.kept)
         self._open_parts(asked)
         parts, summary = list[Path](), Summary(bad=len(survey.bad), differ=None if self._against is None else 0)
         bad = list(survey.bad)
@@ -122,13 +125,14 @@ class Scoring:
             for number, rows in enumerate(_chunks(asked.files)):
                 part, note = (asked.parts / f"{number:06d}{suffix}" for suffix in (asked.to.suffix, ".json"))
                 if not note.exists():
-                    write_json(note, self._write_part(part, number, rows, _Part(asked, reading, output, every)))
+                    write_json(note, self._write_part(part, number, rows, _Part(columns.kept, reading, output, every)))
                 noted = read_json(note)
                 parts.append(part)
                 bad += [BadRow(**row) for row in noted["bad"]]
                 summary.rows += noted["rows"]
                 summary.answers.update(noted["answers"])
                 summary.sample += noted["sample"]
+                summary.abstained += noted["abstained"]
                 if summary.differ is not None:
                     summary.differ += noted["differ"]
                 tell(min((number + 1) * ROWS_AT_ONCE, survey.rows))
@@ -147,11 +151,8 @@ class Scoring:
     def _open_parts(self, asked: Asked) -> None:
         """Makes the folder of parts, or takes the one that is there if it is of the same work."""
         files = [[path.name, _content(path)] for path in asked.files]
-        wanted = {
-            **self._identity,
-            "files": files,
-            "asked": [*map(str, asked.keep or ()), asked.column, asked.probabilities],
-        }
+        options = [None if asked.keep is None else list(asked.keep), asked.column, asked.probabilities]
+        wanted = {**self._identity, "files": files, "options": options}
         note = asked.parts / "asked.json"
         if note.exists() and read_json(note) != wanted:
             raise InputError(
@@ -161,7 +162,7 @@ class Scoring:
         asked.parts.mkdir(parents=True, exist_ok=True)
         write_json(note, wanted)
 
-    def _columns(self, asked: Asked, survey: _Survey, reading: Reading) -> list[str]:
+    def _columns(self, asked: Asked, survey: _Survey, reading: Reading) -> _Columns:
         """Returns the columns of the table; those of answers are known from the first row that has one."""
         kept = survey.columns if asked.keep is None else asked.keep
         unknown = [name for name in kept if name not in survey.columns]
@@ -178,7 +179,7 @@ class Scoring:
                 f"the file has a column {both[0]!r}, as the answers have; leave it out: --keep-columns "
                 f"{','.join(name for name in kept if name not in both) or 'none'}"
             )
-        return [*own, *kept, *answers, *beside]
+        return _Columns((*own, *kept, *answers, *beside), tuple(kept))
 
     def _write_part(self, part: Path, number: int, rows: Sequence[tuple[str, Row]], how: _Part) -> dict[str, Any]:
         """Writes what some rows are answered; returns what is to be known of it."""
@@ -191,9 +192,10 @@ class Scoring:
             assert isinstance(cells, dict)
             counts.update(said(self._predictor.gives, cells))
             beside = {} if other is None else {AGAINST: other, DIFFERS: other != _main(cells)}
-            written.append({FILE: file, ROW: row.number, **row.cells, **cells, **beside})
+            kept = {name: row.cells[name] for name in how.kept if name in row.cells}
+            written.append({FILE: file, ROW: row.number, **kept, **cells, **beside})
             if (number * ROWS_AT_ONCE + place) % how.every == 0 and read.is_small:
-                sample.append({"input": read.value(row), "answer": _main(cells), "confidence": cells.get("confidence")})
+                sample.append({"input": read.sampled(row), "answer": _main(cells), "confidence": _stated(cells)})
         how.output.write(part, written)
         bad = [
             asdict(BadRow(file, row.number, row.line, cells))
@@ -201,7 +203,15 @@ class Scoring:
             if isinstance(cells, str)
         ]
         differ = sum(bool(row.get(DIFFERS)) for row in written)
-        return {"rows": len(good), "bad": bad, "answers": counts, "differ": differ, "sample": sample}
+        abstained = sum(bool(row.get(ABSTAINED)) for row in written)
+        return {
+            "rows": len(good),
+            "bad": bad,
+            "answers": counts,
+            "differ": differ,
+            "abstained": abstained,
+            "sample": sample,
+        }
 
     def _others(self, rows: Sequence[Row], reading: Reading) -> list[Any]:
         if self._against is None:
@@ -243,10 +253,18 @@ class Scoring:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """How a part is written; every so many rows one is a sample."""
+class _Columns:
+    """All columns of the table, and those of them that are of the files."""
 
-    asked: Asked
+    every: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """How a part is written: with which columns of the files; every so many rows one is a sample."""
+
+    kept: tuple[str, ...]
     reading: Reading
     output: Output
     every: int
@@ -291,6 +309,12 @@ def _content(path: Path) -> str:
 def _main(cells: Mapping[str, Any]) -> Any:
     """Returns the answer itself, which comes first."""
     return next(iter(cells.values()))
+
+
+def _stated(cells: Mapping[str, Any]) -> float | None:
+    """Returns the highest probability of an answer's classes, which monitoring calls its confidence; else its own."""
+    stated = [value for name, value in cells.items() if name.startswith(PROBABILITY)]
+    return max(stated, default=cells.get("confidence"))
 
 
 def _write_bad(path: Path, bad: Sequence[BadRow]) -> None:

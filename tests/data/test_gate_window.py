@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from progressive_tf.data.readers.batch import TEST
@@ -48,10 +49,10 @@ def test_what_a_stage_was_trained_on_never_becomes_a_gate_or_test_row(seed: int,
     draw = random.Random(seed).randrange
     texts = [f"text {draw(1500 if grouped else 300)}" for _ in range(480)]
     authors = [f"author {draw(800)}" for _ in range(480)]
-    months = [MONTHS[row // 80] for row in range(480)]
+    months = [MONTHS[row // 80] for row in range(480)]  # which are not yet whole half of the time
     split = SPLIT.model_copy(update={"group": "author"}) if grouped else SPLIT
     trained: set[str] = set()
-    for count in range(80, 481, 80):
+    for count in range(40, 481, 40):
         parts = refreshed(by_month(months[:count], texts[:count], author=authors[:count]), newest, split)
         joined_late = _authors_of_a_shared_text(texts[:count], authors[:count]) if grouped else set()
         judged = {texts[row] for row in (*parts.gate, *parts.test) if authors[row] not in joined_late}
@@ -129,3 +130,15 @@ def test_classes_without_a_new_row_are_named() -> None:
 def test_what_cannot_be_drawn_is_refused(split: dict[str, float], months: list[str | None], message: str) -> None:
     with pytest.raises(InputError, match=message):
         refreshed(by_month(months), split=SPLIT.model_copy(update=split))
+
+
+def test_messages_name_the_split_that_stands_in_the_plan_and_values_as_they_are_written() -> None:
+    source = by_month([20261105.0, 20261106.0] * 50)
+    split = SPLIT.model_copy(update={"gate": 3})
+    with pytest.raises(InputError, match=r"stages\[2\].data.split.gate has to be a share; got the count 3"):
+        fixed_parts(source, split, "stages[2].data.split", refresh=GateRefresh(column="month"))
+    *_, line = part_lines(source, refreshed(source), SPLIT, GateRefresh(column="month"))
+    assert "of month 20261106, of 1 older values none" in line
+    days = by_month(pd.to_datetime(["2026-01-02", "2026-10-01"] * 50).to_list())
+    *_, line = part_lines(days, refreshed(days), SPLIT, GateRefresh(column="month"))
+    assert "of month 2026-10-01 00:00:00, of 1" in line

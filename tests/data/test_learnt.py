@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +104,18 @@ def test_a_version_of_an_earlier_release_says_nothing(tmp_path: Path) -> None:
     found = Learnt.read(tmp_path, "version 2")
     assert found is not None
     assert (found.keys.tolist(), found.by) == ([3, 5], "version 2")
+
+
+def test_a_list_that_is_not_whole_says_so(tmp_path: Path) -> None:
+    Learnt(np.array([3], np.uint64), "", is_whole=False).write(tmp_path)
+    found = Learnt.read(tmp_path, "version 2")
+    assert found is not None
+    assert (found.keys.tolist(), found.is_whole) == ([3], False)
+
+
+def test_rows_of_an_author_who_was_learnt_are_as_good_as_learnt() -> None:
+    source = made_source(["a", "b"] * 3)
+    grouped = replace(source, groups=np.array([1, 1, 2, 2, 3, 3]))
+    learnt = Learnt(np.sort(source.keys[:1]), "version 1")
+    assert learnt.has_group(source).tolist() == [True, False, False, False, False, False]
+    assert learnt.has_group(grouped).tolist() == [True, True, False, False, False, False]

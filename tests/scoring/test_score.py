@@ -35,7 +35,8 @@ class Version:
 
     def answer(self, texts: Sequence[str], task: object, batch_size: int, unread: Unread) -> pd.DataFrame:
         if any(text.startswith("!") for text in texts):
-            raise InputError(f"inputs[{next(i for i, text in enumerate(texts) if text[0] == '!')}]: refused")
+            which = ", ".join(str(place) for place in range(len(texts)))
+            raise InputError(f"{f'inputs[{which}]' if len(texts) == 1 else f'one of inputs {which}'}: refused")
         self.asked += texts
         good = np.array([0.9 if text.startswith(self.begins) else 0.2 for text in texts])
         good[[text.startswith("?") for text in texts]] = np.nan
@@ -103,6 +104,64 @@ def test_what_a_killed_process_has_written_is_not_asked_again_and_the_bytes_are_
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "out.bad.csv").read_bytes() == (tmp_path / "whole.bad.csv").read_bytes()
     assert (summary.rows, summary.bad) == (12, 6)
+
+
+@pytest.mark.parametrize("change", [{"keep": []}, {"keep": ["id"]}, {"probabilities": True}])
+def test_parts_with_other_columns_are_not_taken(tmp_path: Path, change: dict[str, Any]) -> None:
+    source = write(tmp_path / "in.csv", ["good"] * 9)
+
+    class Killed(Version):
+        def answer(self, texts: Sequence[str], *further: Any) -> pd.DataFrame:
+            if len(self.asked) > 4:
+                raise KeyboardInterrupt
+            return super().answer(texts, *further)
+
+    with pytest.raises(KeyboardInterrupt):
+        scored(Asked([source], tmp_path / "out.csv"), Killed())
+    with pytest.raises(InputError, match="parts of another prediction"):
+        scored(Asked([source], tmp_path / "out.csv", **change))
+
+
+def test_a_column_that_is_called_as_an_answers_is_left_out_where_it_is_not_kept(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"text": ["good", "bad"], "row": ["A-1", "A-2"], "unknown": ["yes", "no"]})
+    rows.to_csv(tmp_path / "in.csv", index=False)
+    asked = Asked([tmp_path / "in.csv"], tmp_path / "out.parquet", keep=["text", "unknown"])
+    scored(asked)
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert table["row"].tolist() == [1, 2]
+    assert table["unknown"].tolist() == ["yes", "no"], "the file's own, which no answer has here"
+
+
+def test_half_a_surrogate_pair_loses_one_row(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "good"}\n{"text": "\\ud83d"}\n', encoding="utf-8")
+    scored(Asked([tmp_path / "in.jsonl"], tmp_path / "out.csv"))
+    assert "half a surrogate pair in column text" in (tmp_path / "out.bad.csv").read_text()
+
+
+def test_cells_of_a_sample_are_text_whatever_they_are(tmp_path: Path) -> None:
+    class OfTable(Version):
+        reads, columns = "columns", ("text", "day", "number")
+
+        def answer(self, rows: Sequence[Any], *further: Any) -> pd.DataFrame:
+            return super().answer([row["text"] for row in rows], *further)
+
+    rows = pd.DataFrame(
+        {"text": ["good", "bad"], "day": pd.to_datetime(["2026-01-01", None]), "number": [1.5, float("nan")]}
+    )
+    rows.to_parquet(tmp_path / "in.parquet")
+    summary = scored(Asked([tmp_path / "in.parquet"], tmp_path / "out.csv", keep=[]), OfTable())
+    assert [row["input"]["number"] for row in summary.sample] == ["1.5", ""]
+
+
+def test_what_a_version_is_too_unsure_of_is_counted(tmp_path: Path) -> None:
+    class Unsure(Version):
+        def answer(self, *given: Any) -> pd.DataFrame:
+            table = super().answer(*given)
+            return table.assign(abstained=table["label"] == "bad")
+
+    summary = scored(Asked([write(tmp_path / "in.csv", ["good", "bad", "base"])], tmp_path / "out.csv"), Unsure())
+    assert (summary.rows, summary.abstained) == (3, 2)
+    assert [row["abstained"] for row in rows_of(tmp_path / "out.csv")] == ["false", "true", "true"]
 
 
 def test_parts_of_other_work_are_not_taken(tmp_path: Path) -> None:

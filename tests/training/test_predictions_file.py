@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.answers.classes import ClassAnswers, probable
 from progressive_tf.training.answers import predictions_file
-from progressive_tf.training.answers.classes import ClassAnswering
+from progressive_tf.training.answers.classes import ClassAnswering, kept_probabilities
 from progressive_tf.training.answers.predictions_file import (
     Scored,
     gate_view,
@@ -117,6 +117,16 @@ def test_many_classes_take_few_bytes_and_change_no_metric_by_much(tmp_path: Path
     np.testing.assert_array_equal(read.predicted, answers.predicted)
     for name, within in {"log_loss": 1e-5, "brier": 1e-6, "accuracy": 0, "ece": 1e-6}.items():
         assert read.measure(name) == pytest.approx(answers.measure(name), abs=within)
+
+
+def test_a_tail_of_very_many_classes_is_not_lost(tmp_path: Path) -> None:
+    classes = 30_000
+    probabilities = np.full((1, classes), 0.3 / classes)
+    probabilities[0, 7] += 0.7
+    answers = ClassAnswers(tuple(map(str, range(classes))), np.array([3], np.int32), probabilities)
+    kept = kept_probabilities(answers)
+    assert probable(kept).all()
+    assert kept[0, [3, 7]].tolist() == probabilities[0, [3, 7]].astype(np.float32).tolist()
 
 
 def test_up_to_256_classes_are_kept_as_they_are(tmp_path: Path) -> None:

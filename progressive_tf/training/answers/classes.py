@@ -25,16 +25,15 @@ from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.folder import MANIFEST_NAME
 from progressive_tf.training.answers.base import (
-    ABSTAINED,
     DEFAULT,
     FIRST_FIELDS,
     KEYS,
     Answering,
     Chunk,
-    Served,
     ask_in_batches,
     distinct_values,
 )
+from progressive_tf.training.answers.served_classes import ServedClassifier
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import Objective, make_loss
 from progressive_tf.training.fitting.unknown_scores import UnknownScore
@@ -50,10 +49,10 @@ SCHEMA = pa.schema(
 IMAGE = pa.field("image", pa.binary())
 # Of the test rows of a slice, so many of those that are most confidently wrong keep a small image for the report.
 MOST_SHOWN = 24
-# Of more classes than this, a file has the probabilities of all but the true one in steps of 2^-20, about a millionth:
-# most become 0, and what is left takes few bytes.
+# Of more classes than this, a file has the probabilities of all but the true and the most probable one in steps of
+# 2^-20, about a millionth: most become 0, and what is left takes few bytes. Of more than 4,096 steps are smaller.
 MOST_EXACT_CLASSES = 256
-STEPS = 2**20
+STEPS, CLASSES_OF_STEPS = 2**20, 2**12
 _VALUES = "probabilities.list.element"
 
 
@@ -91,8 +90,8 @@ class ClassAnswering(Answering):
     @property
     def repeated(self) -> tuple[str, ...]:
         """Columns in which the same values come again and again; of many classes probabilities too."""
-        values = (_VALUES,) if len(self.features.classes.labels) > MOST_EXACT_CLASSES else ()
-        return (*KEYS, "label", "predicted", *values)
+        is_wide = len(self.features.classes.labels) > MOST_EXACT_CLASSES
+        return (*KEYS, "label", "predicted", *((_VALUES,) if is_wide else ()))
 
     def objective(self, stage: Stage, frozen_depth: int) -> Classification:
         """Returns the stage's loss over classes."""
@@ -182,14 +181,17 @@ class ClassAnswering(Answering):
 def kept_probabilities(answers: ClassAnswers) -> np.ndarray:
     """Returns what a file has of probabilities, float32 [rows, classes]; see `MOST_EXACT_CLASSES`.
 
-    A sum over n classes is off by n / 2^21 at most. That of the true class stays as it is: log loss looks at it alone.
+    A sum is off by 1/512 at most. That of the true class stays as it is, since log loss looks at it alone, and so does
+    the highest, which is the answer.
     """
     kept = answers.probabilities.astype(np.float32)
-    if kept.shape[1] > MOST_EXACT_CLASSES:
-        rows = np.arange(len(kept))
-        of_true_class = kept[rows, answers.truth]
-        kept = np.round(kept * STEPS) / np.float32(STEPS)
-        kept[rows, answers.truth] = of_true_class
+    classes = kept.shape[1]
+    if classes > MOST_EXACT_CLASSES:
+        rows, steps = np.arange(len(kept)), STEPS * max(1, -(-classes // CLASSES_OF_STEPS))
+        rounded = np.round(kept * np.float32(steps)) / np.float32(steps)
+        for exact in (answers.truth, kept.argmax(axis=1)):
+            rounded[rows, exact] = kept[rows, exact]
+        return rounded
     return kept
 
 
@@ -215,115 +217,6 @@ def _read_probabilities(path: Path, rows: int, labels: int) -> np.ndarray:
                 probabilities[first : first + len(piece)] = values.reshape(-1, labels)
                 first += len(piece)
     return probabilities
-
-
-class ServedClassifier(Served):
-    """Raw inputs → class probabilities and the most probable label, and how much of the input was read.
-
-    Args:
-        network: the one that training goes on from.
-        others: earlier ones whose probabilities are added, each with its share; the rest is the network's.
-        rule: which answers are given.
-        unknown: scores inputs by what the head's dense layer reads; not with others, nor where the network has tasks.
-
-    Attributes:
-        serve: raw inputs [batch], and where the network has tasks each one's `task`, string [batch] → `probabilities`
-            float32 [batch, classes], `label` string [batch], how much was read, where the network may abstain
-            `abstained` bool [batch], and with `unknown` also `unknown_score` float32 and `unknown` bool [batch].
-        alternatives: the same for other forms of raw inputs, by signature; none where the network has tasks.
-    """
-
-    def __init__(
-        self,
-        network: BlockModel,
-        others: Sequence[tuple[BlockModel, float]] = (),
-        rule: AnswerRule = ALWAYS,
-        unknown: UnknownScore | None = None,
-    ) -> None:
-        super().__init__(network)
-        self.unknown = unknown
-        self.others = [weight.variable for other, _ in others for weight in other.named_weights()]
-        every = [network, *(other for other, _ in others)]
-        self.resources = [resource for model in every for resource in model.preprocess.resources]
-        labels, spec = tf.constant(_served_labels(network)), network.preprocess.raw
-        costs = None if rule.costs is None else tf.constant(rule.costs.matrix(network.labels), tf.float32)
-
-        def decided(probabilities: tf.Tensor) -> tf.Tensor:
-            """Returns the number of the most probable class, or of the one with the least expected cost."""
-            if costs is None:
-                return tf.argmax(probabilities, axis=1)
-            return tf.argmin(tf.matmul(probabilities, costs), axis=1)
-
-        # A function of its own, so that all signatures share one graph of the network.
-        own = tf.function(lambda state: _answered(network, state, unknown), autograph=False)
-
-        def answer(raw: Any, form: str = DEFAULT, further: State | None = None) -> dict[str, tf.Tensor]:
-            state, read = network.preprocess.read(raw, form)
-            probabilities, beside = own(state | (further or {}))
-            if others:
-                probabilities *= 1 - sum(share for _, share in others)
-            for other, share in others:
-                same = other.preprocess.settings == network.preprocess.settings
-                new = len(network.labels) - len(other.labels)
-                theirs = _probabilities(other, state if same else other.preprocess.read(raw, form)[0])
-                probabilities += share * tf.pad(theirs, [[0, 0], [0, new]])
-            said = decided(probabilities)
-            beside |= _abstained(probabilities, said, rule)
-            return {"probabilities": probabilities, "label": tf.gather(labels, said), **beside, **read}
-
-        @tf.function(input_signature=[spec], autograph=False)
-        def serve(raw: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(raw)
-
-        @tf.function(input_signature=[spec, tf.TensorSpec([None], tf.string, name="task")], autograph=False)
-        def serve_task(raw: tf.Tensor, task: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(raw, further={"task": _task_index(network.tasks, task)})
-
-        def serving(form: str, spec: Any) -> Any:
-            return tf.function(lambda raw: answer(raw, form), input_signature=[spec], autograph=False)
-
-        self.serve = serve_task if network.tasks else serve
-        alternatives = {} if network.tasks else network.preprocess.alternatives
-        self.alternatives = {form: serving(form, spec) for form, (spec, _) in alternatives.items()}
-
-
-def _abstained(probabilities: tf.Tensor, said: tf.Tensor, rule: AnswerRule) -> dict[str, tf.Tensor]:
-    """Returns which rows are not answered, bool [batch], as an output; none where all are."""
-    if rule.abstain_below is None:
-        return {}
-    return {ABSTAINED: tf.gather(probabilities, said, axis=1, batch_dims=1) < rule.abstain_below}
-
-
-def _answered(
-    network: BlockModel, state: State, unknown: UnknownScore | None
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Returns the probabilities of inputs, and what is said beside them."""
-    if unknown is None:
-        return _probabilities(network, state), {}
-    last = network.run_blocks(state, 0, len(network.blocks))
-    probabilities = tf.nn.softmax(network.run_head(last))
-    return probabilities, unknown.outputs(network.read_by_head(last), probabilities)
-
-
-def _probabilities(network: BlockModel, state: State) -> tf.Tensor:
-    return tf.nn.softmax(network.possible(network(state, training=False), state))
-
-
-def _served_labels(network: BlockModel) -> list[str]:
-    """Returns what callers get as `label`: a class without the name of its task, which they have given."""
-    if not network.tasks:
-        return list(network.labels)
-    return [label.removeprefix(f"{task}/") for label, task in zip(network.labels, network.label_tasks, strict=True)]
-
-
-def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
-    """Returns the index of each name, int32 [batch]; a name that no task has is an error of the request."""
-    same = names[:, tf.newaxis] == tf.constant(tasks)
-    known = tf.debugging.Assert(
-        tf.reduce_all(tf.reduce_any(same, axis=1)), [f"task: one of {', '.join(tasks)} expected; got", names]
-    )
-    with tf.control_dependencies([known]):
-        return tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32)
 
 
 def predict_exported(

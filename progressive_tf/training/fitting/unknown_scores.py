@@ -118,7 +118,7 @@ class UnknownScore(tf.Module):
     def outputs(self, read: tf.Tensor, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `SCORE` and `UNKNOWN` of inputs; the arguments are those of `scores`."""
         scores = self.scores(read, probabilities)
-        return {SCORE: scores, UNKNOWN: scores > self._threshold}
+        return {SCORE: scores, UNKNOWN: tf.logical_not(scores <= self._threshold)}
 
     def scores(self, read: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
         """Returns the score of each input, float32 [batch]; one too far away for float32 has the largest number.

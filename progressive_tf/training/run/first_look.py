@@ -59,11 +59,11 @@ def look(
     start = find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
     if data is None:
         learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
-        if start is not None and learnt is None and display is not None:
+        if start is not None and display is not None and (learnt is None or not learnt.is_whole):
             display.lines_once(
                 [
-                    f"start: version {start.number} does not say which rows it was trained on, as it is of an earlier "
-                    f"release; some of them may be among the rows for gate and test"
+                    f"start: version {start.number} does not know of all rows which it was trained on, as an earlier "
+                    f"release kept no list of them; some may be among the rows for gate and test"
                 ]
             )
         left_out = run is None or not run.splits_empty_rows

@@ -16,12 +16,18 @@ NONE = np.empty(0, np.uint64)
 def learnt_by(run: Run, stage: StageRecord) -> Learnt:
     """Returns the rows of a stage, of the released ones before it, and of the version that the run started from."""
     parent = run.parent(stage)
-    keys = [keys_of_stream(record) for record in (stage.of or stage, *run.released_until(parent))]
+    keys, is_whole = [NONE], True
+    for record in (stage.of or stage, *run.released_until(parent)):
+        keys.append(keys_of_stream(record))
+        data = None if record.rows() is None else record.data()
+        learnt = 0 if data is None or data.stream is None else data.train or 0
+        is_whole &= len(keys[-1]) >= learnt  # else a part was learnt in an earlier release
     keys += [run.data.sources[rows.source].keys[rows.train] for rows in rows_so_far(run, stage, parent)]
     if run.start.version is not None:
         before = Learnt.read(run.versions.version(run.start.version).folder / EXTRA, "")
         keys += [] if before is None else [before.keys]
-    return Learnt(np.unique(np.concatenate([NONE, *keys])), "")
+        is_whole &= before is not None and before.is_whole
+    return Learnt(np.unique(np.concatenate(keys)), "", is_whole)
 
 
 def keys_of_stream(stage: StageRecord) -> np.ndarray:
