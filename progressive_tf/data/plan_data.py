@@ -249,7 +249,7 @@ def read_plan_data(
     ]
     classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
     if learnt is not None:
-        left_out = {name: left_out.get(name, False) | learnt.has_group(source) for name, source in sources.items()}
+        left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
     unknown = read_unknown_rows(reader, plan, sources, display)
     if unknown is not None:

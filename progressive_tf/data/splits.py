@@ -125,7 +125,8 @@ def fixed_parts(
         place: where the split stands in the plan; errors begin with it.
         left_out: bool [rows], those that go into no part; None for none.
         refresh: of which values of a column the gate rows are; None: of all, as where the source has no such column.
-        learnt: rows that become neither gate nor test rows, nor validation rows while there are others; None for none.
+        learnt: rows that become neither gate nor test rows; those that were for validation stay so, as long as there
+            are others to train on. None for none.
 
     Raises:
         InputError: the source is too small for what is asked.
@@ -136,7 +137,9 @@ def fixed_parts(
     window = window_of(source, refresh, place)
     groups = _find_groups(source, split, place, window)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
-    known = _with_groups(groups, np.zeros(len(source), bool) if learnt is None else learnt.has(source))
+    nothing = np.zeros(len(source), bool)
+    trained = _with_groups(groups, nothing if learnt is None else learnt.has(source))
+    known = _with_groups(groups, nothing if learnt is None else learnt.has_seen(source))
     out = out | (known & (published == TEST))
     drawn: dict[str, np.ndarray] = {}
     if (published == TEST).any():
@@ -156,7 +159,7 @@ def fixed_parts(
     strata = _strata(source, groups, whole, split.stratify)
     weights = np.bincount(strata[whole], minlength=int(strata.max()) + 1)
     for name in [name for name in asked if name not in drawn]:
-        left = np.flatnonzero(~taken & ~known)
+        left = np.flatnonzero(~taken & ~(trained if name == "validation" else known))
         size = _size(asked[name], len(whole), len(left), source, f"{place}.{name}", learnt if known.any() else None)
         of_each = split.min_per_class if name == "gate" and split.stratify and source.truth.in_classes else 0
         least = np.minimum(of_each, weights // 2)
@@ -170,7 +173,11 @@ def fixed_parts(
             )
         taken[drawn[name]] = True
     pool = _nested(np.flatnonzero(~taken), source, groups, split.stratify)
-    flags = _flags(pool, source, groups, split.validation, known) if own_validation else np.zeros(len(pool), bool)
+    flags = (
+        _flags(pool, source, groups, split.validation, (trained, known))
+        if own_validation
+        else np.zeros(len(pool), bool)
+    )
     empty = np.empty(0, np.int64)
     return Parts(drawn.get("validation", empty), drawn["gate"], drawn["test"], pool, flags)
 
@@ -182,7 +189,7 @@ def _size(asked: int | float, whole: int, left: int, source: Source, place: str,
     if learnt is not None and size > left:
         raise InputError(
             f"{place}: {size:,} asked, and of the {whole:,} rows of {source.name} {left:,} are left that {learnt.by}, "
-            f"from which the run starts, was not trained on; add rows, or lower it"
+            f"from which the run starts, has not seen; add rows, or lower it"
         )
     if learnt is None and size >= left:
         before = "" if left == whole else f", of which {left:,} are left after the other parts"
@@ -200,10 +207,11 @@ def part_lines(
     window = window_of(source, refresh)
     few = why_few(source, parts, split, window, learnt)
     lines = [*([few] if few else []), *([window.line(source, parts.gate)] if window is not None else [])]
-    known = 0 if learnt is None else int(learnt.has(source).sum())
-    if learnt is not None and known:
+    if learnt is not None and (seen := int(learnt.has_seen(source).sum())):
+        trained = int(learnt.has(source).sum())
         lines.append(
-            f"{source.name}: {learnt.by} was trained on {known:,} of {len(source):,} rows; none is for the gate or test"
+            f"{source.name}: {learnt.by} was trained on {trained:,} of {len(source):,} rows and chosen on "
+            f"{seen - trained:,} more; none is for the gate or test"
         )
     return lines
 
@@ -313,18 +321,19 @@ def _nested(rows: np.ndarray, source: Source, groups: _Groups, stratify: bool) -
     return nested
 
 
-def _flags(pool: np.ndarray, source: Source, groups: _Groups, share: float, known: np.ndarray) -> np.ndarray:
+def _flags(
+    pool: np.ndarray, source: Source, groups: _Groups, share: float, seen: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """Returns bool [pool]: of each class's groups, in nested order, every (1/share)-th, so that prefixes have it.
 
     Classes start at different phases: with many classes and few rows, some still give a row to validation. Of rows that
-    are known, bool [rows], none is for validation while there are others, of which at most half are then.
+    a start version has seen, bool [rows], those that it was trained on, and these with those that were for validation,
+    none changes sides; where it was trained on all, some are for validation all the same.
     """
-    fresh = ~known[pool]
-    chosen = np.zeros(len(pool), bool)
-    if not fresh.any():
-        fresh = ~fresh
-    elif not fresh.all():
-        share = min(0.5, share * len(pool) / int(fresh.sum()))
+    trained, known = (rows[pool] for rows in seen)
+    chosen, fresh = known & ~trained, ~known
+    if trained.all():
+        fresh = trained
     rows = pool[fresh]
     names, first, inverse = np.unique(groups.of_row[rows], return_index=True, return_inverse=True)
     codes = source.label_codes[rows[first]].astype(np.int64)

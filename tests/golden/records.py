@@ -165,10 +165,6 @@ def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _read_keys(path: Path) -> list[str]:
-    return [f"{key:016x}" for key in np.load(path).tolist()]
-
-
 def _read_lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in _read_text(path)]
 
@@ -315,7 +311,6 @@ _READERS: Mapping[str, Callable[[Path], Any]] = {
     ".parquet": _read_parquet,
     ".safetensors": _read_safetensors,
     ".npz": _read_npz,
-    ".npy": _read_keys,
     ".sqlite": _read_journal,
     ".html": _read_page,
 }

@@ -22,12 +22,16 @@ def learnt_by(run: Run, stage: StageRecord) -> Learnt:
         data = None if record.rows() is None else record.data()
         learnt = 0 if data is None or data.stream is None else data.train or 0
         is_whole &= len(keys[-1]) >= learnt  # else a part was learnt in an earlier release
-    keys += [run.data.sources[rows.source].keys[rows.train] for rows in rows_so_far(run, stage, parent)]
+    so_far = rows_so_far(run, stage, parent)
+    keys += [run.data.sources[rows.source].keys[rows.train] for rows in so_far]
+    validation = [NONE, *(run.data.sources[rows.source].keys[rows.validation] for rows in so_far)]
     if run.start.version is not None:
         before = Learnt.read(run.versions.version(run.start.version).folder / EXTRA, "")
         keys += [] if before is None else [before.keys]
+        validation += [] if before is None else [before.validation]
         is_whole &= before is not None and before.is_whole
-    return Learnt(np.unique(np.concatenate(keys)), "", is_whole)
+    trained = np.unique(np.concatenate(keys))
+    return Learnt(trained, "", np.setdiff1d(np.concatenate(validation), trained), is_whole)
 
 
 def keys_of_stream(stage: StageRecord) -> np.ndarray:
