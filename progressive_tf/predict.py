@@ -61,7 +61,7 @@ def predict(
     ] = "all",
     column: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The column of texts, or of images' paths; by default text, image."),
+        typer.Option(metavar="COLUMN", help="The column of texts, or of images' paths; by default that of the plan."),
     ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write the probability of every class, not only of the answer.")
@@ -76,18 +76,18 @@ def predict(
     what was answered, are still what the version was released for.
     """
     from progressive_tf.logs import set_up_logging
-    from progressive_tf.scoring.versions import find_version
+    from progressive_tf.scoring.versions import find_version, usual_columns
 
     set_up_logging(verbose)
     model, chosen = find_version(name, version, registry)
-    other = None if against is None else find_version(name, against, registry)[1]
+    other = None if against is None else find_version(name, against, registry, "--against")[1]
 
     from progressive_tf.display import Display
     from progressive_tf.scoring.predictor import Predictor
     from progressive_tf.scoring.score import Asked, Scoring
 
     kept = {"all": None, "none": []}.get(keep_columns, [part.strip() for part in keep_columns.split(",")])
-    asked = Asked(files, to, kept, column, probabilities)
+    asked = Asked(files, to, kept, column, usual_columns(chosen, runs), probabilities)
     loaded = [None if one is None else Predictor(one.folder, one.manifest() or {}) for one in (chosen, other)]
     identity = {"versions": [None if one is None else one.manifest_sha256 for one in (chosen, other)]}
     first, second = loaded

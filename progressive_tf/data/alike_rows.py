@@ -63,6 +63,8 @@ def about_alike(source: Source, gate: np.ndarray, data: Data, used: Collection[s
     if found is None:
         return ()
     count, rows, message = found
+    if data.gate_refresh is not None:
+        message += "; with data.gate_refresh a group that came before then gives no gate rows"
     message = f"{source.name}: {message}"
     if action == "fail":
         raise InputError(f"{PLACE}: {message}, or set {PLACE} to warn")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,8 +73,14 @@ class Window:
             may_be = free & is_new if part == "gate" else free
             drawn[part] = np.flatnonzero(may_be & (place >= begin) & (place < begin + share))
             begin += share
+            if begin >= 1:
+                raise InputError(
+                    f"{key}: with data.gate_refresh {' and '.join(shares)} are shares of the same rows, and are "
+                    f"{begin:g} together; some must stay for training, so lower one"
+                )
             if not len(drawn[part]):
                 which, more = (f"new rows ({self.words})", ", or newest") if part == "gate" else ("rows", "")
+                more += "; a row whose text or group stands among older rows too is not new" if part == "gate" else ""
                 raise InputError(
                     f"data.gate_refresh: none of the {int(may_be.sum()):,} {which} of {name} is among the {share:g} "
                     f"that {key} asks for; raise it{more}"
@@ -97,9 +104,34 @@ def window_of(source: Source, refresh: GateRefresh | None, place: str = "data.sp
     if refresh is None or refresh.column not in source.column_names:
         return None
     column = source.full_column(refresh.column, "data.gate_refresh.column")
+    blank = int(column.map(lambda value: isinstance(value, str) and not value.strip()).sum())
+    if blank:
+        raise InputError(
+            f"data.gate_refresh.column: column {refresh.column!r} of {source.name} is empty in {blank:,} rows; give "
+            f"every row a value, or drop the key"
+        )
     is_time = not pd.api.types.is_numeric_dtype(column) and column.dtype != object
     numbers = None if is_time else pd.to_numeric(column, errors="coerce")
     order = column.map(str) if numbers is None or numbers.isna().any() else numbers
     values, eras = np.unique(order.to_numpy(), return_inverse=True)
+    _check_order(values, source.name, refresh.column)
     written = tuple(f"{value:.15g}" if isinstance(value, float) else str(value) for value in values.tolist())
     return Window(refresh.column, eras.ravel().astype(np.int64), max(len(values) - refresh.newest, 0), written, place)
+
+
+def _check_order(values: np.ndarray, name: str, column: str) -> None:
+    """Raises InputError where values are dates in a spelling whose order as text is not that of time."""
+    if values.dtype != object:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dates = pd.Series([pd.to_datetime(value, errors="coerce") for value in values.tolist()])
+    known = dates.dropna()
+    if len(known) < 2 or known.is_monotonic_increasing:
+        return
+    before = int(np.flatnonzero(np.diff(known.to_numpy()) < np.timedelta64(0))[0])
+    first, second = (values[known.index[place]] for place in (before, before + 1))
+    raise InputError(
+        f"data.gate_refresh.column: column {column!r} of {name} has dates that are texts, and as texts {first} comes "
+        f"before {second}; write them as {known.iloc[before]:%Y-%m-%d}, or as {known.iloc[before]:%Y-%m}"
+    )

@@ -23,7 +23,8 @@ from progressive_tf.scoring.unread import Unread
 
 ROWS_AT_ONCE, BATCH = 2_048, 64
 MOST_SAMPLED = 5_000
-FILE, ROW, AGAINST, DIFFERS, ABSTAINED = "file", "row", "against", "differs", "abstained"
+FILE, ROW, AGAINST, DIFFERS = "file", "row", "against", "differs"
+ABSTAINED, UNKNOWN = "abstained", "unknown"
 BAD_COLUMNS = (FILE, ROW, "line", "problem")
 
 
@@ -36,6 +37,7 @@ class Asked:
         to: the table that is written.
         keep: columns of the files that are kept; None for all.
         column: the column of texts, or of the paths of images; None for the usual one.
+        usual: what it is usually called, where that is known.
         probabilities: whether that of each class is written.
     """
 
@@ -43,6 +45,7 @@ class Asked:
     to: Path
     keep: Sequence[str] | None = None
     column: str | None = None
+    usual: Sequence[str] = ()
     probabilities: bool = False
 
     @property
@@ -65,6 +68,7 @@ class Summary:
         bad: that have none.
         differ: of which the other version says something else; None without one.
         abstained: rows of which the version says that it is too unsure of their answer.
+        unknown: rows that are like nothing the version has learnt, where it says so.
         answers: how often each label, or kind of entity, was said; also where it abstained.
         sample: input, answer and confidence of rows that stand evenly over all.
         remark: what was not read of the inputs.
@@ -74,6 +78,7 @@ class Summary:
     bad: int = 0
     differ: int | None = None
     abstained: int = 0
+    unknown: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     sample: list[dict[str, Any]] = field(default_factory=list)
     remark: str = ""
@@ -114,7 +119,7 @@ class Scoring:
             raise InputError(f"--to {asked.to}: there is a file already; name another one, or remove it")
         output_of(asked.to, (), ())
         survey = _surveyed(asked.files, display)
-        reading = Reading.of(self._predictor, survey.columns, asked.column)
+        reading = Reading.of(self._predictor, survey.columns, asked.column or self._usual(asked, survey))
         columns = self._columns(asked, survey, reading)
         output = output_of(asked.to, columns.every, columns.kept)
         self._open_parts(asked)
@@ -133,6 +138,7 @@ class Scoring:
                 summary.answers.update(noted["answers"])
                 summary.sample += noted["sample"]
                 summary.abstained += noted["abstained"]
+                summary.unknown += noted["unknown"]
                 if summary.differ is not None:
                     summary.differ += noted["differ"]
                 tell(min((number + 1) * ROWS_AT_ONCE, survey.rows))
@@ -147,6 +153,11 @@ class Scoring:
         output.join(parts, asked.to)
         shutil.rmtree(asked.parts)
         return summary
+
+    def _usual(self, asked: Asked, survey: _Survey) -> str | None:
+        """Returns the column that the plan calls so, where the version reads a single one and the files have it."""
+        names = () if self._predictor.columns else asked.usual
+        return next((name for name in names if name in survey.columns), None)
 
     def _open_parts(self, asked: Asked) -> None:
         """Makes the folder of parts, or takes the one that is there if it is of the same work."""
@@ -203,13 +214,14 @@ class Scoring:
             if isinstance(cells, str)
         ]
         differ = sum(bool(row.get(DIFFERS)) for row in written)
-        abstained = sum(bool(row.get(ABSTAINED)) for row in written)
+        abstained, unknown = (sum(bool(row.get(name)) for row in written) for name in (ABSTAINED, UNKNOWN))
         return {
             "rows": len(good),
             "bad": bad,
             "answers": counts,
             "differ": differ,
             "abstained": abstained,
+            "unknown": unknown,
             "sample": sample,
         }
 

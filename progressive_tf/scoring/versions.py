@@ -6,24 +6,41 @@ from pathlib import Path
 
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.files import sha256_file
+from progressive_tf.monitoring.origin import find_run
 from progressive_tf.registry import ModelVersions, Registry, Version
 from progressive_tf.registry.folder import MANIFEST_NAME, find_damage, read_manifest
 from progressive_tf.registry.history import STABLE
+from progressive_tf.training.run.run_folder import RunFolder
 
 
-def find_version(name: str, asked: str, registry: Path) -> tuple[ModelVersions | None, Version]:
+def usual_columns(version: Version, runs: Path) -> tuple[str, ...]:
+    """Returns how the plan of a version calls its column of texts, or of images' paths; none where its run is gone."""
+    run = find_run(version, runs)
+    if run is None:
+        return ()
+    data = RunFolder(run).plan().data
+    return data.text, data.image
+
+
+def find_version(
+    name: str, asked: str, registry: Path, option: str = "--version"
+) -> tuple[ModelVersions | None, Version]:
     """Returns a version whose files are as they were released, and its model where it stands in a registry.
 
     Args:
         name: of a model, or the folder of an exported version.
         asked: a number, or an alias.
         registry: the folder.
+        option: by which it was asked for.
 
     Raises:
         InputError: there is no such version, or it is damaged.
     """
     if (Path(name) / MANIFEST_NAME).is_file():
-        return None, _exported(Path(name), asked)
+        return None, _exported(Path(name), asked, option)
+    inside = sorted(Path(name).glob(f"models/*/*/{MANIFEST_NAME}"))
+    if inside:
+        raise InputError(f"{name}: name the folder of the version in it: {inside[0].parent}")
     model = Registry(registry).existing_model(name)
     aliases = model.aliases()
     if not asked.isdecimal() and asked not in aliases:
@@ -34,9 +51,9 @@ def find_version(name: str, asked: str, registry: Path) -> tuple[ModelVersions |
     return model, version
 
 
-def _exported(folder: Path, asked: str) -> Version:
+def _exported(folder: Path, asked: str, option: str) -> Version:
     if asked != STABLE:
-        raise InputError(f"--version {asked}: {folder} is an exported version, and the only one there; drop it")
+        raise InputError(f"{option} {asked}: {folder} is an exported version, and the only one there; drop it")
     manifest = read_manifest(folder) or {}
     sha256, number = sha256_file(folder / MANIFEST_NAME), int(manifest.get("version", 0))
     # What stands beside its files, as warm-up requests do, changes no answer.

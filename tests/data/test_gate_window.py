@@ -74,7 +74,7 @@ def _authors_of_a_shared_text(texts: Sequence[str], authors: Sequence[str]) -> s
 
 @pytest.mark.parametrize(
     ("months", "newest"),
-    [([9, 10, 11, 9], "11"), (["9", "10", "11", "9"], "11"), (["2026-9", "2026-10", "2026-11", "2026-10"], "2026-9")],
+    [([9, 10, 11, 9], "11"), (["9", "10", "11", "9"], "11"), (["spring", "summer", "winter", "summer"], "winter")],
     ids=["numbers", "written numbers", "texts in the order of their characters"],
 )
 def test_the_newest_value_is_the_largest_number_or_the_last_text(months: list[object], newest: str) -> None:
@@ -123,6 +123,9 @@ def test_classes_without_a_new_row_are_named() -> None:
     [
         ({"gate": 30}, ["1"] * 90, "data.split.gate has to be a share; got the count 30"),
         ({"test": 30}, ["1"] * 90, "data.split.test has to be a share; got the count 30"),
+        ({}, ["1/2026", "2/2026", "10/2026"] * 30, "as texts 10/2026 comes before 2/2026; write them as 2026-10-01"),
+        ({}, ["2026-01"] * 90 + [" "], "column 'month' of made is empty in 1 rows"),
+        ({"gate": 0.6, "test": 0.5}, ["1"] * 90, "are shares of the same rows, and are 1.1 together"),
         ({}, ["1"] * 90 + [None], "data.gate_refresh.column: column 'month' of made is empty in 1 rows"),
         ({"gate": 0.01}, ["1"] * 90 + ["2"], r"none of the 1 new rows \(month 2\) of made is among the 0.01 that"),
     ],

@@ -26,6 +26,31 @@ def test_rows_of_a_csv_file_have_their_line_and_a_broken_one_loses_no_other(tmp_
     assert bad[0].problem.startswith("other than the header's 2 fields: 1 fields, starting 'only'")
 
 
+def test_a_mark_that_is_left_open_or_closed_too_early_loses_its_own_line_alone(tmp_path: Path) -> None:
+    lines = [
+        "text,n",
+        "one,1",
+        '"two" and more,2',
+        "three,3",
+        '"four,4',
+        "five,5",
+        '"six, quoted",6',
+        "seven,7",
+        '"eight',
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows, bad = read(tmp_path / "rows.csv")
+    assert [(line, cells["text"]) for _, line, cells in rows] == [
+        (2, "one"),
+        (4, "three"),
+        (6, "five"),
+        (7, "six, quoted"),
+        (8, "seven"),
+    ]
+    assert [row.line for row in bad] == [3, 5, 9]
+    assert all("is a quotation mark left open" in row.problem for row in bad)
+
+
 def test_bytes_that_are_no_text_lose_one_row(tmp_path: Path) -> None:
     (tmp_path / "rows.tsv").write_bytes(b"text\tid\ngood\t1\n\xff\t2\nfine\t3\n")
     rows, bad = read(tmp_path / "rows.tsv")

@@ -129,26 +129,66 @@ def read_fields(path: Path, problems: Problems, *, delimiter: str, quoting: Lite
     """
     # A byte that is not UTF-8 becomes a lone surrogate here: so the row it stands in is known, and reading goes on.
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream, _longest_field():
-        reader = csv.reader(stream, delimiter=delimiter, quoting=quoting, strict=True)
-        row = 0
+        lines, row = _Lines(stream), 0
+        reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
         while True:
+            lines.of_row = []
             try:
                 fields = next(reader, None)
             except csv.Error as error:
+                line = lines.back_to_second()
                 advice = "is a quotation mark left open, or not doubled inside a quoted field?"
-                problems.add("cannot be separated into fields", row, reader.line_num, str(error), advice=advice)
-                return
+                problems.add("cannot be separated into fields", row, line, str(error), advice=advice)
+                if row == 0:
+                    return
+                reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)
+                row += 1
+                continue
             if fields is None:
                 return
             if not fields:
                 continue
             if all(map(is_utf8, fields)):
-                yield row, reader.line_num, fields
+                yield row, lines.number, fields
             else:
-                problems.add(NOT_UTF8, row, reader.line_num, advice=UTF8_ADVICE)
+                problems.add(NOT_UTF8, row, lines.number, advice=UTF8_ADVICE)
                 if row == 0:
                     return
             row += 1
+
+
+class _Lines:
+    """Lines of a file, of which those that a broken row has swallowed come again.
+
+    Args:
+        stream: where they come from.
+
+    Attributes:
+        number: of the last one, from 1.
+        of_row: those that have come since a row began.
+    """
+
+    def __init__(self, stream: Iterator[str]) -> None:
+        self._stream = stream
+        self._again: list[str] = []
+        self.number = 0
+        self.of_row: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.pop() if self._again else next(self._stream)
+        self.number += 1
+        self.of_row.append(line)
+        return line
+
+    def back_to_second(self) -> int:
+        """Goes back to the line behind the one on which a row began; returns the number of that."""
+        swallowed = self.of_row[1:]
+        self._again += reversed(swallowed)
+        self.number -= len(swallowed)
+        return self.number
 
 
 def batches(

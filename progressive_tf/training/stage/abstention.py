@@ -47,9 +47,11 @@ def answer_rule(run: Run, stage: StageRecord | None) -> AnswerRule:
 def _words(found: Abstention) -> str:
     limit = f"at most {100 * found.error_at_most:g} % of its answers are wrong (confidence {found.confidence:g})"
     if found.threshold is None:
+        few = f"that takes {found.rows_needed:,} answered rows at least, all of them right"
+        wrong = "too many of the surest answers are wrong; allow more (error_at_most), or train longer"
         return (
             f"abstains from everything: {found.rows:,} validation rows show no probability from which on {limit}; "
-            f"that takes {found.rows_needed:,} answered rows at least, all of them right"
+            f"{few if found.rows < found.rows_needed else wrong}"
         )
     return (
         f"answers from a probability of {found.threshold:.3g} on, so that {limit}: "
