@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import rel_entr
-from scipy.stats import binom
 
 from progressive_tf.plan.metric_names import COVERAGE
 
@@ -111,6 +109,9 @@ def p_values(answered: npt.NDArray[np.int64], wrong: npt.NDArray[np.int64], erro
         wrong: int64 [...], n r.
         error_at_most: e, in (0, 1).
     """
+    from scipy.special import rel_entr  # a second of imports, which whoever only reads a record does without
+    from scipy.stats import binom
+
     share = np.minimum(wrong / np.maximum(answered, 1), error_at_most)
     apart = rel_entr(share, error_at_most) + rel_entr(1 - share, 1 - error_at_most)
     return np.minimum(np.exp(-answered * apart), np.e * binom.cdf(wrong, answered, error_at_most))

@@ -102,9 +102,9 @@ def test_each_form_is_tried_once_and_nothing_is_different_afterwards(
     exported: list[list[str]] = []
     export = preflight.export_saved_model
 
-    def counted(network: Any, *arguments: Any) -> None:
+    def counted(network: Any, *arguments: Any, **named: Any) -> None:
         exported.append([each["kind"] for each in network.additions()])
-        export(network, *arguments)
+        export(network, *arguments, **named)
 
     monkeypatch.setattr(preflight, "export_saved_model", counted)
     before = read_weights(session.network.named_weights())
