@@ -88,7 +88,7 @@ def best_on(rule: GateRule, name: str, baselines: Sequence[Baseline]) -> Baselin
 
     def value(baseline: Baseline) -> float:
         answers = baseline.answers.get(name)
-        measured = None if answers is None else answers.as_answered().measure(rule.metric)
+        measured = None if answers is None else answers.told_apart_by(answers).as_answered().measure(rule.metric)
         return -np.inf if measured is None else sign * measured
 
     return max(baselines, key=value)
@@ -134,7 +134,10 @@ def _is_better(
     """Whether one version is shown to be better than another by a rule's metric; False where it cannot be told."""
     if name not in candidate or name not in baseline:
         return False
-    pair = candidate[name].as_answered(), baseline[name].as_answered()
+    both = candidate[name], baseline[name]
+    for other in both:
+        both = both[0].told_apart_by(other), both[1].told_apart_by(other)
+    pair = both[0].as_answered(), both[1].as_answered()
     values = [answers.measure(rule.metric) for answers in pair]
     if values[0] is None or values[1] is None:
         return False

@@ -165,6 +165,8 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
     if is_drop:
         if len(all_answers[1]) and not all_answers[1].knowable.any():
             return _without_evidence(result, "not-applicable", f"{other} knows none of these classes")
+        # A whole that one of the two does not divide is compared as a whole.
+        all_answers = [answers.told_apart_by(all_answers[1]) for answers in all_answers]
         all_answers[1] = all_answers[1].as_answered()
     for (who, _), answers in zip(models, all_answers, strict=True):
         reason = _why_undefined(rule.metric, who, answers)

@@ -74,6 +74,11 @@ class ClassTruth(Truth):
         codes = np.array([labels.index(label) for label in renamed], np.int32)[self.codes]
         return replace(self.with_codes(codes), labels=labels)
 
+    def with_order(self, labels: tuple[str, ...]) -> Self:
+        """Returns the same with its classes in another order."""
+        codes = np.array([labels.index(label) for label in self.labels], np.int32)[self.codes]
+        return replace(self.with_codes(codes), labels=labels)
+
     def known(self, data: Data, name: str, rows: np.ndarray) -> Self:
         """Returns the same with the labels that the plan names; see `Truth.known`."""
         if data.labels is not None:

@@ -97,6 +97,10 @@ class Answers(ABC):
         """Returns the answers as callers get them: where the model could not give the true one, a wrong one."""
         return self
 
+    def told_apart_by(self, other: Answers) -> Self:
+        """Returns the answers in the classes that another model tells apart; as they are where it tells all apart."""
+        return self
+
     @abstractmethod
     def take(self, rows: npt.ArrayLike) -> Self:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from progressive_tf.data.source import Source
 from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.metric_names import CLASSES
@@ -129,6 +131,8 @@ class ClassAnswering(Answering):
         rule = next((given.rule for given in answers), ALWAYS)
         facts = {"labels": labels, "known": len(labels) if known is None else known}
         facts |= {"rule": rule.to_json()} if rule != ALWAYS else {}
+        mapped = [given for given in answers if isinstance(given, ClassAnswers) and given.said is not None]
+        facts |= {"wholes": dict(mapped[0].wholes)} if mapped else {}
         pictured = any(source.kind == "images" for source in sources)
         columns = SCHEMA.append(IMAGE) if pictured else SCHEMA
         return columns.with_metadata({name: json.dumps(value) for name, value in facts.items()})
@@ -152,8 +156,8 @@ class ClassAnswering(Answering):
     def read(path: Path, data: PlanData) -> ClassAnswers:
         """Returns the probabilities of a file; the plan may have more classes now, or others behind those it has."""
         labels = data.labels
-        with pq.ParquetFile(path, read_dictionary=["label"]) as file:
-            table = file.read(["label"]).unify_dictionaries()
+        with pq.ParquetFile(path, read_dictionary=["label", "predicted"]) as file:
+            table = file.read(["label", "predicted"]).unify_dictionaries()
         saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
         rule = AnswerRule.of_json(json.loads(table.schema.metadata.get(b"rule", b"{}")))
         position = {label: index for index, label in enumerate(labels)}
@@ -161,7 +165,12 @@ class ClassAnswering(Answering):
         truth = np.array([position[value] for value in values], np.int32)[codes]
         probabilities = np.zeros((table.num_rows, len(labels)))
         probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
-        return ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
+        answers = ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
+        if b"wholes" not in table.schema.metadata:
+            return answers
+        names, said = distinct_values(table, "predicted")
+        wholes = json.loads(table.schema.metadata[b"wholes"])
+        return replace(answers, said=np.array([position[name] for name in names], np.int32)[said], wholes=wholes)
 
     @staticmethod
     def exported(
@@ -173,11 +182,17 @@ class ClassAnswering(Answering):
         """Returns what gives the probabilities of raw inputs."""
         return ServedClassifier(network, others, rule, unknown)
 
-    def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
-        """Returns the probabilities that an exported version with the network's classes gives."""
+    def ask(self, folder: Path, source: str, rows: np.ndarray, changed: LabelMap | None = None) -> ClassAnswers:
+        """Returns the probabilities that an exported version gives; see `Answering.ask`."""
         raw, tasks = self.features.sources[source].inputs(rows), self.features.classes.row_tasks(source, rows)
         rule = AnswerRule.of_version(read_json(folder / MANIFEST_NAME))
-        return self._answers(source, rows, predict_exported(folder, raw, tasks)).by_rule(rule)
+        theirs = predict_exported(folder, raw, tasks)
+        if changed is None:
+            return self._answers(source, rows, theirs).by_rule(rule)
+        own = changed.probabilities(theirs)
+        said = changed.answers(rule.predicted(theirs, changed.before), own)
+        answers = self._answers(source, rows, own).by_rule(replace(rule, costs=None))
+        return replace(answers, said=said, wholes=changed.wholes)
 
 
 def kept_probabilities(answers: ClassAnswers) -> np.ndarray:

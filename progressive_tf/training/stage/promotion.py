@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.display import Display
@@ -74,7 +75,9 @@ def decide(run: Run, stage: StageRecord, scored: Scored, beside: Beside = NOTHIN
     if baseline is not None or run.start.version is not None:
         compared = score(run, baseline)
     decision = _judge(run, stage, scored, compared, beside=beside)
-    return replace(decision, test_runs=runs_on_test_rows(run, stage))
+    changed = run.data.classes.changed if baseline is None else None
+    labels = None if changed is None else changed.compared_in_words()
+    return replace(decision, labels=labels, test_runs=runs_on_test_rows(run, stage))
 
 
 def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
@@ -298,7 +301,16 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         normalize_labels=run.plan.data.normalize_labels,
         abstain=abstention_facts(stage),
         costs=None if run.data.classes.costs is None else run.data.classes.costs.to_json(),
+        labels_before=_labels_before(run),
     )
+
+
+def _labels_before(run: Run) -> dict[str, Any] | None:
+    """Returns what became of the labels of the version that a run starts from, as a manifest has it; None: nothing."""
+    changed = run.data.classes.changed
+    if changed is None:
+        return None
+    return {"version": run.start.version, "labels": {old: list(news) for old, news in changed.of.items()}}
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:

@@ -1,0 +1,133 @@
+"""The labels of a file, read under those of a version and what a plan says became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from progressive_tf.data.source import Source
+from progressive_tf.errors import InputError, listed, unknown_name
+from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.plan.label_changes import LabelChanges
+
+PLACE = "stages[0].labels"
+
+
+@dataclass(frozen=True)
+class StartLabels:
+    """The labels of the version that a run starts from.
+
+    Attributes:
+        version: its number.
+        labels: in the order of its outputs.
+        changes: what the plan says became of them; None where it says nothing.
+    """
+
+    version: int
+    labels: tuple[str, ...]
+    changes: LabelChanges | None = None
+
+    def map(self) -> LabelMap | None:
+        """Returns the map to the labels of the run; None where nothing is said of it.
+
+        A class stands where the first of those stood that it comes from, and new ones last, in the plan's order.
+
+        Raises:
+            InputError: the plan changes a label that the version does not have, or adds one that it has.
+        """
+        changes = self.changes
+        if changes is None:
+            return None
+        for change, label in changes.old():
+            if label not in self.labels:
+                word = unknown_name("label", label, self.labels)
+                raise InputError(f"{PLACE}.{change}: version {self.version} answers with no such class: {word}")
+        merged = {old: new for new, olds in changes.merge.items() for old in olds}
+        of = {
+            label: changes.split.get(
+                label,
+                () if label in changes.retire else (changes.rename.get(label, merged.get(label, label)),),
+            )
+            for label in self.labels
+        }
+        stay = set(self.labels) - {label for _, label in changes.old()}
+        taken = next(((change, label) for change, label in changes.new() if label in stay), None)
+        if taken is not None:
+            raise InputError(
+                f"{PLACE}.{taken[0]}: version {self.version} has {taken[1]!r} already, and nothing becomes of that; "
+                f"choose another name, or say what becomes of it"
+            )
+        known = tuple(dict.fromkeys(new for news in of.values() for new in news))
+        after = (*known, *changes.add)
+        if len(after) < 2:
+            raise InputError(f"{PLACE}: leaves {listed(after) or 'no class'}; a classifier needs at least two classes")
+        return LabelMap(self.labels, after, of)
+
+    def in_order(self, sources: Mapping[str, Source]) -> Mapping[str, Source]:
+        """Returns sources with the version's classes in the order of its outputs; those with others as they are."""
+        if any(set(source.truth.outputs) != set(self.labels) for source in sources.values()):
+            return sources
+        return {name: replace(source, truth=source.truth.with_order(self.labels)) for name, source in sources.items()}
+
+
+def read_changed(sources: Mapping[str, Source], changed: LabelMap) -> tuple[dict[str, Source], list[str]]:
+    """Returns the sources with their labels under the names that classes have now, and what was read so, in words.
+
+    Args:
+        sources: with labels as they are called in the files, by the name the plan gives them.
+        changed: from the version's labels to those of the run.
+
+    Raises:
+        InputError: rows with a label that is retired, was split, or is not known; or no row has one that is added.
+    """
+    read, lines = {}, []
+    for name, source in sources.items():
+        _refuse_unknown(source, changed)
+        words = {old: new for old, new in changed.words.items() if old not in changed.after}
+        counts = source.truth.counts(np.arange(len(source)))
+        was = {old: rows for old, new in words.items() if (rows := counts.get(old, 0))}
+        if was:
+            shown = listed(f"{old} as {words[old]} ({rows:,} rows)" for old, rows in was.items())
+            lines.append(f"labels: {source.name}: read {shown}")
+        read[name] = replace(
+            source, truth=source.truth.with_class_names({label: words.get(label, label) for label in counts})
+        )
+    there = Counter[str]()
+    for source in read.values():
+        there.update(source.truth.counts(np.arange(len(source))))
+    absent = [label for label in changed.after[changed.known :] if not there[label]]
+    if absent:
+        raise InputError(
+            f"{PLACE}.add: no row is labelled {absent[0]!r}, so nothing is learnt of it; the labels of the rows are "
+            f"{listed(label for label, rows in there.items() if rows)}"
+        )
+    return read, [f"labels: {changed.in_words()}", *lines]
+
+
+def _refuse_unknown(source: Source, changed: LabelMap) -> None:
+    """Raises InputError where rows have a label that is no class of the run."""
+    known = {*changed.after, *changed.words}
+    counts = {label: rows for label, rows in source.truth.counts(np.arange(len(source))).items() if rows}
+    strange = [label for label in counts if label not in known]
+    if not strange:
+        return
+    problems = []
+    for label in (label for label in strange if label in changed.of):
+        parts = changed.of[label]
+        why = f"split into {listed(parts)}; label each as one of these" if parts else "retired; take them out"
+        problems.append(f"{_of(source, label)} are labelled {label!r}, which is {why}")
+    new = [label for label in strange if label not in changed.of]
+    for label in new:
+        word = unknown_name("label", label, known)
+        problems.append(f"{_of(source, label)} are labelled {label!r}: {word}")
+    if new:
+        add = listed([*changed.after[changed.known :], *new])
+        problems.append(f"to have what is new as classes, set labels: {{add: [{add}]}} in the first stage")
+    raise InputError(f"{PLACE}: " + "\n  ".join(problems))
+
+
+def _of(source: Source, label: str) -> str:
+    return source.rows_in_words(np.flatnonzero(source.label_codes == source.labels.index(label)))
