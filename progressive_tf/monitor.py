@@ -224,6 +224,7 @@ def _propose(
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.monitoring.schedule_check import check_schedule
     from progressive_tf.plan.loading import load_plan, shipped_plans
+    from progressive_tf.training.run.start import start_labels
 
     version = model.in_use()
     if triggers is not None:
@@ -236,7 +237,9 @@ def _propose(
     name = plan or model.name
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)
-    proposal = propose(shipped_plans().get(name) or Path(plan or ""), loaded, live, target, cache_folder())
+    before = (version.manifest() or {}).get("labels_before")
+    start = start_labels(loaded.plan, model.version(before["version"]) if before else None)
+    proposal = propose(shipped_plans().get(name) or Path(plan or ""), loaded, live, target, cache_folder(), start)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

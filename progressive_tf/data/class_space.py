@@ -207,8 +207,8 @@ def _tasks_by_stage(plan: Plan, sources: Mapping[str, Source], used: Sequence[Us
             rows = stage.rows[taken]
             raise InputError(
                 f"{stage.place}: {sources[stage.source].rows_in_words(rows)} belong to stage {own[rows[0]]} too, "
-                f"and each stage is a task; give the stages other rows or classes, or name the column that says the task with "
-                f"data.task"
+                f"and each stage is a task; give the stages other rows or classes, or name the column that says the "
+                f"task with data.task"
             )
         own[stage.rows] = stage.stage
     return tasks

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from progressive_tf.data.changed_labels import StartLabels
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source, read_source
@@ -115,7 +116,9 @@ class Proposal:
     remark: str = ""
 
 
-def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path) -> Proposal:
+def propose(
+    plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path, start: StartLabels | None = None
+) -> Proposal:
     """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
 
     Evaluation parts are drawn from all new rows by chance. Of the others those are chosen for training that the model
@@ -128,6 +131,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
         live: answers with their feedback.
         target: where the copy is written; may be the plan's own file.
         cache: the folder of all caches.
+        start: the labels of the version that the plan's run started from, where it changed them.
 
     Raises:
         InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
@@ -135,7 +139,7 @@ def propose(plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, c
     plan = loaded.whole
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
-    data = read_plan_data(loaded, cache)
+    data = read_plan_data(loaded, cache, start=start)
     if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
     columns = _Columns.beside(plan, data)
@@ -297,11 +301,13 @@ def _feedback_rows(
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
+    renamed = {} if data.classes.changed is None else data.classes.changed.words
     judged = answers[[right is not None for right in answers["right"]]]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input"))
     for prediction, caller, answer, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
         label = truth if truth is not None else answer if is_right else None
-        label = data.spelling.of(label) if isinstance(label, str) else label
+        if isinstance(label, str):
+            label = data.spelling.of(renamed.get(label, label))
         if label is None and len(labels) == 2 and answer in labels:
             label = next(other for other in labels if other != answer)
         if label is None:

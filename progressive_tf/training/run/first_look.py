@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from progressive_tf.data.changed_labels import StartLabels
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, probe_rows, read_plan_data
 from progressive_tf.display import Display
@@ -15,7 +14,6 @@ from progressive_tf.models.weights_files import check_model
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.store import Registry
-from progressive_tf.registry.version import Version
 from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.checks import (
     check_rule_labels,
@@ -26,7 +24,7 @@ from progressive_tf.training.run.checks import (
 )
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.run.start import find_start
+from progressive_tf.training.run.start import find_start, start_labels
 
 
 def look(
@@ -71,16 +69,11 @@ def look(
         left_out = run is None or not run.splits_empty_rows
         loaded = replace(loaded, plan=plan)
         split = loaded if run is None else run.as_it_was_split(loaded)
-        data = read_plan_data(split, cache_folder(), display, left_out, learnt, _start_labels(plan, start))
+        data = read_plan_data(split, cache_folder(), display, left_out, learnt, start_labels(plan, start))
     check_rule_labels(plan, data)
     if plan.probes is not None:
         probe_rows(data, plan.probes, plan.seed)
     return data
-
-
-def _start_labels(plan: Plan, start: Version | None) -> StartLabels | None:
-    labels = tuple(((start.manifest() if start is not None else None) or {}).get("labels", ()))
-    return StartLabels(start.number, labels, plan.stages[0].labels) if start is not None and labels else None
 
 
 def _decided(plan: Plan, run: RunFolder | None) -> set[int]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from progressive_tf.data.changed_labels import StartLabels
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
+
+
+def start_labels(plan: Plan, start: Version | None) -> StartLabels | None:
+    """Returns the labels of the version that a run starts from, with what the plan says of them; None without any."""
+    labels = tuple(((start.manifest() if start is not None else None) or {}).get("labels", ()))
+    return StartLabels(start.number, labels, plan.stages[0].labels) if start is not None and labels else None
 
 
 def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:
