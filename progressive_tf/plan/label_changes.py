@@ -110,6 +110,12 @@ def problem_with_label_changes(
             )
         if data["labels"] is not None:
             return f"{place}: the classes follow from the version's and from what stands here; drop data.labels"
+        released = next((number for number, other in enumerate(stages) if other["release"] is not None), None)
+        if released is not None:
+            return (
+                f"stages[{released}].release: a canary is watched by how often it answers as stable does, and the two "
+                f"call their classes otherwise here; drop it, or drop {place}"
+            )
         if stage["data"]["stream"] is not None:
             return f"{place}: a stream's rows are read one by one under the labels that there are; drop one of the two"
         if stage["adaptation"]["method"] in ("slda", "prototypes"):

@@ -49,7 +49,8 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
         theirs, own = (listed(labels) or "texts, no classes" for labels in (served, here))
         apart = next((pair for pair in zip(served, here, strict=False) if pair[0] != pair[1]), None)
         first = f"; the first that differ are {apart[0]!r} and {apart[1]!r}" if apart else ""
-        raise InputError(f"start: version {number} predicts {theirs}; the plan has {own}{first}")
+        way = "" if other_kind else ". What became of its labels since, stages[0].labels can say"
+        raise InputError(f"start: version {number} predicts {theirs}; the plan has {own}{first}{way}")
     if changed is None:
         set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
     elif network.has_linear_head:
