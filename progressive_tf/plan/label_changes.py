@@ -33,7 +33,7 @@ class LabelChanges(Strict):
     """What became of the labels of the version that the run starts from; those of which nothing is said stay.
 
     `rename` has {old: new}, `merge` {new: [old, old]}, `split` {old: [new, new]}, `retire` and `add` are lists.
-    A renamed class keeps its weights, a merged one starts from the sum of what the old ones said, the parts of a split
+    A renamed class keeps its weights, a merged one starts near the sum of what the old ones said, the parts of a split
     class share what it said, and an added one starts as any new class. Rows with a word that was renamed or merged
     count under the new one.
     """
