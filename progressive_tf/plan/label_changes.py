@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -81,17 +81,9 @@ class LabelChanges(Strict):
         yield from (("add", new) for new in self.add)
 
 
-def problem_with_label_changes(
-    start: Any, scenario: str, data: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]
-) -> str | None:
-    """Returns why a plan cannot have the `labels` of its stages, or None.
-
-    Args:
-        start: what the plan starts from.
-        scenario: of the plan.
-        data: its section.
-        stages: its stages.
-    """
+def problem_with_label_changes(plan: Mapping[str, Any]) -> str | None:
+    """Returns why a plan, with all of its keys, cannot have the `labels` of its stages; None where it can."""
+    start, scenario, stages = plan["start"], plan["scenario"], plan["stages"]
     for index, stage in enumerate(stages):
         if stage["labels"] is None:
             continue
@@ -108,8 +100,13 @@ def problem_with_label_changes(
                 f"{place}: scenario {scenario} has its classes from its stages; set scenario: data-incremental, or "
                 f"drop it"
             )
-        if data["labels"] is not None:
+        if plan["data"]["labels"] is not None:
             return f"{place}: the classes follow from the version's and from what stands here; drop data.labels"
+        if plan["probes"] is not None and stage["labels"]["add"]:
+            return (
+                f"probes: are explained by the version that the run starts from, too, and it has no output for what "
+                f"{place}.add brings; drop one of the two"
+            )
         released = next((number for number, other in enumerate(stages) if other["release"] is not None), None)
         if released is not None:
             return (

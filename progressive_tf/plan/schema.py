@@ -285,8 +285,7 @@ class Plan(Strict):
     def _asks_what_it_can_have(self) -> Plan:
         problem = next(refusals(self.kind, _asked(self)), None)
         if problem is None:
-            parts = self.data.model_dump(), [stage.model_dump() for stage in self.stages]
-            problem = problem_with_label_changes(self.start, self.scenario, *parts)
+            problem = problem_with_label_changes(self.model_dump())
         if problem is None and self.unknown_inputs is not None:
             problem = problem_with_unknown_inputs(self.scenario, [stage.model_dump() for stage in self.stages])
         if problem is not None:

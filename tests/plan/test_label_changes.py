@@ -57,6 +57,10 @@ def stages(*changed: dict[str, Any]) -> dict[str, Any]:
         (stages({"labels": None}, {"name": "two"}), r"stages\[1\].labels: labels change where a run starts"),
         (stages({}) | {"scenario": "class-incremental"}, r"scenario class-incremental has its classes from its stages"),
         (stages({"release": {"steps": [5, 100]}}), r"stages\[0\].release: a canary is watched"),
+        (
+            stages({"labels": {"add": ["new"]}}) | {"probes": {"take": 5}},
+            r"probes: are explained by the version that the run starts from",
+        ),
         (stages({"adaptation": {"method": "slda"}}), "goes on with sums of the version's own classes"),
         (
             stages({}) | {"data": tiny.raw_plan()["data"] | {"labels": ["good", "negative"]}},

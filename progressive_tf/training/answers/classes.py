@@ -157,7 +157,8 @@ class ClassAnswering(Answering):
         """Returns the probabilities of a file; the plan may have more classes now, or others behind those it has."""
         labels = data.labels
         with pq.ParquetFile(path, read_dictionary=["label", "predicted"]) as file:
-            table = file.read(["label", "predicted"]).unify_dictionaries()
+            mapped = b"wholes" in (file.schema_arrow.metadata or {})
+            table = file.read(["label", "predicted"] if mapped else ["label"]).unify_dictionaries()
         saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
         rule = AnswerRule.of_json(json.loads(table.schema.metadata.get(b"rule", b"{}")))
         position = {label: index for index, label in enumerate(labels)}
@@ -166,7 +167,7 @@ class ClassAnswering(Answering):
         probabilities = np.zeros((table.num_rows, len(labels)))
         probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
         answers = ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
-        if b"wholes" not in table.schema.metadata:
+        if not mapped:
             return answers
         names, said = distinct_values(table, "predicted")
         wholes = json.loads(table.schema.metadata[b"wholes"])

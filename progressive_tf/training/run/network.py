@@ -269,7 +269,7 @@ def embeddings(network: BlockModel, raw: Sequence[Any] | np.ndarray) -> np.ndarr
     """Returns what the dense layer of the head reads of each input, as a source gives it, float32 [inputs, width]."""
     parts = []
     for begin in range(0, len(raw), BATCH):
-        state = network.preprocess(tf.constant(list(raw[begin : begin + BATCH]), network.preprocess.raw.dtype))
+        state = network.preprocess(network.preprocess.tensor(raw[begin : begin + BATCH]))
         state = network.run_blocks(state, 0, len(network.blocks))
         parts.append(network.head.pooled(network.without_added_positions(state)).numpy())
     return np.concatenate(parts).astype(np.float32)
