@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from progressive_tf.data.alike_rows import about_alike, about_groups, columns_read
-from progressive_tf.data.changed_labels import StartLabels
 from progressive_tf.data.class_space import (
     UNKNOWN,
     ClassSpace,
@@ -30,6 +29,7 @@ from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts, part_lines, row_groups
 from progressive_tf.data.stage_rows import StageRows, rows_of_stages
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.data.tables import read_tables
 from progressive_tf.data.unknown_rows import UnknownRows, read_unknown_rows
 from progressive_tf.display import Display

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from progressive_tf.data.changed_labels import StartLabels, read_changed
+from progressive_tf.data.changed_labels import in_order, read_changed
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.evaluation.records import Finding
@@ -75,7 +76,7 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
         data = data.model_copy(update={"labels": changed.after})
     settled: Mapping[str, Source] = {name: source.with_known_labels(data) for name, source in sources.items()}
     if start is not None and changed is None and data.labels is None:
-        settled = start.in_order(settled)
+        settled = in_order(settled, start.labels)
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines), changed)
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from progressive_tf.data.changed_labels import StartLabels
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source, read_source
 from progressive_tf.data.splits import fixed_parts
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text

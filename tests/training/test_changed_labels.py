@@ -16,7 +16,7 @@ from releasing import PASSES, Place, decision, small_plan, stage_folder
 
 from progressive_tf.errors import InputError
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 
 CENTRES = {
     "pin": (0.0, 0.0),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import restore_additions
 from progressive_tf.data.plan_data import PlanData

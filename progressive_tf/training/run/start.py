@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from progressive_tf.data.changed_labels import StartLabels
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
