@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import pytest
 import tiny
 from releasing import PASSES, Place, decision, small_plan, stage_folder
 
+from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
+from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.store import Registry
+from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.training.answers.served_classes import predict_exported
+from progressive_tf.training.run.start import start_labels
 
 CENTRES = {
     "pin": (0.0, 0.0),
@@ -147,6 +152,29 @@ def test_the_version_is_compared_by_what_it_said(months: Months) -> None:
     assert "transfer-in, transfer-out count as transfer on both sides" in line
     assert "pin counts as security" in line
     assert line in " ".join(months.place.said[1].split())
+
+
+def test_a_rename_alone_starts_from_the_very_weights(months: Months) -> None:
+    starts = [json.loads((run / "environment.json").read_text())["start"] for run in months.runs]
+    assert starts[2]["weights_sha256"] == months.versions.version(2).weights_sha256
+    assert starts[1]["weights_sha256"] != months.versions.version(1).weights_sha256
+
+
+def test_feedback_in_old_words_is_understood_by_the_served_version(months: Months) -> None:
+    served = LoadedVersion(months.versions.version(2))
+    kept = {"balance": "balance", "pin": "security", "refund": "refund", "chargeback": "refund"}
+    assert served.labels_before == kept
+    assert LoadedVersion(months.versions.version(1)).labels_before == {}
+
+
+def test_the_next_stage_from_feedback_reads_the_plan_with_its_labels(months: Months) -> None:
+    loaded = load_plan(str(months.runs[1] / "plan.yaml"))
+    plan = loaded.plan.model_copy(
+        update={"data": loaded.plan.data.model_copy(update={"source": str(months.place.folder / "2.csv")})}
+    )
+    start = start_labels(plan, months.versions.version(1))
+    data = read_plan_data(replace(loaded, plan=plan), months.place.folder / "cache", start=start)
+    assert data.labels == NEW
 
 
 def test_an_older_version_is_asked_through_both_changes(months: Months) -> None:
