@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.registry.version import Version
@@ -31,28 +33,24 @@ def changed_since(run: Run, number: int) -> LabelMap | None:
 
     None where nothing did, or the version is no ancestor.
     """
-    at = run.start.version
-    if at is None:
+    line = () if run.start.version is None else run.versions.lineage(run.start.version)
+    if number not in line:
         return None
-    labels = _labels(run, at)
+    labels = _labels(run, line[0])
     found = run.data.classes.changed
     if found is None:
         if labels != run.data.labels[: len(labels)]:
             return None
         found = LabelMap.unchanged(labels, run.data.labels)
-    while at != number:
-        manifest = run.versions.version(at).manifest() or {}
-        parent, before = manifest.get("parent"), manifest.get("labels_before") or {}
-        if parent is None:
-            return None
-        older = _labels(run, parent)
-        if before.get("version") == parent:
+    for at, parent in pairwise(line[: line.index(number) + 1]):
+        older, before = _labels(run, parent), (run.versions.version(at).manifest() or {}).get("labels_before")
+        if before is not None and before["version"] == parent:
             step = LabelMap(older, labels, {old: tuple(news) for old, news in before["labels"].items()})
         elif older == labels[: len(older)]:
             step = LabelMap.unchanged(older, labels)
         else:
             return None
-        found, labels, at = step.then(found), older, parent
+        found, labels = step.then(found), older
     return found if found.changes else None
 
 
