@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.base import Answers, told_apart_by_both
 from progressive_tf.evaluation.comparison import is_sure, weigh_drop
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
@@ -134,10 +134,8 @@ def _is_better(
     """Whether one version is shown to be better than another by a rule's metric; False where it cannot be told."""
     if name not in candidate or name not in baseline:
         return False
-    both = candidate[name], baseline[name]
-    for other in both:
-        both = both[0].told_apart_by(other), both[1].told_apart_by(other)
-    pair = both[0].as_answered(), both[1].as_answered()
+    ours, theirs = told_apart_by_both(candidate[name], baseline[name])
+    pair = ours.as_answered(), theirs.as_answered()
     values = [answers.measure(rule.metric) for answers in pair]
     if values[0] is None or values[1] is None:
         return False

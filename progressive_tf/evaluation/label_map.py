@@ -95,7 +95,10 @@ class LabelMap:
 
     @property
     def wholes(self) -> dict[str, str]:
-        """Labels now that the version does not tell apart → what they are together, as the version called it."""
+        """Labels now that the version does not tell apart → what they are together, as the version called it.
+
+        Where that is what another class is called by now, `, before` stands behind it.
+        """
         groups: list[tuple[set[str], list[str]]] = []
         for old, news in self.of.items():
             joined, olds = set(news), [old]
@@ -103,11 +106,15 @@ class LabelMap:
                 groups.remove(group)
                 joined, olds = joined | group[0], [*group[1], *olds]
             groups.append((joined, olds))
+        together = [(joined, " or ".join(olds)) for joined, olds in groups if len(joined) > 1]
+        others = [set(self.after) - joined for joined, _ in together]
+        names = [
+            f"{name}, before" if name in other else name for (_, name), other in zip(together, others, strict=True)
+        ]
         return {
-            label: " or ".join(olds)
-            for joined, olds in groups
-            if len(joined) > 1
+            label: name
             for label in self.after
+            for (joined, _), name in zip(together, names, strict=True)
             if label in joined
         }
 
@@ -130,8 +137,8 @@ class LabelMap:
         for part, whole in self.wholes.items():
             wholes.setdefault(whole, []).append(part)
         parts = [f"{old} counts as {new}" for old, new in self.words.items()]
-        parts += [f"{listed(parts, 5)} count as {whole} on both sides" for whole, parts in wholes.items()]
-        parts += [f"{old}, retired, is not answered" for old, news in self.of.items() if not news]
+        parts += [f"{listed(of, 5)} count as {whole} on both sides" for whole, of in wholes.items()]
+        parts += [f"{old} is retired, and the next best answer counts" for old, news in self.of.items() if not news]
         new = self.after[self.known :]
-        parts += [f"{listed(new, 5)}: answered wrongly, as it does not know it"] if new else []
+        parts += [f"rows of {listed(new, 5)}, which it does not know, count as wrong"] if new else []
         return "; ".join(parts)

@@ -11,6 +11,7 @@ from progressive_tf.errors import listed
 from progressive_tf.plan.label_rules import Labels, label_of
 from progressive_tf.plan.methods import Strict
 from progressive_tf.plan.networks import Text
+from progressive_tf.plan.refusals import SAME_OUTPUTS
 
 CHANGES = ("rename", "merge", "split", "retire", "add")
 
@@ -95,7 +96,7 @@ def problem_with_label_changes(plan: Mapping[str, Any]) -> str | None:
             )
         if start != "stable" and not isinstance(start, int):
             return f"{place}: is about the labels of a released version; set start: stable, or a version's number"
-        if scenario not in ("data-incremental", "domain-incremental"):
+        if scenario not in SAME_OUTPUTS:
             return (
                 f"{place}: scenario {scenario} has its classes from its stages; set scenario: data-incremental, or "
                 f"drop it"

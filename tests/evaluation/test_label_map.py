@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from progressive_tf.evaluation.answer_rule import AnswerRule
+from progressive_tf.evaluation.answers.base import told_apart_by_both
 from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.evaluation.costs import Costs
 from progressive_tf.evaluation.gate import Compared, judge
@@ -100,6 +101,22 @@ def test_an_added_class_counts_the_version_as_wrong() -> None:
     assert in_wholes.as_answered().measure("accuracy") == pytest.approx(0.5)
 
 
+def test_a_whole_is_not_taken_for_a_class_that_is_called_so_now() -> None:
+    changed = LabelMap(("t", "u"), ("in", "out", "u", "t"), {"t": ("in", "out"), "u": ("u",)})
+    assert changed.wholes == {"in": "t, before", "out": "t, before"}
+
+
+def test_two_versions_are_compared_in_classes_that_both_tell_apart() -> None:
+    labels, codes = ("in", "out", "x", "y"), np.array([0, 1, 2, 3], np.int32)
+    own = ClassAnswers(labels, codes, np.eye(4), wholes={"in": "t", "out": "t"})
+    older = ClassAnswers(labels, codes, np.eye(4), wholes={"out": "s", "x": "s"})
+    first, second = told_apart_by_both(own, older)
+    assert first.same_rows(second)
+    assert len(first.labels) == 2, "in and out are one to the one, out and x to the other"
+    assert "y" in first.labels
+    assert not told_apart_by_both(own, own)[0].wholes
+
+
 def test_wholes_stay_with_rows_that_are_taken_and_joined() -> None:
     old = np.random.default_rng(1).dirichlet(np.ones(5), 12)
     whole = released([0, 1, 2, 3] * 3, old)
@@ -120,6 +137,6 @@ def test_costs_of_parts_become_those_of_the_whole() -> None:
 def test_it_is_said_in_one_line() -> None:
     assert MARCH.in_words() == ("pin → security; chargeback → refund; transfer → in, out; fax is retired; card is new")
     assert MARCH.compared_in_words() == (
-        "pin counts as security; chargeback counts as refund; in, out count as transfer on both sides; fax, retired, "
-        "is not answered; card: answered wrongly, as it does not know it"
+        "pin counts as security; chargeback counts as refund; in, out count as transfer on both sides; fax is retired, "
+        "and the next best answer counts; rows of card, which it does not know, count as wrong"
     )

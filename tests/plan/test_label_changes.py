@@ -73,6 +73,13 @@ def test_plans_that_cannot_have_it(changes: dict[str, Any], said: str) -> None:
         validate(tiny.raw_plan(**changes), "plan.yaml")
 
 
+def test_added_classes_may_begin_as_means_of_their_rows() -> None:
+    head = {"head": {"init": "prototypes"}}
+    assert validate(tiny.raw_plan(**stages(head | {"labels": {"add": ["new"]}})), "plan.yaml").stages[0].head.init
+    with pytest.raises(InputError, match="prototypes is for classes that come with a stage"):
+        validate(tiny.raw_plan(**stages(head)), "plan.yaml")
+
+
 def test_a_plan_of_texts_without_classes_is_refused() -> None:
     plan = tiny.raw_plan(task="translation", **stages({})) | {
         "model": {"builder": "t5", "weights": None, "config": tiny.T5_CONFIG}

@@ -59,6 +59,13 @@ def test_a_merged_class_is_said_as_often_as_the_old_ones_together() -> None:
     assert error < 0.5 * of_one.mean(), "it is nearer than either class alone"
 
 
+def test_what_is_merged_beside_no_other_class_needs_no_rows() -> None:
+    changed = LabelMap(BEFORE, ("all", "new"), dict.fromkeys(BEFORE, ("all",)))
+    kernel, bias = changed_head(KERNEL, BIAS, changed, not_asked)
+    assert kernel.shape == (6, 1)
+    assert np.isfinite(bias).all()
+
+
 def test_several_merged_classes_are_each_said_as_often() -> None:
     changed, old, new = head({"a": ("m",), "b": ("m",), "c": ("n",), "d": ("n",)})
     for label in ("m", "n"):

@@ -245,7 +245,9 @@ def test_a_drop_on_a_part_of_a_split_class_asks_for_the_whole(months: Months, tm
         place.run(plan("2.csv", CHANGES, [on_a_part], start=1), fresh=True)
     gate = [{"metric": "recall/transfer", "drop_at_most": 1.0}, {"metric": "recall/transfer-in", "at_least": 0.0}]
     gate = [rule | {"min_samples": 10} for rule in gate]
-    run = place.run(plan("2.csv", CHANGES, gate, start=1), fresh=True).run
+    asked = plan("2.csv", CHANGES, gate, start=1)
+    asked["stages"][0]["head"] = {"init": "prototypes"}  # of the class that is new
+    run = place.run(asked, fresh=True).run
     judged = decision(run, "month")["rules"]
     assert [rule["outcome"] for rule in judged] == ["pass", "pass"]
     assert judged[0]["n"] == 2 * judged[1]["n"], "rows of both parts are rows of the whole"

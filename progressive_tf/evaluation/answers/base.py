@@ -267,6 +267,12 @@ class Answers(ABC):
         return np.ones(len(self), bool)
 
 
+def told_apart_by_both(first: Answers, second: Answers) -> tuple[Answers, Answers]:
+    """Returns two models' answers in the classes that both tell apart."""
+    first, second = first.told_apart_by(first), second.told_apart_by(first)
+    return first.told_apart_by(second), second.told_apart_by(second)
+
+
 def groups_of(parts: Sequence[Answers]) -> npt.NDArray[np.int64] | None:
     """Returns the groups of joined answers, part after part; rows of parts without groups are each their own."""
     known = [part.groups for part in parts if part.groups is not None]

@@ -52,7 +52,7 @@ def changed_head(
     ]
     new_kernel, new_bias = np.stack(columns, axis=1), np.array(biases, np.float32)
     merged = {index: olds for index, olds in enumerate(sources.values()) if len(olds) > 1}
-    if merged:
+    if merged and len(sources) > 1:  # beside no other class, any column says 1
         rows = features([changed.after[index] for index in merged]).astype(np.float64)
         kept = [place[old] for old, news in changed.of.items() if news]
         _fit_merged(new_kernel, new_bias, merged, rows, _Old(kernel, bias, kept))
