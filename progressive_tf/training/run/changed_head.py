@@ -13,8 +13,8 @@ from progressive_tf.evaluation.label_map import LabelMap
 # Holds a merged class near the mean of those that it comes from, in units of the features' mean square: of fewer rows
 # than features there are many that fit.
 RIDGE = 1e-3
-# Biases of several merged classes are fitted in turn; each round leaves a fraction of what the one before left.
-MOST_ROUNDS, CLOSE = 100, 1e-9
+# Biases of several merged classes are shifted in turn; each round leaves a fraction of what the one before left.
+MOST_ROUNDS, CLOSE = 100, 1e-7
 SEARCHED = 50.0
 
 
@@ -54,53 +54,62 @@ def changed_head(
     merged = {index: olds for index, olds in enumerate(sources.values()) if len(olds) > 1}
     if merged and len(sources) > 1:  # beside no other class, any column says 1
         rows = features([changed.after[index] for index in merged]).astype(np.float64)
-        kept = [place[old] for old, news in changed.of.items() if news]
-        _fit_merged(new_kernel, new_bias, merged, rows, _Old(kernel, bias, kept))
+        said = rows @ kernel.astype(np.float64) + bias
+        said[:, [place[old] for old, news in changed.of.items() if not news]] = -np.inf
+        _fit_merged(new_kernel, new_bias, merged, rows, said, kernel)
     return new_kernel, new_bias
 
 
-class _Old:
-    """The version's head, as far as its classes are answered still."""
-
-    def __init__(self, kernel: np.ndarray, bias: np.ndarray, kept: list[int]) -> None:
-        self.kernel, self.bias, self.kept = kernel.astype(np.float64), bias.astype(np.float64), kept
-
-    def targets(self, rows: np.ndarray, olds: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the joint probability of some classes, and the logsumexp of the others, float64 [rows] each."""
-        logits = rows @ self.kernel + self.bias
-        others = logsumexp(logits[:, [index for index in self.kept if index not in olds]], axis=1)
-        return expit(logsumexp(logits[:, olds], axis=1) - others), others
-
-    def mean_column(self, rows: np.ndarray, olds: list[int]) -> np.ndarray:
-        """Returns the mean column of some classes, each as much as it is said in rows, float64 [width]."""
-        share = softmax(rows @ self.kernel + self.bias, axis=1)[:, olds].mean(axis=0)
-        return self.kernel[:, olds] @ (share / share.sum())
-
-
 def _fit_merged(
-    kernel: np.ndarray, bias: np.ndarray, merged: Mapping[int, list[int]], rows: np.ndarray, old: _Old
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    merged: Mapping[int, list[int]],
+    rows: np.ndarray,
+    said: np.ndarray,
+    old_kernel: np.ndarray,
 ) -> None:
-    """Gives merged classes their columns and biases, in place."""
-    ridge, targets = RIDGE * float((rows**2).mean()), {}
+    """Gives merged classes their columns and biases.
+
+    Args:
+        kernel: float32 [width, classes], changed in place.
+        bias: float32 [classes], changed in place.
+        merged: such a class → the old ones that it has instead.
+        rows: float64 [rows, width].
+        said: the old logits of these rows, float64 [rows, before]; −∞ for a class that is retired.
+        old_kernel: float32 [width, before].
+    """
+    ridge, means = RIDGE * float((rows**2).mean()), {}
     for index, olds in merged.items():
-        joint, others = old.targets(rows, olds)
-        targets[index] = float(joint.mean())
-        kernel[:, index], bias[index] = _fitted(rows, joint, others, old.mean_column(rows, olds), ridge)
-    logits = rows @ kernel.astype(np.float64)
+        others = logsumexp(np.delete(said, olds, axis=1), axis=1)
+        joint = expit(logsumexp(said[:, olds], axis=1) - others)
+        shares = softmax(said, axis=1)[:, olds].mean(axis=0)
+        centre = old_kernel[:, olds] @ (shares / shares.sum())
+        kernel[:, index], bias[index] = _fitted(rows, joint, others, centre, ridge)
+        means[index] = float(joint.mean())
+    logits, shifted = rows @ kernel.astype(np.float64), bias.astype(np.float64)
     for _ in range(MOST_ROUNDS):
-        worst = 0.0
-        for index, target in targets.items():
-            now = logits + bias
-            own = now[:, index] - logsumexp(np.delete(now, index, axis=1), axis=1)
-
-            def above(shift: float, own: np.ndarray = own, target: float = target) -> float:
-                return float(expit(own + shift).mean()) - target
-
-            worst = max(worst, abs(above(0.0)))
-            if above(-SEARCHED) < 0 < above(SEARCHED):
-                bias[index] += np.float32(brentq(above, -SEARCHED, SEARCHED))
-        if worst < CLOSE or len(targets) == 1:
+        before = shifted.copy()
+        for index, mean in means.items():
+            shifted[index] += _shift(logits + shifted, index, mean)
+        if np.abs(shifted - before).max() < CLOSE:
             break
+    bias[:] = shifted
+
+
+def _shift(logits: np.ndarray, index: int, mean: float) -> float:
+    """Returns what a class' logits lack for its mean probability to be as given.
+
+    Args:
+        logits: float64 [rows, classes].
+        index: of the class.
+        mean: in (0, 1).
+    """
+    own = logits[:, index] - logsumexp(np.delete(logits, index, axis=1), axis=1)
+
+    def above(shift: float) -> float:
+        return float(expit(own + shift).mean()) - mean
+
+    return float(brentq(above, -SEARCHED, SEARCHED)) if above(-SEARCHED) < 0 < above(SEARCHED) else 0.0
 
 
 def _fitted(
