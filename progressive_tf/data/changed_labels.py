@@ -15,10 +15,11 @@ from progressive_tf.evaluation.label_map import LabelMap
 
 
 def in_order(sources: Mapping[str, Source], labels: tuple[str, ...]) -> Mapping[str, Source]:
-    """Returns sources of just these classes with them in this order; those of others as they are."""
-    if any(set(source.truth.outputs) != set(labels) for source in sources.values()):
+    """Returns sources, the first of which has its classes in this order if they are just these."""
+    name, own = next(iter(sources.items()))
+    if set(own.truth.outputs) != set(labels):
         return sources
-    return {name: replace(source, truth=source.truth.with_order(labels)) for name, source in sources.items()}
+    return {**sources, name: replace(own, truth=own.truth.with_order(labels))}
 
 
 def read_changed(sources: Mapping[str, Source], changed: LabelMap) -> tuple[dict[str, Source], list[str]]:

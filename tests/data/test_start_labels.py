@@ -79,4 +79,5 @@ def test_without_changes_the_same_classes_keep_the_order_of_the_version() -> Non
     every = ["fax", "transfer", "pin", "refund", "chargeback"]
     assert settled(every, changes=None).sources["0.csv"].labels == VERSION
     assert classes(settled(every, changes=None)) == every
+    assert settled(every, ["pin", "fax"], changes=None).sources["0.csv"].labels == VERSION
     assert settled(every[:3], changes=None).sources["0.csv"].labels == ("fax", "pin", "transfer")
