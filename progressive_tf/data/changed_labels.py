@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from progressive_tf.data.source import Source
-from progressive_tf.data.start_labels import PLACE
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.plan.label_changes import PLACE
 
 
 def in_order(sources: Mapping[str, Source], labels: tuple[str, ...]) -> Mapping[str, Source]:

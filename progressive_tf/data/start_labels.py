@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.evaluation.label_map import LabelMap
-from progressive_tf.plan.label_changes import LabelChanges
-
-PLACE = "stages[0].labels"
+from progressive_tf.plan.label_changes import PLACE, LabelChanges
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from progressive_tf.errors import listed
+from progressive_tf.plan.adaptation_methods import FROM_SUMS
 from progressive_tf.plan.label_rules import Labels, label_of
 from progressive_tf.plan.methods import Strict
 from progressive_tf.plan.networks import Text
 from progressive_tf.plan.refusals import SAME_OUTPUTS
 
+PLACE = "stages[0].labels"
 CHANGES = ("rename", "merge", "split", "retire", "add")
 
 
@@ -85,40 +87,46 @@ class LabelChanges(Strict):
 def problem_with_label_changes(plan: Mapping[str, Any]) -> str | None:
     """Returns why a plan, with all of its keys, cannot have the `labels` of its stages; None where it can."""
     start, scenario, stages = plan["start"], plan["scenario"], plan["stages"]
-    for index, stage in enumerate(stages):
-        if stage["labels"] is None:
-            continue
-        place = f"stages[{index}].labels"
-        if index:
-            return (
-                f"{place}: labels change where a run starts, so that all of its stages have the same; end the run "
-                f"before this stage, and begin another with start: stable"
-            )
-        if start != "stable" and not isinstance(start, int):
-            return f"{place}: is about the labels of a released version; set start: stable, or a version's number"
-        if scenario not in SAME_OUTPUTS:
-            return (
-                f"{place}: scenario {scenario} has its classes from its stages; set scenario: data-incremental, or "
-                f"drop it"
-            )
-        if plan["data"]["labels"] is not None:
-            return f"{place}: the classes follow from the version's and from what stands here; drop data.labels"
-        if plan["probes"] is not None and stage["labels"]["add"]:
-            return (
-                f"probes: are explained by the version that the run starts from, too, and it has no output for what "
-                f"{place}.add brings; drop one of the two"
-            )
-        released = next((number for number, other in enumerate(stages) if other["release"] is not None), None)
-        if released is not None:
-            return (
-                f"stages[{released}].release: a canary is watched by how often it answers as stable does, and the two "
-                f"call their classes otherwise here; drop it, or drop {place}"
-            )
-        if stage["data"]["stream"] is not None:
-            return f"{place}: a stream's rows are read one by one under the labels that there are; drop one of the two"
-        if stage["adaptation"]["method"] in ("slda", "prototypes"):
-            return (
-                f"{place}: adaptation {stage['adaptation']['method']} goes on with sums of the version's own classes; "
-                f"use method head"
-            )
+    later = next((index for index, stage in enumerate(stages) if index and stage["labels"] is not None), None)
+    if later is not None:
+        return (
+            f"stages[{later}].labels: labels change where a run starts, so that all of its stages have the same; end "
+            f"the run before this stage, and begin another with start: stable"
+        )
+    if stages[0]["labels"] is None:
+        return None
+    if start != "stable" and not isinstance(start, int):
+        return f"{PLACE}: is about the labels of a released version; set start: stable, or a version's number"
+    if scenario not in SAME_OUTPUTS:
+        return (
+            f"{PLACE}: scenario {scenario} has its classes from its stages; set scenario: data-incremental, or drop it"
+        )
+    if plan["data"]["labels"] is not None:
+        return f"{PLACE}: the classes follow from the version's and from what stands here; drop data.labels"
+    if plan["probes"] is not None and stages[0]["labels"]["add"]:
+        return (
+            f"probes: are explained by the version that the run starts from, too, and it has no output for what "
+            f"{PLACE}.add brings; drop one of the two"
+        )
+    return next((problem for problem in map(_problem_beside, range(len(stages)), stages) if problem), None)
+
+
+def _problem_beside(number: int, stage: Mapping[str, Any]) -> str | None:
+    """Returns what a stage cannot have in a run whose labels change where it starts; None: nothing."""
+    method = stage["adaptation"]["method"]
+    if stage["release"] is not None:
+        return (
+            f"stages[{number}].release: a canary is watched by how often it answers as stable does, and the two call "
+            f"their classes otherwise here; drop it, or drop {PLACE}"
+        )
+    if stage["data"]["stream"] is not None:
+        return (
+            f"stages[{number}].data.stream: its rows are read one by one, under the labels that there are; drop it, or "
+            f"drop {PLACE}"
+        )
+    if method in FROM_SUMS:
+        return (
+            f"stages[{number}].adaptation: {method} goes on with sums of the version's own classes, and {PLACE} "
+            f"changes these; use method head"
+        )
     return None

@@ -61,7 +61,14 @@ def stages(*changed: dict[str, Any]) -> dict[str, Any]:
             stages({"labels": {"add": ["new"]}}) | {"probes": {"take": 5}},
             r"probes: are explained by the version that the run starts from",
         ),
-        (stages({"adaptation": {"method": "slda"}}), "goes on with sums of the version's own classes"),
+        (
+            stages({}, {"name": "two", "labels": None, "adaptation": {"method": "slda"}}),
+            r"stages\[1\].adaptation: slda goes on with sums of the version's own classes",
+        ),
+        (
+            stages({}, {"name": "two", "labels": None, "data": {"stream": "more.jsonl"}}),
+            r"stages\[1\].data.stream: its rows are read one by one",
+        ),
         (
             stages({}) | {"data": tiny.raw_plan()["data"] | {"labels": ["good", "negative"]}},
             "drop data.labels",
