@@ -19,6 +19,7 @@ from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.store import Registry
+from progressive_tf.registry.tables import version_details
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.run.start import start_labels
@@ -165,6 +166,15 @@ def test_feedback_in_old_words_is_understood_by_the_served_version(months: Month
     kept = {"balance": "balance", "pin": "security", "refund": "refund", "chargeback": "refund"}
     assert served.labels_before == kept
     assert LoadedVersion(months.versions.version(1)).labels_before == {}
+
+
+def test_what_labels_were_called_before_is_shown_with_the_version(months: Months) -> None:
+    shown = version_details(months.versions, months.versions.version(2))
+    (line,) = [line for line in shown.splitlines() if line.startswith("before ")]
+    assert "version 1: " in line
+    assert {"pin → security", "fax is retired"} <= set(line.split("version 1: ")[1].split("; "))
+    assert "balance" not in line
+    assert "before " not in version_details(months.versions, months.versions.version(1))
 
 
 def test_the_next_stage_from_feedback_reads_the_plan_with_its_labels(months: Months) -> None:
