@@ -9,17 +9,27 @@ from dataclasses import replace
 import numpy as np
 
 from progressive_tf.data.source import Source
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.plan.label_changes import PLACE
 
 
-def in_order(sources: Mapping[str, Source], labels: tuple[str, ...]) -> Mapping[str, Source]:
-    """Returns sources, the first of which has its classes in this order if they are just these."""
+def with_classes_of(start: StartLabels, sources: Mapping[str, Source]) -> tuple[Mapping[str, Source], list[str]]:
+    """Returns sources, the first of which has the version's classes in its order if it has no others; and what is said.
+
+    Args:
+        start: the version, of whose labels the plan says nothing.
+        sources: the plan's own first.
+    """
     name, own = next(iter(sources.items()))
-    if set(own.truth.outputs) != set(labels):
-        return sources
-    return {**sources, name: replace(own, truth=own.truth.with_order(labels))}
+    if not own.truth.in_classes or not set(own.truth.outputs) <= set(start.labels):
+        return sources, []
+    absent = [label for label in start.labels if label not in own.truth.outputs]
+    said = (
+        f"start: classes of version {start.version} without a row in {own.name}, which stay classes: {listed(absent)}"
+    )
+    return {**sources, name: replace(own, truth=own.truth.with_classes(start.labels))}, [said] if absent else []
 
 
 def read_changed(sources: Mapping[str, Source], changed: LabelMap) -> tuple[dict[str, Source], list[str]]:

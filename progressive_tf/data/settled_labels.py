@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from progressive_tf.data.changed_labels import in_order, read_changed
+from progressive_tf.data.changed_labels import read_changed, with_classes_of
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
@@ -60,7 +60,8 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
     counted, lines = _counted(sources), _types(sources)
     in_classes = all(source.truth.in_classes for source in sources.values())
     if data.normalize_labels is not None:
-        names = class_names(data.normalize_labels, counted, data.labels or ())
+        known_before = start.labels if start is not None and in_classes else ()
+        names = class_names(data.normalize_labels, counted, data.labels or known_before)
         lines += [_what_was_merged(counted, names, data)] if in_classes else _types_of_entities(names)
         sources = {
             name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
@@ -76,7 +77,8 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
         data = data.model_copy(update={"labels": changed.after})
     settled: Mapping[str, Source] = {name: source.with_known_labels(data) for name, source in sources.items()}
     if start is not None and changed is None and data.labels is None:
-        settled = in_order(settled, start.labels)
+        settled, said = with_classes_of(start, settled)
+        lines += said
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines), changed)
 

@@ -75,9 +75,15 @@ def test_what_would_be_left_is_too_little() -> None:
         settled(["one"], changes={"merge": {"one": list(VERSION)}})
 
 
-def test_without_changes_the_same_classes_keep_the_order_of_the_version() -> None:
+def test_without_changes_the_version_says_which_classes_there_are() -> None:
     every = ["fax", "transfer", "pin", "refund", "chargeback"]
     assert settled(every, changes=None).sources["0.csv"].labels == VERSION
     assert classes(settled(every, changes=None)) == every
     assert settled(every, ["pin", "fax"], changes=None).sources["0.csv"].labels == VERSION
-    assert settled(every[:3], changes=None).sources["0.csv"].labels == ("fax", "pin", "transfer")
+    fewer = settled(every[:3], changes=None)
+    assert fewer.sources["0.csv"].labels == VERSION
+    assert classes(fewer) == every[:3]
+    said = "start: classes of version 7 without a row in 0.csv, which stay classes: refund, chargeback"
+    assert said in fewer.lines
+    assert classes(settled(["PIN", "Fax"], changes=None, normalize_labels="casefold")) == ["pin", "fax"]
+    assert settled(["pin", "new"], changes=None).sources["0.csv"].labels == ("new", "pin")

@@ -151,8 +151,8 @@ class Truth:
         """
         return self
 
-    def with_order(self, labels: tuple[str, ...]) -> Self:
-        """Returns the same with its classes in another order, where it has classes of rows."""
+    def with_classes(self, labels: tuple[str, ...]) -> Self:
+        """Returns the same with these classes in place of its own, all of which are among them; only of whole rows."""
         return self
 
     def known(self, data: Data, name: str, rows: np.ndarray) -> Self:

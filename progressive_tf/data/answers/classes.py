@@ -74,8 +74,8 @@ class ClassTruth(Truth):
         codes = np.array([labels.index(label) for label in renamed], np.int32)[self.codes]
         return replace(self.with_codes(codes), labels=labels)
 
-    def with_order(self, labels: tuple[str, ...]) -> Self:
-        """Returns the same with its classes in another order."""
+    def with_classes(self, labels: tuple[str, ...]) -> Self:
+        """Returns the same with these classes in place of its own, all of which are among them."""
         codes = np.array([labels.index(label) for label in self.labels], np.int32)[self.codes]
         return replace(self.with_codes(codes), labels=labels)
 
