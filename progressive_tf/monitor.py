@@ -220,7 +220,7 @@ def _propose(
     model: ModelVersions, live: LiveRows, runs: Path, target: Path, plan: str | None, triggers: Triggers | None
 ) -> None:
     from progressive_tf.files import cache_folder
-    from progressive_tf.monitoring.origin import later_release, refuse_other_plan
+    from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.monitoring.schedule_check import check_schedule
     from progressive_tf.plan.loading import load_plan, shipped_plans
@@ -237,8 +237,7 @@ def _propose(
     name = plan or model.name
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)
-    before = (version.manifest() or {}).get("labels_before")
-    start = start_labels(loaded.plan, model.version(before["version"]) if before else None)
+    start = start_labels(loaded.plan, start_of(model, version, runs))
     proposal = propose(shipped_plans().get(name) or Path(plan or ""), loaded, live, target, cache_folder(), start)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "

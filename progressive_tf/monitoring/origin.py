@@ -63,6 +63,18 @@ def find_run(version: Version, runs: Path) -> Path | None:
     return next((folder for folder in folders if (folder / "plan.yaml").is_file()), None)
 
 
+def start_of(model: ModelVersions, version: Version, runs: Path) -> Version | None:
+    """Returns the version that the run of a version started from; None where it started from none, or is not there.
+
+    Raises:
+        InputError: the registry has it no more.
+    """
+    run = find_run(version, runs)
+    begun = None if run is None else RunFolder(run).environment
+    number = None if begun is None else begun["start"]["version"]
+    return None if number is None else model.version(number)
+
+
 def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan, given: str, runs: Path) -> None:
     """Refuses a plan that is not the one of a version's run, or whose training would not go on in that run.
 

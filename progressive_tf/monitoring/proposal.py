@@ -131,7 +131,7 @@ def propose(
         live: answers with their feedback.
         target: where the copy is written; may be the plan's own file.
         cache: the folder of all caches.
-        start: the labels of the version that the plan's run started from, where it changed them.
+        start: the labels of the version that the plan's run started from; None where it started from none.
 
     Raises:
         InputError: the task is not supported, there are too few new rows, or `target` cannot be used.

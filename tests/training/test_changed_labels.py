@@ -17,6 +17,7 @@ from releasing import PASSES, Place, decision, small_plan, stage_folder
 
 from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
+from progressive_tf.monitoring.origin import start_of
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.tables import version_details
@@ -182,7 +183,9 @@ def test_the_next_stage_from_feedback_reads_the_plan_with_its_labels(months: Mon
     plan = loaded.plan.model_copy(
         update={"data": loaded.plan.data.model_copy(update={"source": str(months.place.folder / "2.csv")})}
     )
-    start = start_labels(plan, months.versions.version(1))
+    released = months.versions.version(2)
+    assert start_of(months.versions, months.versions.version(1), months.place.folder / "runs") is None
+    start = start_labels(plan, start_of(months.versions, released, months.place.folder / "runs"))
     data = read_plan_data(replace(loaded, plan=plan), months.place.folder / "cache", start=start)
     assert data.labels == NEW
 
