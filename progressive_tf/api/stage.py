@@ -80,7 +80,7 @@ class GateDecision:
         table = markup.table(headings, map(_rule_cells, self._record.rules))
         drawn = markup.figure(self._figure, CAPTIONS["gate"]) if self._figure else ""
         words = self._record.labels
-        said = markup.paragraph(verdict) + (markup.paragraph(f"The released version: {words}.") if words else "")
+        said = markup.paragraph(verdict) + (markup.paragraph(f"Labels of {words}.") if words else "")
         return head + said + table + markup.side_by_side(part for part in (beside, drawn) if part)
 
 

@@ -32,12 +32,14 @@ class Baseline:
         name: in words.
         answers: by slice, as those of the candidate; empty where it cannot be asked.
         problem: why it cannot be asked, and what to do; None where it can.
+        labels: how its answers are read, where it calls classes otherwise; None where it does not.
     """
 
     reference: Reference
     name: str
     answers: Mapping[str, Answers] = field(default_factory=dict)
     problem: str | None = None
+    labels: str | None = None
 
 
 @dataclass(frozen=True)

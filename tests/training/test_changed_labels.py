@@ -198,6 +198,9 @@ def test_an_older_version_is_asked_through_both_changes(months: Months) -> None:
     said = set(saved["predicted"])
     assert {"secret", "refund"} <= said
     assert not said & {"pin", "chargeback", "transfer", "fax", "card"}
+    words = decision(months.runs[2], "month")["labels"]
+    assert words.startswith("version 2: security counts as secret; and version 1: ")
+    assert "pin counts as secret" in words
 
 
 def test_a_month_without_changes_keeps_the_order_of_the_outputs(months: Months, tmp_path: Path) -> None:

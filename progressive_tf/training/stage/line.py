@@ -149,7 +149,11 @@ def _asked(run: Run, reference: Reference, wanted: Wanted, view: View) -> Baseli
             return Baseline(reference, name, problem=f"{answers}{WAY_ON}")
         path.parent.mkdir(exist_ok=True)
         save_predictions(path, answers, run.features)
-    return Baseline(reference, name, view(load_predictions(path, type(run.features.answering), run.data)))
+    changed = changed_since(run, reference)
+    labels = None if changed is None else changed.compared_in_words()
+    return Baseline(
+        reference, name, view(load_predictions(path, type(run.features.answering), run.data)), labels=labels
+    )
 
 
 def _of_stage(run: Run, reference: Reference, name: str, view: View) -> Baseline:

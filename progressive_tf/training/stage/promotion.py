@@ -75,9 +75,7 @@ def decide(run: Run, stage: StageRecord, scored: Scored, beside: Beside = NOTHIN
     if baseline is not None or run.start.version is not None:
         compared = score(run, baseline)
     decision = _judge(run, stage, scored, compared, beside=beside)
-    changed = run.data.classes.changed if baseline is None else None
-    labels = None if changed is None else changed.compared_in_words()
-    return replace(decision, labels=labels, test_runs=runs_on_test_rows(run, stage))
+    return replace(decision, test_runs=runs_on_test_rows(run, stage))
 
 
 def _reasons_kept(run: Run, stage: StageRecord) -> ReasonsKept | None:
@@ -231,7 +229,12 @@ def _judge(
     )
     first, _ = remembered(run, stage, other)
     best = decision.best or carried(run, stage, other)
-    return replace(decision, first=last if first is None else first, best=best)
+    changed = data.classes.changed if parent is None and not of_another_run else None
+    read = {} if changed is None else {f"version {run.start.version}": changed.compared_in_words()}
+    older = (one for one in (line.first, *line.best, *line.others.values()) if one is not None)
+    read |= {one.name: one.labels for one in older if one.labels is not None}
+    labels = "; and ".join(f"{name}: {words}" for name, words in read.items()) or None
+    return replace(decision, first=last if first is None else first, best=best, labels=labels)
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
