@@ -88,7 +88,7 @@ class Decision:
         first: the first released version of the line that the stage stands in, by its number, or a stage of a run that
             releases nothing; None for the first one itself.
         best: those that are the best so far by some rule with `against: best`, likewise.
-        labels: versions that call classes otherwise, each with how its answers were compared, in words; None: none does.
+        labels: versions that call classes otherwise, and how the answers of each were read; None where none does.
         test_runs: runs, with this one, that had been measured on the stage's test rows by then; None: not counted.
     """
 
