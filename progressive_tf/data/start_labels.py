@@ -50,8 +50,8 @@ class StartLabels:
         taken = next(((change, label) for change, label in changes.new() if label in stay), None)
         if taken is not None:
             raise InputError(
-                f"{PLACE}.{taken[0]}: version {self.version} has {taken[1]!r} already, and nothing becomes of that; "
-                f"choose another name, or say what becomes of it"
+                f"{PLACE}.{taken[0]}: version {self.version} has {taken[1]!r} already, and nothing becomes of that; to "
+                f"have both as one class, name both under merge, or choose another name"
             )
         known = tuple(dict.fromkeys(new for news in of.values() for new in news))
         after = (*known, *changes.add)
