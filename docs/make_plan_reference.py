@@ -204,10 +204,19 @@ MEANINGS: dict[str, dict[str, str]] = {
         "readapt": "Measure means and variances of a table's numbers again, on this stage's training rows.",
         "calibrate": "Divide the logits, when a stage ends, by the temperature that fits its validation rows.",
         "abstain": "See `stages[].abstain`; null: every row is answered.",
+        "labels": "What became of the labels of the version that the run starts from; in the first stage only. See "
+        "`stages[].labels`; null: they are the same.",
         "crf": "Tags of a sentence are scored together (Lafferty et al. 2001); the same in every stage.",
         "tune": "Sweeps the stage before it trains; see `tune`.",
         "release": "See `stages[].release`; null: a promoted stage becomes stable.",
         "distribute": "mirrored: each batch is divided over all GPUs of the machine; the same in every stage.",
+    },
+    "LabelChanges": {
+        "rename": "Old label → new one.",
+        "merge": "New label → the old ones that it has instead; it may be called as one of them.",
+        "split": "Old label → the new ones that its rows have instead.",
+        "retire": "Old labels that no row may have now, and that are no longer answered.",
+        "add": "Labels that the version does not know; some row has to have each.",
     },
     "Abstain": {
         "error_at_most": "The largest share of wrong answers among those that are given.",

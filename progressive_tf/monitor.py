@@ -220,7 +220,7 @@ def _propose(
     model: ModelVersions, live: LiveRows, runs: Path, target: Path, plan: str | None, triggers: Triggers | None
 ) -> None:
     from progressive_tf.files import cache_folder
-    from progressive_tf.monitoring.origin import later_release, learnt_before, refuse_other_plan
+    from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.monitoring.schedule_check import check_schedule
     from progressive_tf.plan.loading import load_plan, shipped_plans
@@ -236,14 +236,8 @@ def _propose(
     name = plan or model.name
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)
-    proposal = propose(
-        shipped_plans().get(name) or Path(plan or ""),
-        loaded,
-        live,
-        target,
-        cache_folder(),
-        learnt_before(model, version, runs),
-    )
+    plan_file = shipped_plans().get(name) or Path(plan or "")
+    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs))
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

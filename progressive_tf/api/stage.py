@@ -79,7 +79,9 @@ class GateDecision:
         headings = ("rule", "outcome", "estimate", "bounds", "threshold", "rows", "p", "power")
         table = markup.table(headings, map(_rule_cells, self._record.rules))
         drawn = markup.figure(self._figure, CAPTIONS["gate"]) if self._figure else ""
-        return head + markup.paragraph(verdict) + table + markup.side_by_side(part for part in (beside, drawn) if part)
+        words = self._record.labels
+        said = markup.paragraph(verdict) + (markup.paragraph(f"Labels of {words}.") if words else "")
+        return head + said + table + markup.side_by_side(part for part in (beside, drawn) if part)
 
 
 class Stage:

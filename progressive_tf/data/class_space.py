@@ -14,9 +14,9 @@ from progressive_tf.data.source import Source
 from progressive_tf.data.tags import kinds_of
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.evaluation.costs import Costs
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.plan.schema import Data, Plan
 
-MOST_SHOWN = 10
 UNKNOWN = -1
 
 
@@ -53,6 +53,7 @@ class ClassSpace:
             `labels` are those of whole sentences, by which they are counted and split.
         task_codes: source → int32 [rows], indices into `tasks`; empty unless the plan is task-incremental.
         costs: of answering a class with another; None where the plan says nothing of it.
+        changed: what became of the labels of the version that the run starts from; None where they are as they were.
     """
 
     labels: tuple[str, ...]
@@ -63,6 +64,7 @@ class ClassSpace:
     tags: tuple[str, ...] = ()
     task_codes: Mapping[str, np.ndarray] = field(default_factory=dict)
     costs: Costs | None = None
+    changed: LabelMap | None = None
 
     def with_costs(self, costs: Mapping[str, Mapping[str, float]] | None, spelling: Spelling) -> ClassSpace:
         """Returns the same classes with the costs of a plan, {true class: {answer: cost}}.
@@ -147,7 +149,7 @@ def _domain_incremental(
         if new.any():
             label = space.labels[codes[new][0]]
             raise InputError(
-                f"{stage.place}: {_counted(sources[stage.source], stage.rows[new])} of stage {stage.stage} bring a "
+                f"{stage.place}: {sources[stage.source].rows_in_words(stage.rows[new])} of stage {stage.stage} bring a "
                 f"class that stage {used[0].stage} does not have, such as {label!r}; scenario domain-incremental keeps "
                 f"its classes: take them out, or set scenario: class-incremental"
             )
@@ -204,9 +206,9 @@ def _tasks_by_stage(plan: Plan, sources: Mapping[str, Source], used: Sequence[Us
         if taken.any():
             rows = stage.rows[taken]
             raise InputError(
-                f"{stage.place}: {_counted(sources[stage.source], rows)} belong to stage {own[rows[0]]} too, and each "
-                f"stage is a task; give the stages other rows or classes, or name the column that says the task with "
-                f"data.task"
+                f"{stage.place}: {sources[stage.source].rows_in_words(rows)} belong to stage {own[rows[0]]} too, "
+                f"and each stage is a task; give the stages other rows or classes, or name the column that says the "
+                f"task with data.task"
             )
         own[stage.rows] = stage.stage
     return tasks
@@ -223,8 +225,9 @@ def _tasks_by_column(
         slashed = np.flatnonzero(["/" in task for task in tasks[name]])
         if len(slashed):
             raise InputError(
-                f"data.task: {_counted(source, slashed)} have '/' in {column}, such as {tasks[name][slashed[0]]!r}; "
-                f"answers are named task/class, so write the task without it"
+                f"data.task: {source.rows_in_words(slashed)} have '/' in {column}, such as "
+                f"{tasks[name][slashed[0]]!r}"
+                f"; answers are named task/class, so write the task without it"
             )
     names = task_names([Counter(row_tasks.tolist()) for row_tasks in tasks.values()], data)
     tasks = {name: np.array([names[task] for task in row_tasks], object) for name, row_tasks in tasks.items()}
@@ -233,10 +236,10 @@ def _tasks_by_column(
     for name in sources.keys() - stage_sources:
         unknown = ~np.isin(tasks[name], list(trained))
         if unknown.any():
-            task = tasks[name][unknown][0]
+            task, rows = tasks[name][unknown][0], np.flatnonzero(unknown)
             raise InputError(
-                f"{locations[name]}: {_counted(sources[name], np.flatnonzero(unknown))} are of a task that no stage "
-                f"has: {unknown_name('task', task, trained)}"
+                f"{locations[name]}: {sources[name].rows_in_words(rows)} are of a task that no stage has: "
+                f"{unknown_name('task', task, trained)}"
             )
     return tasks
 
@@ -278,16 +281,10 @@ def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario:
     if len(unknown):
         label = source.labels[source.label_codes[unknown[0]]]
         raise InputError(
-            f"{place}: {_counted(source, unknown)} have a class that scenario {scenario} does not expect: "
+            f"{place}: {source.rows_in_words(unknown)} have a class that scenario {scenario} does not expect: "
             f"{unknown_name('label', label, labels)}"
         )
     return codes
-
-
-def _counted(source: Source, rows: np.ndarray) -> str:
-    shown = ", ".join(f"{row:,}" for row in source.rows[rows[:MOST_SHOWN]])
-    more = f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else ""
-    return f"{len(rows):,} rows of {source.name} ({shown}{more})"
 
 
 _SCENARIOS: dict[str, Callable[..., ClassSpace]] = {

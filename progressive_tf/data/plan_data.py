@@ -29,6 +29,7 @@ from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
 from progressive_tf.data.splits import Parts, fixed_parts, part_lines, row_groups
 from progressive_tf.data.stage_rows import StageRows, rows_of_stages
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.data.tables import read_tables
 from progressive_tf.data.unknown_rows import UnknownRows, read_unknown_rows
 from progressive_tf.display import Display
@@ -186,6 +187,7 @@ def read_plan_data(
     display: Display | None = None,
     leave_empty_out: bool = True,
     learnt: Learnt | None = None,
+    start: StartLabels | None = None,
 ) -> PlanData:
     """Reads every source of a plan and fixes all parts, before any stage runs.
 
@@ -195,6 +197,7 @@ def read_plan_data(
         display: shows reading that takes long, and what is decided; None shows nothing.
         leave_empty_out: whether rows with an empty text go into no part, where the plan drops them.
         learnt: what the version was trained on that the plan starts from, if one is known.
+        start: the labels of that version; None where it starts from none.
 
     Raises:
         InputError: anything wrong with the data or with what the plan asks of it.
@@ -213,7 +216,7 @@ def read_plan_data(
     _check_inputs(plan, sources, locations)
     if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
-    settled = settle_labels(sources, data)
+    settled = settle_labels(sources, data, start)
     sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
     left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
     findings = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
@@ -248,6 +251,7 @@ def read_plan_data(
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
     classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
+    classes = replace(classes, changed=settled.changed)
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from progressive_tf.data.changed_labels import read_changed, with_classes_of
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
+from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, listed
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP
 from progressive_tf.plan.schema import Data
@@ -30,28 +33,35 @@ class SettledLabels:
         spelling: says of a label that comes later, as it is written, which class it is.
         findings: what is odd about them, for every stage.
         lines: what was decided, for people.
+        changed: what became of the labels of the version that the run starts from, where the plan says it.
     """
 
     sources: Mapping[str, Source]
     spelling: Spelling
     findings: tuple[Finding, ...]
     lines: tuple[str, ...]
+    changed: LabelMap | None = None
 
 
-def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
+def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels | None = None) -> SettledLabels:
     """Returns the sources with their labels as the plan wants them.
 
     Args:
         sources: as read, by the name the plan gives them, its own first.
         data: says how labels may be written, which there are, and what to do about odd ones.
+        start: the labels of the version that the run starts from, if it starts from one.
 
     Raises:
         InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
     """
+    changed = None if start is None else start.map()
+    if changed is not None:  # labels may be written as the version has them, too
+        data = data.model_copy(update={"labels": tuple(dict.fromkeys((*changed.before, *changed.after)))})
     counted, lines = _counted(sources), _types(sources)
     in_classes = all(source.truth.in_classes for source in sources.values())
     if data.normalize_labels is not None:
-        names = class_names(data.normalize_labels, counted, data.labels or ())
+        known_before = start.labels if start is not None and in_classes else ()
+        names = class_names(data.normalize_labels, counted, data.labels or known_before)
         lines += [_what_was_merged(counted, names, data)] if in_classes else _types_of_entities(names)
         sources = {
             name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
@@ -61,9 +71,16 @@ def settle_labels(sources: Mapping[str, Source], data: Data) -> SettledLabels:
     for counts in counted:
         total.update(counts)
     findings = [*_similar(total, sources, data), *(_odd(total, sources, data) if in_classes else ())]
-    settled = {name: source.with_known_labels(data) for name, source in sources.items()}
+    if changed is not None:
+        sources, read = read_changed(sources, changed)
+        lines += read
+        data = data.model_copy(update={"labels": changed.after})
+    settled: Mapping[str, Source] = {name: source.with_known_labels(data) for name, source in sources.items()}
+    if start is not None and changed is None and data.labels is None:
+        settled, said = with_classes_of(start, settled)
+        lines += said
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
-    return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines))
+    return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines), changed)
 
 
 def _counted(sources: Mapping[str, Source]) -> list[dict[str, int]]:

@@ -25,6 +25,8 @@ from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.plan.tasks import TASKS, Task
 from progressive_tf.plan.written_numbers import Notation
 
+MOST_SHOWN = 10  # numbers of rows in a message
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -196,6 +198,16 @@ class Source:
             return matching_rows(expression, self.column_names, self.columns, place)
         except InputError as error:
             raise InputError(f"{error} (source {self.name})") from error
+
+    def rows_in_words(self, rows: np.ndarray) -> str:
+        """Returns how many some rows are, and the numbers of the first of them.
+
+        Args:
+            rows: int64 indices.
+        """
+        shown = ", ".join(f"{row:,}" for row in self.rows[rows[:MOST_SHOWN]])
+        more = f" and {len(rows) - MOST_SHOWN:,} more" if len(rows) > MOST_SHOWN else ""
+        return f"{len(rows):,} rows of {self.name} ({shown}{more})"
 
     def with_known_labels(self, data: Data) -> Source:
         """Returns the source with the labels that the plan names, in its order; with those found where it names none.

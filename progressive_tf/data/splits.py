@@ -173,11 +173,9 @@ def fixed_parts(
             )
         taken[drawn[name]] = True
     pool = _nested(np.flatnonzero(~taken), source, groups, split.stratify)
-    flags = (
-        _flags(pool, source, groups, split.validation, (trained, known))
-        if own_validation
-        else np.zeros(len(pool), bool)
-    )
+    flags = np.zeros(len(pool), bool)
+    if own_validation:
+        flags = _flags(pool, source, groups, split.validation, (trained, known))
     empty = np.empty(0, np.int64)
     return Parts(drawn.get("validation", empty), drawn["gate"], drawn["test"], pool, flags)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.base import Answers, told_apart_by_both
 from progressive_tf.evaluation.comparison import is_sure, weigh_drop
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
@@ -32,12 +32,14 @@ class Baseline:
         name: in words.
         answers: by slice, as those of the candidate; empty where it cannot be asked.
         problem: why it cannot be asked, and what to do; None where it can.
+        labels: how its answers are read, where it calls classes otherwise; None where it does not.
     """
 
     reference: Reference
     name: str
     answers: Mapping[str, Answers] = field(default_factory=dict)
     problem: str | None = None
+    labels: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def best_on(rule: GateRule, name: str, baselines: Sequence[Baseline]) -> Baselin
 
     def value(baseline: Baseline) -> float:
         answers = baseline.answers.get(name)
-        measured = None if answers is None else answers.as_answered().measure(rule.metric)
+        measured = None if answers is None else answers.told_apart_by(answers).as_answered().measure(rule.metric)
         return -np.inf if measured is None else sign * measured
 
     return max(baselines, key=value)
@@ -134,7 +136,8 @@ def _is_better(
     """Whether one version is shown to be better than another by a rule's metric; False where it cannot be told."""
     if name not in candidate or name not in baseline:
         return False
-    pair = candidate[name].as_answered(), baseline[name].as_answered()
+    ours, theirs = told_apart_by_both(candidate[name], baseline[name])
+    pair = ours.as_answered(), theirs.as_answered()
     values = [answers.measure(rule.metric) for answers in pair]
     if values[0] is None or values[1] is None:
         return False

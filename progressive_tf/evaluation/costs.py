@@ -35,6 +35,15 @@ class Costs:
             recorded.setdefault(true, {})[said] = cost
         return recorded
 
+    def of_wholes(self, wholes: Mapping[str, str]) -> Costs:
+        """Returns the costs of classes some of which are parts of a whole; of several costs of a pair, the highest."""
+        named: dict[tuple[str, str], float] = {}
+        for true, said, cost in self.given:
+            pair = wholes.get(true, true), wholes.get(said, said)
+            if pair[0] != pair[1]:
+                named[pair] = max(cost, named.get(pair, 0.0))
+        return Costs(tuple((*pair, cost) for pair, cost in named.items()))
+
     def matrix(self, labels: Sequence[str]) -> Floats:
         """Returns float64 [true classes, answers] of some classes, of which the costs may know more or fewer."""
         place = {label: index for index, label in enumerate(labels)}

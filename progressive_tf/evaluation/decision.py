@@ -88,6 +88,7 @@ class Decision:
         first: the first released version of the line that the stage stands in, by its number, or a stage of a run that
             releases nothing; None for the first one itself.
         best: those that are the best so far by some rule with `against: best`, likewise.
+        labels: versions that call classes otherwise, and how the answers of each were read; None where none does.
         test_runs: runs, with this one, that had been measured on the stage's test rows by then; None: not counted.
     """
 
@@ -101,6 +102,7 @@ class Decision:
     stable: str | None = None
     first: int | str | None = None
     best: tuple[int | str, ...] = ()
+    labels: str | None = None
     test_runs: int | None = None
 
     @property
@@ -116,5 +118,5 @@ class Decision:
     def to_json(self) -> dict[str, Any]:
         """Returns what stands in decision.json."""
         values = vars(self) | {"rules": [rule.to_json() for rule in self.rules]}
-        optional = ("stable", "first", "best", "test_runs")
+        optional = ("stable", "first", "best", "labels", "test_runs")
         return {name: value for name, value in values.items() if name not in optional or value not in (None, ())}

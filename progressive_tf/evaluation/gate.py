@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from progressive_tf.errors import listed
-from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.base import Answers, told_apart_by_both
 from progressive_tf.evaluation.baselines import BEST, Baseline, Line, best_now, opponents
 from progressive_tf.evaluation.bootstrap import RESAMPLES, resample_metrics
 from progressive_tf.evaluation.comparison import Evidence, holm, is_sure, weigh, weigh_drop
@@ -78,10 +78,11 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     confidence the estimate decides. Promotion needs every applicable comparison to pass, which needs no adjustment
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
     there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
-    version counts as wrong; with nothing applicable the candidate is held. A slice that is not there, an undefined
-    metric, fewer rows than `min_samples`, fewer groups than 20, for a class or a macro average fewer rows of a class
-    than 5, a version that cannot be asked, and a rule on rivals where there are none hold. Such a rule is one
-    comparison for each rival: as good as each of them is as good as the best, whichever that is. Where looks are
+    version counts as wrong; a class that it does not divide is compared as a whole; with nothing applicable the
+    candidate is held. A slice that is not there, an undefined metric, fewer rows than `min_samples`, fewer groups than
+    20, for a class or a macro average fewer rows of a class than 5, a version that cannot be asked, and a rule on
+    rivals where there are none hold. Such a rule is one comparison for each rival: as good as each of them is as good
+    as the best, whichever that is. Where looks are
     counted, a rule's confidence becomes that of its slice's look.
 
     Args:
@@ -165,6 +166,7 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
     if is_drop:
         if len(all_answers[1]) and not all_answers[1].knowable.any():
             return _without_evidence(result, "not-applicable", f"{other} knows none of these classes")
+        all_answers = list(told_apart_by_both(*all_answers))
         all_answers[1] = all_answers[1].as_answered()
     for (who, _), answers in zip(models, all_answers, strict=True):
         reason = _why_undefined(rule.metric, who, answers)

@@ -307,8 +307,20 @@ def set_classes(network: BlockModel, labels: Sequence[str], label_tasks: Sequenc
     kernel, bias = (weight.numpy() for weight in network.head.dense.weights)
     columns = [kernel[:, :shared], *(_initial_column(len(kernel), label, seed) for label in labels[shared:])]
     values = [np.concatenate(columns, axis=1), np.pad(bias[:shared], (0, len(labels) - shared))]
+    replace_classes(network, labels, *values)
+
+
+def replace_classes(network: BlockModel, labels: Sequence[str], kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Gives a network whose head is one dense layer these classes in place of those it has.
+
+    Args:
+        network: changed in place.
+        labels: class names in the order of the logits.
+        kernel: float32 [width, classes].
+        bias: float32 [classes].
+    """
     network.head.resize(len(labels))
-    network.head.dense.set_weights(values)
+    network.head.dense.set_weights([kernel, bias])
     network.labels = tuple(labels)
 
 

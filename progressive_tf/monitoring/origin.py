@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from progressive_tf.data.learnt import Learnt
 from progressive_tf.errors import InputError
 from progressive_tf.files import read_json
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.run_order import in_order
-from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.run_folder import RunFolder, changed_keys, differences
 
 _COMPARED = ("name", "task", "model", "data", "seed")
@@ -65,12 +63,16 @@ def find_run(version: Version, runs: Path) -> Path | None:
     return next((folder for folder in folders if (folder / "plan.yaml").is_file()), None)
 
 
-def learnt_before(model: ModelVersions, version: Version, runs: Path) -> Learnt | None:
-    """Returns what the version was trained on that the run of a version started from; None: it started from none."""
+def start_of(model: ModelVersions, version: Version, runs: Path) -> Version | None:
+    """Returns the version that the run of a version started from; None where it started from none, or is not there.
+
+    Raises:
+        InputError: the registry has it no more.
+    """
     run = find_run(version, runs)
-    environment = None if run is None else RunFolder(run).environment
-    number = None if environment is None else environment["start"]["version"]
-    return None if number is None else Learnt.read(model.version(number).folder / EXTRA, f"version {number}")
+    begun = None if run is None else RunFolder(run).environment
+    number = None if begun is None else begun["start"]["version"]
+    return None if number is None else model.version(number)
 
 
 def refuse_other_plan(model: ModelVersions, version: Version, loaded: LoadedPlan, given: str, runs: Path) -> None:

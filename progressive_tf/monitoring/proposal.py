@@ -33,7 +33,10 @@ from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.plan.tasks import TASKS
+from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
+from progressive_tf.training.fitting.locations import EXTRA
+from progressive_tf.training.run.start import start_labels
 
 FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
@@ -117,7 +120,7 @@ class Proposal:
 
 
 def propose(
-    plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path, learnt: Learnt | None = None
+    plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path, start: Version | None = None
 ) -> Proposal:
     """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
 
@@ -131,7 +134,7 @@ def propose(
         live: answers with their feedback.
         target: where the copy is written; may be the plan's own file.
         cache: the folder of all caches.
-        learnt: what the version was trained on from which the run started that goes on; None: it started from none.
+        start: the version from which the run started that goes on; None where it started from none.
 
     Raises:
         InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
@@ -139,7 +142,8 @@ def propose(
     plan = loaded.whole
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
-    data = read_plan_data(loaded, cache, learnt=learnt)
+    learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
+    data = read_plan_data(loaded, cache, learnt=learnt, start=start_labels(loaded.plan, start))
     if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
     columns = _Columns.beside(plan, data)
@@ -301,11 +305,13 @@ def _feedback_rows(
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
+    renamed = {} if data.classes.changed is None else data.classes.changed.words
     judged = answers[[right is not None for right in answers["right"]]]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input"))
     for prediction, caller, answer, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
         label = truth if truth is not None else answer if is_right else None
-        label = data.spelling.of(label) if isinstance(label, str) else label
+        if isinstance(label, str):
+            label = data.spelling.of(renamed.get(label, label))
         if label is None and len(labels) == 2 and answer in labels:
             label = next(other for other in labels if other != answer)
         if label is None:

@@ -256,7 +256,8 @@ def _of_sums(asked: Asked) -> Iterator[str]:
 
 def _of_stages(asked: Asked) -> Iterator[str]:
     for index, stage in enumerate(asked.values["stages"]):
-        if stage["head"]["init"] == "prototypes" and asked.values["scenario"] in SAME_OUTPUTS:
+        all_known = asked.values["scenario"] in SAME_OUTPUTS and not (stage["labels"] or {}).get("add")
+        if stage["head"]["init"] == "prototypes" and all_known:
             yield (
                 f"stages[{index}].head.init: prototypes is for classes that come with a stage; scenario "
                 f"{asked.values['scenario']} has all from the first; drop it"

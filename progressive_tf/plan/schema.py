@@ -10,6 +10,7 @@ from pydantic_core import PydanticKnownError
 from progressive_tf.errors import InputError, listed
 from progressive_tf.plan.adaptation_methods import Adaptation, HeadAdaptation
 from progressive_tf.plan.gate_rule import GateRule
+from progressive_tf.plan.label_changes import LabelChanges, problem_with_label_changes
 from progressive_tf.plan.label_rules import LabelCosts, Labels, NormalizeLabels
 from progressive_tf.plan.methods import (
     Abstain,
@@ -209,6 +210,7 @@ class Stage(Strict):
     crf: bool = False
     calibrate: Literal["none", "temperature"] = "none"
     abstain: Abstain | None = None
+    labels: LabelChanges | None = None
     tune: Tune | None = None
     release: ReleaseSchedule | None = None
 
@@ -282,6 +284,8 @@ class Plan(Strict):
     @model_validator(mode="after")
     def _asks_what_it_can_have(self) -> Plan:
         problem = next(refusals(self.kind, _asked(self)), None)
+        if problem is None:
+            problem = problem_with_label_changes(self.model_dump())
         if problem is None and self.unknown_inputs is not None:
             problem = problem_with_unknown_inputs(self.scenario, [stage.model_dump() for stage in self.stages])
         if problem is not None:

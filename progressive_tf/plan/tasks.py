@@ -97,6 +97,7 @@ _NO_PROBABILITIES = {
     "stages[].calibrate=temperature": "fits the probabilities of a row's classes; task {task} has none; drop it",
     "costs": "are of a row's class; task {task} has none; drop it",
     "stages[].abstain": "asks for the probability of a row's class; task {task} has none; drop it",
+    "stages[].labels": "changes classes of whole rows; task {task} has none; drop it",
     "unknown_inputs": "is about inputs that no class of whole rows fits; task {task} has none; drop it",
 }
 _LOOKS_AT_CLASSES = "looks at classes, and texts have none; drop it for task {task}"

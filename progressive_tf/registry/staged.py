@@ -37,6 +37,7 @@ class StagedVersion:
         normalize_labels: how else its labels may be written, as the plan has it; None where they may not.
         abstain: when it does not answer, and what showed that, as plain JSON; None where it always answers.
         costs: of wrong answers, which it decides by, {true class: {answer: cost}}; None: the most probable is answered.
+        labels_before: the `version` whose `labels` were called otherwise, {old: [new]}; None where none were.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -63,6 +64,7 @@ class StagedVersion:
     normalize_labels: str | Mapping[str, str] | None = None
     abstain: Mapping[str, Any] | None = None
     costs: Mapping[str, Mapping[str, float]] | None = None
+    labels_before: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

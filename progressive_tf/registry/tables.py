@@ -102,6 +102,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         **({"judged beside": f"{judged} candidate{'s' if judged > 1 else ''}"} if judged else {}),
         "task": version.task.name if manifest else "",
         "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
+        **_labels_before(manifest),
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),
         "folder": str(version.folder),
@@ -111,6 +112,16 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
     width = max(map(len, rows))
     lines = [f"{version.model} version {version.number}", *(f"{name:{width}} {value}" for name, value in rows.items())]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _labels_before(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what became of an earlier version's labels, as a fact; nothing where they are the same."""
+    before = manifest.get("labels_before")
+    if before is None:
+        return {}
+    changed = ((old, news) for old, news in before["labels"].items() if news != [old])
+    words = "; ".join(f"{old} → {', '.join(news)}" if news else f"{old} is retired" for old, news in changed)
+    return {"before": f"version {before['version']}: {words or 'the same'}"}
 
 
 def version_tables(

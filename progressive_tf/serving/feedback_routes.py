@@ -136,8 +136,8 @@ def _newest_first(served: ServedModel) -> list[LoadedVersion]:
 
 
 def _known_labels(served: ServedModel) -> KnownLabels:
-    """Returns the classes of the versions in memory, a task's class with and without the task's name, and how else the
-    newest version that says it lets them be written.
+    """Returns the classes of the versions in memory, a task's class with and without the task's name, what they were
+    called before, and how else the newest version that says it lets them be written.
     """
     versions = _newest_first(served)
     labels = {label for version in versions for label in version.labels}
@@ -145,6 +145,9 @@ def _known_labels(served: ServedModel) -> KnownLabels:
     if any(version.has_tasks for version in versions):
         without_task = {label: label.partition("/")[2] or label for label in labels}
         names = without_task | {label: label for label in without_task.values()}
+    for version in versions:  # a label that was renamed, or merged, where no version still answers with it
+        for old, new in version.labels_before.items():
+            names.setdefault(old, new)
     rule = next((version.normalize_labels for version in versions if version.normalize_labels is not None), None)
     return KnownLabels(names, Spelling(rule, tuple(names)))
 

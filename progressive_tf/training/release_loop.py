@@ -94,6 +94,8 @@ def _run_stage(run: Run, stage: StageRecord, clock: Clock) -> Decision:
     if decision.version:
         stage.save_metrics(metrics | {"seconds": clock.to_json()})
     attempt.end(decision)
+    if decision.labels:
+        run.display.line(f"{stage.name}: labels of {decision.labels}")
     released = f", version {decision.version}; {decision.stable}" if decision.version else ""
     look = f", look {decision.look} on these gate rows" if decision.promoted and decision.look > 1 else ""
     lost = lost_words(attempt.rivals.facts)

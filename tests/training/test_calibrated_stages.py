@@ -14,7 +14,7 @@ from releasing import Place, read, small_plan, stage_folder
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.temperature import Temperature, logarithms
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 
 STAGES = [{"name": "one", "data": {"take": 40}}, {"name": "two", "data": {"take": 80}}]
 

@@ -16,7 +16,7 @@ from test_scenarios import numbers_plan, session_of
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan, validate
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.fitting.checkpoint import load_arrays
 from progressive_tf.training.fitting.linear_heads import ClassSums, discriminant
 from progressive_tf.training.fitting.locations import checkpoint_file, sums_file

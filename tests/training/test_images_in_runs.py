@@ -26,7 +26,8 @@ from progressive_tf.plan.networks import OwnBuilder
 from progressive_tf.registry.store import Registry
 from progressive_tf.reporting.answers.classes import WRONG_ROWS
 from progressive_tf.reporting.page import write_report
-from progressive_tf.training.answers.classes import MOST_SHOWN, predict_exported
+from progressive_tf.training.answers.classes import MOST_SHOWN
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.prefix.identity import prefix_sha256
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder

@@ -134,6 +134,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, labels: list[str], same_classes: bool
         network=SimpleNamespace(labels=("a", "b", "c")),
         data=SimpleNamespace(labels=("a", "b", "c", "d"), sources={"source": SimpleNamespace(groups=None, keys=[])}),
         features=SimpleNamespace(answering=SimpleNamespace(ask=lambda *_: "answers")),
+        start=SimpleNamespace(version=None),
     )
     version: Any = SimpleNamespace(folder=Path(), number=1, manifest_sha256="", manifest=lambda: {"labels": labels})
     wanted: Any = {("gate", "pilot"): ("source", [0, 1])}

@@ -19,7 +19,7 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.models.block_model import weights_sha256
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.fitting.checkpoint import checkpoint_facts, load_names
 from progressive_tf.training.fitting.locations import checkpoint_file
 from progressive_tf.training.run.run import load_run

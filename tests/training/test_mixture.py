@@ -16,7 +16,7 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.models.block_model import read_weights
 from progressive_tf.plan.loading import LoadedPlan, load_plan
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.stage.promotion import export_stage

@@ -19,7 +19,7 @@ from progressive_tf.adaptation.catalogue import adapt
 from progressive_tf.errors import InputError
 from progressive_tf.models.precision import FLOAT32, built_for, computing_in, set_precision
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.fitting import loss_scale
 from progressive_tf.training.fitting.callbacks import NonFiniteLossError
 from progressive_tf.training.fitting.fit import phase_optimizer

@@ -17,7 +17,7 @@ from test_scenarios import numbers_plan
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.metrics import measures
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.stage.promotion import export_stage
 
 SHORT = "text.str.len() < 50"

@@ -18,8 +18,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.models.bert.bert import build
 from progressive_tf.models.request import Request
 from progressive_tf.plan.networks import Bert
-from progressive_tf.training.answers.classes import predict_exported
 from progressive_tf.training.answers.exported import export_saved_model, read_exported_weights
+from progressive_tf.training.answers.served_classes import predict_exported
 
 TEXTS = ["good thinga thingb", "", "bad thingc!", "Ünknown [SEP] 好 thinga\u200b", "poor " * 40]
 

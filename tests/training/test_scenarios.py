@@ -19,7 +19,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.reporting.page import write_report
 from progressive_tf.training import release_loop
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
 

@@ -22,7 +22,7 @@ from progressive_tf.models.preprocessing.column_statistics import ColumnStatisti
 from progressive_tf.plan.loading import LoadedPlan, load_plan
 from progressive_tf.plan.methods import Cache
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.answers.classes import predict_exported
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.fitting.callbacks import EpochRecord
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder

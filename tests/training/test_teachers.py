@@ -56,7 +56,7 @@ def test_a_smaller_student_follows_its_teacher(teacher: Path, tmp_path: Path) ->
         probabilities[folder] = np.stack(frame["probabilities"].to_list())
     from sklearn.datasets import load_digits
 
-    from progressive_tf.training.answers.classes import predict_exported
+    from progressive_tf.training.answers.served_classes import predict_exported
 
     pixels = (load_digits().data / 16).astype(np.float32)[frame["index"].to_numpy()]
     theirs = predict_exported(teacher, pixels)

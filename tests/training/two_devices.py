@@ -35,8 +35,8 @@ from progressive_tf.models.request import Request  # noqa: E402
 from progressive_tf.plan.networks import Bert  # noqa: E402
 from progressive_tf.registry.store import Registry  # noqa: E402
 from progressive_tf.training import hardware  # noqa: E402
-from progressive_tf.training.answers.classes import predict_exported  # noqa: E402
 from progressive_tf.training.answers.exported import export_saved_model  # noqa: E402
+from progressive_tf.training.answers.served_classes import predict_exported  # noqa: E402
 
 TEXTS = tiny.sentences(20)[0]
 ODD = 41  # in batches of 8 the last has one example: less than one for each device

@@ -151,6 +151,10 @@ class Truth:
         """
         return self
 
+    def with_classes(self, labels: tuple[str, ...]) -> Self:
+        """Returns the same with these classes in place of its own, all of which are among them; only of whole rows."""
+        return self
+
     def known(self, data: Data, name: str, rows: np.ndarray) -> Self:
         """Returns the same with the labels that the plan names, in its order; with those found where it names none.
 

@@ -74,6 +74,11 @@ class ClassTruth(Truth):
         codes = np.array([labels.index(label) for label in renamed], np.int32)[self.codes]
         return replace(self.with_codes(codes), labels=labels)
 
+    def with_classes(self, labels: tuple[str, ...]) -> Self:
+        """Returns the same with these classes in place of its own, all of which are among them."""
+        codes = np.array([labels.index(label) for label in self.labels], np.int32)[self.codes]
+        return replace(self.with_codes(codes), labels=labels)
+
     def known(self, data: Data, name: str, rows: np.ndarray) -> Self:
         """Returns the same with the labels that the plan names; see `Truth.known`."""
         if data.labels is not None:

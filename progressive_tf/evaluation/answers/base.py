@@ -97,6 +97,10 @@ class Answers(ABC):
         """Returns the answers as callers get them: where the model could not give the true one, a wrong one."""
         return self
 
+    def told_apart_by(self, other: Answers) -> Self:
+        """Returns the answers in the classes that another model tells apart; as they are where it tells all apart."""
+        return self
+
     @abstractmethod
     def take(self, rows: npt.ArrayLike) -> Self:
         """Returns the answers on some rows: indices or a boolean mask, in that order."""
@@ -261,6 +265,12 @@ class Answers(ABC):
     def _rests_on(self, name: str) -> npt.NDArray[np.bool_]:
         """Returns bool [rows], the rows that a metric of a label that exists, or of none, rests on."""
         return np.ones(len(self), bool)
+
+
+def told_apart_by_both(first: Answers, second: Answers) -> tuple[Answers, Answers]:
+    """Returns two models' answers in the classes that both tell apart."""
+    first, second = first.told_apart_by(first), second.told_apart_by(first)
+    return first.told_apart_by(second), second.told_apart_by(second)
 
 
 def groups_of(parts: Sequence[Answers]) -> npt.NDArray[np.int64] | None:

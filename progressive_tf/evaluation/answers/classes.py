@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -55,6 +55,8 @@ class ClassAnswers(Answers):
         groups: int64 [rows], equal for rows that are alike; None where each is its own.
         rule: which answers the model gives; it abstains from the others, whose label is still counted as said.
         costs: what wrong answers are measured by, whatever rule gave them; None: nothing is said of it.
+        said: int32 [rows], the answers of a model whose own classes are others; None: they follow from the rule.
+        wholes: labels that the model does not tell apart → what it calls them together; see `LabelMap.wholes`.
 
     Raises:
         ValueError: shapes that do not fit, an index outside `labels`, a label twice, or numbers that are no
@@ -70,6 +72,8 @@ class ClassAnswers(Answers):
     groups: npt.NDArray[np.int64] | None = None
     rule: AnswerRule = ALWAYS
     costs: Costs | None = None
+    said: npt.NDArray[np.int32] | None = None
+    wholes: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         truth = np.asarray(self.truth)
@@ -103,6 +107,8 @@ class ClassAnswers(Answers):
     @cached_property
     def predicted(self) -> npt.NDArray[np.int32]:
         """int32 [rows]: the index of the most probable class, or of the cheapest where the rule has costs."""
+        if self.said is not None:
+            return self.said
         rule = self.rule if self.known is None else replace(self.rule, among=self.known)
         return rule.predicted(self.probabilities, self.labels)
 
@@ -138,12 +144,36 @@ class ClassAnswers(Answers):
         among = self.rule.among if self.known is None else self.known
         return replace(self, known=None, rule=replace(self.rule, among=among))
 
+    def told_apart_by(self, other: Answers) -> ClassAnswers:
+        """Returns the answers in classes that another model tells apart; a part of a whole counts as that.
+
+        What these do not tell apart themselves is then said of the wholes.
+        """
+        wholes = other.wholes if isinstance(other, ClassAnswers) else {}
+        if not wholes:
+            return self
+        names = [wholes.get(label, label) for label in self.labels]
+        labels = tuple(dict.fromkeys(names))
+        place = np.array([labels.index(name) for name in names], np.int32)
+        probabilities = np.zeros((len(self), len(labels)))
+        np.add.at(probabilities.T, place, self.probabilities.T)
+        return replace(
+            self,
+            labels=labels,
+            truth=place[self.truth],
+            probabilities=probabilities.clip(0, 1),
+            known=None if self.known is None else len(set(place[: self.known].tolist())),
+            costs=None if self.costs is None else self.costs.of_wholes(wholes),
+            said=place[self.predicted],
+            wholes={wholes.get(part, part): whole for part, whole in self.wholes.items() if wholes.get(part) != whole},
+        )
+
     def with_logits(self, logits: npt.NDArray[np.floating[Any]]) -> ClassAnswers:
         """Returns the answers that logits [rows, known classes] give to the same rows, abstaining from none."""
         exponents = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities = np.zeros(self.probabilities.shape)
         probabilities[:, : logits.shape[1]] = exponents / exponents.sum(axis=1, keepdims=True)
-        return replace(self, probabilities=probabilities, rule=replace(self.rule, abstain_below=None))
+        return replace(self, probabilities=probabilities, rule=replace(self.rule, abstain_below=None), said=None)
 
     def as_right_or_wrong(self) -> ClassAnswers:
         """Returns the answers with two classes, right and wrong."""
@@ -156,6 +186,8 @@ class ClassAnswers(Answers):
             known=None,
             rule=ALWAYS,
             costs=None,
+            said=None,
+            wholes={},
         )
 
     def by_rule(self, rule: AnswerRule) -> ClassAnswers:
@@ -166,13 +198,16 @@ class ClassAnswers(Answers):
         """Returns the answers on some rows: indices or a boolean mask, in that order."""
         chosen = indices(rows)
         groups = chosen_groups(self.groups, chosen)
-        return replace(self, truth=self.truth[chosen], probabilities=self.probabilities[chosen], groups=groups)
+        said = None if self.said is None else self.said[chosen]
+        taken = self.truth[chosen], self.probabilities[chosen]
+        return replace(self, truth=taken[0], probabilities=taken[1], groups=groups, said=said)
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
         """Returns these rows and, after them, those of others with the same labels."""
         parts = [self, *others]
         truth, probabilities = (np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS)
-        return replace(self, truth=truth, probabilities=probabilities, groups=groups_of(parts))
+        said = None if self.said is None else np.concatenate([part.predicted for part in parts])
+        return replace(self, truth=truth, probabilities=probabilities, groups=groups_of(parts), said=said)
 
     def mix(self, other: ClassAnswers, share: float) -> ClassAnswers:
         """Returns (1 − share) · other + share · these, for the same rows; with the classes that these know."""

@@ -18,6 +18,7 @@ from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
 from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.methods import Cache
 from progressive_tf.plan.metric_names import AnswerKind
@@ -235,13 +236,14 @@ class Answering(ABC):
         """
 
     @abstractmethod
-    def ask(self, folder: Path, source: str, rows: np.ndarray) -> Answers:
+    def ask(self, folder: Path, source: str, rows: np.ndarray, changed: LabelMap | None = None) -> Answers:
         """Returns the answers that an exported version gives to rows, beside what is true.
 
         Args:
             folder: the version's, which answers as this network does.
             source: its name.
             rows: int64 [n] indices into it.
+            changed: from its labels to those of the run, where classes are called otherwise; None where they are not.
         """
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,21 +19,20 @@ from progressive_tf.data.source import Source
 from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.classes import ClassAnswers
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.files import read_json
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.plan.schema import Stage
 from progressive_tf.registry.folder import MANIFEST_NAME
 from progressive_tf.training.answers.base import (
-    DEFAULT,
     FIRST_FIELDS,
     KEYS,
     Answering,
     Chunk,
-    ask_in_batches,
     distinct_values,
 )
-from progressive_tf.training.answers.served_classes import ServedClassifier
+from progressive_tf.training.answers.served_classes import ServedClassifier, predict_exported
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.objectives import Objective, make_loss
 from progressive_tf.training.fitting.unknown_scores import UnknownScore
@@ -127,6 +126,8 @@ class ClassAnswering(Answering):
         rule = next((given.rule for given in answers), ALWAYS)
         facts = {"labels": labels, "known": len(labels) if known is None else known}
         facts |= {"rule": rule.to_json()} if rule != ALWAYS else {}
+        mapped = [given for given in answers if isinstance(given, ClassAnswers) and given.said is not None]
+        facts |= {"wholes": dict(mapped[0].wholes)} if mapped else {}
         pictured = any(source.kind == "images" for source in sources)
         columns = SCHEMA.append(IMAGE) if pictured else SCHEMA
         return columns.with_metadata({name: json.dumps(value) for name, value in facts.items()})
@@ -150,8 +151,10 @@ class ClassAnswering(Answering):
     def read(path: Path, data: PlanData) -> ClassAnswers:
         """Returns the probabilities of a file; the plan may have more classes now, or others behind those it has."""
         labels = data.labels
-        with pq.ParquetFile(path, read_dictionary=["label"]) as file:
-            table = file.read(["label"]).unify_dictionaries()
+        mapped = b"wholes" in pq.read_schema(path).metadata
+        columns = ["label", "predicted"] if mapped else ["label"]
+        with pq.ParquetFile(path, read_dictionary=columns) as file:
+            table = file.read(columns).unify_dictionaries()
         saved, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
         rule = AnswerRule.of_json(json.loads(table.schema.metadata.get(b"rule", b"{}")))
         position = {label: index for index, label in enumerate(labels)}
@@ -159,7 +162,12 @@ class ClassAnswering(Answering):
         truth = np.array([position[value] for value in values], np.int32)[codes]
         probabilities = np.zeros((table.num_rows, len(labels)))
         probabilities[:, :known] = _read_probabilities(path, table.num_rows, len(saved))[:, :known]
-        return ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
+        answers = ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
+        if not mapped:
+            return answers
+        names, said = distinct_values(table, "predicted")
+        wholes = json.loads(table.schema.metadata[b"wholes"])
+        return replace(answers, said=np.array([position[name] for name in names], np.int32)[said], wholes=wholes)
 
     @staticmethod
     def exported(
@@ -171,11 +179,17 @@ class ClassAnswering(Answering):
         """Returns what gives the probabilities of raw inputs."""
         return ServedClassifier(network, others, rule, unknown)
 
-    def ask(self, folder: Path, source: str, rows: np.ndarray) -> ClassAnswers:
-        """Returns the probabilities that an exported version with the network's classes gives."""
+    def ask(self, folder: Path, source: str, rows: np.ndarray, changed: LabelMap | None = None) -> ClassAnswers:
+        """Returns the probabilities that an exported version gives; see `Answering.ask`."""
         raw, tasks = self.features.sources[source].inputs(rows), self.features.classes.row_tasks(source, rows)
         rule = AnswerRule.of_version(read_json(folder / MANIFEST_NAME))
-        return self._answers(source, rows, predict_exported(folder, raw, tasks)).by_rule(rule)
+        theirs = predict_exported(folder, raw, tasks)
+        if changed is None:
+            return self._answers(source, rows, theirs).by_rule(rule)
+        own = changed.probabilities(theirs)
+        said = changed.answers(rule.predicted(theirs, changed.before), own)
+        answers = self._answers(source, rows, own).by_rule(replace(rule, costs=None))
+        return replace(answers, said=said, wholes=changed.wholes)
 
 
 def kept_probabilities(answers: ClassAnswers) -> np.ndarray:
@@ -217,25 +231,3 @@ def _read_probabilities(path: Path, rows: int, labels: int) -> np.ndarray:
                 probabilities[first : first + len(piece)] = values.reshape(-1, labels)
                 first += len(piece)
     return probabilities
-
-
-def predict_exported(
-    folder: Path, raw: Sequence[Any] | np.ndarray, tasks: Sequence[str] | None = None, batch_size: int = 64
-) -> np.ndarray:
-    """Returns the probabilities that an exported version gives, float64 [rows, classes].
-
-    Args:
-        folder: the version's.
-        raw: inputs as a source gives them.
-        tasks: the task of each, where the version has tasks.
-        batch_size: how many at once.
-    """
-
-    def given(inputs: dict[str, tf.TensorSpec], batch: list[int]) -> dict[str, tf.Tensor]:
-        spec = next(spec for name, spec in inputs.items() if name != "task")
-        called = {spec.name: tf.constant([raw[index] for index in batch], spec.dtype)}
-        return called if tasks is None else called | {"task": tf.constant([tasks[index] for index in batch])}
-
-    order, answers = ask_in_batches(folder, DEFAULT, raw, batch_size, given)
-    probabilities = np.concatenate([answer["probabilities"] for answer in answers]).astype(np.float64)
-    return probabilities[np.argsort(order)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
 from progressive_tf.models.block_model import BlockModel, State
-from progressive_tf.training.answers.base import ABSTAINED, DEFAULT, Served
+from progressive_tf.training.answers.base import ABSTAINED, DEFAULT, Served, ask_in_batches
 from progressive_tf.training.fitting.unknown_scores import UnknownScore
 
 
@@ -121,3 +123,25 @@ def _task_index(tasks: Sequence[str], names: tf.Tensor) -> tf.Tensor:
     )
     with tf.control_dependencies([known]):
         return tf.argmax(tf.cast(same, tf.int32), axis=1, output_type=tf.int32)
+
+
+def predict_exported(
+    folder: Path, raw: Sequence[Any] | np.ndarray, tasks: Sequence[str] | None = None, batch_size: int = 64
+) -> np.ndarray:
+    """Returns the probabilities that an exported version gives, float64 [rows, classes].
+
+    Args:
+        folder: the version's.
+        raw: inputs as a source gives them.
+        tasks: the task of each, where the version has tasks.
+        batch_size: how many at once.
+    """
+
+    def given(inputs: dict[str, tf.TensorSpec], batch: list[int]) -> dict[str, tf.Tensor]:
+        spec = next(spec for name, spec in inputs.items() if name != "task")
+        called = {spec.name: tf.constant([raw[index] for index in batch], spec.dtype)}
+        return called if tasks is None else called | {"task": tf.constant([tasks[index] for index in batch])}
+
+    order, answers = ask_in_batches(folder, DEFAULT, raw, batch_size, given)
+    probabilities = np.concatenate([answer["probabilities"] for answer in answers]).astype(np.float64)
+    return probabilities[np.argsort(order)]

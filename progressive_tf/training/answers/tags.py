@@ -20,6 +20,7 @@ from progressive_tf.data.windows import Windows, WindowStore
 from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.tags import TagAnswers
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.crf import CRF
 from progressive_tf.plan.methods import CrossEntropy
@@ -262,7 +263,7 @@ class TagAnswering(TokenAnswering):
         """Returns what gives the spans of texts."""
         return ServedTagger(network)
 
-    def ask(self, folder: Path, source: str, rows: np.ndarray) -> TagAnswers:
+    def ask(self, folder: Path, source: str, rows: np.ndarray, changed: LabelMap | None = None) -> TagAnswers:
         """Returns the tags that an exported version gives; how sure it is of each is not asked."""
         sentences, tags = self.features.sources[source].expected(rows), self.features.network.labels
         lengths = np.array([len(sentence) for sentence in sentences], np.int32)

@@ -19,6 +19,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.answers.texts import TextAnswers
+from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.models.block_model import BlockModel, State
 from progressive_tf.models.preprocessing.written import END, PAD
 from progressive_tf.models.t5.t5_blocks import TARGET
@@ -205,7 +206,7 @@ class TextAnswering(TokenAnswering):
         assert isinstance(network, Translator)
         return ServedTranslator(network)
 
-    def ask(self, folder: Path, source: str, rows: np.ndarray) -> TextAnswers:
+    def ask(self, folder: Path, source: str, rows: np.ndarray, changed: LabelMap | None = None) -> TextAnswers:
         """Returns what an exported version writes."""
         written, confidence = translate_exported(folder, self.features.sources[source].texts(rows))
         return TextAnswers(self._truth(source, rows), written, confidence)

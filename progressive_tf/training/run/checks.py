@@ -49,11 +49,20 @@ def check_streams(plan: Plan, folder: Path, run: RunFolder | None) -> None:
 
 def check_rule_labels(plan: Plan, data: PlanData) -> None:
     """Raises InputError where a gate rule is about a label, or a type of entity, that the data has not."""
+    wholes = {} if data.classes.changed is None else data.classes.changed.wholes
     for index, stage in enumerate(plan.stages):
         for position, rule in enumerate(stage.gate):
-            check_metric_label(
-                rule.metric, data, f"stages[{index}].gate[{position}].metric", plan.kind.answers.label_word
-            )
+            place = f"stages[{index}].gate[{position}].metric"
+            if index == 0 and rule.drop_allowed is not None and wholes:
+                label = rule.metric.partition("/")[2]
+                if label in wholes:
+                    raise InputError(
+                        f"{place}: {rule.metric}: the released version does not tell {label!r} apart; name "
+                        f"{wholes[label]}, which both know, or ask at_least"
+                    )
+                if label in wholes.values():
+                    continue
+            check_metric_label(rule.metric, data, place, plan.kind.answers.label_word)
 
 
 def check_rule_versions(plan: Plan, versions: ModelVersions, decided: Collection[int]) -> None:

@@ -24,7 +24,7 @@ from progressive_tf.training.run.checks import (
 )
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.run.start import find_start
+from progressive_tf.training.run.start import find_start, start_labels
 
 
 def look(
@@ -69,7 +69,7 @@ def look(
         left_out = run is None or not run.splits_empty_rows
         loaded = replace(loaded, plan=plan)
         split = loaded if run is None else run.as_it_was_split(loaded)
-        data = read_plan_data(split, cache_folder(), display, left_out, learnt)
+        data = read_plan_data(split, cache_folder(), display, left_out, learnt, start_labels(plan, start))
     check_rule_labels(plan, data)
     if plan.probes is not None:
         probe_rows(data, plan.probes, plan.seed)

@@ -6,16 +6,16 @@ What its preprocessing knows of a table's columns is found here too, for the sta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from progressive_tf.adaptation.catalogue import restore_additions
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.errors import InputError, listed
-from progressive_tf.models.block_model import BlockModel, set_classes, weights_sha256
+from progressive_tf.models.block_model import BlockModel, replace_classes, set_classes, weights_sha256
 from progressive_tf.models.catalogue import build
 from progressive_tf.models.heads import ClassificationHead
 from progressive_tf.models.preprocessing.column_statistics import ColumnStatistics, measure_columns
@@ -25,6 +25,7 @@ from progressive_tf.plan.methods import descriptions_of
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.version import Version
 from progressive_tf.training.answers.exported import read_exported_weights
+from progressive_tf.training.run.changed_head import changed_head
 
 
 def load_start(version: Version, network: BlockModel, data: PlanData, seed: int) -> None:
@@ -39,15 +40,25 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
     Raises:
         InputError: the version is another network's.
     """
-    number, manifest = version.number, version.manifest()
+    number, manifest, changed = version.number, version.manifest(), data.classes.changed
     served = tuple(manifest["labels"]) if manifest else ()
-    other_kind = bool(served) != bool(data.outputs)
-    if other_kind or served != data.outputs[: len(served)] or (served != data.outputs and not data.classes.grow):
-        there, here = (listed(labels) or "texts, no classes" for labels in (served, data.outputs))
-        apart = next((pair for pair in zip(served, data.outputs, strict=False) if pair[0] != pair[1]), None)
+    here = data.outputs if changed is None else changed.before
+    other_kind = bool(served) != bool(here)
+    if other_kind or served != here[: len(served)] or (served != here and not data.classes.grow):
+        theirs, own = (listed(labels) or "texts, no classes" for labels in (served, here))
+        apart = next((pair for pair in zip(served, here, strict=False) if pair[0] != pair[1]), None)
         first = f"; the first that differ are {apart[0]!r} and {apart[1]!r}" if apart else ""
-        raise InputError(f"start: version {number} predicts {there}; the plan has {here}{first}")
-    set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
+        way = "" if other_kind else ". What became of its labels since, stages[0].labels can say"
+        raise InputError(f"start: version {number} predicts {theirs}; the plan has {own}{first}{way}")
+    if changed is None:
+        set_classes(network, served, data.classes.label_tasks[: len(served)], seed)
+    elif network.has_linear_head:
+        replace_classes(network, served, *_untrained(network, len(served)))
+    else:
+        raise InputError(
+            f"stages[0].labels: changes the columns of one dense layer, and the head of this network is another one "
+            f"({type(network.head).__name__}); set start: pretrained, and drop it"
+        )
     try:
         restore_additions(network, (manifest or {}).get("additions", []))
     except ValueError as error:
@@ -57,6 +68,24 @@ def load_start(version: Version, network: BlockModel, data: PlanData, seed: int)
         raise InputError(
             f"start: version {number} was trained with another model section than this plan's; use the same"
         )
+    if changed is not None:
+        kernel, bias = network.head.dense.get_weights()
+        columns = changed_head(kernel, bias, changed, partial(_read_by_head, network, data))
+        replace_classes(network, changed.after[: changed.known], *columns)
+
+
+def _untrained(network: BlockModel, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    width = network.head.dense.kernel.shape[0]
+    return np.zeros((width, classes), np.float32), np.zeros(classes, np.float32)
+
+
+def _read_by_head(network: BlockModel, data: PlanData, merged: Sequence[str]) -> np.ndarray:
+    """Returns what the head reads of some training rows of merged classes, and of some others."""
+    name = data.stage_sources[0]
+    pool = np.sort(data.parts[name].pool)
+    of_merged = np.isin(data.codes[name][pool], [data.labels.index(label) for label in merged])
+    rows = np.concatenate([pool[of_merged][:MOST_TEXTS], pool[~of_merged][:MOST_TEXTS]])
+    return embeddings(network, data.sources[name].inputs(rows))
 
 
 def start_statistics(data: PlanData, version: Version | None) -> ColumnStatistics | None:
@@ -235,11 +264,11 @@ def prompt_head(classes: np.ndarray, texts: np.ndarray) -> tuple[np.ndarray, np.
     return kernel.astype(np.float32), -(centre @ kernel).astype(np.float32)
 
 
-def embeddings(network: BlockModel, texts: Sequence[str]) -> np.ndarray:
-    """Returns what the dense layer of the head reads of each text, float32 [texts, width]."""
+def embeddings(network: BlockModel, raw: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Returns what the dense layer of the head reads of each input, as a source gives it, float32 [inputs, width]."""
     parts = []
-    for begin in range(0, len(texts), BATCH):
-        state = network.preprocess(tf.constant(list(texts[begin : begin + BATCH])))
+    for begin in range(0, len(raw), BATCH):
+        state = network.preprocess(network.preprocess.tensor(raw[begin : begin + BATCH]))
         state = network.run_blocks(state, 0, len(network.blocks))
         parts.append(network.head.pooled(network.without_added_positions(state)).numpy())
     return np.concatenate(parts).astype(np.float32)

@@ -23,6 +23,7 @@ from progressive_tf.training.answers.predictions_file import (
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
 from progressive_tf.training.stage.abstention import answer_rule
+from progressive_tf.training.stage.asking import asked
 from progressive_tf.training.stage.mixture import answers
 
 
@@ -45,8 +46,13 @@ def score(run: Run, stage: StageRecord | None, loaded: bool = False) -> Scored:
     if stage is not None and rows is not None and len(rows[1]):
         wanted["validation", stage.name] = (run.source_of(stage), rows[1])
     if missing_keys(path, wanted):
-        given, rule = answers(run, stage, wanted, loaded), answer_rule(run, stage)
-        save_predictions(path, given.by_rule(rule), run.features)
+        changed = run.data.classes.changed
+        if stage is None and changed is not None and run.start.version is not None:
+            # What the version itself says: one column of a head cannot give what several gave together.
+            given = asked(run, run.versions.version(run.start.version), wanted, changed)
+        else:
+            given = answers(run, stage, wanted, loaded).by_rule(answer_rule(run, stage))
+        save_predictions(path, given, run.features)
     return load_predictions(path, type(run.features.answering), run.data)
 
 

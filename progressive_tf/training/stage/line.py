@@ -16,7 +16,6 @@ from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import AgainstVersion
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.version import Version
-from progressive_tf.training.answers.base import in_groups_of
 from progressive_tf.training.answers.exported import misfit
 from progressive_tf.training.answers.predictions_file import (
     Scored,
@@ -27,6 +26,7 @@ from progressive_tf.training.answers.predictions_file import (
 )
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.stage.asking import asked, changed_since
 from progressive_tf.training.stage.evaluation_step import score
 
 WAY_ON = "; restore it, or set against: released"
@@ -47,7 +47,7 @@ def line_of(
         candidate: the stage's own answers.
         view: answers by slice as rules name them.
     """
-    asked = {BEST if rule.against == BEST else FIRST for rule in rules if rule.against in (BEST, FIRST)}
+    against = {BEST if rule.against == BEST else FIRST for rule in rules if rule.against in (BEST, FIRST)}
     numbers = {rule.against.version for rule in rules if isinstance(rule.against, AgainstVersion)}
     released = released_reference(run, stage, other)
     first, best = remembered(run, stage, other)
@@ -58,8 +58,8 @@ def line_of(
 
     return Line(
         released=released,
-        first=baseline(first) if FIRST in asked and first is not None else None,
-        best=[baseline(one) for one in best if one != released] if BEST in asked else [],
+        first=baseline(first) if FIRST in against and first is not None else None,
+        best=[baseline(one) for one in best if one != released] if BEST in against else [],
         others={number: baseline(number) for number in sorted(numbers)},
     )
 
@@ -119,16 +119,14 @@ def ask_version(run: Run, version: Version, wanted: Wanted, same_classes: bool =
     manifest = version.manifest()
     labels = None if manifest is None else tuple(manifest["labels"])
     known = run.network.labels if same_classes or labels is None else run.data.labels[: len(labels)]
-    if labels not in (known, run.network.labels):
+    changed = changed_since(run, version.number)
+    fits = labels in (known, run.network.labels) if changed is None else not same_classes or changed.tells_all
+    if not fits:
         return "predicts other classes, so the two cannot be compared"
     reason = misfit(version.folder, run.network)
     if reason is not None:
         return f"{reason}, so the two cannot be compared"
-    answers: dict[tuple[str, str], Answers] = {}
-    for key, (source, rows) in wanted.items():
-        asked = run.features.answering.ask(version.folder, source, rows)
-        answers[key] = in_groups_of(asked, run.data.sources[source], rows)
-    return Scored(answers, wanted, {name: run.data.sources[name].keys for name, _ in wanted.values()})
+    return asked(run, version, wanted, changed)
 
 
 def _asked(run: Run, reference: Reference, wanted: Wanted, view: View) -> Baseline:
@@ -147,12 +145,16 @@ def _asked(run: Run, reference: Reference, wanted: Wanted, view: View) -> Baseli
     path = run.folder.path / "versions" / f"{reference}.parquet"
     if missing_keys(path, wanted):
         run.display.line(f"asking {name}, which another run released")
-        asked = ask_version(run, version, wanted)
-        if isinstance(asked, str):
-            return Baseline(reference, name, problem=f"{asked}{WAY_ON}")
+        answers = ask_version(run, version, wanted)
+        if isinstance(answers, str):
+            return Baseline(reference, name, problem=f"{answers}{WAY_ON}")
         path.parent.mkdir(exist_ok=True)
-        save_predictions(path, asked, run.features)
-    return Baseline(reference, name, view(load_predictions(path, type(run.features.answering), run.data)))
+        save_predictions(path, answers, run.features)
+    changed = changed_since(run, reference)
+    labels = None if changed is None else changed.compared_in_words()
+    return Baseline(
+        reference, name, view(load_predictions(path, type(run.features.answering), run.data)), labels=labels
+    )
 
 
 def _of_stage(run: Run, reference: Reference, name: str, view: View) -> Baseline:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from progressive_tf.adaptation.catalogue import merge_additions
 from progressive_tf.display import Display
@@ -228,7 +229,12 @@ def _judge(
     )
     first, _ = remembered(run, stage, other)
     best = decision.best or carried(run, stage, other)
-    return replace(decision, first=last if first is None else first, best=best)
+    changed = data.classes.changed if parent is None and not of_another_run else None
+    read = {} if changed is None else {f"version {run.start.version}": changed.compared_in_words()}
+    older = (one for one in (line.first, *line.best, *line.others.values()) if one is not None)
+    read |= {one.name: one.labels for one in older if one.labels is not None}
+    labels = "; and ".join(f"{name}: {words}" for name, words in read.items()) or None
+    return replace(decision, first=last if first is None else first, best=best, labels=labels)
 
 
 def _rules(run: Run, stage: StageRecord, of_another_run: bool) -> list[GateRule]:
@@ -298,7 +304,16 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         normalize_labels=run.plan.data.normalize_labels,
         abstain=abstention_facts(stage),
         costs=None if run.data.classes.costs is None else run.data.classes.costs.to_json(),
+        labels_before=_labels_before(run),
     )
+
+
+def _labels_before(run: Run) -> dict[str, Any] | None:
+    """Returns what became of the labels of the version that a run starts from, as a manifest has it; None: nothing."""
+    changed = run.data.classes.changed
+    if changed is None:
+        return None
+    return {"version": run.start.version, "labels": {old: list(news) for old, news in changed.of.items()}}
 
 
 def _export(run: Run, stage: StageRecord, folder: Path, others: list[tuple[BlockModel, float]]) -> None:

@@ -21,8 +21,8 @@ from progressive_tf.plan.schema import Stage
 from progressive_tf.retention.ewc import Consolidated, EwcPenalty, Measured, fisher_information
 from progressive_tf.retention.soft_targets import DISTILL, LWF, distill, logits_of, lwf
 from progressive_tf.seeds import derive_seed
-from progressive_tf.training.answers.classes import predict_exported
 from progressive_tf.training.answers.exported import misfit
+from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.fitting.checkpoint import Arrays, load_arrays, save_arrays
 from progressive_tf.training.fitting.examples import Examples
 from progressive_tf.training.fitting.stage_model import Penalty

@@ -1,0 +1,60 @@
+"""The labels of the version that a run starts from, and what a plan says became of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from progressive_tf.errors import InputError, listed, unknown_name
+from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.plan.label_changes import PLACE, LabelChanges
+
+
+@dataclass(frozen=True)
+class StartLabels:
+    """The labels of the version that a run starts from.
+
+    Attributes:
+        version: its number.
+        labels: in the order of its outputs.
+        changes: what the plan says became of them; None where it says nothing.
+    """
+
+    version: int
+    labels: tuple[str, ...]
+    changes: LabelChanges | None = None
+
+    def map(self) -> LabelMap | None:
+        """Returns the map to the labels of the run; None where nothing is said of it.
+
+        A class stands where the first of those stood that it comes from, and new ones last, in the plan's order.
+
+        Raises:
+            InputError: the plan changes a label that the version does not have, or adds one that it has.
+        """
+        changes = self.changes
+        if changes is None:
+            return None
+        for change, label in changes.old():
+            if label not in self.labels:
+                word = unknown_name("label", label, self.labels)
+                raise InputError(f"{PLACE}.{change}: version {self.version} answers with no such class: {word}")
+        merged = {old: new for new, olds in changes.merge.items() for old in olds}
+        of = {
+            label: changes.split.get(
+                label,
+                () if label in changes.retire else (changes.rename.get(label, merged.get(label, label)),),
+            )
+            for label in self.labels
+        }
+        stay = set(self.labels) - {label for _, label in changes.old()}
+        taken = next(((change, label) for change, label in changes.new() if label in stay), None)
+        if taken is not None:
+            raise InputError(
+                f"{PLACE}.{taken[0]}: version {self.version} has {taken[1]!r} already, and nothing becomes of that; to "
+                f"have both as one class, name both under merge, or choose another name"
+            )
+        known = tuple(dict.fromkeys(new for news in of.values() for new in news))
+        after = (*known, *changes.add)
+        if len(after) < 2:
+            raise InputError(f"{PLACE}: leaves {listed(after) or 'no class'}; a classifier needs at least two classes")
+        return LabelMap(self.labels, after, of)

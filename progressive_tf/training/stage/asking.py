@@ -1,0 +1,58 @@
+"""Answers of versions that other runs released, in the classes of this run."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.registry.version import Version
+from progressive_tf.training.answers.base import in_groups_of
+from progressive_tf.training.answers.predictions_file import Scored, Wanted
+from progressive_tf.training.run.run import Run
+
+
+def asked(run: Run, version: Version, wanted: Wanted, changed: LabelMap | None = None) -> Scored:
+    """Returns the answers of a version to rows.
+
+    Args:
+        run: the run.
+        version: one whose inputs and answers are those of the run's network.
+        wanted: the rows, by part and slice.
+        changed: from the version's labels to those of the run; None where they are called alike.
+    """
+    answers: dict[tuple[str, str], Answers] = {}
+    for key, (source, rows) in wanted.items():
+        given = run.features.answering.ask(version.folder, source, rows, changed)
+        answers[key] = in_groups_of(given, run.data.sources[source], rows)
+    return Scored(answers, wanted, {name: run.data.sources[name].keys for name, _ in wanted.values()})
+
+
+def changed_since(run: Run, number: int) -> LabelMap | None:
+    """Returns what became of the labels of an ancestor of the version that a run starts from, or of that itself.
+
+    None where nothing did, or the version is no ancestor.
+    """
+    line = () if run.start.version is None else run.versions.lineage(run.start.version)
+    if number not in line:
+        return None
+    labels = _labels(run, line[0])
+    found = run.data.classes.changed
+    if found is None:
+        if labels != run.data.labels[: len(labels)]:
+            return None
+        found = LabelMap.unchanged(labels, run.data.labels)
+    for at, parent in pairwise(line[: line.index(number) + 1]):
+        older, before = _labels(run, parent), (run.versions.version(at).manifest() or {}).get("labels_before")
+        if before is not None and before["version"] == parent:
+            step = LabelMap(older, labels, {old: tuple(news) for old, news in before["labels"].items()})
+        elif older == labels[: len(older)]:
+            step = LabelMap.unchanged(older, labels)
+        else:
+            return None
+        found, labels = step.then(found), older
+    return found if found.changes else None
+
+
+def _labels(run: Run, number: int) -> tuple[str, ...]:
+    return tuple((run.versions.version(number).manifest() or {}).get("labels", ()))
