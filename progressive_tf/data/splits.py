@@ -329,20 +329,15 @@ def _flags(
     none changes sides; where it was trained on all, some are for validation all the same.
     """
     trained, known = (rows[pool] for rows in seen)
-    chosen, fresh = known & ~trained, ~known
-    if trained.all():
-        fresh = trained
-    rows = pool[fresh]
-    names, first, inverse = np.unique(groups.of_row[rows], return_index=True, return_inverse=True)
-    codes = source.label_codes[rows[first]].astype(np.int64)
+    names, first, inverse = np.unique(groups.of_row[pool], return_index=True, return_inverse=True)
+    codes = source.label_codes[pool[first]].astype(np.int64)
     order = np.lexsort((first, codes))
     starts = np.searchsorted(codes[order], np.arange(len(source.labels)))
     position = np.empty(len(names), np.int64)
     position[order] = np.arange(len(names)) - starts[codes[order]]
     phase = (0.5 + codes * _GOLDEN) % 1
     flagged = np.floor((position + 1) * share + phase) > np.floor(position * share + phase)
-    chosen[fresh] = flagged[inverse]
-    return chosen
+    return flagged[inverse] if trained.all() else np.where(known, ~trained, flagged[inverse])
 
 
 def _with_groups(groups: _Groups, rows: np.ndarray) -> np.ndarray:
