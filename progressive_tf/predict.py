@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.errors import listed
 from progressive_tf.output import console, say
 
 if TYPE_CHECKING:
@@ -113,8 +114,19 @@ def _say(summary: Summary, asked: Asked, version: Version, other: Version | None
     if other is not None:
         share = (summary.differ or 0) / summary.rows
         console().print(f"  version {other.number} answers {summary.differ:,} of them otherwise ({share:.1%})")
+        if line := _words_apart(version, other):
+            console().print(f"  {line}")
     if summary.remark:
         say(summary.remark)
+
+
+def _words_apart(version: Version, other: Version) -> str | None:
+    """Returns which labels only one of two versions has, since no answer with one can agree; None where none does."""
+    labels = {each.number: (each.manifest() or {}).get("labels") or [] for each in (version, other)}
+    common = set(labels[version.number]) & set(labels[other.number])
+    only = {number: [label for label in own if label not in common] for number, own in labels.items()}
+    parts = [f"only version {number} has {listed(own, MOST_SHOWN)}" for number, own in only.items() if own]
+    return f"{'; '.join(parts)}: answers with these count as otherwise, whatever they mean" if parts else None
 
 
 def _say_drift(summary: Summary, model: ModelVersions | None, version: Version, runs: Path) -> None:

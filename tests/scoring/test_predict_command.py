@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ import tiny
 from releasing import Place, small_plan
 
 from progressive_tf.commands import run_command
-from progressive_tf.predict import app
+from progressive_tf.predict import _words_apart, app
 from progressive_tf.registry import Registry
 from progressive_tf.serving.export import export_version
 
@@ -81,3 +83,17 @@ def test_what_cannot_be_answered_is_said_and_nothing_is_written(
     assert predict(*arguments) == 2
     assert message in capsys.readouterr().err
     assert not list(home.glob("out.*"))
+
+
+def test_versions_that_call_classes_otherwise_are_told_from_those_that_answer_otherwise() -> None:
+    def version(number: int, *labels: str) -> Any:
+        return cast(Any, SimpleNamespace(number=number, manifest=lambda: {"labels": list(labels)}))
+
+    before, now = version(1, "pin", "refund", "fax"), version(2, "refund", "security")
+    assert _words_apart(now, before) == (
+        "only version 2 has security; only version 1 has pin, fax: answers with these count as otherwise, whatever "
+        "they mean"
+    )
+    assert _words_apart(version(3, "security", "refund"), now) is None
+    assert _words_apart(version(4), before) is not None
+    assert _words_apart(version(4), version(5)) is None
