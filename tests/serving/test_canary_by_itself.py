@@ -428,17 +428,21 @@ def test_a_canary_that_hangs_leaves_room_for_stable(
     tmp_path: Path, stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
-    go_on, answer = threading.Event(), LoadedVersion.answer
-    monkeypatch.setattr(
-        LoadedVersion,
-        "answer",
-        lambda self, *given: (self.number == 1 or go_on.wait(60)) and answer(self, *given),
-    )
+    go_on, asked, answer = threading.Event(), threading.Event(), LoadedVersion.answer
+
+    def hang(self: LoadedVersion, *given: Any) -> Any:
+        if self.number != 1:
+            asked.set()
+            go_on.wait(60)
+        return answer(self, *given)
+
+    monkeypatch.setattr(LoadedVersion, "answer", hang)
     go_on.set()
     client = start(stable, concurrent_requests=4)
     Traffic(stable, "ann").start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     go_on.clear()
+    asked.clear()
 
     def ask_as(key: str) -> Any:
         return client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["positive"], "key": key})
@@ -446,7 +450,9 @@ def test_a_canary_that_hangs_leaves_room_for_stable(
     ours, theirs = callers_of("canary"), next(callers_of("stable"))
     with ThreadPoolExecutor(4) as pool:
         try:
-            hanging = [pool.submit(ask_as, next(ours)) for _ in range(2)]
+            hanging = [pool.submit(ask_as, next(ours))]
+            wait_until(asked.is_set)  # or both would be one batch
+            hanging.append(pool.submit(ask_as, next(ours)))
             wait_until(lambda: "queued_instances 1.0" in client.get("/metrics").text)
             refused = ask_as(next(ours))
             assert (refused.status_code, "requests to the canary are under way" in refused.text) == (503, True)
