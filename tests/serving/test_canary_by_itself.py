@@ -300,17 +300,23 @@ def test_without_a_key_an_address_is_one_caller(tmp_path: Path, stable: ModelVer
     assert canary(client)["outcome"] == "wait"
 
 
-def test_a_journal_that_is_made_anew_begins_without_evidence(
-    tmp_path: Path, stable: ModelVersions, start: Start
-) -> None:
-    waiting = STEPS | {"min_minutes": 5, "max_minutes": 60}
-    release(stable, 2, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
+def canary_with_evidence(stable: ModelVersions, start: Start) -> TestClient:
+    """Returns a server on whose canary 60 answers have come; its step takes five minutes."""
     client = start(stable)
     ask_before(client)
     Traffic(stable, "ann").start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     ask(client, 60)
     wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
+    return client
+
+
+def test_a_journal_that_is_made_anew_begins_without_evidence(
+    tmp_path: Path, stable: ModelVersions, start: Start
+) -> None:
+    waiting = STEPS | {"min_minutes": 5, "max_minutes": 60}
+    release(stable, 2, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
+    client = canary_with_evidence(stable, start)
     again = Registry(tmp_path / "again").model(MODEL)
     release(again, 1, export=classifier(wrong=0.0))
     release(again, 2, alias=None, plan_release=waiting, export=classifier(wrong=0.0))
@@ -327,12 +333,7 @@ def test_a_registry_that_is_away_for_a_moment_loses_no_evidence(
     tmp_path: Path, stable: ModelVersions, start: Start
 ) -> None:
     release(stable, 2, alias=None, plan_release=STEPS | {"min_minutes": 5}, export=classifier(wrong=0.0))
-    client = start(stable)
-    ask_before(client)
-    Traffic(stable, "ann").start_canary(2, 50)
-    wait_until(lambda: canary(client)["version"] == "2")
-    ask(client, 60)
-    wait_until(lambda: canary(client).get("reason") == "0 of 5 minutes at this step")
+    client = canary_with_evidence(stable, start)
     here, away = stable.files.journal.parent, tmp_path / "away"
     here.rename(away)
     wait_until(lambda: "put it back" in str(client.get("/readyz").json()["problems"]))
@@ -424,9 +425,10 @@ def callers_of(side: str) -> Iterator[str]:
     return (key for key in map(str, itertools.count()) if (side == "canary") == (position(key, 2) < 0.5))
 
 
-def test_a_canary_that_hangs_leaves_room_for_stable(
-    tmp_path: Path, stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hanging_canary(
+    stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> tuple[TestClient, threading.Event, threading.Event]:
+    """Returns a server whose canary answers only once the first event is set, and sets the second when it is asked."""
     release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
     go_on, asked, answer = threading.Event(), threading.Event(), LoadedVersion.answer
 
@@ -438,11 +440,18 @@ def test_a_canary_that_hangs_leaves_room_for_stable(
 
     monkeypatch.setattr(LoadedVersion, "answer", hang)
     go_on.set()
-    client = start(stable, concurrent_requests=4)
+    client = start(stable, **settings)
     Traffic(stable, "ann").start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
     go_on.clear()
     asked.clear()
+    return client, go_on, asked
+
+
+def test_a_canary_that_hangs_leaves_room_for_stable(
+    tmp_path: Path, stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, go_on, asked = hanging_canary(stable, start, monkeypatch, concurrent_requests=4)
 
     def ask_as(key: str) -> Any:
         return client.post(f"/v1/models/{MODEL}:predict", json={"instances": ["positive"], "key": key})
@@ -466,18 +475,7 @@ def test_a_canary_that_hangs_leaves_room_for_stable(
 def test_a_canary_that_computes_keeps_stable_from_nothing(
     stable: ModelVersions, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release(stable, 2, alias=None, plan_release=STEPS, export=classifier(wrong=0.0))
-    go_on, answer = threading.Event(), LoadedVersion.answer
-    monkeypatch.setattr(
-        LoadedVersion,
-        "answer",
-        lambda self, *given: (self.number == 1 or go_on.wait(60)) and answer(self, *given),
-    )
-    go_on.set()
-    client = start(stable)
-    Traffic(stable, "ann").start_canary(2, 50)
-    wait_until(lambda: canary(client)["version"] == "2")
-    go_on.clear()
+    client, go_on, _ = hanging_canary(stable, start, monkeypatch)
     keys = {side: next(callers_of(side)) for side in ("canary", "stable")}
     with ThreadPoolExecutor(1) as pool:
         try:
