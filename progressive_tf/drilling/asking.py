@@ -10,7 +10,7 @@ import numpy as np
 from progressive_tf.errors import InputError
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers.base import PROBABILITIES
-from progressive_tf.serving.instances import DEFAULT, ROWS, bucket_of, length_of, read_request
+from progressive_tf.serving.instances import DEFAULT, ROWS, read_request
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 
@@ -46,20 +46,18 @@ class Asking:
         Raises:
             InputError: the version refuses one.
         """
-        specs = self._loaded.signatures
         try:
             limits = Limits(instances=len(inputs))
-            asked = read_request({ROWS: [dict(row) for row in inputs]}, specs, limits).instances
+            asked = read_request({ROWS: [dict(row) for row in inputs]}, self._loaded.signatures, limits).asked
         except Refusal as refusal:
             raise InputError(f"version {self._loaded.number} cannot be asked: {refusal}") from None
-        buckets = [(bucket_of(DEFAULT, one), length_of(one, specs[DEFAULT])) for one in asked]
-        order = sorted(range(len(asked)), key=lambda place: (str(buckets[place][0]), buckets[place][1]))
+        order = sorted(range(len(asked)), key=lambda place: (str(asked[place].bucket), asked[place].length))
         found = np.zeros((len(asked), self._classes))
         begin = 0
         while begin < len(order):
-            bucket = buckets[order[begin]][0]
-            batch = [place for place in order[begin : begin + BATCH] if buckets[place][0] == bucket]
-            answers = self._loaded.answer(bucket, [asked[place] for place in batch])
+            bucket = asked[order[begin]].bucket
+            batch = [place for place in order[begin : begin + BATCH] if asked[place].bucket == bucket]
+            answers = self._loaded.answer(bucket, [asked[place].instance for place in batch])
             for place, answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Refusal):
                     raise InputError(f"row {place + 1}: version {self._loaded.number} refuses it: {answer}")

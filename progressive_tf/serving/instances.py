@@ -9,12 +9,14 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from progressive_tf.errors import listed
+from progressive_tf.serving.batching import Asked
 from progressive_tf.serving.limits import Limits, Refusal
 
 DEFAULT = "serving_default"
@@ -45,18 +47,37 @@ class InputSpec:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A prediction request, read.
+class PredictRequest:
+    """A prediction request, as a version reads it.
 
     Args:
         form: `instances` or `inputs`, which the reply follows.
         signature: its name.
+        specs: the inputs of the signature, by name.
         instances: the values of each input, by name.
+        body: what was read.
+        limits: of what it may hold.
     """
 
     form: str
     signature: str
+    specs: Mapping[str, InputSpec]
     instances: list[Instance]
+    body: Mapping[str, Any]
+    limits: Limits
+
+    @cached_property
+    def asked(self) -> list[Asked]:
+        """The instances, ready for a batch."""
+        return [
+            Asked(bucket_of(self.signature, given), length_of(given, self.specs), given) for given in self.instances
+        ]
+
+    def asked_of(self, signatures: Mapping[str, Mapping[str, InputSpec]]) -> list[Asked]:
+        """Returns what the same body asks of a version with other signatures; raises Refusal where it asks nothing."""
+        if signatures.get(self.signature) == self.specs:
+            return self.asked
+        return read_request(self.body, signatures, self.limits).asked
 
 
 def read_body(body: bytes) -> dict[str, Any]:
@@ -84,7 +105,9 @@ def caller_key(body: Mapping[str, Any]) -> str | None:
     return key
 
 
-def read_request(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits) -> Request:
+def read_request(
+    body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]], limits: Limits
+) -> PredictRequest:
     """Returns what a body asks for.
 
     Args:
@@ -111,7 +134,7 @@ def read_request(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, 
         {given: _value(values[given], spec, f"instances[{place}].{given}", limits) for given, spec in specs.items()}
         for place, values in enumerate(rows)
     ]
-    return Request(ROWS if ROWS in body else COLUMNS, name, instances)
+    return PredictRequest(ROWS if ROWS in body else COLUMNS, name, specs, instances, body, limits)
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from progressive_tf.serving.batching import Asked
-from progressive_tf.serving.instances import bucket_of, length_of, read_body, read_request, reply
+from progressive_tf.serving.instances import PredictRequest, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import RefusedByVersion
 from progressive_tf.serving.metrics import Unread
@@ -36,22 +36,6 @@ _PREDICTION = json_body(
     },
     required=True,
 )
-
-
-@dataclass(frozen=True)
-class Questions:
-    """What a request asks.
-
-    Args:
-        form: of the request, which the reply follows; "" for none that could be read.
-        instances: what is asked.
-    """
-
-    form: str
-    instances: list[Asked]
-
-
-_NOTHING = Questions("", [])
 
 
 def predict_routes(server: Server) -> APIRouter:
@@ -98,11 +82,11 @@ async def _predict(
         loaded, split = answering.loaded, served.standing.split
         step, stable, share = (split.step, split.stable, split.percent) if split else (0, None, 0.0)
         noted = ServedRequest(0.0, loaded.number, alias, step, 500, 0.0, caller=caller, stable=stable)
-        asked = _NOTHING
+        asked: PredictRequest | None = None
         predictions, refused = list[Prediction](), False
         try:
             with answering.held():
-                asked = _read(server, answering, body)
+                asked = read_request(body, loaded.signatures, server.limits)
                 is_canary = split is not None and loaded.number == split.canary
                 with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
                     predictions, computed = await _answer(server, answering, asked, began, noted)
@@ -110,9 +94,9 @@ async def _predict(
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
             beside = served.beside(alias, loaded.number)
-            if not asked.form and beside is not None:
+            if asked is None and beside is not None:
                 asked = _read_by_other(server, answering, beside, body)
-                refused = bool(asked.form)
+                refused = asked is not None
             refused = refused or isinstance(refusal, RefusedByVersion)
             noted = replace(noted, status=refusal.status, failed=False if refusal.is_own else None)
             raise
@@ -122,12 +106,12 @@ async def _predict(
             which = (served.model.name, loaded.number, alias)
             metrics.requests.labels(*which, noted.status).inc()
             metrics.latency.labels(*which).observe(noted.seconds)
-            if refused:
-                served.note_refusal(noted, asked.instances)
+            if refused and asked is not None:
+                served.note_refusal(noted, asked)
             else:
                 log.add_request(noted, predictions, loaded.kind)
-            if noted.status >= 500 and noted.is_failure:
-                served.note_failure(noted, asked.instances)
+            if noted.status >= 500 and noted.is_failure and asked is not None:
+                served.note_failure(noted, asked)
     return JSONResponse(
         {
             **reply(asked.form, [prediction.outputs for prediction in predictions]),
@@ -138,39 +122,31 @@ async def _predict(
     )
 
 
-def _read(server: Server, answering: Answering, body: dict[str, Any]) -> Questions:
-    signatures = answering.loaded.signatures
-    asked = read_request(body, signatures, server.limits)
-    specs = signatures[asked.signature]
-    return Questions(
-        asked.form,
-        [Asked(bucket_of(asked.signature, given), length_of(given, specs), given) for given in asked.instances],
-    )
-
-
-def _read_by_other(server: Server, answering: Answering, other: Answering, body: dict[str, Any]) -> Questions:
-    """Returns what another version is asked by a body that one cannot read; nothing where it cannot either."""
+def _read_by_other(
+    server: Server, answering: Answering, other: Answering, body: Mapping[str, Any]
+) -> PredictRequest | None:
+    """Returns what another version is asked by a body that one cannot read; None where it cannot either."""
     if other.loaded.signatures == answering.loaded.signatures:
-        return _NOTHING
+        return None
     try:
-        return _read(server, other, body)
+        return read_request(body, other.loaded.signatures, server.limits)
     except Refusal:
-        return _NOTHING
+        return None
 
 
 async def _answer(
-    server: Server, answering: Answering, asked: Questions, began: float, noted: ServedRequest
+    server: Server, answering: Answering, request: PredictRequest, began: float, noted: ServedRequest
 ) -> tuple[list[Prediction], float | None]:
     """Returns the answers, and the seconds that the network took; None where nothing is asked."""
     seconds, batcher = server.limits.request_seconds, answering.batcher
     before = batcher.waiting_of(noted.caller)
     try:
         with anyio.fail_after(max(seconds - (time.monotonic() - began), 0.0)):
-            computed = await batcher.answers(asked.instances, noted.caller)
+            computed = await batcher.answers(request.asked, noted.caller)
     except TimeoutError:
         message = f"no answer within {seconds:g} s; try again later"
         raise Refusal(504, message, is_own=before > batcher.most) from None
     ids = [uuid.uuid4().hex for _ in computed.answers]
-    server.served.shadow(Given(noted.version, noted.alias, noted.caller, asked.instances, computed.answers, ids))
-    given = zip(ids, (each.instance for each in asked.instances), computed.answers, strict=True)
-    return [Prediction(*each) for each in given], computed.seconds if asked.instances else None
+    server.served.shadow(Given(noted.version, noted.alias, noted.caller, request, computed.answers, ids))
+    given = zip(ids, request.instances, computed.answers, strict=True)
+    return [Prediction(*each) for each in given], computed.seconds if ids else None

@@ -9,7 +9,7 @@ from typing import Any
 
 from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
 from progressive_tf.serving.answers.texts import is_of_tokens
-from progressive_tf.serving.batching import Asked
+from progressive_tf.serving.instances import PredictRequest
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import Pair, TwoVersions
@@ -28,7 +28,7 @@ class Given:
         by: the version.
         alias: under which alias; "" where the path named the version or the alias.
         caller: stands for who asked.
-        instances: what was asked.
+        request: what was asked, as that version reads it.
         answers: what the caller got.
         ids: of the predictions.
     """
@@ -36,7 +36,7 @@ class Given:
     by: int
     alias: str
     caller: int
-    instances: Sequence[Asked]
+    request: PredictRequest
     answers: Sequence[Mapping[str, Any]]
     ids: Sequence[str]
 
@@ -56,7 +56,8 @@ class SecondAnswers:
         self._request_log = request_log
 
     async def ask(self, other: Answering, given: Given, same_classes: bool, two: TwoVersions | None) -> None:
-        """Asks a second version what it says; what it has no time for is counted and dropped.
+        """Asks a second version what it says to the same body, as it reads it; what it has no time for is counted and
+        dropped.
 
         Args:
             other: the second version.
@@ -66,13 +67,14 @@ class SecondAnswers:
         """
         which, kind = (self._model, other.loaded.number), other.loaded.kind
         try:
+            asked = given.request.asked_of(other.loaded.signatures)
             with other.held():
-                theirs = (await other.background.answers(given.instances, given.caller)).answers
+                theirs = (await other.background.answers(asked, given.caller)).answers
         except Exception as error:
             is_busy = isinstance(error, Refusal) and error.status == 429
             if not isinstance(error, Refusal):
                 log.exception("the shadow, version %d, failed", other.loaded.number)
-            self._metrics.shadowed.labels(*which, "no time" if is_busy else "failed").inc(len(given.instances))
+            self._metrics.shadowed.labels(*which, "no time" if is_busy else "failed").inc(len(given.ids))
             if two is not None and two.candidate == other.loaded.number and not is_busy:
                 says = kind.label(given.answers[0])
                 self._pair(given, two, stable_says=says, prediction=given.ids[0], has_failed=True)
@@ -91,11 +93,12 @@ class SecondAnswers:
             says = {"stable_says": said[two.stable], "candidate_says": said[two.candidate]}
             self._pair(given, two, prediction=given.ids[0], **says)
 
-    async def is_answered(self, other: Answering, instances: Sequence[Asked]) -> bool | None:
+    async def is_answered(self, other: Answering, request: PredictRequest) -> bool | None:
         """Returns whether another version answers what one gave no answer to; None where it has no time."""
         try:
+            asked = request.asked_of(other.loaded.signatures)
             with other.held():
-                await other.background.answers(instances)
+                await other.background.answers(asked)
         except Refusal as refusal:
             return None if refusal.status == 429 else False
         except Exception:

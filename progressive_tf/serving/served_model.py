@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -17,8 +17,9 @@ from progressive_tf.registry import RegistryError, history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
 from progressive_tf.registry.versions import ModelVersions
-from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
+from progressive_tf.serving.batching import Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
+from progressive_tf.serving.instances import PredictRequest
 from progressive_tf.serving.limits import Limits
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.metrics import Metrics
@@ -175,32 +176,32 @@ class ServedModel:
             same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
             self._begin(self._second.ask(other, given, same_classes, self._evidence_of(given, number)))
 
-    def note_failure(self, request: ServedRequest, instances: Sequence[Asked]) -> None:
+    def note_failure(self, noted: ServedRequest, request: PredictRequest) -> None:
         """Notes that a candidate failed for a caller of its own, unless stable fails on that too: neither is better."""
-        two = self._two_of(request)
+        two = self._two_of(noted)
         if two is not None:
-            self._begin(self._judge_failure(request, instances, two))
+            self._begin(self._judge_failure(noted, request, two))
 
-    async def _judge_failure(self, request: ServedRequest, instances: Sequence[Asked], two: TwoVersions) -> None:
-        if await self._second.is_answered(self.standing.by_number[two.stable], instances) is not False:
-            self._second.note_failure(request.caller, two)
+    async def _judge_failure(self, noted: ServedRequest, request: PredictRequest, two: TwoVersions) -> None:
+        if await self._second.is_answered(self.standing.by_number[two.stable], request) is not False:
+            self._second.note_failure(noted.caller, two)
 
-    def _two_of(self, request: ServedRequest) -> TwoVersions | None:
+    def _two_of(self, noted: ServedRequest) -> TwoVersions | None:
         """Returns stable and the candidate where the candidate answers a caller of its own, and waits for proof."""
-        split, by = self.standing.split, request.version
-        if request.alias != CANARY or split is None or by != split.canary or by not in self.standing.candidates:
+        split, by = self.standing.split, noted.version
+        if noted.alias != CANARY or split is None or by != split.canary or by not in self.standing.candidates:
             return None
         return TwoVersions(split.stable, by)
 
-    def note_refusal(self, request: ServedRequest, instances: Sequence[Asked]) -> None:
+    def note_refusal(self, noted: ServedRequest, request: PredictRequest) -> None:
         """Keeps a request that a version refused: its own failure if the other of stable and canary answers it, and
         else its caller's fault. Where there is no other, or the path named one, nobody asks.
         """
-        other = self.beside(request.alias, request.version)
+        other = self.beside(noted.alias, noted.version)
         if other is None:
-            self._request_log.add_request(request)
+            self._request_log.add_request(noted)
         else:
-            self._begin(self._judge_refusal(request, instances, other))
+            self._begin(self._judge_refusal(noted, request, other))
 
     def beside(self, alias: str, number: int) -> Answering | None:
         """Returns the other of stable and canary for a version that answers under an alias; None without another, or
@@ -210,12 +211,12 @@ class ServedModel:
         other = None if split is None else {STABLE: split.canary, CANARY: split.stable}.get(alias)
         return None if other in (None, number) else self.standing.by_number[int(other or 0)]
 
-    async def _judge_refusal(self, request: ServedRequest, instances: Sequence[Asked], other: Answering) -> None:
-        failed = await self._second.is_answered(other, instances) is True
-        self._request_log.add_request(replace(request, failed=failed))
-        two = self._two_of(request)
+    async def _judge_refusal(self, noted: ServedRequest, request: PredictRequest, other: Answering) -> None:
+        failed = await self._second.is_answered(other, request) is True
+        self._request_log.add_request(replace(noted, failed=failed))
+        two = self._two_of(noted)
         if failed and two is not None:
-            self._second.note_failure(request.caller, two)
+            self._second.note_failure(noted.caller, two)
 
     def _evidence_of(self, given: Given, other: int) -> TwoVersions | None:
         """Returns stable and the candidate where these are the two that answer, and no path named one."""

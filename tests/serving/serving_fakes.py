@@ -67,12 +67,13 @@ def exported(number: int) -> Callable[[Path], None]:
 
 
 @exported_once
-def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
+def classifier(wrong: float, failing: float = 0.0, name: str = "text") -> Callable[[Path], None]:
     """Returns what exports a model that finds "positive" or "negative" in a text, but for a share of the texts.
 
     Args:
         wrong: share of the texts to which it says the other label.
         failing: share of the texts with one of the words on which it fails; it answers when it is warmed up.
+        name: of its input.
     """
 
     def export(folder: Path) -> None:
@@ -82,7 +83,7 @@ def classifier(wrong: float, failing: float = 0.0) -> Callable[[Path], None]:
             return tf.cast(tf.strings.to_hash_bucket_fast(text + salt, 10_000), tf.float32) / 10_000
 
         class Small(tf.Module):
-            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name)])
             def serve(self, text: Any) -> dict[str, Any]:
                 is_positive = tf.strings.regex_full_match(text, ".*positive.*")
                 says_positive = tf.math.logical_xor(is_positive, share(text, "wrong") < wrong)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from serving_fakes import LONGEST, MODEL, Shared, not_finite, release, wait_until
+from serving_fakes import LONGEST, MODEL, Shared, classifier, not_finite, release, wait_until
 
 from progressive_tf.registry import Entry, ModelVersions
 from progressive_tf.registry.traffic import Traffic
@@ -219,6 +219,21 @@ def test_a_shadow_answers_everything_and_no_caller(model: ModelVersions, start: 
     client.post(PREDICT, json={"instances": ["a"]})
     wait_until(lambda: line.replace('"2"} 10.0', '"3"} 1.0') in client.get("/metrics").text)
     assert f'progressive_tf_shadow_difference_count{{model="{MODEL}",version="3"}}' not in client.get("/metrics").text
+
+
+def test_a_shadow_reads_the_body_by_its_own_inputs(
+    model: ModelVersions, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    release(model, 3, alias=None, export=classifier(wrong=0.0, name="sentence"))
+    Traffic(model).start_shadow(3)
+    client = start(model)
+    wait_until(lambda: "shadow" in aliases(client))
+    for instance in ("a bare text", {"text": "a text by a name that it does not have"}):
+        assert client.post(PREDICT, json={"instances": [instance] * 3}).json()["version"] == "1"
+    counted = 'progressive_tf_shadow_instances_total{{model="{}",outcome="{}",version="3"}} 3.0'
+    for outcome in ("other", "failed"):
+        wait_until(lambda outcome=outcome: counted.format(MODEL, outcome) in client.get("/metrics").text)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_shadow_that_is_slow_or_says_something_else_slows_no_caller(
