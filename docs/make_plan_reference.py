@@ -126,6 +126,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "quality": "See `data.quality`.",
         "slices": "Further gate slices of `source`: name → pandas query over its columns.",
         "validation_sets": "Further gate slices from other sources, all rows of each: name → source.",
+        "earlier": "Files of the runs before, where the run starts from a version: name → source. What the version has "
+        "not seen is a slice of that name, which `every-previous` covers; what it was trained on `retention.replay` "
+        "replays.",
     },
     "TableColumns": {
         "numbers": "Columns of numbers; empty cells are missing values.",
@@ -399,7 +402,8 @@ MEANINGS: dict[str, dict[str, str]] = {
     "TokenBudget": {"tokens": "Padded tokens in a batch, at most."},
     "GateRule": {
         "metric": "One of the metrics below.",
-        "slice": "`current`, `every-previous`, `all`, or a name from `data.slices` or `data.validation_sets`.",
+        "slice": "`current`, `every-previous`, `all`, or a name from `data.slices`, `data.validation_sets` or "
+        "`data.earlier`.",
         "at_least": "The metric must not be below this.",
         "at_most": "The metric must not be above this.",
         "drop_at_most": "How much worse it may be than the run's last released stage, or else its start version.",

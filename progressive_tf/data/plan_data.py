@@ -19,6 +19,7 @@ from progressive_tf.data.class_space import (
     class_space,
     with_wrong_labels,
 )
+from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, read_earlier_rows
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.learnt import Learnt
@@ -36,7 +37,6 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.loading import LoadedPlan
-from progressive_tf.plan.methods import Probes
 from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.plan.table_columns import TableColumns
 from progressive_tf.seeds import derive_seed
@@ -59,6 +59,8 @@ class PlanData:
         spelling: which class a label is that comes later, however it is written.
         findings: source → what was found in it before it was split.
         unknown: rows that no class fits, where the plan names some; their source is among the sources.
+        earlier: rows of the runs before, where the plan starts from a version; their sources are among the sources,
+            and their slices among the slices.
     """
 
     classes: ClassSpace
@@ -73,6 +75,7 @@ class PlanData:
     spelling: Spelling = field(default_factory=Spelling)
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     unknown: UnknownRows | None = None
+    earlier: EarlierRows = NO_ROWS
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -145,6 +148,11 @@ class PlanData:
             return ()
         codes = np.unique(self.codes[part.source][part.meant])
         return tuple(self.labels[code] for code in codes[codes != UNKNOWN].tolist())
+
+    @property
+    def first_slice(self) -> Slice:
+        """The slice of the first stage."""
+        return self.slices[self.slice_of[0]]
 
     @property
     def input_width(self) -> int | None:
@@ -255,6 +263,10 @@ def read_plan_data(
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
+    earlier = read_earlier_rows(reader, plan, sources, parts, classes, settled.spelling, (learnt, start), display)
+    sources |= earlier.sources
+    slices |= earlier.slices
+    classes = replace(classes, codes={**classes.codes, **earlier.codes})
     unknown = read_unknown_rows(reader, plan, sources, display)
     if unknown is not None:
         sources[unknown.name] = unknown.source
@@ -271,6 +283,7 @@ def read_plan_data(
         spelling=settled.spelling,
         findings=findings,
         unknown=unknown,
+        earlier=earlier,
     )
 
 
@@ -331,16 +344,3 @@ def _check_inputs(plan: Plan, sources: Mapping[str, Source], locations: Mapping[
                 f"{locations[name]}: a row of {source.name} has {source.width} numbers, one of {plan.data.source} "
                 f"{first.width}"
             )
-
-
-def probe_rows(data: PlanData, probes: Probes, seed: int) -> tuple[str, np.ndarray]:
-    """Returns the source and rows of the probes, the same in every stage; drawn from the first stage's gate rows.
-
-    Raises:
-        InputError: there are fewer.
-    """
-    first = data.slices[data.slice_of[0]]
-    if probes.take > len(first.gate):
-        raise InputError(f"probes.take: {probes.take} asked, the first stage has {len(first.gate)} gate rows; lower it")
-    generator = np.random.default_rng(derive_seed(seed, "probes"))
-    return first.source, np.sort(generator.choice(first.gate, probes.take, replace=False))

@@ -12,7 +12,9 @@ from progressive_tf.data.source import Source
 from progressive_tf.data.splits import Parts
 from progressive_tf.data.stage_rows import slice_rows
 from progressive_tf.errors import InputError
+from progressive_tf.plan.methods import Probes
 from progressive_tf.plan.schema import Plan, StageData
+from progressive_tf.seeds import derive_seed
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def stage_slices(
     for index, (stage, name) in enumerate(zip(plan.stages, stage_sources, strict=True)):
         place = f"stages[{index}].data"
         all_rows = slice_rows(sources[name], parts[name].gate, stage.data, place)
-        gate = _distinct(sources[name], all_rows)
+        gate = distinct_rows(sources[name], all_rows)
         test = slice_rows(sources[name], parts[name].test, stage.data, place)
         same = [
             known.name
@@ -101,7 +103,7 @@ def named_slices(
             for rows in (parts[main].gate, np.arange(len(sources[main])))
         )
         gate = gate[classes.codes[main][gate] != UNKNOWN]
-        slices[name] = Slice(name, main, _distinct(sources[main], gate), none, meant=meant)
+        slices[name] = Slice(name, main, distinct_rows(sources[main], gate), none, meant=meant)
     for name, source in plan.data.validation_sets.items():
         place = f"data.validation_sets.{name}"
         _refuse_taken(name, taken, place)
@@ -112,11 +114,11 @@ def named_slices(
                 f"{place}: no row of {sources[source].name} is left that has a class of the plan and was not trained "
                 f"on by the version that the run starts from; give new rows"
             )
-        slices[name] = Slice(name, source, _distinct(sources[source], rows), none)
+        slices[name] = Slice(name, source, distinct_rows(sources[source], rows), none)
     return slices
 
 
-def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:
+def distinct_rows(source: Source, rows: np.ndarray) -> np.ndarray:
     """Returns the first row of each text: the statistics of the gate need rows that are independent."""
     return np.sort(rows[np.unique(source.keys[rows], return_index=True)[1]])
 
@@ -124,3 +126,15 @@ def _distinct(source: Source, rows: np.ndarray) -> np.ndarray:
 def _refuse_taken(name: str, slices: Mapping[str, Slice], place: str) -> None:
     if name in slices:
         raise InputError(f"{place}: {name!r} is also a stage's name; choose another")
+
+
+def probe_rows(first: Slice, probes: Probes, seed: int) -> np.ndarray:
+    """Returns the rows of the probes, int64, the same in every stage; drawn from the first stage's gate rows.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    if probes.take > len(first.gate):
+        raise InputError(f"probes.take: {probes.take} asked, the first stage has {len(first.gate)} gate rows; lower it")
+    generator = np.random.default_rng(derive_seed(seed, "probes"))
+    return np.sort(generator.choice(first.gate, probes.take, replace=False))

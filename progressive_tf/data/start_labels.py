@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.evaluation.label_map import LabelMap
@@ -17,11 +18,14 @@ class StartLabels:
         version: its number.
         labels: in the order of its outputs.
         changes: what the plan says became of them; None where it says nothing.
+        words: labels of the versions before it → what it calls them: several where one was split, none where it was
+            retired.
     """
 
     version: int
     labels: tuple[str, ...]
     changes: LabelChanges | None = None
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def map(self) -> LabelMap | None:
         """Returns the map to the labels of the run; None where nothing is said of it.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from progressive_tf.data.beside import read_beside
 from progressive_tf.data.class_space import UNKNOWN
 from progressive_tf.data.findings import row_words
 from progressive_tf.data.source import Source, SourceReader
-from progressive_tf.data.splits import row_groups
-from progressive_tf.data.tables import read_tables
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Plan
@@ -59,9 +57,7 @@ def read_unknown_rows(
         return None
     if name in sources:
         raise InputError(f"{PLACE}: {name} is also a source of rows with classes; name rows that no class fits")
-    with contextlib.nullcontext() if display is None else display.counting(f"reading {name}") as progress:
-        source = reader.read(name, PLACE, progress, labelled=False)
-    source = _as_the_others(name, source, plan, next(iter(sources.values())))
+    source = read_beside(reader, plan, next(iter(sources.values())), (name, PLACE), display, labelled=False)
     known = np.isin(source.keys, np.concatenate([other.keys for other in sources.values()])) & ~source.empty
     lines = []
     for is_out, what in ((known, "also among rows with classes"), (source.empty, "with an empty text")):
@@ -74,14 +70,3 @@ def read_unknown_rows(
     if display is not None:
         display.lines_once(lines)
     return UnknownRows(name, source, rows)
-
-
-def _as_the_others(name: str, source: Source, plan: Plan, own: Source) -> Source:
-    """Returns the source read as the plan's own: the same columns of a table, groups by the same column."""
-    if source.kind != own.kind or source.width != own.width:
-        wanted, got = (each.kind if each.width is None else f"rows of {each.width} numbers" for each in (own, source))
-        raise InputError(f"{PLACE}: {source.name} holds {got}; {wanted} expected, as {own.name} has them")
-    if own.features is not None:
-        named = plan.data.model_copy(update={"features": own.features, "leave_out": ()})
-        source = read_tables({name: source}, named, own.notations)[name]
-    return replace(source, groups=row_groups(source, plan.data.split.group))

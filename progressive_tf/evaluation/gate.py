@@ -44,12 +44,13 @@ class Compared:
     Args:
         candidate: answers by slice: `current`, `all`, the earlier stages' and the named ones.
         baseline: the last released version on the same slices, row by row; None: there is none.
-        previous_slices: keys of the earlier promoted stages' slices, each set of rows once.
+        previous_slices: keys of the slices of earlier promoted stages, and of runs before, each set of rows once.
         reasons: how the candidate's reasons agree with the released version's; None where that was not measured.
         classes: of slices, the classes that their rows should have; macro averages over fewer hold.
         line: the released versions before the last one, as far as rules compare with them.
         looks: by slice, how many candidates with this one were judged on its rows; see `looks`. Empty: not counted.
         rivals: answers of simple classifiers on the same slices, by name.
+        unasked: why rows of runs before cannot be asked, though there were some; empty where they can.
     """
 
     candidate: Mapping[str, Answers]
@@ -60,6 +61,7 @@ class Compared:
     line: Line = ALONE
     looks: Mapping[str, int] = field(default_factory=dict)
     rivals: Mapping[str, Mapping[str, Answers]] = field(default_factory=dict)
+    unasked: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
     Holm-adjusted over all comparisons of the decision that are tested so, misses it; otherwise it holds. Without a
     confidence the estimate decides. Promotion needs every applicable comparison to pass, which needs no adjustment
     (intersection–union, Berger 1982); one rejection rejects. A drop without a baseline, or over earlier slices where
-    there are none or whose classes are all new, is not applicable and ignored; of some new classes, the released
+    there never were any or whose classes are all new, is not applicable and ignored; of some new classes, the released
     version counts as wrong; a class that it does not divide is compared as a whole; with nothing applicable the
     candidate is held. A slice that is not there, an undefined metric, fewer rows than `min_samples`, fewer groups than
     20, for a class or a macro average fewer rows of a class than 5, a version that cannot be asked, and a rule on
@@ -122,9 +124,10 @@ def judge(rules: Sequence[GateRule], compared: Compared, seed: int, resamples: i
 
 
 def _slices(rule: GateRule, compared: Compared) -> Iterator[str]:
-    if rule.slice == EVERY_PREVIOUS and compared.baseline is not None and compared.previous_slices:
-        yield from compared.previous_slices
-    else:
+    of_each = rule.slice == EVERY_PREVIOUS and compared.baseline is not None
+    previous = compared.previous_slices if of_each else ()
+    yield from previous
+    if not previous or compared.unasked:
         yield rule.slice
 
 
@@ -152,6 +155,8 @@ def _compare(rule: GateRule, name: str, compared: Compared, seed: int, resamples
     is_drop = rule.drop_allowed is not None
     if is_drop and baseline is None:
         return _without_evidence(result, "not-applicable", "no released version to compare with")
+    if name == EVERY_PREVIOUS and compared.unasked:
+        return _without_evidence(result, "hold", compared.unasked)
     if name == EVERY_PREVIOUS:
         return _without_evidence(result, "not-applicable", "no earlier slice")
     models = [("the candidate", compared.candidate)]

@@ -143,7 +143,7 @@ def propose(
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
     learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
-    data = read_plan_data(loaded, cache, learnt=learnt, start=start_labels(loaded.plan, start))
+    data = read_plan_data(loaded, cache, learnt=learnt, start=start_labels(loaded.plan, start, live.versions))
     if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
     columns = _Columns.beside(plan, data)

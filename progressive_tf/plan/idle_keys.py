@@ -8,6 +8,7 @@ from typing import Any
 from progressive_tf.plan.merging import KIND_KEYS, stage_index
 from progressive_tf.plan.methods import AdaptiveSchedule, PlateauSchedule
 from progressive_tf.plan.reading import value_at
+from progressive_tf.plan.refusals import SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan, Stage
 from progressive_tf.plan.sweep import Parameter
 
@@ -30,6 +31,8 @@ def idle_keys(plan: Plan, index: int) -> dict[str, str]:
         reasons |= dict.fromkeys(OF_EARLIER_STAGES, "no stage comes before it")
         if plan.start == "pretrained":
             reasons["retention.lwf"] = "no stage comes before it"
+        if plan.starts_from_version and plan.scenario in SAME_OUTPUTS:
+            del reasons["retention.replay"]
     if not stage.adaptation.takes_steps:
         reasons |= dict.fromkeys(OF_STEPS, f"{stage.adaptation.method} counts each row once, without steps")
         reasons["calibrate"] = f"{stage.adaptation.method} has a temperature of its own"

@@ -303,7 +303,7 @@ def _of_averages(asked: Asked) -> Iterator[str]:
 
 def _of_slices(asked: Asked) -> Iterator[str]:
     data = asked.values["data"]
-    known = [*STANDING_SLICES, *data["slices"], *data["validation_sets"]]
+    known = [*STANDING_SLICES, *data["slices"], *data["validation_sets"], *data["earlier"]]
     for index, stage in enumerate(asked.values["stages"]):
         if stage["name"] in known:
             yield f"stages[{index}].name: {stage['name']!r} is also a slice's name; choose another"

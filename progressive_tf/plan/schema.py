@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
@@ -35,6 +36,7 @@ from progressive_tf.plan.methods import (
 from progressive_tf.plan.metric_names import ABSTAINING_METRICS, EXPECTED_COST
 from progressive_tf.plan.networks import Network, Text
 from progressive_tf.plan.refusals import (
+    SAME_OUTPUTS,
     STANDING_SLICES,
     TASK_INCREMENTAL,
     Asked,
@@ -60,6 +62,7 @@ LATER_DATA_KEYS: dict[str, Any] = {
     "decimal": None,
     "normalize_labels": None,
     "gate_refresh": None,
+    "earlier": {},
 }
 
 
@@ -114,6 +117,7 @@ class Data(Strict):
     quality: Quality = Quality()
     slices: dict[Name, Text] = Field(default_factory=dict)
     validation_sets: dict[Name, Text] = Field(default_factory=dict)
+    earlier: dict[Name, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_distinct(self) -> Data:
@@ -123,11 +127,16 @@ class Data(Strict):
             raise ValueError(f"features: {self.label!r} is the label; take it out")
         if self.features is not None and self.leave_out:
             raise ValueError("leave_out: features names the columns that are read; drop one of the two")
-        both = sorted(set(self.slices) & set(self.validation_sets))
-        taken = both or sorted((set(self.slices) | set(self.validation_sets)) & set(STANDING_SLICES))
+        names = Counter([*self.named_slices, *STANDING_SLICES])
+        taken = sorted(name for name, count in names.items() if count > 1)
         if taken:
             raise ValueError(f"slice name {taken[0]!r} is already taken; choose another")
         return self
+
+    @property
+    def named_slices(self) -> tuple[str, ...]:
+        """The slices that the plan names, beside those of its stages."""
+        return (*self.slices, *self.validation_sets, *self.earlier)
 
 
 class StageData(Strict):
@@ -293,6 +302,17 @@ class Plan(Strict):
         return self
 
     @model_validator(mode="after")
+    def _earlier_rows_are_a_versions(self) -> Plan:
+        if self.data.earlier and not self.starts_from_version:
+            raise ValueError("data.earlier: is for what a version has learnt; set start: stable, or drop it")
+        if self.data.earlier and self.scenario not in SAME_OUTPUTS:
+            raise ValueError(
+                f"data.earlier: needs all classes from the start, as in {' and '.join(SAME_OUTPUTS)}, not "
+                f"{self.scenario}; drop it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _costs_can_be_heeded(self) -> Plan:
         for index, stage in enumerate(self.stages):
             asked = {f"gate[{position}]": rule.metric for position, rule in enumerate(stage.gate)}
@@ -318,6 +338,11 @@ class Plan(Strict):
         if problem is not None:
             raise InputError(f"{place}: {problem}")
         return self
+
+    @property
+    def starts_from_version(self) -> bool:
+        """Whether its run starts from a released version."""
+        return self.start == "stable" or isinstance(self.start, int)
 
     @property
     def kind(self) -> Task:

@@ -158,7 +158,8 @@ def _lacking(more: MoreRows) -> str:
 
 def _why_no_rows(run: RunRecord, failed: Sequence[RuleResult]) -> list[str]:
     """Returns why more gate rows are no way on, for each rule of which that can be said."""
-    sets = (run.plan.get("data") or {}).get("validation_sets") or {}
+    data = run.plan.get("data") or {}
+    sets = {**(data.get("validation_sets") or {}), **(data.get("earlier") or {})}
     reasons = []
     for rule in failed:
         words = rule_words(rule.rule, rule.slice, rule.against)

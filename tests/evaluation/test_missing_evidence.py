@@ -123,6 +123,9 @@ WAYS = {
     "no certainty of a drop": Missing(DROP | {"drop_at_most": 0.001}, WHOLE, "not sure enough", WHOLE),
     "nothing to compare with": Missing(DROP, WHOLE, "no rule applies"),
     "no earlier slice": Missing(DROP | {"slice": "every-previous"}, WHOLE, "no rule applies", WHOLE),
+    "earlier slices that cannot be asked": Missing(
+        DROP | {"slice": "every-previous"}, WHOLE, "name their files", WHOLE, more={"unasked": "name their files"}
+    ),
     "reasons that were not compared": Missing(CORRELATION, WHOLE, "were not compared"),
     "reasons that cannot be ranked": Missing(
         CORRELATION, WHOLE, "can be ranked", more={"reasons": ReasonsKept(None, 40)}

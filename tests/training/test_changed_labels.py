@@ -15,6 +15,7 @@ import pytest
 import tiny
 from releasing import PASSES, Place, decision, small_plan, stage_folder
 
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.origin import start_of
@@ -23,6 +24,7 @@ from progressive_tf.registry.store import Registry
 from progressive_tf.registry.tables import version_details
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.training.answers.served_classes import predict_exported
+from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.start import start_labels
 
 CENTRES = {
@@ -73,6 +75,12 @@ def plan(
     return made
 
 
+def with_earlier(made: dict[str, Any]) -> dict[str, Any]:
+    made["data"] |= {"earlier": {"february": "1.csv"}}
+    made["stages"][0]["retention"] = {"replay": {"budget": 12}}
+    return made
+
+
 class Months:
     """Three runs, each from the stable version of the one before; the third changes one label more."""
 
@@ -84,7 +92,7 @@ class Months:
         against = [DROP, DROP | {"against": "first"}]
         plans = [
             plan("1.csv", None, [PASSES], "pretrained"),
-            plan("2.csv", CHANGES, [DROP]),
+            with_earlier(plan("2.csv", CHANGES, [DROP, DROP | {"slice": "every-previous"}])),
             plan("3.csv", {"rename": {"security": "secret"}}, against),
         ]
         self.runs = [self.place.run(one).run for one in plans]
@@ -156,6 +164,52 @@ def test_the_version_is_compared_by_what_it_said(months: Months) -> None:
     assert line in " ".join(months.place.said[1].split())
 
 
+def test_rows_of_the_month_before_are_replayed_and_measured(months: Months) -> None:
+    folder = stage_folder(months.runs[1], "month")
+    replayed = pd.read_parquet(folder / "retention" / "replay.parquet")
+    learnt = np.load(months.versions.version(1).folder / "assets.extra" / "learnt_rows.npz")
+    assert (set(replayed["source"]), len(replayed)) == ({"1.csv"}, 12)
+    assert np.isin(replayed["key"], learnt["trained"]).all()
+    table = pd.read_csv(months.place.folder / "1.csv")
+    was = table["label"].iloc[replayed["index"]].replace({"pin": "security", "chargeback": "refund"})
+    assert replayed["label"].tolist() == was.tolist()
+    assert not {"transfer", "fax"} & set(was), "which part or class they are is not known any more"
+    saved = pd.read_parquet(folder / "predictions.parquet")
+    keys = saved[saved["slice"] == "february"]["index"]
+    assert {rule["slice"] for rule in decision(months.runs[1], "month")["rules"]} == {"current", "february", "month"}
+    assert not set(keys) & set(replayed["index"])
+    assert not table["label"].iloc[keys].isin(["transfer", "fax"]).any()
+    said = " ".join(months.place.said[1].split())
+    assert "1.csv: left out are 40 labelled fax, 80 labelled transfer: what was split or retired is no class" in said
+    assert (
+        f"1.csv: version 1 was trained on {len(learnt['trained'])} of 280 rows; the slice february is {len(keys)}"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {},
+            r"retention.replay: no row that version 2 was trained on is among the sources: name the files of the runs",
+        ),
+        ({"earlier": {"old": "3.csv"}}, r"data.earlier.old: version 2 was trained on no row of 3.csv"),
+        ({"earlier": {"old": "4.csv"}}, r"data.earlier.old: 4.csv is also another source of this plan"),
+    ],
+)
+def test_a_replay_of_runs_before_that_has_no_rows_is_refused(
+    months: Months, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    place = copy_of(months, tmp_path)
+    (place.folder / "4.csv").write_text(rows(("fax",), MARCH | {"chargeback": "refund"}, 4), encoding="utf-8")
+    made = plan("4.csv", None, [DROP], start=2)
+    made["data"] |= changes
+    made["stages"][0]["retention"] = {"replay": {"budget": 12}}
+    with pytest.raises(InputError, match=message):
+        place.run(made)
+
+
 def test_a_rename_alone_starts_from_the_very_weights(months: Months) -> None:
     starts = [json.loads((run / "environment.json").read_text())["start"] for run in months.runs]
     assert starts[2]["weights_sha256"] == months.versions.version(2).weights_sha256
@@ -180,14 +234,22 @@ def test_what_labels_were_called_before_is_shown_with_the_version(months: Months
 
 def test_the_next_stage_from_feedback_reads_the_plan_with_its_labels(months: Months) -> None:
     loaded = load_plan(str(months.runs[1] / "plan.yaml"))
-    plan = loaded.plan.model_copy(
-        update={"data": loaded.plan.data.model_copy(update={"source": str(months.place.folder / "2.csv")})}
+    data = loaded.plan.data.model_copy(
+        update={
+            "source": str(months.place.folder / "2.csv"),
+            "earlier": {"february": str(months.place.folder / "1.csv")},
+        }
     )
+    plan = loaded.plan.model_copy(update={"data": data})
     released = months.versions.version(2)
     assert start_of(months.versions, months.versions.version(1), months.place.folder / "runs") is None
-    start = start_labels(plan, start_of(months.versions, released, months.place.folder / "runs"))
-    data = read_plan_data(replace(loaded, plan=plan), months.place.folder / "cache", start=start)
-    assert data.labels == NEW
+    first = start_of(months.versions, released, months.place.folder / "runs")
+    start = start_labels(plan, first, months.versions)
+    assert first is not None
+    learnt = Learnt.read(first.folder / EXTRA, "version 1")
+    found = read_plan_data(replace(loaded, plan=plan), months.place.folder / "cache", learnt=learnt, start=start)
+    assert found.labels == NEW
+    assert not found.earlier.learnt.keys() - {str(months.place.folder / "1.csv")}
 
 
 def test_an_older_version_is_asked_through_both_changes(months: Months) -> None:
@@ -209,7 +271,15 @@ def test_a_month_without_changes_keeps_the_order_of_the_outputs(months: Months, 
     (place.folder / "4.csv").write_text(
         rows(("fax",), {old: {"security": "secret"}.get(new, new) for old, new in called.items()}, 4), encoding="utf-8"
     )
-    assert place.run(plan("4.csv", None, [DROP])).promoted
+    gate = [DROP, DROP | {"slice": "every-previous", "min_samples": 10}]
+    first = place.run(plan("4.csv", None, gate))
+    assert not first.promoted, "a rule about earlier slices cannot be shown"
+    unasked = decision(first.run, "month")["rules"][-1]
+    assert (unasked["slice"], unasked["outcome"]) == ("every-previous", "hold")
+    assert "no row that version 3 was trained on is among the sources" in unasked["reason"]
+    named = plan("4.csv", None, gate)
+    named["data"]["earlier"] = {"march": "3.csv"}
+    assert place.run(named, fresh=True).promoted
 
 
 def test_a_killed_run_goes_on_from_the_same_weights(months: Months, tmp_path: Path) -> None:

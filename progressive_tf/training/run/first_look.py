@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from progressive_tf.data.learnt import Learnt
-from progressive_tf.data.plan_data import PlanData, probe_rows, read_plan_data
+from progressive_tf.data.plan_data import PlanData, read_plan_data
+from progressive_tf.data.slices import probe_rows
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.files import cache_folder
@@ -69,10 +70,10 @@ def look(
         left_out = run is None or not run.splits_empty_rows
         loaded = replace(loaded, plan=plan)
         split = loaded if run is None else run.as_it_was_split(loaded)
-        data = read_plan_data(split, cache_folder(), display, left_out, learnt, start_labels(plan, start))
+        data = read_plan_data(split, cache_folder(), display, left_out, learnt, start_labels(plan, start, versions))
     check_rule_labels(plan, data)
     if plan.probes is not None:
-        probe_rows(data, plan.probes, plan.seed)
+        probe_rows(data.first_slice, plan.probes, plan.seed)
     return data
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.registry.label_steps import label_step, labels_of
 from progressive_tf.registry.version import Version
 from progressive_tf.training.answers.base import in_groups_of
 from progressive_tf.training.answers.predictions_file import Scored, Wanted
@@ -36,23 +37,15 @@ def changed_since(run: Run, number: int) -> LabelMap | None:
     line = () if run.start.version is None else run.versions.lineage(run.start.version)
     if number not in line:
         return None
-    labels = _labels(run, line[0])
+    labels = labels_of(run.versions, line[0])
     found = run.data.classes.changed
     if found is None:
         if labels != run.data.labels[: len(labels)]:
             return None
         found = LabelMap.unchanged(labels, run.data.labels)
     for at, parent in pairwise(line[: line.index(number) + 1]):
-        older, before = _labels(run, parent), (run.versions.version(at).manifest() or {}).get("labels_before")
-        if before is not None and before["version"] == parent:
-            step = LabelMap(older, labels, {old: tuple(news) for old, news in before["labels"].items()})
-        elif older == labels[: len(older)]:
-            step = LabelMap.unchanged(older, labels)
-        else:
+        step = label_step(run.versions, at, parent)
+        if step is None:
             return None
-        found, labels = step.then(found), older
+        found = step.then(found)
     return found if found.changes else None
-
-
-def _labels(run: Run, number: int) -> tuple[str, ...]:
-    return tuple((run.versions.version(number).manifest() or {}).get("labels", ()))

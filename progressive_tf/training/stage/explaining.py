@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from progressive_tf.data.plan_data import probe_rows
+from progressive_tf.data.slices import probe_rows
 from progressive_tf.evaluation.explanations import Agreement, agreement
 from progressive_tf.files import read_json, write_json
 from progressive_tf.models.integrated_gradients import explanations, refuse_unexplained, tokens_of
@@ -22,7 +22,7 @@ def check_probes(run: Run) -> None:
         InputError: which of the two.
     """
     if run.plan.probes is not None:
-        probe_rows(run.data, run.plan.probes, run.plan.seed)
+        probe_rows(run.data.first_slice, run.plan.probes, run.plan.seed)
         refuse_unexplained(run.network)
 
 
@@ -36,7 +36,8 @@ def explained(run: Run, stage: StageRecord | None) -> list[dict[str, Any]]:
     probes = run.plan.probes
     assert probes is not None
     path = explanations_file(run, stage)
-    source, rows = probe_rows(run.data, probes, run.plan.seed)
+    first = run.data.first_slice
+    source, rows = first.source, probe_rows(first, probes, run.plan.seed)
     if path.exists():
         saved: list[dict[str, Any]] = read_json(path)["probes"]
         return saved

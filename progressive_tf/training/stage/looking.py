@@ -29,14 +29,14 @@ def looks_of(
         stage: the candidate.
         scored: its answers.
         rules: that judge it.
-        previous: slices of the earlier promoted stages.
+        previous: slices of the earlier promoted stages, and of runs before.
         beside: the number of the version that it is compared with, if it is one.
     """
     if not run.releases:
         return {}
     current = run.data.slice_of[stage.index]
     slices = {"current": [current], "all": [*previous, current], **{name: [name] for name in previous}}
-    named = {name: [name] for name in (*run.plan.data.slices, *run.plan.data.validation_sets)}
+    named = {name: [name] for name in run.plan.data.named_slices}
     wanted = {name for rule in rules for name in (previous if rule.slice == EVERY_PREVIOUS else [rule.slice])}
     known = {name: parts for name, parts in (named | slices).items() if name in wanted - {ARRIVED}}
     known = {name: parts for name, parts in known.items() if all(("gate", part) in scored.rows for part in parts)}

@@ -195,12 +195,12 @@ def _judge(
     reasons = NO_PREDECESSOR if of_another_run else _reasons_kept(run, stage)
     data, current = run.data, run.data.slice_of[stage.index]
     parent = run.parent(stage)
-    previous = list(dict.fromkeys(data.slice_of[record.index] for record in run.released_until(parent)))
+    previous = [*run.plan.data.earlier, *(data.slice_of[record.index] for record in run.released_until(parent))]
+    previous = list(dict.fromkeys(previous))
     beside_version = of_another_run or (parent is None and run.start.version is not None)
     if beside_version and current not in previous:
         previous.append(current)
-    named = [*run.plan.data.slices, *run.plan.data.validation_sets]
-
+    named = run.plan.data.named_slices
     arrived = beside.arrived
 
     def view(scored: Scored, of_stream: Answers | None) -> dict[str, Answers]:
@@ -224,6 +224,7 @@ def _judge(
             line=line,
             looks=looks,
             rivals={name: gate_view(scored, current, previous, named) for name, scored in beside.rivals.items()},
+            unasked=data.earlier.missing,
         ),
         derive_seed(run.plan.seed, "bootstrap", stage.name, "gate"),
     )

@@ -117,7 +117,7 @@ class _Preparation:
         replayed: tuple[SourceRows, ...] = ()
         consolidated, teacher_labels = None, ()
         teachers: Arrays = {}
-        if retention.replay is not None and self.ancestors:
+        if retention.replay is not None and (self.ancestors or self.run.data.earlier.learnt):
             with self._timed("replay", facts) as entry:
                 replayed = self._replayed(retention.replay)
                 entry["rows"] = sum(len(part.rows) for part in replayed)
@@ -166,7 +166,7 @@ class _Preparation:
     def _replayed(self, settings: Replay) -> tuple[SourceRows, ...]:
         path, data = self._file("replay.parquet"), self.run.data
         if not path.exists():
-            earlier: dict[str, np.ndarray] = {}
+            earlier = dict(data.earlier.learnt)
             for record in self.ancestors:
                 name = data.stage_sources[record.index]
                 earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), _training_rows(record))
@@ -174,7 +174,7 @@ class _Preparation:
                 earlier[self.source] = np.setdiff1d(earlier[self.source], self.rows)
             if not any(map(len, earlier.values())):
                 self.run.display.line(
-                    f"{self.stage.name}: no replay, because its rows have all those of earlier stages"
+                    f"{self.stage.name}: no replay, because its rows have all those that were learnt before"
                 )
             choose_buffer(path, settings, data, earlier, derive_seed(self.run.plan.seed, "replay"))
         return read_buffer(path, data.sources)
