@@ -107,8 +107,7 @@ def train(
     from progressive_tf.registry import Registry
     from progressive_tf.reporting.abstaining import abstaining_lines
     from progressive_tf.reporting.next_steps import after_success, next_steps, way_text, ways_text
-    from progressive_tf.reporting.page import write_report
-    from progressive_tf.reporting.records import read_run
+    from progressive_tf.reporting.records import PAGE, read_run
     from progressive_tf.reporting.rivals import rival_table
     from progressive_tf.reporting.terminal import bounds_line, measures_line, stage_table
 
@@ -116,7 +115,11 @@ def train(
         from progressive_tf.training.bounds import measure_bounds
 
         measure_bounds(loaded, finished.run, registry, display)
-    report = write_report(finished.run)
+    report = finished.run / PAGE
+    if bounds or not (finished.was_before and report.exists()):
+        from progressive_tf.reporting.page import write_report
+
+        write_report(finished.run)
     records = read_run(finished.run)
     screen = console()
     screen.print(stage_table(records))

@@ -20,8 +20,8 @@ from progressive_tf.files import DamagedRecordError, read_json
 from progressive_tf.registry.store import Registry as RegistryFolder
 from progressive_tf.reporting import wording
 from progressive_tf.reporting.next_steps import next_steps, ways_text
-from progressive_tf.reporting.page import PAGE, render, write_report
-from progressive_tf.reporting.records import RunRecord, read_run
+from progressive_tf.reporting.page import render, write_report
+from progressive_tf.reporting.records import PAGE, RunRecord, read_run
 from progressive_tf.reporting.terminal import measures_line
 from progressive_tf.reporting.views import bounds_view, class_curves_view, stage_views
 

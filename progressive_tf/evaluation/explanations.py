@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 FEWEST_PARTS = 3
 SPECIAL_TOKENS = ("[CLS]", "[SEP]", "[PAD]")
@@ -65,4 +64,6 @@ def _correlation(before: Mapping[str, Any], after: Mapping[str, Any]) -> float |
         return None
     if np.ptp(before["values"]) == 0 or np.ptp(after["values"]) == 0:
         return None
+    from scipy.stats import spearmanr  # a second of imports, which whoever only reads a record does without
+
     return float(spearmanr(before["values"], after["values"]).statistic)

@@ -13,7 +13,7 @@ from progressive_tf.reporting import wording
 from progressive_tf.reporting.abstaining import abstaining_words
 from progressive_tf.reporting.line import line_view
 from progressive_tf.reporting.next_steps import next_steps, reasons_views
-from progressive_tf.reporting.records import RunRecord, read_run
+from progressive_tf.reporting.records import PAGE, RunRecord, read_run
 from progressive_tf.reporting.rivals import rival_views
 from progressive_tf.reporting.sweeps import short_key, shown_value
 from progressive_tf.reporting.templates import page_environment
@@ -32,7 +32,6 @@ from progressive_tf.reporting.views import (
     sweep_views,
 )
 
-PAGE = "report.html"
 # How things read, as the template's filters and functions.
 FILTERS = ("number", "signed", "p_value", "count", "short_count", "interval", "duration", "moment")
 FUNCTIONS = ("metric_words", "decimals", "position_words", "total_seconds", "rule_words", "forced_words")

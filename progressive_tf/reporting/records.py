@@ -30,6 +30,7 @@ from progressive_tf.reporting.answers import read_answers, shown_as
 from progressive_tf.reporting.answers.base import SavedAnswers
 from progressive_tf.reporting.reading import read_events, read_history, refuse_no_run
 
+PAGE = "report.html"
 STAGE_FOLDER = re.compile(r"(\d+)-(.+)")
 
 

@@ -13,7 +13,8 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.training.environment import interpreter
-from progressive_tf.training.run.checks import go_on_here
+from progressive_tf.training.run.checks import check_registry, check_sources, go_on_here
+from progressive_tf.training.run.finished import finished_before
 from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.run_folder import Finished, RunFolder, locked, open_run, why_new
 
@@ -78,6 +79,14 @@ def run_plan(
         try:
             with run.saying_how_to_continue():
                 data = look(loaded, registry, display, run, options.data)
+                known = again(loaded, run, registry)
+                ended = finished_before(run, loaded.plan, registry, known)
+                if ended is not None:
+                    earlier = run.environment or {}
+                    check_registry(run, earlier, registry)
+                    check_sources(run, earlier, data)
+                    display.line("every stage of it is finished")
+                    return ended
 
                 # The plan, its files and its rows can be had; what follows needs TensorFlow.
                 from progressive_tf.models.elementwise import gradients_released
@@ -96,7 +105,7 @@ def run_plan(
                         display.line(remark)
                     check_probes(begun)
                     check_release(begun)
-                    return run_stages(begun, options.sweep, again(loaded, run, registry))
+                    return run_stages(begun, options.sweep, known)
         except InputError:
             if new and not run.begun(loaded.plan):
                 shutil.rmtree(run.path)

@@ -8,7 +8,7 @@ import tiny
 
 from progressive_tf import Plan, Run, run
 from progressive_tf.errors import InputError
-from progressive_tf.reporting.page import PAGE
+from progressive_tf.reporting.records import PAGE
 
 
 def test_a_run_is_where_the_command_would_put_it(finished: Run, home: Path) -> None:

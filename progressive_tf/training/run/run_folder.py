@@ -32,10 +32,12 @@ class Finished:
     Attributes:
         run: the run's folder.
         promoted: whether every stage was released.
+        was_before: whether there was nothing left to do.
     """
 
     run: Path
     promoted: bool
+    was_before: bool = False
 
 
 class RunFolder:

@@ -55,6 +55,11 @@ class StageRecord:
         return self.folder / "predictions.parquet"
 
     @property
+    def forced_file(self) -> Path:
+        """What a person said who overruled the decision."""
+        return self.folder / "forced.json"
+
+    @property
     def is_trained(self) -> bool:
         """Whether the stage's final weights are saved."""
         return checkpoint_file(self.folder).exists()

@@ -149,7 +149,7 @@ def note_forced(run: Run, stage: StageRecord) -> None:
     if version is None or manifest is None:
         return
     reason = (manifest.get("forced") or {}).get("reason", "")
-    write_json(stage.folder / "forced.json", {"version": version.number, "reason": reason, "time": version.created})
+    write_json(stage.forced_file, {"version": version.number, "reason": reason, "time": version.created})
 
 
 def export_stage(path: Path, stage: str) -> StagedVersion:
