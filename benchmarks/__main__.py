@@ -44,6 +44,7 @@ BENCHMARKS = {
     "schedules-digits": ["benchmarks.remembering", "schedules-digits", "--seeds", "1", "2", "3", "4", "5"],
     "sweeps-head": ["benchmarks.sweeps", "head"],
     "sweeps-stage": ["benchmarks.sweeps", "stage"],
+    "release-latency": ["benchmarks.release_latency"],
     "serving": ["benchmarks.serving"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
