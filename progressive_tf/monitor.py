@@ -148,6 +148,7 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
     import json
 
     from progressive_tf.output import say
+    from progressive_tf.registry.label_lineage import LabelLineage
     from progressive_tf.serving.answers import served_answers
     from progressive_tf.serving.proof import two_to_compare
     from progressive_tf.serving.store import Store
@@ -158,7 +159,7 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
     version = model.version(two.stable)
     kind, labels = served_answers(version.task.answers), (version.manifest() or {}).get("labels", [])
     with contextlib.closing(Store(store, only_reads=True)) as opened:
-        opened.read_by(model.entries())
+        opened.read_by(model.entries(), LabelLineage.read(model))
         questions = opened.questions(two, limit, kind)
     for question in questions:
         typer.echo(json.dumps(question, ensure_ascii=False))
@@ -170,12 +171,13 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
 
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     from progressive_tf.monitoring.live_rows import read_live_rows
+    from progressive_tf.registry.label_lineage import LabelLineage
     from progressive_tf.serving.store import store_path
 
     path = store_path(store, model.name)
     if not is_named and not path.is_file():
         return None
-    live = read_live_rows(path)
+    live = read_live_rows(path, lineage=LabelLineage.read(model))
     if is_named and not len(live.requests):
         raise InputError(f"{path}: no request has been kept yet; serve the model first")
     return live if len(live.requests) else None
@@ -214,6 +216,8 @@ def _print_snapshot(snapshot: Snapshot) -> None:
     console().print(drift_table(title, snapshot.tests))
     if snapshot.unknown is not None:
         console().print(snapshot.unknown.words)
+    if snapshot.unknown_labels:
+        console().print(snapshot.unknown_labels, markup=False)
 
 
 def _propose(
