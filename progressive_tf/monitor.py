@@ -69,6 +69,16 @@ def monitor(
         str | None,
         typer.Option("--plan", metavar="NAME|FILE", help="For --propose; by default the shipped plan of that name."),
     ] = None,
+    new_labels: Annotated[
+        int,
+        typer.Option(
+            "--new-labels",
+            metavar="N",
+            min=1,
+            help="For --propose: so many rows with a label that no version knows add it as a class; one caller counts "
+            "for a tenth.",
+        ),
+    ] = 40,
     ask: Annotated[
         int | None,
         typer.Option(
@@ -132,7 +142,7 @@ def monitor(
             continue
         if propose is not None:
             triggers = Triggers(due_labels, due_days, due_rise) if if_due else None
-            _propose(model, live, runs, propose, plan, triggers)
+            _propose(model, live, runs, propose, plan, triggers, new_labels)
             return
         snapshots.append(_snapshot(model, live, runs, reference, comparison))
         _print_snapshot(snapshots[-1])
@@ -221,13 +231,20 @@ def _print_snapshot(snapshot: Snapshot) -> None:
 
 
 def _propose(
-    model: ModelVersions, live: LiveRows, runs: Path, target: Path, plan: str | None, triggers: Triggers | None
+    model: ModelVersions,
+    live: LiveRows,
+    runs: Path,
+    target: Path,
+    plan: str | None,
+    triggers: Triggers | None,
+    new_labels: int,
 ) -> None:
     from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
-    from progressive_tf.monitoring.proposal import propose
+    from progressive_tf.monitoring.proposal import Released, propose
     from progressive_tf.monitoring.schedule_check import check_schedule
     from progressive_tf.plan.loading import load_plan, shipped_plans
+    from progressive_tf.registry.label_lineage import LabelLineage
 
     version = model.in_use()
     if triggers is not None:
@@ -241,15 +258,16 @@ def _propose(
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)
     plan_file = shipped_plans().get(name) or Path(plan or "")
-    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs))
+    released = Released(version, LabelLineage.read(model), new_labels)
+    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs), released)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"
     )
     for why, count in proposal.put_aside.items():
         console().print(f"  {count} {why}")
-    if proposal.remark:
-        console().print(f"  {proposal.remark}")
+    for note in proposal.notes:
+        console().print(f"  {note}", markup=False)
     later = later_release(model, version)
     if later is not None:
         console().print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -33,18 +33,23 @@ class UnknownLabel:
     counted: int
 
 
-def unknown_labels(answers: pd.DataFrame, needed: int = FEWEST_ROWS) -> list[UnknownLabel]:
-    """Returns the unknown labels of answers, the most frequent first.
+def unknown_labels(answers: pd.DataFrame) -> list[UnknownLabel]:
+    """Returns the unknown labels of answers, see `LiveRows`; the most frequent first."""
+    said = zip(answers["unknown_words"], answers["caller"], strict=True)
+    return counted_labels(((word, caller) for words, caller in said for word in words), FEWEST_ROWS)
+
+
+def counted_labels(said: Iterable[tuple[str, object]], needed: int) -> list[UnknownLabel]:
+    """Returns how often each label was said; the most frequent first.
 
     Args:
-        answers: see `LiveRows`.
+        said: labels with who asked for the answer that they are about.
         needed: answers that make a class, of which one caller counts for a tenth, and at least for one; > 0.
     """
     most = max(1, int(needed * MOST_OF_ONE_CALLER))
     callers: dict[str, Counter[object]] = {}
-    for words, caller in zip(answers["unknown_words"], answers["caller"], strict=True):
-        for word in words:
-            callers.setdefault(word, Counter())[caller] += 1
+    for word, caller in said:
+        callers.setdefault(word, Counter())[caller] += 1
     found = [
         UnknownLabel(word, of.total(), len(of), sum(min(most, times) for times in of.values()))
         for word, of in callers.items()

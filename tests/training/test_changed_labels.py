@@ -19,9 +19,9 @@ from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.origin import start_of
 from progressive_tf.plan.loading import load_plan
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.tables import version_details
-from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.run.start import start_labels
 
@@ -163,10 +163,11 @@ def test_a_rename_alone_starts_from_the_very_weights(months: Months) -> None:
 
 
 def test_feedback_in_old_words_is_understood_by_the_served_version(months: Months) -> None:
-    served = LoadedVersion(months.versions.version(2))
-    kept = {"balance": "balance", "pin": "security", "refund": "refund", "chargeback": "refund"}
-    assert served.labels_before == kept
-    assert LoadedVersion(months.versions.version(1)).labels_before == {}
+    lineage = LabelLineage.read(months.versions)
+    words = {"pin": ("security",), "chargeback": ("refund",), "transfer": ("transfer-in", "transfer-out"), "fax": ()}
+    assert lineage.old_words(2) == words
+    assert lineage.old_words(3)["pin"] == ("secret",)
+    assert lineage.old_words(1) == {}
 
 
 def test_what_labels_were_called_before_is_shown_with_the_version(months: Months) -> None:
