@@ -88,6 +88,20 @@ class LabelLineage:
             child = ancestor
         return None
 
+    def called_before(self, number: int) -> dict[str, str | None]:
+        """Returns a version's classes → what the version of `before` called each: a renamed one its old name, a part of
+        a split one the whole; None for an added one, and for one that was several, of which it could be any. Nothing
+        where no version called them otherwise.
+        """
+        found = self.before(number)
+        if found is None:
+            return {}
+        olds: dict[str, list[str]] = {label: [] for label in self.of[number].labels}
+        for old, news in found[1].of.items():
+            for new in news:
+                olds[new].append(old)
+        return {label: of[0] if len(of) == 1 else None for label, of in olds.items()}
+
     def old_words(self, number: int) -> dict[str, tuple[str, ...]]:
         """Returns what ancestors of a version called its classes and it does not → what it calls them: several where
         one was split, none where one was retired. Of a word that meant two things the newer meaning counts.

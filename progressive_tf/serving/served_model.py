@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -62,6 +62,7 @@ class ServedModel:
         self._loading = ThreadPoolExecutor(1, "load")
         self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
         self.lineage: LabelLineage = EVERY_WORD  # the words of all of its versions
+        self.called_before: Mapping[int, Mapping[str, str | None]] = {}  # of each, see `LabelLineage`
         self.is_read = False  # whether it could be, when it changed last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
@@ -80,6 +81,7 @@ class ServedModel:
             if now != seen:
                 try:
                     self.entries, self.lineage = await loop.run_in_executor(None, self._read_journal)
+                    self.called_before = {number: self.lineage.called_before(number) for number in self.lineage.of}
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
