@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from progressive_tf.data.changed_labels import read_changed, with_classes_of
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
+from progressive_tf.data.labels_file import LabelsFile
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
 from progressive_tf.data.start_labels import StartLabels
@@ -33,7 +34,8 @@ class SettledLabels:
         spelling: says of a label that comes later, as it is written, which class it is.
         findings: what is odd about them, for every stage.
         lines: what was decided, for people.
-        changed: what became of the labels of the version that the run starts from, where the plan says it.
+        changed: what became of the labels of the version that the run starts from, where the plan, or its labels file,
+            says it.
     """
 
     sources: Mapping[str, Source]
@@ -43,13 +45,19 @@ class SettledLabels:
     changed: LabelMap | None = None
 
 
-def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels | None = None) -> SettledLabels:
+def settle_labels(
+    sources: Mapping[str, Source],
+    data: Data,
+    start: StartLabels | None = None,
+    file: LabelsFile | None = None,
+) -> SettledLabels:
     """Returns the sources with their labels as the plan wants them.
 
     Args:
         sources: as read, by the name the plan gives them, its own first.
         data: says how labels may be written, which there are, and what to do about odd ones.
-        start: the labels of the version that the run starts from, if it starts from one.
+        start: the labels of the version that the run starts from, with what became of them, if it starts from one.
+        file: what labels were called before, if the plan has such a file.
 
     Raises:
         InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
@@ -67,6 +75,9 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
             name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
         }
         counted = [_renamed(counts, names) for counts in counted]
+    if file is not None:
+        sources, read = file.read_rows(sources, data.normalize_labels)
+        counted, lines = _counted(sources), [*lines, *read]
     total = Counter[str]()
     for counts in counted:
         total.update(counts)
@@ -80,7 +91,8 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
         settled, said = with_classes_of(start, settled)
         lines += said
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
-    return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines), changed)
+    spelling = Spelling(data.normalize_labels, tuple(known), {} if file is None else file.words)
+    return SettledLabels(settled, spelling, tuple(findings), tuple(lines), changed)
 
 
 def _counted(sources: Mapping[str, Source]) -> list[dict[str, int]]:

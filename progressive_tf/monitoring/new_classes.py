@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.data.plan_data import PlanData
+from progressive_tf.errors import listed
 from progressive_tf.monitoring.feedback_rows import Columns
-from progressive_tf.monitoring.unknown_labels import UnknownLabel
+from progressive_tf.monitoring.unknown_labels import MOST_SHOWN, UnknownLabel
 from progressive_tf.plan.adaptation_methods import FROM_SUMS
 from progressive_tf.plan.refusals import STANDING_SLICES
 from progressive_tf.plan.schema import Plan, Split
@@ -20,12 +21,14 @@ _OF_ITS_OWN = ("folders", "labels", "leave_out", "decimal", "gate_refresh", "sli
 _GATE = {"metric": "accuracy", "slice": "current", "drop_at_most": 0.02}
 
 
-def asks_for_a_class(label: UnknownLabel, needed: int) -> str:
-    """Returns in words how far a label is from being a class."""
-    return (
-        f"{label.label!r}, which no version knows, is right for {label.times} rows by {label.callers} callers; of "
-        f"{needed} that make a class, of which one caller counts for a tenth, these are {label.counted}"
-    )
+def so_far(labels: Sequence[UnknownLabel]) -> str:
+    """Returns in words how many rows have each label, and how many of these count for a class."""
+    said = [
+        f"{one.label} ({one.times:,} rows of {one.callers:,} callers"
+        + (")" if one.counted == one.times else f", {one.counted:,} count)")
+        for one in labels
+    ]
+    return listed(said, MOST_SHOWN)
 
 
 def earlier_rows(

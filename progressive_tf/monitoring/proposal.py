@@ -30,7 +30,7 @@ from progressive_tf.monitoring.feedback_rows import (
     read_rows,
 )
 from progressive_tf.monitoring.live_rows import LiveRows
-from progressive_tf.monitoring.new_classes import asks_for_a_class, earlier_rows, plan_with_classes
+from progressive_tf.monitoring.new_classes import earlier_rows, plan_with_classes, so_far
 from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS, counted_labels
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
@@ -42,6 +42,7 @@ from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry import Version
 from progressive_tf.registry.history import STABLE
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
+from progressive_tf.serving.answers import served_answers
 from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.start import start_labels
 
@@ -215,23 +216,20 @@ def _with_new_classes(
     """Returns the rows whose labels are those of the plan or enough to be a class; these classes; and what is said of
     labels that nobody knows.
     """
-    expected = columns.expected
-    needed = FEWEST_ROWS if released is None else released.new_labels
-    is_new = [isinstance(row[expected], str) and bool(data.labels) and row[expected] not in data.labels for row in rows]
-    said = [(row[expected], row[columns.caller]) for row, new in zip(rows, is_new, strict=True) if new]
-    added, notes = list[str](), list[str]()
-    for label in counted_labels(said, needed):
-        asks = asks_for_a_class(label, needed)
-        if label.counted < needed or released is None:
-            notes.append(asks)
-        elif plan.scenario not in SAME_OUTPUTS:
-            notes.append(
-                f"{asks}: enough, but in scenario {plan.scenario} stages bring classes; write its stage by hand"
-            )
-        else:
-            added.append(label.label)
-            notes.append(f"{asks}: it becomes a class of a plan that starts from version {released.version.number}")
-    kept = [row for row, new in zip(rows, is_new, strict=True) if not new or row[expected] in added]
+    kind, needed = served_answers(plan.kind.answers), FEWEST_ROWS if released is None else released.new_labels
+    is_new = [not kind.is_known(row[columns.expected], data.labels) for row in rows]
+    said = [(row[columns.expected], row[columns.caller]) for row, new in zip(rows, is_new, strict=True) if new]
+    found = counted_labels(said, needed)
+    enough = [label for label in found if label.counted >= needed]
+    few, notes, added = [label for label in found if label.counted < needed], list[str](), list[str]()
+    if enough and released is not None and plan.scenario in SAME_OUTPUTS:
+        added = [label.label for label in enough]
+        notes.append(f"new classes of a plan that starts from version {released.version.number}: {so_far(enough)}")
+    elif enough:
+        notes.append(f"enough for classes, which in scenario {plan.scenario} stages bring: {so_far(enough)}")
+    if few:
+        notes.append(f"not enough for classes, which take {needed} rows, of one caller a tenth at most: {so_far(few)}")
+    kept = [row for row, new in zip(rows, is_new, strict=True) if not new or row[columns.expected] in added]
     return kept, added, notes
 
 

@@ -60,6 +60,7 @@ LATER_DATA_KEYS: dict[str, Any] = {
     "decimal": None,
     "normalize_labels": None,
     "gate_refresh": None,
+    "labels_file": None,
 }
 
 
@@ -108,6 +109,7 @@ class Data(Strict):
     decimal: Literal[".", ","] | None = None
     labels: Annotated[Labels, Field(min_length=2)] | None = None
     normalize_labels: NormalizeLabels | None = None
+    labels_file: Text | None = None
     task: Text | None = None
     split: Split = Split()
     gate_refresh: GateRefresh | None = None

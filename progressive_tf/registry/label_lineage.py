@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,14 @@ class Spoken:
         parent: the version that it was trained on from; None without one.
         since: from the parent's labels to its own; None without a parent, or where neither follows from the other.
         was_told: whether its plan said what became of the parent's labels.
+        old: words of its plan's labels file for its classes → what it calls them, whichever version spoke them.
     """
 
     labels: tuple[str, ...]
     parent: int | None = None
     since: LabelMap | None = None
     was_told: bool = False
+    old: Mapping[str, str] = field(default_factory=dict)
 
     def has(self, word: str) -> bool:
         """Whether an answer of it may be this word; of `task/class` an answer is the class alone."""
@@ -42,11 +44,24 @@ def spoken(manifests: Mapping[int, Mapping[str, Any]]) -> dict[int, Spoken]:
         before, since = manifest.get("labels_before"), None
         was_told = before is not None and before["version"] == parent
         if older and before is not None and was_told:
-            since = LabelMap(older, labels, {old: tuple(news) for old, news in before["labels"].items()})
+            since = LabelMap.of_json({old: before["labels"][old] for old in older}, labels)
         elif older and older == labels[: len(older)]:
             since = LabelMap.unchanged(older, labels)
-        found[number] = Spoken(labels, parent if isinstance(parent, int) else None, since, was_told)
+        old = _old_of_file(manifest.get("labels_file"), labels)
+        found[number] = Spoken(labels, parent if isinstance(parent, int) else None, since, was_told, old)
     return found
+
+
+def _old_of_file(file: Mapping[str, Any] | None, labels: Sequence[str]) -> dict[str, str]:
+    """Returns the words of a labels file, as a manifest has it, that are old ones of these labels → these."""
+    step = {} if file is None else {change["old"]: change["new"] for change in file["changes"]}
+    words = {}
+    for old, new in step.items():
+        while new in step and new not in labels:
+            new = step[new]
+        if new in labels and old not in labels:
+            words[old] = new
+    return words
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,8 @@ class LabelLineage:
         one was split, none where one was retired. Of a word that meant two things the newer meaning counts.
         """
         words: dict[str, tuple[str, ...]] = {}
+        if number in self.of:
+            words |= {old: (new,) for old, new in self.of[number].old.items()}
         for _, found in self.line(number):
             for old, news in found.of.items():
                 words.setdefault(old, news)
@@ -115,7 +132,7 @@ class LabelLineage:
     def knows(self, word: str) -> bool:
         """Whether any version has, or had, a class of this name; without a version that says its classes any is."""
         said = [one for one in self.of.values() if one.labels]
-        return not said or any(one.has(word) for one in said)
+        return not said or any(one.has(word) or word in one.old for one in said)
 
     def is_right(self, number: int, said: Any, truth: Any) -> bool | None:
         """Returns whether a version's answer is right, given the right label in the words of any version.
@@ -139,11 +156,13 @@ class LabelLineage:
             return False if False in each else None if None in each else True
         if not (isinstance(said, str) and isinstance(truth, str)) or own.has(truth):
             return False
+        if truth in own.old:
+            return said == own.old[truth]
         for older, found in self.line(number):
             if self.of[older].has(truth):
                 return said in found.of.get(truth, ())
         for newer, words in self.of.items():
-            since = self._since(number, newer) if words.has(truth) else None
+            since = self.since(number, newer) if words.has(truth) else None
             if since is not None:
                 return truth in since.of.get(said, ())
         return None
@@ -156,12 +175,12 @@ class LabelLineage:
         if isinstance(said, list) and isinstance(says, list) and len(said) == len(says):
             return all(self.agree((number, its), (beside, theirs)) for its, theirs in zip(said, says, strict=True))
         for (older, old), (newer, new) in ((one, other), (other, one)):
-            since = self._since(older, newer)
+            since = self.since(older, newer)
             if since is not None and isinstance(old, str) and isinstance(new, str):
                 return new in since.of.get(old, (old,))
         return bool(said == says)
 
-    def _since(self, older: int, newer: int) -> LabelMap | None:
+    def since(self, older: int, newer: int) -> LabelMap | None:
         """Returns the map from an ancestor's labels to a version's; None where it is no ancestor."""
         return next((found for number, found in self.line(newer) if number == older), None)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.version import Version
 from progressive_tf.training.answers.base import in_groups_of
 from progressive_tf.training.answers.predictions_file import Scored, Wanted
@@ -33,26 +32,19 @@ def changed_since(run: Run, number: int) -> LabelMap | None:
 
     None where nothing did, or the version is no ancestor.
     """
-    line = () if run.start.version is None else run.versions.lineage(run.start.version)
-    if number not in line:
+    start = run.start.version
+    if start is None:
         return None
-    labels = _labels(run, line[0])
+    lineage = LabelLineage.read(run.versions)
+    labels = lineage.of[start].labels if start in lineage.of else ()
     found = run.data.classes.changed
     if found is None:
         if labels != run.data.labels[: len(labels)]:
             return None
         found = LabelMap.unchanged(labels, run.data.labels)
-    for at, parent in pairwise(line[: line.index(number) + 1]):
-        older, before = _labels(run, parent), (run.versions.version(at).manifest() or {}).get("labels_before")
-        if before is not None and before["version"] == parent:
-            step = LabelMap(older, labels, {old: tuple(news) for old, news in before["labels"].items()})
-        elif older == labels[: len(older)]:
-            step = LabelMap.unchanged(older, labels)
-        else:
+    if number != start:
+        since = lineage.since(number, start)
+        if since is None:
             return None
-        found, labels = step.then(found), older
+        found = since.then(found)
     return found if found.changes else None
-
-
-def _labels(run: Run, number: int) -> tuple[str, ...]:
-    return tuple((run.versions.version(number).manifest() or {}).get("labels", ()))
