@@ -90,7 +90,8 @@ class Spelling:
             return self.words.get(label, label)
         meant = label if isinstance(self.rule, str) else _mapped(label, self.rule)
         found = self._by_key.get(_key(self.rule)(meant), label)
-        return self.words.get(found, found)
+        new = self.words.get(found, found)
+        return self._by_key.get(_key(self.rule)(new), new)
 
 
 def class_names(rule: LabelRule, counted: Sequence[Mapping[str, int]], given: Iterable[str] = ()) -> dict[str, str]:

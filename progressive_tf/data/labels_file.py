@@ -227,7 +227,7 @@ def _changes(name: str, text: str) -> tuple[WordChange, ...]:
     if not changes:
         raise InputError(f"{PLACE}: {name} has no line below its header; write some, or drop the key")
     _refuse_contradictions(name, changes)
-    return tuple(dict.fromkeys(changes))
+    return tuple(changes)
 
 
 def _change(name: str, number: int, columns: Sequence[str], row: Sequence[str]) -> WordChange:

@@ -65,7 +65,9 @@ def settle_labels(
     changed = None if start is None else start.map()
     if changed is not None:  # labels may be written as the version has them, too
         data = data.model_copy(update={"labels": tuple(dict.fromkeys((*changed.before, *changed.after)))})
-    counted, lines = _counted(sources), _types(sources)
+    types = _types(sources)
+    sources, lines = (sources, []) if file is None else file.read_rows(sources, data.normalize_labels)
+    counted, lines = _counted(sources), types + lines
     in_classes = all(source.truth.in_classes for source in sources.values())
     if data.normalize_labels is not None:
         known_before = start.labels if start is not None and in_classes else ()
@@ -75,9 +77,6 @@ def settle_labels(
             name: replace(source, truth=source.truth.with_class_names(names)) for name, source in sources.items()
         }
         counted = [_renamed(counts, names) for counts in counted]
-    if file is not None:
-        sources, read = file.read_rows(sources, data.normalize_labels)
-        counted, lines = _counted(sources), [*lines, *read]
     total = Counter[str]()
     for counts in counted:
         total.update(counts)

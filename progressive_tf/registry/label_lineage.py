@@ -44,7 +44,7 @@ def spoken(manifests: Mapping[int, Mapping[str, Any]]) -> dict[int, Spoken]:
         before, since = manifest.get("labels_before"), None
         was_told = before is not None and before["version"] == parent
         if older and before is not None and was_told:
-            since = LabelMap.of_json({old: before["labels"][old] for old in older}, labels)
+            since = LabelMap.of_json({old: before["labels"].get(old, (old,)) for old in older}, labels)
         elif older and older == labels[: len(older)]:
             since = LabelMap.unchanged(older, labels)
         old = _old_of_file(manifest.get("labels_file"), labels)

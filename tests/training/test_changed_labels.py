@@ -268,3 +268,33 @@ def test_a_drop_on_a_part_of_a_split_class_asks_for_the_whole(months: Months, tm
     judged = decision(run, "month")["rules"]
     assert [rule["outcome"] for rule in judged] == ["pass", "pass"]
     assert judged[0]["n"] == 2 * judged[1]["n"], "rows of both parts are rows of the whole"
+
+
+def test_a_labels_file_is_as_labels_in_the_first_stage(months: Months, tmp_path: Path) -> None:
+    place = copy_of(months, tmp_path)
+    words = place.folder / "words.csv"
+    words.write_text("old,new,from\npin,security,2026-03-01\nchargeback,refund,\n", encoding="utf-8")
+    others = {key: CHANGES[key] for key in ("split", "retire", "add")}
+    asked = plan("2.csv", others, [DROP], start=1)
+    asked["data"]["labels_file"] = "words.csv"
+    asked["stages"].append({"name": "later", "data": {"all": True}, "gate": [DROP]})
+    first = place.run(asked, stages=1)
+    said = " ".join(place.said[-1].split())
+    assert "version 1 speaks old words; read as labels: {rename: {pin: security}, merge: {refund: " in said
+    assert "data.labels_file: 2.csv: read chargeback as refund (40 rows)" in said
+    number = decision(first.run, "month")["version"]
+    versions = Registry(place.folder / "registry").model(asked["name"])
+    released = versions.version(number)
+    facts = released.manifest() or {}
+    assert facts["labels"] == list(NEW)
+    assert facts["labels_before"] == manifest(months, 2)["labels_before"]
+    assert facts["labels_file"]["changes"][0] == {"old": "pin", "new": "security", "from": "2026-03-01"}
+    (line,) = [one for one in version_details(versions, released).splitlines() if one.startswith("words ")]
+    assert (
+        f"words.csv ({facts['labels_file']['sha256'][:12]}): pin → security since 2026-03-01; chargeback → re" in line
+    )
+    assert LabelLineage.read(versions).old_words(number)["pin"] == ("security",)
+
+    words.write_text("old,new\npin,security\nchargeback,refund\nrefund,money back\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"words.csv has changed since this run read it, and all of a run's stages"):
+        place.run(asked)
