@@ -70,15 +70,15 @@ def monitor(
         typer.Option("--plan", metavar="NAME|FILE", help="For --propose; by default the shipped plan of that name."),
     ] = None,
     new_labels: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--new-labels",
             metavar="N",
             min=1,
-            help="For --propose: so many rows with a label that no version knows add it as a class; one caller counts "
-            "for a tenth.",
+            help="For --propose: so many rows with a label that no version knows add it as a class, by default 40; one "
+            "caller counts for a tenth.",
         ),
-    ] = 40,
+    ] = None,
     ask: Annotated[
         int | None,
         typer.Option(
@@ -106,8 +106,8 @@ def monitor(
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
-    if propose is None and (if_due or plan is not None):
-        raise InputError("--if-due and --plan: for --propose FILE, which is missing")
+    if propose is None and (if_due or plan is not None or new_labels is not None):
+        raise InputError("--if-due, --plan and --new-labels: for --propose FILE, which is missing")
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
@@ -237,12 +237,13 @@ def _propose(
     target: Path,
     plan: str | None,
     triggers: Triggers | None,
-    new_labels: int,
+    new_labels: int | None,
 ) -> None:
     from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
     from progressive_tf.monitoring.proposal import Released, propose
     from progressive_tf.monitoring.schedule_check import check_schedule
+    from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS
     from progressive_tf.plan.loading import load_plan, shipped_plans
     from progressive_tf.registry.label_lineage import LabelLineage
 
@@ -258,7 +259,7 @@ def _propose(
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)
     plan_file = shipped_plans().get(name) or Path(plan or "")
-    released = Released(version, LabelLineage.read(model), new_labels)
+    released = Released(version, LabelLineage.read(model), new_labels or FEWEST_ROWS)
     proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs), released)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "

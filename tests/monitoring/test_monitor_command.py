@@ -104,6 +104,7 @@ def test_too_little_is_refused_and_nothing_is_written(place: Path) -> None:
     ]
     for arguments, message in (
         (["tiny", "--if-due"], "for --propose FILE"),
+        (["tiny", "--new-labels", "9"], "for --propose FILE"),
         (["--propose", "next.yaml"], "name the model"),
         (["tiny", "--plan", "plan.yaml", "--propose", "data.csv"], "a .yaml file expected"),
         (["tiny", "--plan", "plan.yaml", "--propose", "elsewhere/next.yaml"], "write the copy into"),
