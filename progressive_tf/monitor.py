@@ -187,7 +187,8 @@ def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     path = store_path(store, model.name)
     if not is_named and not path.is_file():
         return None
-    live = read_live_rows(path, lineage=LabelLineage.read(model))
+    number = model.in_use().number if model.versions() else None
+    live = read_live_rows(path, lineage=LabelLineage.read(model), version=number)
     if is_named and not len(live.requests):
         raise InputError(f"{path}: no request has been kept yet; serve the model first")
     return live if len(live.requests) else None

@@ -203,23 +203,35 @@ def part_lines(
 ) -> list[str]:
     """Returns what a person is told of a source's parts: a line on each thing that is not as one would expect."""
     window = window_of(source, refresh)
-    trained, seen = (0, 0) if learnt is None else (int(rows.sum()) for rows in learnt.rows_of(source))
-    few = why_few(source, parts, split, window, learnt.by if learnt is not None and trained else None)
+    nothing = np.zeros(len(source), bool)
+    trained, seen = (nothing, nothing) if learnt is None else learnt.rows_of(source)
+    few = why_few(source, parts, split, window, trained, "" if learnt is None else learnt.by)
     lines = [*([few] if few else []), *([window.line(source, parts.gate)] if window is not None else [])]
-    if learnt is not None and seen:
+    if learnt is not None and seen.any():
         lines.append(
-            f"{source.name}: {learnt.by} was trained on {trained:,} of {len(source):,} rows and chosen on "
-            f"{seen - trained:,} more; none is for the gate or test"
+            f"{source.name}: {learnt.by} was trained on {trained.sum():,} of {len(source):,} rows and chosen on "
+            f"{(seen & ~trained).sum():,} more; none is for the gate or test"
         )
     return lines
 
 
 def why_few(
-    source: Source, parts: Parts, split: Split, window: Window | None = None, learnt_by: str | None = None
+    source: Source,
+    parts: Parts,
+    split: Split,
+    window: Window | None = None,
+    trained: np.ndarray | None = None,
+    learnt_by: str = "",
 ) -> str | None:
     """Returns in a line which classes have fewer gate rows than `split.min_per_class`, and why; None where none has.
 
-    `learnt_by` is which version was trained on some of the rows, in words; None where none was.
+    Args:
+        source: the rows.
+        parts: of them.
+        split: as the plan has it.
+        window: of gate rows, where the plan has one.
+        trained: bool [rows], those that a version was trained on from which the run starts; None for none.
+        learnt_by: which version that is, in words.
     """
     if not (split.stratify and source.truth.in_classes):
         return None
@@ -230,7 +242,7 @@ def why_few(
         return None
     if window is not None:
         reason = "with data.gate_refresh only new rows are gate rows; raise data.split.gate, or newest"
-    elif learnt_by is not None:
+    elif trained is not None and any(source.truth.counts(np.flatnonzero(trained))[label] for label in few):
         reason = f"no row that {learnt_by} was trained on is a gate row; give more rows of them"
     elif all(rows[label] < 2 * wanted for label in few):
         reason = "no more than half of a class' rows become gate rows; give more rows of them"

@@ -97,8 +97,7 @@ def feedback_rows(
     renamed = {**({} if data.classes.changed is None else data.classes.changed.words), **old_words}
     judged = answers[answers["right"].notna() | answers["truth"].notna()]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input", "unknown_words"))
-    for prediction, caller, said, truth, is_right, given, new, stated in zip(*read, confidence(judged), strict=True):
-        answer = renamed.get(said, said) if isinstance(said, str) else said
+    for prediction, caller, answer, truth, is_right, given, new, stated in zip(*read, confidence(judged), strict=True):
         label = truth if truth is not None else answer if is_right else None
         if isinstance(label, str):
             label = data.spelling.of(renamed.get(label, label))

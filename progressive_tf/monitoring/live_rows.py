@@ -79,7 +79,11 @@ class LiveRows:
 
 
 def read_live_rows(
-    path: Path, since: float = 0.0, until: float = float("inf"), lineage: LabelLineage = EVERY_WORD
+    path: Path,
+    since: float = 0.0,
+    until: float = float("inf"),
+    lineage: LabelLineage = EVERY_WORD,
+    version: int | None = None,
 ) -> LiveRows:
     """Returns what a store has kept; it may be read while a server writes it.
 
@@ -88,6 +92,7 @@ def read_live_rows(
         since: seconds since 1970.
         until: the same; before it.
         lineage: the words of the model's versions, by which answers are judged.
+        version: in whose words answers of earlier ones are given; None for each in those of the version that said it.
 
     Raises:
         InputError: there is no store, or it cannot be read.
@@ -118,6 +123,8 @@ def read_live_rows(
         answers[name] = by_row(_value, name)
     answers["right"] = by_row(partial(_is_right, lineage), "version", "label", "truth", "correct")
     answers["unknown_words"] = by_row(lineage.strange, "truth")
+    if version is not None:
+        answers["label"] = by_row(partial(lineage.in_words_of, version), "version", "label")
     texts = by_row(_texts, "label", "truth", "input")
     for place, name in enumerate(("label", "truth")):
         answers[name] = pd.Series([pair[place] for pair in texts], answers.index, dtype=object)

@@ -180,6 +180,21 @@ class LabelLineage:
                 return new in since.of.get(old, (old,))
         return bool(said == says)
 
+    def in_words_of(self, version: int, number: int, said: Any) -> Any:
+        """Returns an answer of a version's ancestor in the version's own words; as it was said where that is no
+        ancestor, and where it is several classes by now, or gone.
+
+        Args:
+            version: whose words they are.
+            number: that answered.
+            said: the answer, JSON-like: a word, or a list with one for each word of a sentence.
+        """
+        if isinstance(said, list):
+            return [self.in_words_of(version, number, word) for word in said]
+        since = self.since(number, version) if isinstance(said, str) else None
+        news = () if since is None else since.of.get(said, ())
+        return news[0] if len(news) == 1 else said
+
     def since(self, older: int, newer: int) -> LabelMap | None:
         """Returns the map from an ancestor's labels to a version's; None where it is no ancestor."""
         return next((found for number, found in self.line(newer) if number == older), None)

@@ -111,6 +111,24 @@ def test_what_labels_were_called_is_of_the_nearest_version_that_called_them_othe
     assert dict(three[1].of) == {old: tuple(news) for old, news in CHANGES.items()}
 
 
+@pytest.mark.parametrize(
+    ("number", "said", "now"),
+    [
+        (1, "pin", "secret"),
+        (1, "missing", "refund"),
+        (2, "age", "age"),
+        (1, "transfer", "transfer"),  # which part it is, nobody knows
+        (1, "cheque", "cheque"),
+        (4, "secret", "secret"),
+        (5, "one", "one"),
+        (1, ["pin", "age"], ["secret", "age"]),
+        (1, {"text_sha256": "1"}, {"text_sha256": "1"}),
+    ],
+)
+def test_answers_of_earlier_versions_are_told_in_the_words_of_now(number: int, said: Any, now: Any) -> None:
+    assert LINEAGE.in_words_of(4, number, said) == now
+
+
 def test_a_word_is_strange_that_no_version_has() -> None:
     assert LINEAGE.strange("crypto") == ("crypto",)
     assert LINEAGE.strange("cheque") == LINEAGE.strange(None) == LINEAGE.strange({"text_sha256": "1"}) == ()
