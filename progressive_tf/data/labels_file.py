@@ -71,7 +71,9 @@ class LabelsFile:
             content = path.read_bytes()
             text = content.decode("utf-8-sig")
         except OSError as error:
-            raise InputError(f"{PLACE}: {path} cannot be read: {error.strerror or error}") from None
+            raise InputError(
+                f"{PLACE}: {path} cannot be read: {error.strerror or error}; mend that, or drop the key"
+            ) from None
         except UnicodeDecodeError as error:
             raise InputError(f"{PLACE}: {path.name} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
         return cls(path.name, hashlib.sha256(content).hexdigest(), _changes(path.name, text))
