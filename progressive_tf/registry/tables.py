@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.output import ByWidth
 from progressive_tf.plan.metric_names import ANSWERS
 from progressive_tf.registry.folder import Damage
@@ -121,6 +120,8 @@ def _labels_before(manifest: Mapping[str, Any]) -> dict[str, str]:
     before = manifest.get("labels_before")
     if before is None:
         return {}
+    from progressive_tf.evaluation.label_map import LabelMap  # needs numpy, which takes a while, and help does not
+
     words = LabelMap.of_json(before["labels"], manifest.get("labels", ())).in_words()
     return {"before": f"version {before['version']}: {words or 'the same'}"}
 
