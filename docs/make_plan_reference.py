@@ -120,6 +120,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "labels": "Two classes or more, in the order of the served probabilities; null takes those found, sorted.",
         "normalize_labels": "Labels that are one class however they are written: `strip` (spaces aside), `casefold` "
         "(spaces, case, dashes, 1 and 1.0 aside), or {as written: class}; null: each spelling is a class.",
+        "labels_file": "A CSV of what labels were called before, `old,new`, with `from`, a day, for the record; rows "
+        "and a version that the run starts from are read through it ([guide](guides/a-month-later.md)).",
         "task": "The column that says each row's task, in scenario task-incremental; null: each stage is a task.",
         "split": "See `data.split`.",
         "gate_refresh": "See `data.gate_refresh`; null: gate rows are of all values.",

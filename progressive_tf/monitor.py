@@ -69,6 +69,16 @@ def monitor(
         str | None,
         typer.Option("--plan", metavar="NAME|FILE", help="For --propose; by default the shipped plan of that name."),
     ] = None,
+    new_labels: Annotated[
+        int | None,
+        typer.Option(
+            "--new-labels",
+            metavar="N",
+            min=1,
+            help="For --propose: so many rows with a label that no version knows add it as a class, by default 40; one "
+            "caller counts for a tenth.",
+        ),
+    ] = None,
     ask: Annotated[
         int | None,
         typer.Option(
@@ -96,8 +106,8 @@ def monitor(
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
-    if propose is None and (if_due or plan is not None):
-        raise InputError("--if-due and --plan: for --propose FILE, which is missing")
+    if propose is None and (if_due or plan is not None or new_labels is not None):
+        raise InputError("--if-due, --plan and --new-labels: for --propose FILE, which is missing")
     if propose is not None and name is None:
         raise InputError("--propose: name the model whose next stage it is")
 
@@ -132,7 +142,7 @@ def monitor(
             continue
         if propose is not None:
             triggers = Triggers(due_labels, due_days, due_rise) if if_due else None
-            _propose(model, live, runs, propose, plan, triggers)
+            _propose(model, live, runs, propose, plan, triggers, new_labels)
             return
         snapshots.append(_snapshot(model, live, runs, reference, comparison))
         _print_snapshot(snapshots[-1])
@@ -148,6 +158,7 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
     import json
 
     from progressive_tf.output import say
+    from progressive_tf.registry.label_lineage import LabelLineage
     from progressive_tf.serving.answers import served_answers
     from progressive_tf.serving.proof import two_to_compare
     from progressive_tf.serving.store import Store
@@ -158,7 +169,7 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
     version = model.version(two.stable)
     kind, labels = served_answers(version.task.answers), (version.manifest() or {}).get("labels", [])
     with contextlib.closing(Store(store, only_reads=True)) as opened:
-        opened.read_by(model.entries())
+        opened.read_by(model.entries(), LabelLineage.read(model))
         questions = opened.questions(two, limit, kind)
     for question in questions:
         typer.echo(json.dumps(question, ensure_ascii=False))
@@ -170,12 +181,14 @@ def _ask(model: ModelVersions, store: Path, limit: int) -> None:
 
 def _live(model: ModelVersions, store: Path, is_named: bool) -> LiveRows | None:
     from progressive_tf.monitoring.live_rows import read_live_rows
+    from progressive_tf.registry.label_lineage import LabelLineage
     from progressive_tf.serving.store import store_path
 
     path = store_path(store, model.name)
     if not is_named and not path.is_file():
         return None
-    live = read_live_rows(path)
+    number = model.in_use().number if model.versions() else None
+    live = read_live_rows(path, lineage=LabelLineage.read(model), version=number)
     if is_named and not len(live.requests):
         raise InputError(f"{path}: no request has been kept yet; serve the model first")
     return live if len(live.requests) else None
@@ -214,16 +227,26 @@ def _print_snapshot(snapshot: Snapshot) -> None:
     console().print(drift_table(title, snapshot.tests))
     if snapshot.unknown is not None:
         console().print(snapshot.unknown.words)
+    if snapshot.unknown_labels:
+        console().print(snapshot.unknown_labels, markup=False)
 
 
 def _propose(
-    model: ModelVersions, live: LiveRows, runs: Path, target: Path, plan: str | None, triggers: Triggers | None
+    model: ModelVersions,
+    live: LiveRows,
+    runs: Path,
+    target: Path,
+    plan: str | None,
+    triggers: Triggers | None,
+    new_labels: int | None,
 ) -> None:
     from progressive_tf.files import cache_folder
     from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
-    from progressive_tf.monitoring.proposal import propose
+    from progressive_tf.monitoring.proposal import Released, propose
     from progressive_tf.monitoring.schedule_check import check_schedule
+    from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS
     from progressive_tf.plan.loading import load_plan, shipped_plans
+    from progressive_tf.registry.label_lineage import LabelLineage
 
     version = model.in_use()
     if triggers is not None:
@@ -237,15 +260,16 @@ def _propose(
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)
     plan_file = shipped_plans().get(name) or Path(plan or "")
-    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs))
+    released = Released(version, LabelLineage.read(model), new_labels or FEWEST_ROWS)
+    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs), released)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"
     )
     for why, count in proposal.put_aside.items():
         console().print(f"  {count} {why}")
-    if proposal.remark:
-        console().print(f"  {proposal.remark}")
+    for note in proposal.notes:
+        console().print(f"  {note}", markup=False)
     later = later_release(model, version)
     if later is not None:
         console().print(

@@ -86,6 +86,14 @@ def serve(
             help="Gets an instance's inputs by name before they are kept; returns what may be, or None.",
         ),
     ] = None,
+    label_before: Annotated[
+        bool,
+        typer.Option(
+            "--label-before",
+            help="Answers of a version whose plan changed labels also say, under label_before, what the version "
+            "before it would have called them: for clients that still know the old words.",
+        ),
+    ] = False,
     verbose: Verbose = False,
 ) -> None:
     """Serve a model's stable version over REST, its canary to part of the callers."""
@@ -129,7 +137,7 @@ def serve(
     batching = BatchSettings(max_batch, max_wait_ms, threads)
     served = ServedModel(versions, limits, batching, metrics, request_log)
     tokens, callers = Tokens(predict_token, release_token), Callers(callers_by is CallersBy.HEADER)
-    application = make_app(served, limits, metrics, request_log, tokens, callers)
+    application = make_app(served, limits, metrics, request_log, tokens, callers, label_before)
     uvicorn.run(application, host=host, port=port, access_log=verbose)
 
 

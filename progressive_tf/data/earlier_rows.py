@@ -93,8 +93,9 @@ def read_earlier_rows(
         codes[name] = _positions(source.labels, classes.labels)[source.label_codes]
         known = (codes[name] != UNKNOWN) & ~source.empty
         rows = np.flatnonzero(known & ~learnt.has_seen_group(source))
-        seen = int(learnt.has(source).sum())
-        if not seen and not learnt.has_seen(source).any():
+        trained, was_seen = learnt.rows_of(source)
+        seen = int(trained.sum())
+        if not was_seen.any():
             raise InputError(f"{place}: {by} was trained on no row of {source.name}; name a file of its own run")
         if not len(rows):
             raise InputError(
@@ -169,7 +170,7 @@ def _trained_on(
     """Returns the rows of each source that a version was trained on; without those that are for validation now."""
     trained = {}
     for name, source in sources.items():
-        usable = learnt.has(source) & (codes[name] != UNKNOWN) & ~source.empty
+        usable = learnt.rows_of(source)[0] & (codes[name] != UNKNOWN) & ~source.empty
         if name in parts:
             usable[parts[name].validation] = False
             usable[parts[name].pool[parts[name].pool_validation]] = False

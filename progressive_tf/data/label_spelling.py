@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP, LabelRule
@@ -69,14 +69,16 @@ class Spelling:
     Attributes:
         rule: `data.normalize_labels`.
         names: of the classes.
+        words: what classes were called before → what they are called now; see `LabelsFile`.
     """
 
     rule: LabelRule = None
     names: tuple[str, ...] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _by_key(self) -> dict[str, str]:
-        return {_key(self.rule)(name): name for name in self.names}
+        return {_key(self.rule)(name): name for name in (*self.words, *self.names)}
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -85,9 +87,11 @@ class Spelling:
     def of(self, label: str) -> str:
         """Returns the class that a label is; the label itself where it is none."""
         if self.rule is None or label in self._names:
-            return label
+            return self.words.get(label, label)
         meant = label if isinstance(self.rule, str) else _mapped(label, self.rule)
-        return self._by_key.get(_key(self.rule)(meant), label)
+        found = self._by_key.get(_key(self.rule)(meant), label)
+        new = self.words.get(found, found)
+        return self._by_key.get(_key(self.rule)(new), new)
 
 
 def class_names(rule: LabelRule, counted: Sequence[Mapping[str, int]], given: Iterable[str] = ()) -> dict[str, str]:

@@ -46,15 +46,12 @@ class Learnt:
         with atomic_path(folder / LEARNT_FILE) as temporary, temporary.open("wb") as stream:
             np.savez(stream, trained=self.keys, validation=self.validation, is_whole=np.array(self.is_whole))
 
-    def has(self, source: Source) -> np.ndarray:
-        """Returns which rows of a source were trained on, bool [rows]."""
-        return np.isin(source.keys, self.keys)
-
-    def has_seen(self, source: Source) -> np.ndarray:
-        """Returns which rows of a source were trained on or for validation, bool [rows]."""
-        return self.has(source) | np.isin(source.keys, self.validation)
+    def rows_of(self, source: Source) -> tuple[np.ndarray, np.ndarray]:
+        """Returns which rows of a source were trained on, and which were that or for validation; bool [rows] each."""
+        trained = np.isin(source.keys, self.keys)
+        return trained, trained | np.isin(source.keys, self.validation)
 
     def has_seen_group(self, source: Source) -> np.ndarray:
         """Returns which rows of a source were seen, or are of a group of which one was, bool [rows]."""
-        seen = self.has_seen(source)
+        _, seen = self.rows_of(source)
         return seen if source.groups is None else np.isin(source.groups, source.groups[seen])

@@ -22,6 +22,7 @@ from progressive_tf.data.class_space import (
 from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, read_earlier_rows
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.data.labels_file import LabelsFile, read_labels_file
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.quality import about_left_out, rows_left_out
 from progressive_tf.data.settled_labels import settle_labels
@@ -58,9 +59,9 @@ class PlanData:
         wrong_labels: of each stage, those that are wrong on purpose.
         spelling: which class a label is that comes later, however it is written.
         findings: source → what was found in it before it was split.
+        labels_file: what labels were called before, where the plan names such a file.
         unknown: rows that no class fits, where the plan names some; their source is among the sources.
-        earlier: rows of the runs before, where the plan starts from a version; their sources are among the sources,
-            and their slices among the slices.
+        earlier: rows of the runs before; their sources are among the sources, and their slices among the slices.
     """
 
     classes: ClassSpace
@@ -76,6 +77,7 @@ class PlanData:
     findings: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     unknown: UnknownRows | None = None
     earlier: EarlierRows = NO_ROWS
+    labels_file: LabelsFile | None = None
 
     def joined(self, rows: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> PlanData:
         """Returns the same data with one stage, which knows every class.
@@ -146,8 +148,8 @@ class PlanData:
         part = self.slices[name]
         if not self.sources[part.source].truth.in_classes:
             return ()
-        codes = np.unique(self.codes[part.source][part.meant])
-        return tuple(self.labels[code] for code in codes[codes != UNKNOWN].tolist())
+        codes = np.unique(self.codes[part.source][part.meant]).tolist()
+        return tuple(self.labels[code] for code in codes if code != UNKNOWN)
 
     @property
     def first_slice(self) -> Slice:
@@ -224,13 +226,14 @@ def read_plan_data(
     _check_inputs(plan, sources, locations)
     if sources[data.source].input_kind.has_columns:
         sources = read_tables(sources, data)
-    settled = settle_labels(sources, data, start)
+    file, start, by_file = read_labels_file(loaded, start)
+    settled = settle_labels(sources, data, start, file)
     sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
     left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
     findings = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
     if display is not None:
         messages = dict.fromkeys(finding.message for of_source in findings.values() for finding in of_source)
-        display.lines_once([*source_lines(list(sources.values())), *settled.lines, *messages])
+        display.lines_once([*source_lines(list(sources.values())), *by_file, *settled.lines, *messages])
     splits = _splits(plan)
     refresh = data.gate_refresh
     if refresh is not None and not any(refresh.column in source.column_names for source in sources.values()):
@@ -284,6 +287,7 @@ def read_plan_data(
         findings=findings,
         unknown=unknown,
         earlier=earlier,
+        labels_file=file,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from progressive_tf.data.changed_labels import read_changed, with_classes_of
 from progressive_tf.data.label_spelling import Spelling, alike, class_names, folded, stripped, tidy, written
+from progressive_tf.data.labels_file import LabelsFile
 from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.source import Source
 from progressive_tf.data.start_labels import StartLabels
@@ -33,7 +34,8 @@ class SettledLabels:
         spelling: says of a label that comes later, as it is written, which class it is.
         findings: what is odd about them, for every stage.
         lines: what was decided, for people.
-        changed: what became of the labels of the version that the run starts from, where the plan says it.
+        changed: what became of the labels of the version that the run starts from, where the plan, or its labels file,
+            says it.
     """
 
     sources: Mapping[str, Source]
@@ -43,13 +45,19 @@ class SettledLabels:
     changed: LabelMap | None = None
 
 
-def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels | None = None) -> SettledLabels:
+def settle_labels(
+    sources: Mapping[str, Source],
+    data: Data,
+    start: StartLabels | None = None,
+    file: LabelsFile | None = None,
+) -> SettledLabels:
     """Returns the sources with their labels as the plan wants them.
 
     Args:
         sources: as read, by the name the plan gives them, its own first.
         data: says how labels may be written, which there are, and what to do about odd ones.
-        start: the labels of the version that the run starts from, if it starts from one.
+        start: the labels of the version that the run starts from, with what became of them, if it starts from one.
+        file: what labels were called before, if the plan has such a file.
 
     Raises:
         InputError: a finding whose action is `fail`, labels that the plan does not have, or a single one.
@@ -57,7 +65,9 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
     changed = None if start is None else start.map()
     if changed is not None:  # labels may be written as the version has them, too
         data = data.model_copy(update={"labels": tuple(dict.fromkeys((*changed.before, *changed.after)))})
-    counted, lines = _counted(sources), _types(sources)
+    types = _types(sources)
+    sources, lines = (sources, []) if file is None else file.read_rows(sources, data.normalize_labels)
+    counted, lines = _counted(sources), types + lines
     in_classes = all(source.truth.in_classes for source in sources.values())
     if data.normalize_labels is not None:
         known_before = start.labels if start is not None and in_classes else ()
@@ -80,7 +90,8 @@ def settle_labels(sources: Mapping[str, Source], data: Data, start: StartLabels 
         settled, said = with_classes_of(start, settled)
         lines += said
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
-    return SettledLabels(settled, Spelling(data.normalize_labels, tuple(known)), tuple(findings), tuple(lines), changed)
+    spelling = Spelling(data.normalize_labels, tuple(known), {} if file is None else file.words)
+    return SettledLabels(settled, spelling, tuple(findings), tuple(lines), changed)
 
 
 def _counted(sources: Mapping[str, Source]) -> list[dict[str, int]]:

@@ -138,8 +138,8 @@ def fixed_parts(
     groups = _find_groups(source, split, place, window)
     published = source.published if source.published is not None else np.zeros(len(source), np.int8)
     nothing = np.zeros(len(source), bool)
-    trained = _with_groups(groups, nothing if learnt is None else learnt.has(source))
-    known = _with_groups(groups, nothing if learnt is None else learnt.has_seen(source))
+    rows_learnt = (nothing, nothing) if learnt is None else learnt.rows_of(source)
+    trained, known = (_with_groups(groups, rows) for rows in rows_learnt)
     out = out | (known & (published == TEST))
     drawn: dict[str, np.ndarray] = {}
     if (published == TEST).any():
@@ -203,21 +203,36 @@ def part_lines(
 ) -> list[str]:
     """Returns what a person is told of a source's parts: a line on each thing that is not as one would expect."""
     window = window_of(source, refresh)
-    few = why_few(source, parts, split, window, learnt)
+    nothing = np.zeros(len(source), bool)
+    trained, seen = (nothing, nothing) if learnt is None else learnt.rows_of(source)
+    few = why_few(source, parts, split, window, trained, "" if learnt is None else learnt.by)
     lines = [*([few] if few else []), *([window.line(source, parts.gate)] if window is not None else [])]
-    if learnt is not None and (seen := int(learnt.has_seen(source).sum())):
-        trained = int(learnt.has(source).sum())
+    if learnt is not None and seen.any():
         lines.append(
-            f"{source.name}: {learnt.by} was trained on {trained:,} of {len(source):,} rows and chosen on "
-            f"{seen - trained:,} more; none is for the gate or test"
+            f"{source.name}: {learnt.by} was trained on {trained.sum():,} of {len(source):,} rows and chosen on "
+            f"{(seen & ~trained).sum():,} more; none is for the gate or test"
         )
     return lines
 
 
 def why_few(
-    source: Source, parts: Parts, split: Split, window: Window | None = None, learnt: Learnt | None = None
+    source: Source,
+    parts: Parts,
+    split: Split,
+    window: Window | None = None,
+    trained: np.ndarray | None = None,
+    learnt_by: str = "",
 ) -> str | None:
-    """Returns in a line which classes have fewer gate rows than `split.min_per_class`, and why; None where none has."""
+    """Returns in a line which classes have fewer gate rows than `split.min_per_class`, and why; None where none has.
+
+    Args:
+        source: the rows.
+        parts: of them.
+        split: as the plan has it.
+        window: of gate rows, where the plan has one.
+        trained: bool [rows], those that a version was trained on from which the run starts; None for none.
+        learnt_by: which version that is, in words.
+    """
     if not (split.stratify and source.truth.in_classes):
         return None
     wanted = split.min_per_class
@@ -227,8 +242,8 @@ def why_few(
         return None
     if window is not None:
         reason = "with data.gate_refresh only new rows are gate rows; raise data.split.gate, or newest"
-    elif learnt is not None and learnt.has(source).any():
-        reason = f"no row that {learnt.by} was trained on is a gate row; give more rows of them"
+    elif trained is not None and any(source.truth.counts(np.flatnonzero(trained))[label] for label in few):
+        reason = f"no row that {learnt_by} was trained on is a gate row; give more rows of them"
     elif all(rows[label] < 2 * wanted for label in few):
         reason = "no more than half of a class' rows become gate rows; give more rows of them"
     elif sum(min(wanted, count // 2) for count in rows.values()) > len(parts.gate):

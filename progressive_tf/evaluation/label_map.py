@@ -33,6 +33,11 @@ class LabelMap:
         """Returns the map of labels that are called as they were; `after` has further ones behind them."""
         return cls(tuple(before), tuple(after), {label: (label,) for label in before})
 
+    @classmethod
+    def of_json(cls, labels: Mapping[str, Sequence[str]], after: Sequence[str]) -> LabelMap:
+        """Returns the map that a manifest's `labels_before` has, `labels`, to the version's own labels, `after`."""
+        return cls(tuple(labels), tuple(after), {old: tuple(news) for old, news in labels.items()})
+
     def then(self, later: LabelMap) -> LabelMap:
         """Returns the map from the labels before this one to those after a later one, which begins with `after`."""
         of = {

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from progressive_tf.errors import InputError
+from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.texts import EXPECTED, TEXT
 from progressive_tf.serving.store_schema import FORMAT, FOURTH, SECOND, ReleaseMark, read_marks, refuse_no_store
 
@@ -42,11 +44,12 @@ class LiveRows:
         answers: a row each: id, request (its number, which rises), time, version, alias, caller (who asked, a number),
             label (what was said), probabilities (float64, one where a text was said; or None), input (by name, or None
             where it is not kept), truth (the right label, or None), right (True, False, or None where no user has
-            judged it), judged_at (seconds since 1970), feedback (its number, which rises), was_cut (1 where a part of
-            the text was not read, 0 where all was, NaN where that is not known), abstained (1 where the version did, 0
-            where it answered, NaN where it always does), is_unknown (1 where the input was like nothing its version had
-            learnt, 0 where it was, NaN where the version did not say). Texts among labels and truths are texts where
-            their input is kept, and else fingerprints.
+            judged it, or in a word that no version knows), unknown_words (of the right label), judged_at (seconds since
+            1970), feedback (its number, which rises), was_cut (1 where a part of the text was not read, 0 where all
+            was, NaN where that is not known), abstained (1 where the version did, 0 where it answered, NaN where it
+            always does), is_unknown (1 where the input was like nothing its version had learnt, 0 where it was, NaN
+            where the version did not say). Texts among labels and truths are texts where their input is kept, and else
+            fingerprints.
         releases: where each version was released among these rows, as far as a server has noted it.
     """
 
@@ -75,13 +78,21 @@ class LiveRows:
         return ReleaseMark(*(0 if pd.isna(number) else int(number) for number in last))
 
 
-def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) -> LiveRows:
+def read_live_rows(
+    path: Path,
+    since: float = 0.0,
+    until: float = float("inf"),
+    lineage: LabelLineage = EVERY_WORD,
+    version: int | None = None,
+) -> LiveRows:
     """Returns what a store has kept; it may be read while a server writes it.
 
     Args:
         path: the store's file, see `serving.store.store_path`.
         since: seconds since 1970.
         until: the same; before it.
+        lineage: the words of the model's versions, by which answers are judged.
+        version: in whose words answers of earlier ones are given; None for each in those of the version that said it.
 
     Raises:
         InputError: there is no store, or it cannot be read.
@@ -110,7 +121,10 @@ def read_live_rows(path: Path, since: float = 0.0, until: float = float("inf")) 
 
     for name in ("label", "probabilities", "input", "truth"):
         answers[name] = by_row(_value, name)
-    answers["right"] = by_row(_is_right, "label", "truth", "correct")
+    answers["right"] = by_row(partial(_is_right, lineage), "version", "label", "truth", "correct")
+    answers["unknown_words"] = by_row(lineage.strange, "truth")
+    if version is not None:
+        answers["label"] = by_row(partial(lineage.in_words_of, version), "version", "label")
     texts = by_row(_texts, "label", "truth", "input")
     for place, name in enumerate(("label", "truth")):
         answers[name] = pd.Series([pair[place] for pair in texts], answers.index, dtype=object)
@@ -142,7 +156,7 @@ def _texts(label: Any, truth: Any, kept: dict[str, Any] | None) -> tuple[Any, An
     return label if text is None else text, truth if truth is None or expected is None else expected
 
 
-def _is_right(label: Any, truth: Any, correct: float | None) -> bool | None:
+def _is_right(lineage: LabelLineage, version: int, label: Any, truth: Any, correct: float | None) -> bool | None:
     if truth is not None:
-        return bool(truth == label)
+        return lineage.is_right(version, label, truth)
     return None if correct is None or np.isnan(correct) else bool(correct)

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.quality import examine
-from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
-from progressive_tf.data.tables import read_tables
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.files import write_text
-from progressive_tf.monitoring.input_drift import ROW
-from progressive_tf.monitoring.live_rows import LiveRows, confidence
+from progressive_tf.monitoring.feedback_rows import (
+    UNKNOWN_LABEL,
+    Columns,
+    Rows,
+    difficulty,
+    feedback_rows,
+    lines_of,
+    read_rows,
+)
+from progressive_tf.monitoring.live_rows import LiveRows
+from progressive_tf.monitoring.new_classes import earlier_rows, plan_with_classes, so_far
+from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS, counted_labels
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
 from progressive_tf.plan.methods import Quality, TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.plan.refusals import ARRIVED
+from progressive_tf.plan.refusals import ARRIVED, SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan, Split
-from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry import Version
+from progressive_tf.registry.history import STABLE
+from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers import served_answers
 from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.start import start_labels
 
-FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
 # Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
 FEW, MANY = 200, 2_000
@@ -67,35 +74,6 @@ _FINDINGS = {
 }
 
 
-Rows = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Names of the columns that a file of such rows has beside the inputs, each another than those of the plan: what is
-    right, what the model answered, its probability, the prediction's id, who asked, and whether the row is trained on.
-    """
-
-    expected: str
-    said: str
-    confidence: str
-    id: str
-    caller: str
-    chosen: str
-
-    @classmethod
-    def beside(cls, plan: Plan, data: PlanData) -> _Columns:
-        """Returns the names for a plan's rows."""
-        expected = str(getattr(plan.data, plan.kind.answer_key))
-        taken = {expected, *((plan.data.text,) if data.columns is None else data.columns.names)}
-        names = []
-        for name in ("said", "confidence", "id", "caller", "chosen"):
-            while name in taken:
-                name = f"served_{name}"
-            names.append(name)
-        return cls(expected, *names)
-
-
 @dataclass(frozen=True)
 class Proposal:
     """What was written.
@@ -105,9 +83,9 @@ class Proposal:
         data_file: the rows.
         stage: its name.
         train: rows chosen for training.
-        rows: in the file, evaluation parts included.
+        rows: in the file, evaluation parts included, without those that the version has learnt already.
         put_aside: why rows were not used → how many.
-        remark: what the gate does not know of them; mostly nothing.
+        notes: what else there is to know, a line each.
     """
 
     plan_file: Path
@@ -116,17 +94,50 @@ class Proposal:
     train: int
     rows: int
     put_aside: Mapping[str, int]
-    remark: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Released:
+    """The version whose next stage it is.
+
+    Args:
+        version: the one in use.
+        lineage: the words of the model's versions.
+        new_labels: so many rows with a label that no version knows make a class of it, and one caller counts for a
+            tenth of them; > 0.
+    """
+
+    version: Version
+    lineage: LabelLineage = EVERY_WORD
+    new_labels: int = FEWEST_ROWS
+
+    @property
+    def old_words(self) -> dict[str, str]:
+        """What earlier versions called its classes → what it calls them."""
+        words = self.lineage.old_words(self.version.number)
+        return {old: news[0] for old, news in words.items() if len(news) == 1}
+
+    def learnt(self) -> Learnt | None:
+        """Returns the rows that it was trained on; None where it does not say."""
+        return Learnt.read(self.version.folder / EXTRA, f"version {self.version.number}")
 
 
 def propose(
-    plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path, start: Version | None = None
+    plan_file: Path,
+    loaded: LoadedPlan,
+    live: LiveRows,
+    target: Path,
+    cache: Path,
+    start: Version | None = None,
+    released: Released | None = None,
 ) -> Proposal:
     """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
 
     Evaluation parts are drawn from all new rows by chance. Of the others those are chosen for training that the model
     was wrong about, the most confident first, and as many of those it was right about, the least certain first, so that
-    what it knows is not left out.
+    what it knows is not left out. Where enough rows have a label that no version knows, the stage is the one of a plan
+    that adds it to the released version, and its file has some of the rows which that was trained on too.
 
     Args:
         plan_file: the plan's file.
@@ -135,6 +146,7 @@ def propose(
         target: where the copy is written; may be the plan's own file.
         cache: the folder of all caches.
         start: the version from which the run started that goes on; None where it started from none.
+        released: the version in use; None where no class is to be added.
 
     Raises:
         InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
@@ -143,35 +155,83 @@ def propose(
     _refuse_unsupported(plan_file, loaded, target)
     name, data_file = _free_name(plan, target)
     learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
-    data = read_plan_data(loaded, cache, learnt=learnt, start=start_labels(loaded.plan, start, live.versions))
+    labels = start_labels(loaded.plan, start, EVERY_WORD if released is None else released.lineage)
+    data = read_plan_data(loaded, cache, learnt=learnt, start=labels)
     if data.input_width is not None:
         raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
-    columns = _Columns.beside(plan, data)
-    rows, put_aside = _feedback_rows(plan, data, columns, live.answers)
+    columns = Columns.beside(plan, data)
+    old_words = {} if released is None else released.old_words
+    rows, put_aside = feedback_rows(plan, data, columns, live.answers, old_words)
     with tempfile.TemporaryDirectory() as scratch:
-        read = partial(_read, plan, data, Path(scratch) / "candidates.jsonl", cache)
-        kept = _checked(read, data, rows, put_aside) if rows else []
+        read = partial(read_rows, plan, data, Path(scratch) / "candidates.jsonl", cache)
+        checked = _checked(read, data, rows, put_aside) if rows else []
+        kept, added, notes = _with_new_classes(plan, data, columns, checked, released)
+        put_aside[UNKNOWN_LABEL] += len(checked) - len(kept)
         if len(kept) < FEWEST_ROWS:
             raise InputError(
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
-                + "".join(f"; {count} {why}" for why, count in put_aside.items())
+                + "".join(f"; {count} {why}" for why, count in (+put_aside).items())
+                + "".join(f"; {note}" for note in notes)
             )
-        kept.sort(key=lambda row: _difficulty(row, columns), reverse=True)
-        chosen, gate_rows = _chosen(read, columns, kept)
-    split = _split(columns, kept)
-    stage = _stage(plan, columns, name, data_file.name, (int(chosen.sum()), gate_rows, split))
-    raw = read_yaml_mapping(plan_file)
-    raw["stages"] = [*raw["stages"], stage]
-    added = validate(raw, str(target)).stages[-1]
-    # What the last stage retains with is its own, unless it stands among the defaults.
-    if not added.retention.methods and not isinstance(added.batch_size, TokenBudget):
-        stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * int(chosen.sum()))}}
+        if added and target.exists():
+            raise InputError(
+                f"--propose {target}: {listed(added)} would be added by a plan of its own, which starts from the "
+                f"released version, and this file exists; choose another"
+            )
+        kept.sort(key=lambda row: difficulty(row, columns), reverse=True)
+        split = _split(columns, kept, is_counted=bool(added))
+        learnt, further = (released.learnt() if released is not None and added else None), []
+        if released is not None and learnt is not None:
+            many = max(SMALLEST_REPLAY, 2 * len(kept))
+            further = earlier_rows(plan, data, columns, released.version.stage, many, name)
+            notes.append(f"the file has {len(further)} rows too that version {released.version.number} was trained on")
+        elif added:
+            notes.append("no row is replayed, as the released version does not say which it was trained on")
+        chosen, gate_rows = _chosen(read, columns, kept, further, split, learnt)
+    stage = _stage(plan, columns, name, data_file.name, (int(chosen.sum()) + len(further), gate_rows, split))
+    raw: dict[str, Any] = read_yaml_mapping(plan_file)
+    if released is not None and added:
+        is_stable = STABLE in released.version.aliases
+        begins_from = STABLE if is_stable else released.version.number
+        raw, left_out = plan_with_classes(raw, plan, data, stage, added, split, begins_from)
+        notes += left_out
         validate(raw, str(target))
-    write_text(data_file, _lines(kept))
-    remark = "" if split.group else FEW_CALLERS.format(len({row[columns.caller] for row in kept}))
-    comment = "".join(f"# {line}\n" for line in (PROPOSED.format(name), remark) if line)
+    else:
+        raw["stages"] = [*raw["stages"], stage]
+        last = validate(raw, str(target)).stages[-1]
+        # What the last stage retains with is its own, unless it stands among the defaults.
+        if not last.retention.methods and not isinstance(last.batch_size, TokenBudget):
+            stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * int(chosen.sum()))}}
+            validate(raw, str(target))
+    write_text(data_file, lines_of([*kept, *further]))
+    if not split.group:
+        notes.insert(0, FEW_CALLERS.format(len({row[columns.caller] for row in kept})))
+    comment = "".join(f"# {line}\n" for line in (PROPOSED.format(name), *notes))
     write_text(target, f"{comment}{to_yaml(raw)}")
-    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside), remark)
+    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), +put_aside, tuple(notes))
+
+
+def _with_new_classes(
+    plan: Plan, data: PlanData, columns: Columns, rows: list[dict[str, Any]], released: Released | None
+) -> tuple[list[dict[str, Any]], list[str], list[str]]:
+    """Returns the rows whose labels are those of the plan or enough to be a class; these classes; and what is said of
+    labels that nobody knows.
+    """
+    kind, needed = served_answers(plan.kind.answers), FEWEST_ROWS if released is None else released.new_labels
+    is_new = [not kind.is_known(row[columns.expected], data.labels) for row in rows]
+    said = [(row[columns.expected], row[columns.caller]) for row, new in zip(rows, is_new, strict=True) if new]
+    found = counted_labels(said, needed)
+    enough = [label for label in found if label.counted >= needed]
+    few, notes, added = [label for label in found if label.counted < needed], list[str](), list[str]()
+    if enough and released is not None and plan.scenario in SAME_OUTPUTS:
+        added = [label.label for label in enough]
+        notes.append(f"new classes of a plan that starts from version {released.version.number}: {so_far(enough)}")
+    elif enough:
+        notes.append(f"enough for classes, which in scenario {plan.scenario} stages bring: {so_far(enough)}")
+    if few:
+        notes.append(f"not enough for classes, which take {needed} rows, of one caller a tenth at most: {so_far(few)}")
+    kept = [row for row, new in zip(rows, is_new, strict=True) if not new or row[columns.expected] in added]
+    return kept, added, notes
 
 
 def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
@@ -221,13 +281,22 @@ def _checked(
     return [rows[place] for place in checked.kept[~known]]
 
 
-def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
+def _chosen(
+    read: Callable[[Rows], Source],
+    columns: Columns,
+    rows: list[dict[str, Any]],
+    further: Rows,
+    split: Split,
+    learnt: Learnt | None,
+) -> tuple[np.ndarray, int]:
     """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
 
-    Of rows, the hardest first, returns whether each is chosen, bool [rows], and how many are the gate's.
+    Of rows, the hardest first, which stand before further ones that are trained on, returns whether each is chosen,
+    bool [rows], and how many are the gate's.
     """
-    parts = fixed_parts(read(rows), _split(columns, rows))
+    parts = fixed_parts(read([*rows, *further]), split, learnt=learnt)
     pool = np.sort(parts.pool)
+    pool = pool[pool < len(rows)]
     is_wrong = np.array([row[columns.said] != row[columns.expected] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
     chosen = np.zeros(len(rows), bool)
@@ -239,13 +308,17 @@ def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[s
     return chosen, len(parts.gate)
 
 
-def _split(columns: _Columns, rows: Rows) -> Split:
-    """Returns how rows are split: what one caller asks is alike and stays together, where there are enough callers."""
+def _split(columns: Columns, rows: Rows, is_counted: bool) -> Split:
+    """Returns how rows are split: what one caller asks is alike and stays together, where there are enough callers.
+
+    Where further rows stand behind them, which are for training alone, the gate's and the test's are counts.
+    """
     callers = len({row[columns.caller] for row in rows})
-    return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None})
+    sizes = {name: round(getattr(SPLIT, name) * len(rows)) for name in ("gate", "test")} if is_counted else {}
+    return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None, **sizes})
 
 
-def _stage(plan: Plan, columns: _Columns, name: str, file: str, rows: tuple[int, int, Split]) -> dict[str, Any]:
+def _stage(plan: Plan, columns: Columns, name: str, file: str, rows: tuple[int, int, Split]) -> dict[str, Any]:
     """Returns a stage on rows in a file: so many to train on, so many for the gate, and how they are split."""
     train, gate_rows, split = rows
     last = plan.stages[-1]
@@ -272,75 +345,3 @@ def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
         changed["slice"] = "current"
         changed["min_samples"] = min(rule.min_samples, gate_rows)
     return changed
-
-
-def _difficulty(row: Mapping[str, Any], columns: _Columns) -> tuple[bool, float]:
-    is_wrong = row[columns.said] != row[columns.expected]
-    sure = row[columns.confidence] or 0.0
-    return is_wrong, sure if is_wrong else -sure
-
-
-def _read(plan: Plan, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
-    write_text(candidates, _lines(rows))
-    source = read_source(
-        str(candidates), plan.data, base=candidates.parent, cache=cache, task=plan.kind, place="--propose"
-    )
-    if data.columns is None:
-        return source
-    named = plan.data.model_copy(update={"features": data.columns})
-    return read_tables({source.name: source}, named, next(iter(data.sources.values())).notations)[source.name]
-
-
-def _lines(rows: Rows) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _feedback_rows(
-    plan: Plan, data: PlanData, columns: _Columns, answers: pd.DataFrame
-) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Returns a row for each answer whose right label and input are known, and why others have none.
-
-    Where there are two classes, "wrong" says which is right. For `answers` see `LiveRows`.
-    """
-    rows: list[dict[str, Any]] = []
-    put_aside: Counter[str] = Counter()
-    labels, kind = data.labels, served_answers(plan.kind.answers)
-    renamed = {} if data.classes.changed is None else data.classes.changed.words
-    judged = answers[[right is not None for right in answers["right"]]]
-    read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input"))
-    for prediction, caller, answer, truth, is_right, given, stated in zip(*read, confidence(judged), strict=True):
-        label = truth if truth is not None else answer if is_right else None
-        if isinstance(label, str):
-            label = data.spelling.of(renamed.get(label, label))
-        if label is None and len(labels) == 2 and answer in labels:
-            label = next(other for other in labels if other != answer)
-        if label is None:
-            put_aside["are wrong, and nobody said what is right"] += 1
-        elif not kind.is_known(label, labels):
-            put_aside["have a label that the plan does not know"] += 1
-        elif given is None:
-            put_aside["have no input; serve with --log-inputs"] += 1
-        elif data.columns is None and not isinstance(next(iter(given.values()), None), str):
-            put_aside["have an input that is no text"] += 1
-        elif not (kind.is_readable(label) and kind.is_readable(answer)):
-            put_aside["have texts that --redact does not keep"] += 1
-        else:
-            sure = None if np.isnan(stated) else round(float(stated), 6)
-            own = {columns.expected: label, columns.said: answer, columns.confidence: sure, columns.id: prediction}
-            rows.append({**_as_columns(plan, data, given), **own, columns.caller: _called(caller)})
-    return rows, put_aside
-
-
-def _called(caller: Any) -> str:
-    """Returns a caller as a column has it: his number, which says of no one who he is."""
-    return "unknown" if pd.isna(caller) else f"caller {int(caller)}"
-
-
-def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
-    if data.columns is None:
-        return {plan.data.text: next(iter(given.values()))}
-    names = data.columns.names
-    if isinstance(given.get(ROW), list):  # a column may have the same name
-        return dict(zip(names, given[ROW], strict=True))
-    return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}

@@ -86,7 +86,7 @@ def check_schedule(
     checks: list[tuple[bool, str]] = []
     if triggers.labels is not None:
         is_new = live.answers["judged_at"] >= released if mark is None else live.answers["feedback"] > mark.feedback
-        new = int((is_new & live.answers["right"].notna()).sum())
+        new = int((is_new & (live.answers["right"].notna() | live.answers["truth"].notna())).sum())
         checks.append((new >= triggers.labels, f"{new} of {triggers.labels} new labels"))
     if triggers.days is not None:
         passed = (now - released) / 86_400

@@ -22,6 +22,7 @@ from progressive_tf.monitoring.live_metrics import LiveMetrics, live_metrics
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.origin import Origin
 from progressive_tf.monitoring.reference import Rows, rows_of_live, rows_of_stage
+from progressive_tf.monitoring.unknown_labels import in_words, unknown_labels
 from progressive_tf.monitoring.unknown_share import UnknownShare, unknown_share
 from progressive_tf.plan.tasks import Task
 from progressive_tf.registry import Version
@@ -42,6 +43,7 @@ class Snapshot:
         live: which rows these are, in words.
         alpha: the false discovery rate.
         released: which version is stable, and by what it became so, in words; "" where nothing is stable.
+        unknown_labels: what users say is right and no version knows, in words; "" where there is nothing.
         unknown: how many of the inputs of these days are like nothing the version has learnt; None where none says so.
     """
 
@@ -52,6 +54,7 @@ class Snapshot:
     live: str
     alpha: float
     released: str = ""
+    unknown_labels: str = ""
     unknown: UnknownShare | None = None
 
     @property
@@ -108,8 +111,16 @@ def take_snapshot(version: Version, live: LiveRows, reference: Rows | None, comp
         tests = judged_together(drift_tests(reference, window, comparison.seed, task), comparison.alpha)
         name = reference.name
     metrics = live_metrics(live, served_answers(task.answers))
-    unknown = unknown_share(asked, reference)
-    return Snapshot(version.model, metrics, tests, name, described, comparison.alpha, unknown=unknown)
+    return Snapshot(
+        version.model,
+        metrics,
+        tests,
+        name,
+        described,
+        comparison.alpha,
+        unknown_labels=in_words(unknown_labels(live.answers)),
+        unknown=unknown_share(asked, reference),
+    )
 
 
 def distinct_inputs(inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

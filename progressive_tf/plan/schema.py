@@ -63,6 +63,7 @@ LATER_DATA_KEYS: dict[str, Any] = {
     "normalize_labels": None,
     "gate_refresh": None,
     "earlier": {},
+    "labels_file": None,
 }
 
 
@@ -111,6 +112,7 @@ class Data(Strict):
     decimal: Literal[".", ","] | None = None
     labels: Annotated[Labels, Field(min_length=2)] | None = None
     normalize_labels: NormalizeLabels | None = None
+    labels_file: Text | None = None
     task: Text | None = None
     split: Split = Split()
     gate_refresh: GateRefresh | None = None
@@ -306,10 +308,7 @@ class Plan(Strict):
         if self.data.earlier and not self.starts_from_version:
             raise ValueError("data.earlier: is for what a version has learnt; set start: stable, or drop it")
         if self.data.earlier and self.scenario not in SAME_OUTPUTS:
-            raise ValueError(
-                f"data.earlier: needs all classes from the start, as in {' and '.join(SAME_OUTPUTS)}, not "
-                f"{self.scenario}; drop it"
-            )
+            raise ValueError(f"data.earlier: needs all classes from the start; drop it for {self.scenario}")
         return self
 
     @model_validator(mode="after")

@@ -81,6 +81,7 @@ def build_folder(folder: Path, staged: StagedVersion, number: int, forced: Force
         **({} if staged.abstain is None else {"abstain": dict(staged.abstain)}),
         **({} if staged.costs is None else {"costs": {true: dict(of) for true, of in staged.costs.items()}}),
         **({} if staged.labels_before is None else {"labels_before": dict(staged.labels_before)}),
+        **({} if staged.labels_file is None else {"labels_file": dict(staged.labels_file)}),
         "preprocessing": None if staged.preprocessing is None else dict(staged.preprocessing),
         "inputs": dict(staged.inputs),
         "metrics": dict(staged.metrics),

@@ -38,6 +38,8 @@ class StagedVersion:
         abstain: when it does not answer, and what showed that, as plain JSON; None where it always answers.
         costs: of wrong answers, which it decides by, {true class: {answer: cost}}; None: the most probable is answered.
         labels_before: the `version` whose `labels` were called otherwise, {old: [new]}; None where none were.
+        labels_file: what labels were called before, and since when they are not, as its plan's file has it: its `name`,
+            `sha256` and `changes`, each `old`, `new` and `from`; None without one.
         ensemble: whether other stages' networks answer with it; they cannot be trained on from the version.
     """
 
@@ -65,6 +67,7 @@ class StagedVersion:
     abstain: Mapping[str, Any] | None = None
     costs: Mapping[str, Mapping[str, float]] | None = None
     labels_before: Mapping[str, Any] | None = None
+    labels_file: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def version_details(model: ModelVersions, version: Version, everything: bool = F
         "task": version.task.name if manifest else "",
         "labels": f"none: it {without}" if without else f"{', '.join(shown)}{more}",
         **_labels_before(manifest),
+        **_labels_file(manifest),
         **{name.removesuffix("_sha256"): str(manifest.get(name, "")) for name in _HASHES},
         "files": str(len(manifest.get("files", {}))),
         "folder": str(version.folder),
@@ -119,9 +120,22 @@ def _labels_before(manifest: Mapping[str, Any]) -> dict[str, str]:
     before = manifest.get("labels_before")
     if before is None:
         return {}
-    changed = ((old, news) for old, news in before["labels"].items() if news != [old])
-    words = "; ".join(f"{old} → {', '.join(news)}" if news else f"{old} is retired" for old, news in changed)
+    from progressive_tf.evaluation.label_map import LabelMap  # needs numpy, which takes a while, and help does not
+
+    words = LabelMap.of_json(before["labels"], manifest.get("labels", ())).in_words()
     return {"before": f"version {before['version']}: {words or 'the same'}"}
+
+
+def _labels_file(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Returns which words it does not speak any more, and since when these are old, as a fact; nothing without any."""
+    file = manifest.get("labels_file")
+    if file is None:
+        return {}
+    changes = (
+        f"{change['old']} → {change['new']}" + (f" since {change['from']}" if change["from"] else "")
+        for change in file["changes"]
+    )
+    return {"words": f"{file['name']} ({file['sha256'][:12]}): {'; '.join(changes)}"}
 
 
 def version_tables(

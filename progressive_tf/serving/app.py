@@ -35,6 +35,7 @@ def make_app(
     request_log: RequestLog,
     tokens: Tokens | None = None,
     callers: Callers | None = None,
+    says_label_before: bool = False,
 ) -> FastAPI:
     """Returns the application.
 
@@ -45,8 +46,12 @@ def make_app(
         request_log: keeps predictions and feedback.
         tokens: of callers and operators; None for no check, and no releasing over HTTP.
         callers: how they are told apart; None for the header or the body's key.
+        says_label_before: whether answers also say what an earlier version would have called them.
     """
-    server = Server(served, limits, metrics, request_log, tokens or Tokens(), Incoming(limits), callers or Callers())
+    incoming = Incoming(limits)
+    server = Server(
+        served, limits, metrics, request_log, tokens or Tokens(), incoming, callers or Callers(), says_label_before
+    )
     watch = CanaryWatch(served, request_log, metrics)
 
     @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from progressive_tf.registry.history import (
     shadow,
 )
 from progressive_tf.registry.journal import ALIAS, WIDEN, Entry
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.tables import rollout_text
 from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving.canary_decision import CanaryDecision, advise, counted_of_step, decide
@@ -80,7 +81,7 @@ def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
     schedule, entries = traffic.schedule(), traffic.model.entries()
     stable = current_aliases(entries).get(STABLE)
     with contextlib.closing(Store(path, only_reads=True)) as store:
-        store.read_by(entries)
+        store.read_by(entries, LabelLineage.read(traffic.model))
         counts = [
             store.step_counts(step, slow_limit(store.seconds_before(step, stable), schedule), stable)
             for step in steps_of_rollout(entries)
@@ -113,7 +114,7 @@ def shadow_lines(traffic: Traffic, folder: Path) -> list[str]:
         if not path.is_file():
             raise StoreError(f"no server has kept an answer in {folder}; give its folder with --store")
         with contextlib.closing(Store(path, only_reads=True)) as store:
-            store.read_by(entries)
+            store.read_by(entries, LabelLineage.read(traffic.model))
             proof = read_proof(store, entries, running.version, schedule)
     except StoreError as error:
         return [*lines, f"  no evidence: {error}"]
@@ -130,7 +131,7 @@ def counted_now(traffic: Traffic, folder: Path) -> tuple[int, int]:
     if running is None or schedule is None or not path.is_file():
         return 0, 0
     with contextlib.closing(Store(path, only_reads=True)) as store:
-        store.read_by(entries)
+        store.read_by(entries, LabelLineage.read(traffic.model))
         counts = store.step_counts(running.step, stable=current_aliases(entries).get(STABLE))
     return counted_of_step(counts.canary, schedule)
 

@@ -38,6 +38,8 @@ _OUTPUTS = {
     UNKNOWN_CELLS: "columns whose value says nothing: no number, which counts as missing, or a category never seen",
 }
 
+LABEL_BEFORE = "label_before"
+_BEFORE = "what version {} would have called it; null for a class that is new, or was several"
 _BY_COST = "the class with the least expected cost, by the costs that the version was released with"
 
 
@@ -62,6 +64,22 @@ def describe(
     meanings = {name: _OUTPUTS[name] for name in _OUTPUTS if name in outputs}
     meanings |= {"label": _BY_COST} if manifest.get("costs") else {}
     return described | {"inputs": facts, "outputs": meanings}
+
+
+def with_words_before(
+    described: Mapping[str, Any], version: int, changed: Mapping[str, Sequence[str]], is_said: bool
+) -> dict[str, Any]:
+    """Returns a version's metadata with what became of the labels of an earlier version.
+
+    Args:
+        described: see `describe`.
+        version: the earlier one.
+        changed: each of its labels → what it is called now; several where it was split, none where it was retired.
+        is_said: whether answers say what it would have called them.
+    """
+    outputs = dict(described["outputs"]) | ({LABEL_BEFORE: _BEFORE.format(version)} if is_said else {})
+    words = {old: list(news) for old, news in changed.items()}
+    return {**described, "outputs": outputs, "labels_before": {"version": str(version), "labels": words}}
 
 
 def place_of(output: str) -> tuple[int, str]:

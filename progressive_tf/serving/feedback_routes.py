@@ -11,9 +11,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from progressive_tf.data.label_spelling import Spelling
+from progressive_tf.errors import unknown_name
 from progressive_tf.serving import fields
 from progressive_tf.serving.answers import KINDS
 from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
+from progressive_tf.serving.answers.classes import SERVED
 from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
@@ -36,8 +38,10 @@ _DOCUMENT = json_body(
             "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
             "question_id": {"type": "string", "description": "In its place, with a label: of a question."},
             "label": {
-                "description": "The right class; for a tagger a list, the right tag of each word; for a translator the "
-                "expected text, which is right character by character. Of a question, null: none that a version knows."
+                "description": "The right class, in a word of now or of an earlier version; one that no version knows "
+                "is kept and counted, and judges nothing. For a tagger a list, the right tag of each word; for a "
+                "translator the expected text, which is right character by character. Of a question, null, or a class "
+                "that no version knows: both answers are wrong."
             },
             "correct": {"type": "boolean"},
             "rating": {"type": "integer", "minimum": 1, "maximum": 5},
@@ -62,14 +66,15 @@ def feedback_routes(server: Server) -> APIRouter:
             with _refusing():
                 if "question_id" in body:
                     return await _answered(server, body, server.tokens.is_operator(request))
-                given = _read(body, served)
+                given, unknown = _read(body, served)
                 version = await server.request_log.add_feedback(given)
-        about = next(name for name in _SAYS if getattr(given, name) is not None)
+        about = "unknown label" if unknown else next(name for name in _SAYS if getattr(given, name) is not None)
         server.metrics.feedback.labels(served.model.name, "" if version is None else version, about).inc()
-        said = {"prediction_id": given.prediction, "joined": version is not None}
+        said = {"prediction_id": given.prediction, "joined": version is not None, **unknown}
         if version is not None:
             return JSONResponse(said | {"version": str(version)})
-        return JSONResponse(said | {"message": "no prediction with this id is known, or no longer"}, 202)
+        missing = ["no prediction with this id is known, or no longer", *filter(None, [unknown.get("message")])]
+        return JSONResponse(said | {"message": "; ".join(missing)}, 202)
 
     @routes.get("/v1/models/{model}/questions")
     async def questions(request: Request, model: str, limit: str = "20") -> dict[str, Any]:
@@ -118,13 +123,18 @@ async def _answered(server: Server, body: dict[str, Any], is_operator: bool) -> 
         raise Refusal(
             403, "label: null, for none of the known ones, is an operator's to say, with --release-token-file"
         )
-    read, _ = (None, None) if label is None else _kind(server.served).read_feedback(label, _known_labels(server.served))
+    known = _known_labels(server.served)
+    read, _ = (None, None) if label is None else _kind(server.served).read_feedback(label, known)
+    unknown = {} if label is None else _unknown(read, known)
+    if unknown and not is_operator:
+        word = unknown_name("label", str(read), known.names)
+        raise Refusal(403, f"{word}. {SERVED}; that it is another one is an operator's to say, as null is")
     try:
         await server.request_log.answer_question(question, read)
     except LookupError:
         raise Refusal(404, "no question with this id is known, or no longer") from None
     server.metrics.feedback.labels(server.served.model.name, "", "question").inc()
-    return JSONResponse({"question_id": question, "joined": True})
+    return JSONResponse({"question_id": question, "joined": True, **unknown})
 
 
 def _kind(served: ServedModel) -> ServedAnswers:
@@ -137,7 +147,7 @@ def _newest_first(served: ServedModel) -> list[LoadedVersion]:
 
 def _known_labels(served: ServedModel) -> KnownLabels:
     """Returns the classes of the versions in memory, a task's class with and without the task's name, what they were
-    called before, and how else the newest version that says it lets them be written.
+    called before in any version of their line, and how else the newest version that says it lets them be written.
     """
     versions = _newest_first(served)
     labels = {label for version in versions for label in version.labels}
@@ -145,14 +155,29 @@ def _known_labels(served: ServedModel) -> KnownLabels:
     if any(version.has_tasks for version in versions):
         without_task = {label: label.partition("/")[2] or label for label in labels}
         names = without_task | {label: label for label in without_task.values()}
-    for version in versions:  # a label that was renamed, or merged, where no version still answers with it
-        for old, new in version.labels_before.items():
-            names.setdefault(old, new)
+    split: dict[str, tuple[str, ...]] = {}
+    for version in versions:  # a label that was renamed, merged or split, where no version still answers with it
+        for old, news in served.lineage.old_words(version.number).items():
+            if len(news) == 1:
+                names.setdefault(old, news[0])
+            elif news:
+                split.setdefault(old, news)
+    split = {old: news for old, news in split.items() if old not in names}
     rule = next((version.normalize_labels for version in versions if version.normalize_labels is not None), None)
-    return KnownLabels(names, Spelling(rule, tuple(names)))
+    return KnownLabels(names, Spelling(rule, (*names, *split)), split)
 
 
-def _read(body: dict[str, Any], served: ServedModel) -> Feedback:
+def _unknown(label: Any, known: KnownLabels) -> dict[str, str]:
+    """Returns what the reply says of a right label that no version in memory knows; nothing of any other."""
+    if known.has(label):
+        return {}
+    said = f"{unknown_name('label', label, known.names)}. {SERVED}"
+    advice = "It is kept and counted; if it is a mistake, send the right one: the newest counts"
+    return {"unknown_label": label, "message": f"{said}. {advice}"}
+
+
+def _read(body: dict[str, Any], served: ServedModel) -> tuple[Feedback, dict[str, str]]:
+    """Returns feedback, and what the reply says of a label in it that is not known."""
     fields.refuse_unknown(body, _KEYS)
     prediction = body.get("prediction_id")
     if not isinstance(prediction, str) or not _ID.fullmatch(prediction):
@@ -160,14 +185,18 @@ def _read(body: dict[str, Any], served: ServedModel) -> Feedback:
     given = [name for name in _SAYS if body.get(name) is not None]
     if len(given) != 1:
         raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
-    label, expected, value = None, None, body.get("label")
+    label, expected, value, unknown = None, None, body.get("label"), dict[str, str]()
     if value is not None:
-        label, expected = _kind(served).read_feedback(value, _known_labels(served))
-    return Feedback(
+        known = _known_labels(served)
+        label, expected = _kind(served).read_feedback(value, known)
+        unknown = _unknown(label, known)
+    read = Feedback(
         prediction,
         label,
         fields.truth(body, "correct"),
         fields.whole_number(body, "rating", 1, 5),
         fields.text(body, "comment", _LONGEST_COMMENT),
         expected,
+        is_unknown_label=bool(unknown),
     )
+    return read, unknown

@@ -49,8 +49,6 @@ class LoadedVersion:
         self.manifest = manifest
         self.labels = tuple(manifest.get("labels", ()))
         self.normalize_labels = manifest.get("normalize_labels")
-        before = (manifest.get("labels_before") or {}).get("labels", {})
-        self.labels_before = {old: news[0] for old, news in before.items() if len(news) == 1}
         release = manifest.get("release")
         self.schedule = None if release is None else ReleaseSchedule.of_version(release)
         asked = {

@@ -26,14 +26,19 @@ _OPEN = "question IS NOT NULL AND truth IS NULL"
 _ADD = f"""
     INSERT OR IGNORE INTO pairs
         (time, journal, stable, candidate, caller, prediction, stable_label, candidate_label, question)
-    SELECT :time, :journal, :stable, :candidate, :caller, :prediction, :stable_label, :candidate_label, :question
+    SELECT :time, :journal, :stable, :candidate, :caller, :prediction, :stable_label, :candidate_label,
+           CASE WHEN :candidate_label IS NULL THEN NULL
+                WHEN NOT agree(:stable, :stable_label, :candidate, :candidate_label) THEN :question END
     WHERE (SELECT count(*) FROM pairs WHERE {_TWO} AND {_OPEN}) < {MOST_OPEN}
 """
+# Of a word that neither version's line knows both are wrong; where one alone can be judged, the candidate counts as the
+# worst that it may be.
+_RIGHT = "is_right(:candidate, candidate_label, truth)"
 _EVIDENCE = f"""
     SELECT time, question IS NOT NULL OR candidate_label IS NULL, question IS NULL OR truth IS NOT NULL,
            candidate_label IS NULL,
            CASE WHEN candidate_label IS NULL OR ({_OPEN}) THEN -1 WHEN question IS NULL THEN 0
-                ELSE (truth = candidate_label) - (truth = stable_label) END
+                ELSE ifnull({_RIGHT}, 0) - ifnull(is_right(:stable, stable_label, truth), {_RIGHT} IS NOT NULL) END
     FROM pairs WHERE {_TWO} ORDER BY id
 """
 _QUESTIONS = f"""
@@ -116,7 +121,6 @@ def add_pairs(connection: sqlite3.Connection, journal: int, pairs: Iterable[Pair
     """
     for pair in pairs:
         said = [json_of(says) for says in (pair.stable_says, pair.candidate_says)]
-        disagree = said[0] != said[1] and not pair.has_failed
         connection.execute(
             _ADD,
             pair.versions.of(journal if pair.journal is None else pair.journal)
@@ -126,7 +130,7 @@ def add_pairs(connection: sqlite3.Connection, journal: int, pairs: Iterable[Pair
                 "prediction": pair.prediction,
                 "stable_label": said[0],
                 "candidate_label": None if pair.has_failed else said[1],
-                "question": pair.question if disagree else None,
+                "question": pair.question,
             },
         )
 

@@ -13,9 +13,10 @@ import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from progressive_tf.serving.described import LABEL_BEFORE
 from progressive_tf.serving.instances import PredictRequest, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
-from progressive_tf.serving.loaded import RefusedByVersion
+from progressive_tf.serving.loaded import LoadedVersion, RefusedByVersion
 from progressive_tf.serving.metrics import Unread
 from progressive_tf.serving.request_log import Prediction
 from progressive_tf.serving.second_answers import Given
@@ -114,12 +115,20 @@ async def _predict(
                 served.note_failure(noted, asked)
     return JSONResponse(
         {
-            **reply(asked.form, [prediction.outputs for prediction in predictions]),
+            **reply(asked.form, [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]),
             "labels": loaded.labels,
             "version": str(loaded.number),
             "prediction_ids": [prediction.id for prediction in predictions],
         }
     )
+
+
+def _with_label_before(server: Server, loaded: LoadedVersion, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns outputs with what the version before the labels changed would have called the answer, see
+    `LabelLineage.called_before`; as they are where the operator does not want that, or no label changed.
+    """
+    before = server.served.called_before.get(loaded.number) if server.says_label_before else None
+    return {**outputs, LABEL_BEFORE: before.get(outputs["label"])} if before and "label" in outputs else outputs
 
 
 def _read_by_other(

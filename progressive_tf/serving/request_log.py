@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from progressive_tf.registry.journal import COMMIT, Entry
+from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.base import ServedAnswers, probabilities_of
 from progressive_tf.serving.answers.texts import EXPECTED
 from progressive_tf.serving.instances import Instance
@@ -22,6 +23,7 @@ from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest
 from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Store, StoreError
 
+LABEL = "label"  # of feedback, as the redaction hook gets it
 FLUSH_SECONDS = 1.0
 PRUNE_SECONDS = 600.0
 GRACE_SECONDS = 3600.0
@@ -39,8 +41,9 @@ class LogSettings:
         inputs: share of the requests whose inputs are kept, in [0, 1].
         days: how long anything is kept; > 0.
         redact: gets the inputs of an instance by name, as JSON-like values, and what was written for it under
-            `translation`; a comment under `comment`, and an expected text under `expected`; returns what may be kept,
-            or None for nothing. It runs in the thread that writes, and no caller waits for it.
+            `translation`; a comment under `comment`, an expected text under `expected`, and a label that no version
+            knows under `label`; returns what may be kept, or None for nothing. It runs in the thread that writes, and
+            no caller waits for it.
     """
 
     inputs: float = 0.0
@@ -149,11 +152,15 @@ class RequestLog:
             StoreError: it could not be written.
         """
         said = {"comment": feedback.comment, EXPECTED: feedback.expected}
+        if feedback.is_unknown_label:  # no class, and so whatever somebody has written
+            said[LABEL] = feedback.label
         given = {name: text for name, text in said.items() if text is not None}
         if given and self._settings.redact is not None:
             kept = await self._in_writer(self._inputs.redacted, given) or {}
             texts = {name: text for name, text in kept.items() if isinstance(text, str)}
             feedback = replace(feedback, comment=texts.get("comment"), expected=texts.get(EXPECTED))
+            if LABEL in given:
+                feedback = replace(feedback, label=texts.get(LABEL))
         await self.flush()
         return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
 
@@ -190,16 +197,16 @@ class RequestLog:
         """Whether is counted by a journal as it is now."""
         return self._followed is entries
 
-    async def follow(self, entries: Sequence[Entry]) -> None:
-        """Counts by a journal, see `Store.follow`; what has come so far belongs to the one before. What cannot be
-        written now is tried again.
+    async def follow(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
+        """Counts by a journal, and judges by the words of its versions, see `Store.follow`; what has come so far
+        belongs to the one before. What cannot be written now is tried again.
         """
         if self.follows(entries):
             return
         try:
             if not await self.flush():
                 return
-            await self._in_writer(self._store.follow, entries)
+            await self._in_writer(self._store.follow, entries, lineage)
         except StoreError as error:
             self._failed(error)
         else:

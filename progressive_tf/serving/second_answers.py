@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.base import PROBABILITIES, probabilities_of
 from progressive_tf.serving.answers.texts import is_of_tokens
 from progressive_tf.serving.instances import PredictRequest
@@ -55,7 +56,14 @@ class SecondAnswers:
         self._metrics = metrics
         self._request_log = request_log
 
-    async def ask(self, other: Answering, given: Given, same_classes: bool, two: TwoVersions | None) -> None:
+    async def ask(
+        self,
+        other: Answering,
+        given: Given,
+        same_classes: bool,
+        two: TwoVersions | None,
+        lineage: LabelLineage = EVERY_WORD,
+    ) -> None:
         """Asks a second version what it says to the same body, as it reads it; what it has no time for is counted and
         dropped.
 
@@ -64,6 +72,7 @@ class SecondAnswers:
             given: what the first one said.
             same_classes: whether the probabilities of both are of the same classes.
             two: stable and the candidate, where their answers are evidence.
+            lineage: the words of both.
         """
         which, kind = (self._model, other.loaded.number), other.loaded.kind
         try:
@@ -81,7 +90,9 @@ class SecondAnswers:
             return
         now = self._request_log.clock.now()
         for prediction, ours, theirs_to_it in zip(given.ids, given.answers, theirs, strict=True):
-            self._metrics.shadowed.labels(*which, "same" if kind.same(ours, theirs_to_it) else "other").inc()
+            both = (given.by, kind.label(ours)), (other.loaded.number, kind.label(theirs_to_it))
+            is_same = kind.same(ours, theirs_to_it) or (both[0][1] != both[1][1] and lineage.agree(*both))
+            self._metrics.shadowed.labels(*which, "same" if is_same else "other").inc()
             pair = [outputs.get(PROBABILITIES) or [] for outputs in (ours, theirs_to_it)]
             apart = _difference(*pair) if same_classes else None
             if apart is not None:

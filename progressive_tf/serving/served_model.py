@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -16,6 +16,7 @@ from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry import RegistryError, history
 from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.registry.versions import ModelVersions
 from progressive_tf.serving.batching import Batcher, BatchSettings
 from progressive_tf.serving.canary_decision import compares_with_stable
@@ -61,6 +62,8 @@ class ServedModel:
         self._second = SecondAnswers(model.name, metrics, request_log)
         self._loading = ThreadPoolExecutor(1, "load")
         self.entries: tuple[Entry, ...] = ()  # the journal as it was read last
+        self.lineage: LabelLineage = EVERY_WORD  # the words of all of its versions
+        self.called_before: Mapping[int, Mapping[str, str | None]] = {}  # of each, see `LabelLineage`
         self.is_read = False  # whether it could be, when it changed last
         self._wanted = asyncio.Event()
         self._failed: dict[int, str] = {}
@@ -78,7 +81,8 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self.entries = await loop.run_in_executor(None, self._read_journal)
+                    self.entries, self.lineage = await loop.run_in_executor(None, self._read_journal)
+                    self.called_before = {number: self.lineage.called_before(number) for number in self.lineage.of}
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -92,16 +96,18 @@ class ServedModel:
                     self._switch()
                     self._wanted.set()
             if self.is_read:
-                await self._request_log.follow(self.entries)
+                await self._request_log.follow(self.entries, self.lineage)
                 await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _read_journal(self) -> tuple[Entry, ...]:
-        """Returns the journal; raises RegistryError where there was one and is none, as while its disk is away."""
+    def _read_journal(self) -> tuple[tuple[Entry, ...], LabelLineage]:
+        """Returns the journal and the words of its versions; raises RegistryError where there was one and is none, as
+        while its disk is away.
+        """
         entries = self.model.entries()
         if self.entries and not entries:
             raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
-        return entries
+        return entries, LabelLineage.read(self.model)
 
     async def _load_what_is_missing(self) -> None:
         """Loads one version after the other, stable first; what failed is tried again after a while."""
@@ -174,7 +180,8 @@ class ServedModel:
         for number in others - {given.by}:
             other = standing.by_number[number]
             same_classes = ours is not None and ours.loaded.labels == other.loaded.labels
-            self._begin(self._second.ask(other, given, same_classes, self._evidence_of(given, number)))
+            two = self._evidence_of(given, number)
+            self._begin(self._second.ask(other, given, same_classes, two, self.lineage))
 
     def note_failure(self, noted: ServedRequest, request: PredictRequest) -> None:
         """Notes that a candidate failed for a caller of its own, unless stable fails on that too: neither is better."""

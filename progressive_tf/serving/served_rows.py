@@ -100,6 +100,8 @@ class Feedback:
         rating: from 1, bad, to 5, good.
         comment: in the user's words.
         expected: the text itself; it is kept beside the input, where that is kept.
+        is_unknown_label: whether no version in memory knows the label; it judges nothing then, see
+            `LabelLineage.is_right`.
     """
 
     prediction: str
@@ -108,3 +110,4 @@ class Feedback:
     rating: int | None = None
     comment: str | None = None
     expected: str | None = None
+    is_unknown_label: bool = False

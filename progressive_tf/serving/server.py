@@ -141,8 +141,8 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Server:
-    """One model that is served: what counts, keeps and limits its requests, the tokens of callers and operators, and
-    how callers are told apart.
+    """One model that is served: what counts, keeps and limits its requests, the tokens of callers and operators, how
+    callers are told apart, and whether answers also say what an earlier version would have called them.
     """
 
     served: ServedModel
@@ -152,6 +152,7 @@ class Server:
     tokens: Tokens
     incoming: Incoming
     callers: Callers
+    says_label_before: bool = False
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""

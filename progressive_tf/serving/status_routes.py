@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse, Response
 
 from progressive_tf.registry.history import SHADOW, STABLE, rollout
 from progressive_tf.serving.canary_watch import CanaryWatch
+from progressive_tf.serving.described import with_words_before
+from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.server import Server
 
 
@@ -21,17 +23,17 @@ def model_routes(server: Server, watch: CanaryWatch) -> APIRouter:
     @routes.get("/v1/models/{model}/metadata")
     async def metadata(model: str) -> dict[str, Any]:
         """Says which inputs, outputs and classes the version has that stable points to."""
-        return server.answering(model, label=STABLE).loaded.metadata()
+        return _metadata(server, server.answering(model, label=STABLE).loaded)
 
     @routes.get("/v1/models/{model}/versions/{version}/metadata")
     async def metadata_of_version(model: str, version: str) -> dict[str, Any]:
         """Says which inputs, outputs and classes a version has."""
-        return server.answering(model, version).loaded.metadata()
+        return _metadata(server, server.answering(model, version).loaded)
 
     @routes.get("/v1/models/{model}/labels/{label}/metadata")
     async def metadata_of_label(model: str, label: str) -> dict[str, Any]:
         """Says which inputs, outputs and classes the version of an alias has."""
-        return server.answering(model, label=label).loaded.metadata()
+        return _metadata(server, server.answering(model, label=label).loaded)
 
     @routes.get("/v1/models/{model}")
     async def status(model: str) -> dict[str, Any]:
@@ -97,6 +99,14 @@ def health_routes(server: Server) -> APIRouter:
         return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes
+
+
+def _metadata(server: Server, loaded: LoadedVersion) -> dict[str, Any]:
+    before = server.served.lineage.before(loaded.number)
+    described = loaded.metadata()
+    return (
+        described if before is None else with_words_before(described, before[0], before[1].of, server.says_label_before)
+    )
 
 
 def _available(numbers: Iterable[int]) -> dict[str, Any]:

@@ -29,18 +29,21 @@ _LABELS = f"""
     SELECT alias, caller, label, count(*) FROM predictions JOIN requests ON request = requests.id
     WHERE {_COUNTED} GROUP BY alias, caller, label
 """
-# The newest feedback counts; a rating says nothing of right or wrong.
+# The newest feedback counts; a rating says nothing of right or wrong, and neither does a word that no version knows.
 _JUDGED = f"""
-    SELECT alias, caller, count(*), sum(ifnull(feedback.correct, feedback.label = predictions.label))
-    FROM predictions JOIN requests ON request = requests.id
-    JOIN feedback ON feedback.id = (
-        SELECT max(id) FROM feedback
-        WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
-    )
-    WHERE {_COUNTED} GROUP BY alias, caller
+    SELECT alias, caller, count(*), sum(verdict) FROM (
+        SELECT alias, caller,
+               ifnull(feedback.correct, is_right(requests.version, predictions.label, feedback.label)) AS verdict
+        FROM predictions JOIN requests ON request = requests.id
+        JOIN feedback ON feedback.id = (
+            SELECT max(id) FROM feedback
+            WHERE prediction = predictions.id AND (label IS NOT NULL OR correct IS NOT NULL)
+        )
+        WHERE {_COUNTED}
+    ) WHERE verdict IS NOT NULL GROUP BY alias, caller
 """
 _COMPARED = f"""
-    SELECT caller, count(*), sum(shadows.label != predictions.label)
+    SELECT caller, count(*), sum(NOT agree(shadows.version, shadows.label, requests.version, predictions.label))
     FROM predictions JOIN requests ON request = requests.id JOIN shadows ON prediction = predictions.id
     WHERE {_COUNTED} AND alias = 'canary' AND shadows.version != requests.version
           AND (:stable IS NULL OR shadows.version = :stable)

@@ -15,6 +15,7 @@ from typing import Any
 
 from progressive_tf.errors import ProgressiveError
 from progressive_tf.registry.journal import Entry
+from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers.base import ServedAnswers
 from progressive_tf.serving.answers.texts import EXPECTED, is_of_tokens
 from progressive_tf.serving.journals import journal_of, newest_journal, note_journal
@@ -39,6 +40,7 @@ from progressive_tf.serving.store_schema import (
     mark_release,
     statements_from,
 )
+from progressive_tf.serving.words_in_sql import compare_by
 
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
@@ -87,6 +89,7 @@ class Store:
                 uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             opened.callback(self._connection.close)  # unless all below succeeds
+            compare_by(self._connection, EVERY_WORD)
             self._format()
             if not only_reads:
                 for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
@@ -190,23 +193,21 @@ class Store:
                 "UPDATE predictions SET input = ? WHERE id = ?", [json_of(now), feedback.prediction]
             )
 
-    def follow(self, entries: Sequence[Entry]) -> None:
-        """Counts what comes from now on, and what is asked for, by a journal; notes how far it has come."""
+    def follow(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
+        """Counts what comes, and what is asked for, by a journal and the words of its versions; notes how far it is."""
         with self.writing() as connection:
             self.journal = note_journal(connection, entries)
+            compare_by(connection, lineage)
 
-    def read_by(self, entries: Sequence[Entry]) -> None:
-        """Counts what is asked for by a journal, and notes nothing."""
+    def read_by(self, entries: Sequence[Entry], lineage: LabelLineage = EVERY_WORD) -> None:
+        """Counts and judges what is asked for as `follow` does, and notes nothing."""
         with self.reading() as connection:
             self.journal = journal_of(connection, entries)
+            compare_by(connection, lineage)
 
     def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
-        """Returns what canary and stable did at a step of a rollout, for callers whose path named neither.
-
-        Args:
-            step: see `registry.history.Rollout`.
-            slow_beyond: seconds of the network, from which a request is slow; None where that is not known.
-            stable: the version that is stable, where answers beside an earlier one are not to be counted.
+        """Returns what canary and stable did at a step of a rollout, for callers whose path named neither; for the
+        arguments see `Step` and `StepCounts`.
         """
         with self.reading() as connection:
             return count_step(connection, Step(step, self.journal, stable), slow_beyond)

@@ -56,13 +56,13 @@ def test_what_the_start_was_trained_on_decides_on_nothing(
     parts = fixed_parts(now, split, refresh=window, learnt=learnt)
     judged = np.concatenate([parts.gate, parts.test, parts.validation])
     assert len(parts.gate)
-    assert not learnt.has_seen(now)[judged].any()
-    assert not learnt.has(now)[parts.pool[parts.pool_validation]].any()
+    assert not learnt.rows_of(now)[1][judged].any()
+    assert not learnt.rows_of(now)[0][parts.pool[parts.pool_validation]].any()
     assert len(parts.validation) or parts.pool_validation.mean() > 0.07
     everything = np.concatenate([judged, parts.pool])
     assert sorted(everything.tolist()) == list(range(count))
     said = part_lines(now, parts, split, window, learnt)[-1]
-    known, seen = int(learnt.has(now).sum()), int(learnt.has_seen(now).sum())
+    known, seen = (int(rows.sum()) for rows in learnt.rows_of(now))
     assert said == (
         f"made: version 1 was trained on {known:,} of {count:,} rows and chosen on {seen - known:,} more; none is for "
         f"the gate or test"
@@ -83,7 +83,7 @@ def test_of_new_rows_the_plans_share_is_for_validation_and_the_others_are_traine
     first = fixed_parts(before, FIRST)
     learnt = learnt_of(before, first)
     parts = fixed_parts(now, FIRST, learnt=learnt)
-    new = ~learnt.has_seen(now)[parts.pool]
+    new = ~learnt.rows_of(now)[1][parts.pool]
     assert parts.pool_validation[new].mean() == pytest.approx(0.1, abs=0.02)
     old = np.isin(now.keys[parts.pool], learnt.validation)
     assert parts.pool_validation[old].all()

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 import tiny
 from monitor_call import monitor
-from releasing import PASSES, begin, copied, small_plan
+from releasing import PASSES, Place, begin, copied, decision, small_plan, stage_folder
 from serving_store import keep
 
 from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.monitoring import proposal
+from progressive_tf.monitoring.unknown_labels import counted_labels, in_words
 from progressive_tf.plan.loading import load_plan
-from progressive_tf.plan.reading import to_yaml
+from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.registry.label_lineage import LabelLineage
+from progressive_tf.registry.store import Registry
 
 DAY = 86_400.0
 
@@ -101,6 +104,7 @@ def test_too_little_is_refused_and_nothing_is_written(place: Path) -> None:
     ]
     for arguments, message in (
         (["tiny", "--if-due"], "for --propose FILE"),
+        (["tiny", "--new-labels", "9"], "for --propose FILE"),
         (["--propose", "next.yaml"], "name the model"),
         (["tiny", "--plan", "plan.yaml", "--propose", "data.csv"], "a .yaml file expected"),
         (["tiny", "--plan", "plan.yaml", "--propose", "elsewhere/next.yaml"], "write the copy into"),
@@ -123,6 +127,65 @@ def test_labels_that_cannot_be_used_are_counted(place: Path) -> None:
     assert "5 have a label that the plan does not know" in done.stdout
     assert len(lines(place / "tiny-feedback-1.jsonl")) == 60
     assert "Its rows are of 60 callers, fewer than 100" in " ".join(done.stdout.split())
+
+
+def test_a_label_that_nobody_knows_becomes_a_class_once_enough_callers_say_it(place: Path) -> None:
+    rows, right = told(60, seed=9)
+    odd = [(f"good thing{chr(97 + row % 12)} thing{chr(97 + row // 12)} fine", "positive", 0.9) for row in range(40)]
+    keep(place / "serving", "tiny", rows, began=time.time() - 2 * DAY, told=right)
+    keep(place / "serving", "tiny", odd[:30], began=time.time() - DAY, told=["neutral"] * 30)
+    looked = monitor(place, "tiny")
+    assert "labels that no version knows: neutral (30 times by 30 callers)" in " ".join(looked.stdout.split())
+    assert "neutral (30 times by 30 callers)" in (place / "monitor.html").read_text(encoding="utf-8")
+    arguments = ("tiny", "--plan", "plan.yaml", "--propose")
+    few = monitor(place, *arguments, "few.yaml")
+    assert "30 have a label that the plan does not know" in few.stdout
+    said = " ".join(few.stdout.split())
+    assert "not enough for classes, which take 40 rows, of one caller a tenth at most: neutral (30 rows of 30" in said
+    assert len(load_plan(str(place / "few.yaml")).plan.stages) == 2
+
+    keep(place / "serving", "tiny", odd[30:], began=time.time() - DAY / 2, told=["neutral"] * 10)
+    refused = monitor(place, *arguments, "plan.yaml")
+    assert refused.returncode == 2
+    assert "neutral would be added by a plan of its own" in " ".join(refused.stderr.split())
+    done = monitor(place, *arguments, "next.yaml")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "new classes of a plan that starts from version 1: neutral (40 rows of 40 callers)" in said
+    written = lines(place / "tiny-feedback-2.jsonl")
+    (stage,) = load_plan(str(place / "next.yaml")).plan.stages
+    assert stage.labels is not None
+    assert stage.labels.add == ("neutral",)
+    trained = [row for row in written if row["said"] is None]
+    assert len(trained) == 60, "all that the version was trained on"
+    assert {row["label"] for row in trained} == set(tiny.LABELS)
+    assert sum(row["label"] == "neutral" for row in written) == 40
+    assert "the file has 60 rows too that version 1 was trained on" in said
+
+    run = Place(place).run(read_yaml_mapping(place / "next.yaml"))
+    assert run.promoted
+    assert decision(run.run, "feedback-2")["version"] == 2
+    data = json.loads((stage_folder(run.run, "feedback-2") / "data.json").read_text(encoding="utf-8"))
+    assert data["labels"]["train"]["neutral"] > 20
+    assert sum(data["labels"]["gate"].values()) == 20, "a fifth of what users said, and none of what was learnt"
+    versions = Registry(place / "registry").model("tiny")
+    assert LabelLineage.read(versions).before(2) is not None
+    # Now that a version has the class, what users said of it judges the answers of the one before.
+    assert "labels that no version knows" not in monitor(place, "tiny", "--reference", "live").stdout
+
+
+def test_one_caller_makes_no_class() -> None:
+    of_one = [("neutral", "caller 1")] * 400
+    others = [("neutral", f"caller {number}") for number in range(2, 11)]
+    (label,) = counted_labels([*of_one, *others * 4], 40)
+    assert (label.times, label.callers, label.counted) == (436, 10, 40)
+    (label,) = counted_labels([*of_one, *others[1:] * 4], 40)
+    assert label.counted == 36
+    (label,) = counted_labels(of_one, 1)
+    assert label.counted == 1
+    assert in_words([]) == ""
+    several = counted_labels([("b", 1), ("c", 1), ("c", 2)], 40)
+    assert in_words(several) == "labels that no version knows: c (2 times by 2 callers), b (once by 1 caller)"
 
 
 def test_rows_of_one_caller_stay_together(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,11 +17,14 @@ BEGAN = datetime.fromisoformat(RELEASED).astimezone(timezone.utc).timestamp()
 DAY = 86_400.0
 
 
-def rows(labels: list[str], judged_at: float = float("nan"), right: bool | None = None) -> LiveRows:
+def rows(
+    labels: list[str], judged_at: float = float("nan"), right: bool | None = None, truth: str | None = None
+) -> LiveRows:
     count = len(labels)
     answers = pd.DataFrame({"time": BEGAN + np.arange(count), "label": labels, "judged_at": [judged_at] * count})
     answers["caller"] = np.arange(count)
     answers["right"] = pd.Series([right] * count, dtype=object)
+    answers["truth"] = pd.Series([truth] * count, dtype=object)
     return LiveRows(answers[["time"]], answers)
 
 
@@ -104,6 +107,12 @@ def test_a_clock_that_was_set_back_waits_and_says_so() -> None:
     found = check(rows(["a"]), BEGAN - 60, (1, 0.001, True))
     assert not found.is_due
     assert found.reasons[0].startswith("the clock says a time before the stable version was released (2026-01-01")
+
+
+def test_a_label_that_no_version_knows_is_a_new_one_too() -> None:
+    assert check(rows(["a", "b"], judged_at=BEGAN, truth="odd"), BEGAN, (2, None, False)).reasons == (
+        "2 of 2 new labels",
+    )
 
 
 def test_where_a_server_has_noted_the_release_its_rows_count_and_no_clock_does() -> None:

@@ -211,6 +211,8 @@ def release(
     normalize_labels: str | None = None,
     task: Any = None,
     input_kind: Any = None,
+    parent: int | None = None,
+    labels_before: dict[str, Any] | None = None,
     **changes: Any,
 ) -> None:
     """Publishes a version; the first is number 1."""
@@ -221,7 +223,8 @@ def release(
             run="run",
             stage=f"stage-{number}",
             weights_sha256=str(number),
-            parent=None,
+            parent=parent,
+            labels_before=labels_before,
             task=task or inferred,
             input_kind=input_kind or ("columns" if preprocessing else "texts"),
             labels=labels,

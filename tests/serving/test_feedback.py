@@ -13,6 +13,7 @@ from serving_fakes import LONGEST, MODEL, Shared, release, wait_until
 
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry import ModelVersions
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log
 from progressive_tf.serving.request_log import LogSettings
@@ -80,8 +81,43 @@ def test_a_label_is_the_class_it_is_however_the_plan_lets_it_be_written(
         (prediction,) = predict(client, said)
         assert client.post("/v1/feedback", json={"prediction_id": prediction, "label": said}).status_code == 200
     assert kept(tmp_path, "SELECT label FROM feedback") == [('"positive"',)] * 2
-    refused = client.post("/v1/feedback", json={"prediction_id": prediction, "label": "perhaps"})
-    assert refused.status_code == 400
+
+
+def test_a_label_that_nobody_knows_is_kept_and_judges_nothing(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    def redact(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if "Ann" not in value}
+
+    client = start(model, logging=LogSettings(redact=redact))
+    ids = predict(client, "a", "b", "c")
+    said = {"unknown_label": "positiv", "joined": True}
+    found = client.post("/v1/feedback", json={"prediction_id": ids[0], "label": " positiv "})
+    assert found.status_code == 200
+    assert said.items() <= found.json().items()
+    assert "unknown label 'positiv'; did you mean 'positive'? Known: positive, negative" in found.json()["message"]
+    client.post("/v1/feedback", json={"prediction_id": ids[1], "label": "what Ann says"})
+    client.post("/v1/feedback", json={"prediction_id": ids[2], "label": "positive"})
+    later = client.post("/v1/feedback", json={"prediction_id": "f" * 32, "label": "neutral"})
+    assert later.status_code == 202
+    assert "no prediction with this id" in later.json()["message"]
+    assert "unknown label 'neutral'" in later.json()["message"]
+    assert kept(tmp_path, "SELECT label FROM feedback ORDER BY id") == [
+        ('"positiv"',),
+        (None,),  # as the hook wants it
+        ('"positive"',),
+        ('"neutral"',),
+    ]
+    live = read_live_rows(tmp_path / "served.sqlite", lineage=LabelLineage.read(model))
+    assert list(live.answers["right"]) == [None, None, False]
+    assert list(live.answers["unknown_words"]) == [("positiv",), (), ()]
+    counted = client.get("/metrics").text
+    assert f'progressive_tf_feedback_total{{kind="unknown label",model="{MODEL}",version="1"}} 2.0' in counted
+    # The newest counts: who has made a mistake sends the right one.
+    assert (
+        "unknown_label" not in client.post("/v1/feedback", json={"prediction_id": ids[0], "label": "positive"}).json()
+    )
+    assert list(read_live_rows(tmp_path / "served.sqlite").answers["right"]) == [False, None, False]
 
 
 @pytest.mark.parametrize(
@@ -94,8 +130,10 @@ def test_a_label_is_the_class_it_is_however_the_plan_lets_it_be_written(
         ({"prediction_id": "0" * 32, "correct": 1}, "correct: true or false expected; got 1"),
         ({"prediction_id": "0" * 32, "rating": 6}, "rating: a whole number from 1 to 5 expected; got 6"),
         ({"prediction_id": "0" * 32, "rating": True}, "rating: a whole number"),
+        ({"prediction_id": "0" * 32, "label": "  "}, "label: the name of a class, in UTF-8 and of at most 200"),
+        ({"prediction_id": "0" * 32, "label": "x" * 201}, "label: the name of a class, in UTF-8 and of at most 200"),
         (
-            {"prediction_id": "0" * 32, "label": "positiv"},
+            {"prediction_id": "0" * 32, "label": ["positiv"]},
             "unknown label 'positiv'; did you mean 'positive'? Known: positive, negative. These are",
         ),
         ({"prediction_id": "0" * 32, "label": {"a": 1}}, "label: a class, or for a tagger a list"),

@@ -1,29 +1,60 @@
-"""Feedback in the words of an earlier version."""
+"""Feedback in the words of an earlier version, and in those of a later one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.registry.label_lineage import LabelLineage, spoken
 from progressive_tf.serving.answers.classes import ServedClasses
-from progressive_tf.serving.feedback_routes import _known_labels
+from progressive_tf.serving.feedback_routes import _known_labels, _unknown
 from progressive_tf.serving.limits import Refusal
+from progressive_tf.serving.pairs import Pair, TwoVersions
+from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
+from progressive_tf.serving.store import Store
 
-NEW = SimpleNamespace(
-    labels=("security", "refund", "in"),
-    labels_before={"pin": "security", "chargeback": "refund", "refund": "refund"},
-    has_tasks=False,
-    normalize_labels="casefold",
+CHANGES = {
+    "pin": ["security"],
+    "chargeback": ["refund"],
+    "refund": ["refund"],
+    "transfer": ["in", "out"],
+    "cheque": [],
+}
+LINEAGE = LabelLineage(
+    spoken(
+        {
+            1: {"labels": list(CHANGES)},
+            2: {
+                "labels": ["security", "refund", "in", "out", "card"],
+                "parent": 1,
+                "labels_before": {"version": 1, "labels": CHANGES},
+            },
+        }
+    )
 )
-OLD = SimpleNamespace(labels=("pin", "refund", "chargeback"), labels_before={}, has_tasks=False, normalize_labels=None)
+
+
+def version(number: int, **changes: Any) -> Any:
+    said = {"number": number, "labels": LINEAGE.of[number].labels, "has_tasks": False, "normalize_labels": None}
+    return SimpleNamespace(**said | changes)
+
+
+OLD, NEW = version(1), version(2, normalize_labels="casefold")
+
+
+def served(*versions: Any) -> Any:
+    by_number = {one.number: SimpleNamespace(loaded=one) for one in versions}
+    return cast("Any", SimpleNamespace(standing=SimpleNamespace(by_number=by_number), lineage=LINEAGE))
 
 
 def read(label: str, *versions: Any) -> str:
-    by_number = {number: SimpleNamespace(loaded=version) for number, version in enumerate(versions)}
-    served = SimpleNamespace(standing=SimpleNamespace(by_number=by_number))
-    return str(ServedClasses().read_feedback(label, _known_labels(cast("Any", served)))[0])
+    return str(ServedClasses().read_feedback(label, _known_labels(served(*versions)))[0])
 
 
 def test_old_words_count_as_what_they_are_called_now() -> None:
@@ -36,6 +67,98 @@ def test_a_word_that_a_version_in_memory_answers_with_stays() -> None:
     assert read("pin", OLD, NEW) == "pin"
 
 
-def test_a_class_that_was_split_is_refused() -> None:
-    with pytest.raises(Refusal, match="unknown label 'transfer'"):
+def test_a_class_that_was_split_is_refused_with_its_parts() -> None:
+    with pytest.raises(Refusal, match="'transfer' is several classes by now; send in or out"):
         read("transfer", NEW)
+    assert read("transfer", OLD, NEW) == "transfer"
+
+
+def test_a_class_that_is_gone_or_never_was_is_known_to_nobody() -> None:
+    for label in ("cheque", "crypto"):
+        assert read(label, NEW) == label
+        assert _unknown(label, _known_labels(served(NEW)))["unknown_label"] == label
+    assert _unknown("security", _known_labels(served(NEW))) == {}
+
+
+# What a version said, and what is right in the words of either; whether it is.
+JUDGED = [
+    (1, "pin", "security", 1),
+    (1, "pin", "pin", 1),
+    (1, "refund", "pin", 0),
+    (1, "refund", "card", 0),
+    (2, "security", "pin", 1),
+    (2, "refund", "chargeback", 1),
+    (2, "in", "transfer", 1),
+    (2, "card", "transfer", 0),
+    (2, "card", "crypto", None),
+    (1, "pin", "crypto", None),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with closing(Store(tmp_path / "served.sqlite")) as opened:
+        opened.follow([], LINEAGE)
+        yield opened
+
+
+def test_a_canary_and_live_metrics_judge_by_either_words(store: Store) -> None:
+    store.add(
+        ServedRequest(
+            1.0, number, "canary" if number == 2 else "stable", 5, 200, 0.0, [Answered(f"{row:032x}", said, None)], row
+        )
+        for row, (number, said, _, _) in enumerate(JUDGED)
+    )
+    for row, (_, _, truth, _) in enumerate(JUDGED):
+        store.add_feedback(Feedback(f"{row:032x}", truth), 2.0)
+    counts = store.step_counts(5)
+    for side, number in ((counts.stable, 1), (counts.canary, 2)):
+        known = {row: right for row, (by, _, _, right) in enumerate(JUDGED) if by == number and right is not None}
+        assert side.right.callers.tolist() == list(known)
+        assert side.right.having.tolist() == list(known.values())
+    live = read_live_rows(store.path, lineage=LINEAGE, version=2).answers
+    assert list(live["right"]) == [None if right is None else bool(right) for *_, right in JUDGED]
+    assert list(live["label"][:3]) == ["security", "security", "refund"], "in the words of version 2"
+
+
+def test_a_canary_that_calls_a_class_otherwise_does_not_say_something_else(store: Store) -> None:
+    said = [("security", "pin"), ("in", "transfer"), ("refund", "pin")]
+    store.add(
+        [
+            ServedRequest(1.0, 2, "canary", 5, 200, 0.0, [Answered(f"{row:032x}", ours, None)], row)
+            for row, (ours, _) in enumerate(said)
+        ],
+        [Shadowed(1.0, f"{row:032x}", 1, theirs, None, None) for row, (_, theirs) in enumerate(said)],
+    )
+    assert store.step_counts(5).other.having.tolist() == [0, 0, 1]
+
+
+# What stable and a candidate say, what is right, and what the candidate gains: the worst where that cannot be told.
+PAIRS = [
+    ("pin", "security", None, 0),  # the same: nobody is asked
+    ("transfer", "out", None, 0),
+    ("pin", "refund", "pin", -1),
+    ("pin", "refund", "security", -1),
+    ("pin", "refund", "chargeback", 1),
+    ("pin", "out", "transfer", 1),
+    ("transfer", "card", "card", 1),
+    ("cheque", "card", "cheque", -1),
+    ("pin", "card", "crypto", 0),  # nobody knows it: both are wrong
+    ("pin", "card", "", -1),  # nobody was asked yet
+]
+
+
+def test_a_proof_reads_both_versions_in_their_own_words(store: Store) -> None:
+    two = TwoVersions(1, 2)
+    ids = [f"{row:032x}" for row in range(len(PAIRS))]
+    store.add(
+        [],
+        [],
+        [Pair(1.0, two, row, *PAIRS[row][:2], f"{row:032x}", question=ids[row]) for row in range(len(PAIRS))],
+    )
+    for question, (_, _, truth, _) in zip(ids, PAIRS, strict=True):
+        if truth:
+            store.answer_question(question, truth)
+    found = store.paired(two)
+    assert found.differs.tolist() == [truth is not None for _, _, truth, _ in PAIRS]
+    assert found.gains.tolist() == [gain for *_, gain in PAIRS]

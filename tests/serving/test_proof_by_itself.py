@@ -161,7 +161,8 @@ def test_a_canary_that_fails_is_wrong_for_those_whom_stable_answers(
         ({"question_id": "short", "label": "positive"}, 400, "32 hexadecimal digits"),
         ({"question_id": "f" * 32}, 400, "label: the right one expected"),
         ({"question_id": "f" * 32, "label": "positive", "correct": True}, 400, "correct"),
-        ({"question_id": "f" * 32, "label": "unheard of"}, 400, "unheard of"),
+        ({"question_id": "f" * 32, "label": "unheard of"}, 403, "that it is another one is an operator's to say"),
+        ({"question_id": "f" * 32, "label": " "}, 400, "label: the name of a class"),
         ({"question_id": "f" * 32, "label": None}, 403, "an operator's to say"),
     ],
 )
@@ -183,6 +184,10 @@ def test_that_no_class_is_right_an_operator_may_say(
     assert client.post("/v1/feedback", json=none, headers=caller).status_code == 403
     found = client.post("/v1/feedback", json=none, headers=OPERATOR)
     assert (found.status_code, found.json()["joined"]) == (200, True)
+    of_another = none | {"label": "unheard of"}
+    assert client.post("/v1/feedback", json=of_another, headers=caller).status_code == 403
+    found = client.post("/v1/feedback", json=of_another, headers=OPERATOR)
+    assert found.json()["unknown_label"] == "unheard of"
 
 
 def test_questions_are_for_operators(refusing: Any, model: ModelVersions, start: Start) -> None:

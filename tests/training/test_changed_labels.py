@@ -20,9 +20,9 @@ from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.origin import start_of
 from progressive_tf.plan.loading import load_plan
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.store import Registry
 from progressive_tf.registry.tables import version_details
-from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.training.answers.served_classes import predict_exported
 from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.start import start_labels
@@ -217,10 +217,11 @@ def test_a_rename_alone_starts_from_the_very_weights(months: Months) -> None:
 
 
 def test_feedback_in_old_words_is_understood_by_the_served_version(months: Months) -> None:
-    served = LoadedVersion(months.versions.version(2))
-    kept = {"balance": "balance", "pin": "security", "refund": "refund", "chargeback": "refund"}
-    assert served.labels_before == kept
-    assert LoadedVersion(months.versions.version(1)).labels_before == {}
+    lineage = LabelLineage.read(months.versions)
+    words = {"pin": ("security",), "chargeback": ("refund",), "transfer": ("transfer-in", "transfer-out"), "fax": ()}
+    assert lineage.old_words(2) == words
+    assert lineage.old_words(3)["pin"] == ("secret",)
+    assert lineage.old_words(1) == {}
 
 
 def test_what_labels_were_called_before_is_shown_with_the_version(months: Months) -> None:
@@ -244,7 +245,7 @@ def test_the_next_stage_from_feedback_reads_the_plan_with_its_labels(months: Mon
     released = months.versions.version(2)
     assert start_of(months.versions, months.versions.version(1), months.place.folder / "runs") is None
     first = start_of(months.versions, released, months.place.folder / "runs")
-    start = start_labels(plan, first, months.versions)
+    start = start_labels(plan, first, LabelLineage.read(months.versions))
     assert first is not None
     learnt = Learnt.read(first.folder / EXTRA, "version 1")
     found = read_plan_data(replace(loaded, plan=plan), months.place.folder / "cache", learnt=learnt, start=start)
@@ -337,3 +338,33 @@ def test_a_drop_on_a_part_of_a_split_class_asks_for_the_whole(months: Months, tm
     judged = decision(run, "month")["rules"]
     assert [rule["outcome"] for rule in judged] == ["pass", "pass"]
     assert judged[0]["n"] == 2 * judged[1]["n"], "rows of both parts are rows of the whole"
+
+
+def test_a_labels_file_is_as_labels_in_the_first_stage(months: Months, tmp_path: Path) -> None:
+    place = copy_of(months, tmp_path)
+    words = place.folder / "words.csv"
+    words.write_text("old,new,from\npin,security,2026-03-01\nchargeback,refund,\n", encoding="utf-8")
+    others = {key: CHANGES[key] for key in ("split", "retire", "add")}
+    asked = plan("2.csv", others, [DROP], start=1)
+    asked["data"]["labels_file"] = "words.csv"
+    asked["stages"].append({"name": "later", "data": {"all": True}, "gate": [DROP]})
+    first = place.run(asked, stages=1)
+    said = " ".join(place.said[-1].split())
+    assert "version 1 speaks old words; read as labels: {rename: {pin: security}, merge: {refund: " in said
+    assert "data.labels_file: 2.csv: read chargeback as refund (40 rows)" in said
+    number = decision(first.run, "month")["version"]
+    versions = Registry(place.folder / "registry").model(asked["name"])
+    released = versions.version(number)
+    facts = released.manifest() or {}
+    assert facts["labels"] == list(NEW)
+    assert facts["labels_before"] == manifest(months, 2)["labels_before"]
+    assert facts["labels_file"]["changes"][0] == {"old": "pin", "new": "security", "from": "2026-03-01"}
+    (line,) = [one for one in version_details(versions, released).splitlines() if one.startswith("words ")]
+    assert (
+        f"words.csv ({facts['labels_file']['sha256'][:12]}): pin → security since 2026-03-01; chargeback → re" in line
+    )
+    assert LabelLineage.read(versions).old_words(number)["pin"] == ("security",)
+
+    words.write_text("old,new\npin,security\nchargeback,refund\nrefund,money back\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"words.csv has changed since this run read it, and all of a run's stages"):
+        place.run(asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from progressive_tf.data.label_spelling import Spelling
@@ -24,10 +24,16 @@ class KnownLabels:
     Args:
         names: how each may be given → how answers have it; empty where versions do not say their classes.
         spelling: how else they may be written.
+        split: words of earlier versions for what is several classes now → these.
     """
 
     names: Mapping[str, str]
     spelling: Spelling
+    split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def has(self, label: Any) -> bool:
+        """Whether a right label, as answers have it, is none that nobody knows."""
+        return not self.names or not isinstance(label, str) or label in self.names.values()
 
 
 class ServedAnswers:

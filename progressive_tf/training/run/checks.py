@@ -106,7 +106,7 @@ def check_registry(run: RunFolder, earlier: dict[str, Any], registry: Path) -> N
 
 
 def check_sources(run: RunFolder, earlier: dict[str, Any], data: PlanData) -> None:
-    """Raises InputError where the content of a source is not what the run has read.
+    """Raises InputError where the content of a source, or of the labels file, is not what the run has read.
 
     Args:
         run: the run's folder.
@@ -119,6 +119,12 @@ def check_sources(run: RunFolder, earlier: dict[str, Any], data: PlanData) -> No
                 f"{run.path}: the content of {name} has changed since this run read it; "
                 f"restore it, or begin a new run with --fresh"
             )
+    before, now = earlier.get("labels_file"), data.labels_file
+    if before is not None and now is not None and before["sha256"] != now.sha256:
+        raise InputError(
+            f"{run.path}: {now.name} has changed since this run read it, and all of a run's stages have the same "
+            f"labels; restore it, or begin a new run, with start: stable in its plan or with --fresh"
+        )
 
 
 def check_base(

@@ -14,6 +14,7 @@ from progressive_tf.files import cache_folder
 from progressive_tf.models.weights_files import check_model
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.checks import (
@@ -70,7 +71,8 @@ def look(
         left_out = run is None or not run.splits_empty_rows
         loaded = replace(loaded, plan=plan)
         split = loaded if run is None else run.as_it_was_split(loaded)
-        data = read_plan_data(split, cache_folder(), display, left_out, learnt, start_labels(plan, start, versions))
+        labels = start_labels(plan, start, LabelLineage.read(versions))
+        data = read_plan_data(split, cache_folder(), display, left_out, learnt, labels)
     check_rule_labels(plan, data)
     if plan.probes is not None:
         probe_rows(data.first_slice, plan.probes, plan.seed)

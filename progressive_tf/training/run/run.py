@@ -315,7 +315,8 @@ def load_run(
             "registry": str(registry.resolve()),
             "start": {"weights_sha256": start.sha256, "version": start.version},
             "sources": known_sources | {name: source.sha256 for name, source in data.sources.items()},
-        },
+        }
+        | ({} if data.labels_file is None else {"labels_file": data.labels_file.to_json()}),
     )
     features = Features(network, data.sources, data.classes, display, cache_folder() / "prefix")
     run = Run(folder, loaded, data, start, features, versions, environment, display)

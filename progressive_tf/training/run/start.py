@@ -7,12 +7,12 @@ from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.refusals import SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
-from progressive_tf.registry.label_steps import earlier_words
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
 
 
-def start_labels(plan: Plan, start: Version | None, versions: ModelVersions) -> StartLabels | None:
+def start_labels(plan: Plan, start: Version | None, lineage: LabelLineage) -> StartLabels | None:
     """Returns the labels of the version that a run starts from, with what the plan says of them.
 
     None where it starts from none, and where the stages say which classes there are.
@@ -20,7 +20,7 @@ def start_labels(plan: Plan, start: Version | None, versions: ModelVersions) -> 
     labels = tuple(((None if start is None else start.manifest()) or {}).get("labels", ()))
     if start is None or not labels or plan.scenario not in SAME_OUTPUTS:
         return None
-    return StartLabels(start.number, labels, plan.stages[0].labels, earlier_words(versions, start.number))
+    return StartLabels(start.number, labels, plan.stages[0].labels, lineage.old_words(start.number))
 
 
 def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:

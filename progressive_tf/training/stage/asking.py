@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.label_map import LabelMap
-from progressive_tf.registry.label_steps import label_step, labels_of
+from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.version import Version
 from progressive_tf.training.answers.base import in_groups_of
 from progressive_tf.training.answers.predictions_file import Scored, Wanted
@@ -34,18 +32,19 @@ def changed_since(run: Run, number: int) -> LabelMap | None:
 
     None where nothing did, or the version is no ancestor.
     """
-    line = () if run.start.version is None else run.versions.lineage(run.start.version)
-    if number not in line:
+    start = run.start.version
+    if start is None:
         return None
-    labels = labels_of(run.versions, line[0])
+    lineage = LabelLineage.read(run.versions)
+    labels = lineage.of[start].labels if start in lineage.of else ()
     found = run.data.classes.changed
     if found is None:
         if labels != run.data.labels[: len(labels)]:
             return None
         found = LabelMap.unchanged(labels, run.data.labels)
-    for at, parent in pairwise(line[: line.index(number) + 1]):
-        step = label_step(run.versions, at, parent)
-        if step is None:
+    if number != start:
+        since = lineage.since(number, start)
+        if since is None:
             return None
-        found = step.then(found)
+        found = since.then(found)
     return found if found.changes else None

@@ -306,6 +306,7 @@ def _staged(run: Run, stage: StageRecord, decision: Decision) -> StagedVersion:
         abstain=abstention_facts(stage),
         costs=None if run.data.classes.costs is None else run.data.classes.costs.to_json(),
         labels_before=_labels_before(run),
+        labels_file=None if run.data.labels_file is None else run.data.labels_file.to_json(),
     )
 
 

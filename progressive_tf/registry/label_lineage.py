@@ -1,0 +1,208 @@
+"""What the versions of a model call their classes, so that a word of one is compared with that of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from progressive_tf.evaluation.label_map import LabelMap
+from progressive_tf.registry import history
+from progressive_tf.registry.folder import read_manifest
+from progressive_tf.registry.versions import ModelVersions
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """The words of one version.
+
+    Attributes:
+        labels: its classes, in the order of its outputs; none where it has no classes, or does not say.
+        parent: the version that it was trained on from; None without one.
+        since: from the parent's labels to its own; None without a parent, or where neither follows from the other.
+        was_told: whether its plan said what became of the parent's labels.
+        old: words of its plan's labels file for its classes → what it calls them, whichever version spoke them.
+    """
+
+    labels: tuple[str, ...]
+    parent: int | None = None
+    since: LabelMap | None = None
+    was_told: bool = False
+    old: Mapping[str, str] = field(default_factory=dict)
+
+    def has(self, word: str) -> bool:
+        """Whether an answer of it may be this word; of `task/class` an answer is the class alone."""
+        return word in self.labels or any(label.partition("/")[2] == word for label in self.labels)
+
+
+def spoken(manifests: Mapping[int, Mapping[str, Any]]) -> dict[int, Spoken]:
+    """Returns the words of versions, by number, from their manifests."""
+    found: dict[int, Spoken] = {}
+    for number, manifest in manifests.items():
+        labels, parent = tuple(manifest.get("labels", ())), manifest.get("parent")
+        older = tuple(manifests.get(parent, {}).get("labels", ())) if isinstance(parent, int) else ()
+        before, since = manifest.get("labels_before"), None
+        was_told = before is not None and before["version"] == parent
+        if older and before is not None and was_told:
+            since = LabelMap.of_json({old: before["labels"].get(old, (old,)) for old in older}, labels)
+        elif older and older == labels[: len(older)]:
+            since = LabelMap.unchanged(older, labels)
+        old = _old_of_file(manifest.get("labels_file"), labels)
+        found[number] = Spoken(labels, parent if isinstance(parent, int) else None, since, was_told, old)
+    return found
+
+
+def _old_of_file(file: Mapping[str, Any] | None, labels: Sequence[str]) -> dict[str, str]:
+    """Returns the words of a labels file, as a manifest has it, that are old ones of these labels → these."""
+    step = {} if file is None else {change["old"]: change["new"] for change in file["changes"]}
+    words = {}
+    for old, new in step.items():
+        while new in step and new not in labels:
+            new = step[new]
+        if new in labels and old not in labels:
+            words[old] = new
+    return words
+
+
+@dataclass(frozen=True)
+class LabelLineage:
+    """The words of all versions of a model.
+
+    Attributes:
+        of: each version → its words. A version that is not among them is taken to know every word, and to call each
+            class as any other does.
+    """
+
+    of: Mapping[int, Spoken] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, model: ModelVersions) -> LabelLineage:
+        """Returns the words of a model's versions, as their manifests have them."""
+        numbers = [one.version for one in history.publications(model.entries()) if one.version is not None]
+        manifests = {number: read_manifest(model.files.version(number)) for number in numbers}
+        return cls(spoken({number: one for number, one in manifests.items() if one is not None}))
+
+    def line(self, number: int) -> Iterator[tuple[int, LabelMap]]:
+        """Yields each ancestor of a version, the nearest first, with the map from its labels to the version's own;
+        stops where the labels of one do not follow from those of the other.
+        """
+        at, found = self.of.get(number), None
+        while at is not None and at.since is not None and at.parent is not None:
+            found = at.since if found is None else at.since.then(found)
+            yield at.parent, found
+            at = self.of.get(at.parent)
+
+    def before(self, number: int) -> tuple[int, LabelMap] | None:
+        """Returns the nearest ancestor of whose labels a plan said what became of them, and the map from its labels to
+        the version's; None without one.
+        """
+        child = number
+        for ancestor, found in self.line(number):
+            if self.of[child].was_told:
+                return ancestor, found
+            child = ancestor
+        return None
+
+    def called_before(self, number: int) -> dict[str, str | None]:
+        """Returns a version's classes → what the version of `before` called each: a renamed one its old name, a part of
+        a split one the whole; None for an added one, and for one that was several, of which it could be any. Nothing
+        where no version called them otherwise.
+        """
+        found = self.before(number)
+        if found is None:
+            return {}
+        olds: dict[str, list[str]] = {label: [] for label in self.of[number].labels}
+        for old, news in found[1].of.items():
+            for new in news:
+                olds[new].append(old)
+        return {label: of[0] if len(of) == 1 else None for label, of in olds.items()}
+
+    def old_words(self, number: int) -> dict[str, tuple[str, ...]]:
+        """Returns what ancestors of a version called its classes and it does not → what it calls them: several where
+        one was split, none where one was retired. Of a word that meant two things the newer meaning counts.
+        """
+        words: dict[str, tuple[str, ...]] = {}
+        if number in self.of:
+            words |= {old: (new,) for old, new in self.of[number].old.items()}
+        for _, found in self.line(number):
+            for old, news in found.of.items():
+                words.setdefault(old, news)
+        return {old: news for old, news in words.items() if not self.of[number].has(old)}
+
+    def knows(self, word: str) -> bool:
+        """Whether any version has, or had, a class of this name; without a version that says its classes any is."""
+        said = [one for one in self.of.values() if one.labels]
+        return not said or any(one.has(word) or word in one.old for one in said)
+
+    def is_right(self, number: int, said: Any, truth: Any) -> bool | None:
+        """Returns whether a version's answer is right, given the right label in the words of any version.
+
+        A word that the version has itself is meant as the version means it. An old word is right where the answer is
+        what became of it, and a word of now where it is what became of the answer; so the whole of a class that was
+        split is right for each part, and a part for the whole: which part it is, nobody said. A class that the version
+        does not have, and one of its line does, makes its answer wrong, since that is what its caller got. None where
+        no version of its line knows the word: it may be a new class, or a mistake in writing.
+
+        Args:
+            number: of the version.
+            said: its answer, JSON-like: a word, or a list with one for each word of a sentence.
+            truth: likewise.
+        """
+        own = self.of.get(number)
+        if said == truth or own is None or not own.labels:
+            return bool(said == truth)
+        if isinstance(said, list) and isinstance(truth, list) and len(said) == len(truth):
+            each = [self.is_right(number, *pair) for pair in zip(said, truth, strict=True)]
+            return False if False in each else None if None in each else True
+        if not (isinstance(said, str) and isinstance(truth, str)) or own.has(truth):
+            return False
+        if truth in own.old:
+            return said == own.old[truth]
+        for older, found in self.line(number):
+            if self.of[older].has(truth):
+                return said in found.of.get(truth, ())
+        for newer, words in self.of.items():
+            since = self.since(number, newer) if words.has(truth) else None
+            if since is not None:
+                return truth in since.of.get(said, ())
+        return None
+
+    def agree(self, one: tuple[int, Any], other: tuple[int, Any]) -> bool:
+        """Whether two versions say the same of an input: each a number and an answer, JSON-like. The whole of a class
+        that was split says the same as each of its parts.
+        """
+        (number, said), (beside, says) = one, other
+        if isinstance(said, list) and isinstance(says, list) and len(said) == len(says):
+            return all(self.agree((number, its), (beside, theirs)) for its, theirs in zip(said, says, strict=True))
+        for (older, old), (newer, new) in ((one, other), (other, one)):
+            since = self.since(older, newer)
+            if since is not None and isinstance(old, str) and isinstance(new, str):
+                return new in since.of.get(old, (old,))
+        return bool(said == says)
+
+    def in_words_of(self, version: int, number: int, said: Any) -> Any:
+        """Returns an answer of a version's ancestor in the version's own words; as it was said where that is no
+        ancestor, and where it is several classes by now, or gone.
+
+        Args:
+            version: whose words they are.
+            number: that answered.
+            said: the answer, JSON-like: a word, or a list with one for each word of a sentence.
+        """
+        if isinstance(said, list):
+            return [self.in_words_of(version, number, word) for word in said]
+        since = self.since(number, version) if isinstance(said, str) else None
+        news = () if since is None else since.of.get(said, ())
+        return news[0] if len(news) == 1 else said
+
+    def since(self, older: int, newer: int) -> LabelMap | None:
+        """Returns the map from an ancestor's labels to a version's; None where it is no ancestor."""
+        return next((found for number, found in self.line(newer) if number == older), None)
+
+    def strange(self, truth: Any) -> tuple[str, ...]:
+        """Returns the words of a right label that no version knows; none of what is no word."""
+        words = truth if isinstance(truth, list) else [truth]
+        return tuple(dict.fromkeys(word for word in words if isinstance(word, str) and not self.knows(word)))
+
+
+EVERY_WORD = LabelLineage()
