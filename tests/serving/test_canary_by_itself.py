@@ -375,7 +375,7 @@ def test_a_store_that_cannot_be_written_keeps_no_canary_from_being_taken_back(
     Traffic(stable, "ann").start_canary(2, 50)
     wait_until(lambda: canary(client)["version"] == "2")
 
-    def full(self: Store, entries: object) -> None:
+    def full(self: Store, *journal: object) -> None:
         raise StoreError("no space left")
 
     monkeypatch.setattr(Store, "follow", full)
