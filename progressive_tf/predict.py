@@ -77,9 +77,11 @@ def predict(
     what was answered, are still what the version was released for.
     """
     from progressive_tf.logs import set_up_logging
+    from progressive_tf.scoring.output import refuse_output
     from progressive_tf.scoring.versions import find_version, usual_columns
 
     set_up_logging(verbose)
+    refuse_output(to)
     model, chosen = find_version(name, version, registry)
     other = None if against is None else find_version(name, against, registry, "--against")[1]
 
@@ -116,8 +118,8 @@ def _say(summary: Summary, asked: Asked, version: Version, other: Version | None
         console().print(f"  version {other.number} answers {summary.differ:,} of them otherwise ({share:.1%})")
         if line := _words_apart(version, other):
             console().print(f"  {line}")
-    if summary.remark:
-        say(summary.remark)
+    if remark := summary.unread.remark():
+        say(remark)
 
 
 def _words_apart(version: Version, other: Version) -> str | None:

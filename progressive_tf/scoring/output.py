@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.errors import InputError
 from progressive_tf.files import atomic_path
 
@@ -135,6 +137,14 @@ def output_of(path: Path, columns: Sequence[str], kept: Sequence[str]) -> Output
     if path.suffix.lower() not in OUTPUTS:
         raise InputError(f"--to {path}: a file called {', '.join(OUTPUTS)} expected")
     return OUTPUTS[path.suffix.lower()](columns, kept)
+
+
+def refuse_output(path: Path) -> None:
+    """Raises InputError where no table can be written, or there is something already."""
+    output_of(path, (), ())
+    if os.path.lexists(path):
+        raise InputError(f"--to {path}: there is a file already; name another one, or remove it")
+    refuse_unwritable(path, "--to")
 
 
 def as_text(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -16,7 +17,7 @@ from progressive_tf.data.readers.batch import BATCH_ROWS
 from progressive_tf.data.readers.delimited import DelimitedReader
 from progressive_tf.data.readers.image_tree import fault_of, files_below
 from progressive_tf.data.readers.json_lines import read_objects
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 
 IMAGE, TOKENS = "image", "tokens"
 _BLANK = re.compile(r"[ \t]+")
@@ -74,6 +75,27 @@ class BadRows(Problems):
 
 
 Reads = Callable[[Path, BadRows], Iterator[Row]]
+
+
+def tables_of(path: Path) -> list[Path]:
+    """Returns the tables of a folder, in the order of their names; what is no folder, or holds images, as it is.
+
+    Hidden files and folders in it are not looked at.
+
+    Raises:
+        InputError: its tables are of several formats.
+    """
+    if not path.is_dir():
+        return [path]
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    tables = [file for file in files if file.suffix.lower() in READS]
+    if not tables or any(fault_of(name) is None for name in files_below(path).files):
+        return [path]
+    formats = Counter(file.suffix.lower() for file in tables)
+    if len(formats) > 1:
+        found = listed([f"{count} {suffix}" for suffix, count in sorted(formats.items())])
+        raise InputError(f"{path}: tables of several formats are in it ({found}); name the files themselves")
+    return tables
 
 
 def read_rows(path: Path, bad: BadRows) -> Iterator[Row]:
@@ -152,7 +174,7 @@ def _images(folder: Path, bad: BadRows) -> Iterator[Row]:
         elif fault:
             bad.add(f"{name}: {fault}", number)
     if not number:
-        raise InputError(f"{folder}: there is no image in it")
+        raise InputError(f"{folder}: neither an image nor a table is in it")
 
 
 READS: dict[str, Reads] = {
