@@ -120,7 +120,7 @@ class Parquet(Output):
     @property
     def _schema(self) -> Any:
         return pyarrow.schema(
-            [(name, pyarrow.string() if name in self.kept else _type_of(name)) for name in self.columns]
+            [(name, pyarrow.string() if name in self.kept else type_of(name)) for name in self.columns]
         )
 
 
@@ -158,7 +158,8 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def _type_of(name: str) -> Any:
+def type_of(name: str) -> Any:
+    """Returns the type of an answer's column, as pyarrow has it."""
     return pyarrow.float64() if name.startswith(PROBABILITY) else _TYPES.get(name, pyarrow.string())
 
 

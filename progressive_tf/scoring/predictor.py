@@ -94,7 +94,7 @@ class Predictor:
     @property
     def cells(self) -> list[str]:
         """The names of the cells that say what it answers to a row."""
-        outputs = self._signatures[GENERATE if GENERATE in self._signatures else DEFAULT].structured_outputs
+        outputs = self._signatures[DEFAULT].structured_outputs
         further = [name for name in sorted(outputs) if name not in NOTES and outputs[name].shape.rank == 1]
         return answer_columns(self.gives, self._labels, further)
 

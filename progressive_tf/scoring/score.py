@@ -16,17 +16,17 @@ from progressive_tf.errors import InputError, listed
 from progressive_tf.files import atomic_path, read_json, sha256_file, sha256_json, write_json
 from progressive_tf.scoring.answered import said
 from progressive_tf.scoring.answerer import DIFFERS, Answerer, kept_columns, main
+from progressive_tf.scoring.beside import Beside
+from progressive_tf.scoring.files import FILE, ROW, Files, named_files, usual_column
 from progressive_tf.scoring.output import PROBABILITY, Output, output_of, refuse_output
 from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.reading import Reading
-from progressive_tf.scoring.table import BadRow, BadRows, Row, read_rows, tables_of
+from progressive_tf.scoring.table import BadRow, BadRows, Row, read_rows
 from progressive_tf.scoring.unread import Unread
 
 ROWS_AT_ONCE = 2_048
 CHARACTERS_AT_ONCE = 1 << 25
 MOST_SAMPLED = 5_000
-MOST_LISTED = 10
-FILE, ROW = "file", "row"
 ABSTAINED, UNKNOWN = "abstained", "unknown"
 BAD_COLUMNS = (FILE, ROW, "line", "problem")
 
@@ -75,6 +75,7 @@ class Summary:
         answers: how often each label, or kind of entity, was said; also where it abstained.
         sample: input, answer and confidence of rows that stand evenly over all.
         unread: what was not read of the inputs.
+        drift: how the sample differs from the gate rows of the version's stage, or why that is not known.
     """
 
     rows: int = 0
@@ -85,6 +86,7 @@ class Summary:
     answers: Counter[str] = field(default_factory=Counter)
     sample: list[dict[str, Any]] = field(default_factory=list)
     unread: Unread = field(default_factory=Unread)
+    drift: Beside | str = "not looked for"
 
     def add(self, note: Mapping[str, Any]) -> list[BadRow]:
         """Adds what is noted of a part; returns its rows without an answer."""
@@ -130,7 +132,7 @@ class Scoring:
                 cannot be written, or is there already.
         """
         refuse_output(asked.to)
-        files = _named(asked.files, display)
+        files = named_files(asked.files, display)
         survey = _surveyed(files, display)
         column = asked.column or usual_column(self._predictor, asked.usual, survey.columns)
         reading = Reading.of(self._predictor, survey.columns, column)
@@ -164,7 +166,7 @@ class Scoring:
         shutil.rmtree(asked.parts)
         return summary
 
-    def _open_parts(self, asked: Asked, files: _Files) -> None:
+    def _open_parts(self, asked: Asked, files: Files) -> None:
         """Makes the folder of parts, or takes the one that is there if it is of the same work."""
         contents = [[name, _content(path)] for name, path in files]
         options = [None if asked.keep is None else list(asked.keep), asked.column, asked.probabilities]
@@ -205,10 +207,6 @@ class Scoring:
         }
 
 
-_Files = Sequence[tuple[str, Path]]
-"""Files, or folders of images, each with what it is called."""
-
-
 @dataclass(frozen=True)
 class _Part:
     """How a part is written: with which columns of the files; every so many rows one is a sample."""
@@ -220,29 +218,7 @@ class _Part:
     every: int
 
 
-def usual_column(predictor: Predictor, usual: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Returns the column that the plan calls so, where the version reads a single one and the files have it."""
-    return next((name for name in (() if predictor.columns else usual) if name in columns), None)
-
-
-def _named(given: Sequence[Path], display: Display) -> _Files:
-    """Returns the files, those of folders among them, each with its name, or its path where two have the same name."""
-    files = list[Path]()
-    for path in given:
-        tables = tables_of(path)
-        files += tables
-        if tables != [path]:
-            others = [other.name for other in sorted(path.iterdir()) if other not in tables]
-            beside = f"; not read: {listed(others, MOST_LISTED)}" if others else ""
-            display.line(f"{path}: reading {listed([table.name for table in tables], MOST_LISTED)}{beside}")
-    once = Counter(file.name for file in files)
-    twice = [file for file, count in Counter(files).items() if count > 1]
-    if twice:
-        raise InputError(f"{twice[0]}: given twice; name each file once")
-    return [(file.name if once[file.name] == 1 else str(file), file) for file in files]
-
-
-def _surveyed(files: _Files, display: Display) -> _Survey:
+def _surveyed(files: Files, display: Display) -> _Survey:
     """Reads all files once, so that what is wrong with them is known before anything is answered."""
     rows, bad, columns = 0, list[BadRow](), dict[str, None]()
     for name, path in files:
@@ -259,7 +235,7 @@ def _surveyed(files: _Files, display: Display) -> _Survey:
     return _Survey(rows, tuple(bad), tuple(columns))
 
 
-def _chunks(files: _Files) -> Iterator[list[tuple[str, Row]]]:
+def _chunks(files: Files) -> Iterator[list[tuple[str, Row]]]:
     """Yields the rows of all files, so many, or so much text, at once, each with its file's name."""
     chunk, characters = list[tuple[str, Row]](), 0
     for name, path in files:
