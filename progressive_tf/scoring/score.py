@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from progressive_tf.scoring.files import FILE, ROW, Files, named_files, usual_co
 from progressive_tf.scoring.output import PROBABILITY, Output, output_of, refuse_output
 from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.reading import Reading
-from progressive_tf.scoring.table import BadRow, BadRows, Row, read_rows
+from progressive_tf.scoring.table import BadRow, BadRows, Row, SpooledRows, read_rows
 from progressive_tf.scoring.unread import Unread
 
 ROWS_AT_ONCE = 2_048
@@ -88,9 +90,10 @@ class Summary:
     unread: Unread = field(default_factory=Unread)
     drift: Beside | str = "not looked for"
 
-    def add(self, note: Mapping[str, Any]) -> list[BadRow]:
-        """Adds what is noted of a part; returns its rows without an answer."""
+    def add(self, note: Mapping[str, Any]) -> None:
+        """Adds what is noted of a part."""
         self.rows += note["rows"]
+        self.bad += len(note["bad"])
         self.answers.update(note["answers"])
         self.sample += note["sample"]
         self.abstained += note[ABSTAINED]
@@ -98,15 +101,13 @@ class Summary:
         self.unread.add(Unread(**note["unread"]))
         if self.differ is not None:
             self.differ += note[DIFFERS]
-        return [BadRow(**row) for row in note["bad"]]
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """What stands in the files: how many rows that can be read, those that cannot, and all columns in order."""
+    """What stands in the files: how many rows that can be read, and all columns in order."""
 
     rows: int
-    bad: tuple[BadRow, ...]
     columns: tuple[str, ...]
 
 
@@ -132,8 +133,12 @@ class Scoring:
                 cannot be written, or is there already.
         """
         refuse_output(asked.to)
+        with closing(SpooledRows()) as unreadable:
+            return self._run(asked, display, unreadable)
+
+    def _run(self, asked: Asked, display: Display, unreadable: SpooledRows) -> Summary:
         files = named_files(asked.files, display)
-        survey = _surveyed(files, display)
+        survey = _surveyed(files, unreadable, display)
         column = asked.column or usual_column(self._predictor, asked.usual, survey.columns)
         reading = Reading.of(self._predictor, survey.columns, column)
         answerer = Answerer(self._predictor, self._against, reading)
@@ -142,8 +147,8 @@ class Scoring:
         output = output_of(asked.to, (*own, *kept, *answers), kept)
         how = _Part(kept, reading, answerer, output, max(1, math.ceil(survey.rows / MOST_SAMPLED)))
         self._open_parts(asked, files)
-        parts, summary = list[Path](), Summary(bad=len(survey.bad), differ=None if self._against is None else 0)
-        bad, first = list(survey.bad), 0
+        parts, summary = list[Path](), Summary(bad=len(unreadable), differ=None if self._against is None else 0)
+        first, notes = 0, list[Path]()
         with display.task("predicting", survey.rows * answerer.asked_of_a_row) as tell:
             for number, rows in enumerate(_chunks(files)):
                 part, note = (asked.parts / f"{number:06d}{suffix}" for suffix in (asked.to.suffix, ".json"))
@@ -152,16 +157,18 @@ class Scoring:
                 else:
                     write_json(note, self._write_part(part, first, rows, how, tell))
                 parts.append(part)
+                notes.append(note)
                 first += len(rows)
-                bad += summary.add(read_json(note))
-        summary.bad = len(bad)
+                summary.add(read_json(note))
+        places = {name: place for place, (name, _) in enumerate(files)}
+        bad = merge(unreadable, _noted(notes), key=lambda row: (places[row.file], row.number))
         if not summary.rows:
+            one = next(bad)
             shutil.rmtree(asked.parts)
-            why = f"; the first: row {bad[0].number}: {bad[0].problem}" if bad else ""
-            raise InputError(f"{listed([name for name, _ in files])}: no row has an answer{why}")
-        if bad:
-            places = {name: place for place, (name, _) in enumerate(files)}
-            _write_bad(asked.bad_file, sorted(bad, key=lambda row: (places[row.file], row.number)))
+            why = f"the first: row {one.number}: {one.problem}"
+            raise InputError(f"{listed([name for name, _ in files])}: no row has an answer; {why}")
+        if summary.bad:
+            _write_bad(asked.bad_file, bad)
         output.join(parts, asked.to)
         shutil.rmtree(asked.parts)
         return summary
@@ -218,28 +225,33 @@ class _Part:
     every: int
 
 
-def _surveyed(files: Files, display: Display) -> _Survey:
-    """Reads all files once, so that what is wrong with them is known before anything is answered."""
-    rows, bad, columns = 0, list[BadRow](), dict[str, None]()
+def _surveyed(files: Files, bad: SpooledRows, display: Display) -> _Survey:
+    """Reads all files once, so that what is wrong with them is known before anything is answered.
+
+    Args:
+        files: all of them.
+        bad: where rows go that cannot be read.
+        display: where progress is shown.
+    """
+    rows, columns = 0, dict[str, None]()
     for name, path in files:
-        problems = BadRows(name)
+        problems = BadRows(name, bad)
         with display.counting(f"reading {name}") as tell:
             for row in read_rows(path, problems):
                 rows += 1
                 columns |= dict.fromkeys(row.cells)
                 tell(row.number)
-        bad += problems.kept
     if not rows:
-        first = f"; the first: row {bad[0].number}: {bad[0].problem}" if bad else ""
+        first = f"; the first: row {bad.first.number}: {bad.first.problem}" if bad.first else ""
         raise InputError(f"{listed([name for name, _ in files])}: no row can be read{first}")
-    return _Survey(rows, tuple(bad), tuple(columns))
+    return _Survey(rows, tuple(columns))
 
 
 def _chunks(files: Files) -> Iterator[list[tuple[str, Row]]]:
     """Yields the rows of all files, so many, or so much text, at once, each with its file's name."""
     chunk, characters = list[tuple[str, Row]](), 0
     for name, path in files:
-        for row in read_rows(path, BadRows(name)):
+        for row in read_rows(path, BadRows(name, deque(maxlen=0))):  # they are known already
             chunk.append((name, row))
             characters += sum(len(cell) for cell in row.cells.values() if isinstance(cell, str))
             if len(chunk) == ROWS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
@@ -261,7 +273,13 @@ def _stated(cells: Mapping[str, Any]) -> float | None:
     return max(stated, default=cells.get("confidence"))
 
 
-def _write_bad(path: Path, bad: Sequence[BadRow]) -> None:
+def _noted(notes: Sequence[Path]) -> Iterator[BadRow]:
+    """Yields the rows without an answer of all parts."""
+    for note in notes:
+        yield from (BadRow(**row) for row in read_json(note)["bad"])
+
+
+def _write_bad(path: Path, bad: Iterable[BadRow]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(BAD_COLUMNS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections import Counter
+import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +22,7 @@ from progressive_tf.data.readers.json_lines import read_objects
 from progressive_tf.errors import InputError, listed
 
 IMAGE, TOKENS = "image", "tokens"
+SPOOLED_CHARACTERS = 1 << 20
 _BLANK = re.compile(r"[ \t]+")
 
 
@@ -62,16 +65,46 @@ class BadRows(Problems):
 
     Args:
         file: how the file is called.
+        kept: what they are added to; a new list by default.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, kept: list[BadRow] | deque[BadRow] | SpooledRows | None = None) -> None:
         super().__init__(file)
-        self.kept: list[BadRow] = []
+        self.kept = list[BadRow]() if kept is None else kept
 
     def add(self, kind: str, row: int, line: int | None = None, detail: str = "", *, advice: str = "") -> None:
         """Keeps a row; see `Problems.add`."""
         said = "; ".join(part for part in (f"{kind}: {detail}" if detail else kind, advice) if part)
         self.kept.append(BadRow(self.file, row, row if line is None else line, said))
+
+
+class SpooledRows:
+    """Rows without an answer, however many, in their order: in a file of no name, until they are closed."""
+
+    def __init__(self) -> None:
+        # Open until `close`.
+        self._stream = tempfile.SpooledTemporaryFile(SPOOLED_CHARACTERS, "w+", encoding="utf-8", newline="")  # noqa: SIM115
+        self._writer = csv.writer(self._stream)
+        self.first: BadRow | None = None
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: BadRow) -> None:
+        """Adds a row; not once they are read."""
+        self.first = self.first or row
+        self._count += 1
+        self._writer.writerow((row.file, row.number, row.line, row.problem))
+
+    def close(self) -> None:
+        """Lets go of them."""
+        self._stream.close()
+
+    def __iter__(self) -> Iterator[BadRow]:
+        self._stream.seek(0)
+        for file, number, line, problem in csv.reader(self._stream):
+            yield BadRow(file, int(number), int(line), problem)
 
 
 Reads = Callable[[Path, BadRows], Iterator[Row]]
