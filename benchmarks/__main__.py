@@ -45,6 +45,8 @@ BENCHMARKS = {
     "sweeps-head": ["benchmarks.sweeps", "head"],
     "sweeps-stage": ["benchmarks.sweeps", "stage"],
     "serving": ["benchmarks.serving"],
+    "scoring": ["benchmarks.scoring"],
+    "scoring-memory": ["benchmarks.scoring", "--million"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 

@@ -29,6 +29,7 @@ from progressive_tf.scoring.unread import Unread
 ROWS_AT_ONCE = 2_048
 CHARACTERS_AT_ONCE = 1 << 25
 MOST_SAMPLED = 5_000
+PARTS_FORMAT = 2  # of what is noted of a part, and of how rows are divided into parts and batches
 ABSTAINED, UNKNOWN = "abstained", "unknown"
 BAD_COLUMNS = (FILE, ROW, "line", "problem")
 
@@ -177,7 +178,7 @@ class Scoring:
         """Makes the folder of parts, or takes the one that is there if it is of the same work."""
         contents = [[name, _content(path)] for name, path in files]
         options = [None if asked.keep is None else list(asked.keep), asked.column, asked.probabilities]
-        wanted = {**self._identity, "files": contents, "options": options}
+        wanted = {**self._identity, "format": PARTS_FORMAT, "files": contents, "options": options}
         note = asked.parts / "asked.json"
         if note.exists() and read_json(note) != wanted:
             raise InputError(

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
-from progressive_tf.scoring import score
+from progressive_tf.scoring import answerer, score
 from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.score import Asked, Scoring, Summary
 
@@ -193,6 +193,24 @@ def test_a_bar_ends_where_all_rows_are_answered_whatever_was_refused_or_done_bef
         with pytest.raises(KeyboardInterrupt) if killed else nullcontext():
             Scoring(cast(Any, version), cast(Any, Version()), {}).run(Asked([source], tmp_path / "out.csv"), display)
     assert (display.total, display.done) == (14, 14)
+
+
+def test_images_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfImages(Version):
+        reads = "images"
+
+        def answer(self, files: Sequence[bytes], *further: Any) -> pd.DataFrame:
+            return super().answer([file.decode() for file in files], *further)
+
+    monkeypatch.setattr(score, "ROWS_AT_ONCE", 2_048)
+    monkeypatch.setattr(answerer, "MOST_LARGE", 4)
+    (tmp_path / "in").mkdir()
+    for number in range(10):
+        (tmp_path / "in" / f"{number}.png").write_text("good" if number % 2 else "bad", encoding="utf-8")
+    version = OfImages()
+    summary = scored(Asked([tmp_path / "in"], tmp_path / "out.csv"), version)
+    assert version.calls == [4, 4, 2]
+    assert (summary.answers, summary.sample) == ({"bad": 5, "good": 5}, [])
 
 
 def test_all_tables_of_a_folder_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
