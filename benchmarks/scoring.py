@@ -113,7 +113,7 @@ def compare(count: int, rounds: int) -> None:
             written = np.loadtxt(folder / to, delimiter=",", skiprows=1, usecols=(3, 4))
             apart = max(apart, float(np.abs(written - np.load(folder / "loop.npy")).max()))
             print(f"round {number + 1}: {ours[-1]}; loop {theirs[-1]}", flush=True)
-    table = Table("", "seconds", "CPU seconds", "times", "in CPU seconds", title=f"{count:,} tickets, {rounds} rounds")
+    table = Table("", "seconds", "CPU seconds", "times as long", "in CPU seconds", title=f"{count:,} tickets, {rounds} rounds")
     table.add_row("progressive_tf.predict", _spread([one.wall for one in ours]), _spread([one.cpu for one in ours]))
     ratios = [_spread([b / a for a, b in zip(*pair, strict=True)], "×") for pair in _pairs(ours, theirs)]
     table.add_row("loop of 64", _spread([one.wall for one in theirs]), _spread([one.cpu for one in theirs]), *ratios)
@@ -128,7 +128,7 @@ def _pairs(ours: Sequence[Took], theirs: Sequence[Took]) -> list[tuple[list[floa
 
 
 def _spread(values: Sequence[float], unit: str = "") -> str:
-    return f"{np.median(values):.1f}{unit} ({min(values):.1f}–{max(values):.1f})"
+    return f"{np.median(values):.2f}{unit} ({min(values):.2f}–{max(values):.2f})"
 
 
 def million(rows: int) -> None:
