@@ -46,6 +46,8 @@ BENCHMARKS = {
     "sweeps-stage": ["benchmarks.sweeps", "stage"],
     "release-latency": ["benchmarks.release_latency"],
     "serving": ["benchmarks.serving"],
+    "scoring": ["benchmarks.scoring"],
+    "scoring-memory": ["benchmarks.scoring", "--million"],
     "kills": ["benchmarks.kill_and_resume", "--plan", "movie-reviews"],
 }
 

@@ -6,10 +6,11 @@ import contextlib
 import errno
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from progressive_tf.errors import ProgressiveError
+from progressive_tf.errors import InputError, ProgressiveError
 
 _FREE = "free some space"
 _ALLOW = "check its owner and permissions"
@@ -25,6 +26,7 @@ _ADVICE = {
     errno.ENOTDIR: "move what is in the way, or choose another folder",
     errno.EISDIR: "move what is in the way, or choose another name",
 }
+_OTHERWISE = "choose another folder"
 # Libraries put the system's words into errors of their own: safetensors, TensorFlow, pyarrow, HDF5.
 _OF_LIBRARIES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _IN_WORDS = {os.strerror(code): code for code in _OF_LIBRARIES}
@@ -41,7 +43,7 @@ class WriteError(ProgressiveError, OSError):
     """
 
     def __init__(self, place: str | os.PathLike[str], code: int, kept: str = "") -> None:
-        message = f"{os.fspath(place)}: cannot be written: {os.strerror(code)}; {_ADVICE[code]}"
+        message = f"{os.fspath(place)}: cannot be written: {os.strerror(code)}; {_ADVICE.get(code, _OTHERWISE)}"
         super().__init__(message + (f"; {kept}" if kept else ""))
         self.place = os.fspath(place)
         self.code = self.errno = code
@@ -78,6 +80,8 @@ def writing(place: Path, kept: str = "") -> Iterator[None]:
         yield
     except Exception as error:
         code = refusal(error)
+        if code is None and isinstance(error, FileNotFoundError) and _is_made_for(place, error.filename):
+            code = errno.ENOENT  # a folder in which nothing can be made, as /proc
         if code is None:
             raise
         if isinstance(error, WriteError):
@@ -85,3 +89,29 @@ def writing(place: Path, kept: str = "") -> Iterator[None]:
         else:
             named = error.filename if isinstance(error, OSError) and isinstance(error.filename, str) else None
         raise WriteError(named or place, code, kept) from error
+
+
+def refuse_unwritable(target: Path, option: str) -> None:
+    """Makes sure that a file or a folder can be made, by making one beside it that goes at once.
+
+    Args:
+        target: what will be written; folders above it may be missing.
+        option: by which it was asked for.
+
+    Raises:
+        InputError: the disk refuses.
+    """
+    folder = next((above for above in target.absolute().parents if os.path.lexists(above)), Path())
+    try:
+        tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=folder).cleanup()
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, _OTHERWISE)
+        raise InputError(f"{option} {target}: cannot be written: {error.strerror}; {advice}") from None
+
+
+def _is_made_for(place: Path, named: object) -> bool:
+    """Returns whether a path is that of a file, a folder above it, or a temporary name beside it."""
+    if not isinstance(named, str):
+        return False
+    path = Path(named)
+    return path in (place, *place.parents) or (path.parent == place.parent and path.name.startswith(f".{place.name}."))

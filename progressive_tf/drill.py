@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.output import console, print_json, say
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def drill(
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
+    if page is not None:
+        refuse_unwritable(page, "--page")
 
     from progressive_tf.registry import Registry
 

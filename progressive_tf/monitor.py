@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from progressive_tf.commands import Verbose, run_command
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.errors import InputError, listed
 from progressive_tf.output import console
 
@@ -113,6 +114,10 @@ def monitor(
 
     if ask is not None and (name is None or propose is not None):
         raise InputError("--ask: name one model, and give no --propose")
+    if propose is not None:
+        refuse_unwritable(propose, "--propose")
+    elif ask is None:
+        refuse_unwritable(out, "--out")
 
     from progressive_tf.registry import Registry
     from progressive_tf.serving.store import store_path

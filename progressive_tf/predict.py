@@ -12,7 +12,8 @@ from progressive_tf.errors import listed
 from progressive_tf.output import console, say
 
 if TYPE_CHECKING:
-    from progressive_tf.registry import ModelVersions, Version
+    from progressive_tf.registry import Version
+    from progressive_tf.scoring.beside import Beside
     from progressive_tf.scoring.score import Asked, Summary
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -24,7 +25,8 @@ answer stand in OUT.bad.csv, with their line and the reason.
 
 Examples: `predict tickets march.csv --to march-answered.csv` answers each row by the stable version;
 `predict tickets march.csv --to both.csv --version 4 --against stable` shows where two versions differ;
-`predict photos new-photos/ --to photos.jsonl` answers the images of a folder.
+`predict photos new-photos/ --to photos.jsonl` answers the images of a folder, `predict tickets tickets-2026/ --to
+year.parquet` all tables in one.
 """
 
 
@@ -40,7 +42,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="CSV, TSV, lines of JSON, Parquet, CoNLL, or a folder of images; no labels are needed.",
+            help="CSV, TSV, lines of JSON, Parquet, CoNLL, or a folder of such tables or of images; no labels needed.",
             show_default=False,
         ),
     ],
@@ -77,25 +79,22 @@ def predict(
     what was answered, are still what the version was released for.
     """
     from progressive_tf.logs import set_up_logging
+    from progressive_tf.scoring.output import refuse_output
     from progressive_tf.scoring.versions import find_version, usual_columns
 
     set_up_logging(verbose)
+    refuse_output(to)
     model, chosen = find_version(name, version, registry)
     other = None if against is None else find_version(name, against, registry, "--against")[1]
 
     from progressive_tf.display import Display
-    from progressive_tf.scoring.predictor import Predictor
-    from progressive_tf.scoring.score import Asked, Scoring
+    from progressive_tf.scoring.released import answer_files, columns_kept
+    from progressive_tf.scoring.score import Asked
 
-    kept = {"all": None, "none": []}.get(keep_columns, [part.strip() for part in keep_columns.split(",")])
-    asked = Asked(files, to, kept, column, usual_columns(chosen, runs), probabilities)
-    loaded = [None if one is None else Predictor(one.folder, one.manifest() or {}) for one in (chosen, other)]
-    identity = {"versions": [None if one is None else one.manifest_sha256 for one in (chosen, other)]}
-    first, second = loaded
-    assert first is not None
-    summary = Scoring(first, second, identity).run(asked, Display())
+    asked = Asked(files, to, columns_kept(keep_columns), column, usual_columns(chosen, runs), probabilities)
+    summary = answer_files(model, chosen, other, asked, runs, Display())
     _say(summary, asked, chosen, other)
-    _say_drift(summary, model, chosen, runs)
+    _say_drift(summary.drift)
 
 
 def _say(summary: Summary, asked: Asked, version: Version, other: Version | None) -> None:
@@ -116,8 +115,8 @@ def _say(summary: Summary, asked: Asked, version: Version, other: Version | None
         console().print(f"  version {other.number} answers {summary.differ:,} of them otherwise ({share:.1%})")
         if line := _words_apart(version, other):
             console().print(f"  {line}")
-    if summary.remark:
-        say(summary.remark)
+    if remark := summary.unread.remark():
+        say(remark)
 
 
 def _words_apart(version: Version, other: Version) -> str | None:
@@ -129,11 +128,9 @@ def _words_apart(version: Version, other: Version) -> str | None:
     return f"{'; '.join(parts)}: answers with these count as otherwise, whatever they mean" if parts else None
 
 
-def _say_drift(summary: Summary, model: ModelVersions | None, version: Version, runs: Path) -> None:
+def _say_drift(found: Beside | str) -> None:
     from progressive_tf.monitoring.terminal import drift_table
-    from progressive_tf.scoring.beside import drift_of
 
-    found = drift_of(summary.sample, model, version, runs)
     if isinstance(found, str):
         console().print(f"drift: not measured: {found}")
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from progressive_tf.commands import Verbose, need_extra, run_command
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.errors import InputError
 from progressive_tf.logs import set_up_logging
 from progressive_tf.output import console, only_prints, print_json, say
@@ -275,6 +276,7 @@ def export(
     model = _settled(_open(registry).existing_model(name))
     model.version(number)
     need_extra("serve", "tensorflow_serving")
+    refuse_unwritable(to, "--to")
     set_up_logging(verbose)
     from progressive_tf.serving.export import export_version
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from progressive_tf.disk import WriteError, refusal, writing
+from progressive_tf.disk import WriteError, refusal, refuse_unwritable, writing
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.files import atomic_path, write_text
 from progressive_tf.training.fitting.checkpoint import load_arrays, save_arrays
@@ -124,3 +125,35 @@ def test_a_full_disk_is_no_crash_of_a_trial_and_ends_the_search(
         with pytest.raises(FatalError, match="cannot be written: No space left"):
             tuner.run_trial(chosen)  # type: ignore[arg-type]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/proc/x.csv", "--to /proc/x.csv: cannot be written: No such file or directory; choose another folder"),
+        ("/proc/no/x.csv", "--to /proc/no/x.csv: cannot be written: No such file or directory; choose another folder"),
+        ("file/x.csv", "cannot be written: Not a directory; move what is in the way, or choose another folder"),
+        ("x" * 300, "cannot be written: File name too long; choose a shorter name or folder"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_it_is_written(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=re.escape(message)):
+        refuse_unwritable(tmp_path / name, "--to")
+
+
+def test_what_can_be_made_leaves_nothing(tmp_path: Path) -> None:
+    refuse_unwritable(tmp_path / "one" / "two" / "out.csv", "--to")
+    refuse_unwritable(tmp_path / "out.csv", "--to")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_which_nothing_can_be_made_is_said_as_other_refusals_are() -> None:
+    with pytest.raises(WriteError, match=r"/proc/out\.csv: cannot be written: No such file or directory; choose"):
+        write_text(Path("/proc/out.csv"), "text")
+
+
+def test_a_missing_file_that_is_read_meanwhile_is_no_refusal_to_write(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as raised, atomic_path(tmp_path / "out.csv"):
+        (tmp_path / "gone.csv").read_text(encoding="utf-8")
+    assert not isinstance(raised.value, WriteError)

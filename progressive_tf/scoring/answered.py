@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,17 @@ def answer_cells(gives: str, table: pd.DataFrame, rows: int) -> list[AnswerCells
     return CELLS.get(gives, _of_outputs)(table, rows)
 
 
+def answer_columns(gives: str, labels: Sequence[str], outputs: Sequence[str]) -> list[str]:
+    """Returns the names of an answer's cells, in the order of `answer_cells`.
+
+    Args:
+        gives: the name of the kind of answers.
+        labels: of the version.
+        outputs: those of the version that are one value a row.
+    """
+    return COLUMNS.get(gives, lambda labels, outputs: list(outputs))(labels, outputs)
+
+
 def said(gives: str, cells: Mapping[str, Any]) -> list[str]:
     """Returns what a row's answer is counted as: its class, the kinds of its entities, nothing for others."""
     if gives not in COUNTED:
@@ -39,18 +50,24 @@ def _of_classes(table: pd.DataFrame, rows: int) -> list[AnswerCells | str]:
     stated = [name for name in table.columns if name.startswith(PROBABILITY)]
     further = [name for name in table.columns if name not in ("label", *stated)]
     probabilities = table[stated].to_numpy(np.float64)
-    found: list[AnswerCells | str] = []
-    for place, label in enumerate(table["label"]):
-        row = probabilities[place]
-        if not np.isfinite(row).all():
-            found.append(NOT_FINITE)
-            continue
-        # A label of a task is said without it, and is then the most probable one.
-        sure = row[stated.index(PROBABILITY + label)] if PROBABILITY + label in stated else row.max()
-        cells = {"predicted": label, "confidence": round(float(sure), _DIGITS)}
-        cells |= {name: _plain(table[name].iat[place]) for name in further}
-        found.append(cells | dict(zip(stated, np.round(row, _DIGITS).tolist(), strict=True)))
-    return found
+    finite = np.isfinite(probabilities).all(axis=1)
+    # A label of a task is said without it, and is then the most probable one.
+    places = table["label"].map({name.removeprefix(PROBABILITY): place for place, name in enumerate(stated)})
+    own = places.fillna(pd.Series(probabilities.argmax(axis=1), index=table.index)).to_numpy(int)
+    sure = np.round(probabilities[np.arange(len(table)), own], _DIGITS).tolist()
+    beside = [dict(zip(further, map(_plain, values), strict=True)) for values in _records(table, further)]
+    rounded = np.round(probabilities, _DIGITS).tolist()
+    return [
+        {"predicted": label, "confidence": one, **more, **dict(zip(stated, each, strict=True))}
+        if usable
+        else NOT_FINITE
+        for label, one, more, each, usable in zip(table["label"], sure, beside, rounded, finite, strict=True)
+    ]
+
+
+def _records(table: pd.DataFrame, names: list[str]) -> Iterable[tuple[Any, ...]]:
+    """Yields the values of some columns, row by row."""
+    return zip(*(table[name].tolist() for name in names), strict=True) if names else [()] * len(table)
 
 
 def _of_tags(table: pd.DataFrame, rows: int) -> list[AnswerCells | str]:
@@ -93,3 +110,14 @@ COUNTED: dict[str, Callable[[Any], list[str]]] = {
     "tags": lambda entities: sorted({entity["kind"] for entity in entities}) or [NO_ENTITY],
 }
 """By the name of a kind of answer, of those whose answers come again: what one is counted as."""
+
+COLUMNS: dict[str, Callable[[Sequence[str], Sequence[str]], list[str]]] = {
+    "classes": lambda labels, outputs: [
+        *("predicted", "confidence"),
+        *(name for name in outputs if name != "label"),
+        *(PROBABILITY + label for label in labels),
+    ],
+    "tags": lambda labels, outputs: ["entities"],
+    "texts": lambda labels, outputs: ["translation", "confidence"],
+}
+"""By the name of a kind of answer: the names of its cells, of the version's labels and outputs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.errors import InputError
 from progressive_tf.files import atomic_path
 
@@ -118,7 +120,7 @@ class Parquet(Output):
     @property
     def _schema(self) -> Any:
         return pyarrow.schema(
-            [(name, pyarrow.string() if name in self.kept else _type_of(name)) for name in self.columns]
+            [(name, pyarrow.string() if name in self.kept else type_of(name)) for name in self.columns]
         )
 
 
@@ -137,6 +139,14 @@ def output_of(path: Path, columns: Sequence[str], kept: Sequence[str]) -> Output
     return OUTPUTS[path.suffix.lower()](columns, kept)
 
 
+def refuse_output(path: Path) -> None:
+    """Raises InputError where no table can be written, or there is something already."""
+    output_of(path, (), ())
+    if os.path.lexists(path):
+        raise InputError(f"--to {path}: there is a file already; name another one, or remove it")
+    refuse_unwritable(path, "--to")
+
+
 def as_text(value: Any) -> str:
     """Returns a value as a field has it: a text as it is, nothing for none, lists and objects as JSON."""
     if value is None:
@@ -148,7 +158,8 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def _type_of(name: str) -> Any:
+def type_of(name: str) -> Any:
+    """Returns the type of an answer's column, as pyarrow has it."""
     return pyarrow.float64() if name.startswith(PROBABILITY) else _TYPES.get(name, pyarrow.string())
 
 

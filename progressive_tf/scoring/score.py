@@ -5,25 +5,31 @@ from __future__ import annotations
 import csv
 import math
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, listed
 from progressive_tf.files import atomic_path, read_json, sha256_file, sha256_json, write_json
-from progressive_tf.scoring.answered import AnswerCells, answer_cells, said
-from progressive_tf.scoring.output import PROBABILITY, Output, output_of
+from progressive_tf.scoring.answered import said
+from progressive_tf.scoring.answerer import DIFFERS, Answerer, kept_columns, main
+from progressive_tf.scoring.beside import Beside
+from progressive_tf.scoring.files import FILE, ROW, Files, named_files, usual_column
+from progressive_tf.scoring.output import PROBABILITY, Output, output_of, refuse_output
 from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.reading import Reading
-from progressive_tf.scoring.table import BadRow, BadRows, Row, read_rows
+from progressive_tf.scoring.table import BadRow, BadRows, Row, SpooledRows, read_rows
 from progressive_tf.scoring.unread import Unread
 
-ROWS_AT_ONCE, BATCH = 2_048, 64
+ROWS_AT_ONCE = 2_048
+CHARACTERS_AT_ONCE = 1 << 25
 MOST_SAMPLED = 5_000
-FILE, ROW, AGAINST, DIFFERS = "file", "row", "against", "differs"
+PARTS_FORMAT = 2  # of what is noted of a part, and of how rows are divided into parts and batches
 ABSTAINED, UNKNOWN = "abstained", "unknown"
 BAD_COLUMNS = (FILE, ROW, "line", "problem")
 
@@ -71,7 +77,8 @@ class Summary:
         unknown: rows that are like nothing the version has learnt, where it says so.
         answers: how often each label, or kind of entity, was said; also where it abstained.
         sample: input, answer and confidence of rows that stand evenly over all.
-        remark: what was not read of the inputs.
+        unread: what was not read of the inputs.
+        drift: how the sample differs from the gate rows of the version's stage, or why that is not known.
     """
 
     rows: int = 0
@@ -81,15 +88,27 @@ class Summary:
     unknown: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     sample: list[dict[str, Any]] = field(default_factory=list)
-    remark: str = ""
+    unread: Unread = field(default_factory=Unread)
+    drift: Beside | str = "not looked for"
+
+    def add(self, note: Mapping[str, Any]) -> None:
+        """Adds what is noted of a part."""
+        self.rows += note["rows"]
+        self.bad += len(note["bad"])
+        self.answers.update(note["answers"])
+        self.sample += note["sample"]
+        self.abstained += note[ABSTAINED]
+        self.unknown += note[UNKNOWN]
+        self.unread.add(Unread(**note["unread"]))
+        if self.differ is not None:
+            self.differ += note[DIFFERS]
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """What stands in the files: how many rows that can be read, those that cannot, and all columns in order."""
+    """What stands in the files: how many rows that can be read, and all columns in order."""
 
     rows: int
-    bad: tuple[BadRow, ...]
     columns: tuple[str, ...]
 
 
@@ -106,64 +125,60 @@ class Scoring:
         self._predictor = predictor
         self._against = against
         self._identity = identity
-        self._unread = Unread()
 
     def run(self, asked: Asked, display: Display) -> Summary:
         """Writes the table, and beside it the rows that have no answer; goes on where an earlier process was stopped.
 
         Raises:
-            InputError: a file cannot be read, the version cannot read such rows, none has an answer, or there is
-                something at `asked.to` already.
+            InputError: a file cannot be read, the version cannot read such rows, none has an answer, or `asked.to`
+                cannot be written, or is there already.
         """
-        if asked.to.exists():
-            raise InputError(f"--to {asked.to}: there is a file already; name another one, or remove it")
-        output_of(asked.to, (), ())
-        survey = _surveyed(asked.files, display)
-        reading = Reading.of(self._predictor, survey.columns, asked.column or self._usual(asked, survey))
-        columns = self._columns(asked, survey, reading)
-        output = output_of(asked.to, columns.every, columns.kept)
-        self._open_parts(asked)
-        parts, summary = list[Path](), Summary(bad=len(survey.bad), differ=None if self._against is None else 0)
-        bad = list(survey.bad)
-        every = max(1, math.ceil(survey.rows / MOST_SAMPLED))
-        with display.task("predicting", survey.rows) as tell:
-            for number, rows in enumerate(_chunks(asked.files)):
+        refuse_output(asked.to)
+        with closing(SpooledRows()) as unreadable:
+            return self._run(asked, display, unreadable)
+
+    def _run(self, asked: Asked, display: Display, unreadable: SpooledRows) -> Summary:
+        files = named_files(asked.files, display)
+        survey = _surveyed(files, unreadable, display)
+        column = asked.column or usual_column(self._predictor, asked.usual, survey.columns)
+        reading = Reading.of(self._predictor, survey.columns, column)
+        answerer = Answerer(self._predictor, self._against, reading)
+        own, answers = [*([FILE] if len(files) > 1 else []), ROW], answerer.columns(asked.probabilities)
+        kept = kept_columns(asked.keep, survey.columns, (*own, *answers))
+        output = output_of(asked.to, (*own, *kept, *answers), kept)
+        how = _Part(kept, reading, answerer, output, max(1, math.ceil(survey.rows / MOST_SAMPLED)))
+        self._open_parts(asked, files)
+        parts, summary = list[Path](), Summary(bad=len(unreadable), differ=None if self._against is None else 0)
+        first, notes = 0, list[Path]()
+        with display.task("predicting", survey.rows * answerer.asked_of_a_row) as tell:
+            for number, rows in enumerate(_chunks(files)):
                 part, note = (asked.parts / f"{number:06d}{suffix}" for suffix in (asked.to.suffix, ".json"))
-                if not note.exists():
-                    write_json(note, self._write_part(part, number, rows, _Part(columns.kept, reading, output, every)))
-                noted = read_json(note)
+                if note.exists():
+                    tell(len(rows) * answerer.asked_of_a_row)
+                else:
+                    write_json(note, self._write_part(part, first, rows, how, tell))
                 parts.append(part)
-                bad += [BadRow(**row) for row in noted["bad"]]
-                summary.rows += noted["rows"]
-                summary.answers.update(noted["answers"])
-                summary.sample += noted["sample"]
-                summary.abstained += noted["abstained"]
-                summary.unknown += noted["unknown"]
-                if summary.differ is not None:
-                    summary.differ += noted["differ"]
-                tell(min((number + 1) * ROWS_AT_ONCE, survey.rows))
-        summary.bad, summary.remark = len(bad), self._unread.remark()
+                notes.append(note)
+                first += len(rows)
+                summary.add(read_json(note))
+        places = {name: place for place, (name, _) in enumerate(files)}
+        bad = merge(unreadable, _noted(notes), key=lambda row: (places[row.file], row.number))
         if not summary.rows:
+            one = next(bad)
             shutil.rmtree(asked.parts)
-            first = f"; the first: row {bad[0].number}: {bad[0].problem}" if bad else ""
-            raise InputError(f"{listed([path.name for path in asked.files])}: no row has an answer{first}")
-        if bad:
-            names = [path.name for path in asked.files]
-            _write_bad(asked.bad_file, sorted(bad, key=lambda row: (names.index(row.file), row.number)))
+            why = f"the first: row {one.number}: {one.problem}"
+            raise InputError(f"{listed([name for name, _ in files])}: no row has an answer; {why}")
+        if summary.bad:
+            _write_bad(asked.bad_file, bad)
         output.join(parts, asked.to)
         shutil.rmtree(asked.parts)
         return summary
 
-    def _usual(self, asked: Asked, survey: _Survey) -> str | None:
-        """Returns the column that the plan calls so, where the version reads a single one and the files have it."""
-        names = () if self._predictor.columns else asked.usual
-        return next((name for name in names if name in survey.columns), None)
-
-    def _open_parts(self, asked: Asked) -> None:
+    def _open_parts(self, asked: Asked, files: Files) -> None:
         """Makes the folder of parts, or takes the one that is there if it is of the same work."""
-        files = [[path.name, _content(path)] for path in asked.files]
+        contents = [[name, _content(path)] for name, path in files]
         options = [None if asked.keep is None else list(asked.keep), asked.column, asked.probabilities]
-        wanted = {**self._identity, "files": files, "options": options}
+        wanted = {**self._identity, "format": PARTS_FORMAT, "files": contents, "options": options}
         note = asked.parts / "asked.json"
         if note.exists() and read_json(note) != wanted:
             raise InputError(
@@ -173,103 +188,31 @@ class Scoring:
         asked.parts.mkdir(parents=True, exist_ok=True)
         write_json(note, wanted)
 
-    def _columns(self, asked: Asked, survey: _Survey, reading: Reading) -> _Columns:
-        """Returns the columns of the table; those of answers are known from the first row that has one."""
-        kept = survey.columns if asked.keep is None else asked.keep
-        unknown = [name for name in kept if name not in survey.columns]
-        if unknown:
-            raise InputError(f"--keep-columns: no column {unknown[0]!r}; there are {listed(survey.columns)}")
-        rows = (row for chunk in _chunks(asked.files) for _, row in chunk)
-        first = next((cells for row in rows if isinstance(cells := self._answers([row], reading)[0], dict)), None)
-        answers = [name for name in first or {} if asked.probabilities or not name.startswith(PROBABILITY)]
-        own = [*([FILE] if len(asked.files) > 1 else []), ROW]
-        beside = [] if self._against is None else [AGAINST, DIFFERS]
-        both = [name for name in kept if name in (*own, *answers, *beside)]
-        if both:
-            raise InputError(
-                f"the file has a column {both[0]!r}, as the answers have; leave it out: --keep-columns "
-                f"{','.join(name for name in kept if name not in both) or 'none'}"
-            )
-        return _Columns((*own, *kept, *answers, *beside), tuple(kept))
-
-    def _write_part(self, part: Path, number: int, rows: Sequence[tuple[str, Row]], how: _Part) -> dict[str, Any]:
-        """Writes what some rows are answered; returns what is to be known of it."""
-        read, answers = how.reading, self._answers([row for _, row in rows], how.reading)
-        good = [place for place, cells in enumerate(answers) if isinstance(cells, dict)]
-        others = self._others([rows[place][1] for place in good], read)
-        written, sample, counts = [], [], Counter[str]()
-        for place, other in zip(good, others, strict=True):
-            (file, row), cells = rows[place], answers[place]
-            assert isinstance(cells, dict)
+    def _write_part(
+        self, part: Path, first: int, rows: Sequence[tuple[str, Row]], how: _Part, tell: Callable[[int], None]
+    ) -> dict[str, Any]:
+        """Writes what rows are answered, the first of which is number `first`; returns what is to be known of it."""
+        written, bad, sample, counts, unread = [], [], [], Counter[str](), Unread()
+        answers = how.answerer.answers([row for _, row in rows], unread, tell)
+        for place, ((file, row), cells) in enumerate(zip(rows, answers, strict=True), start=first):
+            if isinstance(cells, str):
+                bad.append(asdict(BadRow(file, row.number, row.line, cells)))
+                continue
             counts.update(said(self._predictor.gives, cells))
-            beside = {} if other is None else {AGAINST: other, DIFFERS: other != _main(cells)}
             kept = {name: row.cells[name] for name in how.kept if name in row.cells}
-            written.append({FILE: file, ROW: row.number, **kept, **cells, **beside})
-            if (number * ROWS_AT_ONCE + place) % how.every == 0 and read.is_small:
-                sample.append({"input": read.sampled(row), "answer": _main(cells), "confidence": _stated(cells)})
+            written.append({FILE: file, ROW: row.number, **kept, **cells})
+            if place % how.every == 0 and how.reading.is_small:
+                sample.append({"input": how.reading.sampled(row), "answer": main(cells), "confidence": _stated(cells)})
         how.output.write(part, written)
-        bad = [
-            asdict(BadRow(file, row.number, row.line, cells))
-            for (file, row), cells in zip(rows, answers, strict=True)
-            if isinstance(cells, str)
-        ]
-        differ = sum(bool(row.get(DIFFERS)) for row in written)
-        abstained, unknown = (sum(bool(row.get(name)) for row in written) for name in (ABSTAINED, UNKNOWN))
+        true = {name: sum(bool(row.get(name)) for row in written) for name in (DIFFERS, ABSTAINED, UNKNOWN)}
         return {
-            "rows": len(good),
+            "rows": len(written),
             "bad": bad,
             "answers": counts,
-            "differ": differ,
-            "abstained": abstained,
-            "unknown": unknown,
+            **true,
             "sample": sample,
+            "unread": unread.to_json(),
         }
-
-    def _others(self, rows: Sequence[Row], reading: Reading) -> list[Any]:
-        if self._against is None:
-            return [None] * len(rows)
-        found = self._answers(rows, reading, self._against)
-        return [f"no answer: {cells}" if isinstance(cells, str) else _main(cells) for cells in found]
-
-    def _answers(
-        self, rows: Sequence[Row], reading: Reading, predictor: Predictor | None = None
-    ) -> list[AnswerCells | str]:
-        """Returns the answer to each row, or why it has none."""
-        found: list[AnswerCells | str] = [""] * len(rows)
-        values, places = [], []
-        for place, row in enumerate(rows):
-            try:
-                values.append((reading.value(row), reading.task(row)))
-            except ValueError as error:
-                found[place] = str(error)
-            else:
-                places.append(place)
-        for place, cells in zip(places, self._of_values(values, predictor or self._predictor), strict=True):
-            found[place] = cells
-        return found
-
-    def _of_values(self, values: Sequence[tuple[Any, str | None]], predictor: Predictor) -> list[AnswerCells | str]:
-        """Returns the answers to values; one that the version refuses is found by halves, and spoils no other."""
-        if not values:
-            return []
-        tasks = [task for _, task in values if task is not None]
-        try:
-            inputs = [value for value, _ in values]
-            table = predictor.answer(inputs, tasks if predictor.has_tasks else None, BATCH, self._unread)
-            return answer_cells(predictor.gives, table, len(values))
-        except InputError as error:
-            if len(values) == 1:
-                return [str(error).removeprefix("inputs[0]: ")]
-        half = len(values) // 2
-        return [*self._of_values(values[:half], predictor), *self._of_values(values[half:], predictor)]
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """All columns of the table, and those of them that are of the files."""
-
-    every: tuple[str, ...]
-    kept: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -278,36 +221,43 @@ class _Part:
 
     kept: tuple[str, ...]
     reading: Reading
+    answerer: Answerer
     output: Output
     every: int
 
 
-def _surveyed(files: Sequence[Path], display: Display) -> _Survey:
-    """Reads all files once, so that what is wrong with them is known before anything is answered."""
-    rows, bad, columns = 0, list[BadRow](), dict[str, None]()
-    for path in files:
-        problems = BadRows(path.name)
-        with display.counting(f"reading {path.name}") as tell:
+def _surveyed(files: Files, bad: SpooledRows, display: Display) -> _Survey:
+    """Reads all files once, so that what is wrong with them is known before anything is answered.
+
+    Args:
+        files: all of them.
+        bad: where rows go that cannot be read.
+        display: where progress is shown.
+    """
+    rows, columns = 0, dict[str, None]()
+    for name, path in files:
+        problems = BadRows(name, bad)
+        with display.counting(f"reading {name}") as tell:
             for row in read_rows(path, problems):
                 rows += 1
                 columns |= dict.fromkeys(row.cells)
                 tell(row.number)
-        bad += problems.kept
     if not rows:
-        first = f"; the first: row {bad[0].number}: {bad[0].problem}" if bad else ""
-        raise InputError(f"{listed([path.name for path in files])}: no row can be read{first}")
-    return _Survey(rows, tuple(bad), tuple(columns))
+        first = f"; the first: row {bad.first.number}: {bad.first.problem}" if bad.first else ""
+        raise InputError(f"{listed([name for name, _ in files])}: no row can be read{first}")
+    return _Survey(rows, tuple(columns))
 
 
-def _chunks(files: Sequence[Path]) -> Iterator[list[tuple[str, Row]]]:
-    """Yields the rows of all files, so many at once, each with its file's name."""
-    chunk = list[tuple[str, Row]]()
-    for path in files:
-        for row in read_rows(path, BadRows(path.name)):
-            chunk.append((path.name, row))
-            if len(chunk) == ROWS_AT_ONCE:
+def _chunks(files: Files) -> Iterator[list[tuple[str, Row]]]:
+    """Yields the rows of all files, so many, or so much text, at once, each with its file's name."""
+    chunk, characters = list[tuple[str, Row]](), 0
+    for name, path in files:
+        for row in read_rows(path, BadRows(name, deque(maxlen=0))):  # they are known already
+            chunk.append((name, row))
+            characters += sum(len(cell) for cell in row.cells.values() if isinstance(cell, str))
+            if len(chunk) == ROWS_AT_ONCE or characters >= CHARACTERS_AT_ONCE:
                 yield chunk
-                chunk = []
+                chunk, characters = [], 0
     if chunk:
         yield chunk
 
@@ -318,18 +268,19 @@ def _content(path: Path) -> str:
     return sha256_json([[str(file.relative_to(path)), file.stat().st_size] for file in sorted(path.rglob("*"))])
 
 
-def _main(cells: Mapping[str, Any]) -> Any:
-    """Returns the answer itself, which comes first."""
-    return next(iter(cells.values()))
-
-
 def _stated(cells: Mapping[str, Any]) -> float | None:
     """Returns the highest probability of an answer's classes, which monitoring calls its confidence; else its own."""
     stated = [value for name, value in cells.items() if name.startswith(PROBABILITY)]
     return max(stated, default=cells.get("confidence"))
 
 
-def _write_bad(path: Path, bad: Sequence[BadRow]) -> None:
+def _noted(notes: Sequence[Path]) -> Iterator[BadRow]:
+    """Yields the rows without an answer of all parts."""
+    for note in notes:
+        yield from (BadRow(**row) for row in read_json(note)["bad"])
+
+
+def _write_bad(path: Path, bad: Iterable[BadRow]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(BAD_COLUMNS)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -16,9 +19,10 @@ from progressive_tf.data.readers.batch import BATCH_ROWS
 from progressive_tf.data.readers.delimited import DelimitedReader
 from progressive_tf.data.readers.image_tree import fault_of, files_below
 from progressive_tf.data.readers.json_lines import read_objects
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 
 IMAGE, TOKENS = "image", "tokens"
+SPOOLED_CHARACTERS = 1 << 20
 _BLANK = re.compile(r"[ \t]+")
 
 
@@ -61,11 +65,12 @@ class BadRows(Problems):
 
     Args:
         file: how the file is called.
+        kept: what they are added to; a new list by default.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, kept: list[BadRow] | deque[BadRow] | SpooledRows | None = None) -> None:
         super().__init__(file)
-        self.kept: list[BadRow] = []
+        self.kept = list[BadRow]() if kept is None else kept
 
     def add(self, kind: str, row: int, line: int | None = None, detail: str = "", *, advice: str = "") -> None:
         """Keeps a row; see `Problems.add`."""
@@ -73,7 +78,57 @@ class BadRows(Problems):
         self.kept.append(BadRow(self.file, row, row if line is None else line, said))
 
 
+class SpooledRows:
+    """Rows without an answer, however many, in their order: in a file of no name, until they are closed."""
+
+    def __init__(self) -> None:
+        # Open until `close`.
+        self._stream = tempfile.SpooledTemporaryFile(SPOOLED_CHARACTERS, "w+", encoding="utf-8", newline="")  # noqa: SIM115
+        self._writer = csv.writer(self._stream)
+        self.first: BadRow | None = None
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: BadRow) -> None:
+        """Adds a row; not once they are read."""
+        self.first = self.first or row
+        self._count += 1
+        self._writer.writerow((row.file, row.number, row.line, row.problem))
+
+    def close(self) -> None:
+        """Lets go of them."""
+        self._stream.close()
+
+    def __iter__(self) -> Iterator[BadRow]:
+        self._stream.seek(0)
+        for file, number, line, problem in csv.reader(self._stream):
+            yield BadRow(file, int(number), int(line), problem)
+
+
 Reads = Callable[[Path, BadRows], Iterator[Row]]
+
+
+def tables_of(path: Path) -> list[Path]:
+    """Returns the tables of a folder, in the order of their names; what is no folder, or holds images, as it is.
+
+    Hidden files and folders in it are not looked at.
+
+    Raises:
+        InputError: its tables are of several formats.
+    """
+    if not path.is_dir():
+        return [path]
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    tables = [file for file in files if file.suffix.lower() in READS]
+    if not tables or any(fault_of(name) is None for name in files_below(path).files):
+        return [path]
+    formats = Counter(file.suffix.lower() for file in tables)
+    if len(formats) > 1:
+        found = listed([f"{count} {suffix}" for suffix, count in sorted(formats.items())])
+        raise InputError(f"{path}: tables of several formats are in it ({found}); name the files themselves")
+    return tables
 
 
 def read_rows(path: Path, bad: BadRows) -> Iterator[Row]:
@@ -152,7 +207,7 @@ def _images(folder: Path, bad: BadRows) -> Iterator[Row]:
         elif fault:
             bad.add(f"{name}: {fault}", number)
     if not number:
-        raise InputError(f"{folder}: there is no image in it")
+        raise InputError(f"{folder}: neither an image nor a table is in it")
 
 
 READS: dict[str, Reads] = {

@@ -37,7 +37,9 @@ def find_version(
         InputError: there is no such version, or it is damaged.
     """
     if (Path(name) / MANIFEST_NAME).is_file():
-        return None, _exported(Path(name), asked, option)
+        if asked != STABLE:
+            raise InputError(f"{option} {asked}: {name} is an exported version, and the only one there; drop it")
+        return None, exported_version(Path(name))
     inside = sorted(Path(name).glob(f"models/*/*/{MANIFEST_NAME}"))
     if inside:
         raise InputError(f"{name}: name the folder of the version in it: {inside[0].parent}")
@@ -51,9 +53,10 @@ def find_version(
     return model, version
 
 
-def _exported(folder: Path, asked: str, option: str) -> Version:
-    if asked != STABLE:
-        raise InputError(f"{option} {asked}: {folder} is an exported version, and the only one there; drop it")
+def exported_version(folder: Path) -> Version:
+    """Returns a version that was exported to a folder; InputError where none is in it, or its files have changed."""
+    if not (folder / MANIFEST_NAME).is_file():
+        raise InputError(f"{folder}: no exported version: {MANIFEST_NAME} is not in it")
     manifest = read_manifest(folder) or {}
     sha256, number = sha256_file(folder / MANIFEST_NAME), int(manifest.get("version", 0))
     # What stands beside its files, as warm-up requests do, changes no answer.

@@ -177,10 +177,10 @@ def test_a_page_can_be_followed(page: str, desk: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", ["docs/guides/python.md"])
-def test_the_example_of_python_opens_the_run_and_shows_it(
+def test_the_examples_of_python_open_the_run_show_it_and_answer_tables(
     page: str, desk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (example,) = (block.text for block in blocks(page) if block.language == "python")
+    example, tables, workers = (block.text for block in blocks(page) if block.language == "python")
     # There the run is that the command has trained, so that nothing is left to train.
     assert "runs/tried" in example
     example = example.replace("runs/tried", "runs/offline")
@@ -191,6 +191,11 @@ def test_the_example_of_python_opens_the_run_and_shows_it(
     assert "probability/positive" in said
     assert "after beta" in said
     assert len(names["versions"]) == 2
+    exec(compile(tables, page, "exec"), names)
+    assert list(names["table"].columns) == ["text", "predicted", "confidence", "against", "differs", "problem"]
+    assert names["summary"].rows == len(names["table"]) == 600
+    (desk / "workers.py").write_text(workers + "    assert len(table) == 600 and table['problem'].isna().all()\n")
+    subprocess.run([sys.executable, "workers.py"], cwd=desk, env=environment(), check=True)
 
 
 class Server:

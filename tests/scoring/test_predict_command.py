@@ -74,6 +74,8 @@ def test_an_exported_version_answers_without_a_registry(home: Path, tmp_path: Pa
         (["tiny", "data.csv", "--to", "out.csv", "--version", "canary"], "tiny: unknown version or alias 'canary'"),
         (["tiny", "data.csv", "--to", "out.csv", "--against", "9"], "unknown version of tiny '9'"),
         (["tiny", "none.csv", "--to", "out.csv"], "none.csv: there is no such file"),
+        (["tiny", "data.csv", "--to", "/proc/out.csv"], "--to /proc/out.csv: cannot be written: No such file or dir"),
+        (["tiny", "data.csv", "--to", "data.csv/out.csv"], "--to data.csv/out.csv: cannot be written: Not a directory"),
         (["tiny", "table.csv", "--to", "out.csv"], "name the column of texts with --column: height, colour, label"),
     ],
 )

@@ -5,43 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 import pytest
+from first_letter import Version
 from rich.console import Console
 
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
-from progressive_tf.scoring import score
+from progressive_tf.scoring import answerer, score
 from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.score import Asked, Scoring, Summary
-from progressive_tf.scoring.unread import Unread
-
-LABELS = ("good", "bad")
-
-
-class Version:
-    """Answers `good` to texts that begin with g; refuses what begins with !, and gives no number to ?."""
-
-    reads, gives, columns, width, has_tasks = "texts", "classes", (), None, False
-
-    def __init__(self, begins: str = "g") -> None:
-        self.begins = begins
-        self.asked: list[str] = []
-
-    def answer(self, texts: Sequence[str], task: object, batch_size: int, unread: Unread) -> pd.DataFrame:
-        if any(text.startswith("!") for text in texts):
-            which = ", ".join(str(place) for place in range(len(texts)))
-            raise InputError(f"{f'inputs[{which}]' if len(texts) == 1 else f'one of inputs {which}'}: refused")
-        self.asked += texts
-        good = np.array([0.9 if text.startswith(self.begins) else 0.2 for text in texts])
-        good[[text.startswith("?") for text in texts]] = np.nan
-        labels = [LABELS[0] if share > 0.5 else LABELS[1] for share in good]
-        return pd.DataFrame({"label": labels, "probability/good": good, "probability/bad": 1 - good})
 
 
 def scored(asked: Asked, version: Version | None = None, against: Version | None = None) -> Summary:
@@ -100,7 +78,7 @@ def test_what_a_killed_process_has_written_is_not_asked_again_and_the_bytes_are_
     assert not (tmp_path / "out.csv").exists()
     again = Version()
     summary = scored(Asked([source], tmp_path / "out.csv"), again)
-    assert "g 1" not in again.asked[1:], "but for the first row, by which columns are known"
+    assert "g 1" not in again.asked
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "out.bad.csv").read_bytes() == (tmp_path / "whole.bad.csv").read_bytes()
     assert (summary.rows, summary.bad) == (12, 6)
@@ -155,6 +133,8 @@ def test_cells_of_a_sample_are_text_whatever_they_are(tmp_path: Path) -> None:
 
 def test_what_a_version_is_too_unsure_of_is_counted(tmp_path: Path) -> None:
     class Unsure(Version):
+        cells = ("predicted", "confidence", "abstained", "probability/good", "probability/bad")
+
         def answer(self, *given: Any) -> pd.DataFrame:
             table = super().answer(*given)
             return table.assign(abstained=table["label"] == "bad")
@@ -162,6 +142,101 @@ def test_what_a_version_is_too_unsure_of_is_counted(tmp_path: Path) -> None:
     summary = scored(Asked([write(tmp_path / "in.csv", ["good", "bad", "base"])], tmp_path / "out.csv"), Unsure())
     assert (summary.rows, summary.abstained) == (3, 2)
     assert [row["abstained"] for row in rows_of(tmp_path / "out.csv")] == ["false", "true", "true"]
+
+
+def test_parts_end_where_there_is_much_text_and_the_bytes_are_those_of_any_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "in.csv", [f"good {'x' * row}" for row in range(9)])
+    scored(Asked([source], tmp_path / "whole.csv"))
+    monkeypatch.setattr(score, "CHARACTERS_AT_ONCE", 10)
+    version = Version()
+    scored(Asked([source], tmp_path / "out.csv"), version)
+    assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert version.calls == [2, 2, 1, 1, 1, 1, 1]
+
+
+def test_what_was_not_read_is_said_of_all_parts_and_of_the_version_that_answers_alone(tmp_path: Path) -> None:
+    class Short(Version):
+        killed_after = 99
+
+        def answer(self, texts: Sequence[str], *further: Any) -> pd.DataFrame:
+            if len(self.asked) >= self.killed_after:
+                raise KeyboardInterrupt
+            further[2].cut += len(texts)
+            return super().answer(texts, *further)
+
+    source, first = write(tmp_path / "in.csv", ["good"] * 9), Short()
+    first.killed_after = 8
+    with pytest.raises(KeyboardInterrupt):
+        scored(Asked([source], tmp_path / "out.csv"), first, against=Version())
+    assert scored(Asked([source], tmp_path / "out.csv"), Short(), against=Short()).unread.cut == 9
+
+
+def test_a_bar_ends_where_all_rows_are_answered_whatever_was_refused_or_done_before(tmp_path: Path) -> None:
+    class Shown(Display):
+        total = done = 0
+
+        @contextmanager
+        def task(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
+            self.total = total
+
+            def advance(more: int) -> None:
+                self.done += more
+
+            yield advance
+
+    source = write(tmp_path / "in.csv", ["good", "!", "", "?", "bad", "!", "base"])
+    for killed in (True, False):
+        display, version = Shown(), Version()
+        version.killed_after = 2 if killed else 99
+        with pytest.raises(KeyboardInterrupt) if killed else nullcontext():
+            Scoring(cast(Any, version), cast(Any, Version()), {}).run(Asked([source], tmp_path / "out.csv"), display)
+    assert (display.total, display.done) == (14, 14)
+
+
+def test_images_are_read_a_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfImages(Version):
+        reads = "images"
+
+        def answer(self, files: Sequence[bytes], *further: Any) -> pd.DataFrame:
+            return super().answer([file.decode() for file in files], *further)
+
+    monkeypatch.setattr(score, "ROWS_AT_ONCE", 2_048)
+    monkeypatch.setattr(answerer, "MOST_LARGE", 4)
+    (tmp_path / "in").mkdir()
+    for number in range(10):
+        (tmp_path / "in" / f"{number}.png").write_text("good" if number % 2 else "bad", encoding="utf-8")
+    version = OfImages()
+    summary = scored(Asked([tmp_path / "in"], tmp_path / "out.csv"), version)
+    assert version.calls == [4, 4, 2]
+    assert (summary.answers, summary.sample) == ({"bad": 5, "good": 5}, [])
+
+
+def test_all_tables_of_a_folder_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("b.csv", "a.csv", ".hidden.csv"):
+        write(folder / name, ["good", ""])
+    (folder / "notes.md").write_text("no table", encoding="utf-8")
+    summary = scored(Asked([folder], tmp_path / "out.csv", keep=[]))
+    assert [(row["file"], row["row"]) for row in rows_of(tmp_path / "out.csv")] == [("a.csv", "1"), ("b.csv", "1")]
+    assert [row["file"] for row in rows_of(tmp_path / "out.bad.csv")] == ["a.csv", "b.csv"]
+    assert (summary.rows, summary.bad) == (2, 2)
+    (folder / "c.tsv").write_text("text\ngood\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"several formats are in it \(2 \.csv, 1 \.tsv\); name the files"):
+        scored(Asked([folder], tmp_path / "other.csv"))
+
+
+def test_files_with_the_same_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    files = [write(tmp_path / name / "in.csv", ["good", ""]) for name in ("two", "one")]
+    scored(Asked(files, tmp_path / "out.csv", keep=[]))
+    assert [row["file"] for row in rows_of(tmp_path / "out.csv")] == [str(file) for file in files]
+    assert [row["file"] for row in rows_of(tmp_path / "out.bad.csv")] == [str(file) for file in files]
+    with pytest.raises(InputError, match=r"in.csv: given twice; name each file once"):
+        scored(Asked([files[0], files[0]], tmp_path / "other.csv"))
 
 
 def test_parts_of_other_work_are_not_taken(tmp_path: Path) -> None:
@@ -208,6 +283,7 @@ def test_a_parquet_file_has_types_and_the_probability_of_every_class(tmp_path: P
         ({"column": "texts"}, "unknown column 'texts'; did you mean 'text'"),
         ({"to": "out.xlsx"}, "a file called .csv, .tsv, .jsonl, .parquet expected"),
         ({"to": "in.csv"}, "there is a file already"),
+        ({"to": "in.csv/out.csv"}, "in.csv/out.csv: cannot be written: Not a directory; move what is in the way"),
     ],
 )
 def test_what_cannot_be_written_is_refused_before_anything_is(
@@ -215,8 +291,10 @@ def test_what_cannot_be_written_is_refused_before_anything_is(
 ) -> None:
     pd.DataFrame({"text": ["good"], "id": [1], "predicted": ["x"]}).to_csv(tmp_path / "in.csv", index=False)
     asked = {"files": [tmp_path / "in.csv"], "to": "out.csv", **change}
+    version = Version()
     with pytest.raises(InputError, match=message):
-        scored(Asked(**{**asked, "to": tmp_path / asked["to"]}))
+        scored(Asked(**{**asked, "to": tmp_path / asked["to"]}), version)
+    assert not version.asked
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv"]
 
 
