@@ -6,6 +6,7 @@ import contextlib
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -30,16 +31,19 @@ class DelimitedReader:
     Attributes:
         delimiter: what separates fields, one character, unless a file's header tells another.
         renamed: other names for columns than the header's.
+        names: of the columns of a file that has no header; None where the first line is one.
     """
 
     delimiter: str
     renamed: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
 
     def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; InputError where there is no header or it has not the columns."""
         wanted = [name for name in (text, label) if name is not None]
         separator, names, rows = self._opened(path, wanted, problems)
-        _check_header(problems.file, names, wanted)
+        if self.names is None:
+            _check_header(problems.file, names, wanted)
         read = batches(rows, names, text, label, problems)
         first = next(read, None)
         if first is not None:
@@ -65,11 +69,27 @@ class DelimitedReader:
         """Returns what separates the columns, their names, and the fields of the rows below."""
         separator = _separator(path, self.delimiter, wanted)
         rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
+        if self.names is not None:
+            numbered = ((row + 1, line, fields) for row, line, fields in rows)
+            return separator, list(self.names), numbered
         header = next(rows, None)
         if header is None:
             problems.raise_if_any()
             raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
         return separator, [self.renamed.get(name, name) for name in _header(header[2], wanted)], rows
+
+
+def first_lines(path: Path, usual: str, count: int) -> list[list[str]]:
+    """Returns the fields of the first lines of a file, a header among them if there is one; fewer where it ends.
+
+    Args:
+        path: the file.
+        usual: what separates fields, unless another sign gives more of them.
+        count: how many lines.
+    """
+    problems = Problems(path.name)
+    rows = read_fields(path, problems, delimiter=_separator(path, usual, ()), quoting=csv.QUOTE_MINIMAL)
+    return [fields for _, _, fields in islice(rows, count)]
 
 
 def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:

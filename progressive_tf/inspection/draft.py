@@ -1,0 +1,323 @@
+"""A plan that fits a file: its task, columns, parts, gate, network and stages, each with the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from progressive_tf.data.alike_rows import LEAST_SHARED
+from progressive_tf.data.kinds import INPUT_KINDS
+from progressive_tf.data.label_spelling import alike, stripped
+from progressive_tf.data.odd_labels import what_is_odd
+from progressive_tf.data.source_lines import tells_label
+from progressive_tf.errors import InputError, listed
+from progressive_tf.inspection.columns import Column
+from progressive_tf.inspection.dates import Periods, date_periods
+from progressive_tf.inspection.lengths import evenly, fitting_length, own_vocabulary, token_counts, vocabulary_of
+from progressive_tf.inspection.network_drafts import NETWORKS, Asked, NetworkDraft
+from progressive_tf.inspection.sizes import Rules, Sizes, divided, rules_of, rules_of_classes, sizes_of_stages
+from progressive_tf.inspection.subject import Subject
+from progressive_tf.plan.label_rules import CASEFOLD, STRIP
+
+FEWEST_ROWS = 20
+FEWEST_GROUPS = 120  # so that at least 20 come to the gate
+OWN_WORDS_LENGTH = 1.2  # tokens a word, of a vocabulary that was made of the texts
+BYTES = 1.1  # a letter, about, for networks that read bytes
+SHOWN = 6
+Section = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan, section by section, and why.
+
+    Attributes:
+        subject: what it was made for.
+        name: of the plan.
+        data: the section `data`, key → value and the reason, "" for none.
+        network: the network, with how it is trained.
+        rules: of the gate.
+        stages: each with its reason.
+        lines: what was decided, a sentence each, for the terminal.
+        vocabulary: the words of a network without pretrained weights, where one is needed.
+        copy: why the rows are written anew; none where the file can be read as it is.
+    """
+
+    subject: Subject
+    name: str
+    data: Mapping[str, tuple[Any, str]]
+    network: NetworkDraft
+    rules: Rules
+    stages: tuple[tuple[Section, str], ...]
+    lines: tuple[str, ...]
+    vocabulary: tuple[str, ...] | None = None
+    copy: tuple[str, ...] = ()
+
+
+def draft_plan(subject: Subject, name: str, offline: bool = False, by_date: bool = True) -> Draft:
+    """Returns a plan for a file.
+
+    Args:
+        subject: the file.
+        name: of the plan.
+        offline: whether it may need no download.
+        by_date: whether stages may follow a column of dates.
+
+    Raises:
+        InputError: its rows are too few, or of a kind that no network is for.
+    """
+    source, rows = subject.source, int((~subject.source.empty).sum())
+    if rows < FEWEST_ROWS:
+        raise InputError(
+            f"{subject.name}: {rows:,} rows that can be learnt from; a plan needs {FEWEST_ROWS} at least, and a gate that "
+            f"shows anything a few hundred"
+        )
+    if subject.task.name not in NETWORKS:
+        raise InputError(f"{subject.name}: there is no draft for task {subject.task.name}; write the plan by hand")
+    counts, spelling = _classes(subject)
+    sizes = divided(rows, counts)
+    columns, lines = _columns(subject)
+    data: dict[str, tuple[Any, str]] = dict(columns)
+    if spelling is not None:
+        data["normalize_labels"] = spelling
+    group = _group(subject)
+    if group is not None:
+        data["split.group"] = (group.name, f"{group.distinct:,} values: rows of one belong together, in one part")
+    periods = date_periods(subject, sizes) if by_date else None
+    network, vocabulary = _network(subject, sizes, len(counts), offline)
+    stages = _stages(sizes, counts, network, periods)
+    smallest = sizes.gate_rows if periods is None else math.floor(sizes.gate_rows * periods.first_share)
+    later = "all" if len(stages) == 1 else "every-previous"
+    if counts and network.metric is None:
+        rules = rules_of_classes(sizes.gate_rows, smallest, counts, later)
+    else:
+        metric, least = network.metric or (subject.task.answers.matrix_metric, 0.0)
+        whole = subject.task.answers.metrics[metric].whole
+        rules = rules_of(metric, least, whole, sizes.gate_rows, smallest, later)
+    copy = list(subject.table.changed if subject.table is not None else ())
+    if subject.unlabelled:
+        copy.append(f"{len(subject.unlabelled):,} rows have no label")
+    refused = len(subject.unreadable) - (len(subject.table.unreadable) if subject.table is not None else 0)
+    if refused:
+        copy.append(f"{refused:,} rows would be refused")
+    return Draft(
+        subject,
+        name,
+        {**data, "split": (sizes, "")},
+        network,
+        rules,
+        tuple(stages),
+        (*_said(subject, counts, rows), *lines),
+        vocabulary,
+        tuple(copy),
+    )
+
+
+def _said(subject: Subject, counts: Mapping[str, int], rows: int) -> list[str]:
+    where = subject.data.model_dump(exclude_defaults=True)
+    keys = [key for key in (INPUT_KINDS[subject.task.inputs].key, subject.task.answer_key) if key]
+    columns = "; ".join(f"{key}: {where.get(key, getattr(subject.data, key))}" for key in keys)
+    said = [f"task: {subject.task.name}", f"columns: {columns}" if subject.columns else "", *subject.notes]
+    if counts:
+        most, least = max(counts.values()), min(counts.values())
+        shown = listed((f"{label} ({count:,})" for label, count in _by_size(counts)), SHOWN)
+        said.append(f"classes: {len(counts):,} in {rows:,} rows, {least:,} to {most:,} rows each: {shown}")
+    else:
+        said.append(f"rows: {rows:,}")
+    return [line for line in said if line]
+
+
+def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _classes(subject: Subject) -> tuple[dict[str, int], tuple[str, str] | None]:
+    """Returns label → rows, as a plan would have them, and how labels have to be written to be one class."""
+    truth = subject.source.truth
+    if not truth.in_classes:
+        return {}, None
+    counts = {label: count for label, count in truth.counts(subject.rows[~subject.source.empty]).items() if count}
+    odd = what_is_odd(counts)
+    if odd is not None:
+        raise InputError(f"{subject.name}: column {subject.data.label!r}: {odd.message}\n{odd.advice}; --label names another column")
+    groups = alike(counts)
+    spelling = None
+    if groups:
+        rule = STRIP if all(len(set(map(stripped, group))) == 1 for group in groups) else CASEFOLD
+        spelling = (rule, f"one class each: {'; '.join(' = '.join(map(repr, group[:3])) for group in groups[:3])}")
+        for group in groups:
+            name = max(group, key=lambda label: counts[label])
+            counts[name] = sum(counts.pop(label) for label in group)
+    if len(counts) < 2:
+        raise InputError(
+            f"{subject.name}: every row is labelled {next(iter(counts), '')!r}; a classifier needs at least two classes; "
+            f"--label names another column"
+        )
+    return counts, spelling
+
+
+def _columns(subject: Subject) -> tuple[dict[str, tuple[Any, str]], list[str]]:
+    """Returns the keys of `data` that name columns, with the reasons, and what is to be said of them."""
+    keys: dict[str, tuple[Any, str]] = {}
+    lines: list[str] = []
+    written = subject.data.model_dump(exclude_defaults=True)
+    own = [key for key in (INPUT_KINDS[subject.task.inputs].key, subject.task.answer_key) if key and subject.columns]
+    by_name = {column.name: column for column in subject.columns}
+    for key in own:
+        name = written.get(key, getattr(subject.data, key))
+        keys[key] = (name, by_name[name].described() if name in by_name else "")
+    if not INPUT_KINDS[subject.task.inputs].has_columns:
+        return keys, lines
+    left_out = {
+        column.name: why
+        for column in subject.columns
+        if column.name != subject.data.label and not column.is_index and (why := _why_not(column, subject))
+    }
+    if left_out:
+        said = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        keys["leave_out"] = (list(left_out), said)
+        lines.append(f"left out: {said}")
+    read = [column for column in subject.columns if column.name not in {*left_out, subject.data.label}]
+    if not any(not column.is_empty and not column.is_index for column in read):
+        raise InputError(f"{subject.name}: no column is left to tell {subject.data.label!r} from: {lines[0]}")
+    return keys, lines
+
+
+def _why_not(column: Column, subject: Subject) -> str:
+    """Returns why a column of a table says nothing that holds for new rows; "" where it may."""
+    if column.is_empty:
+        return ""
+    if column.is_id:
+        return "tells rows apart"
+    if column.is_dates:
+        return "dates, each a value of its own"
+    if column.distinct == 1:
+        return "one value"
+    if column.lists:
+        return "lists"
+    profile = replace(column.profile, label_of={})
+    if subject.table is not None and subject.source.truth.in_classes and len(subject.table) == len(subject.source):
+        profile.add(subject.table.cells[column.name], subject.source.label_codes.tolist())
+        if not column.is_numbers_with_fractions and tells_label(profile, len(subject.source.labels)):
+            return "tells the label in every row"
+    return ""
+
+
+def _group(subject: Subject) -> Column | None:
+    """Returns the column of what rows belong to, such as a customer, where many rows share one."""
+    answer = getattr(subject.data, subject.task.answer_key)
+    for column in subject.columns:
+        if not column.is_of_somebody or column.missing or column.counts is None or column.name == answer:
+            continue
+        shared = sum(count for count in column.counts.values() if count > 1)
+        if column.distinct >= FEWEST_GROUPS and shared >= LEAST_SHARED * column.filled and not column.is_id:
+            return column
+    return None
+
+
+def _network(
+    subject: Subject, sizes: Sizes, classes: int, offline: bool
+) -> tuple[NetworkDraft, tuple[str, ...] | None]:
+    kind, draft = INPUT_KINDS[subject.task.inputs], NETWORKS[subject.task.name]
+    asked = Asked(rows=sizes.pool, classes=classes, offline=offline, vocabulary=f"{subject_stem(subject)}-vocabulary.txt")
+    network = draft(asked)
+    if kind.is_file:
+        asked = replace(asked, side=_side(subject))
+    vocabulary = None
+    if kind.is_text:
+        texts = subject.source.descriptions(evenly(len(subject.source)))
+        weights = network.model.get("weights")
+        if "vocabulary" in network.model:
+            vocabulary = tuple(own_vocabulary(subject.source.descriptions(subject.rows)))
+        reads_bytes = "max_target_length" in network.model and weights is None
+        counts = (
+            np.array([2 + round(BYTES * len(text)) for text in texts])
+            if reads_bytes
+            else token_counts(texts, vocabulary_of(weights))
+        )
+        length = fitting_length(counts)
+        about = "" if vocabulary_of(weights) is not None else "about "
+        over = int((counts > length).sum())
+        long = f"; {over:,} of {len(counts):,} are cut" if over else ""
+        why = f"texts have {about}{int(np.median(counts)):,} tokens, 99 in 100 at most {int(np.quantile(counts, 0.99)):,}{long}"
+        target = 0
+        if "max_target_length" in network.model:
+            expected = subject.source.expected(subject.rows)  # all of them: a longer one would be refused
+            lengths = [len(text.encode()) + 2 if reads_bytes else 2 + max(2 * len(text.split()), len(text) // 2) for text in expected]
+            target = fitting_length(np.array(lengths), 1024) if max(lengths) <= 512 else 1024
+            target = max(target, min(1024, max(lengths)))
+        asked = replace(asked, length=length, length_why=why, target=target, prefix=_prefix(subject))
+    return draft(asked), vocabulary
+
+
+def subject_stem(subject: Subject) -> str:
+    """Returns what files that belong to a file are called after."""
+    return Path(subject.name).stem or "rows"
+
+
+def _prefix(subject: Subject) -> str:
+    """Returns what T5 was told before translating, where columns are called by two languages that it knows."""
+    names = {"en": "English", "de": "German", "fr": "French", "ro": "Romanian"}
+    names |= {name.lower(): name for name in names.values()}
+    pair = [str(getattr(subject.data, key)).casefold().rpartition(".")[2] for key in ("text", subject.task.answer_key)]
+    known = [names[name] for name in pair if name in names]
+    return f"translate {known[0]} to {known[1]}: " if len(known) == 2 else ""
+
+
+def _side(subject: Subject) -> int:
+    """Returns the pixels of the shorter side of a typical image."""
+    import io
+
+    from PIL import Image
+
+    encoded = subject.source.inputs(evenly(len(subject.source))[:200])
+    sides = []
+    for content in encoded:
+        with Image.open(io.BytesIO(bytes(content))) as image:
+            sides.append(min(image.size))
+    return int(np.median(sides))
+
+
+def _stages(
+    sizes: Sizes, counts: Mapping[str, int], network: NetworkDraft, periods: Periods | None
+) -> list[tuple[Section, str]]:
+    last = network.last(sizes.pool)
+    keys, why = last if last is not None else ({}, "")
+    final = "; ".join(filter(None, (f"all {sizes.pool:,} rows to train on", why)))
+    if periods is not None:
+        stages = [
+            ({"name": name, "data": {"where": where}}, f"about {round(portion * sizes.pool):,} rows: what there was then")
+            for name, where, portion in periods.before
+        ]
+        return [*stages, ({"name": "today", "data": {"all": True}, **keys}, final)]
+    takes = sizes_of_stages(sizes.pool, len(counts))
+    names = ("pilot", "beta")
+    stages = [
+        ({"name": name, "data": {"take": take}}, "a first look, cheap to throw away" if name == "pilot" else "")
+        for name, take in zip(names, takes, strict=False)
+    ]
+    if not stages and last is not None:
+        stages = [({"name": "probe", "data": {"all": True}}, network.adapts)]
+    return [*stages, ({"name": "full", "data": {"all": True}, **keys}, final)]
+
+
+def decided(draft: Draft) -> list[str]:
+    """Returns what was decided about network, gate and stages, a line each."""
+    sizes = draft.data["split"][0]
+    group = draft.data.get("split.group")
+    spelling = draft.data.get("normalize_labels")
+    stages = "; ".join(f"{stage['name']}{f': {why}' if why else ''}" for stage, why in draft.stages)
+    return [
+        *([f"labels: {spelling[1]} (normalize_labels: {spelling[0]})"] if spelling is not None else []),
+        f"network: {'; '.join(why for why in draft.network.why if why)}",
+        f"parts: about {sizes.gate_rows:,} rows for the gate, {sizes.validation:,} to choose on, {sizes.pool:,} to train on"
+        + (f"; rows with the same {group[0]} stay together" if group is not None else ""),
+        f"gate: {draft.rules.why[0]}; {draft.rules.power}",
+        f"adaptation: {draft.network.adapts}",
+        f"stages: {stages}",
+    ]
