@@ -33,6 +33,11 @@ class Periods:
         """The share of the rows that the first stage has."""
         return self.before[0][2]
 
+    @property
+    def second_share(self) -> float:
+        """The share of the rows that the second stage has, the first that is compared with another."""
+        return self.before[1][2] if len(self.before) > 1 else 1.0
+
 
 def date_periods(subject: Subject, sizes: Sizes) -> Periods | None:
     """Returns stages by a column of dates; None where there is none, or too few rows.

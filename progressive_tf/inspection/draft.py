@@ -20,7 +20,7 @@ from progressive_tf.inspection.columns import Column
 from progressive_tf.inspection.dates import Periods, date_periods
 from progressive_tf.inspection.lengths import evenly, fitting_length, own_vocabulary, token_counts, vocabulary_of
 from progressive_tf.inspection.network_drafts import NETWORKS, Asked, NetworkDraft
-from progressive_tf.inspection.sizes import Rules, Sizes, divided, rules_of, rules_of_classes, sizes_of_stages
+from progressive_tf.inspection.sizes import GateRows, Rules, Sizes, divided, rules_of, rules_of_classes, sizes_of_stages
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP
 
@@ -91,14 +91,17 @@ def draft_plan(subject: Subject, name: str, offline: bool = False, by_date: bool
     periods = date_periods(subject, sizes) if by_date else None
     network, vocabulary = _network(subject, sizes, len(counts), offline)
     stages = _stages(sizes, counts, network, periods)
-    smallest = sizes.gate_rows if periods is None else math.floor(sizes.gate_rows * periods.first_share)
-    later = "all" if len(stages) == 1 else "every-previous"
+    first, later = (1.0, 1.0) if periods is None else (periods.first_share, periods.second_share)
+    gate = GateRows(
+        first=math.floor(sizes.gate_rows * first),
+        later=math.floor(sizes.gate_rows * later),
+        groups=None if group is None else math.floor(group.distinct * sizes.gate_rows / rows * later),
+    )
     if counts and network.metric is None:
-        rules = rules_of_classes(sizes.gate_rows, smallest, counts, later)
+        rules = rules_of_classes(gate, counts)
     else:
         metric, least = network.metric or (subject.task.answers.matrix_metric, 0.0)
-        whole = subject.task.answers.metrics[metric].whole
-        rules = rules_of(metric, least, whole, sizes.gate_rows, smallest, later)
+        rules = rules_of(metric, least, subject.task.answers.metrics[metric].whole, gate)
     copy = list(subject.table.changed if subject.table is not None else ())
     if subject.unlabelled:
         copy.append(f"{len(subject.unlabelled):,} rows have no label")

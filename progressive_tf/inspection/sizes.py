@@ -100,14 +100,38 @@ def drop_shown(rows: int, confidence: float) -> float:
     return z * math.sqrt(DIFFERING * rows + PSEUDO_ROWS) / rows
 
 
-def rules_of_classes(rows: int, smallest: int, counts: Mapping[str, int], later: str) -> Rules:
+@dataclass(frozen=True)
+class GateRows:
+    """The rows that rules are about.
+
+    Attributes:
+        first: in the first stage.
+        later: in the first one that is compared with another.
+        groups: that the latter belong to; None where each row is its own.
+    """
+
+    first: int
+    later: int
+    groups: int | None = None
+
+    @property
+    def independent(self) -> int:
+        """What the gate draws: rows, or groups of them."""
+        return self.later if self.groups is None else min(self.groups, self.later)
+
+    @property
+    def words(self) -> str:
+        """How many they are, for people."""
+        of = "" if self.groups is None else f" of about {self.groups:,} groups"
+        return f"{self.later:,} gate rows{of}"
+
+
+def rules_of_classes(rows: GateRows, counts: Mapping[str, int]) -> Rules:
     """Returns the rules of a gate that its rows allow.
 
     Args:
         rows: that the gate reads.
-        smallest: the gate rows of the first stage, where it has fewer.
         counts: label → rows in the file.
-        later: the slice on which later stages are compared.
     """
     total, most = sum(counts.values()), max(counts.values())
     largest = most / total
@@ -118,28 +142,28 @@ def rules_of_classes(rows: int, smallest: int, counts: Mapping[str, int], later:
     label = next(name for name, count in counts.items() if count == most)
     says = f"always saying {label!r} reaches {by_chance:.2f} {metric}"
     first: dict[str, Any] = {"metric": metric, "slice": "current", "at_least": round(least, 2)}
-    if smallest >= 50:
-        first["confidence"] = 0.95 if smallest >= 100 else 0.9
+    if rows.first >= 50:
+        first["confidence"] = 0.95 if rows.first >= 100 else 0.9
         says += f"; surely above {least:.2f} is asked for"
     else:
-        says += f"; {smallest:,} rows cannot show {least:.2f} for sure, so the estimate decides"
-    drop, why, power = drop_rule(metric, rows, later)
-    return Rules(_enough((first, drop), smallest), (says, why), power)
+        says += f"; {rows.first:,} rows cannot show {least:.2f} for sure, so the estimate decides"
+    drop, why, power = drop_rule(metric, rows)
+    return Rules(_enough((first, drop), rows), (says, why), power)
 
 
-def drop_rule(metric: str, rows: int, later: str, whole: float = 1.0) -> tuple[dict[str, Any], str, str]:
+def drop_rule(metric: str, rows: GateRows, whole: float = 1.0) -> tuple[dict[str, Any], str, str]:
     """Returns the rule on what a later version may lose, why it is so, and what the rows allow; see `rules_of`."""
-    confidence = 0.95 if rows >= 400 else 0.9
-    shown = drop_shown(rows, confidence)
-    rule: dict[str, Any] = {"metric": metric, "slice": later}
+    confidence = 0.95 if rows.independent >= 400 else 0.9
+    shown = drop_shown(rows.independent, confidence)
+    rule: dict[str, Any] = {"metric": metric, "slice": "all"}
     if shown > WIDEST_DROP:
         rule |= {"drop_at_most": WIDEST_DROP * whole, "against": "best"}
-        power = f"{rows:,} gate rows show no drop below {_figure(shown, whole)} for sure: they catch only what is badly worse"
+        power = f"{rows.words} show no drop below {_figure(shown, whole)} for sure: they catch only what is badly worse"
         return rule, "so few rows show no small drop for sure; the estimate decides", power
     drop = math.ceil(100 * shown) / 100
     rule |= {"drop_at_most": round(drop * whole, 2), "against": "best", "confidence": confidence}
     allowed = _figure(drop, whole)
-    power = f"with {rows:,} gate rows a version as good as the best passes a drop of {allowed} four times in five"
+    power = f"with {rows.words} a version as good as the best passes a drop of {allowed} four times in five"
     return rule, "the smallest drop that these rows can show", power
 
 
@@ -147,12 +171,12 @@ def _figure(share_of_whole: float, whole: float) -> str:
     return f"{share_of_whole * whole:.2f}" if whole == 1.0 else f"{share_of_whole * whole:.0f}"
 
 
-def _enough(rules: tuple[dict[str, Any], ...], smallest: int) -> tuple[dict[str, Any], ...]:
+def _enough(rules: tuple[dict[str, Any], ...], rows: GateRows) -> tuple[dict[str, Any], ...]:
     """Returns rules that ask for no more rows than there are; 30 by default."""
-    return tuple(rule | {"min_samples": smallest} for rule in rules) if smallest < 30 else rules
+    return tuple(rule | {"min_samples": rows.first} for rule in rules) if rows.first < 30 else rules
 
 
-def rules_of(metric: str, at_least: float, whole: float, rows: int, smallest: int, later: str) -> Rules:
+def rules_of(metric: str, at_least: float, whole: float, rows: GateRows) -> Rules:
     """Returns the rules of a gate where rows are of no class.
 
     Args:
@@ -160,15 +184,13 @@ def rules_of(metric: str, at_least: float, whole: float, rows: int, smallest: in
         at_least: what is asked of a first model, by which it is shown to do anything at all.
         whole: 100 for a metric that goes up to 100, else 1.
         rows: that the gate reads.
-        smallest: the gate rows of the first stage, where it has fewer.
-        later: the slice on which later stages are compared.
     """
-    drop, _, power = drop_rule(metric, rows, later, whole)
+    drop, _, power = drop_rule(metric, rows, whole)
     first: dict[str, Any] = {"metric": metric, "slice": "current", "at_least": at_least}
-    if smallest >= 100:
+    if rows.first >= 100:
         first["confidence"] = 0.95
     says = "that it does anything at all; raise it to what your use needs"
-    return Rules(_enough((first, drop), smallest), (says, "about what these rows can show"), power)
+    return Rules(_enough((first, drop), rows), (says, "about what these rows can show"), power)
 
 
 def sizes_of_stages(pool: int, classes: int) -> list[int]:
