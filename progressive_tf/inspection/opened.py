@@ -25,6 +25,8 @@ from progressive_tf.plan.tasks import TASKS
 PLACE = "FILE"
 HEADER_ROWS = 200  # that are looked at to tell a header from data
 DEEPEST = 5
+# Why a plan cannot read a file as it is.
+NO_HEADER, NESTED, UNREAD = "it has no line of column names", "it has objects within objects", "it has rows that cannot be read"
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,13 @@ def open_table(name_or_path: str, progress: Callable[[int], None] | None = None)
             if names:
                 reader = replace(reader, names=names)
                 notes.append(f"{file.name}: no line of column names; its columns are called {names[0]} to {names[-1]}")
-                changed.append("it has no line of column names")
+                changed.append(NO_HEADER)
         problems = NotedProblems(file.name)
         batches = []
         for batch in reader(file.path, None, None, problems):
             flat = _flattened(batch)
             if flat is not batch and not changed:
-                changed.append("it has objects within objects")
+                changed.append(NESTED)
             notes += [str(remark) for remark in batch.remarks]
             batches.append(replace(flat, remarks=()))
             rows += len(batch.rows)
@@ -166,7 +168,7 @@ def open_table(name_or_path: str, progress: Callable[[int], None] | None = None)
         unreadable += problems.noted
         files.append(held(file, batches))
     if unreadable:
-        changed.append("it has rows that cannot be read")
+        changed.append(UNREAD)
     if not rows:
         why = f": {unreadable[0].what} (line {unreadable[0].line:,}); {unreadable[0].advice}" if unreadable else ""
         raise InputError(f"{resolved.name}: no row can be read{why or '; expected a line of column names, and rows'}")

@@ -67,7 +67,7 @@ class DelimitedReader:
         self, path: Path, wanted: Sequence[str], problems: Problems
     ) -> tuple[str, list[str], Iterator[NumberedFields]]:
         """Returns what separates the columns, their names, and the fields of the rows below."""
-        separator = _separator(path, self.delimiter, wanted)
+        separator = separator_of(path, self.delimiter, wanted)
         rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
         if self.names is not None:
             numbered = ((row + 1, line, fields) for row, line, fields in rows)
@@ -88,11 +88,11 @@ def first_lines(path: Path, usual: str, count: int) -> list[list[str]]:
         count: how many lines.
     """
     problems = Problems(path.name)
-    rows = read_fields(path, problems, delimiter=_separator(path, usual, ()), quoting=csv.QUOTE_MINIMAL)
+    rows = read_fields(path, problems, delimiter=separator_of(path, usual), quoting=csv.QUOTE_MINIMAL)
     return [fields for _, _, fields in islice(rows, count)]
 
 
-def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
+def separator_of(path: Path, usual: str, wanted: Sequence[str] = ()) -> str:
     """Returns what separates the header's columns: the usual sign, unless another gives more of the wanted columns.
 
     Where the plan's names are not the header's, names that differ in case count, then the number of columns: so that
