@@ -13,7 +13,7 @@ from progressive_tf.output import console
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
 EPILOG = """
-Examples: `python -m progressive_tf.data check tickets.csv` finds out what the columns are, and what is wrong with the rows;
+Examples: `python -m progressive_tf.data check tickets.csv` tells what the columns are and what is wrong with the rows;
 `check tickets.csv --plan plan.yaml` reads them as the plan does; `check train.csv test.csv` also finds rows in both;
 `check tickets.csv --fix` writes a corrected copy.
 
@@ -36,7 +36,8 @@ def check(
         str | None, typer.Option(metavar="FILE|NAME", help="Read the files as this plan reads its source.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="Where the page and findings.csv go; check-FILE by default.")
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Where the page and findings.csv go; check-FILE by default."),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to read, if not as found.")] = None,
     label: Annotated[
@@ -46,8 +47,8 @@ def check(
         bool,
         typer.Option(
             "--fix",
-            help="Write a corrected copy of each table and a log of every change: spaces, invisible signs, spellings of "
-            "labels, rows that equal an earlier one. The files stay as they are.",
+            help="Write a corrected copy of each table, and a log of every change: spaces, invisible signs, spellings "
+            "of labels, rows that equal an earlier one. The files stay as they are.",
         ),
     ] = False,
     fail_on: Annotated[

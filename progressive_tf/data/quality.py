@@ -43,8 +43,9 @@ def examine(
     """
     findings = about_files(source, quality)
     kept = rows
-    for kind, affected, kept in affected_rows(source, rows, quality, evaluation_keys):
+    for kind, affected, left in affected_rows(source, rows, quality, evaluation_keys):
         findings.append(about_rows(source, affected, kind, SAYS[kind], getattr(quality, kind)))
+        kept = left
     noise = find_noise(source, kept, quality.label_noise, noise_search or NoiseSearch())
     if noise is not None:
         findings.append(noise.finding)

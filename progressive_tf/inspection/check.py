@@ -13,6 +13,7 @@ from progressive_tf.inspection import leaks, noise, personal, rows, texts
 from progressive_tf.inspection.found import SEVERITIES, Check, Found, Severity
 from progressive_tf.inspection.subject import Subject
 
+OF_CLASSES = (rows.classes, noise.label_noise)  # which say nothing of labels that are no classes
 FINDINGS = ("file", "line", "kind", "what", "suggestion")
 
 
@@ -70,14 +71,18 @@ def check_files(
     limits: dict[str, None] = {}
     for subject in subjects:
         plain = rows.with_one_spelling(subject)
-        for called, look in _checks(length, weights):
-            with display.counting(f"{subject.name}: {called}") as progress:
+        checks = _checks(length, weights)
+        with display.task(f"checks of {subject.name}", len(checks)) as done:
+            for look in checks:
+                if look in OF_CLASSES and any(one.kind == "odd_labels" for one in found if one.file == subject.name):
+                    done(1)
+                    continue
                 for one in look(subject if look is rows.labels else plain):
-                    progress(len(found))
                     if isinstance(one, str):
                         limits[one] = None
                     else:
                         found.append(one)
+                done(1)
     found += rows.in_several_files(subjects)
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
     ordered = tuple(sorted(found, key=lambda one: order[one.severity]))
@@ -85,21 +90,24 @@ def check_files(
     return Report(tuple(subjects), ordered, lines, tuple(limits))
 
 
-def _checks(length: int | None, weights: str | None) -> Iterator[tuple[str, Check]]:
-    yield "rows", rows.unread
-    yield "labels", rows.labels
-    yield "classes", rows.classes
-    yield "repeated rows", rows.repeated
-    yield "nearly repeated rows", rows.nearly_repeated
-    yield "columns", leaks.columns
-    yield "labels in texts", leaks.own_names
-    yield "lengths", lambda subject: (
-        texts.long_texts(subject, length) if weights is None else texts.long_texts(subject, length, weights)
+def _checks(length: int | None, weights: str | None) -> tuple[Check, ...]:
+    def long_texts(subject: Subject) -> Iterator[Found]:
+        return texts.long_texts(subject, length, weights or texts.PRETRAINED_TEXT)
+
+    return (
+        rows.unread,
+        rows.labels,
+        rows.classes,
+        rows.repeated,
+        rows.nearly_repeated,
+        leaks.columns,
+        leaks.own_names,
+        long_texts,
+        texts.odd_texts,
+        texts.languages,
+        personal.personal_data,
+        noise.label_noise,
     )
-    yield "markup", texts.odd_texts
-    yield "languages", texts.languages
-    yield "personal data", personal.personal_data
-    yield "label noise", noise.label_noise
 
 
 def write_findings(report: Report, target: Path) -> None:

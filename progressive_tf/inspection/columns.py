@@ -21,7 +21,9 @@ SAMPLE = 2_000  # cells of which words are counted
 MOST_COUNTED = 1_000  # different values that are counted one by one
 TEXT_WORDS, TEXT_CHARACTERS = 3.0, 20.0  # on average, from which on a column holds texts
 LEAST_DISTINCT = 0.3  # of the filled cells of a column of texts
-_ID_NAME = re.compile(r"(^|[_\W])(u?u?id|guid|key|nr|no|number|num|index|row|hash|url|link|file(name)?)s?([_\W]|$)", re.I)
+_ID_NAME = re.compile(
+    r"(^|[_\W])(u?u?id|guid|key|nr|no|number|num|index|row|hash|url|link|file(name)?)s?([_\W]|$)", re.I
+)
 _NAME_PARTS = re.compile(r"[^\W_]+")
 
 
@@ -86,7 +88,7 @@ class Column:
 
     @property
     def is_id(self) -> bool:
-        """Whether it tells rows apart and says nothing about them: another value in every row, and no text or number."""
+        """Whether it tells rows apart and says nothing of them: another value in every row, and no text or number."""
         if self.profile.rows >= FEWEST_ROWS and self.profile.whole and self.profile.steps_by_one and not self.missing:
             return True
         alone = self.filled >= FEWEST_ROWS and self.distinct >= 0.98 * min(self.filled, 10_000)

@@ -42,8 +42,8 @@ class Periods:
 def date_periods(subject: Subject, sizes: Sizes) -> Periods | None:
     """Returns stages by a column of dates; None where there is none, or too few rows.
 
-    Dates have to be written as 2024-03-01 in every row, so that their order is that of letters, and the first stage needs
-    rows of every class and enough for its gate. Stages end at the beginning of a month where there are several.
+    Dates have to be written as 2024-03-01 in every row, so that their order is that of letters, and the first stage
+    needs rows of every class and enough for its gate. Stages end at the beginning of a month where there are several.
 
     Args:
         subject: the file.
@@ -89,7 +89,5 @@ def _has_all_classes(subject: Subject, dates: list[str], cut: str) -> bool:
         return True
     labels = subject.table.cells[subject.data.label]
     there = {str(label).strip().casefold() for label in labels if label not in (None, "")}
-    early = {
-        str(label).strip().casefold() for label, date in zip(labels, dates, strict=True) if date < cut and label
-    }
+    early = {str(label).strip().casefold() for label, date in zip(labels, dates, strict=True) if date < cut and label}
     return early == there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,11 +72,11 @@ def draft_plan(subject: Subject, name: str, offline: bool = False, by_date: bool
     Raises:
         InputError: its rows are too few, or of a kind that no network is for.
     """
-    source, rows = subject.source, int((~subject.source.empty).sum())
+    rows = int((~subject.source.empty).sum())
     if rows < FEWEST_ROWS:
         raise InputError(
-            f"{subject.name}: {rows:,} rows that can be learnt from; a plan needs {FEWEST_ROWS} at least, and a gate that "
-            f"shows anything a few hundred"
+            f"{subject.name}: {rows:,} rows that can be learnt from; a plan needs {FEWEST_ROWS} at least, and a gate "
+            f"that shows anything a few hundred"
         )
     if subject.task.name not in NETWORKS:
         raise InputError(f"{subject.name}: there is no draft for task {subject.task.name}; write the plan by hand")
@@ -147,7 +148,9 @@ def _classes(subject: Subject) -> tuple[dict[str, int], tuple[str, str] | None]:
     counts = {label: count for label, count in truth.counts(subject.rows[~subject.source.empty]).items() if count}
     odd = what_is_odd(counts)
     if odd is not None:
-        raise InputError(f"{subject.name}: column {subject.data.label!r}: {odd.message}\n{odd.advice}; --label names another column")
+        raise InputError(
+            f"{subject.name}: column {subject.data.label!r}: {odd.message}\n{odd.advice}; --label names another column"
+        )
     groups = alike(counts)
     spelling = None
     if groups:
@@ -158,7 +161,7 @@ def _classes(subject: Subject) -> tuple[dict[str, int], tuple[str, str] | None]:
             counts[name] = sum(counts.pop(label) for label in group)
     if len(counts) < 2:
         raise InputError(
-            f"{subject.name}: every row is labelled {next(iter(counts), '')!r}; a classifier needs at least two classes; "
+            f"{subject.name}: every row is labelled {next(iter(counts), '')!r}; a classifier needs at least two; "
             f"--label names another column"
         )
     return counts, spelling
@@ -214,11 +217,14 @@ def _why_not(column: Column, subject: Subject) -> str:
 def _group(subject: Subject) -> Column | None:
     """Returns the column of what rows belong to, such as a customer, where many rows share one."""
     answer = getattr(subject.data, subject.task.answer_key)
+    if subject.table is None:
+        return None
     for column in subject.columns:
-        if not column.is_of_somebody or column.missing or column.counts is None or column.name == answer:
+        if not column.is_of_somebody or column.missing or column.is_id or column.name == answer:
             continue
-        shared = sum(count for count in column.counts.values() if count > 1)
-        if column.distinct >= FEWEST_GROUPS and shared >= LEAST_SHARED * column.filled and not column.is_id:
+        counts = Counter(map(str, subject.table.cells[column.name]))
+        shared = sum(count for count in counts.values() if count > 1)
+        if len(counts) >= FEWEST_GROUPS and shared >= LEAST_SHARED * column.filled:
             return column
     return None
 
@@ -227,7 +233,9 @@ def _network(
     subject: Subject, sizes: Sizes, classes: int, offline: bool
 ) -> tuple[NetworkDraft, tuple[str, ...] | None]:
     kind, draft = INPUT_KINDS[subject.task.inputs], NETWORKS[subject.task.name]
-    asked = Asked(rows=sizes.pool, classes=classes, offline=offline, vocabulary=f"{subject_stem(subject)}-vocabulary.txt")
+    asked = Asked(
+        rows=sizes.pool, classes=classes, offline=offline, vocabulary=f"{subject_stem(subject)}-vocabulary.txt"
+    )
     network = draft(asked)
     if kind.is_file:
         asked = replace(asked, side=_side(subject))
@@ -247,11 +255,15 @@ def _network(
         about = "" if vocabulary_of(weights) is not None else "about "
         over = int((counts > length).sum())
         long = f"; {over:,} of {len(counts):,} are cut" if over else ""
-        why = f"texts have {about}{int(np.median(counts)):,} tokens, 99 in 100 at most {int(np.quantile(counts, 0.99)):,}{long}"
+        usual, most = int(np.median(counts)), int(np.quantile(counts, 0.99))
+        why = f"texts have {about}{usual:,} tokens, 99 in 100 at most {most:,}{long}"
         target = 0
         if "max_target_length" in network.model:
             expected = subject.source.expected(subject.rows)  # all of them: a longer one would be refused
-            lengths = [len(text.encode()) + 2 if reads_bytes else 2 + max(2 * len(text.split()), len(text) // 2) for text in expected]
+            lengths = [
+                len(text.encode()) + 2 if reads_bytes else 2 + max(2 * len(text.split()), len(text) // 2)
+                for text in expected
+            ]
             target = fitting_length(np.array(lengths), 1024) if max(lengths) <= 512 else 1024
             target = max(target, min(1024, max(lengths)))
         asked = replace(asked, length=length, length_why=why, target=target, prefix=_prefix(subject))
@@ -294,7 +306,10 @@ def _stages(
     final = "; ".join(filter(None, (f"all {sizes.pool:,} rows to train on", why)))
     if periods is not None:
         stages = [
-            ({"name": name, "data": {"where": where}}, f"about {round(portion * sizes.pool):,} rows: what there was then")
+            (
+                {"name": name, "data": {"where": where}},
+                f"about {round(portion * sizes.pool):,} rows: what there was then",
+            )
             for name, where, portion in periods.before
         ]
         return [*stages, ({"name": "today", "data": {"all": True}, **keys}, final)]
@@ -318,8 +333,8 @@ def decided(draft: Draft) -> list[str]:
     return [
         *([f"labels: {spelling[1]} (normalize_labels: {spelling[0]})"] if spelling is not None else []),
         f"network: {'; '.join(why for why in draft.network.why if why)}",
-        f"parts: about {sizes.gate_rows:,} rows for the gate, {sizes.validation:,} to choose on, {sizes.pool:,} to train on"
-        + (f"; rows with the same {group[0]} stay together" if group is not None else ""),
+        f"parts: about {sizes.gate_rows:,} rows for the gate, {sizes.validation:,} to choose on, "
+        f"{sizes.pool:,} to train on" + (f"; rows with the same {group[0]} stay together" if group is not None else ""),
         f"gate: {draft.rules.why[0]}; {draft.rules.power}",
         f"adaptation: {draft.network.adapts}",
         f"stages: {stages}",

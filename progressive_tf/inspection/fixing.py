@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import class_names
 from progressive_tf.data.readers import READERS
@@ -75,7 +73,7 @@ def refuse_unfixable(subject: Subject, targets: Sequence[Path]) -> None:
     """Raises InputError where no corrected copy can be written, before anything is."""
     if subject.table is None or len(subject.table.resolved.files) != 1:
         raise InputError(
-            f"--fix: {subject.name} is no table in one file; correct it by hand, as findings.csv says, or check without --fix"
+            f"--fix: {subject.name} is no table in one file; correct it by hand, as findings.csv says, or drop --fix"
         )
     for target in targets:
         if target.exists() or target.is_symlink():

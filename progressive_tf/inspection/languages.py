@@ -9,27 +9,52 @@ from functools import lru_cache
 
 FEWEST_KNOWN = 3  # frequent words of a language that a text has to have
 _WORD = re.compile(r"[^\W\d_]+")
+
+
+def words(text: str) -> frozenset[str]:
+    """Returns the words of a text, each once."""
+    return frozenset(text.split())
+
+
 LANGUAGES: dict[str, tuple[str, frozenset[str]]] = {
-    code: (called, frozenset(words.split()))
-    for code, called, words in (
-        ("en", "English", "the and is are was were of to in for with that this it you not have has my i be on at from but "
-         "they what how can do your will would when which there been"),
-        ("de", "German", "der die das was und ist nicht ich ein eine einen mit auf für von zu den dem des im wir sie es auch bei "
-         "wie war sind hat haben kann wird bitte aber noch nach oder mein meine seit bei wo wann warum kam kein keine"),
-        ("fr", "French", "le la les des est et un une pas je vous pour dans que qui sur ne avec ce cette mon ma mes il elle "
-         "nous sont été au aux du mais plus"),
-        ("es", "Spanish", "el la los las es y un una no que por para con del se mi su lo como pero más está son fue ha al "
-         "muy cuando tengo"),
-        ("it", "Italian", "il lo gli le è e un una non che per con del della sono mi ma come più ho ha questo questa nel "
-         "alla molto anche"),
-        ("nl", "Dutch", "de het een en is niet ik van voor met op dat die zijn was wordt naar maar ook bij aan heb heeft "
-         "mijn wij er nog"),
-        ("pt", "Portuguese", "o os as um uma não que e é para com do da dos das no na meu minha por mais foi está ele eu "
-         "você muito mas"),
-        ("pl", "Polish", "nie jest się na do i w z że to jak co ale o mnie już czy przez dla po są był może"),
-        ("sv", "Swedish", "och att det är inte jag en ett som på för med av den har till om var kan men vi"),
-        ("tr", "Turkish", "bir ve bu için çok ne var ben değil da de ile daha gibi olarak ama kadar"),
-    )
+    "en": (
+        "English",
+        words("""the and is are was were of to in for with that this it you not have has my i be on at from
+        but they what how can do your will would when which there been"""),
+    ),
+    "de": (
+        "German",
+        words("""der die das was und ist nicht ich ein eine einen mit auf für von zu den dem des im wir sie es
+        auch bei wie war sind hat haben kann wird bitte aber noch nach oder mein meine wo wann warum kam kein"""),
+    ),
+    "fr": (
+        "French",
+        words("""le la les des est et un une pas je vous pour dans que qui sur ne avec ce cette mon ma mes il
+        elle nous sont été au aux du mais plus"""),
+    ),
+    "es": (
+        "Spanish",
+        words("""el la los las es y un una no que por para con del se mi su lo como pero más está son fue ha al
+        muy cuando tengo"""),
+    ),
+    "it": (
+        "Italian",
+        words("""il lo gli le è e un una non che per con del della sono mi ma come più ho ha questo questa nel
+        alla molto anche"""),
+    ),
+    "nl": (
+        "Dutch",
+        words("""de het een en is niet ik van voor met op dat die zijn was wordt naar maar ook bij aan heb heeft
+        mijn wij er nog"""),
+    ),
+    "pt": (
+        "Portuguese",
+        words("""o os as um uma não que e é para com do da dos das no na meu minha por mais foi está ele eu
+        você muito mas"""),
+    ),
+    "pl": ("Polish", words("nie jest się na do i w z że to jak co ale o mnie już czy przez dla po są był może")),
+    "sv": ("Swedish", words("och att det är inte jag en ett som på för med av den har till om var kan men vi")),
+    "tr": ("Turkish", words("bir ve bu için çok ne var ben değil da de ile daha gibi olarak ama kadar")),
 }
 
 
@@ -53,9 +78,9 @@ def language_of(text: str) -> str | None:
 
     It has to have three of them, and twice as many as of any other language.
     """
-    words = _WORD.findall(text.lower())
+    said = _WORD.findall(text.lower())
     scores = sorted(
-        ((sum(word in known for word in words), code) for code, (_, known) in LANGUAGES.items()), reverse=True
+        ((sum(word in known for word in said), code) for code, (_, known) in LANGUAGES.items()), reverse=True
     )
     (most, code), (second, _) = scores[0], scores[1]
     return code if most >= FEWEST_KNOWN and most >= 2 * second else None

@@ -45,7 +45,9 @@ def column_lines(subject: Subject) -> list[str]:
     """Returns what a run says of how a file and its columns are read; nothing where it would refuse them."""
     source = subject.source
     try:
-        read = read_tables({subject.path: source}, subject.data)[subject.path] if source.input_kind.has_columns else source
+        read = (
+            read_tables({subject.path: source}, subject.data)[subject.path] if source.input_kind.has_columns else source
+        )
     except InputError:
         return []
     return source_lines([read])
@@ -79,9 +81,15 @@ def _giving_away(subject: Subject) -> Iterator[Found]:
         profile.add([cells[position] for position, _ in kept], [codes[row] for _, row in kept])
         wholly = tells_label(profile, len(truth.labels))
         if wholly or (right >= NEARLY and right - by_chance >= MORE_THAN_CHANCE):
-            how = "tells the label in every row" if right == 1.0 else f"tells the label in {100 * right:.0f} % of the rows"
+            how = (
+                "tells the label in every row"
+                if right == 1.0
+                else f"tells the label in {100 * right:.0f} % of the rows"
+            )
             says = f"column {column.name!r} {how}, a leak if it is not known before {source.label_name} is"
-            advice = f"data.leave_out: [{column.name}]" if is_read else "no plan reads it beside texts; do not copy it in"
+            advice = (
+                f"data.leave_out: [{column.name}]" if is_read else "no plan reads it beside texts; do not copy it in"
+            )
             severity = "warning" if is_read else "note"
             yield Found(subject.name, "gives_label_away", severity, says, advice)  # type: ignore[arg-type]
 

@@ -14,6 +14,7 @@ from progressive_tf.errors import ProgressiveError
 
 LENGTHS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
 READ_WHOLE = 0.99  # share of texts that should be read to their end
+AT_ONCE = 1_000  # texts; what the tokenizer says of each takes kilobytes
 MEASURED = 5_000  # texts, evenly spread
 TOKENS_A_WORD = 1.4  # of English, by WordPiece; where no vocabulary is here to count with
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -48,7 +49,8 @@ def token_counts(texts: Sequence[str], vocabulary: Path | None) -> np.ndarray:
     from tokenizers import BertWordPieceTokenizer
 
     tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
-    return np.array([len(encoded.ids) for encoded in tokenizer.encode_batch(list(texts))], np.int64)
+    parts = (list(texts[begin : begin + AT_ONCE]) for begin in range(0, len(texts), AT_ONCE))
+    return np.array([len(encoded) for part in parts for encoded in tokenizer.encode_batch(part)], np.int64)
 
 
 def fitting_length(counts: np.ndarray, most: int = LENGTHS[-1]) -> int:

@@ -88,7 +88,10 @@ def _texts(asked: Asked) -> NetworkDraft:
     model = {"builder": "bert", "weights": PRETRAINED_TEXT, "max_length": asked.length}
     return NetworkDraft(
         model,
-        ("MiniLM-L6, 92 MB, fetched the first time, for English; without a network: plan new --offline", asked.length_why),
+        (
+            "MiniLM-L6, 92 MB, fetched the first time, for English; without a network: plan new --offline",
+            asked.length_why,
+        ),
         {
             "epochs": 80,
             "batch_size": 16,

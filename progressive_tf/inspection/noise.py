@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from progressive_tf.data.noise_finding import NoiseSearch, find_noise
+from progressive_tf.data.noise_finding import MOST_ROWS, NoiseSearch, find_noise
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.inspection.found import Found, RowFinding, count_rows
@@ -16,6 +16,7 @@ from progressive_tf.inspection.subject import Subject
 
 WIDTH = 100  # numbers that stand for a text
 FEWEST = 50  # rows
+MOST = 0.25  # share of rows: where more look wrong, it is not the labels that are
 SURE = 0.5  # probability of the other label from which on it is suggested
 
 
@@ -45,6 +46,12 @@ def label_noise(subject: Subject) -> Iterator[Found | str]:
         return
     if not noise.suspects:
         yield noise.finding.message
+        return
+    if len(noise.suspects) > MOST * min(len(kept), MOST_ROWS):
+        yield (
+            f"label noise: {by} tell too little of labels to say which are wrong ({len(noise.suspects):,} of "
+            f"{min(len(kept), MOST_ROWS):,} would be); a run looks by the outputs of its network"
+        )
         return
     message = noise.finding.message.removesuffix("; all of them are in findings.csv")
     rows = tuple(
@@ -89,7 +96,11 @@ def _of_cells(subject: Subject, rows: np.ndarray) -> np.ndarray:
     assert table is not None
     numbers = set(table.columns.numbers)
     records = [
-        {name: float(cell) if name in numbers else cell for name, cell in zip(table.columns.names, cells, strict=True) if cell}
+        {
+            name: float(cell) if name in numbers else cell
+            for name, cell in zip(table.columns.names, cells, strict=True)
+            if cell
+        }
         for cells in subject.source.cells(rows)
     ]
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""A table as it stands in its files, before anybody has said which column is what; lines that cannot be read are kept."""
+"""A table as it stands in its files, before anybody has said which column is what, and lines that cannot be read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow
 
-from progressive_tf.data.normalise import InputFile
+from progressive_tf.data.normalise import InputFile, content_hash
 from progressive_tf.data.problems import Problems
 from progressive_tf.data.readers import READERS
 from progressive_tf.data.readers.batch import UNLABELLED, Batch
@@ -26,7 +26,11 @@ PLACE = "FILE"
 HEADER_ROWS = 200  # that are looked at to tell a header from data
 DEEPEST = 5
 # Why a plan cannot read a file as it is.
-NO_HEADER, NESTED, UNREAD = "it has no line of column names", "it has objects within objects", "it has rows that cannot be read"
+NO_HEADER, NESTED, UNREAD = (
+    "it has no line of column names",
+    "it has objects within objects",
+    "it has rows that cannot be read",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Unreadable:
     line: int
     what: str
     advice: str
+
+    @property
+    def words(self) -> str:
+        """What is the matter, where, and what to do, in a sentence."""
+        return f"{self.what} (line {self.line:,}){f'; {self.advice}' if self.advice else ''}"
 
 
 class NotedProblems(Problems):
@@ -144,6 +153,7 @@ def open_table(name_or_path: str, progress: Callable[[int], None] | None = None)
         InputError: there is no such file, or it is no table.
     """
     resolved = resolve(name_or_path, Path(), PLACE, TASKS["text-classification"])
+    content_hash(resolved.files, None, None)  # says what is empty, binary, or UTF-16
     files, rows, unreadable, notes = [], 0, [], list(resolved.notes)
     changed: list[str] = []
     for file in resolved.files:
@@ -170,7 +180,7 @@ def open_table(name_or_path: str, progress: Callable[[int], None] | None = None)
     if unreadable:
         changed.append(UNREAD)
     if not rows:
-        why = f": {unreadable[0].what} (line {unreadable[0].line:,}); {unreadable[0].advice}" if unreadable else ""
+        why = f": {unreadable[0].words}" if unreadable else ""
         raise InputError(f"{resolved.name}: no row can be read{why or '; expected a line of column names, and rows'}")
     held_batches = tuple(batch for file in files for batch in file.reader.batches)  # type: ignore[attr-defined]
     resolved = replace(resolved, files=tuple(files))
@@ -187,9 +197,7 @@ def _without_header(path: Path, usual: str) -> tuple[str, ...] | None:
     if len(lines) < 3 or len(set(map(len, lines[:3]))) > 1:
         return None
     first, below = lines[0], [line for line in lines[1:] if len(line) == len(lines[0])]
-    again = (
-        cell.strip() and Counter(line[place] for line in below)[cell] >= 2 for place, cell in enumerate(first)
-    )
+    again = (cell.strip() and Counter(line[place] for line in below)[cell] >= 2 for place, cell in enumerate(first))
     if not (any(_is_number(cell) or len(cell) > LONGEST_NAME for cell in first) or any(again)):
         return None
     if sum(map(_is_number, first)) == len(first) > 1 and len(set(first)) == len(first):

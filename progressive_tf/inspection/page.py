@@ -38,7 +38,9 @@ def table(report: Report) -> ByWidth:
     wide, narrow = _table("severity", "finding", "lines"), _table("severity", "finding")
     several = len(report.subjects) > 1
     for found in report.found:
-        said = f"{found.file}: {found.message}" if several and not found.message.startswith(found.file) else found.message
+        said = (
+            f"{found.file}: {found.message}" if several and not found.message.startswith(found.file) else found.message
+        )
         said = shortened(said, LONGEST)
         advice = found.suggestion
         text = f"{said}\n→ {shortened(advice, LONGEST)}" if advice else said

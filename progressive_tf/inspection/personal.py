@@ -116,9 +116,16 @@ def _names(subject: Subject) -> Iterator[Found | str]:
         if sure:
             line = subject.line(int(subject.source.rows[index]))
             shown = masked(text[sure[0].start : sure[0].end])
-            rows.append(RowFinding(line, f"name of a person {shown}", "replace it, or be sure that it may be trained on"))
+            rows.append(
+                RowFinding(line, f"name of a person {shown}", "replace it, or be sure that it may be trained on")
+            )
     if rows:
         of = f", of the first {MOST_FOR_NAMES:,}" if len(subject.source) > MOST_FOR_NAMES else ""
         yield Found(
-            subject.name, KIND, "warning", f"{count_rows(len(rows))} with what looks like a name of a person{of}", "", tuple(rows)
+            subject.name,
+            KIND,
+            "warning",
+            f"{count_rows(len(rows))} with what looks like a name of a person{of}",
+            "",
+            tuple(rows),
         )

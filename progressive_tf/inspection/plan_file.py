@@ -146,7 +146,9 @@ def plan_text(draft: Draft, source: str, file: str) -> str:
         file: what the plan's own file is called.
     """
     lines = [
-        *_comment(f"Made from {draft.subject.name} by `plan new`; each line says why it is so. Change what you know better."),
+        *_comment(
+            f"Made from {draft.subject.name} by `plan new`; each line says why it is so. Change what you know better."
+        ),
         "#",
         *_comment(f"Command: python -m progressive_tf.train --plan {file}"),
         f"name: {flow(draft.name)}",
@@ -158,7 +160,9 @@ def plan_text(draft: Draft, source: str, file: str) -> str:
         *_indented(_data(draft, source)),
     ]
     if len(draft.stages) > 1:
-        lines += [*_comment("a first stage that is not good enough yet does not keep the next, with more rows, from starting")]
+        lines += [
+            *_comment("a first stage that is not good enough yet does not keep the next, with more rows, from starting")
+        ]
         lines += ["on_hold: continue"]
     lines += ["defaults:", *_indented(_defaults(draft)), "stages:"]
     for stage, why in draft.stages:
@@ -178,8 +182,8 @@ def _data(draft: Draft, source: str) -> Iterator[str]:
         split = {"validation": value.validation, "gate": value.gate, "test": value.test}
         group, reason = draft.data.get("split.group", (None, ""))
         yield from _comment(
-            f"about {value.gate_rows:,} rows for the gate, {value.validation:,} to choose on, {value.pool:,} to train on; "
-            f"{draft.rules.power}"
+            f"about {value.gate_rows:,} rows for the gate, {value.validation:,} to choose on, {value.pool:,} to train "
+            f"on; {draft.rules.power}"
         )
         if group is not None:
             yield from _comment(f"group: {reason}")

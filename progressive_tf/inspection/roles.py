@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.inspection.columns import Column
+from progressive_tf.inspection.languages import words
 from progressive_tf.plan.tasks import TASKS, Task
 
 # Words in names of columns, by how surely they name a label.
-SURE_LABELS = frozenset(
+SURE_LABELS = words(
     "label labels class classes category kategorie klasse target topic thema intent sentiment species outcome y "
-    "diagnosis survived churn churned spam gold".split()
+    "diagnosis survived churn churned spam gold"
 )
-LIKELY_LABELS = frozenset(
+LIKELY_LABELS = words(
     "type typ art status rating stars grade quality queue department abteilung tag tags priority result ergebnis group "
-    "answer response verdict reason severity stimmung rubrik emotion is has".split()
+    "answer response verdict reason severity stimmung rubrik emotion is has"
 )
-TEXT_NAMES = frozenset(
+TEXT_NAMES = words(
     "text message body content question review sentence comment utterance document description abstract tweet post "
-    "nachricht inhalt beschreibung frage anfrage kommentar query transcript prompt title subject betreff titel".split()
+    "nachricht inhalt beschreibung frage anfrage kommentar query transcript prompt title subject betreff titel"
 )
-SHORT_TEXTS = frozenset({"title", "subject", "betreff", "titel"})
+SHORT_TEXTS = words("title subject betreff titel")
 PAIRS = (
     *(("source", "target"), ("src", "tgt"), ("src", "trg"), ("input", "output"), ("text", "target")),
     *(("question", "answer"), ("article", "summary"), ("document", "summary"), ("original", "translation")),
     *(("original", "corrected"), ("prompt", "completion"), ("text", "summary"), ("source", "translation")),
 )
-LANGUAGES = frozenset(
+LANGUAGES = words(
     "en de fr es it nl pt pl sv da no fi cs ru uk tr ar zh ja ko english german french spanish italian dutch "
-    "portuguese polish swedish russian chinese japanese deutsch englisch".split()
+    "portuguese polish swedish russian chinese japanese deutsch englisch"
 )
 MOST_CLASSES = 1_000
 MOST_NUMBERED = 20  # classes that are written as numbers, unless the name says that they are labels
@@ -207,7 +208,7 @@ def _score(column: Column, columns: Sequence[Column]) -> float:
     """Returns how likely a column is the label: by its name, its place, and how few values it has."""
     if not _may_be_label(column, columns):
         return 0.0
-    counts = column.counts or {}
+    counts: Mapping[str, int] = column.counts or {}
     score = _named(column, columns)
     score += 1.0 if column is columns[-1] else 0.5 if column is columns[0] else 0.0
     score += 1.0 if len(counts) <= 20 else 0.5 if len(counts) <= 200 else 0.0

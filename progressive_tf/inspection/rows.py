@@ -1,4 +1,4 @@
-"""Checks on whole rows: those that a run makes, in its words, with every row, and rows that are alike but for some words."""
+"""Checks on whole rows: those that a run makes, in its words, with every row; and rows that are nearly alike."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def labels(subject: Subject) -> Iterator[Found]:
         yield Found(subject.name, "labels", "error", str(error).removeprefix(f"{source.name}: "))
         return
     counts = truth.counts(subject.rows) if truth.in_classes else {}
-    better = {}
+    better: dict[str, str] = {}
     for group in alike(counts):
         name = max(group, key=lambda label: counts[label])
         better |= {label: name for label in group if label != name}
@@ -159,7 +159,10 @@ def _of_rows(
             key = int(source.keys[row])
             if kind == "duplicates":
                 earlier = subject.line(int(source.rows[first[key, int(truth.equal[row])]]))
-                return f"repeats line {earlier:,}", "a run trains on one of them; `check --fix` drops what is wholly equal"
+                return (
+                    f"repeats line {earlier:,}",
+                    "a run trains on one of them; `check --fix` drops what is wholly equal",
+                )
             if kind == "conflicting_labels":
                 others = [other for other in with_key[key] if truth.equal[other] != truth.equal[row]]
                 shown = [
@@ -170,9 +173,7 @@ def _of_rows(
                 return f"labelled {own!r}; the same in {listed(shown, 3)}", "decide which is right"
             return _PLAIN[kind]
 
-        yield about(
-            subject, kind, _SEVERITY.get(kind, "warning"), _as_it_is(message), affected, what
-        )
+        yield about(subject, kind, _SEVERITY.get(kind, "warning"), _as_it_is(message), affected, what)
 
 
 _PLAIN = {
@@ -204,7 +205,10 @@ def nearly_repeated(subject: Subject) -> Iterator[Found]:
         line = subject.line(int(source.rows[other]))
         if truth.in_classes and truth.codes[row] != truth.codes[other]:
             here, there = (truth.labels[truth.codes[one]] for one in (row, other))
-            return f"nearly the words of line {line:,}, labelled {here!r} here and {there!r} there", "is one of them wrong?"
+            return (
+                f"nearly the words of line {line:,}, labelled {here!r} here and {there!r} there",
+                "is one of them wrong?",
+            )
         return f"nearly the words of line {line:,}", "keep one, or name what belongs together in data.split.group"
 
     yield about(

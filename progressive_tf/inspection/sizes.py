@@ -57,8 +57,11 @@ def divided(rows: int, counts: Mapping[str, int]) -> Sizes:
         counts: label → rows; empty where rows are of no class.
     """
     shares = next(
-        (parts for most, parts in ((100, (0.15, 0.3, 0.15)), (400, (0.15, 0.3, 0.15)), (1_500, (0.12, 0.25, 0.15)))
-         if rows < most),
+        (
+            parts
+            for most, parts in ((100, (0.15, 0.3, 0.15)), (400, (0.15, 0.3, 0.15)), (1_500, (0.12, 0.25, 0.15)))
+            if rows < most
+        ),
         (0.1, 0.2, 0.2),
     )
     if rows >= 20_000:
@@ -88,8 +91,8 @@ class Rules:
 def drop_shown(rows: int, confidence: float) -> float:
     """Returns the largest drop that an unchanged candidate shows four times in five not to have, at a first look.
 
-    It is (z + 0.84) · se, with the standard error of a paired comparison whose answers differ in a tenth of the rows, and
-    the pseudo-rows that smooth it (docs/guides/gate-and-statistics.md#power-how-many-rows-a-rule-needs).
+    It is (z + 0.84) · se, with the standard error of a paired comparison whose answers differ in a tenth of the rows,
+    and the pseudo-rows that smooth it (docs/guides/gate-and-statistics.md#power-how-many-rows-a-rule-needs).
 
     Args:
         rows: of the gate.

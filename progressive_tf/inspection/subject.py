@@ -21,7 +21,7 @@ from progressive_tf.data.readers.batch import UNLABELLED, Batch
 from progressive_tf.data.resolve import resolve
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.display import Display
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.inspection.columns import Column, columns_of
 from progressive_tf.inspection.opened import PLACE, NotedProblems, OpenedTable, Unreadable, held, open_table
 from progressive_tf.inspection.roles import Roles, find_roles
@@ -134,9 +134,7 @@ def _asked_roles(task: Task, data: Data) -> Roles:
     return Roles(task, None if key is None else getattr(data, key), getattr(data, task.answer_key))
 
 
-def _whole(
-    path: str, task: Task, data: Data, progress: Callable[[int], None], notes: tuple[str, ...] = ()
-) -> Subject:
+def _whole(path: str, task: Task, data: Data, progress: Callable[[int], None], notes: tuple[str, ...] = ()) -> Subject:
     with tempfile.TemporaryDirectory() as cache:
         reader = SourceReader(data.model_copy(update={"source": path}), task, Path(), Path(cache))
         source = reader.read(path, PLACE, progress)
@@ -158,7 +156,7 @@ def _sentences(path: str, task: Task, data: Data, notes: tuple[str, ...] = ()) -
         before = max(lines, default=0)
         files.append(held(file, batches))
     if not lines:
-        said = f": {noted[0].what} (line {noted[0].line:,}); {noted[0].advice}" if noted else ""
+        said = f": {noted[0].words}" if noted else ""
         raise InputError(f"{resolved.name}: no sentence can be read{said}")
     with tempfile.TemporaryDirectory() as cache:
         source = SourceReader(data, task, Path(), Path(cache)).read_resolved(replace(resolved, files=tuple(files)))
@@ -197,14 +195,12 @@ def _tabular(
     known = {column.name for column in columns}
     for key, name in roles.keys.items():
         if name not in known:
-            from progressive_tf.errors import unknown_name
-
             raise InputError(f"data.{key}: {table.name}: {unknown_name('column', name, known)}")
     files = table.files(admit, roles.inputs, roles.answer or UNLABELLED)
     files = replace(files, files=tuple(replace(file, truth=truth) for file in files.files))
     if not any(file.reader.batches and any(batch.rows for batch in file.reader.batches) for file in files.files):  # type: ignore[attr-defined]
         first = (refused or unlabelled)[0]
-        raise InputError(f"{table.name}: no row can be learnt from: {first.what} (line {first.line:,}); {first.advice}")
+        raise InputError(f"{table.name}: no row can be learnt from: {first.words}")
     with tempfile.TemporaryDirectory() as cache:
         source = SourceReader(data, roles.task, Path(), Path(cache)).read_resolved(files, progress)
     lines: dict[int, int] = {}

@@ -19,6 +19,7 @@ from progressive_tf.inspection.network_drafts import PRETRAINED_TEXT
 from progressive_tf.inspection.subject import Subject
 
 DEFAULT_LENGTH = 128
+TOLD = 0.3  # share of texts whose language or script has to be clear, to say anything
 MOST = 0.6  # share of texts in one language or script from which on others are remarkable
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(\s[^<>]{0,200})?/?>|<!--|<!DOCTYPE", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
@@ -52,7 +53,10 @@ def long_texts(subject: Subject, length: int | None = None, weights: str | None 
     if not subject.source.input_kind.is_text:
         return
     most, vocabulary = length or DEFAULT_LENGTH, vocabulary_of(weights)
-    counts = token_counts(subject.source.descriptions(subject.rows), vocabulary)
+    texts = subject.source.descriptions(subject.rows)
+    may_be = [row for row, text in enumerate(texts) if len(text) + 2 > most]  # a token has a letter at least
+    counts = np.zeros(len(texts), np.int64)
+    counts[may_be] = token_counts([texts[row] for row in may_be], vocabulary)
     long = np.flatnonzero(counts > most)
     if not len(long):
         return
@@ -110,7 +114,10 @@ def _spaces(text: str) -> tuple[str, str] | None:
         return "spaces around it", "trim it"
     hidden = [letter for letter in text if unicodedata.category(letter) in ("Cf", "Cc", "Zs") and letter not in " \n\t"]
     if hidden:
-        return f"a sign that cannot be seen ({unicodedata.name(hidden[0], f'U+{ord(hidden[0]):04X}').lower()})", "take it out"
+        return (
+            f"a sign that cannot be seen ({unicodedata.name(hidden[0], f'U+{ord(hidden[0]):04X}').lower()})",
+            "take it out",
+        )
     return "several spaces, or letters that are put together", "write them in the usual form"
 
 
@@ -122,7 +129,7 @@ def languages(subject: Subject) -> Iterator[Found]:
     for kind, called, tell in (("script", "script", script_of), ("language", "language", language_of)):
         told = [tell(text) for text in texts]
         counts = Counter(one for one in told if one is not None)
-        if not counts:
+        if sum(counts.values()) < TOLD * len(texts):
             continue
         main, most = counts.most_common(1)[0]
         others = [row for row, one in enumerate(told) if one not in (None, main)]
