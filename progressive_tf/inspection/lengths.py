@@ -11,6 +11,7 @@ import numpy as np
 
 from progressive_tf.assets import is_asset, locate
 from progressive_tf.errors import ProgressiveError
+from progressive_tf.models.preprocessing.vocabulary import read_vocabulary
 
 LENGTHS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
 READ_WHOLE = 0.99  # share of texts that should be read to their end
@@ -48,7 +49,8 @@ def token_counts(texts: Sequence[str], vocabulary: Path | None) -> np.ndarray:
         return np.array([2 + round(TOKENS_A_WORD * len(text.split())) for text in texts], np.int64)
     from tokenizers import BertWordPieceTokenizer
 
-    tokenizer = BertWordPieceTokenizer(str(vocabulary), lowercase=True)
+    known = {token: number for number, token in enumerate(read_vocabulary(vocabulary))}
+    tokenizer = BertWordPieceTokenizer(known, lowercase=True)
     parts = (list(texts[begin : begin + AT_ONCE]) for begin in range(0, len(texts), AT_ONCE))
     return np.array([len(encoded) for part in parts for encoded in tokenizer.encode_batch(part)], np.int64)
 

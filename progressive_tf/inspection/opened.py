@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -190,20 +189,20 @@ def open_table(name_or_path: str, progress: Callable[[int], None] | None = None)
 def _without_header(path: Path, usual: str) -> tuple[str, ...] | None:
     """Returns names for the columns of a file whose first line is data; None where it is a header.
 
-    It is data where a name would be a number or longer than 60 characters, or stands again at least twice in its own
-    column, as a label does.
+    It is data where a name would be longer than 60 characters, or stands again at least twice in its own column, as a
+    label does; and where all names would be numbers, as the cells below are, and not years.
     """
     lines = first_lines(path, usual, HEADER_ROWS)
     if len(lines) < 3 or len(set(map(len, lines[:3]))) > 1:
         return None
     first, below = lines[0], [line for line in lines[1:] if len(line) == len(lines[0])]
-    again = (cell.strip() and Counter(line[place] for line in below)[cell] >= 2 for place, cell in enumerate(first))
-    if not (any(_is_number(cell) or len(cell) > LONGEST_NAME for cell in first) or any(again)):
+    columns = [[line[place] for line in below] for place in range(len(first))]
+    again = any(cell.strip() and column.count(cell) >= 2 for cell, column in zip(first, columns, strict=True))
+    long = any(len(cell) > LONGEST_NAME for cell in first)
+    numbers = all(map(_is_number, first)) and sum(map(_is_number, columns[0])) > len(below) / 2
+    years = all(cell.strip().isdigit() and 1800 <= int(cell) <= 2200 for cell in first) and len(set(first)) == len(first)
+    if not (again or long or (numbers and not years)):
         return None
-    if sum(map(_is_number, first)) == len(first) > 1 and len(set(first)) == len(first):
-        numbers_below = sum(map(_is_number, (cell for line in below for cell in line)))
-        if numbers_below < 0.5 * len(below) * len(first):
-            return None  # columns that are called by numbers, such as years
     return tuple(f"column_{number}" for number in range(1, len(first) + 1))
 
 

@@ -123,7 +123,7 @@ def _check_header(file: str, names: Sequence[str], wanted: Sequence[str]) -> Non
             f"{file}: the first line begins with {shorten(names[0], 20)}; delete what stands above the line of column "
             f"names, which has to be the first"
         )
-    if any(len(name) > LONGEST_NAME or _is_number(name) for name in names):
+    if wanted and any(len(name) > LONGEST_NAME or _is_number(name) for name in names):
         shown = ", ".join(shorten(name, 20) for name in names[:5])
         raise InputError(
             f"{file}: the first line is no line of column names, among them {' and '.join(map(repr, wanted))}, but "
