@@ -72,7 +72,7 @@ def write_plan(draft: Draft, target: Path) -> Written:
         for path, content in files.items():
             write_text(path, content)
             written.append(path)
-        write_text(target, plan_text(draft, source, target.name))
+        write_text(target, plan_text(draft, source, target.as_posix()))
         written.append(target)
         _try(target)
     except BaseException:
