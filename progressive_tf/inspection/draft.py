@@ -6,10 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from progressive_tf.data.alike_rows import LEAST_SHARED
 from progressive_tf.data.kinds import INPUT_KINDS
@@ -19,16 +16,14 @@ from progressive_tf.data.source_lines import tells_label
 from progressive_tf.errors import InputError, listed
 from progressive_tf.inspection.columns import Column
 from progressive_tf.inspection.dates import Periods, date_periods
-from progressive_tf.inspection.lengths import evenly, fitting_length, own_vocabulary, token_counts, vocabulary_of
-from progressive_tf.inspection.network_drafts import NETWORKS, Asked, NetworkDraft
+from progressive_tf.inspection.network_choice import chosen_network
+from progressive_tf.inspection.network_drafts import NETWORKS, NetworkDraft
 from progressive_tf.inspection.sizes import GateRows, Rules, Sizes, divided, rules_of, rules_of_classes, sizes_of_stages
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP
 
 FEWEST_ROWS = 20
 FEWEST_GROUPS = 120  # so that at least 20 come to the gate
-OWN_WORDS_LENGTH = 1.2  # tokens a word, of a vocabulary that was made of the texts
-BYTES = 1.1  # a letter, about, for networks that read bytes
 SHOWN = 6
 Section = Mapping[str, Any]
 
@@ -90,13 +85,13 @@ def draft_plan(subject: Subject, name: str, offline: bool = False, by_date: bool
     if group is not None:
         data["split.group"] = (group.name, f"{group.distinct:,} values: rows of one belong together, in one part")
     periods = date_periods(subject, sizes) if by_date else None
-    network, vocabulary = _network(subject, sizes, len(counts), offline)
+    network, vocabulary = chosen_network(subject, sizes, len(counts), offline)
     stages = _stages(sizes, counts, network, periods)
     first, later = (1.0, 1.0) if periods is None else (periods.first_share, periods.second_share)
     gate = GateRows(
         first=math.floor(sizes.gate_rows * first),
         later=math.floor(sizes.gate_rows * later),
-        groups=None if group is None else math.floor(group.distinct * sizes.gate_rows / rows * later),
+        groups=None if group is None else _groups_among(group, sizes, later),
     )
     if counts and network.metric is None:
         rules = rules_of_classes(gate, counts)
@@ -229,73 +224,10 @@ def _group(subject: Subject) -> Column | None:
     return None
 
 
-def _network(
-    subject: Subject, sizes: Sizes, classes: int, offline: bool
-) -> tuple[NetworkDraft, tuple[str, ...] | None]:
-    kind, draft = INPUT_KINDS[subject.task.inputs], NETWORKS[subject.task.name]
-    asked = Asked(
-        rows=sizes.pool, classes=classes, offline=offline, vocabulary=f"{subject_stem(subject)}-vocabulary.txt"
-    )
-    network = draft(asked)
-    if kind.is_file:
-        asked = replace(asked, side=_side(subject))
-    vocabulary = None
-    if kind.is_text:
-        texts = subject.source.descriptions(evenly(len(subject.source)))
-        weights = network.model.get("weights")
-        if "vocabulary" in network.model:
-            vocabulary = tuple(own_vocabulary(subject.source.descriptions(subject.rows)))
-        reads_bytes = "max_target_length" in network.model and weights is None
-        counts = (
-            np.array([2 + round(BYTES * len(text)) for text in texts])
-            if reads_bytes
-            else token_counts(texts, vocabulary_of(weights))
-        )
-        length = fitting_length(counts)
-        about = "" if vocabulary_of(weights) is not None else "about "
-        over = int((counts > length).sum())
-        long = f"; {over:,} of {len(counts):,} are cut" if over else ""
-        usual, most = int(np.median(counts)), int(np.quantile(counts, 0.99))
-        why = f"texts have {about}{usual:,} tokens, 99 in 100 at most {most:,}{long}"
-        target = 0
-        if "max_target_length" in network.model:
-            expected = subject.source.expected(subject.rows)  # all of them: a longer one would be refused
-            lengths = [
-                len(text.encode()) + 2 if reads_bytes else 2 + max(2 * len(text.split()), len(text) // 2)
-                for text in expected
-            ]
-            target = fitting_length(np.array(lengths), 1024) if max(lengths) <= 512 else 1024
-            target = max(target, min(1024, max(lengths)))
-        asked = replace(asked, length=length, length_why=why, target=target, prefix=_prefix(subject))
-    return draft(asked), vocabulary
-
-
-def subject_stem(subject: Subject) -> str:
-    """Returns what files that belong to a file are called after."""
-    return Path(subject.name).stem or "rows"
-
-
-def _prefix(subject: Subject) -> str:
-    """Returns what T5 was told before translating, where columns are called by two languages that it knows."""
-    names = {"en": "English", "de": "German", "fr": "French", "ro": "Romanian"}
-    names |= {name.lower(): name for name in names.values()}
-    pair = [str(getattr(subject.data, key)).casefold().rpartition(".")[2] for key in ("text", subject.task.answer_key)]
-    known = [names[name] for name in pair if name in names]
-    return f"translate {known[0]} to {known[1]}: " if len(known) == 2 else ""
-
-
-def _side(subject: Subject) -> int:
-    """Returns the pixels of the shorter side of a typical image."""
-    import io
-
-    from PIL import Image
-
-    encoded = subject.source.inputs(evenly(len(subject.source))[:200])
-    sides = []
-    for content in encoded:
-        with Image.open(io.BytesIO(bytes(content))) as image:
-            sides.append(min(image.size))
-    return int(np.median(sides))
+def _groups_among(group: Column, sizes: Sizes, part: float) -> int:
+    """Returns how many groups the gate rows of a stage are of, about, which has a part of all rows."""
+    among_gate = group.distinct * sizes.gate_rows / sizes.rows
+    return math.floor(among_gate * (1 - (1 - part) ** (group.filled / group.distinct)))
 
 
 def _stages(

@@ -51,6 +51,7 @@ class Asked:
         offline: whether nothing may be downloaded.
         prefix: what stands in front of every input.
         side: pixels of an image's shorter side, typically; 0 where rows are no images.
+        language: what the texts are in, "" for English and where it is not clear.
     """
 
     rows: int
@@ -62,6 +63,14 @@ class Asked:
     offline: bool = False
     prefix: str = ""
     side: int = 0
+    language: str = ""
+
+
+def _minilm(asked: Asked) -> str:
+    known = "MiniLM-L6, 92 MB, fetched the first time, for English; without a network: plan new --offline"
+    if not asked.language:
+        return known
+    return f"{known}; these texts read as {asked.language}: a BERT that knows it, named in model.weights, reaches more"
 
 
 _RANDOM_SAYS_LITTLE = {"label_noise": None}
@@ -88,10 +97,7 @@ def _texts(asked: Asked) -> NetworkDraft:
     model = {"builder": "bert", "weights": PRETRAINED_TEXT, "max_length": asked.length}
     return NetworkDraft(
         model,
-        (
-            "MiniLM-L6, 92 MB, fetched the first time, for English; without a network: plan new --offline",
-            asked.length_why,
-        ),
+        (_minilm(asked), asked.length_why),
         {
             "epochs": 80,
             "batch_size": 16,
@@ -121,7 +127,7 @@ def _last_of_texts(rows: int) -> tuple[dict[str, Any], str] | None:
 
 def _words(asked: Asked) -> NetworkDraft:
     model: dict[str, Any] = {"builder": "bert-tagger", "weights": PRETRAINED_TEXT, "max_length": asked.length}
-    why = "MiniLM-L6, 92 MB, fetched the first time, for English; without a network: plan new --offline"
+    why = _minilm(asked)
     optimizer: dict[str, Any] = {"name": "adamw", "learning_rate": 2e-4, "weight_decay": 0.01}
     epochs = 10 if asked.rows < 1_000 else 5
     if asked.offline:

@@ -200,7 +200,9 @@ def _without_header(path: Path, usual: str) -> tuple[str, ...] | None:
     again = any(cell.strip() and column.count(cell) >= 2 for cell, column in zip(first, columns, strict=True))
     long = any(len(cell) > LONGEST_NAME for cell in first)
     numbers = all(map(_is_number, first)) and sum(map(_is_number, columns[0])) > len(below) / 2
-    years = all(cell.strip().isdigit() and 1800 <= int(cell) <= 2200 for cell in first) and len(set(first)) == len(first)
+    years = all(cell.strip().isdigit() and 1800 <= int(cell) <= 2200 for cell in first) and len(set(first)) == len(
+        first
+    )
     if not (again or long or (numbers and not years)):
         return None
     return tuple(f"column_{number}" for number in range(1, len(first) + 1))

@@ -19,7 +19,7 @@ from progressive_tf.data.cells import cell_text
 from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
 from progressive_tf.files import atomic_path, cache_folder, write_text
-from progressive_tf.inspection.draft import Draft, subject_stem
+from progressive_tf.inspection.draft import Draft
 from progressive_tf.inspection.sizes import Sizes
 from progressive_tf.output import printable
 from progressive_tf.plan.loading import load_plan
@@ -53,7 +53,7 @@ def write_plan(draft: Draft, target: Path) -> Written:
         InputError: one of the files is there already, or a run would refuse the plan or its rows; nothing is left then.
         WriteError: the disk refuses.
     """
-    folder, stem = target.parent, subject_stem(draft.subject)
+    folder, stem = target.parent, draft.subject.stem
     files: dict[Path, str] = {}
     source, rows_file = _source(draft, folder), None
     if draft.copy:
@@ -105,7 +105,7 @@ def _source(draft: Draft, folder: Path) -> str:
 def _copy_name(draft: Draft) -> str:
     table = draft.subject.table
     has_lists = table is None or any(column.lists for column in draft.subject.columns)
-    return f"{subject_stem(draft.subject)}-rows{'.jsonl' if has_lists else '.csv'}"
+    return f"{draft.subject.stem}-rows{'.jsonl' if has_lists else '.csv'}"
 
 
 def _write_rows(draft: Draft, target: Path) -> None:

@@ -67,6 +67,11 @@ class Subject:
         return self.lines.get(row, row)
 
     @property
+    def stem(self) -> str:
+        """What files that belong to it are called after."""
+        return Path(self.name).stem or "rows"
+
+    @property
     def rows(self) -> np.ndarray:
         """Indices of all rows of the source, int64."""
         return np.arange(len(self.source))

@@ -59,13 +59,13 @@ def new(
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
-    from progressive_tf.inspection.draft import decided, draft_plan, subject_stem
+    from progressive_tf.inspection.draft import decided, draft_plan
     from progressive_tf.inspection.plan_file import plan_name, write_plan
     from progressive_tf.inspection.subject import open_subject
 
     display = Display()
     subject = open_subject(file, display, text, label)
-    draft = draft_plan(subject, name or plan_name(subject_stem(subject)), offline)
+    draft = draft_plan(subject, name or plan_name(subject.stem), offline)
     with display.counting(f"trying {to}"):
         written = write_plan(draft, to)
     screen = console()
