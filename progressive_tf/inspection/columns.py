@@ -98,6 +98,12 @@ class Column:
         return alone and (named or not self.is_numbers)
 
     @property
+    def is_spoken(self) -> bool:
+        """Whether most cells are words of letters, such as names, and no codes."""
+        values = list(self.profile.values)[:SAMPLE]
+        return sum(value.replace(" ", "").isalpha() for value in values) > len(values) / 2
+
+    @property
     def is_index(self) -> bool:
         """Whether it is pandas' count of rows."""
         return why_left_out(self.name, [self.profile]) is not None and not self.is_empty

@@ -171,6 +171,8 @@ def _input(columns: Sequence[Column], label: Column) -> Column | None:
     if not texts:
         measured = [column for column in left if not column.is_id and not column.is_dates]
         short = [column for column in measured if _is_free_text(column) and column.lists < 0.5]
+        if not measured:  # a name in every row tells rows apart, and may be all there is to read
+            short = [column for column in left if column.is_spoken]
         numbers = [column for column in measured if column.is_numbers]
         return short[0] if short and not numbers else None
     return max(texts, key=lambda column: (_text_score(column), -columns.index(column)))
@@ -219,6 +221,12 @@ def _score(column: Column, columns: Sequence[Column]) -> float:
 
 def _no_label(columns: Iterable[Column], name: str) -> str:
     said = listed((f"{column.name} ({column.described()})" for column in columns), 8)
+    lists = next((column.name for column in columns if column.lists > 0.5), None)
+    if lists is not None:
+        return (
+            f"{name}: no column looks like a label; its columns: {said}; if {lists!r} has several labels of a row, "
+            f"these are not there yet: keep the one that matters most, or make a column for each label with yes and no"
+        )
     return (
         f"{name}: no column looks like a label, which has a few values that come again; its columns: {said}; name it "
         f"with --label, or give the rows one"

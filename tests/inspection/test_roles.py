@@ -100,6 +100,21 @@ def test_rows_that_a_run_refuses_are_kept_aside_with_their_lines(tmp_path: Path)
     assert subject.line(int(subject.source.rows[-1])) == 35
 
 
+def test_names_are_read_where_there_is_nothing_else(tmp_path: Path) -> None:
+    letters = "abcdefghij"
+    made = [
+        {"name": f"{letters[number // 10]}an{letters[number % 10]}o".title(), "sex": "fm"[number % 2]}
+        for number in range(80)
+    ]
+    assert keys(opened(write_csv(tmp_path / "names.csv", made))) == ("text-classification", "name", "sex")
+
+
+def test_lists_of_labels_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    made = [{"text": f"text number {number} of things", "labels": ["a", "b"]} for number in range(40)]
+    with pytest.raises(InputError, match=r"'labels' has several labels of a row, these are not there yet"):
+        opened(write_lines(tmp_path / "several.jsonl", made))
+
+
 def test_a_file_without_anything_like_a_label_is_refused(tmp_path: Path) -> None:
     path = write_csv(
         tmp_path / "a.csv", [{"text": f"text number {number} is here", "kind": "same"} for number in range(30)]
