@@ -84,6 +84,9 @@ def check(
     folder = to or Path(f"check-{Path(subjects[0].name).stem}")
     names = [f"{Path(subject.name).stem}-fixed{Path(subject.name).suffix}" for subject in subjects]
     if fix:
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"--fix: two files would become {twice}; correct one after the other, each --to a folder")
         for subject, name in zip(subjects, names, strict=True):
             refuse_unfixable(subject, [folder / name, folder / f"{Path(name).stem}-log.csv"])
     model = None if loaded is None else loaded.plan.model
@@ -102,7 +105,7 @@ def check(
     write_page(report, Outputs(findings, tuple(fixed)), page)
     screen = console()
     for subject in subjects:
-        for line in (*about_file(subject), *report.lines[subject.name]):
+        for line in (*about_file(subject), *report.lines[subject.path]):
             screen.print(line)
     screen.print(f"\n{report.verdict}")
     if report.found:

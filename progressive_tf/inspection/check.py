@@ -24,7 +24,7 @@ class Report:
     Attributes:
         subjects: the files.
         found: the worst first; of one severity in the order in which they were looked for.
-        lines: what a run says of how each file is read, by its name.
+        lines: what a run says of how each file is read, by its path.
         limits: what was not looked for, a sentence each.
     """
 
@@ -72,21 +72,21 @@ def check_files(
     for subject in subjects:
         plain = rows.with_one_spelling(subject)
         checks = _checks(length, weights)
+        own: list[Found] = []
         with display.task(f"checks of {subject.name}", len(checks)) as done:
             for look in checks:
-                if look in OF_CLASSES and any(one.kind == "odd_labels" for one in found if one.file == subject.name):
-                    done(1)
-                    continue
-                for one in look(subject if look is rows.labels else plain):
+                skipped = look in OF_CLASSES and any(one.kind == "odd_labels" for one in own)
+                for one in () if skipped else look(subject if look is rows.labels else plain):
                     if isinstance(one, str):
                         limits[one] = None
                     else:
-                        found.append(one)
+                        own.append(one)
                 done(1)
+        found += own
     found += rows.in_several_files(subjects)
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
     ordered = tuple(sorted(found, key=lambda one: order[one.severity]))
-    lines = {subject.name: leaks.column_lines(subject) for subject in subjects}
+    lines = {subject.path: leaks.column_lines(subject) for subject in subjects}
     return Report(tuple(subjects), ordered, lines, tuple(limits))
 
 

@@ -58,6 +58,12 @@ LANGUAGES: dict[str, tuple[str, frozenset[str]]] = {
 }
 
 
+_LANGUAGES_OF: dict[str, tuple[str, ...]] = {
+    word: tuple(code for code, (_, known) in LANGUAGES.items() if word in known)
+    for word in frozenset().union(*(known for _, known in LANGUAGES.values()))
+}
+
+
 @lru_cache(maxsize=20_000)
 def _script(letter: str) -> str | None:
     if not letter.isalpha():
@@ -78,9 +84,6 @@ def language_of(text: str) -> str | None:
 
     It has to have three of them, and twice as many as of any other language.
     """
-    said = _WORD.findall(text.lower())
-    scores = sorted(
-        ((sum(word in known for word in said), code) for code, (_, known) in LANGUAGES.items()), reverse=True
-    )
-    (most, code), (second, _) = scores[0], scores[1]
+    scores = Counter(code for word in _WORD.findall(text.lower()) for code in _LANGUAGES_OF.get(word, ()))
+    (code, most), (_, second) = (*scores.most_common(2), ("", 0), ("", 0))[:2]
     return code if most >= FEWEST_KNOWN and most >= 2 * second else None

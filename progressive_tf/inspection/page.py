@@ -93,7 +93,7 @@ def render(report: Report, outputs: Outputs) -> str:
         report=report,
         counts=[(severity, BADGES[severity], len(report.of(severity))) for severity in BADGES],  # type: ignore[arg-type]
         found=[_view(found) for found in report.found],
-        files=[_file(subject, report.lines[subject.name]) for subject in report.subjects],
+        files=[_file(subject, report.lines[subject.path]) for subject in report.subjects],
         outputs=outputs,
         shown=SHOWN_ROWS,
     )

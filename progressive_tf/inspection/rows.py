@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from progressive_tf.data.alike_rows import near_pairs
+from progressive_tf.data.alike_rows import MOST_ROWS, near_pairs
 from progressive_tf.data.findings import about_rows
 from progressive_tf.data.label_spelling import alike, written
 from progressive_tf.data.odd_labels import what_is_odd
@@ -30,7 +30,6 @@ ALL_SAID = Quality.model_validate(
     }
 )
 """Looks for everything, and drops and refuses nothing."""
-MOST_COMPARED = 20_000  # rows whose words are compared with one another
 _SEVERITY: dict[str, Severity] = {"leakage": "error", "broken_tags": "warning", "empty_text": "warning"}
 
 
@@ -189,7 +188,7 @@ def nearly_repeated(subject: Subject) -> Iterator[Found]:
     source = subject.source
     if not source.input_kind.is_text:
         return
-    rows = subject.rows[:MOST_COMPARED]
+    rows = subject.rows[:MOST_ROWS]
     texts = source.descriptions(rows)
     partner: dict[int, int] = {}
     for earlier, later in near_pairs(texts):
@@ -197,7 +196,7 @@ def nearly_repeated(subject: Subject) -> Iterator[Found]:
             partner.setdefault(later, earlier)
     if not partner:
         return
-    of = f", of the first {MOST_COMPARED:,}" if len(source) > len(rows) else ""
+    of = f", of the first {MOST_ROWS:,}" if len(source) > len(rows) else ""
     truth = source.truth
 
     def what(row: int) -> tuple[str, str]:

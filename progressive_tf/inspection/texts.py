@@ -108,6 +108,8 @@ def _damage(text: str) -> tuple[str, str] | None:
 
 
 def _spaces(text: str) -> tuple[str, str] | None:
+    if text.isascii() and text.isprintable() and text == text.strip() and "  " not in text:
+        return None  # as most are; what follows looks at each letter
     if cleaned(text) == text:
         return None
     if text != text.strip():

@@ -38,6 +38,16 @@ def test_a_check_writes_a_page_and_findings_and_a_copy_when_asked(capsys: pytest
     assert "tickets-fixed.csv is there already" in capsys.readouterr().err
 
 
+def test_two_files_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("new").mkdir()
+    write_csv(Path("new/tickets.csv"), only(rows(60, seed=2), "message", "topic"))
+    assert typed("data", "check", "tickets.csv", "new/tickets.csv", "--fix") == 2
+    assert "two files would become tickets-fixed.csv" in capsys.readouterr().err
+    assert not Path("check-tickets").exists()
+    assert typed("data", "check", "tickets.csv", "new/tickets.csv") == 0
+    assert "tickets.csv: 60 rows" in capsys.readouterr().out
+
+
 def test_a_check_can_fail_a_build(capsys: pytest.CaptureFixture[str]) -> None:
     assert typed("data", "check", "tickets.csv", "--fail-on", "error") == 3
     assert typed("data", "check", "tickets.csv", "--fix", "--to", "out") == 0
