@@ -13,6 +13,8 @@ from progressive_tf.output import say
 
 PROGRAM = "progressive-tf"
 COMMANDS = {
+    "data": ("progressive_tf.data.__main__", "check files before you train on them"),
+    "plan": ("progressive_tf.plan.__main__", "write a plan that fits a file"),
     "train": ("progressive_tf.train", "run the stages of a plan, or continue its run"),
     "tune": ("progressive_tf.tune", "search the settings of one stage; find its learning rate"),
     "release": ("progressive_tf.release", "list, show, promote, roll back, verify, export versions"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -41,23 +41,37 @@ def examine(
     Raises:
         InputError: a finding whose action is `fail`, or rows that nothing can be learnt from.
     """
-    findings = _about_files(source, quality)
+    findings = about_files(source, quality)
     kept = rows
-    for kind, look in _ROW_CHECKS:
-        action = getattr(quality, kind)
-        if action is None or not len(kept):
-            continue
-        affected = look(source, kept, evaluation_keys)
-        if affected.any():
-            findings.append(about_rows(source, kept[affected], kind, _SAYS[kind], action))
-            kept = kept[~affected] if action == "drop" else kept
+    for kind, affected, left in affected_rows(source, rows, quality, evaluation_keys):
+        findings.append(about_rows(source, affected, kind, SAYS[kind], getattr(quality, kind)))
+        kept = left
     noise = find_noise(source, kept, quality.label_noise, noise_search or NoiseSearch())
     if noise is not None:
         findings.append(noise.finding)
         kept = np.delete(kept, noise.positions) if quality.label_noise == "drop" else kept
     _refuse_useless(source, rows, kept, findings, min(2, len(expected or source.labels)))
-    findings.extend(_about_classes(source, kept, quality, expected or source.labels))
+    findings.extend(about_classes(source, kept, quality, expected or source.labels))
     return QualityReport(tuple(findings), kept, () if noise is None else noise.suspects)
+
+
+def affected_rows(
+    source: Source, rows: np.ndarray, quality: Quality, evaluation_keys: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yields the kind of each thing that is wrong with rows, the rows, at least one, and those that are left then.
+
+    The arguments are those of `examine`; kinds are as in `data.quality`, rows int64.
+    """
+    kept = rows
+    for kind, look in _ROW_CHECKS:
+        action: Action | None = getattr(quality, kind)
+        if action is None or not len(kept):
+            continue
+        affected = look(source, kept, evaluation_keys)
+        if affected.any():
+            found = kept[affected]
+            kept = kept[~affected] if action == "drop" else kept
+            yield kind, found, kept
 
 
 def _leaked(source: Source, rows: np.ndarray, evaluation_keys: np.ndarray) -> np.ndarray:
@@ -106,7 +120,7 @@ _FILES_SAY = {
     ODD_IMAGES: "with something odd",
     UNUSED_FILES: "that no row comes from",  # always told: it costs nothing, and a missing class stands in it
 }
-_SAYS = {
+SAYS = {
     "leakage": "whose {input} also stands in an evaluation part",
     "empty_text": "with an empty text",
     "broken_tags": "whose tags are not a valid sequence",
@@ -116,7 +130,8 @@ _SAYS = {
 }
 
 
-def _about_files(source: Source, quality: Quality) -> list[Finding]:
+def about_files(source: Source, quality: Quality) -> list[Finding]:
+    """Returns what is said of files of a source that cannot be read, are odd, or are not used."""
     findings = []
     for kind, says in _FILES_SAY.items():
         action: Action | None = getattr(quality, kind, "warn")
@@ -150,11 +165,11 @@ def _refuse_useless(
         raise InputError(f"{source.name}: {useless[0]}{because}; {useless[1]}")
 
 
-def _about_classes(source: Source, rows: np.ndarray, quality: Quality, expected: Collection[str]) -> list[Finding]:
+def about_classes(source: Source, rows: np.ndarray, quality: Quality, expected: Collection[str]) -> list[Finding]:
+    """Returns what is said of classes with few rows; see `examine` for the arguments."""
     counts = {label: count for label, count in source.truth.counts(rows).items() if label in expected}
     largest = max(counts.values(), default=0)
-    rare = {label: count for label, count in counts.items() if 0 < count * IMBALANCE < largest}
-    few = {label: count for label, count in counts.items() if count < FEWEST_PER_CLASS}
+    rare, few = rare_classes(counts), few_classes(counts)
     checks: tuple[tuple[str, Literal["warn", "fail"] | None, dict[str, int], str], ...] = (
         (
             "class_imbalance",
@@ -179,6 +194,17 @@ def _about_classes(source: Source, rows: np.ndarray, quality: Quality, expected:
         named = ", ".join(examples[:NAMED]) + (", …" if len(classes) > NAMED else "")
         findings.append(Finding(kind, action, len(classes), (), examples, f"{message} ({named})"))
     return findings
+
+
+def rare_classes(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns the classes with less than a tenth of the largest one's rows, and with some."""
+    largest = max(counts.values(), default=0)
+    return {label: count for label, count in counts.items() if 0 < count * IMBALANCE < largest}
+
+
+def few_classes(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns the classes with fewer than 8 rows."""
+    return {label: count for label, count in counts.items() if count < FEWEST_PER_CLASS}
 
 
 def rows_left_out(sources: Mapping[str, Source], quality: Quality) -> dict[str, np.ndarray]:

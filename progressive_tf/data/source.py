@@ -15,7 +15,7 @@ from progressive_tf.data.kinds import INPUT_KINDS, InputKind, kind_of_fields
 from progressive_tf.data.normalise import content_hash, normalise
 from progressive_tf.data.query import matching_rows
 from progressive_tf.data.remarks import Remark
-from progressive_tf.data.resolve import resolve
+from progressive_tf.data.resolve import Resolved, resolve
 from progressive_tf.data.store import ARRAYS_FILE, DESCRIPTION_FILE, TEXT_FIELD, Store
 from progressive_tf.data.table import Table, number_text
 from progressive_tf.errors import InputError, unknown_name
@@ -255,8 +255,14 @@ class SourceReader:
         Raises:
             InputError: there is no such source, or its content is wrong; rows are named.
         """
+        resolved = resolve(name_or_path, self.base, place, self.task, self.data.folders)
+        return self.read_resolved(resolved, progress, labelled)
+
+    def read_resolved(
+        self, resolved: Resolved, progress: Callable[[int], None] | None = None, labelled: bool = True
+    ) -> Source:
+        """Returns a source whose files have been found; see `read`."""
         data, key = self.data, INPUT_KINDS[self.task.inputs].key
-        resolved = resolve(name_or_path, self.base, place, self.task, data.folders)
         column, label = key and getattr(data, key), getattr(data, self.task.answer_key)
         read_label = label if labelled else None
         content = content_hash(resolved.files, column, read_label)

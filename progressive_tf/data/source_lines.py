@@ -115,15 +115,15 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
     numbers = table.columns.numbers
     checks: Mapping[str, Callable[[str, ColumnProfile], bool]] = {
         f"tells the label in every row, a leak if it is not known before {source.label_name} is": lambda _, profile: (
-            _tells_label(profile, len(source.labels))
+            tells_label(profile, len(source.labels))
         ),
         "the same value in every row": lambda _, profile: len(profile.values) == 1 and not profile.missing,
         "a running number": lambda _, profile: profile.rows >= FEWEST_ROWS and profile.whole and profile.steps_by_one,
         "another value in every row": lambda name, profile: (
-            name not in numbers and FEWEST_ROWS <= profile.rows == len(profile.values) and not _is_dates(profile)
+            name not in numbers and FEWEST_ROWS <= profile.rows == len(profile.values) and not is_dates(profile)
         ),
         "dates or times, each a value of its own; give numbers instead, such as a year, a weekday or an age": (
-            lambda name, profile: name not in numbers and _is_dates(profile)
+            lambda name, profile: name not in numbers and is_dates(profile)
         ),
         "whole numbers with zeros in front, as codes have them; name codes under data.features.categories": (
             lambda name, profile: name in numbers and _has_leading_zeros(profile)
@@ -157,12 +157,14 @@ def _remarks(source: Source, table: Table) -> Iterator[str]:
         yield f"columns {' and '.join(map(repr, names))} differ only in case and spaces; both are read"
 
 
-def _tells_label(profile: ColumnProfile, labels: int) -> bool:
+def tells_label(profile: ColumnProfile, labels: int) -> bool:
+    """Whether each value of a column goes with one label, and each of so many labels with one value."""
     of = profile.label_of
     return profile.rows >= FEWEST_ROWS and of is not None and 1 < labels == len(of) == len(set(of.values()))
 
 
-def _is_dates(profile: ColumnProfile) -> bool:
+def is_dates(profile: ColumnProfile) -> bool:
+    """Whether nearly all filled cells look like a date or a time."""
     return profile.share(profile.dates) >= 1 - FEW
 
 

@@ -200,7 +200,7 @@ def parse(module: str, arguments: list[str]) -> None:
 
 
 def command_of(module: str) -> Any:
-    name = module if module.rpartition(".")[2] not in ("assets", "models") else f"{module}.__main__"
+    name = COMMANDS[module.rpartition(".")[2]][0]
     return typer.main.get_command(importlib.import_module(name).app)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -30,16 +31,19 @@ class DelimitedReader:
     Attributes:
         delimiter: what separates fields, one character, unless a file's header tells another.
         renamed: other names for columns than the header's.
+        names: of the columns of a file that has no header; None where the first line is one.
     """
 
     delimiter: str
     renamed: Mapping[str, str] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
 
     def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields the rows; InputError where there is no header or it has not the columns."""
         wanted = [name for name in (text, label) if name is not None]
         separator, names, rows = self._opened(path, wanted, problems)
-        _check_header(problems.file, names, wanted)
+        if self.names is None:
+            _check_header(problems.file, names, wanted)
         read = batches(rows, names, text, label, problems)
         first = next(read, None)
         if first is not None:
@@ -63,8 +67,11 @@ class DelimitedReader:
         self, path: Path, wanted: Sequence[str], problems: Problems
     ) -> tuple[str, list[str], Iterator[NumberedFields]]:
         """Returns what separates the columns, their names, and the fields of the rows below."""
-        separator = _separator(path, self.delimiter, wanted)
+        separator = separator_of(path, self.delimiter, wanted)
         rows = read_fields(path, problems, delimiter=separator, quoting=csv.QUOTE_MINIMAL)
+        if self.names is not None:
+            numbered = ((row + 1, line, fields) for row, line, fields in rows)
+            return separator, list(self.names), numbered
         header = next(rows, None)
         if header is None:
             problems.raise_if_any()
@@ -72,7 +79,20 @@ class DelimitedReader:
         return separator, [self.renamed.get(name, name) for name in _header(header[2], wanted)], rows
 
 
-def _separator(path: Path, usual: str, wanted: Sequence[str]) -> str:
+def first_lines(path: Path, usual: str, count: int) -> list[list[str]]:
+    """Returns the fields of the first lines of a file, a header among them if there is one; fewer where it ends.
+
+    Args:
+        path: the file.
+        usual: what separates fields, unless another sign gives more of them.
+        count: how many lines.
+    """
+    problems = Problems(path.name)
+    rows = read_fields(path, problems, delimiter=separator_of(path, usual), quoting=csv.QUOTE_MINIMAL)
+    return [fields for _, _, fields in islice(rows, count)]
+
+
+def separator_of(path: Path, usual: str, wanted: Sequence[str] = ()) -> str:
     """Returns what separates the header's columns: the usual sign, unless another gives more of the wanted columns.
 
     Where the plan's names are not the header's, names that differ in case count, then the number of columns: so that
@@ -103,7 +123,7 @@ def _check_header(file: str, names: Sequence[str], wanted: Sequence[str]) -> Non
             f"{file}: the first line begins with {shorten(names[0], 20)}; delete what stands above the line of column "
             f"names, which has to be the first"
         )
-    if any(len(name) > LONGEST_NAME or _is_number(name) for name in names):
+    if wanted and any(len(name) > LONGEST_NAME or _is_number(name) for name in names):
         shown = ", ".join(shorten(name, 20) for name in names[:5])
         raise InputError(
             f"{file}: the first line is no line of column names, among them {' and '.join(map(repr, wanted))}, but "
