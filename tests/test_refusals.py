@@ -63,7 +63,6 @@ CASES: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("train", "--plan", "offline-images", "--set", "data.label=lable"), "unknown column 'lable'", TRAINING),
     (("train", "--plan", "numbers-en-de", "--set", "data.target=lable"), "unknown column 'lable'", TRAINING),
     (("predict", "gone", "x.csv", "--to", "/proc/x.csv"), "--to /proc/x.csv: cannot be written", ()),
-    (("predict", "gone", "x.csv", "--to", "x.csv"), "no registry here", ()),
 ]
 
 SCRIPT = """
