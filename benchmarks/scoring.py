@@ -113,7 +113,8 @@ def compare(count: int, rounds: int) -> None:
             written = np.loadtxt(folder / to, delimiter=",", skiprows=1, usecols=(3, 4))
             apart = max(apart, float(np.abs(written - np.load(folder / "loop.npy")).max()))
             print(f"round {number + 1}: {ours[-1]}; loop {theirs[-1]}", flush=True)
-    table = Table("", "seconds", "CPU seconds", "times as long", "in CPU seconds", title=f"{count:,} tickets, {rounds} rounds")
+    title = f"{count:,} tickets, rounds: {rounds}"
+    table = Table("", "seconds", "CPU seconds", "times as long", "in CPU seconds", title=title)
     table.add_row("progressive_tf.predict", _spread([one.wall for one in ours]), _spread([one.cpu for one in ours]))
     ratios = [_spread([b / a for a, b in zip(*pair, strict=True)], "×") for pair in _pairs(ours, theirs)]
     table.add_row("loop of 64", _spread([one.wall for one in theirs]), _spread([one.cpu for one in theirs]), *ratios)

@@ -34,7 +34,10 @@ CASES: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("serve", "--model", "gone", "--token-file", "gone"), "no registry here", READING),
     (("monitor", "gone"), "no registry here", READING),
     (("monitor",), "no registry here", READING),
+    (("monitor", "--out", "/proc/x.html"), "--out /proc/x.html: cannot be written", READING),
+    (("monitor", "gone", "--propose", "/proc/x.yaml"), "--propose /proc/x.yaml: cannot be written", READING),
     (("drill", "gone"), "no registry here", READING),
+    (("drill", "gone", "--page", "/proc/x.html"), "--page /proc/x.html: cannot be written", READING),
     (("report", "gone"), "gone: no such folder", READING),
     (("compare", "gone", "away"), "gone: holds no finished run", READING),
     (("models", "check", "gone:build", "--settings", "{"), "--settings: not JSON", READING),
@@ -63,6 +66,7 @@ CASES: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("train", "--plan", "offline-table", "--set", "data.label=lable"), "unknown column 'lable'", TRAINING),
     (("train", "--plan", "offline-images", "--set", "data.label=lable"), "unknown column 'lable'", TRAINING),
     (("train", "--plan", "numbers-en-de", "--set", "data.target=lable"), "unknown column 'lable'", TRAINING),
+    (("predict", "gone", "x.csv", "--to", "/proc/x.csv"), "--to /proc/x.csv: cannot be written", ()),
 ]
 
 SCRIPT = """

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 Answer = TypeVar("Answer")
 
-# Of one batch, padding included: about 1,000 tokens. What a block gives for them fits into a CPU's caches; 64 long
-# texts at once take a fifth more CPU time for the same tokens (python -m benchmarks scoring).
+# Of one batch, padding included: about 1,000 tokens. What a block gives for them fits into a CPU's caches, which the
+# attention of 64 long texts at once does not.
 MOST_BYTES = 4_096
 BYTES_PER_TOKEN = 4
 MOST_AT_ONCE = 4
