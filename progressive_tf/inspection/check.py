@@ -68,22 +68,23 @@ def check_files(
         weights: of a plan, whose vocabulary counts tokens; None for the default's.
     """
     found: list[Found] = []
+    meant: list[Subject] = []
     limits: dict[str, None] = {}
     for subject in subjects:
-        plain = rows.with_one_spelling(subject)
+        meant.append(rows.as_meant(subject))
         checks = _checks(length, weights)
         own: list[Found] = []
         with display.task(f"checks of {subject.name}", len(checks)) as done:
             for look in checks:
                 skipped = look in OF_CLASSES and any(one.kind == "odd_labels" for one in own)
-                for one in () if skipped else look(subject if look is rows.labels else plain):
+                for one in () if skipped else look(subject if look is rows.labels else meant[-1]):
                     if isinstance(one, str):
                         limits[one] = None
                     else:
                         own.append(one)
                 done(1)
         found += own
-    found += rows.in_several_files(subjects)
+    found += rows.in_several_files(meant)
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
     ordered = tuple(sorted(found, key=lambda one: order[one.severity]))
     lines = {subject.path: leaks.column_lines(subject) for subject in subjects}

@@ -64,7 +64,7 @@ class Corrected:
             "duplicate": "rows that equal an earlier one dropped",
             "unreadable": "rows that cannot be read left out",
         }
-        said = [f"{counts[kind]:,} {says}" for kind, says in words.items() if counts[kind]]
+        said = [f"{says}: {counts[kind]:,}" for kind, says in words.items() if counts[kind]]
         said += self.reshaped
         return ", ".join(said) or "nothing had to be corrected"
 

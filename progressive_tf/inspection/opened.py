@@ -19,7 +19,7 @@ from progressive_tf.data.readers.delimited import LONGEST_NAME, DelimitedReader,
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 from progressive_tf.data.resolve import Resolved, resolve
 from progressive_tf.errors import InputError
-from progressive_tf.plan.tasks import TASKS
+from progressive_tf.plan.tasks import TASKS, Task
 
 PLACE = "FILE"
 HEADER_ROWS = 200  # that are looked at to tell a header from data
@@ -138,7 +138,9 @@ def held(file: InputFile, batches: Sequence[Batch]) -> InputFile:
     return replace(file, reader=_Held(tuple(batches)))
 
 
-def open_table(name_or_path: str, progress: Callable[[int], None] | None = None) -> OpenedTable:
+def open_table(
+    name_or_path: str, progress: Callable[[int], None] | None = None, task: Task | None = None
+) -> OpenedTable:
     """Returns a table with all of its columns.
 
     Beside what a plan reads, these are read: files without a header, whose columns are called column_1 and so on, and
@@ -147,11 +149,12 @@ def open_table(name_or_path: str, progress: Callable[[int], None] | None = None)
     Args:
         name_or_path: a file, a folder with the parts of a table, or an asset's name.
         progress: called now and then with the number of rows read so far.
+        task: of an asset; None for other files.
 
     Raises:
         InputError: there is no such file, or it is no table.
     """
-    resolved = resolve(name_or_path, Path(), PLACE, TASKS["text-classification"])
+    resolved = resolve(name_or_path, Path(), PLACE, task or TASKS["text-classification"])
     content_hash(resolved.files, None, None)  # says what is empty, binary, or UTF-16
     files, rows, unreadable, notes = [], 0, [], list(resolved.notes)
     changed: list[str] = []

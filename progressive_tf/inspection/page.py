@@ -74,6 +74,8 @@ def about_file(subject: Subject) -> list[str]:
     lines = [f"{subject.name}: {len(source):,} {source.input_kind.rows}, read for {subject.task.name}"]
     if subject.columns:
         lines.append(f"columns: {named}")
+    if subject.data.leave_out:
+        lines.append(f"not read: {', '.join(subject.data.leave_out)}")
     if truth.in_classes:
         counts = sorted(truth.counts(subject.rows).values())
         lines.append(f"{len(counts):,} labels, {counts[0]:,} to {counts[-1]:,} rows each")

@@ -15,6 +15,7 @@ from progressive_tf.data.odd_labels import what_is_odd
 from progressive_tf.data.quality import SAYS, about_classes, about_files, affected_rows, few_classes
 from progressive_tf.data.readers.batch import TRAIN
 from progressive_tf.data.settled_labels import settle_labels
+from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError, listed, shortened
 from progressive_tf.inspection.found import Found, RowFinding, Severity, about, count_rows
 from progressive_tf.inspection.subject import Subject
@@ -79,17 +80,24 @@ def _saying_all(subject: Subject) -> Data:
     return subject.data.model_copy(update={"quality": ALL_SAID})
 
 
-def with_one_spelling(subject: Subject) -> Subject:
-    """Returns a file whose labels are classes, however they are written, so that further checks see what is meant."""
+def as_meant(subject: Subject) -> Subject:
+    """Returns a file whose labels are classes, however they are written, and whose table has been read.
+
+    Further checks then see what is meant. A table that cannot be read stays as it is, which `columns` says.
+    """
     if subject.data.normalize_labels is None and subject.source.truth.in_classes:
         data = _saying_all(subject).model_copy(update={"normalize_labels": CASEFOLD})
     else:
         data = _saying_all(subject)
     try:
         settled = settle_labels({subject.path: subject.source}, data)
+        subject = replace(subject, source=settled.sources[subject.path])
+        if subject.source.input_kind.has_columns:
+            read = read_tables({subject.path: subject.source}, _saying_all(subject))
+            subject = replace(subject, source=read[subject.path])
     except InputError:
-        return subject
-    return replace(subject, source=settled.sources[subject.path])
+        pass
+    return subject
 
 
 def _as_it_is(message: str) -> str:

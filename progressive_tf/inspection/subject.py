@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from progressive_tf.assets import is_asset
+from progressive_tf.assets import find, is_asset
 from progressive_tf.data.answers import TRUTHS
 from progressive_tf.data.checked_cells import check_inputs
 from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
@@ -106,14 +106,14 @@ def open_subject(
             data = Data(source=path)
             is_tree = INPUT_KINDS[whole.inputs].folder is not None
             return _whole(path, whole, data, progress) if is_tree else _sentences(path, whole, data)
-        table = open_table(path, progress)
+        table = open_table(path, progress, TASKS.get(find(path).task) if is_asset(path) else None)
         columns = columns_of(table)
         if asked is not None:
             roles = _asked_roles(asked[0], asked[1])
             data = asked[1].model_copy(update={"source": path})
         else:
             roles = find_roles(columns, table.name, text, label)
-            data = Data.model_validate({"source": path, **roles.keys})
+            data = Data.model_validate({"source": path, **roles.keys, **_left_out(roles, columns)})
         kind = INPUT_KINDS[roles.task.inputs]
         if kind.readers is not READERS:
             return _sentences(path, roles.task, data, roles.lines)
@@ -123,15 +123,25 @@ def open_subject(
 
 
 def _special(path: str) -> Task | None:
-    """Returns the task of a file that is no table, by what it is called; None for a table."""
+    """Returns the task of a file that is no table, by what it is called, and of an asset; None for a table."""
     if is_asset(path):
-        return None
+        task = TASKS.get(find(path).task)
+        kind = None if task is None else INPUT_KINDS[task.inputs]
+        return None if kind is None or (kind.readers is READERS and not kind.is_file) else task
     place = Path(path)
     if place.suffix.lower() in SENTENCE_READERS and place.suffix.lower() not in READERS:
         return TASKS["token-classification"]
     if place.is_dir() and any(file.suffix.lower() in IMAGE_SUFFIXES for file in place.rglob("*")):
         return TASKS["image-classification"]
     return None
+
+
+def _left_out(roles: Roles, columns: Sequence[Column]) -> dict[str, list[str]]:
+    """Returns the columns of a table that tell its rows apart, as `data.leave_out`: no two rows would be equal."""
+    if not INPUT_KINDS[roles.task.inputs].has_columns:
+        return {}
+    ids = [column.name for column in columns if column.is_id and not column.is_index and column.name != roles.answer]
+    return {"leave_out": ids} if ids and len(ids) < len(columns) - 1 else {}
 
 
 def _asked_roles(task: Task, data: Data) -> Roles:

@@ -50,7 +50,7 @@ def long_texts(subject: Subject, length: int | None = None, weights: str | None 
         length: the plan's `model.max_length`; None where there is no plan, or its network has none.
         weights: the plan's, whose vocabulary counts tokens where it is here already.
     """
-    if not subject.source.input_kind.is_text:
+    if not subject.source.input_kind.is_text or subject.source.words is not None:  # sentences are read in windows
         return
     most, vocabulary = length or DEFAULT_LENGTH, vocabulary_of(weights)
     texts = subject.source.descriptions(subject.rows)

@@ -92,6 +92,25 @@ def test_a_column_that_gives_the_label_away(tmp_path: Path) -> None:
     assert "99 % of the rows" in found(checked(write_csv(tmp_path / "b.csv", made)), "gives_label_away")[0].message
 
 
+def test_rows_of_a_table_that_repeat_ids_aside_and_cells_that_are_no_numbers(tmp_path: Path) -> None:
+    made = [
+        {
+            "sample_id": f"s{number}",
+            "size": f"{(number * 37) % 101 / 7:.3f}",
+            "colour": "pq"[number % 2],
+            "label": "abc"[number % 3],
+        }
+        for number in range(90)
+    ]
+    made += [{**made[0], "sample_id": "s90"}, {**made[1], "sample_id": "s91", "label": "c"}]
+    made[7]["size"] = "large"
+    report = checked(write_csv(tmp_path / "a.csv", made))
+    assert lines(report, "duplicates") == [92]
+    assert "repeats line 2" in found(report, "duplicates")[0].rows[0].what
+    assert lines(report, "conflicting_labels") == [3, 93]
+    assert lines(report, "odd_cells") == [9]
+
+
 def test_texts_that_name_their_label(tmp_path: Path) -> None:
     made = [
         {"text": f"[{'AB'[number % 2]}lpha] some text {number} of words", "label": f"{'ab'[number % 2]}lpha"}

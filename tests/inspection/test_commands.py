@@ -33,7 +33,9 @@ def test_a_check_writes_a_page_and_findings_and_a_copy_when_asked(capsys: pytest
     assert "1 class is written in more than one way" in said
     assert sorted(path.name for path in Path("check-tickets").iterdir()) == ["check.html", "findings.csv"]
     assert typed("data", "check", "tickets.csv", "--fix") == 0
-    assert "corrected copy: check-tickets/tickets-fixed.csv: 1 labels" in capsys.readouterr().out
+    assert (
+        "corrected copy: check-tickets/tickets-fixed.csv: labels in their usual spelling: 1;" in capsys.readouterr().out
+    )
     assert typed("data", "check", "tickets.csv", "--fix") == 2
     assert "tickets-fixed.csv is there already" in capsys.readouterr().err
 

@@ -100,6 +100,21 @@ def test_rows_that_a_run_refuses_are_kept_aside_with_their_lines(tmp_path: Path)
     assert subject.line(int(subject.source.rows[-1])) == 35
 
 
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("sample-reviews", "text-classification"),
+        ("sample-table", "tabular-classification"),
+        ("sample-numbers", "translation"),
+        ("sample-entities", "token-classification"),
+    ],
+)
+def test_assets_are_read_for_their_task(name: str, task: str) -> None:
+    subject = open_subject(name, Display())
+    assert subject.task.name == task
+    assert len(subject.source) >= 300
+
+
 def test_names_are_read_where_there_is_nothing_else(tmp_path: Path) -> None:
     letters = "abcdefghij"
     made = [
