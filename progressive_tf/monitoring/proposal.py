@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,22 +15,23 @@ import pandas as pd
 
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, read_plan_data
-from progressive_tf.data.quality import examine
-from progressive_tf.data.source import Source, read_source
+from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
-from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
-from progressive_tf.files import write_text
-from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
-from progressive_tf.plan.gate_rule import GateRule
-from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
-from progressive_tf.plan.methods import Quality, TokenBudget
-from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.plan.refusals import ARRIVED
+from progressive_tf.monitoring.next_stage import (
+    NewStage,
+    Place,
+    Rows,
+    as_columns,
+    free_name,
+    new_rows,
+    read_candidates,
+    refuse_unsupported,
+    write_stage,
+)
+from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan, Split
-from progressive_tf.plan.table_columns import argument_names
-from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 from progressive_tf.training.fitting.locations import EXTRA
@@ -40,9 +39,6 @@ from progressive_tf.training.run.start import start_labels
 
 FEWEST_ROWS = 40
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
-# Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
-FEW, MANY = 200, 2_000
-SMALLEST_REPLAY = 200
 # Fewer make no gate: its rule holds below 20 groups of its own, which are a fifth of all.
 FEWEST_CALLERS = 100
 PROPOSED = "Stage {} was proposed from feedback on released versions."
@@ -50,24 +46,6 @@ FEW_CALLERS = (
     f"Its rows are of {{}} callers, fewer than {FEWEST_CALLERS}: the gate takes rows for independent, and is surer "
     f"than it may be."
 )
-_QUALITY = Quality(
-    empty_text="drop",
-    duplicates="drop",
-    conflicting_labels="drop",
-    leakage="drop",
-    label_noise=None,
-    class_imbalance=None,
-    too_few_per_class=None,
-)
-_FINDINGS = {
-    "leakage": "stand in an evaluation part",
-    "empty_text": "are empty",
-    "duplicates": "stand twice",
-    "conflicting_labels": "were given two labels",
-}
-
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -139,9 +117,10 @@ def propose(
     Raises:
         InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
     """
-    plan = loaded.whole
-    _refuse_unsupported(plan_file, loaded, target)
-    name, data_file = _free_name(plan, target)
+    place = Place("--propose", "feedback", plan_file, loaded, target)
+    plan = place.plan
+    refuse_unsupported(place)
+    name, data_file = free_name(place)
     learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
     data = read_plan_data(loaded, cache, learnt=learnt, start=start_labels(loaded.plan, start))
     if data.input_width is not None:
@@ -149,8 +128,8 @@ def propose(
     columns = _Columns.beside(plan, data)
     rows, put_aside = _feedback_rows(plan, data, columns, live.answers)
     with tempfile.TemporaryDirectory() as scratch:
-        read = partial(_read, plan, data, Path(scratch) / "candidates.jsonl", cache)
-        kept = _checked(read, data, rows, put_aside) if rows else []
+        read = partial(read_candidates, place, data, Path(scratch) / "candidates.jsonl", cache)
+        kept = new_rows(read, data, rows, put_aside)
         if len(kept) < FEWEST_ROWS:
             raise InputError(
                 f"{len(kept)} new rows with a right label and their input, at least {FEWEST_ROWS} are needed"
@@ -159,66 +138,12 @@ def propose(
         kept.sort(key=lambda row: _difficulty(row, columns), reverse=True)
         chosen, gate_rows = _chosen(read, columns, kept)
     split = _split(columns, kept)
-    stage = _stage(plan, columns, name, data_file.name, (int(chosen.sum()), gate_rows, split))
-    raw = read_yaml_mapping(plan_file)
-    raw["stages"] = [*raw["stages"], stage]
-    added = validate(raw, str(target)).stages[-1]
-    # What the last stage retains with is its own, unless it stands among the defaults.
-    if not added.retention.methods and not isinstance(added.batch_size, TokenBudget):
-        stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * int(chosen.sum()))}}
-        validate(raw, str(target))
-    write_text(data_file, _lines(kept))
+    sizes = split.model_dump(include={"validation", "gate", "test"} | ({"group"} if split.group else set()))
+    section = {"where": f"{columns.chosen} == 1", "split": sizes}
     remark = "" if split.group else FEW_CALLERS.format(len({row[columns.caller] for row in kept}))
-    comment = "".join(f"# {line}\n" for line in (PROPOSED.format(name), remark) if line)
-    write_text(target, f"{comment}{to_yaml(raw)}")
+    new = NewStage(name, data_file, section, int(chosen.sum()), gate_rows)
+    write_stage(place, new, kept, (PROPOSED.format(name), remark))
     return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside), remark)
-
-
-def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
-    plan = loaded.whole
-    if not plan.kind.from_feedback:
-        supported = ", ".join(task.name for task in TASKS.values() if task.from_feedback)
-        raise InputError(f"--propose: {supported} are supported; the plan's task is {plan.task}")
-    if plan.scenario == "task-incremental":
-        raise InputError("--propose: the scenario task-incremental is not supported; write its stage by hand")
-    if target.suffix not in PLAN_SUFFIXES:
-        raise InputError(f"--propose {target}: a .yaml file expected")
-    if target.exists() and target.resolve() != plan_file.resolve():
-        raise InputError(f"--propose {target}: this file exists; choose another, or the plan's own")
-    if plan_file not in shipped_plans().values() and target.resolve().parent != loaded.folder.resolve():
-        raise InputError(
-            f"--propose {target}: paths in {plan_file.name} start from its folder; write the copy into {loaded.folder}"
-        )
-
-
-def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
-    """Returns the name of the new stage and the file of its rows, which neither the plan nor the folder has yet."""
-    taken = {stage.name for stage in plan.stages}
-    for number in itertools.count(1):
-        name, data_file = f"feedback-{number}", target.parent / f"{plan.name}-feedback-{number}.jsonl"
-        if name not in taken and not data_file.exists():
-            return name, data_file
-    raise AssertionError
-
-
-def _checked(
-    read: Callable[[Rows], Source], data: PlanData, rows: list[dict[str, Any]], put_aside: Counter[str]
-) -> list[dict[str, Any]]:
-    """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
-    source = read(rows)
-    whole = np.arange(len(source))
-    checked = examine(source, whole, _QUALITY, data.evaluation_keys)
-    for finding in checked.findings:
-        if finding.action == "drop":
-            put_aside[_FINDINGS[finding.kind]] += finding.count
-    trained = [
-        data.sources[name].keys[np.concatenate([stage.train, stage.validation])]
-        for name, stage in zip(data.stage_sources, data.stages, strict=True)
-    ]
-    known = np.isin(source.keys[checked.kept], np.concatenate(trained))
-    if known.any():
-        put_aside["stand in an earlier stage"] += int(known.sum())
-    return [rows[place] for place in checked.kept[~known]]
 
 
 def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
@@ -245,54 +170,10 @@ def _split(columns: _Columns, rows: Rows) -> Split:
     return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None})
 
 
-def _stage(plan: Plan, columns: _Columns, name: str, file: str, rows: tuple[int, int, Split]) -> dict[str, Any]:
-    """Returns a stage on rows in a file: so many to train on, so many for the gate, and how they are split."""
-    train, gate_rows, split = rows
-    last = plan.stages[-1]
-    stage: dict[str, Any] = {
-        "name": name,
-        "data": {
-            "source": file,
-            "where": f"{columns.chosen} == 1",
-            "split": split.model_dump(include={"validation", "gate", "test"} | ({"group"} if split.group else set())),
-        },
-        "gate": [_rule(rule, gate_rows) for rule in last.gate],
-    }
-    if train < FEW and plan.kind.head_moves_alone:
-        stage["adaptation"] = {"method": "head"}
-    elif train < MANY:
-        stage["adaptation"] = {"method": "top-blocks", "blocks": 1}
-    return stage
-
-
-def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
-    """Returns a rule of the gate; one about the stage's own slice, or a stream, asks for no more rows than it has."""
-    changed = rule.model_dump(mode="json", exclude_none=True)
-    if rule.slice in ("current", ARRIVED):
-        changed["slice"] = "current"
-        changed["min_samples"] = min(rule.min_samples, gate_rows)
-    return changed
-
-
 def _difficulty(row: Mapping[str, Any], columns: _Columns) -> tuple[bool, float]:
     is_wrong = row[columns.said] != row[columns.expected]
     sure = row[columns.confidence] or 0.0
     return is_wrong, sure if is_wrong else -sure
-
-
-def _read(plan: Plan, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
-    write_text(candidates, _lines(rows))
-    source = read_source(
-        str(candidates), plan.data, base=candidates.parent, cache=cache, task=plan.kind, place="--propose"
-    )
-    if data.columns is None:
-        return source
-    named = plan.data.model_copy(update={"features": data.columns})
-    return read_tables({source.name: source}, named, next(iter(data.sources.values())).notations)[source.name]
-
-
-def _lines(rows: Rows) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _feedback_rows(
@@ -327,20 +208,10 @@ def _feedback_rows(
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)
             own = {columns.expected: label, columns.said: answer, columns.confidence: sure, columns.id: prediction}
-            rows.append({**_as_columns(plan, data, given), **own, columns.caller: _called(caller)})
+            rows.append({**as_columns(plan, data, given), **own, columns.caller: _called(caller)})
     return rows, put_aside
 
 
 def _called(caller: Any) -> str:
     """Returns a caller as a column has it: his number, which says of no one who he is."""
     return "unknown" if pd.isna(caller) else f"caller {int(caller)}"
-
-
-def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
-    if data.columns is None:
-        return {plan.data.text: next(iter(given.values()))}
-    names = data.columns.names
-    if isinstance(given.get(ROW), list):  # a column may have the same name
-        return dict(zip(names, given[ROW], strict=True))
-    return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}
