@@ -220,10 +220,10 @@ def _propose(
     model: ModelVersions, live: LiveRows, runs: Path, target: Path, plan: str | None, triggers: Triggers | None
 ) -> None:
     from progressive_tf.files import cache_folder
-    from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
+    from progressive_tf.monitoring.next_stage import place_of
+    from progressive_tf.monitoring.origin import later_release, start_of
     from progressive_tf.monitoring.proposal import propose
     from progressive_tf.monitoring.schedule_check import check_schedule
-    from progressive_tf.plan.loading import load_plan, shipped_plans
 
     version = model.in_use()
     if triggers is not None:
@@ -231,13 +231,8 @@ def _propose(
         console().print(f"{model.name}: {'due' if check.is_due else 'not due'}: {'; '.join(check.reasons)}")
         if not check.is_due:
             return
-    if plan is None and target.is_file():
-        plan = str(target)
-    name = plan or model.name
-    loaded = load_plan(name)
-    refuse_other_plan(model, version, loaded, name, runs)
-    plan_file = shipped_plans().get(name) or Path(plan or "")
-    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs))
+    place = place_of(model, version, plan, target, runs, ("--propose", "feedback"))
+    proposal = propose(place, live, cache_folder(), start_of(model, version, runs))
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

@@ -19,14 +19,16 @@ from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
 from progressive_tf.monitoring.input_drift import ROW
+from progressive_tf.monitoring.origin import refuse_other_plan
 from progressive_tf.plan.gate_rule import GateRule
-from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
+from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, load_plan, shipped_plans, validate
 from progressive_tf.plan.methods import Quality, TokenBudget
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
 from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import Plan
 from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.plan.tasks import TASKS
+from progressive_tf.registry import ModelVersions, Version
 
 # Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
 FEW, MANY = 200, 2_000
@@ -51,7 +53,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where a stage is to be written, and what it is called.
 
     Attributes:
@@ -93,7 +95,7 @@ class NewStage:
     gate: int
 
 
-def refuse_unsupported(place: Place) -> None:
+def refuse_unsupported(place: Target) -> None:
     """Raises InputError where the plan's task has no such stage, or where the copy cannot be written there."""
     plan, target, plan_file = place.plan, place.target, place.plan_file
     if not plan.kind.from_feedback:
@@ -112,7 +114,7 @@ def refuse_unsupported(place: Place) -> None:
         )
 
 
-def free_name(place: Place) -> tuple[str, Path]:
+def free_name(place: Target) -> tuple[str, Path]:
     """Returns the name of the new stage and the file of its rows, which neither the plan nor the folder has yet."""
     plan, kind = place.plan, place.kind
     taken = {stage.name for stage in plan.stages}
@@ -145,7 +147,7 @@ def new_rows(
     return [rows[position] for position in checked.kept[~known]]
 
 
-def read_candidates(place: Place, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
+def read_candidates(place: Target, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
     """Returns rows as a source of the plan reads them, by way of a file that is written for it."""
     plan = place.plan
     write_text(candidates, lines_of(rows))
@@ -167,7 +169,7 @@ def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
     return changed
 
 
-def write_stage(place: Place, new: NewStage, rows: Rows, remarks: Sequence[str]) -> None:
+def write_stage(place: Target, new: NewStage, rows: Rows, remarks: Sequence[str]) -> None:
     """Writes rows, and then a copy of the plan with a stage on them, each whole or not at all.
 
     Args:
@@ -205,11 +207,40 @@ def lines_of(rows: Rows) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
-    if data.columns is None:
-        return {plan.data.text: next(iter(given.values()))}
-    names = data.columns.names
+def as_columns(given: Mapping[str, Any], text: str, names: Sequence[str] | None) -> dict[str, Any]:
+    """Returns an input that a server kept under the names of columns: a text, or the cells of a row of a table.
+
+    Args:
+        given: by the names of the version's arguments.
+        text: the column of texts.
+        names: the columns of a table; None for texts.
+    """
+    if names is None:
+        return {text: next(iter(given.values()))}
     if isinstance(given.get(ROW), list):  # a column may have the same name
         return dict(zip(names, given[ROW], strict=True))
     return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}
+
+
+def place_of(
+    model: ModelVersions, version: Version, plan: str | None, target: Path, runs: Path, called: tuple[str, str]
+) -> Target:
+    """Returns where a stage is to be written that goes on from a version.
+
+    Args:
+        model: the version's.
+        version: the one in use.
+        plan: the name or the file of the plan; None for the copy that is there already, else the shipped one.
+        target: where the copy is written.
+        runs: the folder of all runs, by plan.
+        called: the option that errors begin with, and `Target.kind`.
+
+    Raises:
+        InputError: it is not the plan of the version's run, or training would not go on there.
+    """
+    if plan is None and target.is_file():
+        plan = str(target)
+    name = plan or model.name
+    loaded = load_plan(name)
+    refuse_other_plan(model, version, loaded, name, runs)
+    return Target(*called, shipped_plans().get(name) or Path(plan or ""), loaded, target)

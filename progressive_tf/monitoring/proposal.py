@@ -21,8 +21,8 @@ from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_rows import LiveRows, confidence
 from progressive_tf.monitoring.next_stage import (
     NewStage,
-    Place,
     Rows,
+    Target,
     as_columns,
     free_name,
     new_rows,
@@ -30,7 +30,6 @@ from progressive_tf.monitoring.next_stage import (
     refuse_unsupported,
     write_stage,
 )
-from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
@@ -97,9 +96,7 @@ class Proposal:
     remark: str = ""
 
 
-def propose(
-    plan_file: Path, loaded: LoadedPlan, live: LiveRows, target: Path, cache: Path, start: Version | None = None
-) -> Proposal:
+def propose(place: Target, live: LiveRows, cache: Path, start: Version | None = None) -> Proposal:
     """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
 
     Evaluation parts are drawn from all new rows by chance. Of the others those are chosen for training that the model
@@ -107,18 +104,15 @@ def propose(
     what it knows is not left out.
 
     Args:
-        plan_file: the plan's file.
-        loaded: the same, checked.
+        place: where it is written.
         live: answers with their feedback.
-        target: where the copy is written; may be the plan's own file.
         cache: the folder of all caches.
         start: the version from which the run started that goes on; None where it started from none.
 
     Raises:
-        InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
+        InputError: the task is not supported, there are too few new rows, or the copy cannot be written there.
     """
-    place = Place("--propose", "feedback", plan_file, loaded, target)
-    plan = place.plan
+    plan, loaded = place.plan, place.loaded
     refuse_unsupported(place)
     name, data_file = free_name(place)
     learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
@@ -143,7 +137,7 @@ def propose(
     remark = "" if split.group else FEW_CALLERS.format(len({row[columns.caller] for row in kept}))
     new = NewStage(name, data_file, section, int(chosen.sum()), gate_rows)
     write_stage(place, new, kept, (PROPOSED.format(name), remark))
-    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside), remark)
+    return Proposal(place.target, data_file, name, int(chosen.sum()), len(kept), dict(put_aside), remark)
 
 
 def _chosen(read: Callable[[Rows], Source], columns: _Columns, rows: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
@@ -186,6 +180,7 @@ def _feedback_rows(
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
+    names = None if data.columns is None else data.columns.names
     renamed = {} if data.classes.changed is None else data.classes.changed.words
     judged = answers[[right is not None for right in answers["right"]]]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input"))
@@ -208,7 +203,7 @@ def _feedback_rows(
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)
             own = {columns.expected: label, columns.said: answer, columns.confidence: sure, columns.id: prediction}
-            rows.append({**as_columns(plan, data, given), **own, columns.caller: _called(caller)})
+            rows.append({**as_columns(given, plan.data.text, names), **own, columns.caller: _called(caller)})
     return rows, put_aside
 
 

@@ -313,7 +313,10 @@ def test_a_part_that_no_row_belongs_to_is_taken_from_those_for_training() -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("gate train train train train train train train train later", r"says later in 1 rows of .*\(10\); one of train"),
+        (
+            "gate train train train train train train train train later",
+            r"says later in 1 rows of .*\(10\); one of train",
+        ),
         ("gate nan train train train train train train train train", "says nan"),
     ],
 )
