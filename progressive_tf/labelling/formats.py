@@ -258,6 +258,11 @@ def _of_flat_record(record: Mapping[str, Any], place: str) -> Iterator[Given]:
     labels = record.get(f"{LABEL}.responses") or []
     people = record.get(f"{LABEL}.responses.users") or [None] * len(labels)
     statuses = record.get(f"{LABEL}.responses.status") or ["submitted"] * len(labels)
+    if not len(labels) == len(people) == len(statuses):
+        raise InputError(
+            f"{place}: {len(labels)} responses, of {len(people)} users with {len(statuses)} states; as many of each "
+            f"expected"
+        )
     given = [(label, who) for label, who, status in zip(labels, people, statuses, strict=True) if status == "submitted"]
     for label, who in given or [(None, None)]:
         yield _given(asked, _cells(record, place), label, who, place)
