@@ -88,7 +88,11 @@ def ask(
     ] = None,
     plan: Annotated[
         str | None,
-        typer.Option("--plan", metavar="NAME|FILE", help="For --import; by default the shipped plan of that name."),
+        typer.Option(
+            "--plan",
+            metavar="NAME|FILE",
+            help="The plan of the version's run; by default the shipped one of that name, and for asking the run's own.",
+        ),
     ] = None,
     column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column of texts in FILE; by default that of the plan.")
@@ -113,8 +117,6 @@ def ask(
     set_up_logging(verbose)
     if given and files:
         raise InputError("--import: reads labelled questions, and FILE is for asking; give one of the two")
-    if plan is not None and not given:
-        raise InputError("--plan: for --import FILE, which is missing")
     model = Registry(registry).existing_model(name)
     version = model.in_use()
     model.refuse_damaged(version)
@@ -132,7 +134,8 @@ def ask(
 
     form_name = form_of(to, None if form is None else form.value)
     asking = Asking(n, random, double, seed, show_answers, column, tuple(asked or ()))
-    found = write_questions(model, version, list(files or ()), asking, Places(registry, store, runs), (to, form_name))
+    places = Places(registry, store, runs, plan)
+    found = write_questions(model, version, list(files or ()), asking, places, (to, form_name))
     _say_asked(found, labels)
 
 

@@ -17,6 +17,7 @@ from progressive_tf.labelling.candidates import Candidates, from_files, from_log
 from progressive_tf.labelling.choosing import Chosen, Pool, choose, unit, word_vectors
 from progressive_tf.labelling.formats import FORMATS, read_given
 from progressive_tf.labelling.questions import Question
+from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.seeds import derive_seed
 
@@ -50,11 +51,12 @@ class Asking:
 
 @dataclass(frozen=True)
 class Places:
-    """Folders of versions, of what servers keep, and of runs."""
+    """Folders of versions, of what servers keep, and of runs; and the plan, None for the one that its run has."""
 
     registry: Path
     store: Path
     runs: Path
+    plan: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def write_questions(
         )
     text = usual[0] if usual else "text"
     found = from_files(files, predictor, asking.column, usual) if live is None else from_log(live, predictor, text)
-    network = network_of(version, places.runs, places.registry, display)
+    folder = None if places.plan is None else load_plan(places.plan).folder
+    network = network_of(version, places.runs, places.registry, folder, display)
     known = [learnt_keys(version), np.array([int(given.question, 16) for given in before], np.uint64)]
     lines = [f"what callers of the server at {places.store} sent"] if live is not None else []
     if isinstance(network, str):

@@ -58,23 +58,24 @@ class Network:
             return features.embeddings(NAME, np.arange(len(source)), len(run.network.blocks), Cache(storage="off"))
 
 
-def network_of(version: Version, runs: Path, registry: Path, display: Display) -> Network | str:
+def network_of(version: Version, runs: Path, registry: Path, folder: Path | None, display: Display) -> Network | str:
     """Returns the network of a version at its weights, or why it cannot be had.
 
     Args:
         version: a released one.
         runs: the folder of all runs, by plan; or of the plan's runs.
         registry: the folder.
+        folder: from which paths in the plan start; None for the one that the run was begun in.
         display: shows reading that takes long.
     """
     path = find_run(version, runs)
     if path is None:
         return f"run {version.run} is not in {runs}"
-    folder = RunFolder(path)
+    kept = RunFolder(path)
     try:
-        plan = folder.plan()
-        environment = read_json(folder.environment_file)
-        run = load_run(LoadedPlan(plan, Path(environment["plan_folder"]), plan), folder, registry, display)
+        plan = kept.plan()
+        begun_in = folder or Path(read_json(kept.environment_file)["plan_folder"])
+        run = load_run(LoadedPlan(plan, begun_in, plan), kept, registry, display)
         stage = next((each for each in run.with_candidates(run.stages) if each.name == version.stage), None)
         if stage is None or not stage.is_trained:
             return f"stage {version.stage} of run {version.run} has kept no weights"
