@@ -91,7 +91,7 @@ def ask(
         typer.Option(
             "--plan",
             metavar="NAME|FILE",
-            help="The plan of the version's run; by default the shipped one of that name, and for asking the run's own.",
+            help="The plan of the version's run; by default the shipped one of that name, to ask the run's own.",
         ),
     ] = None,
     column: Annotated[

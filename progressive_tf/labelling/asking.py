@@ -152,6 +152,11 @@ def write_questions(
     else:
         known.append(network.known())
     kept = worth_asking(found, np.concatenate(known), asking.seed)
+    if len(kept.kept) < asking.count:
+        raise InputError(
+            f"--n: {asking.count} questions asked for, and {len(kept.kept):,} inputs are left to ask about"
+            + "".join(f"; {many:,} {why}" for why, many in kept.left_out.items())
+        )
     pool = _pool(kept, predictor, network, asking.seed, display)
     chosen = choose(pool, asking.count, asking.share, derive_seed(asking.seed, "asking"))
     if not chosen.callers_apart and len(np.unique(pool.callers)) < len(pool):
@@ -168,8 +173,6 @@ def write_questions(
 def _pool(kept: Candidates, predictor: Predictor, network: Network | str, seed: int, display: Display) -> Pool:
     """Returns inputs with what the version says of each, and how alike they are to its network, or by their words."""
     inputs = kept.kept
-    if not inputs:
-        return Pool(np.empty((0, 2)), np.empty((0, 1)), np.empty(0, np.int64))
     probabilities = probabilities_of(inputs, predictor, display)
     if isinstance(network, str):
         vectors = word_vectors([candidate.words for candidate in inputs], seed)

@@ -130,27 +130,28 @@ def from_files(files: Sequence[Path], predictor: Predictor, asked: str | None, u
     Raises:
         InputError: a file cannot be read, or the version cannot read such rows.
     """
-    found, rows, bad = Candidates(), list[Row](), 0
+    found, rows, bad = Candidates(), list[tuple[str, Row]](), list[str]()
     for path in files:
         problems = BadRows(path.name)
-        rows += read_rows(path, problems)
-        bad += len(problems.kept)
-    columns = list(dict.fromkeys(name for row in rows for name in row.cells))
+        rows += [(path.name, row) for row in read_rows(path, problems)]
+        bad += [f"{path.name}, row {row.number}: {row.problem}" for row in problems.kept]
+    columns = list(dict.fromkeys(name for _, row in rows for name in row.cells))
     if not rows:
-        raise InputError(f"{listed([path.name for path in files])}: no row can be read")
+        first = f"; the first: {bad[0]}" if bad else ""
+        raise InputError(f"{listed([path.name for path in files])}: no row can be read{first}")
     column = asked or next((name for name in usual if name in columns and not predictor.columns), None)
     reading = Reading.of(predictor, columns, column)
     called = (usual or [TEXT])[0]
-    for row in rows:
+    for name, row in rows:
         try:
             value = reading.value(row)
-        except ValueError:
-            bad += 1
+        except ValueError as error:
+            bad.append(f"{name}, row {row.number}: {error}")
             continue
         cells = dict(value) if isinstance(value, Mapping) else {called: value}
         found.kept.append(Candidate(cells, value, key_of(cells)))
     if bad:
-        found.left_out["cannot be read"] += bad
+        found.left_out[f"cannot be read; the first: {bad[0]}"] += len(bad)
     return found
 
 

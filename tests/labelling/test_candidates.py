@@ -62,7 +62,9 @@ def test_rows_of_files_are_read_as_predict_reads_them(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").write_text('{"message": "bye"}\n{broken\n', encoding="utf-8")
     found = from_files([tmp_path / "a.csv", tmp_path / "b.jsonl"], reader(), None, ["message"])
     assert [dict(one.cells) for one in found.kept] == [{"message": "hello"}, {"message": "bye"}]
-    assert found.left_out == {"cannot be read": 2}
+    ((words, count),) = found.left_out.items()
+    assert words.startswith("cannot be read; the first: b.jsonl, row 2: not JSON")
+    assert count == 2
 
 
 def test_inputs_are_asked_about_once_and_near_ones_too() -> None:
