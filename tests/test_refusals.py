@@ -32,6 +32,7 @@ CASES: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("serve", "--model", "gone", "--token-file", "gone"), "no registry here", READING),
     (("monitor", "gone"), "no registry here", READING),
     (("monitor",), "no registry here", READING),
+    (("ask", "gone", "--to", "questions.jsonl"), "no registry here", READING),
     (("drill", "gone"), "no registry here", READING),
     (("report", "gone"), "gone: no such folder", READING),
     (("compare", "gone", "away"), "gone: holds no finished run", READING),

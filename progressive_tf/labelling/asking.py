@@ -144,7 +144,7 @@ def write_questions(
     text = usual[0] if usual else "text"
     found = from_files(files, predictor, asking.column, usual) if live is None else from_log(live, predictor, text)
     folder = None if places.plan is None else load_plan(places.plan).folder
-    network = network_of(version, places.runs, places.registry, folder, display)
+    network = network_of(version, places.runs, places.registry, folder)
     known = [learnt_keys(version), np.array([int(given.question, 16) for given in before], np.uint64)]
     lines = [f"what callers of the server at {places.store} sent"] if live is not None else []
     if isinstance(network, str):

@@ -177,7 +177,9 @@ def worth_asking(found: Candidates, known: np.ndarray, seed: int) -> Candidates:
         drawn = np.sort(np.random.default_rng(seed).choice(len(left), MOST, replace=False))
         out[f"are beyond the {MOST:,} that are drawn by the seed"] += len(left) - MOST
         left = [left[place] for place in drawn.tolist()]
-    near = {second for _, second in near_pairs([candidate.words for candidate in left])}
+    # Rows of a table that share most cells may differ in the one that matters.
+    texts = [candidate.value for candidate in left if isinstance(candidate.value, str)]
+    near = {second for _, second in near_pairs(texts)} if len(texts) == len(left) else set()
     if near:
         out["have nearly the same words as another"] += len(near)
         left = [candidate for place, candidate in enumerate(left) if place not in near]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
 from progressive_tf.data.class_space import UNKNOWN
 from progressive_tf.data.learnt import Learnt
@@ -58,7 +59,7 @@ class Network:
             return features.embeddings(NAME, np.arange(len(source)), len(run.network.blocks), Cache(storage="off"))
 
 
-def network_of(version: Version, runs: Path, registry: Path, folder: Path | None, display: Display) -> Network | str:
+def network_of(version: Version, runs: Path, registry: Path, folder: Path | None) -> Network | str:
     """Returns the network of a version at its weights, or why it cannot be had.
 
     Args:
@@ -66,7 +67,6 @@ def network_of(version: Version, runs: Path, registry: Path, folder: Path | None
         runs: the folder of all runs, by plan; or of the plan's runs.
         registry: the folder.
         folder: from which paths in the plan start; None for the one that the run was begun in.
-        display: shows reading that takes long.
     """
     path = find_run(version, runs)
     if path is None:
@@ -75,7 +75,8 @@ def network_of(version: Version, runs: Path, registry: Path, folder: Path | None
     try:
         plan = kept.plan()
         begun_in = folder or Path(read_json(kept.environment_file)["plan_folder"])
-        run = load_run(LoadedPlan(plan, begun_in, plan), kept, registry, display)
+        # What it says of the plan's rows was said when the run began.
+        run = load_run(LoadedPlan(plan, begun_in, plan), kept, registry, Display(Console(quiet=True)))
         stage = next((each for each in run.with_candidates(run.stages) if each.name == version.stage), None)
         if stage is None or not stage.is_trained:
             return f"stage {version.stage} of run {version.run} has kept no weights"

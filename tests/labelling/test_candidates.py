@@ -84,6 +84,12 @@ def test_inputs_are_asked_about_once_and_near_ones_too() -> None:
     }
 
 
+def test_rows_of_a_table_that_share_most_cells_are_each_asked_about() -> None:
+    shared = {f"column {number}": "the same" for number in range(9)}
+    rows = [Candidate(cells, cells, key_of(cells)) for cells in (shared | {"own": own} for own in ("x", "y"))]
+    assert worth_asking(Candidates(rows), np.empty(0, np.uint64), 0).kept == rows
+
+
 def test_of_very_many_some_are_drawn(monkeypatch: Any) -> None:
     monkeypatch.setattr(candidates, "MOST", 5)
     every = Candidates([of(f"text {number}") for number in range(20)])
