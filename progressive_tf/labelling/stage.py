@@ -13,7 +13,7 @@ from typing import Any
 
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, read_plan_data
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.gate import FEWEST_GROUPS
 from progressive_tf.files import atomic_path
 from progressive_tf.labelling.answers import Answer, Doubt
@@ -34,6 +34,7 @@ from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.start import start_labels
 
 FEWEST = 10
+MOST_SHOWN = 5
 VALIDATION = 0.1
 ASKED = "Stage {} was made of questions that people answered: those asked by chance are its gate rows."
 FEW_GATE_ROWS = (
@@ -135,7 +136,7 @@ def _rows(
     plan: Plan, data: PlanData, part: str, answers: Sequence[Answer]
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer that the plan can read, and why others have none."""
-    rows, put_aside = list[dict[str, Any]](), Counter[str]()
+    rows, put_aside, unknown = list[dict[str, Any]](), Counter[str](), list[str]()
     labels, kind = data.labels, served_answers(plan.kind.answers)
     renamed = {} if data.classes.changed is None else data.classes.changed.words
     expected = str(getattr(plan.data, plan.kind.answer_key))
@@ -143,13 +144,16 @@ def _rows(
         label = data.spelling.of(renamed.get(answer.label, answer.label))
         cells = _under_plan(plan, data, answer.input)
         if not kind.is_known(label, labels):
-            put_aside[f"have a label that the plan does not know, such as {answer.label!r}"] += 1
+            unknown.append(answer.label)
         elif cells is None:
             put_aside["have not the columns that the plan reads"] += 1
         else:
             own = {expected: label, part: GATE if answer.why == RANDOM else TRAIN}
             beside = {"question": answer.question, "why": answer.why}
             rows.append({**{name: value for name, value in beside.items() if name not in cells}, **cells, **own})
+    if unknown:
+        names = listed(map(repr, dict.fromkeys(unknown)), MOST_SHOWN)
+        put_aside[f"have a label that the plan does not know: {names}"] = len(unknown)
     return rows, put_aside
 
 

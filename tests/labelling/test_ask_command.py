@@ -163,7 +163,7 @@ def test_labels_that_do_not_fit_are_counted_and_shown(place: Path, ask: Any) -> 
     assert done.code == 0, done.err
     assert "1 have no label" in done.out
     assert "2 were given as many different labels" in done.out
-    assert "3 have a label that the plan does not know, such as 'neutral'" in done.out
+    assert "3 have a label that the plan does not know: 'neutral'" in done.out
     with (place / "tiny-asked-1.doubts.csv").open(newline="", encoding="utf-8") as stream:
         problems = [row["problem"] for row in csv.DictReader(stream)]
     assert problems.count("people do not agree") == 2
