@@ -34,6 +34,7 @@ BENCHMARKS = {
     "costs": ["benchmarks.costs"],
     "rivals": ["benchmarks.rivals"],
     "unknown-inputs": ["benchmarks.unknown_inputs"],
+    "ask": ["benchmarks.ask"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],
     "quality": ["benchmarks.remembering", "quality"],

@@ -145,6 +145,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "min_per_class": (
             "So many gate rows each class gets, at most half of its own; rules on classes with fewer than 5 hold."
         ),
+        "column": (
+            "A column that says each row's part: train, validation, gate or test; a part that no row belongs to is "
+            "taken from those for training, in its size."
+        ),
         "group": "A column whose equal values always stay in the same part; the gate then draws groups, not rows.",
         "seed": "Which rows go where; independent of the plan's `seed`.",
     },

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": ("progressive_tf.serve", "answer requests over REST with stable and canary"),
     "predict": ("progressive_tf.predict", "answer every row of a table by a version"),
     "monitor": ("progressive_tf.monitor", "live metrics and drift; propose the next stage"),
+    "ask": ("progressive_tf.ask", "ask for the labels that teach most; make a stage of them"),
     "drill": ("progressive_tf.drill", "play harmed versions through gate, canary and monitor"),
     "report": ("progressive_tf.report", "write a run's HTML page again"),
     "compare": ("progressive_tf.compare", "compare methods over the same seeds"),

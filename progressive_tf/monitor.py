@@ -246,11 +246,11 @@ def _propose(
     new_labels: int | None,
 ) -> None:
     from progressive_tf.files import cache_folder
-    from progressive_tf.monitoring.origin import later_release, refuse_other_plan, start_of
+    from progressive_tf.monitoring.next_stage import place_of
+    from progressive_tf.monitoring.origin import later_release, start_of
     from progressive_tf.monitoring.proposal import Released, propose
     from progressive_tf.monitoring.schedule_check import check_schedule
     from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS
-    from progressive_tf.plan.loading import load_plan, shipped_plans
     from progressive_tf.registry.label_lineage import LabelLineage
 
     version = model.in_use()
@@ -259,14 +259,9 @@ def _propose(
         console().print(f"{model.name}: {'due' if check.is_due else 'not due'}: {'; '.join(check.reasons)}")
         if not check.is_due:
             return
-    if plan is None and target.is_file():
-        plan = str(target)
-    name = plan or model.name
-    loaded = load_plan(name)
-    refuse_other_plan(model, version, loaded, name, runs)
-    plan_file = shipped_plans().get(name) or Path(plan or "")
+    place = place_of(model, version, plan, target, runs, ("--propose", "feedback"))
     released = Released(version, LabelLineage.read(model), new_labels or FEWEST_ROWS)
-    proposal = propose(plan_file, loaded, live, target, cache_folder(), start_of(model, version, runs), released)
+    proposal = propose(place, live, cache_folder(), start_of(model, version, runs), released)
     console().print(
         f"{proposal.plan_file}: stage {proposal.stage} trains on {proposal.train} of the {proposal.rows} rows of "
         f"{proposal.data_file}"

@@ -36,6 +36,7 @@ CASES: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
     (("monitor",), "no registry here", READING),
     (("monitor", "--out", "/proc/x.html"), "--out /proc/x.html: cannot be written", READING),
     (("monitor", "gone", "--propose", "/proc/x.yaml"), "--propose /proc/x.yaml: cannot be written", READING),
+    (("ask", "gone", "--to", "questions.jsonl"), "no registry here", READING),
     (("drill", "gone"), "no registry here", READING),
     (("drill", "gone", "--page", "/proc/x.html"), "--page /proc/x.html: cannot be written", READING),
     (("report", "gone"), "gone: no such folder", READING),

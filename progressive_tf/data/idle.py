@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from progressive_tf.data.readers.batch import TEST, VALIDATION
+from progressive_tf.data.named_parts import parts_named
 from progressive_tf.data.source import Source
+from progressive_tf.data.splits import NAMED
 from progressive_tf.plan.schema import Data
 
 # What a check of data quality looks at; the others look at rows of every kind.
@@ -17,7 +16,6 @@ CHECKED = {
     "unreadable_images": "files of images",
     "odd_images": "files of images",
 }
-PUBLISHED = {"validation": VALIDATION, "test": TEST}
 
 
 def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
@@ -44,16 +42,19 @@ def idle_data_lines(data: Data, sources: Mapping[str, Source]) -> list[str]:
         )
         if reason is not None:
             lines.append(f"no effect: data.split.min_per_class: {reason}")
-    for part, code in PUBLISHED.items():
+    column = data.split.column
+    having = [source for source in sources.values() if column is None or column in source.column_names]
+    said = [(source.name, parts_named(source, data.split)) for source in having]
+    for part, code in NAMED.items():
         if part not in data.split.model_fields_set:
             continue
-        published = [
-            source for source in sources.values() if source.published is not None and (source.published == code).any()
-        ]
-        if published and len(published) == len(sources):
-            rows = int(np.sum(published[0].published == code))
-            lines.append(
-                f"no effect: data.split.{part}: {published[0].name} has a published {part} part, {rows:,} rows, which "
-                f"is kept"
+        rows = [(name, int((parts == code).sum())) for name, parts in said if parts is not None]
+        if len(rows) == len(sources) and all(count for _, count in rows):
+            name, count = rows[0]
+            reason = (
+                f"{name} has a published {part} part, {count:,} rows, which is kept"
+                if column is None
+                else f"column {column!r} of {name} says which rows it has, {count:,}"
             )
+            lines.append(f"no effect: data.split.{part}: {reason}")
     return lines

@@ -24,12 +24,13 @@ from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.labels_file import LabelsFile, read_labels_file
 from progressive_tf.data.learnt import Learnt
+from progressive_tf.data.part_lines import part_lines
 from progressive_tf.data.quality import about_left_out, rows_left_out
 from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
-from progressive_tf.data.splits import Parts, fixed_parts, part_lines, row_groups
+from progressive_tf.data.splits import Parts, fixed_parts, row_groups
 from progressive_tf.data.stage_rows import StageRows, rows_of_stages
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.data.tables import read_tables

@@ -58,7 +58,8 @@ def stage_slices(
         place = f"stages[{index}].data"
         all_rows = slice_rows(sources[name], parts[name].gate, stage.data, place)
         gate = distinct_rows(sources[name], all_rows)
-        test = slice_rows(sources[name], parts[name].test, stage.data, place)
+        test = parts[name].test  # there may be no such part
+        test = slice_rows(sources[name], test, stage.data, place) if len(test) else test
         same = [
             known.name
             for known in slices.values()

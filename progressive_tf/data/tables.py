@@ -69,7 +69,7 @@ def _candidates(main: Source, data: Data) -> list[str]:
         if name not in main.column_names:
             raise InputError(f"data.leave_out: {main.name}: {unknown_name('column', name, main.column_names)}")
     refreshed = None if data.gate_refresh is None else data.gate_refresh.column
-    taken = {data.label, data.task, data.split.group, refreshed, *data.leave_out}
+    taken = {data.label, data.task, data.split.group, data.split.column, refreshed, *data.leave_out}
     names = [name for name in main.store.names if name not in taken]
     if not names:
         raise InputError(f"{main.name}: no column is left to read beside those of label, task and group; give some")

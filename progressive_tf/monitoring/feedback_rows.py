@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from progressive_tf.data.plan_data import PlanData
-from progressive_tf.data.source import Source, read_source
-from progressive_tf.data.tables import read_tables
-from progressive_tf.files import write_text
-from progressive_tf.monitoring.input_drift import ROW
 from progressive_tf.monitoring.live_rows import confidence
+from progressive_tf.monitoring.next_stage import as_columns
 from progressive_tf.plan.schema import Plan
-from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.serving.answers import served_answers
 
 UNKNOWN_LABEL = "have a label that the plan does not know"
-
-Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -60,23 +52,6 @@ def difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
     return is_wrong, sure if is_wrong else -sure
 
 
-def read_rows(plan: Plan, data: PlanData, candidates: Path, cache: Path, rows: Rows) -> Source:
-    """Returns rows as a source of a plan, by way of the file `candidates`."""
-    write_text(candidates, lines_of(rows))
-    source = read_source(
-        str(candidates), plan.data, base=candidates.parent, cache=cache, task=plan.kind, place="--propose"
-    )
-    if data.columns is None:
-        return source
-    named = plan.data.model_copy(update={"features": data.columns})
-    return read_tables({source.name: source}, named, next(iter(data.sources.values())).notations)[source.name]
-
-
-def lines_of(rows: Rows) -> str:
-    """Returns rows as a file has them, a line of JSON each."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
 def feedback_rows(
     plan: Plan, data: PlanData, columns: Columns, answers: pd.DataFrame, old_words: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
@@ -94,6 +69,7 @@ def feedback_rows(
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
+    names = None if data.columns is None else data.columns.names
     renamed = {**({} if data.classes.changed is None else data.classes.changed.words), **old_words}
     judged = answers[answers["right"].notna() | answers["truth"].notna()]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input", "unknown_words"))
@@ -116,20 +92,10 @@ def feedback_rows(
         else:
             sure = None if np.isnan(stated) else round(float(stated), 6)
             own = {columns.expected: label, columns.said: answer, columns.confidence: sure, columns.id: prediction}
-            rows.append({**_as_columns(plan, data, given), **own, columns.caller: _called(caller)})
+            rows.append({**as_columns(given, plan.data.text, names), **own, columns.caller: _called(caller)})
     return rows, put_aside
 
 
 def _called(caller: Any) -> str:
     """Returns a caller as a column has it: his number, which says of no one who he is."""
     return "unknown" if pd.isna(caller) else f"caller {int(caller)}"
-
-
-def _as_columns(plan: Plan, data: PlanData, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns an input under the names that the plan's sources have: a text, or the cells of a row of a table."""
-    if data.columns is None:
-        return {plan.data.text: next(iter(given.values()))}
-    names = data.columns.names
-    if isinstance(given.get(ROW), list):  # a column may have the same name
-        return dict(zip(names, given[ROW], strict=True))
-    return {name: given[argument] for name, argument in zip(names, argument_names(names), strict=True)}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,42 +12,38 @@ from typing import Any
 import numpy as np
 
 from progressive_tf.data.learnt import Learnt
-from progressive_tf.data.plan_data import PlanData, read_plan_data
-from progressive_tf.data.quality import examine
+from progressive_tf.data.plan_data import PlanData
 from progressive_tf.data.source import Source
 from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError, listed
-from progressive_tf.files import write_text
-from progressive_tf.monitoring.feedback_rows import (
-    UNKNOWN_LABEL,
-    Columns,
-    Rows,
-    difficulty,
-    feedback_rows,
-    lines_of,
-    read_rows,
-)
+from progressive_tf.monitoring.feedback_rows import UNKNOWN_LABEL, Columns, difficulty, feedback_rows
 from progressive_tf.monitoring.live_rows import LiveRows
 from progressive_tf.monitoring.new_classes import earlier_rows, plan_with_classes, so_far
+from progressive_tf.monitoring.next_stage import (
+    SMALLEST_REPLAY,
+    NewStage,
+    Rows,
+    Target,
+    free_name,
+    new_rows,
+    read_candidates,
+    read_data,
+    refuse_unsupported,
+    stage_on,
+    write_plan,
+    write_stage,
+)
 from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS, counted_labels
-from progressive_tf.plan.gate_rule import GateRule
-from progressive_tf.plan.loading import PLAN_SUFFIXES, LoadedPlan, shipped_plans, validate
-from progressive_tf.plan.methods import Quality, TokenBudget
-from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
-from progressive_tf.plan.refusals import ARRIVED, SAME_OUTPUTS
+from progressive_tf.plan.reading import read_yaml_mapping
+from progressive_tf.plan.refusals import SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan, Split
-from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry import Version
 from progressive_tf.registry.history import STABLE
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers import served_answers
 from progressive_tf.training.fitting.locations import EXTRA
-from progressive_tf.training.run.start import start_labels
 
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
-# Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
-FEW, MANY = 200, 2_000
-SMALLEST_REPLAY = 200
 # Fewer make no gate: its rule holds below 20 groups of its own, which are a fifth of all.
 FEWEST_CALLERS = 100
 PROPOSED = "Stage {} was proposed from feedback on released versions."
@@ -57,21 +51,6 @@ FEW_CALLERS = (
     f"Its rows are of {{}} callers, fewer than {FEWEST_CALLERS}: the gate takes rows for independent, and is surer "
     f"than it may be."
 )
-_QUALITY = Quality(
-    empty_text="drop",
-    duplicates="drop",
-    conflicting_labels="drop",
-    leakage="drop",
-    label_noise=None,
-    class_imbalance=None,
-    too_few_per_class=None,
-)
-_FINDINGS = {
-    "leakage": "stand in an evaluation part",
-    "empty_text": "are empty",
-    "duplicates": "stand twice",
-    "conflicting_labels": "were given two labels",
-}
 
 
 @dataclass(frozen=True)
@@ -124,13 +103,7 @@ class Released:
 
 
 def propose(
-    plan_file: Path,
-    loaded: LoadedPlan,
-    live: LiveRows,
-    target: Path,
-    cache: Path,
-    start: Version | None = None,
-    released: Released | None = None,
+    place: Target, live: LiveRows, cache: Path, start: Version | None = None, released: Released | None = None
 ) -> Proposal:
     """Writes the next stage into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
 
@@ -140,31 +113,25 @@ def propose(
     that adds it to the released version, and its file has some of the rows which that was trained on too.
 
     Args:
-        plan_file: the plan's file.
-        loaded: the same, checked.
+        place: where it is written.
         live: answers with their feedback.
-        target: where the copy is written; may be the plan's own file.
         cache: the folder of all caches.
         start: the version from which the run started that goes on; None where it started from none.
         released: the version in use; None where no class is to be added.
 
     Raises:
-        InputError: the task is not supported, there are too few new rows, or `target` cannot be used.
+        InputError: the task is not supported, there are too few new rows, or the copy cannot be written there.
     """
-    plan = loaded.whole
-    _refuse_unsupported(plan_file, loaded, target)
-    name, data_file = _free_name(plan, target)
-    learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
-    labels = start_labels(loaded.plan, start, EVERY_WORD if released is None else released.lineage)
-    data = read_plan_data(loaded, cache, learnt=learnt, start=labels)
-    if data.input_width is not None:
-        raise InputError("--propose: texts and tables are supported; the plan's rows are numbers without names")
+    plan = place.plan
+    refuse_unsupported(place)
+    name, data_file = free_name(place)
+    data = read_data(place, cache, start, EVERY_WORD if released is None else released.lineage)
     columns = Columns.beside(plan, data)
     old_words = {} if released is None else released.old_words
     rows, put_aside = feedback_rows(plan, data, columns, live.answers, old_words)
     with tempfile.TemporaryDirectory() as scratch:
-        read = partial(read_rows, plan, data, Path(scratch) / "candidates.jsonl", cache)
-        checked = _checked(read, data, rows, put_aside) if rows else []
+        read = partial(read_candidates, place, data, Path(scratch) / "candidates.jsonl", cache)
+        checked = new_rows(read, data, rows, put_aside)
         kept, added, notes = _with_new_classes(plan, data, columns, checked, released)
         put_aside[UNKNOWN_LABEL] += len(checked) - len(kept)
         if len(kept) < FEWEST_ROWS:
@@ -173,9 +140,9 @@ def propose(
                 + "".join(f"; {count} {why}" for why, count in (+put_aside).items())
                 + "".join(f"; {note}" for note in notes)
             )
-        if added and target.exists():
+        if added and place.target.exists():
             raise InputError(
-                f"--propose {target}: {listed(added)} would be added by a plan of its own, which starts from the "
+                f"--propose {place.target}: {listed(added)} would be added by a plan of its own, which starts from the "
                 f"released version, and this file exists; choose another"
             )
         kept.sort(key=lambda row: difficulty(row, columns), reverse=True)
@@ -188,27 +155,21 @@ def propose(
         elif added:
             notes.append("no row is replayed, as the released version does not say which it was trained on")
         chosen, gate_rows = _chosen(read, columns, kept, further, split, learnt)
-    stage = _stage(plan, columns, name, data_file.name, (int(chosen.sum()) + len(further), gate_rows, split))
-    raw: dict[str, Any] = read_yaml_mapping(plan_file)
-    if released is not None and added:
-        is_stable = STABLE in released.version.aliases
-        begins_from = STABLE if is_stable else released.version.number
-        raw, left_out = plan_with_classes(raw, plan, data, stage, added, split, begins_from)
-        notes += left_out
-        validate(raw, str(target))
-    else:
-        raw["stages"] = [*raw["stages"], stage]
-        last = validate(raw, str(target)).stages[-1]
-        # What the last stage retains with is its own, unless it stands among the defaults.
-        if not last.retention.methods and not isinstance(last.batch_size, TokenBudget):
-            stage["retention"] = {"replay": {"budget": max(SMALLEST_REPLAY, 2 * int(chosen.sum()))}}
-            validate(raw, str(target))
-    write_text(data_file, lines_of([*kept, *further]))
+    sizes = split.model_dump(include={"validation", "gate", "test"} | ({"group"} if split.group else set()))
+    section = {"where": f"{columns.chosen} == 1", "split": sizes}
+    new = NewStage(name, data_file, section, int(chosen.sum()) + len(further), gate_rows)
     if not split.group:
         notes.insert(0, FEW_CALLERS.format(len({row[columns.caller] for row in kept})))
-    comment = "".join(f"# {line}\n" for line in (PROPOSED.format(name), *notes))
-    write_text(target, f"{comment}{to_yaml(raw)}")
-    return Proposal(target, data_file, name, int(chosen.sum()), len(kept), +put_aside, tuple(notes))
+    if released is not None and added:
+        begins_from = STABLE if STABLE in released.version.aliases else released.version.number
+        raw, left_out = plan_with_classes(
+            read_yaml_mapping(place.plan_file), plan, data, stage_on(plan, new), added, split, begins_from
+        )
+        notes += left_out
+        write_plan(place, raw, data_file, [*kept, *further], (PROPOSED.format(name), *notes))
+    else:
+        write_stage(place, new, kept, (PROPOSED.format(name), *notes))
+    return Proposal(place.target, data_file, name, int(chosen.sum()), len(kept), +put_aside, tuple(notes))
 
 
 def _with_new_classes(
@@ -232,53 +193,6 @@ def _with_new_classes(
         notes.append(f"not enough for classes, which take {needed} rows, of one caller a tenth at most: {so_far(few)}")
     kept = [row for row, new in zip(rows, is_new, strict=True) if not new or row[columns.expected] in added]
     return kept, added, notes
-
-
-def _refuse_unsupported(plan_file: Path, loaded: LoadedPlan, target: Path) -> None:
-    plan = loaded.whole
-    if not plan.kind.from_feedback:
-        supported = ", ".join(task.name for task in TASKS.values() if task.from_feedback)
-        raise InputError(f"--propose: {supported} are supported; the plan's task is {plan.task}")
-    if plan.scenario == "task-incremental":
-        raise InputError("--propose: the scenario task-incremental is not supported; write its stage by hand")
-    if target.suffix not in PLAN_SUFFIXES:
-        raise InputError(f"--propose {target}: a .yaml file expected")
-    if target.exists() and target.resolve() != plan_file.resolve():
-        raise InputError(f"--propose {target}: this file exists; choose another, or the plan's own")
-    if plan_file not in shipped_plans().values() and target.resolve().parent != loaded.folder.resolve():
-        raise InputError(
-            f"--propose {target}: paths in {plan_file.name} start from its folder; write the copy into {loaded.folder}"
-        )
-
-
-def _free_name(plan: Plan, target: Path) -> tuple[str, Path]:
-    """Returns the name of the new stage and the file of its rows, which neither the plan nor the folder has yet."""
-    taken = {stage.name for stage in plan.stages}
-    for number in itertools.count(1):
-        name, data_file = f"feedback-{number}", target.parent / f"{plan.name}-feedback-{number}.jsonl"
-        if name not in taken and not data_file.exists():
-            return name, data_file
-    raise AssertionError
-
-
-def _checked(
-    read: Callable[[Rows], Source], data: PlanData, rows: list[dict[str, Any]], put_aside: Counter[str]
-) -> list[dict[str, Any]]:
-    """Returns the rows that are new: no duplicates, in no evaluation part, and in no stage's training rows."""
-    source = read(rows)
-    whole = np.arange(len(source))
-    checked = examine(source, whole, _QUALITY, data.evaluation_keys)
-    for finding in checked.findings:
-        if finding.action == "drop":
-            put_aside[_FINDINGS[finding.kind]] += finding.count
-    trained = [
-        data.sources[name].keys[np.concatenate([stage.train, stage.validation])]
-        for name, stage in zip(data.stage_sources, data.stages, strict=True)
-    ]
-    known = np.isin(source.keys[checked.kept], np.concatenate(trained))
-    if known.any():
-        put_aside["stand in an earlier stage"] += int(known.sum())
-    return [rows[place] for place in checked.kept[~known]]
 
 
 def _chosen(
@@ -316,32 +230,3 @@ def _split(columns: Columns, rows: Rows, is_counted: bool) -> Split:
     callers = len({row[columns.caller] for row in rows})
     sizes = {name: round(getattr(SPLIT, name) * len(rows)) for name in ("gate", "test")} if is_counted else {}
     return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None, **sizes})
-
-
-def _stage(plan: Plan, columns: Columns, name: str, file: str, rows: tuple[int, int, Split]) -> dict[str, Any]:
-    """Returns a stage on rows in a file: so many to train on, so many for the gate, and how they are split."""
-    train, gate_rows, split = rows
-    last = plan.stages[-1]
-    stage: dict[str, Any] = {
-        "name": name,
-        "data": {
-            "source": file,
-            "where": f"{columns.chosen} == 1",
-            "split": split.model_dump(include={"validation", "gate", "test"} | ({"group"} if split.group else set())),
-        },
-        "gate": [_rule(rule, gate_rows) for rule in last.gate],
-    }
-    if train < FEW and plan.kind.head_moves_alone:
-        stage["adaptation"] = {"method": "head"}
-    elif train < MANY:
-        stage["adaptation"] = {"method": "top-blocks", "blocks": 1}
-    return stage
-
-
-def _rule(rule: GateRule, gate_rows: int) -> dict[str, Any]:
-    """Returns a rule of the gate; one about the stage's own slice, or a stream, asks for no more rows than it has."""
-    changed = rule.model_dump(mode="json", exclude_none=True)
-    if rule.slice in ("current", ARRIVED):
-        changed["slice"] = "current"
-        changed["min_samples"] = min(rule.min_samples, gate_rows)
-    return changed

@@ -13,21 +13,24 @@ CountOrShare = Annotated[int, Field(ge=1)] | Share
 # Of a class, so many gate rows are wanted, and needed by rules on it and by macro averages over it.
 FEWEST_PER_CLASS = 5
 # Keys that came after the first runs were made, and what plans without them have.
-LATER_SPLIT = {"min_per_class": FEWEST_PER_CLASS}
+LATER_SPLIT = {"min_per_class": FEWEST_PER_CLASS, "column": None}
 
 
 class Split(Strict):
     """Sizes of the evaluation parts, as counts of rows or shares; what is left is for training.
 
-    With `stratify` each class gets `min_per_class` gate rows, but no more than half of its rows.
+    With `stratify` each class gets `min_per_class` gate rows, but no more than half of its rows. A `column` says which
+    part each row belongs to: train, validation, gate or test; a part that no row belongs to is taken from those for
+    training, in its size. With `test: 0` there is no test part.
     """
 
     validation: CountOrShare = 0.1
     gate: CountOrShare = 0.2
-    test: CountOrShare = 0.2
+    test: Annotated[int, Field(ge=0)] | Share = 0.2
     stratify: bool = True
     min_per_class: int = Field(default=FEWEST_PER_CLASS, ge=0)
     group: Text | None = None
+    column: Text | None = None
     seed: int = Field(default=0, ge=0)
 
 

@@ -87,6 +87,11 @@ class Predictor:
         return self._statistics.columns.names if self._statistics is not None else ()
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, or the tags of words, that it answers with; none where it writes texts."""
+        return tuple(self._labels)
+
+    @property
     def width(self) -> int | None:
         """How many numbers a row has that it reads; None for other inputs."""
         return self._spec.shape[-1] if self._spec.shape.rank > 1 and not self.columns else None

@@ -11,6 +11,8 @@ from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.readers.batch import TEST, VALIDATION
 from progressive_tf.plan.schema import Data
 
+from .making import made_source
+
 
 def lines(section: dict[str, Any], *sources: tuple[str, list[int] | None]) -> list[str]:
     data = Data.model_validate({"source": "a"} | section)
@@ -60,3 +62,11 @@ def test_the_size_of_a_published_part_is_named(part: str, code: int) -> None:
     assert lines(split, ("texts", None)) == []
     assert lines(split, ("texts", [0, code]), ("texts", None)) == []  # the other one is divided so
     assert lines({}, ("texts", [0, code])) == []
+
+
+def test_the_size_of_a_part_that_a_column_says_is_named() -> None:
+    source = made_source(["a", "b"] * 3, part=["train", "gate", "train", "test", "gate", "train"])
+    asked = {"source": "made", "split": {"column": "part", "gate": 0.2, "validation": 0.3}}
+    assert idle_data_lines(Data.model_validate(asked), {"made": source}) == [
+        "no effect: data.split.gate: column 'part' of made says which rows it has, 2"
+    ]

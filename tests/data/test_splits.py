@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from progressive_tf.data.part_lines import why_few
 from progressive_tf.data.source import Source
-from progressive_tf.data.splits import Parts, fixed_parts, row_groups, why_few
+from progressive_tf.data.splits import Parts, fixed_parts, row_groups
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Split
 
@@ -284,3 +285,49 @@ def test_rows_that_are_left_out_are_in_no_part_and_sizes_are_of_the_others() -> 
     assert parts.validation.tolist() == [row for row in range(10, 40) if row != 20]
     with pytest.raises(InputError, match="made: every text of its 100 rows is empty"):
         fixed_parts(source, Split(), left_out=np.ones(100, bool))
+
+
+def said_parts(words: str) -> Source:
+    """Ten rows, whose column `part` has a word of each."""
+    return made_source(["a", "b"] * 5, [f"text {row}" for row in range(10)], part=words.split())
+
+
+def test_a_column_says_which_part_a_row_belongs_to() -> None:
+    source = said_parts("gate train Test train train train train GATE train validation")
+    parts = fixed_parts(source, Split(column="part", validation=2, gate=0.5, test=0.5))
+    assert parts.gate.tolist() == [0, 7]
+    assert parts.test.tolist() == [2]
+    assert parts.validation.tolist() == [9]
+    assert sorted(parts.pool.tolist()) == [1, 3, 4, 5, 6, 8]
+
+
+def test_a_part_that_no_row_belongs_to_is_taken_from_those_for_training() -> None:
+    source = said_parts("gate train train train train train train train train gate")
+    parts = fixed_parts(source, Split(column="part", validation=2, gate=5, test=0))
+    assert parts.gate.tolist() == [0, 9]
+    assert len(parts.test) == 0
+    assert len(parts.validation) == 2
+    assert not set(parts.validation) & {0, 9}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "gate train train train train train train train train later",
+            r"says later in 1 rows of .*\(10\); one of train",
+        ),
+        ("gate nan train train train train train train train train", "says nan"),
+    ],
+)
+def test_a_column_that_says_no_part_is_refused(words: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fixed_parts(said_parts(words), Split(column="part"))
+    with pytest.raises(InputError, match="unknown column 'prt'; did you mean 'part'"):
+        fixed_parts(said_parts(words), Split(column="prt"))
+
+
+def test_no_test_part_may_be_asked_for() -> None:
+    source = made_source(["a", "b"] * 20, [f"text {row}" for row in range(40)])
+    parts = fixed_parts(source, Split(validation=4, gate=8, test=0))
+    assert (len(parts.test), len(parts.gate), len(parts.validation), len(parts.pool)) == (0, 8, 4, 28)

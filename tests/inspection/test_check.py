@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 
 import pytest
-from inspection.files import only, rows, write_csv
 
+from inspection.files import only, rows, write_csv
 from progressive_tf.display import Display
 from progressive_tf.inspection.check import Report, check_files, write_findings
 from progressive_tf.inspection.found import Found

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from inspection.files import only, rows, write_csv
 
+from inspection.files import only, rows, write_csv
 from progressive_tf.__main__ import main
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inspection.files import only, rows, write_csv, write_lines
 
+from inspection.files import only, rows, write_csv, write_lines
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.inspection.subject import Subject, open_subject

@@ -17,6 +17,7 @@ from releasing import PASSES, Place
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.input_drift import input_drift
 from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.monitoring.next_stage import Target
 from progressive_tf.monitoring.proposal import propose
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
@@ -114,7 +115,11 @@ def test_several_tasks_are_refused(tmp_path: Path) -> None:
     live = read_live_rows(keep(tmp_path / "served.sqlite", people(3, 1)))
     loaded = load_plan(str(tmp_path / "plan.yaml"))
     with pytest.raises(InputError, match="task-incremental is not supported"):
-        propose(tmp_path / "plan.yaml", loaded, live, tmp_path / "next.yaml", tmp_path / "cache")
+        propose(
+            Target("--propose", "feedback", tmp_path / "plan.yaml", loaded, tmp_path / "next.yaml"),
+            live,
+            tmp_path / "cache",
+        )
 
 
 def test_columns_of_a_row_are_compared_one_by_one() -> None:

@@ -15,6 +15,7 @@ import tiny
 
 from progressive_tf.errors import InputError
 from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.monitoring.next_stage import Target
 from progressive_tf.monitoring.proposal import propose
 from progressive_tf.monitoring.reference import rows_of_stage
 from progressive_tf.plan.loading import load_plan
@@ -82,7 +83,7 @@ def test_a_next_stage_of_expected_texts(plan: Path, tmp_path: Path) -> None:
     answers += [([5, 6, 1], None, None), ("2000", None, None)]
     live = read_live_rows(keep(tmp_path, answers))
     target = tmp_path / "next.yaml"
-    found = propose(plan, load_plan(str(plan)), live, target, tmp_path / "cache")
+    found = propose(Target("--propose", "feedback", plan, load_plan(str(plan)), target), live, tmp_path / "cache")
     assert found.rows == 90
     known = sum(count for why, count in found.put_aside.items() if why.startswith("stand in an "))
     assert known == 2
@@ -102,7 +103,11 @@ def test_a_next_stage_of_expected_texts(plan: Path, tmp_path: Path) -> None:
 def test_too_few_expected_texts_are_refused(plan: Path, tmp_path: Path) -> None:
     live = read_live_rows(keep(tmp_path, [(str(number), "wrong", spelt(number)) for number in range(1000, 1010)]))
     with pytest.raises(InputError, match="10 new rows with a right label and their input, at least 40 are needed"):
-        propose(plan, load_plan(str(plan)), live, tmp_path / "next.yaml", tmp_path / "cache")
+        propose(
+            Target("--propose", "feedback", plan, load_plan(str(plan)), tmp_path / "next.yaml"),
+            live,
+            tmp_path / "cache",
+        )
     assert not (tmp_path / "next.yaml").exists()
 
 

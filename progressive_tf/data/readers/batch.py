@@ -18,7 +18,7 @@ from progressive_tf.data.tags import Sentences
 from progressive_tf.errors import InputError, unknown_name
 
 BATCH_ROWS = 4096
-TRAIN, VALIDATION, TEST = 0, 1, 2
+TRAIN, VALIDATION, TEST, GATE = 0, 1, 2, 3
 
 ColumnKind = Literal["text", "json", "native"]
 UNLABELLED = "unlabelled"

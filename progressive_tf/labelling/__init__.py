@@ -1,0 +1,1 @@
+"""Inputs that are worth a label: which to ask people about, and what is done with their answers."""
