@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from progressive_tf.data.part_lines import why_few
 from progressive_tf.data.source import Source
-from progressive_tf.data.splits import Parts, fixed_parts, row_groups, why_few
+from progressive_tf.data.splits import Parts, fixed_parts, row_groups
 from progressive_tf.errors import InputError
 from progressive_tf.plan.schema import Split
 
