@@ -26,7 +26,7 @@ from progressive_tf.data.labels_file import LabelsFile, read_labels_file
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.part_lines import part_lines
 from progressive_tf.data.quality import about_left_out, rows_left_out
-from progressive_tf.data.settled_labels import settle_labels
+from progressive_tf.data.settled_labels import settle_labels, with_written_classes
 from progressive_tf.data.slices import Slice, named_slices, stage_slices
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.source_lines import source_lines
@@ -229,7 +229,7 @@ def read_plan_data(
         sources = read_tables(sources, data)
     file, start, by_file = read_labels_file(loaded, start)
     settled = settle_labels(sources, data, start, file)
-    sources, plan = dict(settled.sources), _with_written_classes(plan, settled.spelling)
+    sources, plan = dict(settled.sources), with_written_classes(plan, settled.spelling)
     left_out = rows_left_out(sources, data.quality) if leave_empty_out else {}
     findings = {name: settled.findings + about_left_out(sources[name], left_out.get(name)) for name in sources}
     if display is not None:
@@ -290,15 +290,6 @@ def read_plan_data(
         earlier=earlier,
         labels_file=file,
     )
-
-
-def _with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
-    """Returns the plan with the classes of its stages called as they are, however it writes them."""
-    stages = []
-    for stage in plan.stages:
-        classes = stage.data.classes and tuple(dict.fromkeys(map(spelling.of, stage.data.classes)))
-        stages.append(stage.model_copy(update={"data": stage.data.model_copy(update={"classes": classes})}))
-    return plan.model_copy(update={"stages": tuple(stages)})
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:

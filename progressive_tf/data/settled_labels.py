@@ -16,7 +16,7 @@ from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.evaluation.records import Finding
 from progressive_tf.plan.label_rules import CASEFOLD, STRIP
-from progressive_tf.plan.schema import Data
+from progressive_tf.plan.schema import Data, Plan
 
 PLACE = "data.quality.similar_labels"
 ODD = "data.quality.odd_labels"
@@ -92,6 +92,15 @@ def settle_labels(
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     spelling = Spelling(data.normalize_labels, tuple(known), {} if file is None else file.words)
     return SettledLabels(settled, spelling, tuple(findings), tuple(lines), changed)
+
+
+def with_written_classes(plan: Plan, spelling: Spelling) -> Plan:
+    """Returns the plan with the classes of its stages called as they are, however it writes them."""
+    stages = []
+    for stage in plan.stages:
+        classes = stage.data.classes and tuple(dict.fromkeys(map(spelling.of, stage.data.classes)))
+        stages.append(stage.model_copy(update={"data": stage.data.model_copy(update={"classes": classes})}))
+    return plan.model_copy(update={"stages": tuple(stages)})
 
 
 def _counted(sources: Mapping[str, Source]) -> list[dict[str, int]]:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from progressive_tf.data.learnt import Learnt
+from progressive_tf.data.part_lines import part_lines
 from progressive_tf.data.source import Source
-from progressive_tf.data.splits import Parts, fixed_parts, part_lines
+from progressive_tf.data.splits import Parts, fixed_parts
 from progressive_tf.errors import InputError
 from progressive_tf.plan.split import GateRefresh, Split
 
