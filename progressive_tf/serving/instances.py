@@ -127,7 +127,10 @@ def read_request(
     if not isinstance(name, str) or name not in signatures:
         _refuse(f"signature_name: one of {', '.join(sorted(signatures))} expected; got {name!r:.80}")
     specs = signatures[name]
-    rows = _rows(body[ROWS], specs) if ROWS in body else _columns(body[COLUMNS], specs)
+    try:
+        rows = _rows(body[ROWS], specs) if ROWS in body else _columns(body[COLUMNS], specs)
+    except Refusal as refusal:
+        _refuse(f"{refusal}{_better_signature(body, signatures)}")
     if len(rows) > limits.instances:
         raise Refusal(413, f"{len(rows)} instances; at most {limits.instances} in one request")
     instances = [
@@ -135,6 +138,14 @@ def read_request(
         for place, values in enumerate(rows)
     ]
     return PredictRequest(ROWS if ROWS in body else COLUMNS, name, specs, instances, body, limits)
+
+
+def _better_signature(body: Mapping[str, Any], signatures: Mapping[str, Mapping[str, InputSpec]]) -> str:
+    """Returns which signature takes what a body names, in words behind a refusal; nothing where none does."""
+    given = body.get(ROWS, body.get(COLUMNS))
+    first = given[0] if isinstance(given, list) and given else given
+    fitting = [name for name, specs in signatures.items() if isinstance(first, dict) and set(specs) == set(first)]
+    return f'; "signature_name": "{fitting[0]}" takes these' if fitting else ""
 
 
 def bucket_of(signature: str, instance: Instance) -> tuple[Any, ...]:

@@ -85,6 +85,11 @@ def test_numbers_come_as_they_were_written(rows: list[list[float]]) -> None:
             r"instances\[0\]: an object with text, task expected; got str",
         ),
         ({"instances": [{"text": "a"}], "signature_name": "tasks"}, "missing 'task'"),
+        (
+            {"instances": [{"text": "a", "task": "b"}]},
+            r"unknown 'task'; expected text; \"signature_name\": \"tasks\" takes these",
+        ),
+        ({"inputs": {"numbers": [[1, 2, 3]]}}, r"missing 'text'; .*\"signature_name\": \"numbers\" takes these"),
         ({"inputs": {"text": ["a"], "task": []}, "signature_name": "tasks"}, "as many values in each expected"),
         ({"inputs": {"text": "a"}}, r"inputs.text: a list expected; got str"),
         ({"instances": [["a"]], "signature_name": "columns"}, r"string \[2\] expected; got shape \[1\]"),
