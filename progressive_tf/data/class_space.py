@@ -125,7 +125,7 @@ def class_space(
     for name, source in sources.items():
         source.truth.check_within(own, plan.data.source, locations[name], source.name)
     outputs, labels = own.outputs, tuple(sorted({label for source in sources.values() for label in source.labels}))
-    codes = {name: _codes(source, labels) for name, source in sources.items()}
+    codes = {name: codes_in(source, labels) for name, source in sources.items()}
     tags = () if outputs == labels else outputs
     return ClassSpace(labels, (len(outputs),) * len(used), codes, tags=tags)
 
@@ -160,7 +160,7 @@ def _class_incremental(
     plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used)
-    codes = {name: _codes(source, labels) for name, source in sources.items()}
+    codes = {name: codes_in(source, labels) for name, source in sources.items()}
     return ClassSpace(labels, known, codes, grow=True)
 
 
@@ -271,12 +271,13 @@ def _positions(names: np.ndarray, order: Sequence[str]) -> np.ndarray:
     return np.array([place.get(name, UNKNOWN) for name in names], np.int32)
 
 
-def _codes(source: Source, labels: Sequence[str]) -> np.ndarray:
+def codes_in(source: Source, labels: Sequence[str]) -> np.ndarray:
+    """Returns the place of each row's label among some, int32 [rows]; `UNKNOWN` where it is none of them."""
     return _positions(np.array(source.labels, object), labels)[source.label_codes]
 
 
 def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario: str) -> np.ndarray:
-    codes = _codes(source, labels)
+    codes = codes_in(source, labels)
     unknown = np.flatnonzero(codes == UNKNOWN)
     if len(unknown):
         label = source.labels[source.label_codes[unknown[0]]]

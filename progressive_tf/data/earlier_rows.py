@@ -2,184 +2,204 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from progressive_tf.data.beside import read_beside
-from progressive_tf.data.class_space import UNKNOWN, ClassSpace
+from progressive_tf.data.class_space import UNKNOWN, codes_in
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.slices import Slice, distinct_rows
 from progressive_tf.data.source import Source, SourceReader
-from progressive_tf.data.splits import Parts
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, listed, unknown_name
 from progressive_tf.plan.refusals import SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan
 
+if TYPE_CHECKING:
+    from progressive_tf.data.plan_data import PlanData
+
 KEY = "data.earlier"
-ADVICE = f"name the files of the runs before under {KEY}, such as {KEY}: {{last-month: last-month.csv}}"
+# Of the inputs that a version was trained on, a rule about earlier slices, and replay, need so many among the sources.
+ENOUGH = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class EarlierRows:
-    """Rows of the runs before, whose files the plan names.
+    """What is known of the rows of the runs before.
 
     Attributes:
-        sources: these files, by the name that the plan gives them.
-        codes: source → int32 [rows], the class of each row; that of no class where it was split or retired since.
-        slices: what the start version has not seen of each, by the name of the slice.
-        learnt: source → int64 rows that the start version was trained on, and that this run may train on again; of the
-            plan's other sources too.
-        missing: why the rows of the runs before are not known; empty where they are, and where there were no runs.
+        trained: source → int64 rows that the start version was trained on, and that this run may train on again.
+        missing: why too few of them are among the sources, and what to do; empty where they are, and where there were
+            no runs before.
     """
 
-    sources: Mapping[str, Source] = field(default_factory=dict)
-    codes: Mapping[str, np.ndarray] = field(default_factory=dict)
-    slices: Mapping[str, Slice] = field(default_factory=dict)
-    learnt: Mapping[str, np.ndarray] = field(default_factory=dict)
+    trained: Mapping[str, np.ndarray] = field(default_factory=dict)
     missing: str = ""
 
 
 NO_ROWS = EarlierRows()
 
 
-def read_earlier_rows(
-    reader: SourceReader,
+def with_earlier_rows(
+    data: PlanData,
     plan: Plan,
-    sources: Mapping[str, Source],
-    parts: Mapping[str, Parts],
-    classes: ClassSpace,
-    spelling: Spelling,
+    reader: SourceReader,
     before: tuple[Learnt | None, StartLabels | None],
-    display: Display | None,
-) -> EarlierRows:
-    """Returns the rows of the runs before.
+    display: Display | None = None,
+) -> PlanData:
+    """Returns the rows of a plan with those of the runs before, where it starts from a version.
+
+    Their sources are then among the sources, and what the version has not seen of each is a slice.
 
     Args:
-        reader: of the plan's sources.
+        data: the plan's own rows.
         plan: the plan.
-        sources: what it learns from and is measured on, by the name that it gives them, its own first.
-        parts: source → its fixed parts.
-        classes: of the plan.
-        spelling: which class a label is, however it is written.
-        before: what the version was trained on that the run starts from, and its labels; None where that is not known.
+        reader: of its sources.
+        before: what the version was trained on, and its labels; None where that is not known.
         display: shows reading that takes long, and which rows are left out; None shows nothing.
 
     Raises:
         InputError: a file that cannot be read as the plan's own, without a row that the version has learnt or left for
-            its gate, or a first stage that replays and has nothing to.
+            its gate, or a first stage that replays and has too little to.
     """
     if not plan.starts_from_version or plan.scenario not in SAME_OUTPUTS:
-        return NO_ROWS
+        return data
     learnt, start = before
-    by = "the version that the run starts from" if learnt is None else learnt.by
-    beside: dict[str, Source] = {}
-    codes: dict[str, np.ndarray] = {}
-    slices: dict[str, Slice] = {}
+    words = _Words(data, start)
     for slice_name, name in plan.data.earlier.items():
         place = f"{KEY}.{slice_name}"
-        if name in {*sources, *beside}:
+        if name in data.sources:
             raise InputError(f"{place}: {name} is also another source of this plan; name a file of a run before")
         if learnt is None:
-            raise InputError(f"{place}: {by} does not say which rows it was trained on; drop {KEY}")
-        source = read_beside(reader, plan, next(iter(sources.values())), (name, place), display)
-        if not source.truth.in_classes:
-            source.truth.check_within(sources[plan.data.source].truth, plan.data.source, place, source.name)
-        source, lines = _as_called_now(source, _Words(classes, spelling, start), place)
-        codes[name] = _positions(source.labels, classes.labels)[source.label_codes]
-        known = (codes[name] != UNKNOWN) & ~source.empty
-        rows = np.flatnonzero(known & ~learnt.has_seen_group(source))
-        trained, was_seen = learnt.rows_of(source)
-        seen = int(trained.sum())
-        if not was_seen.any():
-            raise InputError(f"{place}: {by} was trained on no row of {source.name}; name a file of its own run")
-        if not len(rows):
+            raise InputError(f"{place}: {_unknown(learnt)}; drop {KEY}")
+        source = read_beside(reader, plan, data.sources[plan.data.source], (name, place), display)
+        source, labels, lines = words.as_called_now(source, place)
+        trained, seen = learnt.rows_of(source)
+        if not seen.any():
+            raise InputError(f"{place}: {learnt.by} was trained on no row of {source.name}; name a file of its own run")
+        codes = codes_in(source, labels)
+        rows, own = _unseen(data, source, codes, learnt)
+        gate = distinct_rows(source, rows)
+        if not len(gate):
             raise InputError(
-                f"{place}: {by} has seen every row of {source.name}, so that none can be for the gate; name the file "
-                f"with its gate and test rows too"
+                f"{place}: no row of {source.name} is left for the gate: {learnt.by} has seen them, or their groups; "
+                f"name the file with its gate and test rows too"
             )
-        beside[name] = source
-        slices[slice_name] = Slice(slice_name, name, distinct_rows(source, rows), rows[:0])
+        if own:
+            lines.append(f"{source.name}: {own:,} rows are of groups that this run trains on, and are no gate rows")
         lines.append(
-            f"{source.name}: {by} was trained on {seen:,} of {len(source):,} rows; the slice {slice_name} is "
-            f"{len(slices[slice_name].gate):,} that it has not seen"
+            f"{source.name}: {learnt.by} was trained on {trained.sum():,} of {len(source):,} rows; the slice "
+            f"{slice_name} is {len(gate):,} that it has not seen"
         )
         if display is not None:
             display.lines_once(lines)
-    replayed = {} if learnt is None else _trained_on(learnt, {**sources, **beside}, {**classes.codes, **codes}, parts)
-    missing = "" if replayed else _why_missing(learnt, by)
+        data = replace(
+            data,
+            sources={**data.sources, name: source},
+            slices={**data.slices, slice_name: Slice(slice_name, name, gate, gate[:0])},
+            classes=replace(data.classes, labels=labels, codes={**data.classes.codes, name: codes}),
+        )
+    trained_on = {} if learnt is None else _trained_on(data, learnt)
+    missing = _why_missing(data, learnt)
     if missing and plan.stages[0].retention.replay is not None:
-        raise InputError(f"stages[0].retention.replay: {missing}; else set replay: null in the first stage")
-    return EarlierRows(beside, codes, slices, replayed, missing)
+        raise InputError(f"stages[0].retention.replay: {missing}, or set replay: null in the first stage")
+    return replace(data, earlier=EarlierRows(trained_on, missing))
 
 
-@dataclass(frozen=True)
 class _Words:
     """How labels of runs before are called now.
 
-    Attributes:
-        classes: of the plan.
-        spelling: which class a label is, however it is written.
+    Args:
+        data: the plan's own rows.
         start: the labels of the version that the run starts from; None where they are not known.
     """
 
-    classes: ClassSpace
-    spelling: Spelling
-    start: StartLabels | None
+    def __init__(self, data: PlanData, start: StartLabels | None) -> None:
+        self._data = data
+        self._changed = data.classes.changed
+        self._at_start = {} if start is None else start.words
+        older = [*self._at_start, *(() if start is None else start.labels)]
+        spelling = data.spelling
+        self._spelling = Spelling(spelling.rule, tuple(dict.fromkeys([*older, *spelling.names])), spelling.words)
 
     def of(self, label: str) -> tuple[str, ...]:
         """Returns the classes that a label is now: several where it was split, none where it was retired."""
-        word, changed = self.spelling.of(label), self.classes.changed
-        at_start = (word,) if self.start is None else self.start.words.get(word, (word,))
-        if changed is None:
+        word = self._spelling.of(label)
+        at_start = self._at_start.get(word, (word,))
+        if self._changed is None:
             return at_start
-        return tuple(dict.fromkeys(new for one in at_start for new in changed.of.get(one, (one,))))
+        return tuple(dict.fromkeys(new for one in at_start for new in self._changed.of.get(one, (one,))))
+
+    def as_called_now(self, source: Source, place: str) -> tuple[Source, tuple[str, ...], list[str]]:
+        """Returns a source with what it names as it is called now, the labels of all rows, and what was decided.
+
+        Raises:
+            InputError: a label that was never a class, or a type that the plan's own source does not have.
+        """
+        data, own = self._data, next(iter(self._data.sources.values()))
+        if not source.truth.in_classes:
+            names = {name: self._spelling.of(name) for name in source.truth.class_names}
+            source = replace(source, truth=source.truth.with_class_names(names))
+            source.truth.check_within(own.truth, own.name, place, source.name)
+            return source, tuple(dict.fromkeys([*data.labels, *source.labels])), []
+        now = {label: self.of(label) for label in source.labels}
+        counts = source.truth.counts(np.flatnonzero(~source.empty))
+        strange = [label for label, news in now.items() if len(news) == 1 and news[0] not in data.labels]
+        if strange:
+            raise InputError(f"{place}: {source.name}: {unknown_name('label', strange[0], data.labels)}")
+        renamed = {label: news[0] if len(news) == 1 else label for label, news in now.items()}
+        lost = {label: counts[label] for label, news in now.items() if len(news) != 1}
+        source = replace(source, truth=source.truth.with_class_names(renamed))
+        shown = listed((f"{rows:,} labelled {label}" for label, rows in lost.items()), 5)
+        said = [f"{source.name}: left out are {shown}: what was split or retired is no class"] if lost else []
+        return source, data.labels, said
 
 
-def _as_called_now(source: Source, words: _Words, place: str) -> tuple[Source, list[str]]:
-    """Returns a source with its classes as they are called now, and what was decided of them.
-
-    Raises:
-        InputError: a label that was never a class.
-    """
-    if not source.truth.in_classes:
-        return source, []
-    now = {label: words.of(label) for label in source.labels}
-    counts = source.truth.counts(np.flatnonzero(~source.empty))
-    strange = [label for label, news in now.items() if news == (label,) and label not in words.classes.labels]
-    if strange:
-        raise InputError(f"{place}: {source.name}: {unknown_name('label', strange[0], words.classes.labels)}")
-    renamed = {label: news[0] if len(news) == 1 else label for label, news in now.items()}
-    lost = {label: counts[label] for label, news in now.items() if len(news) != 1}
-    source = replace(source, truth=source.truth.with_class_names(renamed))
-    shown = listed((f"{rows:,} labelled {label}" for label, rows in lost.items()), 5)
-    return source, [f"{source.name}: left out are {shown}: what was split or retired is no class"] if lost else []
+def _unseen(data: PlanData, source: Source, codes: np.ndarray, learnt: Learnt) -> tuple[np.ndarray, int]:
+    """Returns the rows of a source that may be gate rows, and how many would be whose group this run trains on."""
+    may = (codes != UNKNOWN) & ~source.empty & ~learnt.has_seen_group(source)
+    if source.groups is None:
+        return np.flatnonzero(may), 0
+    own = [
+        groups[np.concatenate([rows.train, rows.validation])]
+        for name, rows in zip(data.stage_sources, data.stages, strict=True)
+        if (groups := data.sources[name].groups) is not None
+    ]
+    is_own = np.isin(source.groups, np.concatenate(own)) if own else np.zeros(len(source), bool)
+    return np.flatnonzero(may & ~is_own), int((may & is_own).sum())
 
 
-def _positions(labels: Sequence[str], order: Sequence[str]) -> np.ndarray:
-    return np.array([order.index(label) if label in order else UNKNOWN for label in labels], np.int32)
-
-
-def _trained_on(
-    learnt: Learnt, sources: Mapping[str, Source], codes: Mapping[str, np.ndarray], parts: Mapping[str, Parts]
-) -> dict[str, np.ndarray]:
+def _trained_on(data: PlanData, learnt: Learnt) -> dict[str, np.ndarray]:
     """Returns the rows of each source that a version was trained on; without those that are for validation now."""
     trained = {}
-    for name, source in sources.items():
-        usable = learnt.rows_of(source)[0] & (codes[name] != UNKNOWN) & ~source.empty
-        if name in parts:
-            usable[parts[name].validation] = False
-            usable[parts[name].pool[parts[name].pool_validation]] = False
+    for name, source in data.sources.items():
+        usable = learnt.rows_of(source)[0] & (data.codes[name] != UNKNOWN) & ~source.empty
+        if name in data.parts:
+            parts = data.parts[name]
+            usable[parts.validation] = False
+            usable[parts.pool[parts.pool_validation]] = False
         if usable.any():
             trained[name] = np.flatnonzero(usable)
     return trained
 
 
-def _why_missing(learnt: Learnt | None, by: str) -> str:
+def _why_missing(data: PlanData, learnt: Learnt | None) -> str:
     if learnt is None:
-        return f"{by} does not say which rows it was trained on"
-    return f"no row that {by} was trained on is among the sources: {ADVICE}"
+        return f"{_unknown(learnt)}; start from a version of this release, or leave the rule out"
+    there = np.isin(learnt.keys, np.concatenate([source.keys for source in data.sources.values()]))
+    if there.mean() >= ENOUGH:
+        return ""
+    return (
+        f"{there.sum():,} of the {len(there):,} inputs that {learnt.by} was trained on are among the sources, at least "
+        f"{ENOUGH:.0%} are needed; name the files of the runs before, such as {KEY}: {{last-month: last-month.csv}}"
+    )
+
+
+def _unknown(learnt: Learnt | None) -> str:
+    by = "the version that the run starts from" if learnt is None else learnt.by
+    return f"{by} does not say which rows it was trained on, as none of earlier releases does"

@@ -19,7 +19,7 @@ from progressive_tf.data.class_space import (
     class_space,
     with_wrong_labels,
 )
-from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, read_earlier_rows
+from progressive_tf.data.earlier_rows import NO_ROWS, EarlierRows, with_earlier_rows
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.label_spelling import Spelling
 from progressive_tf.data.labels_file import LabelsFile, read_labels_file
@@ -62,7 +62,7 @@ class PlanData:
         findings: source → what was found in it before it was split.
         labels_file: what labels were called before, where the plan names such a file.
         unknown: rows that no class fits, where the plan names some; their source is among the sources.
-        earlier: rows of the runs before; their sources are among the sources, and their slices among the slices.
+        earlier: what is known of the rows of the runs before.
     """
 
     classes: ClassSpace
@@ -267,15 +267,11 @@ def read_plan_data(
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)
-    earlier = read_earlier_rows(reader, plan, sources, parts, classes, settled.spelling, (learnt, start), display)
-    sources |= earlier.sources
-    slices |= earlier.slices
-    classes = replace(classes, codes={**classes.codes, **earlier.codes})
     unknown = read_unknown_rows(reader, plan, sources, display)
     if unknown is not None:
         sources[unknown.name] = unknown.source
         classes = replace(classes, codes={**classes.codes, unknown.name: unknown.codes})
-    return PlanData(
+    found = PlanData(
         classes,
         sources,
         parts,
@@ -287,9 +283,9 @@ def read_plan_data(
         spelling=settled.spelling,
         findings=findings,
         unknown=unknown,
-        earlier=earlier,
         labels_file=file,
     )
+    return with_earlier_rows(found, plan, reader, (learnt, start), display)
 
 
 def _splits(plan: Plan) -> dict[str, tuple[Split, str]]:

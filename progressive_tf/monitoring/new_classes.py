@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.data.class_space import UNKNOWN
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.errors import listed
 from progressive_tf.monitoring.feedback_rows import Columns
@@ -32,7 +34,7 @@ def so_far(labels: Sequence[UnknownLabel]) -> str:
 
 
 def earlier_rows(
-    plan: Plan, data: PlanData, columns: Columns, last_stage: str, many: int, name: str
+    plan: Plan, data: PlanData, columns: Columns, learnt: Learnt, many: int, name: str
 ) -> list[dict[str, Any]]:
     """Returns rows that a version was trained on, drawn by chance, of each class as many as there are, in turn; so that
     what it knows is not forgotten over a new class. They become neither gate nor test rows of its plan.
@@ -41,18 +43,15 @@ def earlier_rows(
         plan: of the version.
         data: its rows.
         columns: what the file calls what it has beside the inputs.
-        last_stage: of the version.
+        learnt: what the version was trained on.
         many: at most so many.
         name: of the stage that they are for.
     """
-    names = [stage.name for stage in plan.stages]
-    until = names.index(last_stage) + 1 if last_stage in names else len(names)
     trained = [
-        (source, row)
-        for source, stage in zip(data.stage_sources[:until], data.stages[:until], strict=True)
-        for row in stage.train.tolist()
+        (name_of_source, row)
+        for name_of_source, source in data.sources.items()
+        for row in np.flatnonzero(learnt.rows_of(source)[0] & (data.codes[name_of_source] != UNKNOWN)).tolist()
     ]
-    trained = list(dict.fromkeys(trained))
     generator = np.random.default_rng(derive_seed(plan.seed, "earlier rows", name))
     drawn = [trained[place] for place in generator.permutation(len(trained))]
     labels = [data.labels[data.codes[source][row]] for source, row in drawn]

@@ -150,7 +150,7 @@ def propose(
         learnt, further = (released.learnt() if released is not None and added else None), []
         if released is not None and learnt is not None:
             many = max(SMALLEST_REPLAY, 2 * len(kept))
-            further = earlier_rows(plan, data, columns, released.version.stage, many, name)
+            further = earlier_rows(plan, data, columns, learnt, many, name)
             notes.append(f"the file has {len(further)} rows too that version {released.version.number} was trained on")
         elif added:
             notes.append("no row is replayed, as the released version does not say which it was trained on")

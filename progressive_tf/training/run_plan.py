@@ -13,7 +13,7 @@ from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.training.environment import interpreter
-from progressive_tf.training.run.checks import check_registry, check_sources, go_on_here
+from progressive_tf.training.run.checks import check_sources, go_on_here
 from progressive_tf.training.run.finished import finished_before
 from progressive_tf.training.run.first_look import look
 from progressive_tf.training.run.run_folder import Finished, RunFolder, locked, open_run, why_new
@@ -80,10 +80,9 @@ def run_plan(
             with run.saying_how_to_continue():
                 data = look(loaded, registry, display, run, options.data)
                 known = again(loaded, run, registry)
-                ended = finished_before(run, loaded.plan, registry, known)
+                ended = finished_before(run, loaded, registry, known)
                 if ended is not None:
                     earlier = run.environment or {}
-                    check_registry(run, earlier, registry)
                     check_sources(run, earlier, data)
                     display.line("every stage of it is finished")
                     return ended

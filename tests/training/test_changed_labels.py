@@ -192,7 +192,7 @@ def test_rows_of_the_month_before_are_replayed_and_measured(months: Months) -> N
     [
         (
             {},
-            r"retention.replay: no row that version 2 was trained on is among the sources: name the files of the runs",
+            r"retention.replay: 0 of the \d+ inputs that version 2 was trained on are among the sources",
         ),
         ({"earlier": {"old": "3.csv"}}, r"data.earlier.old: version 2 was trained on no row of 3.csv"),
         ({"earlier": {"old": "4.csv"}}, r"data.earlier.old: 4.csv is also another source of this plan"),
@@ -250,7 +250,7 @@ def test_the_next_stage_from_feedback_reads_the_plan_with_its_labels(months: Mon
     learnt = Learnt.read(first.folder / EXTRA, "version 1")
     found = read_plan_data(replace(loaded, plan=plan), months.place.folder / "cache", learnt=learnt, start=start)
     assert found.labels == NEW
-    assert not found.earlier.learnt.keys() - {str(months.place.folder / "1.csv")}
+    assert not found.earlier.trained.keys() - {str(months.place.folder / "1.csv")}
 
 
 def test_an_older_version_is_asked_through_both_changes(months: Months) -> None:
@@ -277,9 +277,9 @@ def test_a_month_without_changes_keeps_the_order_of_the_outputs(months: Months, 
     assert not first.promoted, "a rule about earlier slices cannot be shown"
     unasked = decision(first.run, "month")["rules"][-1]
     assert (unasked["slice"], unasked["outcome"]) == ("every-previous", "hold")
-    assert "no row that version 3 was trained on is among the sources" in unasked["reason"]
+    assert unasked["reason"].startswith("0 of the ")
     named = plan("4.csv", None, gate)
-    named["data"]["earlier"] = {"march": "3.csv"}
+    named["data"]["earlier"] = {name: f"{name}.csv" for name in ("1", "2", "3")}
     assert place.run(named, fresh=True).promoted
 
 

@@ -29,8 +29,12 @@ class Ended:
         self.loaded: LoadedPlan = load_plan(str(tiny.write_plan(folder, tiny.raw_plan())))
         for name, decision in (("01-one", Decision("promote", "passed", ())), ("02-two", HELD)):
             self.write(f"stages/{name}/decision.json", json.dumps(decision.to_json()))
+        self.write("environment.json", json.dumps(self.places(folder)))
         self.run.log("started", stages=["one", "two"], again=KNOWN)
         self.run.log("finished", promoted=False)
+
+    def places(self, folder: Path) -> dict[str, str]:
+        return {"registry": str((folder / "registry").resolve()), "plan_folder": str(folder.resolve())}
 
     def write(self, name: str, text: str) -> None:
         path = self.run.path / name
@@ -38,7 +42,7 @@ class Ended:
         path.write_text(text, encoding="utf-8")
 
     def end(self) -> bool | None:
-        found = finished_before(self.run, self.loaded.plan, self.folder / "registry", KNOWN)
+        found = finished_before(self.run, self.loaded, self.folder / "registry", KNOWN)
         return None if found is None else found.promoted
 
 
@@ -68,9 +72,10 @@ def test_what_a_person_released_since_is_noted_first(ended: Ended, monkeypatch: 
         lambda ended: (ended.run.path / "stages/02-two/decision.json").unlink(),
         lambda ended: ended.write("stages/01-one/backup/state.safetensors", ""),
         lambda ended: ended.write("events.jsonl", ""),
+        lambda ended: ended.write("environment.json", json.dumps(ended.places(ended.folder / "before"))),
         lambda ended: setattr(ended, "loaded", load_plan(str(ended.folder / "plan.yaml"), stages=1)),
     ],
-    ids=["killed since", "interrupted since", "not judged", "a backup is left", "no events", "fewer stages"],
+    ids=["killed since", "interrupted since", "not judged", "a backup is left", "no events", "moved", "fewer stages"],
 )
 def test_a_run_that_may_have_something_left_to_do(ended: Ended, change: Callable[[Ended], None]) -> None:
     change(ended)

@@ -117,7 +117,7 @@ class _Preparation:
         replayed: tuple[SourceRows, ...] = ()
         consolidated, teacher_labels = None, ()
         teachers: Arrays = {}
-        if retention.replay is not None and (self.ancestors or self.run.data.earlier.learnt):
+        if retention.replay is not None and (self.ancestors or self.run.data.earlier.trained):
             with self._timed("replay", facts) as entry:
                 replayed = self._replayed(retention.replay)
                 entry["rows"] = sum(len(part.rows) for part in replayed)
@@ -166,7 +166,10 @@ class _Preparation:
     def _replayed(self, settings: Replay) -> tuple[SourceRows, ...]:
         path, data = self._file("replay.parquet"), self.run.data
         if not path.exists():
-            earlier = dict(data.earlier.learnt)
+            own = data.sources[self.source].keys[self.rows]
+            earlier = {
+                name: rows[~np.isin(data.sources[name].keys[rows], own)] for name, rows in data.earlier.trained.items()
+            }
             for record in self.ancestors:
                 name = data.stage_sources[record.index]
                 earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), _training_rows(record))
