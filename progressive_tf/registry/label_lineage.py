@@ -140,8 +140,8 @@ class LabelLineage:
         A word that the version has itself is meant as the version means it. An old word is right where the answer is
         what became of it, and a word of now where it is what became of the answer; so the whole of a class that was
         split is right for each part, and a part for the whole: which part it is, nobody said. A class that the version
-        does not have, and one of its line does, makes its answer wrong, since that is what its caller got. None where
-        no version of its line knows the word: it may be a new class, or a mistake in writing.
+        does not have, and any other does, makes its answer wrong, since that is what its caller got. None where no
+        version knows the word: it may be a new class, or a mistake in writing.
 
         Args:
             number: of the version.
@@ -165,7 +165,7 @@ class LabelLineage:
             since = self.since(number, newer) if words.has(truth) else None
             if since is not None:
                 return truth in since.of.get(said, ())
-        return None
+        return False if self.knows(truth) else None
 
     def agree(self, one: tuple[int, Any], other: tuple[int, Any]) -> bool:
         """Whether two versions say the same of an input: each a number and an answer, JSON-like. The whole of a class

@@ -55,7 +55,7 @@ LINEAGE = LabelLineage(
         (2, "age", "cheque", False),
         (2, "age", "crypto", None),
         (1, "age", "crypto", None),
-        (2, "age", "other", None),  # a word of a version that is none of its line
+        (2, "age", "other", False),  # a class of a version that is none of its line: its caller got another
         (9, "a", "b", False),  # a version that nobody knows
         (2, ["age", "security"], ["age", "pin"], True),
         (2, ["age", "security"], ["card", "crypto"], False),

@@ -162,3 +162,34 @@ def test_a_proof_reads_both_versions_in_their_own_words(store: Store) -> None:
     found = store.paired(two)
     assert found.differs.tolist() == [truth is not None for _, _, truth, _ in PAIRS]
     assert found.gains.tolist() == [gain for *_, gain in PAIRS]
+
+
+def test_a_class_that_a_version_of_another_line_brings_counts_on_both_sides(tmp_path: Path) -> None:
+    two = TwoVersions(1, 2)
+    given = [(1, "age", "card", 0), (1, "age", "age", 1), (2, "card", "card", 1), (2, "age", "card", 0)]
+    with closing(Store(tmp_path / "served.sqlite")) as opened:
+        opened.follow([], LabelLineage(spoken({1: {"labels": ["age", "pin"]}, 2: {"labels": ["age", "card", "pin"]}})))
+        opened.add(
+            [
+                ServedRequest(
+                    1.0,
+                    number,
+                    "canary" if number == 2 else "stable",
+                    5,
+                    200,
+                    0.0,
+                    [Answered(f"{row:032x}", said, None)],
+                    row,
+                )
+                for row, (number, said, _, _) in enumerate(given)
+            ],
+            [],
+            [Pair(1.0, two, 100, "age", "card", "f" * 32, question="a" * 32)],
+        )
+        for row, (_, _, truth, _) in enumerate(given):
+            opened.add_feedback(Feedback(f"{row:032x}", truth), 2.0)
+        opened.answer_question("a" * 32, "card")
+        counts = opened.step_counts(5)
+        assert counts.stable.right.having.tolist() == [0, 1]
+        assert counts.canary.right.having.tolist() == [1, 0]
+        assert opened.paired(two).gains.tolist() == [1]
