@@ -121,6 +121,25 @@ def test_a_canary_and_live_metrics_judge_by_either_words(store: Store) -> None:
     assert list(live["label"][:3]) == ["security", "security", "refund"], "in the words of version 2"
 
 
+def test_like_rows_are_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [(1, "pin", "security"), (1, "pin", "security"), (1, "pin", None), (1, "refund", None)] * 5
+    store.add(
+        ServedRequest(1.0, number, "stable", 5, 200, 0.0, [Answered(f"{row:032x}", label, None)], row)
+        for row, (number, label, _) in enumerate(said)
+    )
+    for row, (*_, truth) in enumerate(said):
+        if truth is not None:
+            store.add_feedback(Feedback(f"{row:032x}", truth), 2.0)
+    asked = []
+    for name in ("is_right", "in_words_of", "strange"):
+        asks = getattr(LabelLineage, name)
+        monkeypatch.setattr(LabelLineage, name, lambda self, *of, asks=asks: asked.append(of) or asks(self, *of))
+    live = read_live_rows(store.path, lineage=LINEAGE, version=2).answers
+    assert list(live["label"]) == ["security", "security", "security", "refund"] * 5
+    assert list(live["right"]) == [True, True, None, None] * 5
+    assert len(asked) == 5, "one judgement, two answers, and a right label with none"
+
+
 def test_a_canary_that_calls_a_class_otherwise_does_not_say_something_else(store: Store) -> None:
     said = [("security", "pin"), ("in", "transfer"), ("refund", "pin")]
     store.add(
