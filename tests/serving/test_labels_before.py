@@ -13,7 +13,7 @@ import pytest
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry.label_lineage import LabelLineage, spoken
 from progressive_tf.serving.answers.classes import ServedClasses
-from progressive_tf.serving.feedback_routes import _known_labels, _unknown
+from progressive_tf.serving.feedback_routes import _known_labels, _told
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
@@ -73,11 +73,46 @@ def test_a_class_that_was_split_is_refused_with_its_parts() -> None:
     assert read("transfer", OLD, NEW) == "transfer"
 
 
-def test_a_class_that_is_gone_or_never_was_is_known_to_nobody() -> None:
-    for label in ("cheque", "crypto"):
-        assert read(label, NEW) == label
-        assert _unknown(label, _known_labels(served(NEW)))["unknown_label"] == label
-    assert _unknown("security", _known_labels(served(NEW))) == {}
+def test_a_reply_says_of_a_class_that_is_gone_what_it_does() -> None:
+    for label, versions in (("cheque", [NEW]), ("card", [OLD])):
+        assert read(label, *versions) == label
+        told = _told(label, label, served(*versions))
+        assert set(told) == {"message"}
+        assert f"{label!r} is a class of another version, and of none that is served, so" in told["message"]
+        assert all(LINEAGE.is_right(one.number, one.labels[0], label) is False for one in versions)
+    assert _told("cheque", "cheque", served(OLD, NEW)) == {}
+
+
+def test_a_word_that_judges_is_not_called_unknown() -> None:
+    assert _told("security", "security", served(NEW)) == {}
+    assert _told("security", "security", served(OLD)) == {}, "as version 2 calls it, which was taken back"
+    assert LINEAGE.is_right(1, "pin", "security") is True
+    assert _told("in", "in", served(OLD)) == {}
+
+
+def test_a_class_that_never_was_is_known_to_nobody() -> None:
+    assert read("crypto", NEW) == "crypto"
+    assert _told("crypto", "crypto", served(NEW))["unknown_label"] == "crypto"
+    assert LINEAGE.is_right(2, "card", "crypto") is None
+
+
+def test_words_that_no_version_in_memory_has_may_be_written_as_others() -> None:
+    assert read("Cheque ", NEW) == "cheque"
+
+
+def test_a_task_is_taken_apart_for_versions_that_have_tasks() -> None:
+    plain = version(2, labels=("billing/refund", "card"))
+    assert "refund" not in _known_labels(served(plain)).names
+    assert _known_labels(served(plain)).names["billing/refund"] == "billing/refund"
+    by_task = version(1, labels=("animals/cat",), has_tasks=True)
+    both = served(plain, by_task)
+    both.lineage = LabelLineage()
+    assert _known_labels(both).names == {
+        "animals/cat": "cat",
+        "cat": "cat",
+        "billing/refund": "billing/refund",
+        "card": "card",
+    }
 
 
 # What a version said, and what is right in the words of either; whether it is.
