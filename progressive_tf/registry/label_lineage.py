@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from progressive_tf.evaluation.label_map import LabelMap
 from progressive_tf.registry import history
-from progressive_tf.registry.folder import read_manifest
+from progressive_tf.registry.folder import is_asked_for, read_manifest
 from progressive_tf.registry.versions import ModelVersions
 
 
@@ -23,6 +23,7 @@ class Spoken:
         since: from the parent's labels to its own; None without a parent, or where neither follows from the other.
         was_told: whether its plan said what became of the parent's labels.
         old: words of its plan's labels file for its classes → what it calls them, whichever version spoke them.
+        has_tasks: whether its labels are called `task/class`, of which an answer is the class alone.
     """
 
     labels: tuple[str, ...]
@@ -30,11 +31,12 @@ class Spoken:
     since: LabelMap | None = None
     was_told: bool = False
     old: Mapping[str, str] = field(default_factory=dict)
+    has_tasks: bool = False
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """What its answers may be; of `task/class` an answer is the class alone."""
-        return frozenset(self.labels) | {label.partition("/")[2] for label in self.labels} - {""}
+        """What its answers may be, and its labels."""
+        return frozenset(self.labels) | ({_class_of(label) for label in self.labels} if self.has_tasks else set())
 
     @cached_property
     def is_as_parent(self) -> bool:
@@ -50,8 +52,14 @@ class Spoken:
         return word if self.has(word) else self.old.get(word)
 
 
-def spoken(manifests: Mapping[int, Mapping[str, Any]]) -> dict[int, Spoken]:
-    """Returns the words of versions, by number, from their manifests."""
+def _class_of(label: str) -> str:
+    return label.partition("/")[2]
+
+
+def spoken(manifests: Mapping[int, Mapping[str, Any]], with_tasks: Collection[int] = ()) -> dict[int, Spoken]:
+    """Returns the words of versions, by number, from their manifests, and those of which callers have to name a task,
+    which manifests do not say: a label with a slash may be the name of a class.
+    """
     found: dict[int, Spoken] = {}
     for number, manifest in manifests.items():
         labels, parent = tuple(manifest.get("labels", ())), manifest.get("parent")
@@ -63,7 +71,8 @@ def spoken(manifests: Mapping[int, Mapping[str, Any]]) -> dict[int, Spoken]:
         elif older and older == labels[: len(older)]:
             since = LabelMap.unchanged(older, labels)
         old = _old_of_file(manifest.get("labels_file"), labels)
-        found[number] = Spoken(labels, parent if isinstance(parent, int) else None, since, was_told, old)
+        started_from = parent if isinstance(parent, int) else None
+        found[number] = Spoken(labels, started_from, since, was_told, old, number in with_tasks)
     return found
 
 
@@ -100,8 +109,11 @@ class LabelLineage:
     def read(cls, model: ModelVersions) -> LabelLineage:
         """Returns the words of a model's versions, as their manifests have them."""
         numbers = [one.version for one in history.publications(model.entries()) if one.version is not None]
-        manifests = {number: read_manifest(model.files.version(number)) for number in numbers}
-        return cls(spoken({number: one for number, one in manifests.items() if one is not None}))
+        found = {number: read_manifest(model.files.version(number)) for number in numbers}
+        manifests = {number: manifest for number, manifest in found.items() if manifest is not None}
+        by_task = (number for number, one in manifests.items() if all(map(_class_of, one.get("labels") or [""])))
+        with_tasks = [number for number in by_task if is_asked_for(model.files.version(number), "task")]
+        return cls(spoken(manifests, with_tasks))
 
     def line(self, number: int) -> Iterator[tuple[int, LabelMap]]:
         """Yields each ancestor of a version, the nearest first, with the map from its labels to the version's own;

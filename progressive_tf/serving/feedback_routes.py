@@ -39,7 +39,7 @@ _DOCUMENT = json_body(
             "question_id": {"type": "string", "description": "In its place, with a label: of a question."},
             "label": {
                 "description": "The right class, in a word of now or of an earlier version; one that no version "
-                "ever had is kept and counted, and judges nothing. For a tagger a list, the right tag of each word; for a "
+                "ever had is kept, counted, and judges nothing. For a tagger a list, the right tag of each word; for a "
                 "translator the expected text, which is right character by character. Of a question, null, or a class "
                 "that no version in memory has: both answers are wrong."
             },

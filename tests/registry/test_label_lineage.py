@@ -183,9 +183,31 @@ def test_a_word_is_strange_that_no_version_has() -> None:
 
 
 def test_an_answer_of_a_task_is_its_class_alone() -> None:
-    lineage = LabelLineage(spoken({1: {"labels": ["animals/cat", "animals/dog"]}}))
+    lineage = LabelLineage(spoken({1: {"labels": ["animals/cat", "animals/dog"]}}, with_tasks=[1]))
     assert lineage.is_right(1, "cat", "dog") is False
     assert lineage.is_right(1, "cat", "cow") is None
+
+
+def test_a_slash_in_the_name_of_a_class_is_no_task() -> None:
+    changes = {"refund": ["billing/refund"], "card": ["card"]}
+    lineage = LabelLineage(
+        spoken(
+            {
+                1: {"labels": ["refund", "card"]},
+                2: {
+                    "labels": ["billing/refund", "card"],
+                    "parent": 1,
+                    "labels_before": {"version": 1, "labels": changes},
+                },
+            }
+        )
+    )
+    assert lineage.old_words(2) == {"refund": ("billing/refund",)}
+    assert lineage.is_right(2, "billing/refund", "refund") is True
+    assert lineage.is_right(2, "card", "refund") is False
+    alone = LabelLineage(spoken({1: {"labels": ["billing/refund", "billing/fee"]}}))
+    assert alone.is_right(1, "billing/refund", "refund") is None
+    assert alone.strange("refund") == ("refund",)
 
 
 def test_labels_that_follow_from_no_others_are_compared_as_they_are() -> None:

@@ -9,12 +9,16 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import tensorflow as tf
+from serving_fakes import MODEL, release
 
 from progressive_tf.monitoring.live_rows import read_live_rows
+from progressive_tf.registry import Registry
 from progressive_tf.registry.label_lineage import LabelLineage, spoken
 from progressive_tf.serving.answers.classes import ServedClasses
 from progressive_tf.serving.feedback_routes import _known_labels, _told
 from progressive_tf.serving.limits import Refusal
+from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.store import Store
@@ -113,6 +117,26 @@ def test_a_task_is_taken_apart_for_versions_that_have_tasks() -> None:
         "billing/refund": "billing/refund",
         "card": "card",
     }
+
+
+def test_the_model_itself_says_whether_a_slash_stands_behind_a_task(tmp_path: Path) -> None:
+    def by_task(folder: Path) -> None:
+        class ByTask(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in ("text", "task")])
+            def serve(self, text: tf.Tensor, task: tf.Tensor) -> dict[str, tf.Tensor]:
+                return {"probabilities": tf.fill([tf.shape(text)[0], 2], 0.5), "label": tf.strings.join([text, task])}
+
+        served = ByTask()
+        tf.saved_model.save(served, str(folder), signatures={"serving_default": served.serve})
+
+    model = Registry(tmp_path / "registry").model(MODEL)
+    labels = ("animals/cat", "animals/dog")
+    release(model, 1, labels=labels)
+    release(model, 2, labels=labels, export=by_task)
+    lineage = LabelLineage.read(model)
+    for number, has_tasks in ((1, False), (2, True)):
+        assert lineage.of[number].has_tasks is has_tasks
+        assert LoadedVersion(model.version(number)).has_tasks is has_tasks
 
 
 # What a version said, and what is right in the words of either; whether it is.
