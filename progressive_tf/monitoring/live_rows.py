@@ -92,7 +92,7 @@ def read_live_rows(
         since: seconds since 1970.
         until: the same; before it.
         lineage: the words of the model's versions, by which answers are judged.
-        version: in whose words answers of earlier ones are given; None for each in those of the version that said it.
+        version: in whose words answers of other ones are given; None for each in those of the version that said it.
 
     Raises:
         InputError: there is no store, or it cannot be read.

@@ -158,7 +158,8 @@ def _known_labels(served: ServedModel) -> KnownLabels:
     for version in versions:
         for label in version.labels:
             name = label.partition("/")[2] if version.has_tasks else ""
-            names = ({label: name, name: name} if name else {label: label}) | names
+            for given in (label, name or label):
+                names.setdefault(given, name or label)
     split: dict[str, tuple[str, ...]] = {}
     for version in versions:  # a label that was renamed, merged or split, where no version still answers with it
         for old, news in served.lineage.old_words(version.number).items():
@@ -185,13 +186,12 @@ def _told(label: Any, kept: Any, served: ServedModel) -> dict[str, str]:
         kept: the same, as the redaction hook lets it be kept.
         served: the versions.
     """
-    names = _known_labels(served).names
     if _is_unknown(label, served):
         if kept is None:
             return {
                 "message": "no version has this label, and the redaction hook keeps nothing of it: it counts nowhere"
             }
-        said = f"{unknown_name('label', str(kept), names)}. {SERVED}"
+        said = f"{unknown_name('label', str(kept), _known_labels(served).names)}. {SERVED}"
         advice = "It is kept and counted; if it is a mistake, send the right one: the newest counts"
         return {"unknown_label": kept, "message": f"{said}. {advice}"}
     lineage = served.lineage
