@@ -33,7 +33,8 @@ class StartLabels:
         A class stands where the first of those stood that it comes from, and new ones last, in the plan's order.
 
         Raises:
-            InputError: the plan changes a label that the version does not have, or adds one that it has.
+            InputError: the plan changes a label that the version does not have, or adds one that it has, or one that a
+                version before it called another class.
         """
         changes = self.changes
         if changes is None:
@@ -57,8 +58,26 @@ class StartLabels:
                 f"{PLACE}.{taken[0]}: version {self.version} has {taken[1]!r} already, and nothing becomes of that; to "
                 f"have both as one class, name both under merge, or choose another name"
             )
+        self._refuse_new_meanings(changes, of)
         known = tuple(dict.fromkeys(new for news in of.values() for new in news))
         after = (*known, *changes.add)
         if len(after) < 2:
             raise InputError(f"{PLACE}: leaves {listed(after) or 'no class'}; a classifier needs at least two classes")
         return LabelMap(self.labels, after, of)
+
+    def _refuse_new_meanings(self, changes: LabelChanges, of: Mapping[str, tuple[str, ...]]) -> None:
+        """Raises InputError where a new label is a word of an earlier version that meant something else.
+
+        A class may be called as it was once more, one that was split may be one again, and one that was retired may be
+        added again.
+        """
+        for change, label in changes.new():
+            meant = self.words.get(label)
+            if meant is None or (all(of[now] == (label,) for now in meant) if meant else change == "add"):
+                continue
+            now = f"{listed(meant)} in version {self.version}" if meant else "retired"
+            advice = "choose another name" if meant else "choose another name, or name it under add to have it again"
+            raise InputError(
+                f"{PLACE}.{change}: {label!r} is a class of an earlier version, which is {now}, so that rows and "
+                f"feedback with it could be either; {advice}"
+            )

@@ -53,7 +53,7 @@ def difficulty(row: Mapping[str, Any], columns: Columns) -> tuple[bool, float]:
 
 
 def feedback_rows(
-    plan: Plan, data: PlanData, columns: Columns, answers: pd.DataFrame, old_words: Mapping[str, str]
+    plan: Plan, data: PlanData, columns: Columns, answers: pd.DataFrame, other_words: Mapping[str, str]
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """Returns a row for each answer whose right label and input are known, and why others have none.
 
@@ -64,13 +64,13 @@ def feedback_rows(
         data: its rows.
         columns: what the file calls what it has beside the inputs.
         answers: see `LiveRows`.
-        old_words: what earlier versions called classes → what they are called now.
+        other_words: what other versions called classes → what the one in use calls them.
     """
     rows: list[dict[str, Any]] = []
     put_aside: Counter[str] = Counter()
     labels, kind = data.labels, served_answers(plan.kind.answers)
     names = None if data.columns is None else data.columns.names
-    renamed = {**({} if data.classes.changed is None else data.classes.changed.words), **old_words}
+    renamed = {**({} if data.classes.changed is None else data.classes.changed.words), **other_words}
     judged = answers[answers["right"].notna() | answers["truth"].notna()]
     read = (judged[name] for name in ("id", "caller", "label", "truth", "right", "input", "unknown_words"))
     for prediction, caller, answer, truth, is_right, given, new, stated in zip(*read, confidence(judged), strict=True):

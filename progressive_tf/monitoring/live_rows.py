@@ -92,7 +92,7 @@ def read_live_rows(
         since: seconds since 1970.
         until: the same; before it.
         lineage: the words of the model's versions, by which answers are judged.
-        version: in whose words answers of earlier ones are given; None for each in those of the version that said it.
+        version: in whose words answers of other ones are given; None for each in those of the version that said it.
 
     Raises:
         InputError: there is no store, or it cannot be read.
@@ -119,12 +119,24 @@ def read_live_rows(
         values = [function(*row) for row in answers[list(names)].itertuples(index=False)]
         return pd.Series(values, answers.index, dtype=object)
 
-    for name in ("label", "probabilities", "input", "truth"):
+    def by_kind_of_row(function: Callable[..., Any], *names: str) -> pd.Series:
+        """As `by_row`, of values that can be told apart: of like rows, of which there are many, one is asked about."""
+        rows = list(answers[list(names)].itertuples(index=False, name=None))
+        found = {row: function(*row) for row in dict.fromkeys(rows)}
+        return pd.Series([found[row] for row in rows], answers.index, dtype=object)
+
+    # Before the values are read, since lists of tags are no keys; and nothing is unlike itself, as NaN is.
+    answers["correct"] = by_row(
+        lambda correct: None if correct is None or np.isnan(correct) else bool(correct), "correct"
+    )
+    answers["right"] = by_kind_of_row(partial(_is_right, lineage), "version", "label", "truth", "correct")
+    answers["unknown_words"] = by_kind_of_row(lambda truth: lineage.strange(_value(truth)), "truth")
+    if version is None:
+        answers["label"] = by_row(_value, "label")
+    else:
+        answers["label"] = by_kind_of_row(partial(_in_words_of, lineage, version), "version", "label")
+    for name in ("probabilities", "input", "truth"):
         answers[name] = by_row(_value, name)
-    answers["right"] = by_row(partial(_is_right, lineage), "version", "label", "truth", "correct")
-    answers["unknown_words"] = by_row(lineage.strange, "truth")
-    if version is not None:
-        answers["label"] = by_row(partial(lineage.in_words_of, version), "version", "label")
     texts = by_row(_texts, "label", "truth", "input")
     for place, name in enumerate(("label", "truth")):
         answers[name] = pd.Series([pair[place] for pair in texts], answers.index, dtype=object)
@@ -156,7 +168,9 @@ def _texts(label: Any, truth: Any, kept: dict[str, Any] | None) -> tuple[Any, An
     return label if text is None else text, truth if truth is None or expected is None else expected
 
 
-def _is_right(lineage: LabelLineage, version: int, label: Any, truth: Any, correct: float | None) -> bool | None:
-    if truth is not None:
-        return lineage.is_right(version, label, truth)
-    return None if correct is None or np.isnan(correct) else bool(correct)
+def _is_right(lineage: LabelLineage, version: int, label: Any, truth: Any, correct: bool | None) -> bool | None:
+    return lineage.is_right(version, _value(label), _value(truth)) if isinstance(truth, str) else correct
+
+
+def _in_words_of(lineage: LabelLineage, version: int, number: int, label: Any) -> Any:
+    return lineage.in_words_of(version, number, _value(label))

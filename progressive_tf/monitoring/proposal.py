@@ -92,10 +92,9 @@ class Released:
     new_labels: int = FEWEST_ROWS
 
     @property
-    def old_words(self) -> dict[str, str]:
-        """What earlier versions called its classes → what it calls them."""
-        words = self.lineage.old_words(self.version.number)
-        return {old: news[0] for old, news in words.items() if len(news) == 1}
+    def other_words(self) -> dict[str, str]:
+        """What other versions, earlier and later ones, called its classes → what it calls them."""
+        return self.lineage.words_for(self.version.number)
 
     def learnt(self) -> Learnt | None:
         """Returns the rows that it was trained on; None where it does not say."""
@@ -127,8 +126,8 @@ def propose(
     name, data_file = free_name(place)
     data = read_data(place, cache, start, EVERY_WORD if released is None else released.lineage)
     columns = Columns.beside(plan, data)
-    old_words = {} if released is None else released.old_words
-    rows, put_aside = feedback_rows(plan, data, columns, live.answers, old_words)
+    other_words = {} if released is None else released.other_words
+    rows, put_aside = feedback_rows(plan, data, columns, live.answers, other_words)
     with tempfile.TemporaryDirectory() as scratch:
         read = partial(read_candidates, place, data, Path(scratch) / "candidates.jsonl", cache)
         checked = new_rows(read, data, rows, put_aside)

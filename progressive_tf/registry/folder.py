@@ -146,6 +146,14 @@ def read_manifest(folder: Path) -> Mapping[str, Any] | None:
     return manifest if isinstance(manifest, dict) else None
 
 
+def is_asked_for(folder: Path, name: str) -> bool:
+    """Whether a version's callers give it an input of this name, as its SavedModel calls what it is served with."""
+    try:
+        return f"serving_default_{name}:0".encode() in (folder / MODEL_NAME).read_bytes()
+    except OSError:
+        return False
+
+
 def seal_folder(folder: Path) -> None:
     """Takes the right to write from everything in a folder."""
     for path in _walk(folder):

@@ -38,10 +38,10 @@ _DOCUMENT = json_body(
             "prediction_id": {"type": "string", "description": "As the prediction's reply has it."},
             "question_id": {"type": "string", "description": "In its place, with a label: of a question."},
             "label": {
-                "description": "The right class, in a word of now or of an earlier version; one that no version knows "
-                "is kept and counted, and judges nothing. For a tagger a list, the right tag of each word; for a "
+                "description": "The right class, in a word of now or of an earlier version; one that no version "
+                "ever had is kept, counted, and judges nothing. For a tagger a list, the right tag of each word; for a "
                 "translator the expected text, which is right character by character. Of a question, null, or a class "
-                "that no version knows: both answers are wrong."
+                "that no version in memory has: both answers are wrong."
             },
             "correct": {"type": "boolean"},
             "rating": {"type": "integer", "minimum": 1, "maximum": 5},
@@ -66,14 +66,19 @@ def feedback_routes(server: Server) -> APIRouter:
             with _refusing():
                 if "question_id" in body:
                     return await _answered(server, body, server.tokens.is_operator(request))
-                given, unknown = _read(body, served)
-                version = await server.request_log.add_feedback(given)
-        about = "unknown label" if unknown else next(name for name in _SAYS if getattr(given, name) is not None)
+                given = _read(body, served)
+                version, kept = await server.request_log.add_feedback(given)
+        about = (
+            "unknown label"
+            if given.is_unknown_label
+            else next(name for name in _SAYS if getattr(given, name) is not None)
+        )
         server.metrics.feedback.labels(served.model.name, "" if version is None else version, about).inc()
-        said = {"prediction_id": given.prediction, "joined": version is not None, **unknown}
+        told = _told(given.label, kept.label, served)
+        said = {"prediction_id": given.prediction, "joined": version is not None, **told}
         if version is not None:
             return JSONResponse(said | {"version": str(version)})
-        missing = ["no prediction with this id is known, or no longer", *filter(None, [unknown.get("message")])]
+        missing = ["no prediction with this id is known, or no longer", *filter(None, [told.get("message")])]
         return JSONResponse(said | {"message": "; ".join(missing)}, 202)
 
     @routes.get("/v1/models/{model}/questions")
@@ -125,16 +130,15 @@ async def _answered(server: Server, body: dict[str, Any], is_operator: bool) -> 
         )
     known = _known_labels(server.served)
     read, _ = (None, None) if label is None else _kind(server.served).read_feedback(label, known)
-    unknown = {} if label is None else _unknown(read, known)
-    if unknown and not is_operator:
+    if _told(read, read, server.served) and not is_operator:
         word = unknown_name("label", str(read), known.names)
         raise Refusal(403, f"{word}. {SERVED}; that it is another one is an operator's to say, as null is")
     try:
-        await server.request_log.answer_question(question, read)
+        kept = await server.request_log.answer_question(question, read, _is_unknown(read, server.served))
     except LookupError:
         raise Refusal(404, "no question with this id is known, or no longer") from None
     server.metrics.feedback.labels(server.served.model.name, "", "question").inc()
-    return JSONResponse({"question_id": question, "joined": True, **unknown})
+    return JSONResponse({"question_id": question, "joined": True, **_told(read, kept, server.served)})
 
 
 def _kind(served: ServedModel) -> ServedAnswers:
@@ -150,11 +154,12 @@ def _known_labels(served: ServedModel) -> KnownLabels:
     called before in any version of their line, and how else the newest version that says it lets them be written.
     """
     versions = _newest_first(served)
-    labels = {label for version in versions for label in version.labels}
-    names = {label: label for label in labels}
-    if any(version.has_tasks for version in versions):
-        without_task = {label: label.partition("/")[2] or label for label in labels}
-        names = without_task | {label: label for label in without_task.values()}
+    names: dict[str, str] = {}
+    for version in versions:
+        for label in version.labels:
+            name = label.partition("/")[2] if version.has_tasks else ""
+            for given in (label, name or label):
+                names.setdefault(given, name or label)
     split: dict[str, tuple[str, ...]] = {}
     for version in versions:  # a label that was renamed, merged or split, where no version still answers with it
         for old, news in served.lineage.old_words(version.number).items():
@@ -163,21 +168,41 @@ def _known_labels(served: ServedModel) -> KnownLabels:
             elif news:
                 split.setdefault(old, news)
     split = {old: news for old, news in split.items() if old not in names}
+    others = sorted(served.lineage.words - names.keys() - split.keys())
     rule = next((version.normalize_labels for version in versions if version.normalize_labels is not None), None)
-    return KnownLabels(names, Spelling(rule, (*names, *split)), split)
+    return KnownLabels(names, Spelling(rule, (*names, *split, *others)), split)
 
 
-def _unknown(label: Any, known: KnownLabels) -> dict[str, str]:
-    """Returns what the reply says of a right label that no version in memory knows; nothing of any other."""
-    if known.has(label):
+def _is_unknown(label: Any, served: ServedModel) -> bool:
+    """Whether no version ever had a class, or the tag of a word."""
+    return bool(served.lineage.strange(label))
+
+
+def _told(label: Any, kept: Any, served: ServedModel) -> dict[str, str]:
+    """Returns what a reply says of a right label that no version in memory has; nothing of any other.
+
+    Args:
+        label: as answers have it.
+        kept: the same, as the redaction hook lets it be kept.
+        served: the versions.
+    """
+    if _is_unknown(label, served):
+        if kept is None:
+            return {
+                "message": "no version has this label, and the redaction hook keeps nothing of it: it counts nowhere"
+            }
+        said = f"{unknown_name('label', str(kept), _known_labels(served).names)}. {SERVED}"
+        advice = "It is kept and counted; if it is a mistake, send the right one: the newest counts"
+        return {"unknown_label": kept, "message": f"{said}. {advice}"}
+    lineage = served.lineage
+    numbers = [number for number in served.standing.by_number if number in lineage.of and lineage.of[number].labels]
+    if not isinstance(label, str) or not numbers or any(lineage.meaning(number, label) for number in numbers):
         return {}
-    said = f"{unknown_name('label', label, known.names)}. {SERVED}"
-    advice = "It is kept and counted; if it is a mistake, send the right one: the newest counts"
-    return {"unknown_label": label, "message": f"{said}. {advice}"}
+    why = f"label: {label!r} is a class of another version, and of none that is served, so that their answers are wrong"
+    return {"message": f"{why}; if it is a mistake, send the right one: the newest counts"}
 
 
-def _read(body: dict[str, Any], served: ServedModel) -> tuple[Feedback, dict[str, str]]:
-    """Returns feedback, and what the reply says of a label in it that is not known."""
+def _read(body: dict[str, Any], served: ServedModel) -> Feedback:
     fields.refuse_unknown(body, _KEYS)
     prediction = body.get("prediction_id")
     if not isinstance(prediction, str) or not _ID.fullmatch(prediction):
@@ -185,18 +210,15 @@ def _read(body: dict[str, Any], served: ServedModel) -> tuple[Feedback, dict[str
     given = [name for name in _SAYS if body.get(name) is not None]
     if len(given) != 1:
         raise Refusal(400, f"exactly one of {', '.join(_SAYS)} expected; got {', '.join(given) or 'none'}")
-    label, expected, value, unknown = None, None, body.get("label"), dict[str, str]()
+    label, expected, value = None, None, body.get("label")
     if value is not None:
-        known = _known_labels(served)
-        label, expected = _kind(served).read_feedback(value, known)
-        unknown = _unknown(label, known)
-    read = Feedback(
+        label, expected = _kind(served).read_feedback(value, _known_labels(served))
+    return Feedback(
         prediction,
         label,
         fields.truth(body, "correct"),
         fields.whole_number(body, "rating", 1, 5),
         fields.text(body, "comment", _LONGEST_COMMENT),
         expected,
-        is_unknown_label=bool(unknown),
+        is_unknown_label=_is_unknown(label, served),
     )
-    return read, unknown

@@ -31,7 +31,7 @@ _ADD = f"""
                 WHEN NOT agree(:stable, :stable_label, :candidate, :candidate_label) THEN :question END
     WHERE (SELECT count(*) FROM pairs WHERE {_TWO} AND {_OPEN}) < {MOST_OPEN}
 """
-# Of a word that neither version's line knows both are wrong; where one alone can be judged, the candidate counts as the
+# Of a word that no version knows both are wrong; where one alone can be judged, the candidate counts as the
 # worst that it may be.
 _RIGHT = "is_right(:candidate, candidate_label, truth)"
 _EVIDENCE = f"""

@@ -141,11 +141,11 @@ class RequestLog:
         if is_drawn and not self._has_no_room("pairs"):
             self._waiting.pairs.append(replace(pair, journal=self._store.journal))
 
-    async def add_feedback(self, feedback: Feedback) -> int | None:
+    async def add_feedback(self, feedback: Feedback) -> tuple[int | None, Feedback]:
         """Keeps feedback; on the disk when this returns.
 
         Returns:
-            The version that it is about, or None where no such prediction is known.
+            The version that it is about, or None where no such prediction is known; and what was kept.
 
         Raises:
             UnlikeAnswer: its label is of another kind than the answer.
@@ -162,7 +162,7 @@ class RequestLog:
             if LABEL in given:
                 feedback = replace(feedback, label=texts.get(LABEL))
         await self.flush()
-        return await self._in_writer(self._store.add_feedback, feedback, self.clock.now())
+        return await self._in_writer(self._store.add_feedback, feedback, self.clock.now()), feedback
 
     async def paired(self, versions: TwoVersions) -> Paired:
         """Returns what is known of two versions, see `Store.paired`."""
@@ -174,9 +174,17 @@ class RequestLog:
         await self.flush()
         return await self._in_writer(self._store.questions, versions, limit, kind)
 
-    async def answer_question(self, question: str, label: Any) -> None:
-        """Keeps the right label of a question, on the disk when this returns; see `Store.answer_question`."""
+    async def answer_question(self, question: str, label: Any, is_unknown_label: bool = False) -> Any:
+        """Keeps the right label of a question, on the disk when this returns; see `Store.answer_question`.
+
+        Returns what was kept of it: of one that no version knows what the redaction hook lets through, and else None,
+        by which both answers are as wrong.
+        """
+        if is_unknown_label and self._settings.redact is not None:
+            kept = (await self._in_writer(self._inputs.redacted, {LABEL: label}) or {}).get(LABEL)
+            label = kept if isinstance(kept, str) else None
         await self._in_writer(self._store.answer_question, question, label)
+        return label
 
     async def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""

@@ -81,8 +81,8 @@ class ServedModel:
             now = self._journal_state()
             if now != seen:
                 try:
-                    self.entries, self.lineage = await loop.run_in_executor(None, self._read_journal)
-                    self.called_before = {number: self.lineage.called_before(number) for number in self.lineage.of}
+                    read = await loop.run_in_executor(None, self._read_journal)
+                    self.entries, self.lineage, self.called_before = read
                 except (ProgressiveError, OSError) as error:
                     if self.standing.problems != (str(error),):
                         log.error("the journal cannot be read; what is served stays: %s", error)
@@ -100,14 +100,15 @@ class ServedModel:
                 await self._request_log.mark_newest(self.entries)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _read_journal(self) -> tuple[tuple[Entry, ...], LabelLineage]:
-        """Returns the journal and the words of its versions; raises RegistryError where there was one and is none, as
-        while its disk is away.
+    def _read_journal(self) -> tuple[tuple[Entry, ...], LabelLineage, Mapping[int, Mapping[str, str | None]]]:
+        """Returns the journal, the words of its versions and what each called its classes before; raises RegistryError
+        where there was one and is none, as while its disk is away.
         """
         entries = self.model.entries()
         if self.entries and not entries:
             raise RegistryError(f"{self.model.files.journal} is missing or empty, and was there before; put it back")
-        return entries, LabelLineage.read(self.model)
+        lineage = LabelLineage.read(self.model)
+        return entries, lineage, {number: lineage.called_before(number) for number in lineage.of}
 
     async def _load_what_is_missing(self) -> None:
         """Loads one version after the other, stable first; what failed is tried again after a while."""

@@ -100,8 +100,7 @@ class Feedback:
         rating: from 1, bad, to 5, good.
         comment: in the user's words.
         expected: the text itself; it is kept beside the input, where that is kept.
-        is_unknown_label: whether no version in memory knows the label; it judges nothing then, see
-            `LabelLineage.is_right`.
+        is_unknown_label: whether no version knows the label; it judges nothing then, see `LabelLineage.is_right`.
     """
 
     prediction: str

@@ -87,3 +87,37 @@ def test_without_changes_the_version_says_which_classes_there_are() -> None:
     assert said in fewer.lines
     assert classes(settled(["PIN", "Fax"], changes=None, normalize_labels="casefold")) == ["pin", "fax"]
     assert settled(["pin", "new"], changes=None).sources["0.csv"].labels == ("new", "pin")
+
+
+WORDS = {"code": ("pin",), "cheque": (), "moved": ("transfer", "fax")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"add": ["code"]}, r"add: 'code' is a class of an earlier version, which is pin in version 7, so that rows"),
+        ({"rename": {"fax": "code"}}, "rename: 'code' is a class"),
+        ({"split": {"pin": ["code", "word"]}}, "split: 'code' is a class"),
+        ({"merge": {"code": ["fax", "refund"]}}, "merge: 'code' is a class"),
+        ({"rename": {"transfer": "moved"}}, "which is transfer, fax in version 7"),
+        ({"rename": {"fax": "cheque"}}, "which is retired, so that .* or name it under add to have it again"),
+    ],
+)
+def test_a_word_of_an_earlier_version_gets_no_new_meaning(changes: Mapping[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        StartLabels(7, VERSION, LabelChanges.model_validate(changes), WORDS).map()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rename": {"pin": "code"}},
+        {"merge": {"code": ["pin", "fax"]}},
+        {"merge": {"moved": ["transfer", "fax"]}},
+        {"add": ["cheque"]},
+    ],
+)
+def test_a_class_may_be_called_as_it_was_once_more(changes: Mapping[str, Any]) -> None:
+    found = StartLabels(7, VERSION, LabelChanges.model_validate(changes), WORDS).map()
+    assert found is not None
+    assert set(found.after) & set(WORDS)

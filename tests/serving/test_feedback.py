@@ -16,6 +16,7 @@ from progressive_tf.registry import ModelVersions
 from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import request_log
+from progressive_tf.serving.pairs import Pair, TwoVersions
 from progressive_tf.serving.request_log import LogSettings
 from progressive_tf.serving.server import Tokens
 from progressive_tf.serving.store import Store, StoreError
@@ -96,7 +97,11 @@ def test_a_label_that_nobody_knows_is_kept_and_judges_nothing(
     assert found.status_code == 200
     assert said.items() <= found.json().items()
     assert "unknown label 'positiv'; did you mean 'positive'? Known: positive, negative" in found.json()["message"]
-    client.post("/v1/feedback", json={"prediction_id": ids[1], "label": "what Ann says"})
+    dropped = client.post("/v1/feedback", json={"prediction_id": ids[1], "label": "what Ann says"})
+    assert dropped.status_code == 200
+    assert "Ann" not in dropped.text
+    assert "unknown_label" not in dropped.json()
+    assert "the redaction hook keeps nothing of it" in dropped.json()["message"]
     client.post("/v1/feedback", json={"prediction_id": ids[2], "label": "positive"})
     later = client.post("/v1/feedback", json={"prediction_id": "f" * 32, "label": "neutral"})
     assert later.status_code == 202
@@ -118,6 +123,26 @@ def test_a_label_that_nobody_knows_is_kept_and_judges_nothing(
         "unknown_label" not in client.post("/v1/feedback", json={"prediction_id": ids[0], "label": "positive"}).json()
     )
     assert list(read_live_rows(tmp_path / "served.sqlite").answers["right"]) == [False, None, False]
+
+
+def test_a_reply_tells_what_the_hook_has_left_of_a_label(model: ModelVersions, start: Start, tmp_path: Path) -> None:
+    def redact(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value.replace("Ann", "…") for name, value in values.items()}
+
+    client = start(model, logging=LogSettings(redact=redact), tokens=Tokens(release="operator"))
+    (prediction,) = predict(client, "a")
+    found = client.post("/v1/feedback", json={"prediction_id": prediction, "label": "what Ann says"})
+    assert found.json()["unknown_label"] == "what … says"
+    assert "Ann" not in found.text
+    with closing(Store(tmp_path / "served.sqlite")) as store:
+        store.add([], [], [Pair(1.0, TwoVersions(1, 2), 5, "a", "b", "0" * 32, question="f" * 32)])
+    operator = {"Authorization": "Bearer operator"}
+    found = client.post("/v1/feedback", json={"question_id": "f" * 32, "label": "Ann's"}, headers=operator)
+    assert found.json()["unknown_label"] == "…'s"
+    assert kept(tmp_path, "SELECT label FROM feedback") + kept(tmp_path, "SELECT truth FROM pairs") == [
+        ('"what … says"',),
+        ('"…\'s"',),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_feedback_finds_its_answer_whoever_begins_to_write_it(tmp_path: Path) ->
         watch = asyncio.create_task(request_log.flush())  # as the canary's watch does, a moment before
         user = asyncio.create_task(request_log.add_feedback(Feedback("0" * 32, correct=True)))
         await watch
-        version = await user
+        version, _ = await user
         await request_log.close()
         return version
 

@@ -31,10 +31,6 @@ class KnownLabels:
     spelling: Spelling
     split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def has(self, label: Any) -> bool:
-        """Whether a right label, as answers have it, is none that nobody knows."""
-        return not self.names or not isinstance(label, str) or label in self.names.values()
-
 
 class ServedAnswers:
     """Answers as a server gives and keeps them, and as they are monitored.
