@@ -11,10 +11,10 @@ from progressive_tf.display import Display
 from progressive_tf.files import atomic_path
 from progressive_tf.inspection import leaks, noise, personal, rows, texts
 from progressive_tf.inspection.found import SEVERITIES, Check, Found, Severity
+from progressive_tf.inspection.outputs import FINDINGS
 from progressive_tf.inspection.subject import Subject
 
 OF_CLASSES = (rows.classes, noise.label_noise)  # which say nothing of labels that are no classes
-FINDINGS = ("file", "line", "kind", "what", "suggestion")
 
 
 @dataclass(frozen=True)

@@ -69,15 +69,12 @@ class Corrected:
         return ", ".join(said) or "nothing had to be corrected"
 
 
-def refuse_unfixable(subject: Subject, targets: Sequence[Path]) -> None:
+def refuse_unfixable(subject: Subject) -> None:
     """Raises InputError where no corrected copy can be written, before anything is."""
     if subject.table is None or len(subject.table.resolved.files) != 1:
         raise InputError(
             f"--fix: {subject.name} is no table in one file; correct it by hand, as findings.csv says, or drop --fix"
         )
-    for target in targets:
-        if target.exists() or target.is_symlink():
-            raise InputError(f"--fix: {target} is there already; move it away, or name another folder with --to")
 
 
 def corrected(subject: Subject) -> Corrected:

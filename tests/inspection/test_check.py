@@ -11,7 +11,8 @@ from inspection.files import only, rows, write_csv
 from progressive_tf.display import Display
 from progressive_tf.inspection.check import Report, check_files, write_findings
 from progressive_tf.inspection.found import Found
-from progressive_tf.inspection.page import Outputs, render
+from progressive_tf.inspection.outputs import Outputs
+from progressive_tf.inspection.page import render
 from progressive_tf.inspection.subject import open_subject
 
 
@@ -167,7 +168,8 @@ def test_findings_have_a_line_for_each_row_and_the_page_escapes_what_stands_ther
     assert list(written[0]) == ["file", "line", "kind", "what", "suggestion"]
     assert len(written) == sum(max(1, len(one.rows)) for one in report.found)
     assert {row["line"] for row in written if row["kind"] == "duplicates"} == {"202"}
-    page = render(report, Outputs(tmp_path / "findings.csv"))
-    assert page == render(report, Outputs(tmp_path / "findings.csv"))
+    written = Outputs(tmp_path / "findings.csv", tmp_path / "check.html")
+    page = render(report, written)
+    assert page == render(report, written)
     assert "&lt;script&gt;" in page
     assert "<script>" not in page

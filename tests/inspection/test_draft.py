@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inspection.files import only, rows, write_csv, write_lines
 
+from inspection.files import only, rows, write_csv, write_lines
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError

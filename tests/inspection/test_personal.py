@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from inspection.files import only, rows, write_csv
 
+from inspection.files import only, rows, write_csv
 from progressive_tf.display import Display
 from progressive_tf.inspection import personal
 from progressive_tf.inspection.found import Found
