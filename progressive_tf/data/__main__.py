@@ -81,6 +81,7 @@ def check(
     from progressive_tf.inspection.outputs import outputs, usual_folder
     from progressive_tf.inspection.page import about_file, table, write_page
     from progressive_tf.inspection.subject import open_subject
+    from progressive_tf.inspection.tokens import token_counter
     from progressive_tf.plan.loading import load_plan
 
     folder = usual_folder(files[0]) if to is None else to
@@ -92,8 +93,11 @@ def check(
     for subject in subjects if fix else ():
         refuse_unfixable(subject)
     written = outputs(folder, subjects, fix)
-    model = None if loaded is None else loaded.plan.model
-    report = check_files(subjects, display, getattr(model, "max_length", None), getattr(model, "weights", None))
+    length = counter = None
+    if loaded is not None:
+        length = getattr(loaded.plan.model, "max_length", None)
+        counter = token_counter(loaded.plan.model.model_dump(), loaded.folder)
+    report = check_files(subjects, display, length, counter)
     write_findings(report, written.findings)
     said = []
     for subject, (target, log) in zip(subjects, written.copies, strict=True) if fix else ():

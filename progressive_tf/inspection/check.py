@@ -11,8 +11,10 @@ from progressive_tf.display import Display
 from progressive_tf.files import atomic_path
 from progressive_tf.inspection import leaks, noise, personal, rows, texts
 from progressive_tf.inspection.found import SEVERITIES, Check, Found, Severity
+from progressive_tf.inspection.network_drafts import PRETRAINED_TEXT
 from progressive_tf.inspection.outputs import FINDINGS
 from progressive_tf.inspection.subject import Subject
+from progressive_tf.inspection.tokens import TokenCounter, token_counter
 
 OF_CLASSES = (rows.classes, noise.label_noise)  # which say nothing of labels that are no classes
 
@@ -57,7 +59,7 @@ class Report:
 
 
 def check_files(
-    subjects: Sequence[Subject], display: Display, length: int | None = None, weights: str | None = None
+    subjects: Sequence[Subject], display: Display, length: int | None = None, counter: TokenCounter | None = None
 ) -> Report:
     """Returns what is wrong with files.
 
@@ -65,14 +67,16 @@ def check_files(
         subjects: the files; rows that stand in several of them are found too.
         display: shows checks that take long.
         length: `model.max_length` of a plan; None for the default.
-        weights: of a plan, whose vocabulary counts tokens; None for the default's.
+        counter: of the tokens of a plan's network; None for that of the network which `plan new` drafts.
     """
+    if counter is None:
+        counter = token_counter({"builder": "bert", "weights": PRETRAINED_TEXT}, Path())
     found: list[Found] = []
     meant: list[Subject] = []
     limits: dict[str, None] = {}
     for subject in subjects:
         meant.append(rows.as_meant(subject))
-        checks = _checks(length, weights)
+        checks = _checks(length, counter)
         own: list[Found] = []
         with display.task(f"checks of {subject.name}", len(checks)) as done:
             for look in checks:
@@ -91,9 +95,9 @@ def check_files(
     return Report(tuple(subjects), ordered, lines, tuple(limits))
 
 
-def _checks(length: int | None, weights: str | None) -> tuple[Check, ...]:
+def _checks(length: int | None, counter: TokenCounter) -> tuple[Check, ...]:
     def long_texts(subject: Subject) -> Iterator[Found]:
-        return texts.long_texts(subject, length, weights or texts.PRETRAINED_TEXT)
+        return texts.long_texts(subject, counter, length)
 
     return (
         rows.unread,

@@ -11,7 +11,7 @@ from inspection.files import only, rows, write_csv, write_lines
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
-from progressive_tf.inspection import network_choice
+from progressive_tf.inspection import tokens
 from progressive_tf.inspection.draft import Draft, decided, draft_plan
 from progressive_tf.inspection.plan_file import flow, plan_name, write_plan
 from progressive_tf.inspection.subject import open_subject
@@ -21,7 +21,7 @@ from progressive_tf.plan.loading import LoadedPlan, load_plan
 @pytest.fixture(autouse=True)
 def _no_weights_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests find no vocabulary that this machine may have fetched, and leave their cache in their own folder."""
-    monkeypatch.setattr(network_choice, "vocabulary_of", lambda weights: None)
+    monkeypatch.setattr(tokens, "here", lambda *named: None)
     monkeypatch.chdir(tmp_path)
 
 
