@@ -53,8 +53,9 @@ def _table(*columns: str) -> Table:
 def _lines(found: Found) -> str:
     if not found.rows:
         return ""
-    shown = ", ".join(f"{row.line:,}" for row in found.rows[:SHOWN_LINES])
-    return f"line{'s' if len(found.rows) > 1 else ''} {shown}{', …' if len(found.rows) > SHOWN_LINES else ''}"
+    lines = list(dict.fromkeys(row.line for row in found.rows))
+    shown = ", ".join(f"{line:,}" for line in lines[:SHOWN_LINES])
+    return f"line{'s' if len(lines) > 1 else ''} {shown}{', …' if len(lines) > SHOWN_LINES else ''}"
 
 
 def about_file(subject: Subject) -> list[str]:

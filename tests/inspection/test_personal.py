@@ -60,6 +60,20 @@ def test_what_is_found_is_masked_and_its_column_named(tmp_path: Path) -> None:
     assert "2345678" not in said
 
 
+def test_a_row_with_the_same_in_two_columns_is_one_row(tmp_path: Path) -> None:
+    made = [row | {"mail": f"a{number}@b.example"} for number, row in enumerate(only(rows(30), "message", "topic"))]
+    for row in made:
+        row["message"] += f" from {row['mail']}"
+    (found,) = [
+        one
+        for one in personal_data(open_subject(str(write_csv(tmp_path / "a.csv", made)), Display()))
+        if isinstance(one, Found) and one.rows
+    ]
+    assert found.message == "30 rows with what looks like an e-mail address"
+    assert len(found.rows) == 60  # each cell is named
+    assert len({row.line for row in found.rows}) == 30
+
+
 def test_names_are_looked_for_where_presidio_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = open_subject(str(write_csv(tmp_path / "a.csv", only(rows(30), "message", "topic"))), Display())
     monkeypatch.setattr(personal, "find_spec", lambda name: None)
