@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from progressive_tf.display import Display
@@ -15,6 +15,7 @@ from progressive_tf.inspection.network_drafts import PRETRAINED_TEXT
 from progressive_tf.inspection.outputs import FINDINGS
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.inspection.tokens import TokenCounter, token_counter
+from progressive_tf.plan.methods import Quality
 
 OF_CLASSES = (rows.classes, noise.label_noise)  # which say nothing of labels that are no classes
 
@@ -80,12 +81,12 @@ def check_files(
         own: list[Found] = []
         with display.task(f"checks of {subject.name}", len(checks)) as done:
             for look in checks:
-                skipped = look in OF_CLASSES and any(one.kind == "odd_labels" for one in own)
+                skipped = look in OF_CLASSES and any((one.kind, one.severity) == ("odd_labels", "error") for one in own)
                 for one in () if skipped else look(subject if look is rows.labels else meant[-1]):
                     if isinstance(one, str):
                         limits[one] = None
                     else:
-                        own.append(one)
+                        own.append(_as_a_run_takes_it(one, subject.data.quality))
                 done(1)
         found += own
     found += rows.in_several_files(meant)
@@ -93,6 +94,13 @@ def check_files(
     ordered = tuple(sorted(found, key=lambda one: order[one.severity]))
     lines = {subject.path: leaks.column_lines(subject) for subject in subjects}
     return Report(tuple(subjects), ordered, lines, tuple(limits))
+
+
+def _as_a_run_takes_it(found: Found, quality: Quality) -> Found:
+    """Returns a finding of `data.quality` as an error where a run fails on it, else a warning; others as they are."""
+    if found.kind not in Quality.model_fields:
+        return found
+    return replace(found, severity="error" if getattr(quality, found.kind) == "fail" else "warning")
 
 
 def _checks(length: int | None, counter: TokenCounter) -> tuple[Check, ...]:
