@@ -58,9 +58,7 @@ def _giving_away(subject: Subject) -> Iterator[Found]:
     source, truth, table = subject.source, subject.source.truth, subject.table
     if table is None or not truth.in_classes or len(source) < FEWEST_ROWS or len(truth.labels) < 2:
         return
-    numbers = [row for batch in table.batches for row in batch.rows]
-    place = dict(zip(source.rows.tolist(), range(len(source)), strict=True))
-    kept = [(position, place[row]) for position, row in enumerate(numbers) if row in place]
+    kept = [(position, row) for row, position in enumerate(subject.places.tolist())]
     codes = truth.codes.tolist()
     by_chance = max(np.bincount(truth.codes)) / len(source)
     is_read = source.input_kind.has_columns

@@ -116,20 +116,19 @@ def _write_rows(draft: Draft, target: Path) -> None:
             f"{subject.name}: {'; '.join(draft.copy)}; correct the file first: "
             f"{subject.unreadable[0].what} (line {subject.unreadable[0].line:,})"
         )
-    kept = set(subject.source.rows.tolist())
-    numbers = [row for batch in subject.table.batches for row in batch.rows]
+    kept = set(subject.places.tolist())
     names = list(subject.table.cells)
-    rows = zip(numbers, zip(*subject.table.cells.values(), strict=True), strict=True)
+    rows = enumerate(zip(*subject.table.cells.values(), strict=True))
     with atomic_path(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         if target.suffix == ".jsonl":
-            for number, row in rows:
-                if number in kept:
+            for place, row in rows:
+                if place in kept:
                     value = dict(zip(names, row, strict=True))
                     stream.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
             return
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows(map(_cell, row) for number, row in rows if number in kept)
+        writer.writerows(map(_cell, row) for place, row in rows if place in kept)
 
 
 def _cell(cell: Any) -> str:

@@ -45,6 +45,7 @@ class Subject:
         unreadable: rows that it could not.
         unlabelled: rows without a label.
         lines: row → its line, where they differ.
+        places: of each row of the source, where it stands among the table's, int64; none where rows are no table's.
         columns: what each column holds; none where rows are no table's.
         table: the file as it was opened; None where rows are no table's.
         notes: what was decided, a sentence each.
@@ -58,6 +59,7 @@ class Subject:
     unreadable: tuple[Unreadable, ...] = ()
     unlabelled: tuple[Unreadable, ...] = ()
     lines: Mapping[int, int] = field(default_factory=dict, repr=False)
+    places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
     columns: tuple[Column, ...] = ()
     table: OpenedTable | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
@@ -218,16 +220,20 @@ def _tabular(
         raise InputError(f"{table.name}: no row can be learnt from: {first.words}")
     with tempfile.TemporaryDirectory() as cache:
         source = SourceReader(data, roles.task, Path(), Path(cache)).read_resolved(files, progress)
-    lines: dict[int, int] = {}
-    before = 0
-    for number in range(len(table.resolved.files)):
-        for batch in table.batches_of(number):
-            lines |= {before + row: line for row, line in zip(batch.rows, batch.lines, strict=True)}
-        before = max(lines, default=0)
-    noted = (*table.unreadable, *refused)
-    notes = (*table.notes, *roles.lines)
+    places = table.places(files)
     return Subject(
-        path, table.name, roles.task, data, source, noted, tuple(unlabelled), lines, tuple(columns), table, notes
+        path,
+        table.name,
+        roles.task,
+        data,
+        source,
+        (*table.unreadable, *refused),
+        tuple(unlabelled),
+        {row: table.lines[place] for row, place in zip(source.rows.tolist(), places.tolist(), strict=True)},
+        places,
+        tuple(columns),
+        table,
+        (*table.notes, *roles.lines),
     )
 
 

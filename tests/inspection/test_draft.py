@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,33 @@ def test_tickets_have_groups_dates_one_spelling_and_a_gate_that_says_its_power(t
     assert "gate rows of about" in text
     assert decided(draft)[1] == f"network: {'; '.join(why for why in draft.network.why if why)}"
     assert max(map(len, (line for line in text.splitlines() if line.strip().startswith("#")))) <= 120
+
+
+@pytest.mark.parametrize("name", ["from", "class", "sent at", "created", "it's at", "a#b"])
+def test_stages_follow_dates_whatever_their_column_is_called_and_whatever_labels_are(name: str, tmp_path: Path) -> None:
+    labels = {"bill": 0, "parcel": 1, "app": 2}
+    made = [{"message": row["message"], name: row["created"], "topic": labels[row["topic"]]} for row in rows(600)]
+    draft, loaded, _ = drafted(write_lines(tmp_path / "a.jsonl", made))
+    by_date = loaded.plan.stages[0].data.where is not None
+    assert by_date == (name not in ("it's at", "a#b"))  # which pandas does not read; then sizes make the stages
+    assert len(draft.stages) > 1
+
+
+def test_a_table_in_several_parts_is_copied_without_the_rows_that_have_no_label(tmp_path: Path) -> None:
+    made = only(rows(120), "message", "topic")
+    made[59]["topic"] = made[3]["topic"] = ""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    write_csv(folder / "part-00000.csv", made[:60])
+    write_csv(folder / "part-00001.csv", made[60:])
+    drafted(folder)
+    with (tmp_path / "plans" / "parts-rows.csv").open(newline="") as stream:
+        assert list(csv.DictReader(stream)) == [row for row in made if row["topic"]]
+    subject = open_subject(str(folder), Display())
+    texts = subject.source.descriptions(subject.rows)
+    assert [(text, subject.line(int(row))) for text, row in zip(texts, subject.source.rows, strict=True)] == [
+        (row["message"], 2 + number % 60) for number, row in enumerate(made) if row["topic"]
+    ]
 
 
 def test_forty_rows_have_one_stage_and_a_gate_without_certainty(tmp_path: Path) -> None:
