@@ -12,7 +12,7 @@ from inspection.files import only, rows, write_csv, write_lines
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
-from progressive_tf.inspection import tokens
+from progressive_tf.inspection import plan_file, tokens
 from progressive_tf.inspection.draft import Draft, decided, draft_plan
 from progressive_tf.inspection.plan_file import flow, plan_name, write_plan
 from progressive_tf.inspection.subject import open_subject
@@ -209,8 +209,42 @@ def test_no_file_is_overwritten_and_a_refused_plan_leaves_none(tmp_path: Path, m
     monkeypatch.setattr("progressive_tf.inspection.plan_file._source", lambda draft, folder: "gone.csv")
     with pytest.raises(InputError, match=r"no plan was written, for a run would refuse it: .*gone.csv"):
         write_plan(draft, tmp_path / "a.yaml")
-    assert not (tmp_path / "a.yaml").exists()
-    assert not (tmp_path / "a-vocabulary.txt").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["a.csv"]
+
+
+@pytest.mark.parametrize("folder", [".", "plans"])
+def test_a_plan_and_what_it_needs_are_not_there_before_it_has_been_tried(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = only(rows(60), "message", "topic")
+    made[3]["topic"] = ""
+    write_csv(tmp_path / "a.csv", made)
+    draft = draft_plan(open_subject("a.csv", Display()), "a", offline=True)
+    read, there = plan_file.read_plan_data, set[str]()
+
+    def reading(*arguments: Any) -> PlanData:
+        there.update(path.name for path in Path(folder).iterdir() if not path.name.startswith("."))
+        return read(*arguments)
+
+    monkeypatch.setattr(plan_file, "read_plan_data", reading)
+    written = write_plan(draft, Path(folder) / "a.yaml")
+    assert not there & {"a.yaml", "a-vocabulary.txt", "a-rows.csv"}
+    assert {path.name for path in written.files} == {"a.yaml", "a-vocabulary.txt", "a-rows.csv"}
+    assert all(path.is_file() for path in written.files)
+    assert not list(Path(folder).glob(".a.yaml*"))
+    assert len(read_plan_data(load_plan(f"{folder}/a.yaml"), tmp_path / "cache").sources) == 1
+
+
+def test_an_error_of_a_trial_names_places_as_the_plan_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(tmp_path / "a.csv", only(rows(60), "message", "topic"))
+    draft = draft_plan(open_subject("a.csv", Display()), "a")
+    path.unlink()
+    with pytest.raises(InputError, match="no plan was written") as refused:
+        write_plan(draft, Path("a.yaml"))
+    assert ".a.yaml" not in str(refused.value)
+    with pytest.raises(InputError, match=r"plans/\.\./a\.csv") as refused:
+        write_plan(draft, Path("plans/a.yaml"))
+    assert ".a.yaml" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
