@@ -17,7 +17,7 @@ from progressive_tf.data.readers.delimited import DelimitedReader, separator_of
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 from progressive_tf.errors import InputError, shortened
 from progressive_tf.files import atomic_path
-from progressive_tf.inspection.columns import Column, is_missing_label
+from progressive_tf.inspection.columns import Column, is_missing
 from progressive_tf.inspection.opened import NESTED, NO_HEADER
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.inspection.texts import cleaned
@@ -111,7 +111,7 @@ def corrected(subject: Subject) -> Corrected:
 
 
 def _spell(labels: list[Any], column: str, lines: Sequence[int], changes: list[Change]) -> None:
-    counts = Counter(label for label in labels if isinstance(label, str) and not is_missing_label(label))
+    counts = Counter(label for label in labels if isinstance(label, str) and not is_missing(label))
     names = class_names(CASEFOLD, [counts])
     for place, label in enumerate(labels):
         if isinstance(label, str) and names.get(label, label) != label:

@@ -14,7 +14,7 @@ from progressive_tf.data.column_profile import FEWEST_ROWS
 from progressive_tf.data.source_lines import source_lines, tells_label
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
-from progressive_tf.inspection.columns import is_missing_label
+from progressive_tf.inspection.columns import is_missing
 from progressive_tf.inspection.found import Found, about
 from progressive_tf.inspection.subject import Subject
 
@@ -69,7 +69,7 @@ def _giving_away(subject: Subject) -> Iterator[Found]:
         told: dict[str, Counter[int]] = defaultdict(Counter)
         for position, row in kept:
             text = cell_text(cells[position]) or ""
-            if not is_missing_label(text):
+            if not is_missing(text):
                 told[text][codes[row]] += 1
         filled = sum(sum(of.values()) for of in told.values())
         if not filled or filled < ROWS_A_VALUE * len(told):

@@ -57,11 +57,7 @@ def divided(rows: int, counts: Mapping[str, int]) -> Sizes:
         counts: label → rows; empty where rows are of no class.
     """
     shares = next(
-        (
-            parts
-            for most, parts in ((100, (0.15, 0.3, 0.15)), (400, (0.15, 0.3, 0.15)), (1_500, (0.12, 0.25, 0.15)))
-            if rows < most
-        ),
+        (parts for most, parts in ((400, (0.15, 0.3, 0.15)), (1_500, (0.12, 0.25, 0.15))) if rows < most),
         (0.1, 0.2, 0.2),
     )
     if rows >= 20_000:

@@ -15,14 +15,13 @@ from progressive_tf.data.checked_cells import check_inputs
 from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.normalise import InputFile
-from progressive_tf.data.odd_labels import MISSING
 from progressive_tf.data.readers import READERS, SENTENCE_READERS
 from progressive_tf.data.readers.batch import UNLABELLED, Batch
 from progressive_tf.data.resolve import resolve
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.inspection.columns import Column, columns_of
+from progressive_tf.inspection.columns import Column, columns_of, is_missing
 from progressive_tf.inspection.opened import PLACE, NotedProblems, OpenedTable, Unreadable, held, open_table
 from progressive_tf.inspection.roles import Roles, find_roles
 from progressive_tf.plan.schema import Data
@@ -194,7 +193,7 @@ def _tabular(
 
     def admit(batch: Batch, file: InputFile) -> Batch:
         """Returns the rows of a batch that a run would read, and notes the others."""
-        has_label = [not _is_missing(value) for value in batch.labels]
+        has_label = [not is_missing(value) for value in batch.labels]
         unlabelled.extend(
             Unreadable(row, line, f"{MISSING_LABEL} in column {roles.answer!r}", ADVICE)
             for row, line, has in zip(batch.rows, batch.lines, has_label, strict=True)
@@ -235,9 +234,3 @@ def _tabular(
         table,
         (*table.notes, *roles.lines),
     )
-
-
-def _is_missing(value: object) -> bool:
-    if isinstance(value, str):
-        return not value.strip() or value.strip() in MISSING
-    return value is None or value != value
