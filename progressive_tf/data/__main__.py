@@ -37,7 +37,11 @@ def check(
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where the page and findings.csv go; check-FILE by default."),
+        typer.Option(
+            "--to",
+            metavar="DIR",
+            help="Where results go; for tickets.csv check-tickets-csv by default.",
+        ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to read, if not as found.")] = None,
     label: Annotated[
@@ -70,39 +74,38 @@ def check(
     from progressive_tf.logs import set_up_logging
 
     set_up_logging(verbose)
+    from progressive_tf.disk import refuse_unwritable
     from progressive_tf.display import Display
     from progressive_tf.inspection.check import check_files, write_findings
     from progressive_tf.inspection.fixing import corrected, refuse_unfixable, write_copy, write_log
-    from progressive_tf.inspection.page import Outputs, about_file, table, write_page
+    from progressive_tf.inspection.outputs import outputs, usual_folder
+    from progressive_tf.inspection.page import about_file, table, write_page
     from progressive_tf.inspection.subject import open_subject
+    from progressive_tf.inspection.tokens import token_counter
     from progressive_tf.plan.loading import load_plan
 
+    folder = usual_folder(files[0]) if to is None else to
+    refuse_unwritable(folder / "check.html", "--to")
     loaded = None if plan is None else load_plan(plan)
     asked = None if loaded is None else (loaded.plan.kind, loaded.plan.data, loaded.folder)
     display = Display()
     subjects = [open_subject(file, display, text, label, asked) for file in files]
-    folder = to or Path(f"check-{Path(subjects[0].name).stem}")
-    names = [f"{Path(subject.name).stem}-fixed{Path(subject.name).suffix}" for subject in subjects]
-    if fix:
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"--fix: two files would become {twice}; correct one after the other, each --to a folder")
-        for subject, name in zip(subjects, names, strict=True):
-            refuse_unfixable(subject, [folder / name, folder / f"{Path(name).stem}-log.csv"])
-    model = None if loaded is None else loaded.plan.model
-    report = check_files(subjects, display, getattr(model, "max_length", None), getattr(model, "weights", None))
-    findings, page = folder / "findings.csv", folder / "check.html"
-    write_findings(report, findings)
-    fixed = []
+    for subject in subjects if fix else ():
+        refuse_unfixable(subject)
+    written = outputs(folder, subjects, fix)
+    length = counter = None
+    if loaded is not None:
+        length = getattr(loaded.plan.model, "max_length", None)
+        counter = token_counter(loaded.plan.model.model_dump(), loaded.folder)
+    report = check_files(subjects, display, length, counter)
+    write_findings(report, written.findings)
     said = []
-    for subject, name in zip(subjects, names, strict=True) if fix else ():
+    for subject, (target, log) in zip(subjects, written.copies, strict=True) if fix else ():
         copy = corrected(subject)
-        target, log = folder / name, folder / f"{Path(name).stem}-log.csv"
         write_copy(subject, copy, target)
         write_log(subject, copy, log)
-        fixed += [target, log]
         said.append(f"corrected copy: {target}: {copy.said()}; each in {log.name}")
-    write_page(report, Outputs(findings, tuple(fixed)), page)
+    write_page(report, written)
     screen = console()
     for subject in subjects:
         for line in (*about_file(subject), *report.lines[subject.path]):
@@ -110,7 +113,7 @@ def check(
     screen.print(f"\n{report.verdict}")
     if report.found:
         screen.print(table(report))
-    for line in (*report.limits, *said, f"page: {page}; every row: {findings}"):
+    for line in (*report.limits, *said, f"page: {written.page}; every row: {written.findings}"):
         screen.print(line)
     if fail_on is not None and report.is_at_least(fail_on):
         raise typer.Exit(3)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from progressive_tf.display import Display
 from progressive_tf.files import atomic_path
 from progressive_tf.inspection import leaks, noise, personal, rows, texts
 from progressive_tf.inspection.found import SEVERITIES, Check, Found, Severity
+from progressive_tf.inspection.network_drafts import PRETRAINED_TEXT
+from progressive_tf.inspection.outputs import FINDINGS
 from progressive_tf.inspection.subject import Subject
+from progressive_tf.inspection.tokens import TokenCounter, token_counter
+from progressive_tf.plan.methods import Quality
 
 OF_CLASSES = (rows.classes, noise.label_noise)  # which say nothing of labels that are no classes
-FINDINGS = ("file", "line", "kind", "what", "suggestion")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Report:
 
 
 def check_files(
-    subjects: Sequence[Subject], display: Display, length: int | None = None, weights: str | None = None
+    subjects: Sequence[Subject], display: Display, length: int | None = None, counter: TokenCounter | None = None
 ) -> Report:
     """Returns what is wrong with files.
 
@@ -65,23 +68,25 @@ def check_files(
         subjects: the files; rows that stand in several of them are found too.
         display: shows checks that take long.
         length: `model.max_length` of a plan; None for the default.
-        weights: of a plan, whose vocabulary counts tokens; None for the default's.
+        counter: of the tokens of a plan's network; None for that of the network which `plan new` drafts.
     """
+    if counter is None:
+        counter = token_counter({"builder": "bert", "weights": PRETRAINED_TEXT}, Path())
     found: list[Found] = []
     meant: list[Subject] = []
     limits: dict[str, None] = {}
     for subject in subjects:
         meant.append(rows.as_meant(subject))
-        checks = _checks(length, weights)
+        checks = _checks(length, counter)
         own: list[Found] = []
         with display.task(f"checks of {subject.name}", len(checks)) as done:
             for look in checks:
-                skipped = look in OF_CLASSES and any(one.kind == "odd_labels" for one in own)
+                skipped = look in OF_CLASSES and any((one.kind, one.severity) == ("odd_labels", "error") for one in own)
                 for one in () if skipped else look(subject if look is rows.labels else meant[-1]):
                     if isinstance(one, str):
                         limits[one] = None
                     else:
-                        own.append(one)
+                        own.append(_as_a_run_takes_it(one, subject.data.quality))
                 done(1)
         found += own
     found += rows.in_several_files(meant)
@@ -91,9 +96,16 @@ def check_files(
     return Report(tuple(subjects), ordered, lines, tuple(limits))
 
 
-def _checks(length: int | None, weights: str | None) -> tuple[Check, ...]:
+def _as_a_run_takes_it(found: Found, quality: Quality) -> Found:
+    """Returns a finding of `data.quality` as an error where a run fails on it, else a warning; others as they are."""
+    if found.kind not in Quality.model_fields:
+        return found
+    return replace(found, severity="error" if getattr(quality, found.kind) == "fail" else "warning")
+
+
+def _checks(length: int | None, counter: TokenCounter) -> tuple[Check, ...]:
     def long_texts(subject: Subject) -> Iterator[Found]:
-        return texts.long_texts(subject, length, weights or texts.PRETRAINED_TEXT)
+        return texts.long_texts(subject, counter, length)
 
     return (
         rows.unread,

@@ -163,10 +163,10 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
     plain = [cell if not isinstance(cell, list | dict) else str(cell) for cell in cells]
     profile.add(plain, [0] * len(cells))
     texts = list(map(cell_text, plain))
-    missing = sum(is_missing_label(text) for text in texts)
+    missing = sum(is_missing(text) for text in texts)
     counts = None
     if len(profile.values) <= MOST_COUNTED:
-        counts = Counter(text for text in texts if text is not None and not is_missing_label(text))
+        counts = Counter(text for text in texts if text is not None and not is_missing(text))
     shown = [text for text in texts[:SAMPLE] if text]
     words = sum(len(text.split()) for text in shown) / max(1, len(shown))
     characters = sum(map(len, shown)) / max(1, len(shown))
@@ -174,6 +174,8 @@ def _column(name: str, cells: Sequence[Any]) -> Column:
     return Column(name, profile, counts, words, characters, lists, missing)
 
 
-def is_missing_label(text: str | None) -> bool:
+def is_missing(cell: object) -> bool:
     """Whether a cell is empty, or what programs write for a missing value."""
-    return text is None or not text.strip() or text.strip() in MISSING
+    if isinstance(cell, str):
+        return not cell.strip() or cell.strip() in MISSING
+    return cell is None or cell != cell

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass
 
+import pandas as pd
+
+from progressive_tf.data.query import matching_rows
+from progressive_tf.errors import InputError
 from progressive_tf.inspection.columns import Column
 from progressive_tf.inspection.sizes import Sizes
 from progressive_tf.inspection.subject import Subject
@@ -57,7 +62,8 @@ def date_periods(subject: Subject, sizes: Sizes) -> Periods | None:
     dates = [str(cell).strip() for cell in subject.table.cells[column.name]]
     ordered = sorted(dates)
     cuts = list(dict.fromkeys(_cut(ordered, share) for share in AT))
-    name = column.name if column.name.isidentifier() else f"`{column.name}`"
+    plain = column.name.isidentifier() and not keyword.iskeyword(column.name)
+    name = column.name if plain else f"`{column.name}`"
     stages = []
     done = 0.0
     for cut in cuts:
@@ -65,7 +71,9 @@ def date_periods(subject: Subject, sizes: Sizes) -> Periods | None:
         if share * sizes.gate_rows >= FEWEST_GATE_ROWS and done + 0.1 <= share <= 0.9:
             stages.append((f"before-{cut}", f"{name} < '{cut}'", share))
             done = share
-    if not stages or not _has_all_classes(subject, dates, stages[0][1].partition("'")[2].rstrip("'")):
+    if not stages or not all(_is_condition(where, column.name, ordered) for _, where, _ in stages):
+        return None
+    if not _has_all_classes(subject, dates, stages[0][1].rpartition(" ")[2].strip("'")):
         return None
     return Periods(column.name, tuple(stages))
 
@@ -84,10 +92,18 @@ def _cut(ordered: list[str], share: float) -> str:
     return f"{date[:7]}-01" if len(months) > 3 else date
 
 
+def _is_condition(where: str, name: str, dates: list[str]) -> bool:
+    """Whether pandas finds a column of this name in a condition: some signs it does not read even in backticks."""
+    try:
+        matching_rows(where, [name], lambda names: pd.DataFrame({name: dates}), "where")
+    except InputError:
+        return False
+    return True
+
+
 def _has_all_classes(subject: Subject, dates: list[str], cut: str) -> bool:
     if subject.table is None or not subject.source.truth.in_classes:
         return True
-    labels = subject.table.cells[subject.data.label]
-    there = {str(label).strip().casefold() for label in labels if label not in (None, "")}
-    early = {str(label).strip().casefold() for label, date in zip(labels, dates, strict=True) if date < cut and label}
-    return early == there
+    names = [label.strip().casefold() for label in subject.source.labels]
+    rows = list(zip(subject.source.label_codes.tolist(), subject.places.tolist(), strict=True))
+    return {names[code] for code, place in rows if dates[place] < cut} == {names[code] for code, _ in rows}

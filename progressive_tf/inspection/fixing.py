@@ -17,7 +17,7 @@ from progressive_tf.data.readers.delimited import DelimitedReader, separator_of
 from progressive_tf.data.readers.json_lines import OBJECT_COLUMN
 from progressive_tf.errors import InputError, shortened
 from progressive_tf.files import atomic_path
-from progressive_tf.inspection.columns import Column, is_missing_label
+from progressive_tf.inspection.columns import Column, is_missing
 from progressive_tf.inspection.opened import NESTED, NO_HEADER
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.inspection.texts import cleaned
@@ -69,15 +69,12 @@ class Corrected:
         return ", ".join(said) or "nothing had to be corrected"
 
 
-def refuse_unfixable(subject: Subject, targets: Sequence[Path]) -> None:
+def refuse_unfixable(subject: Subject) -> None:
     """Raises InputError where no corrected copy can be written, before anything is."""
     if subject.table is None or len(subject.table.resolved.files) != 1:
         raise InputError(
             f"--fix: {subject.name} is no table in one file; correct it by hand, as findings.csv says, or drop --fix"
         )
-    for target in targets:
-        if target.exists() or target.is_symlink():
-            raise InputError(f"--fix: {target} is there already; move it away, or name another folder with --to")
 
 
 def corrected(subject: Subject) -> Corrected:
@@ -114,7 +111,7 @@ def corrected(subject: Subject) -> Corrected:
 
 
 def _spell(labels: list[Any], column: str, lines: Sequence[int], changes: list[Change]) -> None:
-    counts = Counter(label for label in labels if isinstance(label, str) and not is_missing_label(label))
+    counts = Counter(label for label in labels if isinstance(label, str) and not is_missing(label))
     names = class_names(CASEFOLD, [counts])
     for place, label in enumerate(labels):
         if isinstance(label, str) and names.get(label, label) != label:

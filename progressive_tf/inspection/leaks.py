@@ -14,7 +14,7 @@ from progressive_tf.data.column_profile import FEWEST_ROWS
 from progressive_tf.data.source_lines import source_lines, tells_label
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError
-from progressive_tf.inspection.columns import is_missing_label
+from progressive_tf.inspection.columns import is_missing
 from progressive_tf.inspection.found import Found, about
 from progressive_tf.inspection.subject import Subject
 
@@ -58,9 +58,7 @@ def _giving_away(subject: Subject) -> Iterator[Found]:
     source, truth, table = subject.source, subject.source.truth, subject.table
     if table is None or not truth.in_classes or len(source) < FEWEST_ROWS or len(truth.labels) < 2:
         return
-    numbers = [row for batch in table.batches for row in batch.rows]
-    place = dict(zip(source.rows.tolist(), range(len(source)), strict=True))
-    kept = [(position, place[row]) for position, row in enumerate(numbers) if row in place]
+    kept = [(position, row) for row, position in enumerate(subject.places.tolist())]
     codes = truth.codes.tolist()
     by_chance = max(np.bincount(truth.codes)) / len(source)
     is_read = source.input_kind.has_columns
@@ -71,7 +69,7 @@ def _giving_away(subject: Subject) -> Iterator[Found]:
         told: dict[str, Counter[int]] = defaultdict(Counter)
         for position, row in kept:
             text = cell_text(cells[position]) or ""
-            if not is_missing_label(text):
+            if not is_missing(text):
                 told[text][codes[row]] += 1
         filled = sum(sum(of.values()) for of in told.values())
         if not filled or filled < ROWS_A_VALUE * len(told):

@@ -1,58 +1,23 @@
-"""How long texts are in the tokens of a network, and which words a network without pretrained weights would know."""
+"""Which length in tokens texts need, and which words a network without pretrained weights would know."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 
-from progressive_tf.assets import is_asset, locate
-from progressive_tf.errors import ProgressiveError
-from progressive_tf.models.preprocessing.vocabulary import read_vocabulary
-
 LENGTHS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
 READ_WHOLE = 0.99  # share of texts that should be read to their end
-AT_ONCE = 1_000  # texts; what the tokenizer says of each takes kilobytes
 MEASURED = 5_000  # texts, evenly spread
-TOKENS_A_WORD = 1.4  # of English, by WordPiece; where no vocabulary is here to count with
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MOST_WORDS, MOST_CHARACTERS = 4_000, 600
-VOCABULARY = "vocab.txt"
-
-
-def vocabulary_of(weights: str | None) -> Path | None:
-    """Returns the vocabulary of weights that are here already; None where they would have to be fetched first."""
-    try:
-        folder = locate(weights, download=False) if weights and is_asset(weights) else Path(weights or "")
-    except ProgressiveError:
-        return None
-    path = folder / VOCABULARY
-    return path if path.is_file() else None
 
 
 def evenly(count: int) -> np.ndarray:
     """Returns at most 5,000 of so many indices, evenly spread, int64."""
     return np.unique(np.linspace(0, count - 1, min(count, MEASURED)).astype(np.int64))
-
-
-def token_counts(texts: Sequence[str], vocabulary: Path | None) -> np.ndarray:
-    """Returns how many tokens each text has, with those that frame it, int64 [texts].
-
-    Args:
-        texts: as they stand there.
-        vocabulary: of a WordPiece tokenizer without capitals; None estimates 1.4 tokens a word.
-    """
-    if vocabulary is None:
-        return np.array([2 + round(TOKENS_A_WORD * len(text.split())) for text in texts], np.int64)
-    from tokenizers import BertWordPieceTokenizer
-
-    known = {token: number for number, token in enumerate(read_vocabulary(vocabulary))}
-    tokenizer = BertWordPieceTokenizer(known, lowercase=True)
-    parts = (list(texts[begin : begin + AT_ONCE]) for begin in range(0, len(texts), AT_ONCE))
-    return np.array([len(encoded) for part in parts for encoded in tokenizer.encode_batch(part)], np.int64)
 
 
 def fitting_length(counts: np.ndarray, most: int = LENGTHS[-1]) -> int:

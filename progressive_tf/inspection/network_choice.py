@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.inspection.languages import LANGUAGES, language_of
-from progressive_tf.inspection.lengths import evenly, fitting_length, own_vocabulary, token_counts, vocabulary_of
+from progressive_tf.inspection.lengths import evenly, fitting_length, own_vocabulary
 from progressive_tf.inspection.network_drafts import NETWORKS, Asked, NetworkDraft
 from progressive_tf.inspection.sizes import Sizes
 from progressive_tf.inspection.subject import Subject
+from progressive_tf.inspection.tokens import TokenCounter, token_counter
 
-BYTES = 1.1  # a letter, about, for networks that read bytes
 LEAST_TOLD = 0.2  # share of texts whose language is clear
 
 
@@ -38,26 +39,22 @@ def chosen_network(
     vocabulary = None
     if kind.is_text:
         texts = subject.source.descriptions(evenly(len(subject.source)))
-        weights = network.model.get("weights")
         if "vocabulary" in network.model:
             vocabulary = tuple(own_vocabulary(subject.source.descriptions(subject.rows)))
-        reads_bytes = "max_target_length" in network.model and weights is None
-        counts = (
-            np.array([2 + round(BYTES * len(text)) for text in texts])
-            if reads_bytes
-            else token_counts(texts, vocabulary_of(weights))
-        )
+            counter = TokenCounter(vocabulary)
+        else:
+            counter = token_counter(network.model, Path())
+        counts = counter.counts(texts)
         length = fitting_length(counts)
-        about = "" if vocabulary_of(weights) is not None else "about "
         over = int((counts > length).sum())
         long = f"; {over:,} of {len(counts):,} are cut" if over else ""
         usual, most = int(np.median(counts)), int(np.quantile(counts, 0.99))
-        why = f"texts have {about}{usual:,} tokens, 99 in 100 at most {most:,}{long}"
+        why = f"texts have {counter.about}{usual:,} tokens, 99 in 100 at most {most:,}{long}"
         target = 0
         if "max_target_length" in network.model:
             expected = subject.source.expected(subject.rows)  # all of them: a longer one would be refused
             lengths = [
-                len(text.encode()) + 2 if reads_bytes else 2 + max(2 * len(text.split()), len(text) // 2)
+                len(text.encode()) + 2 if counter.of_bytes else 2 + max(2 * len(text.split()), len(text) // 2)
                 for text in expected
             ]
             target = fitting_length(np.array(lengths), 1024) if max(lengths) <= 512 else 1024

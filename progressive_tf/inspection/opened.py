@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow
 
 from progressive_tf.data.normalise import InputFile, content_hash
@@ -115,11 +116,23 @@ class OpenedTable:
             files.append(replace(file, reader=_Held(tuple(own)), may_be_empty=len(self.resolved.files) > 1))
         return replace(self.resolved, files=tuple(files))
 
+    def places(self, admitted: Resolved) -> np.ndarray:
+        """Returns where rows that were let in stand among all rows, int64; numbers of rows begin anew in each file.
+
+        Args:
+            admitted: what `files` returned.
+        """
+        places, done = [], 0
+        own = [batch for file in admitted.files for batch in _batches(file)]
+        for batch, let_in in zip(self.batches, own, strict=True):
+            place = {row: done + position for position, row in enumerate(batch.rows)}
+            places += [place[row] for row in let_in.rows]
+            done += len(batch.rows)
+        return np.array(places, np.int64)
+
     def batches_of(self, file: int) -> tuple[Batch, ...]:
         """Returns the rows of one of its files, by its number from 0."""
-        reader = self.resolved.files[file].reader
-        assert isinstance(reader, _Held)
-        return reader.batches
+        return _batches(self.resolved.files[file])
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,11 @@ class _Held:
     def __call__(self, path: Path, text: str | None, label: str | None, problems: Problems) -> Iterator[Batch]:
         """Yields them."""
         yield from self.batches
+
+
+def _batches(file: InputFile) -> tuple[Batch, ...]:
+    assert isinstance(file.reader, _Held)
+    return file.reader.batches
 
 
 def held(file: InputFile, batches: Sequence[Batch]) -> InputFile:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from progressive_tf.errors import shortened
 from progressive_tf.files import write_text
 from progressive_tf.inspection.check import Report
 from progressive_tf.inspection.found import Found
+from progressive_tf.inspection.outputs import Outputs, mark
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.output import ByWidth
 from progressive_tf.reporting.templates import page_environment
@@ -23,14 +22,6 @@ SHOWN_ROWS = 40  # of a finding, on the page
 SHOWN_CLASSES = 60
 LONGEST = 240  # characters of a message in the terminal
 BADGES = {"error": "reject", "warning": "hold", "note": "pass"}
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Files that were written, for the page to name."""
-
-    findings: Path
-    fixed: tuple[Path, ...] = ()
 
 
 def table(report: Report) -> ByWidth:
@@ -62,8 +53,9 @@ def _table(*columns: str) -> Table:
 def _lines(found: Found) -> str:
     if not found.rows:
         return ""
-    shown = ", ".join(f"{row.line:,}" for row in found.rows[:SHOWN_LINES])
-    return f"line{'s' if len(found.rows) > 1 else ''} {shown}{', …' if len(found.rows) > SHOWN_LINES else ''}"
+    lines = list(dict.fromkeys(row.line for row in found.rows))
+    shown = ", ".join(f"{line:,}" for line in lines[:SHOWN_LINES])
+    return f"line{'s' if len(lines) > 1 else ''} {shown}{', …' if len(lines) > SHOWN_LINES else ''}"
 
 
 def about_file(subject: Subject) -> list[str]:
@@ -82,9 +74,9 @@ def about_file(subject: Subject) -> list[str]:
     return lines + list(subject.notes)
 
 
-def write_page(report: Report, outputs: Outputs, target: Path) -> None:
+def write_page(report: Report, outputs: Outputs) -> None:
     """Writes the page; the same report gives the same bytes."""
-    write_text(target, render(report, outputs))
+    write_text(outputs.page, render(report, outputs))
 
 
 def render(report: Report, outputs: Outputs) -> str:
@@ -92,6 +84,7 @@ def render(report: Report, outputs: Outputs) -> str:
     environment = page_environment("progressive_tf.inspection")
     return environment.get_template("check.html").render(
         title=", ".join(subject.name for subject in report.subjects),
+        mark=mark([subject.path for subject in report.subjects]),
         report=report,
         counts=[(severity, BADGES[severity], len(report.of(severity))) for severity in BADGES],  # type: ignore[arg-type]
         found=[_view(found) for found in report.found],

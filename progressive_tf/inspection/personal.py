@@ -82,13 +82,15 @@ def personal_data(subject: Subject) -> Iterator[Found | str]:
         columns[source.text_name or "text"] = source.descriptions(subject.rows)
         lines = [subject.line(int(row)) for row in source.rows]
     kinds: dict[str, list[RowFinding]] = {}
+    concerned: dict[str, set[int]] = {}  # rows: one may have the same in several columns
     for name, texts in columns.items():
-        for line, text in zip(lines, texts, strict=True):
+        for place, (line, text) in enumerate(zip(lines, texts, strict=True)):
             for called, shown in (personal_in(text) if text else {}).items():
                 advice = "replace it, or be sure that it may be trained on"
+                concerned.setdefault(called, set()).add(place)
                 kinds.setdefault(called, []).append(RowFinding(line, f"{called} {shown} in column {name!r}", advice))
     for called, rows in kinds.items():
-        message = f"{count_rows(len(rows))} with what looks like {_article(called)} {called}"
+        message = f"{count_rows(len(concerned[called]))} with what looks like {_article(called)} {called}"
         yield Found(subject.name, KIND, "warning", message, "", tuple(rows))
     yield from _names(subject)
 

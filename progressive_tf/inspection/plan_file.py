@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import shutil
+import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from ruamel.yaml import YAML
 from progressive_tf.assets import is_asset
 from progressive_tf.data.cells import cell_text
 from progressive_tf.data.plan_data import read_plan_data
+from progressive_tf.disk import writing
 from progressive_tf.errors import InputError
-from progressive_tf.files import atomic_path, cache_folder, write_text
+from progressive_tf.files import atomic_path, cache_folder, fsync, write_text
 from progressive_tf.inspection.draft import Draft
 from progressive_tf.inspection.sizes import Sizes
 from progressive_tf.output import printable
@@ -45,6 +48,8 @@ def plan_name(stem: str) -> str:
 def write_plan(draft: Draft, target: Path) -> Written:
     """Writes a plan with the files that it needs, after its rows have been read as a run would read them.
 
+    It is tried in a hidden folder beside its place, so that no untried plan is left where the process is killed.
+
     Args:
         draft: the plan.
         target: where it is to stand; the other files stand beside it.
@@ -54,45 +59,57 @@ def write_plan(draft: Draft, target: Path) -> Written:
         WriteError: the disk refuses.
     """
     folder, stem = target.parent, draft.subject.stem
-    files: dict[Path, str] = {}
-    source, rows_file = _source(draft, folder), None
-    if draft.copy:
-        rows_file = folder / _copy_name(draft)
-        source = rows_file.name
-    if draft.vocabulary is not None:
-        files[folder / f"{stem}-vocabulary.txt"] = "".join(f"{token}\n" for token in draft.vocabulary)
-    for path in (target, *files, *([rows_file] if rows_file else [])):
-        if path.exists() or path.is_symlink():
-            raise InputError(f"{path} is there already; move it away, or name another place with --to")
-    written: list[Path] = []
+    rows_file = _copy_name(draft) if draft.copy else None
+    vocabulary = None if draft.vocabulary is None else f"{stem}-vocabulary.txt"
+    names = [name for name in (rows_file, vocabulary, target.name) if name is not None]  # the plan once all is there
+    for name in (target.name, *names):
+        if (folder / name).exists() or (folder / name).is_symlink():
+            raise InputError(f"{folder / name} is there already; move it away, or name another place with --to")
+    with writing(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        tried = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=folder))
     try:
         if rows_file is not None:
-            _write_rows(draft, rows_file)
-            written.append(rows_file)
-        for path, content in files.items():
-            write_text(path, content)
-            written.append(path)
-        write_text(target, plan_text(draft, source, target.as_posix()))
-        written.append(target)
-        _try(target)
-    except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+            _write_rows(draft, tried / rows_file)
+        if vocabulary is not None and draft.vocabulary is not None:
+            write_text(tried / vocabulary, "".join(f"{token}\n" for token in draft.vocabulary))
+        write_text(tried / target.name, plan_text(draft, rows_file or _source(draft, tried), target.as_posix()))
+        _try(tried / target.name, folder)
+        write_text(tried / target.name, plan_text(draft, rows_file or _source(draft, folder), target.as_posix()))
+        _move(tried, folder, names)
+    finally:
+        shutil.rmtree(tried, ignore_errors=True)
     lines = []
     if rows_file is not None:
-        lines.append(f"{rows_file.name}: the rows as a run reads them, because {'; '.join(draft.copy)}")
+        lines.append(f"{rows_file}: the rows as a run reads them, because {'; '.join(draft.copy)}")
     if draft.vocabulary is not None:
-        lines.append(f"{stem}-vocabulary.txt: {len(draft.vocabulary):,} words and letters of these texts")
-    return Written(tuple(written), tuple(lines))
+        lines.append(f"{vocabulary}: {len(draft.vocabulary):,} words and letters of these texts")
+    return Written(tuple(folder / name for name in names), tuple(lines))
 
 
-def _try(target: Path) -> None:
-    """Reads all rows of a plan as a run does."""
+def _try(tried: Path, folder: Path) -> None:
+    """Reads all rows of a plan as a run does; an error names paths as they are from the plan's place."""
     try:
-        read_plan_data(load_plan(str(target)), cache_folder(), None)
+        read_plan_data(load_plan(str(tried)), cache_folder(), None)
     except InputError as error:
-        raise InputError(f"no plan was written, for a run would refuse it: {error}") from None
+        place = "" if folder == Path() else f"{folder}/"
+        said = str(error).replace(f"{tried.parent}/../", place).replace(f"{tried.parent}/", place)
+        raise InputError(f"no plan was written, for a run would refuse it: {said}") from None
+
+
+def _move(tried: Path, folder: Path, names: Sequence[str]) -> None:
+    """Gives files their places, in this order; those that have theirs already go where one cannot have its own."""
+    moved: list[Path] = []
+    try:
+        for name in names:
+            with writing(folder / name):
+                os.replace(tried / name, folder / name)
+            moved.append(folder / name)
+        fsync(folder)
+    except BaseException:
+        for path in moved:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _source(draft: Draft, folder: Path) -> str:
@@ -116,20 +133,19 @@ def _write_rows(draft: Draft, target: Path) -> None:
             f"{subject.name}: {'; '.join(draft.copy)}; correct the file first: "
             f"{subject.unreadable[0].what} (line {subject.unreadable[0].line:,})"
         )
-    kept = set(subject.source.rows.tolist())
-    numbers = [row for batch in subject.table.batches for row in batch.rows]
+    kept = set(subject.places.tolist())
     names = list(subject.table.cells)
-    rows = zip(numbers, zip(*subject.table.cells.values(), strict=True), strict=True)
+    rows = enumerate(zip(*subject.table.cells.values(), strict=True))
     with atomic_path(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         if target.suffix == ".jsonl":
-            for number, row in rows:
-                if number in kept:
+            for place, row in rows:
+                if place in kept:
                     value = dict(zip(names, row, strict=True))
                     stream.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
             return
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows(map(_cell, row) for number, row in rows if number in kept)
+        writer.writerows(map(_cell, row) for place, row in rows if place in kept)
 
 
 def _cell(cell: Any) -> str:

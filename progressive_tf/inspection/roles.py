@@ -30,7 +30,7 @@ PAIRS = (
     *(("question", "answer"), ("article", "summary"), ("document", "summary"), ("original", "translation")),
     *(("original", "corrected"), ("prompt", "completion"), ("text", "summary"), ("source", "translation")),
 )
-LANGUAGES = words(
+NAMES_OF_LANGUAGES = words(
     "en de fr es it nl pt pl sv da no fi cs ru uk tr ar zh ja ko english german french spanish italian dutch "
     "portuguese polish swedish russian chinese japanese deutsch englisch"
 )
@@ -111,7 +111,7 @@ def _pair(columns: Sequence[Column], text: str | None, label: str | None) -> Rol
         ),
         None,
     )
-    spoken = [column for name, column in last.items() if name in LANGUAGES]
+    spoken = [column for name, column in last.items() if name in NAMES_OF_LANGUAGES]
     if named is None and len(spoken) == 2:
         named = (spoken[0], spoken[1])
     if text is not None and label is not None:

@@ -1,4 +1,7 @@
-"""Checks on whole rows: those that a run makes, in its words, with every row; and rows that are nearly alike."""
+"""Checks on whole rows: those that a run makes, in its words, with every row; and rows that are nearly alike.
+
+Which findings are errors is for `data.quality` to say: see `check.check_files`.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,13 @@ from progressive_tf.data.readers.batch import TRAIN
 from progressive_tf.data.settled_labels import settle_labels
 from progressive_tf.data.tables import read_tables
 from progressive_tf.errors import InputError, listed, shortened
-from progressive_tf.inspection.found import Found, RowFinding, Severity, about, count_rows
+from progressive_tf.inspection.found import Found, RowFinding, about, count_rows
 from progressive_tf.inspection.subject import Subject
 from progressive_tf.plan.label_rules import CASEFOLD
 from progressive_tf.plan.methods import Quality
 from progressive_tf.plan.schema import Data
 
+SHOWN = 3  # other rows that a row of a conflict names
 ALL_SAID = Quality.model_validate(
     {
         name: "warn"
@@ -31,7 +35,6 @@ ALL_SAID = Quality.model_validate(
     }
 )
 """Looks for everything, and drops and refuses nothing."""
-_SEVERITY: dict[str, Severity] = {"leakage": "error", "broken_tags": "warning", "empty_text": "warning"}
 
 
 def unread(subject: Subject) -> Iterator[Found]:
@@ -65,7 +68,7 @@ def labels(subject: Subject) -> Iterator[Found]:
             yield about(
                 subject,
                 finding.kind,
-                "error",
+                "warning",
                 _as_it_is(finding.message),
                 concerned,
                 lambda row: _spelt(truth.labels[truth.codes[row]], better),
@@ -73,7 +76,7 @@ def labels(subject: Subject) -> Iterator[Found]:
             )
             continue
         odd = what_is_odd(counts) if counts and finding.kind == "odd_labels" else None
-        yield Found(subject.name, finding.kind, "error", finding.message, "" if odd is None else odd.advice)
+        yield Found(subject.name, finding.kind, "warning", finding.message, "" if odd is None else odd.advice)
 
 
 def _saying_all(subject: Subject) -> Data:
@@ -148,12 +151,15 @@ def _of_rows(
 ) -> Iterator[Found]:
     source, truth = subject.source, subject.source.truth
     first: dict[tuple[int, int], int] = {}
-    with_key: dict[int, list[int]] = {}
+    with_key: dict[int, dict[int, list[int]]] = {}  # the first answers of each input, and the first rows of each
     for row in rows.tolist():
         key = int(source.keys[row]) if len(source.keys) else row
-        first.setdefault((key, int(truth.equal[row])), row)
-        if len(with_key.setdefault(key, [])) < 10:
-            with_key[key].append(row)
+        answer = int(truth.equal[row])
+        first.setdefault((key, answer), row)
+        answers = with_key.setdefault(key, {})
+        if answer in answers or len(answers) <= SHOWN:  # one more: that of a row itself is not among the others
+            answers.setdefault(answer, []).append(row)
+            del answers[answer][SHOWN:]
     if not len(source.keys):
         return
     for kind, affected, _ in affected_rows(source, rows, ALL_SAID, evaluation):
@@ -171,16 +177,16 @@ def _of_rows(
                     "a run trains on one of them; `check --fix` drops what is wholly equal",
                 )
             if kind == "conflicting_labels":
-                others = [other for other in with_key[key] if truth.equal[other] != truth.equal[row]]
+                others = [one for answer, of in with_key[key].items() if answer != truth.equal[row] for one in of]
                 shown = [
                     f"line {subject.line(int(source.rows[other])):,}: {shortened(str(values.get(other, '')), 30)!r}"
                     for other in others
                 ]
                 own = shortened(str(values.get(row, "")), 30)
-                return f"labelled {own!r}; the same in {listed(shown, 3)}", "decide which is right"
+                return f"labelled {own!r}; the same in {listed(shown, SHOWN)}", "decide which is right"
             return _PLAIN[kind]
 
-        yield about(subject, kind, _SEVERITY.get(kind, "warning"), _as_it_is(message), affected, what)
+        yield about(subject, kind, "warning", _as_it_is(message), affected, what)
 
 
 _PLAIN = {

@@ -17,7 +17,7 @@ PSEUDO_ROWS = 4  # that smooth a comparison, see docs/decisions/0004
 WIDEST_DROP = 0.1
 FEWEST_ROWS = 20
 FEWEST_IN_STAGES = 100  # rows to train on; fewer are all taken at once
-ONE_SIDED = 0.2  # of the way from the most frequent label to no mistake: what is asked of a first model
+BEYOND_CHANCE = 0.2  # of the way from the most frequent label to no mistake: what is asked of a first model
 LOPSIDED = 0.75  # share of the largest class from which on accuracy says little
 
 
@@ -57,11 +57,7 @@ def divided(rows: int, counts: Mapping[str, int]) -> Sizes:
         counts: label → rows; empty where rows are of no class.
     """
     shares = next(
-        (
-            parts
-            for most, parts in ((100, (0.15, 0.3, 0.15)), (400, (0.15, 0.3, 0.15)), (1_500, (0.12, 0.25, 0.15)))
-            if rows < most
-        ),
+        (parts for most, parts in ((400, (0.15, 0.3, 0.15)), (1_500, (0.12, 0.25, 0.15))) if rows < most),
         (0.1, 0.2, 0.2),
     )
     if rows >= 20_000:
@@ -141,17 +137,44 @@ def rules_of_classes(rows: GateRows, counts: Mapping[str, int]) -> Rules:
     macro = largest >= LOPSIDED and min(counts.values()) >= 2 * FEWEST_PER_CLASS
     metric = "f1_macro" if macro else "accuracy"
     by_chance = 2 * largest / (1 + largest) / len(counts) if macro else largest
-    least = min(0.95, max(by_chance + 0.01, 0.05 * round(20 * (by_chance + ONE_SIDED * (1 - by_chance)))))
+    least, digits = asked_of_first(by_chance)
     label = next(name for name, count in counts.items() if count == most)
-    says = f"always saying {label!r} reaches {by_chance:.2f} {metric}"
-    first: dict[str, Any] = {"metric": metric, "slice": "current", "at_least": round(least, 2)}
-    if rows.first >= 50:
-        first["confidence"] = 0.95 if rows.first >= 100 else 0.9
-        says += f"; surely above {least:.2f} is asked for"
+    says = f"always saying {label!r} reaches {by_chance:.{digits}f} {metric}"
+    first: dict[str, Any] = {"metric": metric, "slice": "current", "at_least": least}
+    confidence = 0.95 if rows.first >= 100 else 0.9
+    if rows.first >= 50 and least <= most_shown(rows.first, confidence):
+        first["confidence"] = confidence
+        says += f"; surely above {least:.{digits}f} is asked for"
     else:
-        says += f"; {rows.first:,} rows cannot show {least:.2f} for sure, so the estimate decides"
+        says += f"; {rows.first:,} rows cannot show {least:.{digits}f} for sure, so the estimate decides"
     drop, why, power = drop_rule(metric, rows)
     return Rules(_enough((first, drop), rows), (says, why), power)
+
+
+def asked_of_first(by_chance: float) -> tuple[float, int]:
+    """Returns what is asked of a first model, and its digits: a fifth of the way from chance to no mistake.
+
+    It is a multiple of 0.05 where chance is far enough below; else it has as many digits as keep it above chance.
+
+    Args:
+        by_chance: what always saying the most frequent label reaches, in (0, 1).
+    """
+    wanted = by_chance + BEYOND_CHANCE * (1 - by_chance)
+    if by_chance <= LOPSIDED:
+        return round(0.05 * round(20 * wanted), 2), 2
+    digits = 1 - math.floor(math.log10(1 - wanted))
+    return round(wanted, digits), digits
+
+
+def most_shown(rows: int, confidence: float) -> float:
+    """Returns the share of right answers that so many rows show for sure where all are right (Wilson's bound).
+
+    Args:
+        rows: of the gate.
+        confidence: of the rule, at a first look.
+    """
+    z = NormalDist().inv_cdf(1 - (1 - confidence) * share(1))
+    return rows / (rows + z**2)
 
 
 def drop_rule(metric: str, rows: GateRows, whole: float = 1.0) -> tuple[dict[str, Any], str, str]:

@@ -15,14 +15,13 @@ from progressive_tf.data.checked_cells import check_inputs
 from progressive_tf.data.images import SUFFIXES as IMAGE_SUFFIXES
 from progressive_tf.data.kinds import INPUT_KINDS
 from progressive_tf.data.normalise import InputFile
-from progressive_tf.data.odd_labels import MISSING
 from progressive_tf.data.readers import READERS, SENTENCE_READERS
 from progressive_tf.data.readers.batch import UNLABELLED, Batch
 from progressive_tf.data.resolve import resolve
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, unknown_name
-from progressive_tf.inspection.columns import Column, columns_of
+from progressive_tf.inspection.columns import Column, columns_of, is_missing
 from progressive_tf.inspection.opened import PLACE, NotedProblems, OpenedTable, Unreadable, held, open_table
 from progressive_tf.inspection.roles import Roles, find_roles
 from progressive_tf.plan.schema import Data
@@ -45,6 +44,7 @@ class Subject:
         unreadable: rows that it could not.
         unlabelled: rows without a label.
         lines: row → its line, where they differ.
+        places: of each row of the source, where it stands among the table's, int64; none where rows are no table's.
         columns: what each column holds; none where rows are no table's.
         table: the file as it was opened; None where rows are no table's.
         notes: what was decided, a sentence each.
@@ -58,6 +58,7 @@ class Subject:
     unreadable: tuple[Unreadable, ...] = ()
     unlabelled: tuple[Unreadable, ...] = ()
     lines: Mapping[int, int] = field(default_factory=dict, repr=False)
+    places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
     columns: tuple[Column, ...] = ()
     table: OpenedTable | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
@@ -192,7 +193,7 @@ def _tabular(
 
     def admit(batch: Batch, file: InputFile) -> Batch:
         """Returns the rows of a batch that a run would read, and notes the others."""
-        has_label = [not _is_missing(value) for value in batch.labels]
+        has_label = [not is_missing(value) for value in batch.labels]
         unlabelled.extend(
             Unreadable(row, line, f"{MISSING_LABEL} in column {roles.answer!r}", ADVICE)
             for row, line, has in zip(batch.rows, batch.lines, has_label, strict=True)
@@ -218,20 +219,18 @@ def _tabular(
         raise InputError(f"{table.name}: no row can be learnt from: {first.words}")
     with tempfile.TemporaryDirectory() as cache:
         source = SourceReader(data, roles.task, Path(), Path(cache)).read_resolved(files, progress)
-    lines: dict[int, int] = {}
-    before = 0
-    for number in range(len(table.resolved.files)):
-        for batch in table.batches_of(number):
-            lines |= {before + row: line for row, line in zip(batch.rows, batch.lines, strict=True)}
-        before = max(lines, default=0)
-    noted = (*table.unreadable, *refused)
-    notes = (*table.notes, *roles.lines)
+    places = table.places(files)
     return Subject(
-        path, table.name, roles.task, data, source, noted, tuple(unlabelled), lines, tuple(columns), table, notes
+        path,
+        table.name,
+        roles.task,
+        data,
+        source,
+        (*table.unreadable, *refused),
+        tuple(unlabelled),
+        {row: table.lines[place] for row, place in zip(source.rows.tolist(), places.tolist(), strict=True)},
+        places,
+        tuple(columns),
+        table,
+        (*table.notes, *roles.lines),
     )
-
-
-def _is_missing(value: object) -> bool:
-    if isinstance(value, str):
-        return not value.strip() or value.strip() in MISSING
-    return value is None or value != value

@@ -14,9 +14,8 @@ from progressive_tf.data.label_spelling import tidy
 from progressive_tf.errors import shortened
 from progressive_tf.inspection.found import Found, about
 from progressive_tf.inspection.languages import LANGUAGES, language_of, script_of
-from progressive_tf.inspection.lengths import token_counts, vocabulary_of
-from progressive_tf.inspection.network_drafts import PRETRAINED_TEXT
 from progressive_tf.inspection.subject import Subject
+from progressive_tf.inspection.tokens import TokenCounter
 
 DEFAULT_LENGTH = 128
 TOLD = 0.3  # share of texts whose language or script has to be clear, to say anything
@@ -42,33 +41,35 @@ def repaired(text: str) -> str | None:
     return meant if meant != text else None
 
 
-def long_texts(subject: Subject, length: int | None = None, weights: str | None = PRETRAINED_TEXT) -> Iterator[Found]:
+def long_texts(subject: Subject, counter: TokenCounter, length: int | None = None) -> Iterator[Found]:
     """Yields texts of more tokens than the network reads.
 
     Args:
         subject: the file.
+        counter: of the network's tokens.
         length: the plan's `model.max_length`; None where there is no plan, or its network has none.
-        weights: the plan's, whose vocabulary counts tokens where it is here already.
     """
     if not subject.source.input_kind.is_text or subject.source.words is not None:  # sentences are read in windows
         return
-    most, vocabulary = length or DEFAULT_LENGTH, vocabulary_of(weights)
+    most = length or DEFAULT_LENGTH
     texts = subject.source.descriptions(subject.rows)
-    may_be = [row for row, text in enumerate(texts) if len(text) + 2 > most]  # a token has a letter at least
+    may_be = [row for row, text in enumerate(texts) if counter.most(text) > most]
     counts = np.zeros(len(texts), np.int64)
-    counts[may_be] = token_counts([texts[row] for row in may_be], vocabulary)
+    counts[may_be] = counter.counts([texts[row] for row in may_be])
     long = np.flatnonzero(counts > most)
     if not len(long):
         return
-    about_ = "" if vocabulary is not None else "about "
-    says = f"{{rows}} longer than {about_}{most} tokens, {'model.max_length' if length else 'the default max_length'}"
+    says = f"{{rows}} longer than {most} tokens, {'model.max_length' if length else 'the default max_length'}"
     yield about(
         subject,
         "cut_texts",
         "warning",
-        f"{says}; the longest has {about_}{counts.max():,}",
+        f"{says}; the longest has {counter.about}{counts.max():,}",
         long,
-        lambda row: (f"{about_}{counts[row]:,} tokens, {counts[row] - most:,} are not read", "put what tells it first"),
+        lambda row: (
+            f"{counter.about}{counts[row]:,} tokens, {counts[row] - most:,} are not read",
+            "put what tells it first",
+        ),
         "raise model.max_length, which costs time, or put what tells the answer first",
     )
 

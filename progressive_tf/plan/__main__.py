@@ -52,9 +52,10 @@ def new(
 
     if to.suffix not in (".yaml", ".yml"):
         raise InputError(f"--to {to}: a plan's file ends in .yaml")
-    if to.exists():
+    if to.exists() or to.is_symlink():
         raise InputError(f"{to} is there already; move it away, or name another place with --to")
 
+    from progressive_tf.disk import refuse_unwritable
     from progressive_tf.display import Display
     from progressive_tf.logs import set_up_logging
 
@@ -63,6 +64,7 @@ def new(
     from progressive_tf.inspection.plan_file import plan_name, write_plan
     from progressive_tf.inspection.subject import open_subject
 
+    refuse_unwritable(to, "--to")
     display = Display()
     subject = open_subject(file, display, text, label)
     draft = draft_plan(subject, name or plan_name(subject.stem), offline)

@@ -11,8 +11,11 @@ from inspection.files import only, rows, write_csv
 from progressive_tf.display import Display
 from progressive_tf.inspection.check import Report, check_files, write_findings
 from progressive_tf.inspection.found import Found
-from progressive_tf.inspection.page import Outputs, render
+from progressive_tf.inspection.outputs import Outputs
+from progressive_tf.inspection.page import render
 from progressive_tf.inspection.subject import open_subject
+from progressive_tf.plan.schema import Data
+from progressive_tf.plan.tasks import TASKS
 
 
 def checked(*paths: Path) -> Report:
@@ -48,6 +51,26 @@ def test_labels_that_are_alike(clean: list[dict[str, str]], tmp_path: Path) -> N
     assert not found(report, "too_few_per_class")  # what is meant is counted
 
 
+@pytest.mark.parametrize(
+    ("quality", "severities"),
+    [
+        ({}, {"similar_labels": "error", "duplicates": "warning", "too_few_per_class": "warning"}),
+        ({"similar_labels": None, "duplicates": "fail"}, {"similar_labels": "warning", "duplicates": "error"}),
+        ({"similar_labels": "warn", "too_few_per_class": "fail"}, {"too_few_per_class": "error"}),
+    ],
+)
+def test_an_error_is_what_a_run_of_the_plan_refuses(
+    quality: dict[str, str | None], severities: dict[str, str], clean: list[dict[str, str]], tmp_path: Path
+) -> None:
+    clean[4]["topic"] = clean[4]["topic"].upper()
+    clean[5]["topic"] = "rare"
+    path = str(write_csv(tmp_path / "a.csv", [*clean, clean[0]]))
+    data = Data.model_validate({"source": path, "text": "message", "label": "topic", "quality": quality})
+    subject = open_subject(path, Display(), asked=(TASKS["text-classification"], data, tmp_path))
+    severity = {one.kind: one.severity for one in check_files([subject], Display()).found}
+    assert {kind: severity[kind] for kind in severities} == severities
+
+
 def test_several_labels_in_one_and_rare_ones(clean: list[dict[str, str]], tmp_path: Path) -> None:
     clean[0]["topic"] = "other"
     assert lines(checked(write_csv(tmp_path / "a.csv", clean)), "too_few_per_class") == [2]
@@ -66,6 +89,15 @@ def test_repeated_rows_and_rows_with_two_labels(clean: list[dict[str, str]], tmp
     assert "repeats line 2" in found(report, "duplicates")[0].rows[0].what
     assert lines(report, "conflicting_labels") == [5, 203]
     assert "line 203: 'app'" in found(report, "conflicting_labels")[0].rows[0].what
+
+
+def test_a_conflict_names_a_row_of_the_other_label_however_late_it_comes(tmp_path: Path) -> None:
+    made = [{"text": f"a text of its own {row}", "label": "xy"[row % 2]} for row in range(40)]
+    made += [{"text": "one and the same text", "label": "x"} for _ in range(30)]
+    made += [{"text": "one and the same text", "label": "y"}]
+    (conflict,) = found(checked(write_csv(tmp_path / "a.csv", made)), "conflicting_labels")
+    assert {row.what for row in conflict.rows[:-1]} == {"labelled 'x'; the same in line 72: 'y'"}
+    assert conflict.rows[-1].what == "labelled 'y'; the same in line 42: 'x', line 43: 'x', line 44: 'x'"
 
 
 def test_rows_in_several_files(clean: list[dict[str, str]], tmp_path: Path) -> None:
@@ -167,7 +199,8 @@ def test_findings_have_a_line_for_each_row_and_the_page_escapes_what_stands_ther
     assert list(written[0]) == ["file", "line", "kind", "what", "suggestion"]
     assert len(written) == sum(max(1, len(one.rows)) for one in report.found)
     assert {row["line"] for row in written if row["kind"] == "duplicates"} == {"202"}
-    page = render(report, Outputs(tmp_path / "findings.csv"))
-    assert page == render(report, Outputs(tmp_path / "findings.csv"))
+    written = Outputs(tmp_path / "findings.csv", tmp_path / "check.html")
+    page = render(report, written)
+    assert page == render(report, written)
     assert "&lt;script&gt;" in page
     assert "<script>" not in page

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import pytest
-from inspection.files import only, rows, write_csv, write_lines
 
+from inspection.files import only, rows, write_csv, write_lines
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
-from progressive_tf.inspection import network_choice
+from progressive_tf.inspection import plan_file, tokens
 from progressive_tf.inspection.draft import Draft, decided, draft_plan
 from progressive_tf.inspection.plan_file import flow, plan_name, write_plan
 from progressive_tf.inspection.subject import open_subject
@@ -21,7 +22,7 @@ from progressive_tf.plan.loading import LoadedPlan, load_plan
 @pytest.fixture(autouse=True)
 def _no_weights_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests find no vocabulary that this machine may have fetched, and leave their cache in their own folder."""
-    monkeypatch.setattr(network_choice, "vocabulary_of", lambda weights: None)
+    monkeypatch.setattr(tokens, "here", lambda *named: None)
     monkeypatch.chdir(tmp_path)
 
 
@@ -58,6 +59,33 @@ def test_tickets_have_groups_dates_one_spelling_and_a_gate_that_says_its_power(t
     assert "gate rows of about" in text
     assert decided(draft)[1] == f"network: {'; '.join(why for why in draft.network.why if why)}"
     assert max(map(len, (line for line in text.splitlines() if line.strip().startswith("#")))) <= 120
+
+
+@pytest.mark.parametrize("name", ["from", "class", "sent at", "created", "it's at", "a#b"])
+def test_stages_follow_dates_whatever_their_column_is_called_and_whatever_labels_are(name: str, tmp_path: Path) -> None:
+    labels = {"bill": 0, "parcel": 1, "app": 2}
+    made = [{"message": row["message"], name: row["created"], "topic": labels[row["topic"]]} for row in rows(600)]
+    draft, loaded, _ = drafted(write_lines(tmp_path / "a.jsonl", made))
+    by_date = loaded.plan.stages[0].data.where is not None
+    assert by_date == (name not in ("it's at", "a#b"))  # which pandas does not read; then sizes make the stages
+    assert len(draft.stages) > 1
+
+
+def test_a_table_in_several_parts_is_copied_without_the_rows_that_have_no_label(tmp_path: Path) -> None:
+    made = only(rows(120), "message", "topic")
+    made[59]["topic"] = made[3]["topic"] = ""
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    write_csv(folder / "part-00000.csv", made[:60])
+    write_csv(folder / "part-00001.csv", made[60:])
+    drafted(folder)
+    with (tmp_path / "plans" / "parts-rows.csv").open(newline="") as stream:
+        assert list(csv.DictReader(stream)) == [row for row in made if row["topic"]]
+    subject = open_subject(str(folder), Display())
+    texts = subject.source.descriptions(subject.rows)
+    assert [(text, subject.line(int(row))) for text, row in zip(texts, subject.source.rows, strict=True)] == [
+        (row["message"], 2 + number % 60) for number, row in enumerate(made) if row["topic"]
+    ]
 
 
 def test_forty_rows_have_one_stage_and_a_gate_without_certainty(tmp_path: Path) -> None:
@@ -181,8 +209,42 @@ def test_no_file_is_overwritten_and_a_refused_plan_leaves_none(tmp_path: Path, m
     monkeypatch.setattr("progressive_tf.inspection.plan_file._source", lambda draft, folder: "gone.csv")
     with pytest.raises(InputError, match=r"no plan was written, for a run would refuse it: .*gone.csv"):
         write_plan(draft, tmp_path / "a.yaml")
-    assert not (tmp_path / "a.yaml").exists()
-    assert not (tmp_path / "a-vocabulary.txt").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["a.csv"]
+
+
+@pytest.mark.parametrize("folder", [".", "plans"])
+def test_a_plan_and_what_it_needs_are_not_there_before_it_has_been_tried(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = only(rows(60), "message", "topic")
+    made[3]["topic"] = ""
+    write_csv(tmp_path / "a.csv", made)
+    draft = draft_plan(open_subject("a.csv", Display()), "a", offline=True)
+    read, there = plan_file.read_plan_data, set[str]()
+
+    def reading(*arguments: Any) -> PlanData:
+        there.update(path.name for path in Path(folder).iterdir() if not path.name.startswith("."))
+        return read(*arguments)
+
+    monkeypatch.setattr(plan_file, "read_plan_data", reading)
+    written = write_plan(draft, Path(folder) / "a.yaml")
+    assert not there & {"a.yaml", "a-vocabulary.txt", "a-rows.csv"}
+    assert {path.name for path in written.files} == {"a.yaml", "a-vocabulary.txt", "a-rows.csv"}
+    assert all(path.is_file() for path in written.files)
+    assert not list(Path(folder).glob(".a.yaml*"))
+    assert len(read_plan_data(load_plan(f"{folder}/a.yaml"), tmp_path / "cache").sources) == 1
+
+
+def test_an_error_of_a_trial_names_places_as_the_plan_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_csv(tmp_path / "a.csv", only(rows(60), "message", "topic"))
+    draft = draft_plan(open_subject("a.csv", Display()), "a")
+    path.unlink()
+    with pytest.raises(InputError, match="no plan was written") as refused:
+        write_plan(draft, Path("a.yaml"))
+    assert ".a.yaml" not in str(refused.value)
+    with pytest.raises(InputError, match=r"plans/\.\./a\.csv") as refused:
+        write_plan(draft, Path("plans/a.yaml"))
+    assert ".a.yaml" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from inspection.files import only, rows, write_csv
 
+from inspection.files import only, rows, write_csv
 from progressive_tf.display import Display
 from progressive_tf.inspection import personal
 from progressive_tf.inspection.found import Found
@@ -58,6 +58,20 @@ def test_what_is_found_is_masked_and_its_column_named(tmp_path: Path) -> None:
     assert "in column 'customer_id'" in said
     assert "secret.person" not in said
     assert "2345678" not in said
+
+
+def test_a_row_with_the_same_in_two_columns_is_one_row(tmp_path: Path) -> None:
+    made = [row | {"mail": f"a{number}@b.example"} for number, row in enumerate(only(rows(30), "message", "topic"))]
+    for row in made:
+        row["message"] += f" from {row['mail']}"
+    (found,) = [
+        one
+        for one in personal_data(open_subject(str(write_csv(tmp_path / "a.csv", made)), Display()))
+        if isinstance(one, Found) and one.rows
+    ]
+    assert found.message == "30 rows with what looks like an e-mail address"
+    assert len(found.rows) == 60  # each cell is named
+    assert len({row.line for row in found.rows}) == 30
 
 
 def test_names_are_looked_for_where_presidio_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,3 +49,21 @@ def test_rules_are_rules(rows: int, share: float) -> None:
     counts = {"a": max(1, round(1_000 * share)), "b": max(1, round(1_000 * (1 - share)))}
     for rule in rules_of_classes(GateRows(rows, rows), counts).rules:
         GateRule.model_validate(rule)
+
+
+@given(st.lists(st.integers(1, 100_000), min_size=2, max_size=40), st.integers(6, 4_000))
+def test_no_constant_answer_passes_the_first_rule(sizes: list[int], rows: int) -> None:
+    counts = {str(label): count for label, count in enumerate(sizes)}
+    first = rules_of_classes(GateRows(rows, rows), counts).rules[0]
+    largest = max(sizes) / sum(sizes)
+    by_chance = largest if first["metric"] == "accuracy" else 2 * largest / (1 + largest) / len(sizes)
+    assert by_chance < first["at_least"] < 1
+
+
+def test_rare_labels_ask_for_more_than_the_usual_one_and_for_no_certainty_that_few_rows_cannot_give() -> None:
+    made = rules_of_classes(GateRows(120, 120), {"normal": 392, "a": 4, "b": 4})
+    assert made.rules[0] == {"metric": "accuracy", "slice": "current", "at_least": 0.984}
+    assert made.why[0].startswith("always saying 'normal' reaches 0.980 accuracy; 120 rows cannot show 0.984 for sure")
+    assert rules_of_classes(GateRows(500, 500), {"normal": 980, "a": 10, "b": 10}).rules[0]["metric"] == "f1_macro"
+    assert rules_of_classes(GateRows(300, 300), {"a": 990, "b": 4, "c": 6}).rules[0].get("confidence") is None
+    assert rules_of_classes(GateRows(900, 900), {"a": 950, "b": 9, "c": 41}).rules[0]["confidence"] == 0.95
