@@ -18,9 +18,8 @@ from progressive_tf.data.splits import fixed_parts
 from progressive_tf.errors import InputError, listed
 from progressive_tf.monitoring.feedback_rows import UNKNOWN_LABEL, Columns, difficulty, feedback_rows
 from progressive_tf.monitoring.live_rows import LiveRows
-from progressive_tf.monitoring.new_classes import earlier_rows, plan_with_classes, so_far
+from progressive_tf.monitoring.new_classes import plan_with_classes, so_far
 from progressive_tf.monitoring.next_stage import (
-    SMALLEST_REPLAY,
     NewStage,
     Rows,
     Target,
@@ -109,7 +108,7 @@ def propose(
     Evaluation parts are drawn from all new rows by chance. Of the others those are chosen for training that the model
     was wrong about, the most confident first, and as many of those it was right about, the least certain first, so that
     what it knows is not left out. Where enough rows have a label that no version knows, the stage is the one of a plan
-    that adds it to the released version, and its file has some of the rows which that was trained on too.
+    that adds it to the released version, with the files which that was trained on as `data.earlier`.
 
     Args:
         place: where it is written.
@@ -145,27 +144,21 @@ def propose(
                 f"released version, and this file exists; choose another"
             )
         kept.sort(key=lambda row: difficulty(row, columns), reverse=True)
-        split = _split(columns, kept, is_counted=bool(added))
-        learnt, further = (released.learnt() if released is not None and added else None), []
-        if released is not None and learnt is not None:
-            many = max(SMALLEST_REPLAY, 2 * len(kept))
-            further = earlier_rows(plan, data, columns, learnt, many, name)
-            notes.append(f"the file has {len(further)} rows too that version {released.version.number} was trained on")
-        elif added:
-            notes.append("no row is replayed, as the released version does not say which it was trained on")
-        chosen, gate_rows = _chosen(read, columns, kept, further, split, learnt)
+        chosen, gate_rows = _chosen(read, columns, kept)
+    split = _split(columns, kept)
     sizes = split.model_dump(include={"validation", "gate", "test"} | ({"group"} if split.group else set()))
     section = {"where": f"{columns.chosen} == 1", "split": sizes}
-    new = NewStage(name, data_file, section, int(chosen.sum()) + len(further), gate_rows)
+    new = NewStage(name, data_file, section, int(chosen.sum()), gate_rows)
     if not split.group:
         notes.insert(0, FEW_CALLERS.format(len({row[columns.caller] for row in kept})))
     if released is not None and added:
         begins_from = STABLE if STABLE in released.version.aliases else released.version.number
+        stage = stage_on(plan, new), new.train
         raw, left_out = plan_with_classes(
-            read_yaml_mapping(place.plan_file), plan, data, stage_on(plan, new), added, split, begins_from
+            read_yaml_mapping(place.plan_file), plan, data, stage, added, split, begins_from, released.learnt()
         )
         notes += left_out
-        write_plan(place, raw, data_file, [*kept, *further], (PROPOSED.format(name), *notes))
+        write_plan(place, raw, data_file, kept, (PROPOSED.format(name), *notes))
     else:
         write_stage(place, new, kept, (PROPOSED.format(name), *notes))
     return Proposal(place.target, data_file, name, int(chosen.sum()), len(kept), +put_aside, tuple(notes))
@@ -194,22 +187,13 @@ def _with_new_classes(
     return kept, added, notes
 
 
-def _chosen(
-    read: Callable[[Rows], Source],
-    columns: Columns,
-    rows: list[dict[str, Any]],
-    further: Rows,
-    split: Split,
-    learnt: Learnt | None,
-) -> tuple[np.ndarray, int]:
+def _chosen(read: Callable[[Rows], Source], columns: Columns, rows: list[dict[str, Any]]) -> tuple[np.ndarray, int]:
     """Marks the rows to train on with 1, all evaluation rows too, so that the plan's `where` leaves these whole.
 
-    Of rows, the hardest first, which stand before further ones that are trained on, returns whether each is chosen,
-    bool [rows], and how many are the gate's.
+    Of rows, the hardest first, returns whether each is chosen, bool [rows], and how many are the gate's.
     """
-    parts = fixed_parts(read([*rows, *further]), split, learnt=learnt)
+    parts = fixed_parts(read(rows), _split(columns, rows))
     pool = np.sort(parts.pool)
-    pool = pool[pool < len(rows)]
     is_wrong = np.array([row[columns.said] != row[columns.expected] for row in rows])
     wrong, right = pool[is_wrong[pool]], pool[~is_wrong[pool]]
     chosen = np.zeros(len(rows), bool)
@@ -221,11 +205,7 @@ def _chosen(
     return chosen, len(parts.gate)
 
 
-def _split(columns: Columns, rows: Rows, is_counted: bool) -> Split:
-    """Returns how rows are split: what one caller asks is alike and stays together, where there are enough callers.
-
-    Where further rows stand behind them, which are for training alone, the gate's and the test's are counts.
-    """
+def _split(columns: Columns, rows: Rows) -> Split:
+    """Returns how rows are split: what one caller asks is alike and stays together, where there are enough callers."""
     callers = len({row[columns.caller] for row in rows})
-    sizes = {name: round(getattr(SPLIT, name) * len(rows)) for name in ("gate", "test")} if is_counted else {}
-    return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None, **sizes})
+    return SPLIT.model_copy(update={"group": columns.caller if callers >= FEWEST_CALLERS else None})
