@@ -157,6 +157,7 @@ def write_questions(
             f"--n: {asking.count} questions asked for, and {len(kept.kept):,} inputs are left to ask about"
             + "".join(f"; {many:,} {why}" for why, many in kept.left_out.items())
         )
+    lines.append(_by_chance(kept))
     pool = _pool(kept, predictor, network, asking.seed, display)
     chosen = choose(pool, asking.count, asking.share, derive_seed(asking.seed, "asking"))
     if not chosen.callers_apart and len(np.unique(pool.callers)) < len(pool):
@@ -170,6 +171,16 @@ def write_questions(
     return Asked(target[0], len(questions), len(pool), dict(sorted(why.items())), kept.left_out, tuple(lines), beside)
 
 
+def _by_chance(kept: Candidates) -> str:
+    """Returns of what the questions by chance are drawn, in words."""
+    judged = sum(candidate.judged for candidate in kept.kept)
+    return f"by chance is of {len(kept.kept):,} different inputs without a label, however often each was sent" + (
+        f"; {judged:,} have feedback, by users who chose to give it, and are asked about by chance only"
+        if judged
+        else ""
+    )
+
+
 def _pool(kept: Candidates, predictor: Predictor, network: Network | str, seed: int, display: Display) -> Pool:
     """Returns inputs with what the version says of each, and how alike they are to its network, or by their words."""
     inputs = kept.kept
@@ -180,7 +191,8 @@ def _pool(kept: Candidates, predictor: Predictor, network: Network | str, seed: 
         vectors = unit(network.vectors(inputs, display))
     # Who is not known is each a caller of his own.
     callers = [-1 - place if one.caller is None else one.caller for place, one in enumerate(inputs)]
-    return Pool(probabilities, vectors, np.array(callers, np.int64))
+    judged = np.array([one.judged for one in inputs], bool)
+    return Pool(probabilities, vectors, np.array(callers, np.int64), judged)
 
 
 def _questions(kept: Candidates, pool: Pool, chosen: Chosen, labels: Sequence[str], shows: bool) -> list[Question]:

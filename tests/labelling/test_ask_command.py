@@ -88,12 +88,15 @@ def test_from_what_callers_sent_to_a_stage_with_its_gate_rows(place: Path, ask: 
     done = ask("--n", "40", "--random", "0.5", "--double", "0.25", "--plan", "plan.yaml", "--to", "q.jsonl")
     assert done.code == 0, done.err
     assert "20 by chance, for the gate, 20 that the version is unsure of, for training" in done.out
-    assert "20 have feedback already" in done.out
+    assert "by chance is of 116 different inputs without a label, however often each was sent; " in done.out
+    assert "have feedback, by users who chose to give it" in done.out
     assert "labels: negative, positive" in done.err
     questions = lines(place / "q.jsonl")
     asked = [row["input"]["text"] for row in questions]
     assert len(set(asked)) == 40
-    assert set(asked) <= set(texts[20:])
+    assert set(asked) <= set(texts)
+    judged = {row["why"] for row in questions if row["input"]["text"] in texts[:20]}
+    assert judged == {"random"}
     assert all(set(row) == {"question", "why", "input", "label"} for row in questions)
     second = lines(place / "q.second.jsonl")
     assert len(second) == 10
