@@ -17,6 +17,7 @@ from serving_store import keep
 from progressive_tf.ask import app
 from progressive_tf.commands import run_command
 from progressive_tf.data.plan_data import read_plan_data
+from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import load_plan
 
 DAY = 86_400.0
@@ -36,6 +37,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a plan whose first stage is released."""
     model = tiny.raw_plan()["model"] | {"config": tiny.CONFIG | {"num_hidden_layers": 1}}
     plan = small_plan({"name": "one", "data": {"take": 60}}, model=model)
+    plan["data"]["normalize_labels"] = "casefold"
     return begin(tmp_path_factory.mktemp("released"), plan)
 
 
@@ -170,6 +172,51 @@ def test_labels_that_do_not_fit_are_counted_and_shown(place: Path, ask: Any) -> 
     with (place / "tiny-asked-1.doubts.csv").open(newline="", encoding="utf-8") as stream:
         problems = [row["problem"] for row in csv.DictReader(stream)]
     assert problems.count("people do not agree") == 2
+
+
+def test_the_plan_is_written_last_and_nothing_before_all_is_known(
+    place: Path, ask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(place, 60)
+    assert ask("--n", "50", "--random", "0.5", "--to", "a.jsonl").code == 0
+    label(place / "a.jsonl")
+    first = lines(place / "a.jsonl")[0]
+    other = first | {"label": next(name for name in tiny.LABELS if name != first["label"])}
+    (place / "b.jsonl").write_text(json.dumps(other) + "\n", encoding="utf-8")
+    (place / "cache").mkdir(exist_ok=True)
+    before = set(place.iterdir())
+    arguments = ["--plan", "plan.yaml", "--import", "a.jsonl", "--import", "b.jsonl", "--to", "next.yaml"]
+
+    def fails(*_: Any) -> None:
+        raise InputError("stopped")
+
+    for name in ("importing.probabilities_of", "stage.write_stage"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"progressive_tf.labelling.{name}", fails)
+            assert "stopped" in ask(*arguments).err
+        assert set(place.iterdir()) == before
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("progressive_tf.labelling.stage.write_stage", killed)
+        assert ask(*arguments).code != 0
+    assert {path.name for path in set(place.iterdir()) - before} == {"tiny-asked-1.doubts.csv"}
+    assert ask(*arguments).code == 0
+    assert (place / "tiny-asked-1.doubts.csv").is_file()
+
+
+def test_who_writes_a_label_as_the_plan_reads_it_agrees(place: Path, ask: Any) -> None:
+    served(place, 60)
+    assert ask("--n", "40", "--random", "0.5", "--double", "0.5", "--to", "a.jsonl").code == 0
+    for name in ("a.jsonl", "a.second.jsonl"):
+        label(place / name)
+    rows = [row | {"label": f" {row['label'].upper()}."} for row in lines(place / "a.second.jsonl")]
+    (place / "a.second.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = ask("--plan", "plan.yaml", "--import", "a.jsonl", "--import", "a.second.jsonl", "--to", "next.yaml")
+    assert done.code == 0, done.err
+    assert "20 questions were answered by two people or more, 20 of them alike" in done.out
 
 
 def test_what_cannot_be_asked_is_refused_and_nothing_is_written(place: Path, ask: Any) -> None:
