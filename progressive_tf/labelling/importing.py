@@ -16,6 +16,7 @@ from progressive_tf.labelling.formats import read_given
 from progressive_tf.labelling.stage import Added, AskedStage
 from progressive_tf.monitoring.next_stage import place_of
 from progressive_tf.monitoring.origin import start_of
+from progressive_tf.output import say
 from progressive_tf.registry import ModelVersions, Version
 
 
@@ -38,11 +39,13 @@ def import_answers(
     Raises:
         InputError: a file cannot be read, or there are too few answers, or the copy cannot be written there.
     """
-    given = [read_given(path)[0] for path in files]
+    read = [read_given(path) for path in files]
+    for path, (_, words) in zip(files, read, strict=True):
+        say(f"{path}: {words}")
     (plan, to), (runs, _) = target, folders
     place = place_of(model, version, plan, to, runs, ("--to", "asked"))
     stage = AskedStage(place, cache_folder(), start_of(model, version, runs))
-    settled = settle(given, stage.spelt)
+    settled = settle([given for given, _ in read], stage.spelt)
     doubts = settled.doubts + _suspects(version, stage.take(settled.answers), stage.spelt)
     return stage.write(doubts), settled, doubts
 

@@ -217,6 +217,7 @@ def test_who_writes_a_label_as_the_plan_reads_it_agrees(place: Path, ask: Any) -
     done = ask("--plan", "plan.yaml", "--import", "a.jsonl", "--import", "a.second.jsonl", "--to", "next.yaml")
     assert done.code == 0, done.err
     assert "20 questions were answered by two people or more, 20 of them alike" in done.out
+    assert "a.second.jsonl: lines of JSON" in done.err
 
 
 def test_what_cannot_be_asked_is_refused_and_nothing_is_written(place: Path, ask: Any) -> None:
