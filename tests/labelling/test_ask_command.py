@@ -220,12 +220,55 @@ def test_who_writes_a_label_as_the_plan_reads_it_agrees(place: Path, ask: Any) -
     assert "a.second.jsonl: lines of JSON" in done.err
 
 
+def test_what_changes_nothing_is_said(place: Path, ask: Any) -> None:
+    (place / "q.jsonl").write_text("{}\n", encoding="utf-8")
+    draws = ["--n", "50", "--random", "0", "--double", "0", "--seed", "0", "--store", "serving", "--column", "text"]
+    assert "no effect: --n, --random, --double, --seed, --store, --column beside --import" in (
+        ask("--import", "q.jsonl", "--to", "next.yaml", *draws).err
+    )
+    assert "no effect: --store beside FILE" in ask("data.csv", "--store", "x", "--to", "a.jsonl").err
+    assert "no effect: --column beside what a server has kept" in ask("--column", "text", "--to", "a.jsonl").err
+
+
+@pytest.mark.parametrize("change", ["seed: 3", "name: tiny"])
+def test_the_plan_of_another_run_is_refused_when_asking_too(place: Path, ask: Any, change: str) -> None:
+    served(place, 60)
+    written = (place / "plan.yaml").read_text(encoding="utf-8")
+    other = change + "1"
+    (place / "other.yaml").write_text(written.replace(change, other), encoding="utf-8")
+    done = ask("--n", "20", "--plan", "other.yaml", "--to", "q.jsonl")
+    assert done.code == 2
+    assert "--plan other.yaml" in done.err
+    assert not (place / "q.jsonl").exists()
+    if change.startswith("name"):
+        done = ask("--n", "20", "--plan", "other.yaml", "--runs", "nowhere", "--to", "q.jsonl")
+        assert "the plan of tiny expected; this one is called tiny1" in done.err
+
+
+def test_every_target_is_looked_at_first(place: Path, ask: Any) -> None:
+    for there in ("q.xml", "r.second.jsonl"):
+        (place / there).write_text("mine", encoding="utf-8")
+    (place / "file").write_text("", encoding="utf-8")
+    label_studio = ["--format", "label-studio", "--to", "q.json"]
+    for arguments, message in (
+        (label_studio, "there is q.xml already"),
+        (["--to", "r.jsonl", "--double", "0.5"], "there is r.second.jsonl already"),
+        (["--to", "file/q.jsonl"], "--to file/q.jsonl: cannot be written"),
+    ):
+        # The file that is gone would be said too, but later.
+        done = ask("gone.csv", *arguments)
+        assert done.code == 2
+        assert message in done.err
+    assert "there is no such file" in ask("gone.csv", "--to", "r.jsonl").err
+    assert (place / "q.xml").read_text(encoding="utf-8") == "mine"
+
+
 def test_what_cannot_be_asked_is_refused_and_nothing_is_written(place: Path, ask: Any) -> None:
     (place / "full.jsonl").write_text("{}\n", encoding="utf-8")
     before = sorted(path.name for path in place.iterdir())
     for arguments, message in (
         (["--to", "q.jsonl"], "there is no store"),
-        (["data.csv", "--to", "full.jsonl"], "there is a file full.jsonl already"),
+        (["data.csv", "--to", "full.jsonl"], "there is full.jsonl already"),
         (["data.csv", "--to", "q.json"], "a .jsonl or .csv file expected, or a .json one with --format"),
         (["data.csv", "--to", "q.csv", "--format", "argilla"], "a .json file expected for --format argilla"),
         (["gone.csv", "--to", "q.jsonl"], "there is no such file"),
