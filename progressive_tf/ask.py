@@ -184,8 +184,8 @@ def _say_added(added: Added, settled: Settled, doubts: Sequence[Doubt]) -> None:
     )
     for why, count in [*settled.put_aside.items(), *added.put_aside.items()]:
         console().print(f"  {count} {why}")
-    if added.remark:
-        console().print(f"  {added.remark}")
+    for remark in added.remarks:
+        console().print(f"  {remark}", markup=False)
     console().print(settled.agreement.words if settled.agreement else "no question was answered by two people")
     if doubts:
         console().print(f"{added.doubts_file}: {len(doubts)} labels to look at again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,10 @@ from progressive_tf.monitoring.next_stage import (
     refuse_unsupported,
     write_stage,
 )
+from progressive_tf.plan.gate_rule import GateRule
+from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.split import FEWEST_PER_CLASS
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
@@ -40,6 +43,12 @@ FEW_GATE_ROWS = (
     f"Its gate has {{}} rows of its own, fewer than {FEWEST_GROUPS}: they show little, and what its rules on earlier "
     f"slices say weighs more."
 )
+RARE = (
+    "Its rule on {} will hold: at least {} of its own gate rows of each class are needed, and there are too few of {}; "
+    "have more questions by chance labelled, or change the rule."
+)
+MACRO = "_macro"
+OWN_SLICES = ("current", ARRIVED)
 PART, TRAIN, GATE = "part", "train", "gate"
 DOUBT_COLUMNS = ("question", "problem", "input", "label", "better", "probability")
 
@@ -55,7 +64,7 @@ class Added:
         train: rows to train on.
         gate: rows of its gate.
         put_aside: why answers are not used → how many.
-        remark: on the gate; mostly nothing.
+        remarks: on the gate; mostly none.
     """
 
     plan_file: Path
@@ -64,7 +73,7 @@ class Added:
     train: int
     gate: int
     put_aside: Mapping[str, int]
-    remark: str
+    remarks: Sequence[str]
 
     @property
     def doubts_file(self) -> Path:
@@ -132,14 +141,19 @@ class AskedStage:
             InputError: the plan would not be one.
         """
         place, counts = self._place, (self._count(TRAIN), self._count(GATE))
-        remark = FEW_GATE_ROWS.format(counts[1]) if counts[1] < FEWEST_GROUPS else ""
+        remarks = [FEW_GATE_ROWS.format(counts[1])] if counts[1] < FEWEST_GROUPS else []
+        expected = str(getattr(place.plan.data, place.plan.kind.answer_key))
+        labels = {GATE: Counter[str](), TRAIN: Counter[str]()}
+        for row in self._kept:
+            labels[row[self._part]][row[expected]] += 1
+        remarks += rare_classes(place.plan.stages[-1].gate, labels[GATE], labels[TRAIN])
         section = {"all": True, "split": {"column": self._part, "validation": VALIDATION, "test": 0}}
         new = NewStage(self._name, self._data_file, section, *counts)
-        added = Added(place.target, self._data_file, self._name, *counts, dict(self._put_aside), remark)
+        added = Added(place.target, self._data_file, self._name, *counts, dict(self._put_aside), remarks)
         if doubts:
             _write_doubts(added.doubts_file, doubts)
         try:
-            write_stage(place, new, self._kept, (ASKED.format(self._name), remark))
+            write_stage(place, new, self._kept, (ASKED.format(self._name), *remarks))
         except InputError:
             added.doubts_file.unlink(missing_ok=True)
             raise
@@ -147,6 +161,25 @@ class AskedStage:
 
     def _count(self, part: str) -> int:
         return sum(row[self._part] == part for row in self._kept)
+
+
+def rare_classes(rules: Sequence[GateRule], gate: Mapping[str, int], train: Iterable[str]) -> list[str]:
+    """Returns which rules on the stage's own slice will hold for want of gate rows of a class, a line each.
+
+    Args:
+        rules: of the plan's last stage, which the new one takes over.
+        gate: class → gate rows of the new stage.
+        train: classes of its training rows; a macro average is over these too.
+    """
+    found: dict[str, None] = {}
+    for rule in rules:
+        metric, _, label = rule.metric.partition("/")
+        least = min(rule.min_samples, FEWEST_PER_CLASS)
+        concerned = sorted({*gate, *train}) if metric.endswith(MACRO) else [label] if label else []
+        rare = [f"{one} ({gate.get(one, 0)})" for one in concerned if gate.get(one, 0) < least]
+        if rule.slice in OWN_SLICES and rare:
+            found[RARE.format(rule.metric, least, listed(rare, MOST_SHOWN))] = None
+    return list(found)
 
 
 def _write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:

@@ -38,6 +38,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = tiny.raw_plan()["model"] | {"config": tiny.CONFIG | {"num_hidden_layers": 1}}
     plan = small_plan({"name": "one", "data": {"take": 60}}, model=model)
     plan["data"]["normalize_labels"] = "casefold"
+    plan["defaults"]["gate"].append({"metric": "f1_macro", "at_least": 0.0})
     return begin(tmp_path_factory.mktemp("released"), plan)
 
 
@@ -218,6 +219,19 @@ def test_who_writes_a_label_as_the_plan_reads_it_agrees(place: Path, ask: Any) -
     assert done.code == 0, done.err
     assert "20 questions were answered by two people or more, 20 of them alike" in done.out
     assert "a.second.jsonl: lines of JSON" in done.err
+
+
+def test_a_rule_that_will_hold_is_said_when_the_stage_is_written(place: Path, ask: Any) -> None:
+    served(place, 60)
+    assert ask("--n", "40", "--random", "0.5", "--to", "a.jsonl").code == 0
+    label(place / "a.jsonl")
+    rows = [row | ({"label": "negative"} if row["why"] == "random" else {}) for row in lines(place / "a.jsonl")]
+    (place / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = ask("--plan", "plan.yaml", "--import", "a.jsonl", "--to", "next.yaml")
+    assert done.code == 0, done.err
+    said = "Its rule on f1_macro will hold: at least 5 of its own gate rows of each class are needed"
+    assert f"{said}, and there are too few of positive (0)" in done.out
+    assert said in (place / "next.yaml").read_text(encoding="utf-8")
 
 
 def test_what_changes_nothing_is_said(place: Path, ask: Any) -> None:
