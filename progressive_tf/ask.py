@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 MOST_SHOWN = 5
+COUNT, BY_CHANCE, STORE = 50, 0.4, Path("serving")
+"""What is asked for by default: questions, the share of them by chance, and the folder of a server's store."""
 EPILOG = """
 Examples: `ask tickets --n 50 --to questions.jsonl` takes what callers of a server sent; `ask tickets march.csv --n 50
 --to questions.csv` takes rows of a file; fill in the labels, then `ask tickets --import questions.csv --to next.yaml`
@@ -59,22 +61,32 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", metavar="N", min=1, help="How many questions.")] = 50,
+    n: Annotated[
+        int | None, typer.Option("--n", metavar="N", min=1, help=f"How many questions; by default {COUNT}.")
+    ] = None,
     form: Annotated[
         Form | None, typer.Option("--format", help="By default csv where OUT is a .csv file, else jsonl.")
     ] = None,
     random: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--random", metavar="SHARE", min=0, max=1, help="Of the questions by chance, which become gate rows."
+            "--random",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="The share of questions that are drawn by chance; their answers become gate rows. By default "
+            f"{BY_CHANCE}.",
         ),
-    ] = 0.4,
+    ] = None,
     double: Annotated[
-        float,
+        float | None,
         typer.Option(
-            metavar="SHARE", min=0, max=1, help="Of the questions for a second person, in a file of their own."
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="The share of questions that are also written into a file for a second person; by default none.",
         ),
-    ] = 0.0,
+    ] = None,
     asked: Annotated[
         list[Path] | None,
         typer.Option("--asked", metavar="FILE", help="Questions that were written before and are not asked again."),
@@ -91,17 +103,19 @@ def ask(
         typer.Option(
             "--plan",
             metavar="NAME|FILE",
-            help="The plan of the version's run; by default the shipped one of that name, to ask the run's own.",
+            help="The plan of the version's run. By default the one that its run has kept; with --import OUT where "
+            "it is there already, else the shipped one called NAME.",
         ),
     ] = None,
     column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column of texts in FILE; by default that of the plan.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all draws: the same asks the same.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of all draws: the same asks the same; by default 0.")] = None,
     registry: Annotated[Path, typer.Option(metavar="DIR", help="Where versions are kept, by plan.")] = Path("registry"),
-    store: Annotated[Path, typer.Option(metavar="DIR", help="Where servers keep what they answer, by model.")] = (
-        Path("serving")
-    ),
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help=f"Where servers keep what they answer, by model; by default {STORE}."),
+    ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Where runs are kept, by plan.")] = Path("runs"),
     verbose: Verbose = False,
 ) -> None:
@@ -124,7 +138,10 @@ def ask(
         raise InputError(f"{name}: texts and tables with classes are asked about; its task is {version.task.name}")
 
     if given:
-        say_idle("--import", {"--format": form, "--asked": asked, "--column": column, "--show-answers": show_answers})
+        draws = {"--n": n, "--random": random, "--double": double, "--seed": seed, "--store": store}
+        idle = {name: value is not None for name, value in draws.items()}
+        others = {"--format": form, "--asked": asked, "--column": column, "--show-answers": show_answers}
+        say_idle("--import", {**idle, **others})
         from progressive_tf.labelling.importing import import_answers
 
         added, settled, doubts = import_answers(model, version, given, (plan, to), (runs, registry))
@@ -132,9 +149,14 @@ def ask(
         return
     from progressive_tf.labelling.asking import Asking, Places, form_of, write_questions
 
-    form_name = form_of(to, None if form is None else form.value)
-    asking = Asking(n, random, double, seed, show_answers, column, tuple(asked or ()))
-    places = Places(registry, store, runs, plan)
+    if files:
+        say_idle("FILE", {"--store": store})
+    else:
+        say_idle("what a server has kept", {"--column": column})
+    form_name = form_of(to, None if form is None else form.value, double or 0.0)
+    share = BY_CHANCE if random is None else random
+    asking = Asking(n or COUNT, share, double or 0.0, seed or 0, show_answers, column, tuple(asked or ()))
+    places = Places(registry, store or STORE, runs, plan)
     found = write_questions(model, version, list(files or ()), asking, places, (to, form_name))
     _say_asked(found, labels)
 
@@ -162,8 +184,8 @@ def _say_added(added: Added, settled: Settled, doubts: Sequence[Doubt]) -> None:
     )
     for why, count in [*settled.put_aside.items(), *added.put_aside.items()]:
         console().print(f"  {count} {why}")
-    if added.remark:
-        console().print(f"  {added.remark}")
+    for remark in added.remarks:
+        console().print(f"  {remark}", markup=False)
     console().print(settled.agreement.words if settled.agreement else "no question was answered by two people")
     if doubts:
         console().print(f"{added.doubts_file}: {len(doubts)} labels to look at again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from progressive_tf.errors import InputError, listed
 from progressive_tf.labelling.agreement import Agreement, agreement
 from progressive_tf.labelling.candidates import Candidate
+from progressive_tf.labelling.choosing import RANDOM
 from progressive_tf.labelling.questions import WHYS, Given, id_of
 
 # With fewer labelled rows nothing is known of how often labels of a class look wrong.
@@ -73,11 +74,12 @@ class Settled:
     agreement: Agreement | None
 
 
-def settle(files: Sequence[Sequence[Given]]) -> Settled:
+def settle(files: Sequence[Sequence[Given]], spelt: Callable[[str], str] = str) -> Settled:
     """Returns one label for each question: what most people said; of two answers of one person the later.
 
     Args:
         files: what each file says. Who is not named is another person in each of them.
+        spelt: a label as somebody wrote it → the class that is meant; who writes a label in another way agrees.
 
     Raises:
         InputError: a question came back with another reason than it can have been asked for.
@@ -98,7 +100,7 @@ def settle(files: Sequence[Sequence[Given]]) -> Settled:
             asked.setdefault(given.question, given)
             people = said.setdefault(given.question, {})
             if given.label is not None:
-                people[given.by or f"file {number + 1}"] = given.label
+                people[given.by or f"file {number + 1}"] = spelt(given.label)
     answers, doubts, put_aside = list[Answer](), list[Doubt](), Counter[str]()
     if edited - set(asked):
         put_aside["came back with another text than was asked"] += len(edited - set(asked))
@@ -120,19 +122,22 @@ def suspects(answers: Sequence[Answer], labels: Sequence[str], probabilities: np
     """Returns labels that look wrong to a version, the most suspicious first (Northcutt et al. 2021).
 
     It has not learnt these rows. Where it is wrong itself, and it is asked about what it is unsure of, a right label
-    may look so too: they are to be read, and nothing is done about them.
+    may look so too: they are to be read, and nothing is done about them. Gate rows are left alone: who corrects only
+    those that contradict the version in use makes the gate agree with it.
 
     Args:
         answers: with labels that the version has.
         labels: its classes.
         probabilities: what it says of each answer's input, float64 [answers, classes].
     """
+    places = [place for place, answer in enumerate(answers) if answer.why != RANDOM]
+    answers, probabilities = [answers[place] for place in places], probabilities[places]
     if len(answers) < FEWEST_LOOKED_AT or len(labels) < 2:
         return []
     from cleanlab.filter import find_label_issues
 
-    places = {label: place for place, label in enumerate(labels)}
-    codes = np.array([places[answer.label] for answer in answers], np.int64)
+    classes = {label: place for place, label in enumerate(labels)}
+    codes = np.array([classes[answer.label] for answer in answers], np.int64)
     present = np.unique(codes)
     if len(present) < 2:
         return []

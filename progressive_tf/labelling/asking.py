@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
@@ -17,6 +18,7 @@ from progressive_tf.labelling.candidates import Candidates, from_files, from_log
 from progressive_tf.labelling.choosing import Chosen, Pool, choose, unit, word_vectors
 from progressive_tf.labelling.formats import FORMATS, read_given
 from progressive_tf.labelling.questions import Question
+from progressive_tf.monitoring.origin import find_run, refuse_other_plan
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.seeds import derive_seed
@@ -82,11 +84,17 @@ class Asked:
     beside: Mapping[Path, str] = field(default_factory=dict)
 
 
-def form_of(to: Path, asked: str | None) -> str:
+def form_of(to: Path, asked: str | None, double: float = 0.0) -> str:
     """Returns the name of a format; what is not asked for follows from the file's suffix.
 
+    Args:
+        to: the file of questions.
+        asked: the format that is asked for; None where none is.
+        double: the share for a second person.
+
     Raises:
-        InputError: the file has another suffix than the format, or is there already.
+        InputError: the file has another suffix than the format, or it or one that is written beside it is there
+            already, or cannot be written.
     """
     by_suffix = {".jsonl": "jsonl", ".csv": "csv"}
     name = asked or by_suffix.get(to.suffix.lower())
@@ -96,10 +104,17 @@ def form_of(to: Path, asked: str | None) -> str:
         )
     if to.suffix.lower() != FORMATS[name].suffix:
         raise InputError(f"--to {to}: a {FORMATS[name].suffix} file expected for --format {name}")
-    for path in (to, _second(to)):
+    for path in (to, *([_second(to)] if double else []), *_beside(to, name)):
         if path.exists():
-            raise InputError(f"--to {to}: there is a file {path} already, perhaps with labels; name another one")
+            raise InputError(f"--to {to}: there is {path} already, perhaps with labels; name another file")
+        refuse_unwritable(path, "--to")
     return name
+
+
+def _beside(to: Path, name: str) -> list[Path]:
+    """Returns the second file of a format, where it has one."""
+    beside = FORMATS[name].beside
+    return [] if beside is None else [to.with_suffix(beside[0])]
 
 
 def write_questions(
@@ -127,6 +142,7 @@ def write_questions(
     from progressive_tf.scoring.versions import usual_columns
     from progressive_tf.serving.store import store_path
 
+    folder = None if places.plan is None else _plan_folder(model, version, places.plan, places.runs)
     usual = usual_columns(version, places.runs)
     before = [given for path in asking.before for given in read_given(path)[0]]
     live = None if files else read_live_rows(store_path(places.store, model.name))
@@ -143,7 +159,6 @@ def write_questions(
         )
     text = usual[0] if usual else "text"
     found = from_files(files, predictor, asking.column, usual) if live is None else from_log(live, predictor, text)
-    folder = None if places.plan is None else load_plan(places.plan).folder
     network = network_of(version, places.runs, places.registry, folder)
     known = [learnt_keys(version), np.array([int(given.question, 16) for given in before], np.uint64)]
     lines = [f"what callers of the server at {places.store} sent"] if live is not None else []
@@ -157,6 +172,7 @@ def write_questions(
             f"--n: {asking.count} questions asked for, and {len(kept.kept):,} inputs are left to ask about"
             + "".join(f"; {many:,} {why}" for why, many in kept.left_out.items())
         )
+    lines.append(_by_chance(kept))
     pool = _pool(kept, predictor, network, asking.seed, display)
     chosen = choose(pool, asking.count, asking.share, derive_seed(asking.seed, "asking"))
     if not chosen.callers_apart and len(np.unique(pool.callers)) < len(pool):
@@ -170,6 +186,28 @@ def write_questions(
     return Asked(target[0], len(questions), len(pool), dict(sorted(why.items())), kept.left_out, tuple(lines), beside)
 
 
+def _plan_folder(model: ModelVersions, version: Version, plan: str, runs: Path) -> Path:
+    """Returns the folder from which paths in a plan start.
+
+    Raises:
+        InputError: it is not the plan of the version's run.
+    """
+    loaded = load_plan(plan)
+    if find_run(version, runs) is not None or loaded.plan.name != model.name:
+        refuse_other_plan(model, version, loaded, plan, runs)
+    return loaded.folder
+
+
+def _by_chance(kept: Candidates) -> str:
+    """Returns of what the questions by chance are drawn, in words."""
+    judged = sum(candidate.judged for candidate in kept.kept)
+    return f"by chance is of {len(kept.kept):,} different inputs without a label, however often each was sent" + (
+        f"; {judged:,} have feedback, by users who chose to give it, and are asked about by chance only"
+        if judged
+        else ""
+    )
+
+
 def _pool(kept: Candidates, predictor: Predictor, network: Network | str, seed: int, display: Display) -> Pool:
     """Returns inputs with what the version says of each, and how alike they are to its network, or by their words."""
     inputs = kept.kept
@@ -180,7 +218,8 @@ def _pool(kept: Candidates, predictor: Predictor, network: Network | str, seed: 
         vectors = unit(network.vectors(inputs, display))
     # Who is not known is each a caller of his own.
     callers = [-1 - place if one.caller is None else one.caller for place, one in enumerate(inputs)]
-    return Pool(probabilities, vectors, np.array(callers, np.int64))
+    judged = np.array([one.judged for one in inputs], bool)
+    return Pool(probabilities, vectors, np.array(callers, np.int64), judged)
 
 
 def _questions(kept: Candidates, pool: Pool, chosen: Chosen, labels: Sequence[str], shows: bool) -> list[Question]:
@@ -204,9 +243,9 @@ def _write(
         others.append((_second(to), form.write(again, labels)))
         beside[_second(to)] = f"{count} of them for a second person; give both files with --import"
     if form.beside is not None:
-        suffix, write = form.beside
-        others.append((to.with_suffix(suffix), write(questions, labels)))
-        beside[to.with_suffix(suffix)] = "the labelling interface of these tasks"
+        (path,) = _beside(to, name)
+        others.append((path, form.beside[1](questions, labels)))
+        beside[path] = "the labelling interface of these tasks"
     for path, text in (*others, (to, form.write(questions, labels))):
         write_text(path, text)
     return beside

@@ -40,12 +40,14 @@ class Candidate:
         value: the same as a version reads it.
         key: in [0, 2**64), equal for inputs that count as the same.
         caller: who sent it; None where that is not known.
+        judged: whether a user has said of it what is right; such an input is asked about by chance only.
     """
 
     cells: Cells
     value: Any
     key: int
     caller: int | None = None
+    judged: bool = False
 
     @property
     def words(self) -> str:
@@ -74,7 +76,10 @@ def key_of(cells: Cells) -> int:
 
 
 def from_log(live: LiveRows, predictor: Predictor, text: str) -> Candidates:
-    """Returns what callers sent and nobody has judged; what is judged anywhere is not asked about again.
+    """Returns what callers sent; what is judged anywhere counts as judged wherever it was sent.
+
+    What is judged is there too: users judge mostly what was wrong, so that a draw without it is easier than what
+    callers ask.
 
     Args:
         live: what a server has kept.
@@ -90,18 +95,15 @@ def from_log(live: LiveRows, predictor: Predictor, text: str) -> Candidates:
         for cells, right in zip(read, answers["right"], strict=True)
         if cells is not None and right is not None
     }
-    for given, cells, right, caller in zip(answers["input"], read, answers["right"], answers["caller"], strict=True):
-        if right is not None:
-            found.left_out["have feedback already"] += 1
-        elif given is None:
+    for given, cells, caller in zip(answers["input"], read, answers["caller"], strict=True):
+        if given is None:
             found.left_out["have no input; serve with --log-inputs"] += 1
         elif cells is None:
             found.left_out["have an input that is no text, or not the columns that the version reads"] += 1
-        elif key_of(cells) in judged:
-            found.left_out["have feedback already"] += 1
         else:
-            value = cells if names else cells[text]
-            found.kept.append(Candidate(cells, value, key_of(cells), None if pd.isna(caller) else int(caller)))
+            value, key = cells if names else cells[text], key_of(cells)
+            who = None if pd.isna(caller) else int(caller)
+            found.kept.append(Candidate(cells, value, key, who, key in judged))
     return found
 
 

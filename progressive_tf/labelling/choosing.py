@@ -27,11 +27,13 @@ class Pool:
         probabilities: of the classes, float64 [inputs, classes].
         vectors: float [inputs, width], near to one another where inputs are alike; `unit` has lengths taken out.
         callers: int64 [inputs], who asked each; each its own number where that is not known.
+        judged: bool [inputs], which have feedback; None for none.
     """
 
     probabilities: np.ndarray
     vectors: np.ndarray
     callers: np.ndarray
+    judged: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -55,8 +57,9 @@ class Chosen:
 def choose(pool: Pool, count: int, share: float, seed: int) -> Chosen:
     """Returns which inputs of a pool to ask about; the same for the same pool and seed.
 
-    Those by chance are drawn first, from all, so that a gate that reads them measures what callers ask. Where there are
-    enough callers, each of them is another caller's, and the others are of callers that these leave.
+    Those by chance are drawn first, from all of the pool, judged or not: who judges has reasons to, so that a draw from
+    the rest would be easier than what callers ask. Where there are enough callers, each of them is another caller's,
+    and the others are of callers that these leave. The others are not judged yet.
 
     Args:
         pool: at least as many inputs.
@@ -67,6 +70,7 @@ def choose(pool: Pool, count: int, share: float, seed: int) -> Chosen:
     Raises:
         InputError: there are fewer inputs.
     """
+    judged = np.zeros(len(pool), bool) if pool.judged is None else pool.judged
     if len(pool) < count:
         raise InputError(f"--n: {count} questions asked for, and {len(pool):,} inputs are left to ask about; lower it")
     generator = np.random.default_rng(seed)
@@ -75,10 +79,15 @@ def choose(pool: Pool, count: int, share: float, seed: int) -> Chosen:
     apart = len(first) < len(pool) and len(first) >= max(CALLERS_FOR_EACH * wanted, 1)
     drawn = order[np.sort(first)][:wanted] if apart else order[:wanted]
     taken = np.isin(pool.callers, pool.callers[drawn]) if apart else np.isin(np.arange(len(pool)), drawn)
-    if int((~taken).sum()) < count - wanted:  # one caller asks nearly everything
+    if apart and int((~taken & ~judged).sum()) < count - wanted:  # one caller asks nearly everything
         apart, drawn = False, order[:wanted]
         taken = np.isin(np.arange(len(pool)), drawn)
-    left = np.flatnonzero(~taken)
+    left = np.flatnonzero(~taken & ~judged)
+    if len(left) < count - wanted:
+        raise InputError(
+            f"--n: {count - wanted} questions about what the version is unsure of asked for, and {len(left):,} inputs "
+            f"without feedback are left; lower it, or raise --random"
+        )
     unsure = left[spread(margins(pool.probabilities[left]), pool.vectors[left], count - wanted, seed)]
     rows = np.concatenate([drawn, unsure])
     why = [RANDOM] * len(drawn) + [UNCERTAIN] * len(unsure)

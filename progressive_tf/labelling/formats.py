@@ -22,6 +22,8 @@ ROW = "row"
 """What the cells of a table are called where a tool shows one field."""
 # What Label Studio writes beside a task's own columns, in its CSV and in JSON_MIN.
 _OF_TASKS = {"id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time"}
+# Of an answer in Argilla; drafts and discarded ones are none.
+SUBMITTED = "submitted"
 MOST_SHOWN = 5
 
 
@@ -200,7 +202,7 @@ def _read_json(text: str, path: Path) -> tuple[list[Given], str]:
     for shape in SHAPES:
         if shape.fits(rows[0]):
             read = (shape.read(row, f"{place}: item {number}") for number, row in enumerate(rows, 1))
-            return [given for of_row in read for given in of_row], shape.words
+            return [given for of_row in read for given in of_row], shape.words + shape.remark(rows)
     raise InputError(
         f"{place}: neither tasks of Label Studio (data, annotations) nor records of Argilla (fields, responses); its "
         f"items have {listed(rows[0])}"
@@ -215,11 +217,13 @@ class Shape:
         words: what it is called.
         fits: whether an item is of it.
         read: an item, and its place in messages → what people said of it, one open where nobody did.
+        remark: items → what they do not say, of which nothing can be known; mostly nothing.
     """
 
     words: str
     fits: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Mapping[str, Any], str], Iterator[Given]]
+    remark: Callable[[Sequence[Mapping[str, Any]]], str] = lambda items: ""
 
 
 def _of_task(task: Mapping[str, Any], place: str) -> Iterator[Given]:
@@ -248,29 +252,37 @@ def _of_small_task(row: Mapping[str, Any], place: str) -> Iterator[Given]:
 def _of_record(record: Mapping[str, Any], place: str) -> Iterator[Given]:
     fields, metadata = (_object(record.get(name), f"{place}.{name}") for name in ("fields", "metadata"))
     asked = {QUESTION: record.get("id"), WHY: metadata.get(WHY)}
-    responses = (record.get("responses") or {}).get(LABEL) or [{}]
-    for response in responses:
+    responses = (record.get("responses") or {}).get(LABEL) or []
+    given = [response for response in responses if response.get("status", SUBMITTED) == SUBMITTED]
+    for response in given or [{}]:
         yield _given(asked, _cells(fields, place), response.get("value"), response.get("user_id"), place)
+
+
+def _says_not_what_was_submitted(records: Sequence[Mapping[str, Any]]) -> str:
+    answers = [one for record in records for one in (record.get("responses") or {}).get(LABEL) or []]
+    if all("status" in one for one in answers):
+        return ""
+    return ", which do not say what was submitted: drafts and discarded answers count; export flat records"
 
 
 def _of_flat_record(record: Mapping[str, Any], place: str) -> Iterator[Given]:
     asked = {QUESTION: record.get("id"), WHY: record.get(WHY, record.get(f"metadata.{WHY}"))}
     labels = record.get(f"{LABEL}.responses") or []
     people = record.get(f"{LABEL}.responses.users") or [None] * len(labels)
-    statuses = record.get(f"{LABEL}.responses.status") or ["submitted"] * len(labels)
+    statuses = record.get(f"{LABEL}.responses.status") or [SUBMITTED] * len(labels)
     if not len(labels) == len(people) == len(statuses):
         raise InputError(
             f"{place}: {len(labels)} responses, of {len(people)} users with {len(statuses)} states; as many of each "
             f"expected"
         )
-    given = [(label, who) for label, who, status in zip(labels, people, statuses, strict=True) if status == "submitted"]
+    given = [(label, who) for label, who, status in zip(labels, people, statuses, strict=True) if status == SUBMITTED]
     for label, who in given or [(None, None)]:
         yield _given(asked, _cells(record, place), label, who, place)
 
 
 SHAPES = (
     Shape("tasks of Label Studio", lambda row: "data" in row, _of_task),
-    Shape("records of Argilla", lambda row: "fields" in row, _of_record),
+    Shape("records of Argilla", lambda row: "fields" in row, _of_record, _says_not_what_was_submitted),
     Shape("flat records of Argilla", lambda row: QUESTION not in row and "id" in row, _of_flat_record),
     Shape("JSON_MIN of Label Studio", lambda row: QUESTION in row, _of_small_task),
 )

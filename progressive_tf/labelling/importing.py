@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from progressive_tf.display import Display
 from progressive_tf.files import cache_folder
 from progressive_tf.labelling.answers import Answer, Doubt, Settled, as_candidates, settle, suspects
 from progressive_tf.labelling.candidates import probabilities_of
+from progressive_tf.labelling.choosing import RANDOM
 from progressive_tf.labelling.formats import read_given
-from progressive_tf.labelling.stage import Added, add_stage, write_doubts
+from progressive_tf.labelling.stage import Added, AskedStage
 from progressive_tf.monitoring.next_stage import place_of
 from progressive_tf.monitoring.origin import start_of
+from progressive_tf.output import say
 from progressive_tf.registry import ModelVersions, Version
 
 
@@ -35,20 +39,27 @@ def import_answers(
     Raises:
         InputError: a file cannot be read, or there are too few answers, or the copy cannot be written there.
     """
-    settled = settle([read_given(path)[0] for path in files])
+    read = [read_given(path) for path in files]
+    for path, (_, words) in zip(files, read, strict=True):
+        say(f"{path}: {words}")
     (plan, to), (runs, _) = target, folders
     place = place_of(model, version, plan, to, runs, ("--to", "asked"))
-    added = add_stage(place, settled.answers, cache_folder(), start_of(model, version, runs))
-    doubts = settled.doubts + _suspects(version, settled.answers)
-    if doubts:
-        write_doubts(added.doubts_file, doubts)
-    return added, settled, doubts
+    stage = AskedStage(place, cache_folder(), start_of(model, version, runs))
+    settled = settle([given for given, _ in read], stage.spelt)
+    doubts = settled.doubts + _suspects(version, stage.take(settled.answers), stage.spelt)
+    return stage.write(doubts), settled, doubts
 
 
-def _suspects(version: Version, answers: Sequence[Answer]) -> list[Doubt]:
+def _suspects(version: Version, answers: Sequence[Answer], spelt: Callable[[str], str]) -> list[Doubt]:
+    """Returns labels that look wrong to a version, whose classes may be called otherwise in the plan, or be one."""
     from progressive_tf.scoring.predictor import Predictor
 
     predictor = Predictor(version.folder, version.manifest() or {})
-    known = [answer for answer in answers if answer.label in predictor.labels]
-    inputs = as_candidates(known, bool(predictor.columns))
-    return suspects(known, predictor.labels, probabilities_of(inputs, predictor, Display())) if known else []
+    called = [spelt(label) for label in predictor.labels]
+    labels = list(dict.fromkeys(called))
+    known = [answer for answer in answers if answer.label in labels and answer.why != RANDOM]
+    if not known:
+        return []
+    probabilities = probabilities_of(as_candidates(known, bool(predictor.columns)), predictor, Display())
+    merged = np.array([[one == label for label in labels] for one in called], np.float64)
+    return suspects(known, labels, probabilities @ merged)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from progressive_tf.data.plan_data import PlanData
+from progressive_tf.disk import refuse_unwritable
 from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.gate import FEWEST_GROUPS
 from progressive_tf.files import atomic_path
@@ -27,7 +28,10 @@ from progressive_tf.monitoring.next_stage import (
     refuse_unsupported,
     write_stage,
 )
+from progressive_tf.plan.gate_rule import GateRule
+from progressive_tf.plan.refusals import ARRIVED
 from progressive_tf.plan.schema import Plan
+from progressive_tf.plan.split import FEWEST_PER_CLASS
 from progressive_tf.registry import Version
 from progressive_tf.serving.answers import served_answers
 
@@ -39,6 +43,12 @@ FEW_GATE_ROWS = (
     f"Its gate has {{}} rows of its own, fewer than {FEWEST_GROUPS}: they show little, and what its rules on earlier "
     f"slices say weighs more."
 )
+RARE = (
+    "Its rule on {} will hold: at least {} of its own gate rows of each class are needed, and there are too few of {}; "
+    "have more questions by chance labelled, or change the rule."
+)
+MACRO = "_macro"
+OWN_SLICES = ("current", ARRIVED)
 PART, TRAIN, GATE = "part", "train", "gate"
 DOUBT_COLUMNS = ("question", "problem", "input", "label", "better", "probability")
 
@@ -54,7 +64,7 @@ class Added:
         train: rows to train on.
         gate: rows of its gate.
         put_aside: why answers are not used → how many.
-        remark: on the gate; mostly nothing.
+        remarks: on the gate; mostly none.
     """
 
     plan_file: Path
@@ -63,7 +73,7 @@ class Added:
     train: int
     gate: int
     put_aside: Mapping[str, int]
-    remark: str
+    remarks: Sequence[str]
 
     @property
     def doubts_file(self) -> Path:
@@ -71,43 +81,108 @@ class Added:
         return self.data_file.with_name(f"{self.data_file.stem}.doubts.csv")
 
 
-def add_stage(place: Target, answers: Sequence[Answer], cache: Path, start: Version | None = None) -> Added:
-    """Writes a stage of answers into a copy of a plan, and its rows beside it; the plan last, each whole or not at all.
+class AskedStage:
+    """A stage of answers that is to be added to a copy of a plan; nothing is written before `write`.
 
     Args:
         place: where it is written.
-        answers: what people said.
         cache: the folder of all caches.
         start: the version from which the run started that goes on; None where it started from none.
 
     Raises:
-        InputError: the task is not supported, there are too few new rows, or the copy cannot be written there.
+        InputError: the task is not supported, the copy cannot be written there, or the plan's rows cannot be read.
     """
-    plan = place.plan
-    refuse_unsupported(place)
-    name, data_file = free_name(place)
-    data = read_data(place, cache, start)
-    part = _free_column(plan, data)
-    rows, put_aside = _rows(plan, data, part, answers)
-    with tempfile.TemporaryDirectory() as scratch:
-        read = partial(read_candidates, place, data, Path(scratch) / "candidates.jsonl", cache)
-        kept = new_rows(read, data, rows, put_aside)
-    counts = Counter(str(row[part]) for row in kept)
-    for which, words in ((TRAIN, "to train on"), (GATE, "for the gate, asked by chance")):
-        if counts[which] < FEWEST:
-            raise InputError(
-                f"--import: {counts[which]} new rows with a label {words}, at least {FEWEST} are needed"
-                + "".join(f"; {count} {why}" for why, count in put_aside.items())
-            )
-    remark = FEW_GATE_ROWS.format(counts[GATE]) if counts[GATE] < FEWEST_GROUPS else ""
-    section = {"all": True, "split": {"column": part, "validation": VALIDATION, "test": 0}}
-    write_stage(
-        place, NewStage(name, data_file, section, counts[TRAIN], counts[GATE]), kept, (ASKED.format(name), remark)
-    )
-    return Added(place.target, data_file, name, counts[TRAIN], counts[GATE], dict(put_aside), remark)
+
+    def __init__(self, place: Target, cache: Path, start: Version | None = None) -> None:
+        refuse_unsupported(place)
+        refuse_unwritable(place.target, place.option)
+        self._place = place
+        self._cache = cache
+        self._name, self._data_file = free_name(place)
+        self._data = read_data(place, cache, start)
+        self._part = _free_column(place.plan, self._data)
+        changed = self._data.classes.changed
+        self._renamed = {} if changed is None else changed.words
+        self._put_aside = Counter[str]()
+        self._kept: list[dict[str, Any]] = []
+
+    def spelt(self, label: str) -> str:
+        """Returns the class of the plan that a label means; the label itself where it is none."""
+        return self._data.spelling.of(self._renamed.get(label, label))
+
+    def take(self, answers: Sequence[Answer]) -> list[Answer]:
+        """Returns the answers that become rows of the stage.
+
+        Args:
+            answers: what people said, in labels as `spelt` returns them.
+
+        Raises:
+            InputError: there are too few new rows.
+        """
+        rows, self._put_aside = _rows(self._place.plan, self._data, self._part, answers)
+        with tempfile.TemporaryDirectory() as scratch:
+            candidates = Path(scratch) / "candidates.jsonl"
+            read = partial(read_candidates, self._place, self._data, candidates, self._cache)
+            taken = new_rows(read, self._data, [row for _, row in rows], self._put_aside)
+        self._kept = taken
+        for which, words in ((TRAIN, "to train on"), (GATE, "for the gate, asked by chance")):
+            if self._count(which) < FEWEST:
+                raise InputError(
+                    f"--import: {self._count(which)} new rows with a label {words}, at least {FEWEST} are needed"
+                    + "".join(f"; {count} {why}" for why, count in self._put_aside.items())
+                )
+        used = {id(row) for row in taken}
+        return [answer for answer, row in rows if id(row) in used]
+
+    def write(self, doubts: Sequence[Doubt]) -> Added:
+        """Writes labels to look at again, the rows, and the plan last, each whole or not at all.
+
+        Raises:
+            InputError: the plan would not be one.
+        """
+        place, counts = self._place, (self._count(TRAIN), self._count(GATE))
+        remarks = [FEW_GATE_ROWS.format(counts[1])] if counts[1] < FEWEST_GROUPS else []
+        expected = str(getattr(place.plan.data, place.plan.kind.answer_key))
+        labels = {GATE: Counter[str](), TRAIN: Counter[str]()}
+        for row in self._kept:
+            labels[row[self._part]][row[expected]] += 1
+        remarks += rare_classes(place.plan.stages[-1].gate, labels[GATE], labels[TRAIN])
+        section = {"all": True, "split": {"column": self._part, "validation": VALIDATION, "test": 0}}
+        new = NewStage(self._name, self._data_file, section, *counts)
+        added = Added(place.target, self._data_file, self._name, *counts, dict(self._put_aside), remarks)
+        if doubts:
+            _write_doubts(added.doubts_file, doubts)
+        try:
+            write_stage(place, new, self._kept, (ASKED.format(self._name), *remarks))
+        except InputError:
+            added.doubts_file.unlink(missing_ok=True)
+            raise
+        return added
+
+    def _count(self, part: str) -> int:
+        return sum(row[self._part] == part for row in self._kept)
 
 
-def write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:
+def rare_classes(rules: Sequence[GateRule], gate: Mapping[str, int], train: Iterable[str]) -> list[str]:
+    """Returns which rules on the stage's own slice will hold for want of gate rows of a class, a line each.
+
+    Args:
+        rules: of the plan's last stage, which the new one takes over.
+        gate: class → gate rows of the new stage.
+        train: classes of its training rows; a macro average is over these too.
+    """
+    found: dict[str, None] = {}
+    for rule in rules:
+        metric, _, label = rule.metric.partition("/")
+        least = min(rule.min_samples, FEWEST_PER_CLASS)
+        concerned = sorted({*gate, *train}) if metric.endswith(MACRO) else [label] if label else []
+        rare = [f"{one} ({gate.get(one, 0)})" for one in concerned if gate.get(one, 0) < least]
+        if rule.slice in OWN_SLICES and rare:
+            found[RARE.format(rule.metric, least, listed(rare, MOST_SHOWN))] = None
+    return list(found)
+
+
+def _write_doubts(path: Path, doubts: Sequence[Doubt]) -> None:
     """Writes labels that should be looked at again, whole or not at all."""
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -129,23 +204,22 @@ def _free_column(plan: Plan, data: PlanData) -> str:
 
 def _rows(
     plan: Plan, data: PlanData, part: str, answers: Sequence[Answer]
-) -> tuple[list[dict[str, Any]], Counter[str]]:
+) -> tuple[list[tuple[Answer, dict[str, Any]]], Counter[str]]:
     """Returns a row for each answer that the plan can read, and why others have none."""
-    rows, put_aside, unknown = list[dict[str, Any]](), Counter[str](), list[str]()
+    rows, put_aside, unknown = list[tuple[Answer, dict[str, Any]]](), Counter[str](), list[str]()
     labels, kind = data.labels, served_answers(plan.kind.answers)
-    renamed = {} if data.classes.changed is None else data.classes.changed.words
     expected = str(getattr(plan.data, plan.kind.answer_key))
     for answer in answers:
-        label = data.spelling.of(renamed.get(answer.label, answer.label))
         cells = _under_plan(plan, data, answer.input)
-        if not kind.is_known(label, labels):
+        if not kind.is_known(answer.label, labels):
             unknown.append(answer.label)
         elif cells is None:
             put_aside["have not the columns that the plan reads"] += 1
         else:
-            own = {expected: label, part: GATE if answer.why == RANDOM else TRAIN}
+            own = {expected: answer.label, part: GATE if answer.why == RANDOM else TRAIN}
             beside = {"question": answer.question, "why": answer.why}
-            rows.append({**{name: value for name, value in beside.items() if name not in cells}, **cells, **own})
+            row = {**{name: value for name, value in beside.items() if name not in cells}, **cells, **own}
+            rows.append((answer, row))
     if unknown:
         names = listed(map(repr, dict.fromkeys(unknown)), MOST_SHOWN)
         put_aside[f"have a label that the plan does not know: {names}"] = len(unknown)

@@ -131,11 +131,12 @@ def kept_columns(keep: Sequence[str] | None, there: Sequence[str], further: Iter
     kept, taken = there if keep is None else keep, set(further)
     unknown = [name for name in kept if name not in there]
     if unknown:
-        raise InputError(f"--keep-columns: no column {unknown[0]!r}; there are {listed(there)}")
+        raise InputError(f"keep (--keep-columns): no column {unknown[0]!r}; there are {listed(there)}")
     both = [name for name in kept if name in taken]
     if both:
+        others = [name for name in kept if name not in both]
         raise InputError(
-            f"the file has a column {both[0]!r}, as the answers have; leave it out: --keep-columns "
-            f"{','.join(name for name in kept if name not in both) or 'none'}"
+            f"the rows have a column {both[0]!r}, as the answers have; leave it out: keep={others!r} (--keep-columns "
+            f"{','.join(others) or 'none'})"
         )
     return tuple(kept)

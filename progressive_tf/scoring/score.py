@@ -147,7 +147,7 @@ class Scoring:
         kept = kept_columns(asked.keep, survey.columns, (*own, *answers))
         output = output_of(asked.to, (*own, *kept, *answers), kept)
         how = _Part(kept, reading, answerer, output, max(1, math.ceil(survey.rows / MOST_SAMPLED)))
-        self._open_parts(asked, files)
+        self._open_parts(asked, files, column)
         parts, summary = list[Path](), Summary(bad=len(unreadable), differ=None if self._against is None else 0)
         first, notes = 0, list[Path]()
         with display.task("predicting", survey.rows * answerer.asked_of_a_row) as tell:
@@ -174,10 +174,16 @@ class Scoring:
         shutil.rmtree(asked.parts)
         return summary
 
-    def _open_parts(self, asked: Asked, files: Files) -> None:
-        """Makes the folder of parts, or takes the one that is there if it is of the same work."""
+    def _open_parts(self, asked: Asked, files: Files, column: str | None) -> None:
+        """Makes the folder of parts, or takes the one that is there if it is of the same work.
+
+        Args:
+            asked: what is to be answered.
+            files: all of them.
+            column: that is read, asked for or not: which is usual depends on the runs that are there.
+        """
         contents = [[name, _content(path)] for name, path in files]
-        options = [None if asked.keep is None else list(asked.keep), asked.column, asked.probabilities]
+        options = [None if asked.keep is None else list(asked.keep), column, asked.probabilities]
         wanted = {**self._identity, "format": PARTS_FORMAT, "files": contents, "options": options}
         note = asked.parts / "asked.json"
         if note.exists() and read_json(note) != wanted:

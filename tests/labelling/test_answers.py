@@ -55,6 +55,15 @@ def test_what_most_people_say_holds_and_a_tie_is_put_aside() -> None:
     assert (found.agreement.questions, found.agreement.same) == (3, 1)
 
 
+def test_who_writes_a_label_in_another_way_agrees() -> None:
+    first, second = [given("one", "Card Lost"), given("two", "a")], [given("one", "card_lost"), given("two", "A")]
+    found = settle([first, second], lambda label: label.lower().replace("_", " "))
+    assert [answer.label for answer in found.answers] == ["card lost", "a"]
+    assert found.doubts == []
+    assert found.agreement is not None
+    assert found.agreement.same == 2
+
+
 def test_of_two_answers_of_one_person_the_later_holds() -> None:
     found = settle([[given("one", "a", "ann"), given("one", "b", "ann")], [given("one", "b", "bob")]])
     assert [answer.label for answer in found.answers] == ["b"]
@@ -75,10 +84,21 @@ def test_a_label_against_a_sure_version_looks_wrong() -> None:
     truth = ["a"] * 20 + ["b"] * 20
     said = ["b" if place == 3 else label for place, label in enumerate(truth)]
     probabilities = np.array([[0.9, 0.08, 0.02] if label == "a" else [0.1, 0.88, 0.02] for label in truth])
-    answers = [Answer(f"{place:016x}", "random", {"text": str(place)}, label) for place, label in enumerate(said)]
+    answers = [Answer(f"{place:016x}", "uncertain", {"text": str(place)}, label) for place, label in enumerate(said)]
     found = suspects(answers, labels, probabilities)
     assert [(doubt.input["text"], doubt.label, doubt.better, doubt.probability) for doubt in found] == [
         ("3", "b", "a", 0.9)
     ]
     assert suspects(answers[:10], labels, probabilities[:10]) == []
     assert suspects([answer for answer in answers if answer.label == "b"], labels, probabilities[19:]) == []
+
+
+def test_labels_of_gate_rows_do_not_look_wrong_to_the_version_that_they_judge() -> None:
+    said = ["b" if place in (3, 30) else "a" if place % 2 else "b" for place in range(60)]
+    probabilities = np.array([[0.9, 0.1] if place % 2 or place in (3, 30) else [0.1, 0.9] for place in range(60)])
+    whys = ["uncertain" if place < 25 else "random" for place in range(60)]
+    answers = [
+        Answer(f"{place:016x}", why, {"text": str(place)}, label)
+        for place, (why, label) in enumerate(zip(whys, said, strict=True))
+    ]
+    assert [doubt.input["text"] for doubt in suspects(answers, ["a", "b"], probabilities)] == ["3"]

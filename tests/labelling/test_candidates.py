@@ -26,7 +26,7 @@ def of(text: str) -> Candidate:
     return Candidate({"text": text}, text, key_of({"text": text}))
 
 
-def test_what_is_judged_is_not_asked_about_however_it_is_written() -> None:
+def test_what_is_judged_is_known_to_be_however_it_is_written() -> None:
     found = from_log(
         live(
             ({"text": "Card lost!"}, True, 1),
@@ -35,17 +35,19 @@ def test_what_is_judged_is_not_asked_about_however_it_is_written() -> None:
             (None, None, 4),
             ({"text": 7}, None, 5),
             ({"text": "who asks?"}, None, None),
+            (None, False, 6),
         ),
         reader(),
         "message",
     )
-    assert [(dict(one.cells), one.value, one.caller) for one in found.kept] == [
-        ({"message": "new card"}, "new card", 3),
-        ({"message": "who asks?"}, "who asks?", None),
+    assert [(dict(one.cells), one.value, one.caller, one.judged) for one in found.kept] == [
+        ({"message": "Card lost!"}, "Card lost!", 1, True),
+        ({"message": "card  lost"}, "card  lost", 2, True),
+        ({"message": "new card"}, "new card", 3, False),
+        ({"message": "who asks?"}, "who asks?", None, False),
     ]
     assert found.left_out == {
-        "have feedback already": 2,
-        "have no input; serve with --log-inputs": 1,
+        "have no input; serve with --log-inputs": 2,
         "have an input that is no text, or not the columns that the version reads": 1,
     }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,18 @@ def test_each_question_by_chance_is_of_a_caller_of_its_own() -> None:
     others = {caller for caller, why in zip(who.tolist(), found.why, strict=True) if why == UNCERTAIN}
     assert len(set(drawn)) == 20
     assert not others & set(drawn)
+
+
+def test_what_users_judged_is_asked_about_by_chance_as_often_as_it_is_there() -> None:
+    # Users judged what the version got wrong, half of the inputs; a gate without them would see nothing wrong.
+    wrong = np.arange(400) % 2 == 0
+    some = replace(pool(400), judged=wrong)
+    found = choose(some, 100, 0.5, 3)
+    by_chance, unsure = (found.rows[[why == which for why in found.why]] for which in (RANDOM, UNCERTAIN))
+    assert 15 <= int(wrong[by_chance].sum()) <= 35
+    assert not wrong[unsure].any()
+    with pytest.raises(InputError, match=r"60 questions about what .* unsure of asked for"):
+        choose(replace(pool(100), judged=np.arange(100) < 60), 80, 0.25, 0)
 
 
 def test_a_few_callers_are_not_kept_apart() -> None:

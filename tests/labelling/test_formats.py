@@ -206,6 +206,24 @@ def test_flat_records_of_argilla_say_who_submitted(tmp_path: Path) -> None:
         reads(tmp_path, [record | {"label.responses.users": ["u1"]}])
 
 
+def test_what_was_not_submitted_in_argilla_says_nothing(tmp_path: Path) -> None:
+    (record, other, _) = json.loads(FORMATS["argilla"].write(QUESTIONS, LABELS))
+    said = [("a", "draft"), ("b", "submitted"), ("c", "discarded")]
+    responses = [{"value": value, "user_id": value * 2, "status": status} for value, status in said]
+    path = tmp_path / "export.json"
+
+    def reads_as(*of_each: list[dict[str, str]]) -> tuple[list[tuple[str | None, str]], str]:
+        pairs = zip((record, other), of_each, strict=False)
+        path.write_text(json.dumps([one | {"responses": {"label": given}} for one, given in pairs]), encoding="utf-8")
+        found, words = read_given(path)
+        return [(given.label, given.by) for given in found], words
+
+    assert reads_as(responses, responses[:1]) == ([("b", "bb"), (None, "")], "records of Argilla")
+    found, words = reads_as([{"value": "a", "user_id": "u"}])
+    assert found == [("a", "u")]
+    assert "do not say what was submitted: drafts and discarded answers count" in words
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

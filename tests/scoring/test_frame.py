@@ -108,8 +108,8 @@ def test_answers_are_those_of_the_command_in_its_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "asked", "message"),
     [
-        (pd.DataFrame({"text": ["good"], "predicted": [1]}), {}, "the file has a column 'predicted', as the answers"),
-        (pd.DataFrame({"text": ["good"], "problem": [1]}), {}, "the file has a column 'problem', as the answers"),
+        (pd.DataFrame({"text": ["good"], "predicted": [1]}), {}, "the rows have a column 'predicted', as the answers"),
+        (pd.DataFrame({"text": ["good"], "problem": [1]}), {}, "the rows have a column 'problem', as the answers"),
         (pd.DataFrame([["a", "b"]], columns=["text", "text"]), {}, "rows: column 'text' stands twice"),
         (pd.DataFrame({"text": ["good"]}), {"keep": ["no"]}, "no column 'no'; there are text"),
         (pd.DataFrame({"a": [1], "b": [2]}), {}, "no column 'text'; name the column of texts"),

@@ -84,7 +84,7 @@ def test_what_a_killed_process_has_written_is_not_asked_again_and_the_bytes_are_
     assert (summary.rows, summary.bad) == (12, 6)
 
 
-@pytest.mark.parametrize("change", [{"keep": []}, {"keep": ["id"]}, {"probabilities": True}])
+@pytest.mark.parametrize("change", [{"keep": []}, {"keep": ["id"]}, {"probabilities": True}, {"usual": ["id"]}])
 def test_parts_with_other_columns_are_not_taken(tmp_path: Path, change: dict[str, Any]) -> None:
     source = write(tmp_path / "in.csv", ["good"] * 9)
 
@@ -278,8 +278,8 @@ def test_a_parquet_file_has_types_and_the_probability_of_every_class(tmp_path: P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keep": ["no"]}, "--keep-columns: no column 'no'; there are text, id, predicted"),
-        ({}, "the file has a column 'predicted', as the answers have; leave it out: --keep-columns text,id"),
+        ({"keep": ["no"]}, r"keep \(--keep-columns\): no column 'no'; there are text, id, predicted"),
+        ({}, r"the rows have a column 'predicted', .*: keep=\['text', 'id'\] \(--keep-columns text,id\)"),
         ({"column": "texts"}, "unknown column 'texts'; did you mean 'text'"),
         ({"to": "out.xlsx"}, "a file called .csv, .tsv, .jsonl, .parquet expected"),
         ({"to": "in.csv"}, "there is a file already"),
