@@ -14,7 +14,7 @@ from markupsafe import Markup
 from progressive_tf.api import markup
 from progressive_tf.api.batch_function import BatchFunction
 from progressive_tf.api.quiet import quiet
-from progressive_tf.errors import InputError, ProgressiveError, listed
+from progressive_tf.errors import InputError, ProgressiveError, listed, unknown_name
 from progressive_tf.registry.tables import metric
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
@@ -100,7 +100,7 @@ class ReleasedVersion:
         column: str | None = None,
         keep_columns: str | Sequence[str] = "all",
         probabilities: bool = False,
-        against: ReleasedVersion | None = None,
+        against: ReleasedVersion | int | str | None = None,
         runs: str | os.PathLike[str] = "runs",
     ) -> pd.DataFrame:
         """Returns a table with what the version answers beside its own columns, as the command predict writes it.
@@ -110,7 +110,7 @@ class ReleasedVersion:
             column: the column of texts, or of images' paths; by default that of the plan.
             keep_columns: which columns stay: `all`, `none`, or names.
             probabilities: give the probability of every class, not only of the answer.
-            against: another version, which is asked the same.
+            against: another version, its number or alias, which is asked the same.
             runs: where runs are kept, by plan; for the name of the plan's column.
 
         Returns:
@@ -132,7 +132,7 @@ class ReleasedVersion:
         column: str | None = None,
         keep_columns: str | Sequence[str] = "all",
         probabilities: bool = False,
-        against: ReleasedVersion | None = None,
+        against: ReleasedVersion | int | str | None = None,
         runs: str | os.PathLike[str] = "runs",
     ) -> BatchFunction:
         """Returns `predict_table` as a function of rows alone, which can be sent to workers; see `BatchFunction`."""
@@ -140,10 +140,11 @@ class ReleasedVersion:
             from progressive_tf.scoring.released import columns_kept
             from progressive_tf.scoring.versions import usual_columns
 
-        other = None if against is None else against.folder.absolute()
+        other = self._beside(against)
         usual = usual_columns(self.record, Path(runs))
         keep = columns_kept(keep_columns)
-        return BatchFunction(self.folder.absolute(), other, keep, column, usual, probabilities)
+        against_folder = None if other is None else other.folder.absolute()
+        return BatchFunction(self.folder.absolute(), against_folder, keep, column, usual, probabilities)
 
     def predict_files(
         self,
@@ -153,7 +154,7 @@ class ReleasedVersion:
         column: str | None = None,
         keep_columns: str | Sequence[str] = "all",
         probabilities: bool = False,
-        against: ReleasedVersion | None = None,
+        against: ReleasedVersion | int | str | None = None,
         runs: str | os.PathLike[str] = "runs",
     ) -> Summary:
         """Writes a table of what the version answers to files of any size, as the command predict does.
@@ -185,9 +186,20 @@ class ReleasedVersion:
             usual = usual_columns(self.record, Path(runs))
             paths, keep = [Path(file) for file in several], columns_kept(keep_columns)
             asked = Asked(paths, Path(to), keep, column, usual, probabilities)
-            other = None if against is None else against.record
+            other = self._beside(against)
             with shown_here() as display:
                 return answer_files(self._model, self.record, other, asked, Path(runs), display)
+
+    def _beside(self, against: ReleasedVersion | int | str | None) -> Version | None:
+        """Returns what the registry knows of the version that another is compared with."""
+        if against is None or isinstance(against, ReleasedVersion):
+            return None if against is None else against.record
+        if self._model is None:
+            raise InputError(f"against: {against!r}: an exported version has no others beside it; give a version")
+        aliases = self._model.aliases()
+        if isinstance(against, str) and against not in aliases:
+            raise InputError(f"against: {unknown_name('alias', against, list(aliases))}")
+        return self._model.version(aliases[against] if isinstance(against, str) else against)
 
     @cached_property
     def _served(self) -> Predictor:

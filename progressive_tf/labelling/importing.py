@@ -18,6 +18,7 @@ from progressive_tf.monitoring.next_stage import place_of
 from progressive_tf.monitoring.origin import start_of
 from progressive_tf.output import say
 from progressive_tf.registry import ModelVersions, Version
+from progressive_tf.registry.label_lineage import LabelLineage
 
 
 def import_answers(
@@ -44,7 +45,8 @@ def import_answers(
         say(f"{path}: {words}")
     (plan, to), (runs, _) = target, folders
     place = place_of(model, version, plan, to, runs, ("--to", "asked"))
-    stage = AskedStage(place, cache_folder(), start_of(model, version, runs))
+    old_words = LabelLineage.read(model).words_for(version.number)
+    stage = AskedStage(place, cache_folder(), start_of(model, version, runs), old_words)
     settled = settle([given for given, _ in read], stage.spelt)
     doubts = settled.doubts + _suspects(version, stage.take(settled.answers), stage.spelt)
     return stage.write(doubts), settled, doubts

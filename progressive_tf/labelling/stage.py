@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from progressive_tf.data.plan_data import PlanData
@@ -88,12 +89,15 @@ class AskedStage:
         place: where it is written.
         cache: the folder of all caches.
         start: the version from which the run started that goes on; None where it started from none.
+        words: what other versions called classes → what they are called now.
 
     Raises:
         InputError: the task is not supported, the copy cannot be written there, or the plan's rows cannot be read.
     """
 
-    def __init__(self, place: Target, cache: Path, start: Version | None = None) -> None:
+    def __init__(
+        self, place: Target, cache: Path, start: Version | None = None, words: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         refuse_unsupported(place)
         refuse_unwritable(place.target, place.option)
         self._place = place
@@ -102,7 +106,7 @@ class AskedStage:
         self._data = read_data(place, cache, start)
         self._part = _free_column(place.plan, self._data)
         changed = self._data.classes.changed
-        self._renamed = {} if changed is None else changed.words
+        self._renamed = {**({} if changed is None else changed.words), **words}
         self._put_aside = Counter[str]()
         self._kept: list[dict[str, Any]] = []
 

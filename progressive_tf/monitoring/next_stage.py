@@ -270,6 +270,9 @@ def place_of(
     """
     if plan is None and target.is_file():
         plan = str(target)
+    if plan is None and model.name not in shipped_plans():
+        written = runs / model.name / version.run / "plan.yaml"
+        raise InputError(f"--plan: the file of the plan of {model.name} expected; {written} shows what it says")
     name = plan or model.name
     loaded = load_plan(name)
     refuse_other_plan(model, version, loaded, name, runs)

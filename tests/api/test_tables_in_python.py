@@ -46,6 +46,9 @@ def test_two_versions_are_compared(version: ReleasedVersion, frame: pd.DataFrame
     table = version.predict_table(frame, keep_columns=[], against=other)
     assert table["against"].tolist() == other.predict(frame)["label"].tolist()
     assert table["differs"].tolist() == (table["against"] != table["predicted"]).tolist()
+    pd.testing.assert_frame_equal(version.predict_table(frame, keep_columns=[], against=1), table)
+    with pytest.raises(InputError, match="against: unknown alias 'stabel'; did you mean 'stable'"):
+        version.predict_table(frame, against="stabel")
 
 
 def test_files_are_answered_as_the_command_does(version: ReleasedVersion, tmp_path: Path) -> None:

@@ -119,6 +119,16 @@ def test_too_little_is_refused_and_nothing_is_written(place: Path) -> None:
         assert "Traceback" not in refused.stderr
 
 
+def test_without_a_plan_the_one_of_the_run_is_named(place: Path) -> None:
+    rows, right = told(60, seed=9)
+    keep(place / "serving", "tiny", rows, began=time.time() - DAY, told=right)
+    refused = monitor(place, "tiny", "--propose", "next.yaml")
+    assert refused.returncode == 2
+    said = " ".join(refused.stderr.split())
+    assert "--plan: the file of the plan of tiny expected; runs/" in said
+    assert "plan.yaml shows what it says" in said
+
+
 def test_labels_that_cannot_be_used_are_counted(place: Path) -> None:
     rows, right = told(60, seed=9)
     odd = [(f"{text} again", said, sure) for text, said, sure in rows[:5]]

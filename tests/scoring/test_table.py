@@ -51,6 +51,13 @@ def test_a_mark_that_is_left_open_or_closed_too_early_loses_its_own_line_alone(t
     assert all("is a quotation mark left open" in row.problem for row in bad)
 
 
+def test_a_file_in_another_encoding_is_not_called_empty(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes("text\na\n".encode("utf-16"))
+    with pytest.raises(InputError, match=r"rows.csv: no line of it is text in UTF-8; save the file as UTF-8"):
+        read(path)
+
+
 def test_bytes_that_are_no_text_lose_one_row(tmp_path: Path) -> None:
     (tmp_path / "rows.tsv").write_bytes(b"text\tid\ngood\t1\n\xff\t2\nfine\t3\n")
     rows, bad = read(tmp_path / "rows.tsv")

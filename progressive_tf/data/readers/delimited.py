@@ -75,6 +75,10 @@ class DelimitedReader:
         header = next(rows, None)
         if header is None:
             problems.raise_if_any()
+            with path.open("rb") as stream:
+                is_blank = not stream.read(2**20).strip()
+            if not is_blank:
+                raise InputError(f"{problems.file}: no line of it is text in UTF-8; {UTF8_ADVICE}")
             raise InputError(f"{problems.file}: the file is empty; expected a header line and rows")
         return separator, [self.renamed.get(name, name) for name in _header(header[2], wanted)], rows
 
