@@ -180,6 +180,7 @@ def test_rows_of_the_month_before_are_replayed_and_measured(months: Months) -> N
     assert not set(keys) & set(replayed["index"])
     assert not table["label"].iloc[keys].isin(["transfer", "fax"]).any()
     said = " ".join(months.place.said[1].split())
+    assert "month: replays 12 of " in said
     assert "1.csv: left out are 40 labelled fax, 80 labelled transfer: what was split or retired is no class" in said
     assert (
         f"1.csv: version 1 was trained on {len(learnt['trained'])} of 280 rows; the slice february is {len(keys)}"

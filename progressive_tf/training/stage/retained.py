@@ -180,6 +180,12 @@ class _Preparation:
                     f"{self.stage.name}: no replay, because its rows have all those that were learnt before"
                 )
             choose_buffer(path, settings, data, earlier, derive_seed(self.run.plan.seed, "replay"))
+            if data.earlier.trained:
+                kept, known = (
+                    sum(len(part.rows) for part in read_buffer(path, data.sources)),
+                    sum(map(len, earlier.values())),
+                )
+                self.run.display.line(f"{self.stage.name}: replays {kept:,} of {known:,} rows that were learnt before")
         return read_buffer(path, data.sources)
 
     def _consolidated(self, settings: Ewc) -> Consolidated:
