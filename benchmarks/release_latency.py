@@ -42,6 +42,11 @@ from progressive_tf.plan.schema import Data
 
 OLD, NEW = 3000, 100
 METHODS = {"slda": {"method": "slda"}, "head": {"method": "head"}}
+TRAINED = {
+    "epochs": 5,
+    "optimizer": {"name": "adamw", "learning_rate": 0.003},
+    "retention": {"replay": {"budget": 500}},
+}
 PARTS = ("data", "prefix", "retention", "fit", "evaluate", "rivals", "export")
 IMPORTS = "import progressive_tf.training.release_loop, progressive_tf.training.run.run"
 
@@ -98,7 +103,7 @@ def write_plan(folder: Path, method: str, new: list[str]) -> None:
         "data": {"source": "old.csv", "split": split, "quality": {"label_noise": None}},
         "defaults": {
             "adaptation": METHODS[method],
-            **({} if method == "slda" else {"epochs": 5, "optimizer": {"name": "adamw", "learning_rate": 0.01}}),
+            **({} if method == "slda" else TRAINED),
         },
         "stages": stages,
     }
