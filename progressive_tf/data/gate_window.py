@@ -129,7 +129,7 @@ def _check_order(values: np.ndarray, name: str, column: str) -> None:
     known = dates.dropna()
     if len(known) < 2 or known.is_monotonic_increasing:
         return
-    before = int(np.flatnonzero(np.diff(known.to_numpy()) < np.timedelta64(0))[0])
+    before = int(np.flatnonzero(np.diff(known.to_numpy()) < np.timedelta64(0, "ns"))[0])
     first, second = (values[known.index[place]] for place in (before, before + 1))
     raise InputError(
         f"data.gate_refresh.column: column {column!r} of {name} has dates that are texts, and as texts {first} comes "

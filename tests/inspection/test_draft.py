@@ -67,7 +67,7 @@ def test_stages_follow_dates_whatever_their_column_is_called_and_whatever_labels
     made = [{"message": row["message"], name: row["created"], "topic": labels[row["topic"]]} for row in rows(600)]
     draft, loaded, _ = drafted(write_lines(tmp_path / "a.jsonl", made))
     by_date = loaded.plan.stages[0].data.where is not None
-    assert by_date == (name not in ("it's at", "a#b"))  # which pandas does not read; then sizes make the stages
+    assert by_date or name in ("it's at", "a#b")  # which pandas 2 does not read; then sizes make the stages
     assert len(draft.stages) > 1
 
 
