@@ -301,7 +301,7 @@ def test_progress_is_plain_lines_in_a_pipe_and_one_changing_line_on_a_terminal(t
     # An installer that takes a moment, in which a minute passes every time someone asks.
     slow = 'echo " Downloading tensorflow (453.3MiB)"; echo " Downloaded scipy"; sleep takes'
     program(folder / "programs" / "uv", UV.replace("venv*)", f"*first.txt*) {slow} ;;\n    venv*)"))
-    replace(folder / "programs" / "sleep", '#!/bin/sh\ncase "$1" in takes) real 0.5 ;; *) real 0.1 ;; esac\n')
+    replace(folder / "programs" / "sleep", '#!/bin/sh\ncase "$1" in takes) real 2 ;; *) real 0.1 ;; esac\n')
     replace(folder / "programs" / "date", "#!/bin/sh\necho >>minutes\necho $(($(wc -l <minutes) * 60))\n")
     (folder / "requirements" / f"py{VERSION}.txt").write_text("nothing-of-this-name==1\n")
     _, err, _ = set_up(folder)

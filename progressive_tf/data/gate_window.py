@@ -110,7 +110,8 @@ def window_of(source: Source, refresh: GateRefresh | None, place: str = "data.sp
             f"data.gate_refresh.column: column {refresh.column!r} of {source.name} is empty in {blank:,} rows; give "
             f"every row a value, or drop the key"
         )
-    is_time = not pd.api.types.is_numeric_dtype(column) and column.dtype != object
+    is_text = column.dtype == object or isinstance(column.dtype, pd.StringDtype)  # the latter from pandas 3 on
+    is_time = not pd.api.types.is_numeric_dtype(column) and not is_text
     numbers = None if is_time else pd.to_numeric(column, errors="coerce")
     order = column.map(str) if numbers is None or numbers.isna().any() else numbers
     values, eras = np.unique(order.to_numpy(), return_inverse=True)
