@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from progressive_tf.labelling.choosing import margins, spread, unit
+from progressive_tf.data.word_vectors import unit
+from progressive_tf.labelling.choosing import margins, spread
 from progressive_tf.logs import quiet_tensorflow
 
 quiet_tensorflow()

@@ -10,11 +10,11 @@ import numpy as np
 
 from progressive_tf.data.noise_finding import MOST_ROWS, NoiseSearch, find_noise
 from progressive_tf.data.tables import read_tables
+from progressive_tf.data.word_vectors import word_vectors
 from progressive_tf.errors import InputError
 from progressive_tf.inspection.found import Found, RowFinding, count_rows
 from progressive_tf.inspection.subject import Subject
 
-WIDTH = 100  # numbers that stand for a text
 FEWEST = 50  # rows
 MOST = 0.25  # share of rows: where more look wrong, it is not the labels that are
 SURE = 0.5  # probability of the other label from which on it is suggested
@@ -69,22 +69,11 @@ def label_noise(subject: Subject) -> Iterator[Found | str]:
 
 
 def _of_texts(subject: Subject, rows: np.ndarray) -> np.ndarray:
-    """Returns texts as float32 [rows, width]: TF-IDF of words and pairs of them, brought to its main directions."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.preprocessing import normalize
-
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), min_df=2, max_features=50_000, sublinear_tf=True)
+    """Returns texts as float32 [rows, width], by their words and pairs of them."""
     texts = subject.source.descriptions(rows)
-    try:
-        weighed = vectorizer.fit_transform(texts)
-    except ValueError:  # no word comes twice
-        return np.zeros((len(rows), 1), np.float32)
-    width = min(WIDTH, *(size - 1 for size in weighed.shape))
-    if width < 2:
-        return weighed.toarray().astype(np.float32)
+    vectors = word_vectors(texts, 0, ngram_range=(1, 2), max_features=50_000)
     # A logistic regression needs numbers of about the size of 1.
-    return np.sqrt(width) * normalize(TruncatedSVD(width, random_state=0).fit_transform(weighed)).astype(np.float32)
+    return np.sqrt(vectors.shape[1]) * vectors.astype(np.float32)
 
 
 def _of_cells(subject: Subject, rows: np.ndarray) -> np.ndarray:

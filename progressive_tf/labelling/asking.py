@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from progressive_tf.data.word_vectors import unit, word_vectors
 from progressive_tf.disk import refuse_unwritable
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError
 from progressive_tf.files import write_text
 from progressive_tf.labelling.candidates import Candidates, from_files, from_log, probabilities_of, worth_asking
-from progressive_tf.labelling.choosing import Chosen, Pool, choose, unit, word_vectors
+from progressive_tf.labelling.choosing import Chosen, Pool, choose
 from progressive_tf.labelling.formats import FORMATS, read_given
 from progressive_tf.labelling.questions import Question
 from progressive_tf.monitoring.origin import find_run, refuse_other_plan
@@ -213,7 +214,7 @@ def _pool(kept: Candidates, predictor: Predictor, network: Network | str, seed: 
     inputs = kept.kept
     probabilities = probabilities_of(inputs, predictor, display)
     if isinstance(network, str):
-        vectors = word_vectors([candidate.words for candidate in inputs], seed)
+        vectors = word_vectors([candidate.words for candidate in inputs], seed, token_pattern=r"\w+")
     else:
         vectors = unit(network.vectors(inputs, display))
     # Who is not known is each a caller of his own.

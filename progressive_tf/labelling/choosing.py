@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ RANDOM, UNCERTAIN = "random", "uncertain"
 """Why a question is asked."""
 # For each question so many of the least certain inputs are looked at; decision 0021 says how the number was chosen.
 FOR_EACH = 20
-WIDTH = 100
 # Callers for each question by chance, below which callers cannot be kept apart.
 CALLERS_FOR_EACH = 3
 
@@ -140,27 +138,3 @@ def spread(unsure: np.ndarray, vectors: np.ndarray, count: int, seed: int) -> np
     chosen = np.sort(nearest[first])
     others = np.setdiff1d(np.arange(len(top)), chosen)[: count - len(chosen)]
     return top[np.sort(np.concatenate([chosen, others]))]
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Returns vectors divided by their lengths, float64 [rows, width]."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)
-
-
-def word_vectors(texts: Sequence[str], seed: int) -> np.ndarray:
-    """Returns latent semantic analysis of the words of texts (TF–IDF, cut to 100 dimensions), float64 [texts, width].
-
-    It stands in for the outputs of a network that is not there.
-    """
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    try:
-        weights = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\w+", min_df=2).fit_transform(texts)
-    except ValueError:  # no word stands in two of them
-        return np.zeros((len(texts), 1))
-    width = min(WIDTH, weights.shape[1] - 1, len(texts) - 1)
-    if width < 1:
-        return unit(weights.toarray())
-    return unit(TruncatedSVD(width, random_state=seed % 2**32).fit_transform(weights))

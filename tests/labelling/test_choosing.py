@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from progressive_tf.data.word_vectors import unit
 from progressive_tf.errors import InputError
-from progressive_tf.labelling import choosing
-from progressive_tf.labelling.choosing import RANDOM, UNCERTAIN, Pool, choose, margins, spread, unit, word_vectors
+from progressive_tf.labelling.choosing import RANDOM, UNCERTAIN, Pool, choose, margins, spread
 
 
 def pool(rows: int = 200, seed: int = 0, callers: np.ndarray | None = None) -> Pool:
@@ -96,12 +96,3 @@ def test_all_or_none_may_be_by_chance(share: float) -> None:
 def test_too_few_inputs_are_refused() -> None:
     with pytest.raises(InputError, match="--n: 31 questions asked for, and 30 inputs are left"):
         choose(pool(30), 31, 0.5, 0)
-
-
-def test_texts_are_alike_by_their_words() -> None:
-    texts = ["card lost today", "card lost now", "card was lost today", "pin forgotten again", "pin forgotten now"]
-    vectors = word_vectors(texts, 0)
-    alike = vectors @ vectors.T
-    assert alike[0, 2] > alike[0, 3]
-    assert word_vectors(["one", "two"], 0).shape == (2, 1)
-    assert vectors.shape[1] <= choosing.WIDTH
