@@ -268,7 +268,7 @@ def _propose(
     )
     for why, count in proposal.put_aside.items():
         console().print(f"  {count} {why}")
-    for note in proposal.notes:
+    for note in proposal.remarks:
         console().print(f"  {note}", markup=False)
     later = later_release(model, version)
     if later is not None:

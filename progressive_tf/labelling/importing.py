@@ -11,7 +11,6 @@ from progressive_tf.display import Display
 from progressive_tf.files import cache_folder
 from progressive_tf.labelling.answers import Answer, Doubt, Settled, as_candidates, settle, suspects
 from progressive_tf.labelling.candidates import probabilities_of
-from progressive_tf.labelling.choosing import RANDOM
 from progressive_tf.labelling.formats import read_given
 from progressive_tf.labelling.stage import Added, AskedStage
 from progressive_tf.monitoring.next_stage import place_of
@@ -59,7 +58,7 @@ def _suspects(version: Version, answers: Sequence[Answer], spelt: Callable[[str]
     predictor = Predictor(version.folder, version.manifest() or {})
     called = [spelt(label) for label in predictor.labels]
     labels = list(dict.fromkeys(called))
-    known = [answer for answer in answers if answer.label in labels and answer.why != RANDOM]
+    known = [answer for answer in answers if answer.label in labels]
     if not known:
         return []
     probabilities = probabilities_of(as_candidates(known, bool(predictor.columns)), predictor, Display())

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 
 from progressive_tf.data.class_space import UNKNOWN
-from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.data.tables import read_tables
 from progressive_tf.display import Display
@@ -23,9 +22,9 @@ from progressive_tf.monitoring.origin import find_run
 from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.methods import Cache
 from progressive_tf.registry import Version
-from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.run import Run, load_run
 from progressive_tf.training.run.run_folder import RunFolder
+from progressive_tf.training.run.start import learnt_by_version
 
 NAME = "asked"
 
@@ -91,7 +90,7 @@ def learnt_keys(version: Version) -> np.ndarray:
 
     Of tables they are no keys of this package's questions, and match none.
     """
-    learnt = Learnt.read(version.folder / EXTRA, f"version {version.number}")
+    learnt = learnt_by_version(version)
     return np.empty(0, np.uint64) if learnt is None else np.concatenate([learnt.keys, learnt.validation])
 
 

@@ -22,6 +22,7 @@ from progressive_tf.labelling.choosing import RANDOM
 from progressive_tf.monitoring.next_stage import (
     NewStage,
     Target,
+    Written,
     free_name,
     new_rows,
     read_candidates,
@@ -55,26 +56,14 @@ DOUBT_COLUMNS = ("question", "problem", "input", "label", "better", "probability
 
 
 @dataclass(frozen=True)
-class Added:
+class Added(Written):
     """What was written.
 
     Attributes:
-        plan_file: the plan with its new stage.
-        data_file: the rows.
-        stage: its name.
-        train: rows to train on.
         gate: rows of its gate.
-        put_aside: why answers are not used → how many.
-        remarks: on the gate; mostly none.
     """
 
-    plan_file: Path
-    data_file: Path
-    stage: str
-    train: int
     gate: int
-    put_aside: Mapping[str, int]
-    remarks: Sequence[str]
 
     @property
     def doubts_file(self) -> Path:
@@ -153,7 +142,8 @@ class AskedStage:
         remarks += rare_classes(place.plan.stages[-1].gate, labels[GATE], labels[TRAIN])
         section = {"all": True, "split": {"column": self._part, "validation": VALIDATION, "test": 0}}
         new = NewStage(self._name, self._data_file, section, *counts)
-        added = Added(place.target, self._data_file, self._name, *counts, dict(self._put_aside), remarks)
+        train, gate = counts
+        added = Added(place.target, self._data_file, self._name, train, dict(self._put_aside), remarks, gate)
         if doubts:
             _write_doubts(added.doubts_file, doubts)
         try:

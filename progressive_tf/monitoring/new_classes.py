@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData
 from progressive_tf.errors import listed
-from progressive_tf.monitoring.next_stage import SMALLEST_REPLAY
+from progressive_tf.monitoring.next_stage import SMALLEST_REPLAY, NewStage, Target, stage_on
 from progressive_tf.monitoring.unknown_labels import MOST_SHOWN, UnknownLabel
 from progressive_tf.plan.adaptation_methods import FROM_SUMS
+from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.plan.refusals import STANDING_SLICES
-from progressive_tf.plan.schema import Plan, Split
+from progressive_tf.plan.schema import Plan
 
 # Keys of `data` that are about the plan's own file, and not about the rows of feedback.
 _OF_ITS_OWN = ("folders", "labels", "leave_out", "decimal", "gate_refresh", "slices", "validation_sets", "earlier")
@@ -43,31 +44,22 @@ def earlier_files(plan: Plan, data: PlanData, learnt: Learnt) -> dict[str, str]:
 
 
 def plan_with_classes(
-    raw: Mapping[str, Any],
-    plan: Plan,
-    data: PlanData,
-    stage: tuple[Mapping[str, Any], int],
-    added: Sequence[str],
-    split: Split,
-    start: str | int,
-    learnt: Learnt | None,
+    place: Target, new: NewStage, data: PlanData, added: Sequence[str], start: str | int, learnt: Learnt | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Returns a plan as a file has it, whose one stage adds classes to a released version; and what it leaves out.
 
     Args:
-        raw: the plan of the version, as its file has it.
-        plan: the same, checked.
-        data: its rows.
-        stage: on the rows of feedback, see `proposal`, and on how many it trains.
+        place: where it is written, with the plan of the version.
+        new: the stage on the rows of feedback.
+        data: the plan's rows.
         added: the classes.
-        split: of these rows.
         start: the version, or "stable".
         learnt: what the version was trained on; None where it does not say.
     """
     left_out = []
-    section, stage_rows = stage
+    plan, raw, stage = place.plan, read_yaml_mapping(place.plan_file), stage_on(place.plan, new)
     of_rows = {key: value for key, value in raw["data"].items() if key not in _OF_ITS_OWN}
-    of_rows |= {"source": section["data"]["source"], "split": split.model_dump(exclude_defaults=True)}
+    of_rows |= {"source": new.data_file.name, "split": new.section["split"]}
     if data.columns is not None:
         of_rows["features"] = data.columns.model_dump(mode="json", exclude_defaults=True)
     defaults = {key: value for key, value in raw.get("defaults", {}).items() if key not in ("release", "retention")}
@@ -84,16 +76,16 @@ def plan_with_classes(
         left_out.append("no row is replayed, as the released version does not say which of these files it has learnt")
     if named := [*plan.data.slices, *plan.data.validation_sets]:
         left_out.append(f"without slices {listed(named)}: they are about the files of the plan that it comes from")
-    rules = [rule for rule in section["gate"] if rule.get("slice", "current") in STANDING_SLICES]
+    rules = [rule for rule in stage["gate"] if rule.get("slice", "current") in STANDING_SLICES]
     own = {
-        **section,
-        "data": {"where": section["data"]["where"]},
+        **stage,
+        "data": {"where": new.section["where"]},
         "labels": {"add": list(added)},
         "gate": rules or [_GATE],
     }
     if earlier:
         asked = plan.stages[-1].retention.replay
-        budget = {"budget": max(SMALLEST_REPLAY, 2 * stage_rows)}
+        budget = {"budget": max(SMALLEST_REPLAY, 2 * new.train)}
         own["retention"] = {"replay": budget if asked is None else asked.model_dump(mode="json", exclude_defaults=True)}
     if "adaptation" not in own and plan.stages[-1].adaptation.method in FROM_SUMS:
         own["adaptation"] = {"method": "head"}

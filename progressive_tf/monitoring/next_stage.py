@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.quality import examine
 from progressive_tf.data.source import Source, read_source
@@ -31,8 +30,7 @@ from progressive_tf.plan.table_columns import argument_names
 from progressive_tf.plan.tasks import TASKS
 from progressive_tf.registry import ModelVersions, Version
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
-from progressive_tf.training.fitting.locations import EXTRA
-from progressive_tf.training.run.start import start_labels
+from progressive_tf.training.run.start import learnt_by_version, start_labels
 
 # Fewer rows than this train the head alone, more also the last block, and far more what the plan trains.
 FEW, MANY = 200, 2_000
@@ -99,6 +97,27 @@ class NewStage:
     gate: int
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was written of a stage.
+
+    Attributes:
+        plan_file: the plan with its new stage.
+        data_file: the rows.
+        stage: its name.
+        train: rows to train on.
+        put_aside: why rows were not used → how many.
+        remarks: what else there is to know, a line each.
+    """
+
+    plan_file: Path
+    data_file: Path
+    stage: str
+    train: int
+    put_aside: Mapping[str, int]
+    remarks: Sequence[str]
+
+
 def refuse_unsupported(place: Target) -> None:
     """Raises InputError where the plan's task has no such stage, or where the copy cannot be written there."""
     plan, target, plan_file = place.plan, place.target, place.plan_file
@@ -141,7 +160,7 @@ def read_data(place: Target, cache: Path, start: Version | None, lineage: LabelL
     Raises:
         InputError: they cannot be read, or are numbers, which nobody can be asked about.
     """
-    learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
+    learnt = None if start is None else learnt_by_version(start)
     labels = start_labels(place.loaded.plan, start, lineage)
     data = read_plan_data(place.loaded, cache, learnt=learnt, start=labels)
     if data.input_width is not None:

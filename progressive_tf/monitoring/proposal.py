@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,24 +23,23 @@ from progressive_tf.monitoring.next_stage import (
     NewStage,
     Rows,
     Target,
+    Written,
     free_name,
     new_rows,
     read_candidates,
     read_data,
     refuse_unsupported,
-    stage_on,
     write_plan,
     write_stage,
 )
 from progressive_tf.monitoring.unknown_labels import FEWEST_ROWS, counted_labels
-from progressive_tf.plan.reading import read_yaml_mapping
 from progressive_tf.plan.refusals import SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan, Split
 from progressive_tf.registry import Version
 from progressive_tf.registry.history import STABLE
 from progressive_tf.registry.label_lineage import EVERY_WORD, LabelLineage
 from progressive_tf.serving.answers import served_answers
-from progressive_tf.training.fitting.locations import EXTRA
+from progressive_tf.training.run.start import learnt_by_version
 
 SPLIT = Split(validation=0.1, gate=0.2, test=0.1)
 # Fewer make no gate: its rule holds below 20 groups of its own, which are a fifth of all.
@@ -53,26 +52,14 @@ FEW_CALLERS = (
 
 
 @dataclass(frozen=True)
-class Proposal:
+class Proposal(Written):
     """What was written.
 
     Args:
-        plan_file: the plan with its new stage.
-        data_file: the rows.
-        stage: its name.
-        train: rows chosen for training.
-        rows: in the file, evaluation parts included, without those that the version has learnt already.
-        put_aside: why rows were not used → how many.
-        notes: what else there is to know, a line each.
+        rows: in the file, evaluation parts included.
     """
 
-    plan_file: Path
-    data_file: Path
-    stage: str
-    train: int
     rows: int
-    put_aside: Mapping[str, int]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ class Released:
 
     def learnt(self) -> Learnt | None:
         """Returns the rows that it was trained on; None where it does not say."""
-        return Learnt.read(self.version.folder / EXTRA, f"version {self.version.number}")
+        return learnt_by_version(self.version)
 
 
 def propose(
@@ -153,15 +140,12 @@ def propose(
         notes.insert(0, FEW_CALLERS.format(len({row[columns.caller] for row in kept})))
     if released is not None and added:
         begins_from = STABLE if STABLE in released.version.aliases else released.version.number
-        stage = stage_on(plan, new), new.train
-        raw, left_out = plan_with_classes(
-            read_yaml_mapping(place.plan_file), plan, data, stage, added, split, begins_from, released.learnt()
-        )
+        raw, left_out = plan_with_classes(place, new, data, added, begins_from, released.learnt())
         notes += left_out
         write_plan(place, raw, data_file, kept, (PROPOSED.format(name), *notes))
     else:
         write_stage(place, new, kept, (PROPOSED.format(name), *notes))
-    return Proposal(place.target, data_file, name, int(chosen.sum()), len(kept), +put_aside, tuple(notes))
+    return Proposal(place.target, data_file, name, new.train, +put_aside, tuple(notes), len(kept))
 
 
 def _with_new_classes(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import PlanData, read_plan_data
 from progressive_tf.data.slices import probe_rows
 from progressive_tf.display import Display
@@ -16,7 +15,6 @@ from progressive_tf.plan.loading import LoadedPlan
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.store import Registry
-from progressive_tf.training.fitting.locations import EXTRA
 from progressive_tf.training.run.checks import (
     check_rule_labels,
     check_rule_versions,
@@ -26,7 +24,7 @@ from progressive_tf.training.run.checks import (
 )
 from progressive_tf.training.run.run_folder import RunFolder
 from progressive_tf.training.run.stage_record import StageRecord
-from progressive_tf.training.run.start import find_start, start_labels
+from progressive_tf.training.run.start import find_start, learnt_by_version, start_labels
 
 
 def look(
@@ -60,7 +58,7 @@ def look(
     earlier = None if run is None else run.environment
     start = find_start(plan, versions, None if earlier is None else earlier["start"]["version"])
     if data is None:
-        learnt = None if start is None else Learnt.read(start.folder / EXTRA, f"version {start.number}")
+        learnt = None if start is None else learnt_by_version(start)
         if start is not None and display is not None and (learnt is None or not learnt.is_whole):
             display.lines_once(
                 [
@@ -71,7 +69,7 @@ def look(
         left_out = run is None or not run.splits_empty_rows
         loaded = replace(loaded, plan=plan)
         split = loaded if run is None else run.as_it_was_split(loaded)
-        labels = start_labels(plan, start, LabelLineage.read(versions))
+        labels = None if start is None else start_labels(plan, start, LabelLineage.read(versions))
         data = read_plan_data(split, cache_folder(), display, left_out, learnt, labels)
     check_rule_labels(plan, data)
     if plan.probes is not None:

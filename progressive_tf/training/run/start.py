@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, ProgressiveError
 from progressive_tf.plan.refusals import SAME_OUTPUTS
@@ -10,6 +11,7 @@ from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.label_lineage import LabelLineage
 from progressive_tf.registry.version import Version
 from progressive_tf.registry.versions import ModelVersions
+from progressive_tf.training.fitting.locations import EXTRA
 
 
 def start_labels(plan: Plan, start: Version | None, lineage: LabelLineage) -> StartLabels | None:
@@ -21,6 +23,11 @@ def start_labels(plan: Plan, start: Version | None, lineage: LabelLineage) -> St
     if start is None or not labels or plan.scenario not in SAME_OUTPUTS:
         return None
     return StartLabels(start.number, labels, plan.stages[0].labels, lineage.old_words(start.number))
+
+
+def learnt_by_version(version: Version) -> Learnt | None:
+    """Returns the rows that a version was trained and chosen on; None where it does not say."""
+    return Learnt.read(version.folder / EXTRA, f"version {version.number}")
 
 
 def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = None) -> Version | None:
@@ -35,17 +42,17 @@ def find_start(plan: Plan, versions: ModelVersions, started_from: int | None = N
         InputError: there is no such version, or it is an ensemble.
         ProgressiveError: it is damaged.
     """
-    if not (plan.start == "stable" or isinstance(plan.start, int)):
+    if not plan.starts_from_version:
         return None
     if started_from is not None:
         number = started_from
-    elif plan.start == "stable":
+    elif isinstance(plan.start, int):
+        number = versions.version(plan.start).number
+    else:
         stable = versions.aliases().get("stable")
         if stable is None:
             raise InputError(f"start: stable: {plan.name} has no stable version yet; set start: pretrained")
         number = stable
-    else:
-        number = versions.version(plan.start).number
     version = versions.version(number)
     damage = find_damage(version.folder, number, version.manifest_sha256)
     if damage:

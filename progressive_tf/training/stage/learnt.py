@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from progressive_tf.data.learnt import Learnt
-from progressive_tf.training.fitting.locations import EXTRA, stream_keys_file
+from progressive_tf.training.fitting.locations import stream_keys_file
 from progressive_tf.training.run.run import Run
 from progressive_tf.training.run.stage_record import StageRecord
+from progressive_tf.training.run.start import learnt_by_version
 from progressive_tf.training.stage.rows_so_far import rows_so_far
 
 NONE = np.empty(0, np.uint64)
@@ -26,7 +27,7 @@ def learnt_by(run: Run, stage: StageRecord) -> Learnt:
     keys += [run.data.sources[rows.source].keys[rows.train] for rows in so_far]
     validation = [NONE, *(run.data.sources[rows.source].keys[rows.validation] for rows in so_far)]
     if run.start.version is not None:
-        before = Learnt.read(run.versions.version(run.start.version).folder / EXTRA, "")
+        before = learnt_by_version(run.versions.version(run.start.version))
         keys += [] if before is None else [before.keys]
         validation += [] if before is None else [before.validation]
         is_whole &= before is not None and before.is_whole

@@ -165,6 +165,7 @@ class _Preparation:
 
     def _replayed(self, settings: Replay) -> tuple[SourceRows, ...]:
         path, data = self._file("replay.parquet"), self.run.data
+        learnt_before = 0
         if not path.exists():
             own = data.sources[self.source].keys[self.rows]
             earlier = {
@@ -175,18 +176,20 @@ class _Preparation:
                 earlier[name] = np.union1d(earlier.get(name, self.rows[:0]), _training_rows(record))
             if self.source in earlier:
                 earlier[self.source] = np.setdiff1d(earlier[self.source], self.rows)
-            if not any(map(len, earlier.values())):
+            known = sum(map(len, earlier.values()))
+            if not known:
                 self.run.display.line(
                     f"{self.stage.name}: no replay, because its rows have all those that were learnt before"
                 )
             choose_buffer(path, settings, data, earlier, derive_seed(self.run.plan.seed, "replay"))
-            if data.earlier.trained:
-                kept, known = (
-                    sum(len(part.rows) for part in read_buffer(path, data.sources)),
-                    sum(map(len, earlier.values())),
-                )
-                self.run.display.line(f"{self.stage.name}: replays {kept:,} of {known:,} rows that were learnt before")
-        return read_buffer(path, data.sources)
+            learnt_before = known if data.earlier.trained else 0
+        replayed = read_buffer(path, data.sources)
+        if learnt_before:
+            kept = sum(len(part.rows) for part in replayed)
+            self.run.display.line(
+                f"{self.stage.name}: replays {kept:,} of {learnt_before:,} rows that were learnt before"
+            )
+        return replayed
 
     def _consolidated(self, settings: Ewc) -> Consolidated:
         path = self._file("ewc.safetensors")
