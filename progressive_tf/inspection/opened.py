@@ -123,7 +123,7 @@ class OpenedTable:
             admitted: what `files` returned.
         """
         places, done = [], 0
-        own = [batch for file in admitted.files for batch in _batches(file)]
+        own = [batch for file in admitted.files for batch in batches_in(file)]
         for batch, let_in in zip(self.batches, own, strict=True):
             place = {row: done + position for position, row in enumerate(batch.rows)}
             places += [place[row] for row in let_in.rows]
@@ -132,7 +132,7 @@ class OpenedTable:
 
     def batches_of(self, file: int) -> tuple[Batch, ...]:
         """Returns the rows of one of its files, by its number from 0."""
-        return _batches(self.resolved.files[file])
+        return batches_in(self.resolved.files[file])
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ class _Held:
         yield from self.batches
 
 
-def _batches(file: InputFile) -> tuple[Batch, ...]:
+def batches_in(file: InputFile) -> tuple[Batch, ...]:
+    """Returns the rows of a file that `held` returned."""
     assert isinstance(file.reader, _Held)
     return file.reader.batches
 
@@ -202,7 +203,7 @@ def open_table(
     if not rows:
         why = f": {unreadable[0].words}" if unreadable else ""
         raise InputError(f"{resolved.name}: no row can be read{why or '; expected a line of column names, and rows'}")
-    held_batches = tuple(batch for file in files for batch in file.reader.batches)  # type: ignore[attr-defined]
+    held_batches = tuple(batch for file in files for batch in batches_in(file))
     resolved = replace(resolved, files=tuple(files))
     return OpenedTable(resolved.name, resolved, held_batches, tuple(unreadable), tuple(notes), tuple(changed))
 

@@ -22,7 +22,15 @@ from progressive_tf.data.source import Source, SourceReader
 from progressive_tf.display import Display
 from progressive_tf.errors import InputError, unknown_name
 from progressive_tf.inspection.columns import Column, columns_of, is_missing
-from progressive_tf.inspection.opened import PLACE, NotedProblems, OpenedTable, Unreadable, held, open_table
+from progressive_tf.inspection.opened import (
+    PLACE,
+    NotedProblems,
+    OpenedTable,
+    Unreadable,
+    batches_in,
+    held,
+    open_table,
+)
 from progressive_tf.inspection.roles import Roles, find_roles
 from progressive_tf.plan.schema import Data
 from progressive_tf.plan.tasks import TASKS, Task
@@ -214,7 +222,7 @@ def _tabular(
             raise InputError(f"data.{key}: {table.name}: {unknown_name('column', name, known)}")
     files = table.files(admit, roles.inputs, roles.answer or UNLABELLED)
     files = replace(files, files=tuple(replace(file, truth=truth) for file in files.files))
-    if not any(file.reader.batches and any(batch.rows for batch in file.reader.batches) for file in files.files):  # type: ignore[attr-defined]
+    if not any(batch.rows for file in files.files for batch in batches_in(file)):
         first = (refused or unlabelled)[0]
         raise InputError(f"{table.name}: no row can be learnt from: {first.words}")
     with tempfile.TemporaryDirectory() as cache:
