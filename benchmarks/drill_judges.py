@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -71,7 +72,7 @@ class Step:
         """Returns in how many percent of the metrics the canary passes."""
         interval, passed = np.arange(len(self.is_canary)) * INTERVALS // len(self.is_canary), []
         for name, values, counts in self.metrics:
-            middle = np.max if name == "highest seconds" else np.mean
+            middle: Callable[..., Any] = np.max if name == "highest seconds" else np.mean
             sides = [
                 [values[of & (interval == place)] for place in range(INTERVALS)]
                 for of in (counts & self.is_canary, counts & ~self.is_canary)

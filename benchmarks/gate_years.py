@@ -104,10 +104,10 @@ def lived(years: Years, generator: np.random.Generator) -> tuple[float, int, int
         standing.look += 1
         if decision.promoted:
             releases += 1
-            bad += candidate.mean() <= standing.released.mean() - DROP + 1e-9
+            bad += int(candidate.mean() <= standing.released.mean() - DROP + 1e-9)
             standing.released, standing.look = candidate, 1
             top = max(top, candidate.mean())
-    return float(top - standing.released.mean()), releases, int(bad)
+    return float(top - standing.released.mean()), releases, bad
 
 
 def judged(years: Years, standing: Standing, candidate: Right, truth: npt.NDArray[np.int64], seed: int) -> Decision:

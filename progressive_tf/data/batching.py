@@ -10,8 +10,8 @@ FIXED_BATCH_SIZE = 16
 LONGEST_WINDOW = 50
 
 
-def padded_length(length: int, bucket_width: int) -> int:
-    """Returns the length that a batch is padded to: the next multiple of `bucket_width`."""
+def padded_length(length: float, bucket_width: int) -> int:
+    """Returns the length that a batch is padded to: the next multiple of `bucket_width` from its whole part on."""
     return -(-int(length) // bucket_width) * bucket_width
 
 

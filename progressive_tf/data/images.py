@@ -69,7 +69,7 @@ def read_image(encoded: bytes, path: str) -> ReadImage:
             orientation = header.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception as error:  # every format has its own kinds of damage
         raise UnreadableImageError(_reason(error, encoded, path)) from None
-    if kind not in SUFFIXES.values():
+    if kind is None or kind not in SUFFIXES.values():
         raise UnreadableImageError(f"{kind} images are not read; save it as JPEG, PNG, GIF or BMP")
     if width * height > MOST_PIXELS:
         raise UnreadableImageError(
@@ -127,7 +127,7 @@ def _is_transparent(encoded: bytes) -> bool:
         if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
             return False
         try:
-            return image.convert("RGBA").getchannel("A").getextrema()[0] < 255
+            return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
         except Exception:  # what decodes otherwise is not called damaged for this
             return False
 

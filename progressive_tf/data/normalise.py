@@ -252,7 +252,7 @@ def _write_arrays(kept: _Rows, folder: Path) -> None:
     keys = np.frombuffer(kept.keys, np.uint64)  # of rows made of columns there are none: a plan says which columns
     if kept.hashes:
         keys = keys_of_alike(keys, np.array(kept.hashes, np.uint64), np.array(kept.thumbnails))
-    arrays = {
+    arrays: dict[str, Any] = {
         "codes": truth["codes"],
         "keys": keys,
         "rows": np.frombuffer(kept.numbers, np.int64),

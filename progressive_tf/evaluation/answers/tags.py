@@ -216,7 +216,7 @@ def pseudo_sentences(answers: TagAnswers, name: str) -> tuple[Floats, Floats]:
         entities[place] = _mean_of_some(sizes[:, place])
     elif metric.endswith("_macro"):
         present = sizes.any(axis=0)
-        for place in np.flatnonzero(present):
+        for place in np.flatnonzero(present).tolist():
             entities[place] = _mean_of_some(sizes[:, place]) / present.sum()
     elif metric.startswith("entity"):
         entities[0] = _mean_of_some(sizes.sum(axis=1))  # sums over types are all that counts
