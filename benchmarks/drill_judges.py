@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -72,12 +71,14 @@ class Step:
         """Returns in how many percent of the metrics the canary passes."""
         interval, passed = np.arange(len(self.is_canary)) * INTERVALS // len(self.is_canary), []
         for name, values, counts in self.metrics:
-            middle: Callable[..., Any] = np.max if name == "highest seconds" else np.mean
+            is_highest = name == "highest seconds"
             sides = [
                 [values[of & (interval == place)] for place in range(INTERVALS)]
                 for of in (counts & self.is_canary, counts & ~self.is_canary)
             ]
-            canary, stable = (np.array([middle(part) for part in side if len(part)]) for side in sides)
+            canary, stable = (
+                np.array([part.max() if is_highest else part.mean() for part in side if len(part)]) for side in sides
+            )
             passed.append(_passes(canary, stable, DIRECTIONS[name]))
         return 100 * float(np.mean(passed))
 
