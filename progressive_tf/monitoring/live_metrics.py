@@ -148,7 +148,8 @@ def interval_of_accuracy(right: np.ndarray, callers: np.ndarray) -> tuple[float,
     z = float(norm.ppf(0.975))
     middle = (share + z**2 / (2 * worth)) / (1 + z**2 / worth)
     half = z / (1 + z**2 / worth) * math.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2))
-    return middle - half, middle + half
+    # The ends are 0 and 1 where all are wrong or right, but for rounding; no interval leaves its share out.
+    return max(0.0, min(middle - half, share)), min(1.0, max(middle + half, share))
 
 
 def _mondays(times: pd.Series) -> pd.Series:

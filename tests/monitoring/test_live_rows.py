@@ -110,6 +110,14 @@ def test_the_interval_of_an_accuracy_counts_callers(right: list[int], callers: l
     assert interval_of_accuracy(np.array(right, bool), np.array(callers)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("callers", [np.arange(200), np.arange(200) // 7])
+@pytest.mark.parametrize("right", [True, False])
+def test_the_interval_of_an_accuracy_holds_the_share_itself(right: bool, callers: np.ndarray) -> None:
+    for count in range(1, 200):
+        low, high = interval_of_accuracy(np.full(count, right), callers[:count])
+        assert 0 <= low <= right <= high <= 1, f"{count} answers"
+
+
 def binom_interval(share: float, rows: float) -> tuple[float, float]:
     """Wilson's interval by the roots of (p − x)² = z² x (1 − x) / n."""
     z2 = 1.959964**2
