@@ -33,8 +33,10 @@ from progressive_tf.commands import run_command
 from progressive_tf.plan import loading
 from progressive_tf.plan.merging import apply_override
 from progressive_tf.plan.reading import read_yaml_mapping, to_yaml
+from progressive_tf.registry.store import Registry
 from progressive_tf.serve import app as serve
 
+MONTH_LATER = "docs/guides/a-month-later.md"
 PAGES = [
     "docs/tutorial.md",
     "docs/guides/registry-and-serving.md",
@@ -59,14 +61,17 @@ TEXTNET = {
 # In place of the download, a small network, and rules that its few weights can pass.
 SUBSTITUTES = {
     "model: {builder: bert, weights: minilm-l6}": f"model: {json.dumps(TEXTNET)}",
+    "model: {builder: bert, weights: minilm-l6, max_length: 64}": f"model: {json.dumps(TEXTNET)}",
     (
         "  builder: bert\n  weights: null\n  vocabulary: data_samples/vocab.txt\n  max_length: 32\n"
         "  config: {hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64}\n"
     ): to_yaml({"model": TEXTNET}).partition("model:\n")[2],
     "defaults:\n  adaptation": "defaults:\n  epochs: 2\n  adaptation",
+    "at_least: 0.8": "at_least: 0.0",
     "at_least: 0.6": "at_least: 0.0",
     "at_least: 0.5": "at_least: 0.0",
     "drop_at_most: 0.05": "drop_at_most: 1.0",
+    "drop_at_most: 0.02": "drop_at_most: 1.0",
     "num_hidden_layers: 2": "num_hidden_layers: 1",
     "epochs: 5": "epochs: 2",
     "candidate_every: 150": "candidate_every: 300",
@@ -79,6 +84,8 @@ SMALLER: dict[str, dict[str, Any]] = {
     "offline-entities": {"model": ONE_LAYER},
     "offline-images": {"model": {"builder": "small_convnet:build"}},
 }
+# In place of a download, questions of the same intents; see `write_questions`.
+BANKING = "$(python -m progressive_tf.assets path banking77)"
 TRIALS = re.compile(r"--trials \d+")
 # Pages about the plan `offline`: so many of its stages are trained once for all of them.
 TRAINED = {
@@ -136,6 +143,8 @@ def desk(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[
         shutil.copytree(request.getfixturevalue("trained")[TRAINED[page]], tmp_path, dirs_exist_ok=True)
     for name, target in {".venv": Path(sys.prefix), "data_samples": ROOT / "data_samples"}.items():
         (tmp_path / name).symlink_to(target)
+    if page == MONTH_LATER:
+        write_questions(tmp_path / "banking77", blocks(page)[1])
     if page != "docs/guides/your-own-builder.md":  # there a reader writes them
         for builder in ("small_convnet.py", "small_textnet.py"):
             shutil.copy(ROOT / "docs" / "examples" / builder, tmp_path)
@@ -172,6 +181,37 @@ def test_a_page_can_be_followed(page: str, desk: Path) -> None:
                         follow(block, line.replace(f"localhost:{PORT}", server.address), desk)
             elif block.language == "python":
                 exec(compile(block.text, str(block), "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", [MONTH_LATER])
+def test_a_month_later_other_words_are_released_once_the_plan_says_what_became_of_the_old(
+    page: str, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for block in blocks(page):
+        if block.title is not None:
+            write(block, desk)
+        elif block.language == "sh" and SERVE not in block.text:
+            if "march.yaml" in block.text:
+                march = read_yaml_mapping(desk / "march.yaml")
+                del march["stages"][0]["labels"]["add"]
+                assert "set labels: {add: [virtual card]}" in refusal(march, desk, capsys)
+                del march["stages"][0]["labels"], march["stages"][0]["gate"][1]  # a rule on `transfer`
+                assert "stages[0].labels can say" in refusal(march, desk, capsys)
+            follow(block, block.text.strip(), desk)
+    assert "labels: pin → security; refund missing → refund; transfer → failed transfer" in capsys.readouterr().err
+    versions = Registry(desk / "registry").existing_model("desk")
+    assert versions.aliases()["stable"] == 2
+    known = ["age limit", "cash machine", "failed transfer", "refund", "security", "stopped transfer", "virtual card"]
+    assert sorted((versions.version(2).manifest() or {})["labels"]) == known
+
+
+def refusal(plan: dict[str, Any], desk: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Returns why a plan is refused."""
+    (desk / "refused.yaml").write_text(to_yaml(plan), encoding="utf-8")
+    run_module("progressive_tf.train", ["--plan", "refused.yaml"], code=2)
+    return capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -268,9 +308,17 @@ def write(block: Snippet, desk: Path) -> None:
         file.write(text)
 
 
+def write_questions(folder: Path, months: Snippet) -> None:
+    """Writes 120 questions of each intent that two months of a page name, in the words of the intent."""
+    intents = sorted({line.split('"')[1] for line in months.text.splitlines() if line.startswith('    "')})
+    rows = [f"{intent.replace('_', ' ')} {n},{intent}" for n in range(120) for intent in intents]
+    folder.mkdir()
+    (folder / "train.csv").write_text("\n".join(["text,category", *rows]) + "\n", encoding="utf-8")
+
+
 def follow(block: Snippet, line: str, desk: Path) -> None:
     """Runs a command as a reader would; it has to end well."""
-    line = TRIALS.sub("--trials 1", line.replace("<run>", newest_run(desk)))
+    line = TRIALS.sub("--trials 1", line.replace("<run>", newest_run(desk)).replace(BANKING, "banking77"))
     command = MODULE.fullmatch(line)
     if command is None:
         run_in_shell(block, line)
@@ -285,13 +333,13 @@ def run_in_shell(block: Snippet, line: str) -> str:
     return done.stdout
 
 
-def run_module(module: str, arguments: list[str]) -> None:
-    """Does what `python -m` does with a module, which has to end well."""
+def run_module(module: str, arguments: list[str], code: int = 0) -> None:
+    """Does what `python -m` does with a module, which has to end with an exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["python", *arguments])
         with pytest.raises(SystemExit) as ended:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
-    assert not ended.value.code, f"python -m {module} {shlex.join(arguments)}"  # pytest shows what it said
+    assert (ended.value.code or 0) == code, f"python -m {module} {shlex.join(arguments)}"  # pytest shows what it said
 
 
 def environment() -> dict[str, str]:
