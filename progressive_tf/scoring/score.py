@@ -147,7 +147,7 @@ class Scoring:
         kept = kept_columns(asked.keep, survey.columns, (*own, *answers))
         output = output_of(asked.to, (*own, *kept, *answers), kept)
         how = _Part(kept, reading, answerer, output, max(1, math.ceil(survey.rows / MOST_SAMPLED)))
-        self._open_parts(asked, files, column)
+        self._open_parts(asked, files, column, display)
         parts, summary = list[Path](), Summary(bad=len(unreadable), differ=None if self._against is None else 0)
         first, notes = 0, list[Path]()
         with display.task("predicting", survey.rows * answerer.asked_of_a_row) as tell:
@@ -174,13 +174,14 @@ class Scoring:
         shutil.rmtree(asked.parts)
         return summary
 
-    def _open_parts(self, asked: Asked, files: Files, column: str | None) -> None:
+    def _open_parts(self, asked: Asked, files: Files, column: str | None, display: Display) -> None:
         """Makes the folder of parts, or takes the one that is there if it is of the same work.
 
         Args:
             asked: what is to be answered.
             files: all of them.
             column: that is read, asked for or not: which is usual depends on the runs that are there.
+            display: is told how much is done already.
         """
         contents = [[name, _content(path)] for name, path in files]
         options = [None if asked.keep is None else list(asked.keep), column, asked.probabilities]
@@ -193,6 +194,8 @@ class Scoring:
             )
         asked.parts.mkdir(parents=True, exist_ok=True)
         write_json(note, wanted)
+        if done := sum(read_json(part)["rows"] for part in asked.parts.glob("[0-9]*.json")):
+            display.line(f"{asked.to}: goes on where it was stopped; {done:,} rows are answered already")
 
     def _write_part(
         self, part: Path, first: int, rows: Sequence[tuple[str, Row]], how: _Part, tell: Callable[[int], None]

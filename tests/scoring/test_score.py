@@ -22,10 +22,12 @@ from progressive_tf.scoring.predictor import Predictor
 from progressive_tf.scoring.score import Asked, Scoring, Summary
 
 
-def scored(asked: Asked, version: Version | None = None, against: Version | None = None) -> Summary:
+def scored(
+    asked: Asked, version: Version | None = None, against: Version | None = None, screen: io.StringIO | None = None
+) -> Summary:
     first = cast(Any, version or Version())
     second = cast(Any, against)
-    display = Display(Console(file=io.StringIO()))
+    display = Display(Console(file=screen or io.StringIO(), width=200))
     return Scoring(cast(Predictor, first), cast("Predictor | None", second), {"version": 1}).run(asked, display)
 
 
@@ -76,9 +78,10 @@ def test_what_a_killed_process_has_written_is_not_asked_again_and_the_bytes_are_
     with pytest.raises(KeyboardInterrupt):
         scored(Asked([source], tmp_path / "out.csv"), Killed())
     assert not (tmp_path / "out.csv").exists()
-    again = Version()
-    summary = scored(Asked([source], tmp_path / "out.csv"), again)
+    again, screen = Version(), io.StringIO()
+    summary = scored(Asked([source], tmp_path / "out.csv"), again, screen=screen)
     assert "g 1" not in again.asked
+    assert "out.csv: goes on where it was stopped; 8 rows are answered already" in screen.getvalue()
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "out.bad.csv").read_bytes() == (tmp_path / "whole.bad.csv").read_bytes()
     assert (summary.rows, summary.bad) == (12, 6)
