@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
+from weakref import ReferenceType, ref
 
 import numpy as np
 import pandas as pd
@@ -18,7 +21,9 @@ from test_scenarios import numbers_plan
 from progressive_tf.errors import InputError
 from progressive_tf.evaluation.metrics import measures
 from progressive_tf.registry.store import Registry
+from progressive_tf.training.answers.predictions_file import Scored
 from progressive_tf.training.answers.served_classes import predict_exported
+from progressive_tf.training.stage import evaluation_step
 from progressive_tf.training.stage.promotion import export_stage
 
 SHORT = "text.str.len() < 50"
@@ -60,15 +65,33 @@ class Grown:
         self.place = place_with_data(folder)
         self.run = self.place.run(growing_plan(), stages=1).run
         self.first = contents(self.run)
-        self.finished = self.place.run(growing_plan())
+        self.alive = list[int]()
+        with mock.patch.object(evaluation_step, "score", self.counted(evaluation_step.score)):
+            self.finished = self.place.run(growing_plan())
         self.after = contents(self.run)
         self.again = self.place.run(growing_plan())
         self.said_again = self.place.said[-1]
+
+    def counted(self, score: Callable[..., Scored]) -> Callable[..., Scored]:
+        """Returns `score` that notes how many of the answers it gave are still held, those it gives among them."""
+        given = list[ReferenceType[Scored]]()
+
+        def counting(*arguments: Any) -> Scored:
+            scored = score(*arguments)
+            given.append(ref(scored))
+            self.alive.append(sum(one() is not None for one in given))
+            return scored
+
+        return counting
 
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory, _determinism: None) -> Grown:
     return Grown(tmp_path_factory.mktemp("grown"))
+
+
+def test_the_matrix_holds_the_answers_of_one_stage_at_a_time(grown: Grown) -> None:
+    assert grown.alive == [1, 1, 1, 1]
 
 
 def test_every_file_of_the_layout_is_there(grown: Grown) -> None:

@@ -199,8 +199,9 @@ class ClassAnswers(Answers):
         chosen = indices(rows)
         groups = chosen_groups(self.groups, chosen)
         said = None if self.said is None else self.said[chosen]
-        taken = self.truth[chosen], self.probabilities[chosen]
-        return replace(self, truth=taken[0], probabilities=taken[1], groups=groups, said=said)
+        return replace(
+            self, truth=self.truth[chosen], probabilities=_shown(self.probabilities, chosen), groups=groups, said=said
+        )
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
         """Returns these rows and, after them, those of others with the same labels."""
@@ -338,6 +339,12 @@ class ClassAnswers(Answers):
         plain = ClassSums(*self.counts)
         weights = plain.present.astype(np.float64) if name.endswith("_macro") else plain.true
         return weights / weights.sum()
+
+
+def _shown(values: Floats, rows: npt.NDArray[np.int64]) -> Floats:
+    """Returns rows of a matrix; those that follow one another as a view, since thousands of classes make gigabytes."""
+    together = len(rows) > 0 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
+    return values[rows[0] : rows[-1] + 1] if together else values[rows]
 
 
 _COLUMNS = ("truth", "probabilities")

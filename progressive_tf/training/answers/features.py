@@ -289,10 +289,12 @@ class Features:
     def _compute(self, kind: str, examples: Examples, function: Callable[..., tf.Tensor]) -> np.ndarray:
         if not len(examples.rows):
             return np.empty((0, len(self.network.labels)), np.float32)
-        batches = [(own, values.numpy()[: len(own)]) for own, values in self.outputs(kind, examples, function)]
-        positions, outputs = (np.concatenate(column) for column in zip(*batches, strict=True))
-        result = np.empty((len(examples.rows), *outputs.shape[1:]), np.float32)
-        result[positions] = outputs
+        result: np.ndarray | None = None
+        for own, values in self.outputs(kind, examples, function):
+            if result is None:
+                result = np.empty((len(examples.rows), *values.shape[1:]), np.float32)
+            result[own] = values.numpy()[: len(own)]
+        assert result is not None
         return result
 
     def outputs(

@@ -9,12 +9,13 @@ import numpy as np
 
 from progressive_tf.evaluation.bootstrap import intervals
 from progressive_tf.evaluation.metrics import measures
-from progressive_tf.evaluation.records import Cells, FurtherMatrix, Matrix
+from progressive_tf.evaluation.records import FurtherMatrix, Matrix
 from progressive_tf.files import write_json
 from progressive_tf.plan.metric_names import ABSTAINING_METRICS
 from progressive_tf.seeds import derive_seed
 from progressive_tf.training.answers.predictions_file import (
     Scored,
+    Wanted,
     load_predictions,
     missing_keys,
     save_predictions,
@@ -46,14 +47,18 @@ def score(run: Run, stage: StageRecord | None, loaded: bool = False) -> Scored:
     if stage is not None and rows is not None and len(rows[1]):
         wanted["validation", stage.name] = (run.source_of(stage), rows[1])
     if missing_keys(path, wanted):
-        changed = run.data.classes.changed
-        if stage is None and changed is not None and run.start.version is not None:
-            # What the version itself says: one column of a head cannot give what several gave together.
-            given = asked(run, run.versions.version(run.start.version), wanted, changed)
-        else:
-            given = answers(run, stage, wanted, loaded).by_rule(answer_rule(run, stage))
-        save_predictions(path, given, run.features)
+        # Nothing keeps these answers, so that they and those that are read again are not in memory together.
+        save_predictions(path, _given(run, stage, wanted, loaded), run.features)
     return load_predictions(path, type(run.features.answering), run.data)
+
+
+def _given(run: Run, stage: StageRecord | None, wanted: Wanted, loaded: bool) -> Scored:
+    """Returns the answers of a stage, or of what the run started from, to the rows that are wanted."""
+    changed = run.data.classes.changed
+    if stage is None and changed is not None and run.start.version is not None:
+        # What the version itself says: one column of a head cannot give what several gave together.
+        return asked(run, run.versions.version(run.start.version), wanted, changed)
+    return answers(run, stage, wanted, loaded).by_rule(answer_rule(run, stage))
 
 
 def stage_metrics(run: Run, stage: StageRecord, scored: Scored) -> dict[str, Any]:
@@ -93,27 +98,29 @@ def write_matrix(run: Run, trained: list[StageRecord]) -> None:
     Columns are the trained stages: row i, column j is the metric on stage j's slice after stage i; row 0 is untrained.
     Where a task has further metrics of that kind, there is one for each, under `further`.
     """
-    scored = [score(run, None), *(score(run, stage) for stage in trained)]
     columns = run.data.slice_of[: len(trained)]
+    first, *others = run.plan.kind.answers.of_matrices
+    others += ABSTAINING_METRICS if any(stage.abstain is not None for stage in run.plan.stages) else ()
 
-    def cells(part: str, metric: str) -> Cells:
-        return tuple(
-            tuple(
-                row.predictions[part, name].measure(metric) if (part, name) in row.predictions else None
-                for name in columns
-            )
-            for row in scored
-        )
+    def row(stage: StageRecord | None) -> dict[tuple[str, str], tuple[float | None, ...]]:
+        predictions = score(run, stage).predictions
+        found = {part: [predictions.get((part, name)) for name in columns] for part in ("gate", "test")}
+        return {
+            (part, metric): tuple(None if answers is None else answers.measure(metric) for answers in found[part])
+            for part in found
+            for metric in (first, *others)
+        }
+
+    # One after the other, for the answers of fifty stages need not fit into memory.
+    rows = [row(stage) for stage in (None, *trained)]
 
     def matrix(metric: str) -> FurtherMatrix:
-        gate, test = cells("gate", metric), cells("test", metric)
+        gate, test = (tuple(measured[part, metric] for measured in rows) for part in ("gate", "test"))
         of_gate, of_test = (
             vars(measures(part, run.plan.kind.answers.metrics[metric].maximize)) for part in (gate, test)
         )
         return FurtherMatrix(gate=gate, test=test, **of_gate, test_measures=of_test)
 
-    first, *others = run.plan.kind.answers.of_matrices
-    others += ABSTAINING_METRICS if any(stage.abstain is not None for stage in run.plan.stages) else ()
     further = {metric: matrix(metric) for metric in others}
     whole = Matrix(metric=first, stages=tuple(stage.name for stage in trained), **vars(matrix(first)), further=further)
     write_json(run.folder.path / "matrix.json", whole.to_json())
