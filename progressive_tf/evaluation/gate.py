@@ -226,8 +226,8 @@ def _why_rare(rule: GateRule, answers: Answers, meant: Collection[str]) -> str |
     word, (first, rows) = answers.kind.label_word, next(iter(rare.items()))
     more = f" (and {len(rare) - 1} more)" if len(rare) > 1 else ""
     return (
-        f"{word} {first} has {rows} of these rows{more}, at least {least} are needed; raise data.split.gate, or give "
-        f"more rows of it"
+        f"{word} {first} has {rows} of these rows{more}, at least {least} are needed; give more rows of it, or a "
+        f"larger part of them to the gate (data.split)"
     )
 
 

@@ -35,6 +35,7 @@ class MoreRows:
         needed: that it would need.
         source: its name.
         divided: its rows for gates and for training together.
+        column: of the source, that says which rows are for the gate; None where the key does.
     """
 
     key: str
@@ -43,6 +44,7 @@ class MoreRows:
     needed: int
     source: str
     divided: int
+    column: str | None = None
 
 
 def failed_rules(stage: SavedStage) -> list[RuleResult]:
@@ -153,6 +155,8 @@ def _grown(run: RunRecord, key: str, times: float, owner: SavedStage, split: Map
     source = (data.source if data else None) or ""
     needed = _rounded_up(now * times)
     room = divided - _taken(run, source)
+    if split.get("column") is not None:
+        return MoreRows(key, None, now, needed, source, divided, split["column"])
     fits = not now or needed <= room
     if isinstance(asked, float):
         value: int | float = math.ceil(asked * times * 100 - 1e-9) / 100

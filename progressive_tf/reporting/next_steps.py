@@ -150,9 +150,15 @@ def _sizes(more: MoreRows) -> str:
 
 
 def _lacking(more: MoreRows) -> str:
+    needed = f"more gate rows: about {count(more.needed)} would be needed"
+    if more.column is not None:
+        return (
+            f"{needed}, and column {more.column!r} of {more.source} names {count(more.now)}; add rows that it names "
+            f"for the gate"
+        )
     return (
-        f"more gate rows: about {count(more.needed)} would be needed, and {more.source} has {count(more.divided)} for "
-        f"gates and training together; add more rows to it and raise {more.key}"
+        f"{needed}, and {more.source} has {count(more.divided)} for gates and training together; add more rows to it "
+        f"and raise {more.key}"
     )
 
 

@@ -103,6 +103,15 @@ def test_more_rows_than_there_are_is_no_command(tmp_path: Path) -> None:
     assert steps.ways[0].commands == ()
 
 
+def test_rows_that_a_column_names_for_the_gate_are_added_there(tmp_path: Path) -> None:
+    run = held(tmp_path, [comparison(FLOOR)])
+    plan = run / "plan.yaml"
+    plan.write_text(plan.read_text().replace("gate: 0.2", "gate: 0.2, column: part"))
+    steps = steps_of(run)
+    assert "about 3,900 would be needed, and column 'part' of movie-reviews names 1,926; add rows" in steps.ways[0].what
+    assert steps.ways[0].commands == (), "another share would change nothing"
+
+
 def test_too_few_rows_are_told_as_a_count_where_the_plan_has_a_count(tmp_path: Path) -> None:
     rule = FLOOR | {"min_samples": 2000}
     run = held(tmp_path, [comparison(rule, estimate=0.7, low=0.69, rows_needed=None)])
@@ -127,7 +136,7 @@ def test_too_few_groups_need_more_rows_of_others(tmp_path: Path) -> None:
 
 
 def test_a_class_with_too_few_rows_says_so_and_asks_for_no_number_of_rows(tmp_path: Path) -> None:
-    reason = "label rare has 3 of these rows, at least 5 are needed; raise data.split.gate, or give more rows of it"
+    reason = "label rare has 3 of these rows, at least 5 are needed; give more rows of it, or a larger part of them"
     rule = {"metric": "f1_macro", "at_least": 0.1, "confidence": 0.95}
     steps = steps_of(held(tmp_path, [comparison(rule, rows_needed=90, reason=reason)]))
     assert reason in steps.ways[0].what
