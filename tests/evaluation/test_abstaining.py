@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,6 +120,13 @@ def test_p_values_by_hand() -> None:
     expected = [p_value(k, n, 0.05) for n, k in zip(answered.tolist(), wrong.tolist(), strict=True)]
     np.testing.assert_allclose(p_values(answered, wrong, 0.05), expected, rtol=1e-10)
     assert p_values(np.array([10]), np.array([0]), 0.05)[0] == pytest.approx(0.95**10)
+
+
+def test_p_values_are_those_of_mapie() -> None:
+    values = json.loads(Path(__file__).with_name("mapie_values.json").read_text(encoding="utf-8"))["p_values"]
+    for error, answered, wrong, expected in values:
+        found = p_values(np.array([answered]), np.array([wrong]), error)[0]
+        assert found == pytest.approx(expected, rel=1e-9), (error, answered, wrong)
 
 
 @pytest.mark.parametrize(("error", "confidence"), [(0.05, 0.9), (0.01, 0.95), (0.5, 0.75), (0.1, 0.9)])
