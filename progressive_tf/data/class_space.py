@@ -125,10 +125,8 @@ def class_space(
         InputError: data that contradicts the scenario; says which rows.
     """
     own = sources[plan.data.source].truth
-    if own.in_classes and plan.scenario == "class-incremental":
-        return _class_incremental(sources, used, start)
     if own.in_classes:
-        return _SCENARIOS[plan.scenario](plan, sources, locations, used)
+        return _SCENARIOS[plan.scenario](plan, sources, locations, used, start)
     for name, source in sources.items():
         source.truth.check_within(own, plan.data.source, locations[name], source.name)
     outputs, labels = own.outputs, tuple(sorted({label for source in sources.values() for label in source.labels}))
@@ -138,7 +136,11 @@ def class_space(
 
 
 def _data_incremental(
-    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan,
+    sources: Mapping[str, Source],
+    locations: Mapping[str, str],
+    used: Sequence[UsedRows],
+    start: Sequence[str],
 ) -> ClassSpace:
     labels = sources[plan.data.source].labels
     codes = {name: _codes_within(source, labels, locations[name], plan.scenario) for name, source in sources.items()}
@@ -146,9 +148,13 @@ def _data_incremental(
 
 
 def _domain_incremental(
-    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan,
+    sources: Mapping[str, Source],
+    locations: Mapping[str, str],
+    used: Sequence[UsedRows],
+    start: Sequence[str],
 ) -> ClassSpace:
-    space = _data_incremental(plan, sources, locations, used)
+    space = _data_incremental(plan, sources, locations, used, start)
     first = np.unique(space.codes[used[0].source][used[0].rows])
     for stage in used[1:]:
         codes = space.codes[stage.source][stage.rows]
@@ -163,14 +169,24 @@ def _domain_incremental(
     return space
 
 
-def _class_incremental(sources: Mapping[str, Source], used: Sequence[UsedRows], start: Sequence[str]) -> ClassSpace:
+def _class_incremental(
+    plan: Plan,
+    sources: Mapping[str, Source],
+    locations: Mapping[str, str],
+    used: Sequence[UsedRows],
+    start: Sequence[str],
+) -> ClassSpace:
     labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used, start)
     codes = {name: codes_in(source, labels) for name, source in sources.items()}
     return ClassSpace(labels, known, codes, grow=True)
 
 
 def _task_incremental(
-    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
+    plan: Plan,
+    sources: Mapping[str, Source],
+    locations: Mapping[str, str],
+    used: Sequence[UsedRows],
+    start: Sequence[str],
 ) -> ClassSpace:
     tasks = (
         _tasks_by_column(plan.data, plan.data.task, sources, locations, used)
@@ -296,6 +312,7 @@ def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario:
 _SCENARIOS: dict[str, Callable[..., ClassSpace]] = {
     "data-incremental": _data_incremental,
     "domain-incremental": _domain_incremental,
+    "class-incremental": _class_incremental,
     "task-incremental": _task_incremental,
 }
 
