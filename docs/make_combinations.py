@@ -3,7 +3,7 @@
     python docs/make_combinations.py [BUILDER ...]
 
 Each cell is a plan of two stages on the generated samples whose second stage (or which as a whole) asks for the method.
-It takes about a quarter of an hour; with names of builders it prints their columns and writes nothing.
+It takes about twenty minutes; with names of builders it prints their columns and writes nothing.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ HALVES = {
     "digits": (["0", "1", "2"], ["3", "4"]),
     "sample-shapes": (["circle", "square"], ["triangle"]),
 }
+# A true class, and an answer that costs something.
+MISTAKES = {"digits": ("0", "1"), "sample-shapes": ("circle", "square")}
+USUAL_MISTAKE = "negative", "positive"
 
 
 def adaptation(**settings: Any) -> dict[str, Any]:
@@ -121,6 +124,9 @@ COMBINATIONS: dict[str, Mapping[str, Any]] = {
     "`scenario: class-incremental`": {"scenario": "class-incremental"},
     "`scenario: task-incremental`": {"scenario": "task-incremental"},
     "`unknown_inputs`": {"plan": {"unknown_inputs": {}}},
+    "`calibrate: temperature`": {"defaults": {"calibrate": "temperature"}},
+    "`abstain`": {"defaults": {"abstain": {"error_at_most": 0.9, "confidence": 0.6}}},
+    "`costs`": {"costs": 5.0},
 }
 
 
@@ -135,6 +141,8 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     if scenario == "class-incremental":
         halves = HALVES.get(base["data"]["source"])
         rows = [{"classes": half} for half in halves] if halves else [{"all": True}, {"all": True}]
+    true, answer = MISTAKES.get(base["data"]["source"], USUAL_MISTAKE)
+    costs = {"costs": {true: {answer: changes["costs"]}}} if "costs" in changes else {}
     split = {"validation": 0.1, "gate": 0.2, "test": 0.1}
     quality = dict.fromkeys(["label_noise", "duplicates", "leakage"])
     second = copy.deepcopy({"name": "second", "data": rows[1], **changes.get("second", {})})
@@ -145,6 +153,7 @@ def plan_of(builder: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         "task": base["task"],
         "scenario": scenario,
         **changes.get("plan", {}),
+        **costs,
         "seed": 1,
         "model": base["model"],
         "data": {**base["data"], "split": split, "quality": quality},
@@ -179,7 +188,7 @@ def outcome(builder: str, changes: Mapping[str, Any]) -> str:
             display = Display(Console(file=io.StringIO()))
             finished = run_plan(load_plan("plan.yaml"), Path("runs"), Path("registry"), True, display)
         except InputError as error:
-            return re.sub(r"^(plan\.yaml: )?(stages\[1\]\.|defaults\.)?", "", str(error).splitlines()[-1].strip())
+            return re.sub(r"^(plan\.yaml: )?(stages\[\d\]\.|defaults\.)?", "", str(error).splitlines()[-1].strip())
         finally:
             os.chdir(before)
     return WORKS if finished.promoted else "not promoted"

@@ -84,7 +84,7 @@ _NEW_TYPES = (
     "data-incremental and domain-incremental"
 )
 _NO_CLASSES = "{value}: is about classes, and texts have none; task {task} has data-incremental and domain-incremental"
-_SUMS_OF_CLASSES = "{value} has a mean for each class of whole rows, and these have none; use head"
+_SUMS_OF_CLASSES = "{value} has a mean for each class of whole rows, and these have none; choose another method"
 _SEQUENCES_OF_TAGS = (
     "{value} is over classes of whole rows, and a sentence has as many as there are sequences of tags; set empirical"
 )
