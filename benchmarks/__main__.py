@@ -35,6 +35,7 @@ BENCHMARKS = {
     "rivals": ["benchmarks.rivals"],
     "unknown-inputs": ["benchmarks.unknown_inputs"],
     "ask": ["benchmarks.ask"],
+    "masked-language": ["benchmarks.masked_language"],
     "banking77": ["benchmarks.remembering", "banking77"],
     "sentiment": ["benchmarks.remembering", "sentiment"],
     "quality": ["benchmarks.remembering", "quality"],
