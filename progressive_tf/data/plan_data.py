@@ -263,9 +263,9 @@ def read_plan_data(
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
     classes = class_space(plan, sources, locations, used, settled.start).with_costs(plan.costs, settled.spelling)
-    if settled.changed is None and start is not None and classes.grow:
+    if start is not None and classes.grow:
         start.refuse_old_words(classes.labels)
-    elif settled.changed is not None:
+    if settled.changed is not None:
         classes = replace(classes, changed=replace(settled.changed, after=classes.labels))
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}

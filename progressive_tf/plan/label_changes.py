@@ -12,7 +12,6 @@ from progressive_tf.plan.adaptation_methods import FROM_SUMS
 from progressive_tf.plan.label_rules import Labels, label_of
 from progressive_tf.plan.methods import Strict
 from progressive_tf.plan.networks import Text
-from progressive_tf.plan.refusals import TASK_INCREMENTAL
 
 PLACE = "stages[0].labels"
 CHANGES = ("rename", "merge", "split", "retire", "add")
@@ -97,7 +96,7 @@ def problem_with_label_changes(plan: Mapping[str, Any]) -> str | None:
         return None
     if start != "stable" and not isinstance(start, int):
         return f"{PLACE}: is about the labels of a released version; set start: stable, or a version's number"
-    if scenario == TASK_INCREMENTAL:
+    if scenario == "task-incremental":
         return f"{PLACE}: classes are named task/class there; set scenario: class-incremental, or drop it"
     if plan["data"]["labels"] is not None:
         return f"{PLACE}: the classes follow from the version's and from what stands here; drop data.labels"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, ProgressiveError
-from progressive_tf.plan.refusals import TASK_INCREMENTAL
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.label_lineage import LabelLineage
@@ -20,7 +19,7 @@ def start_labels(plan: Plan, start: Version | None, lineage: LabelLineage) -> St
     None where it starts from none, and where classes belong to tasks, which say how they are called.
     """
     labels = tuple(((None if start is None else start.manifest()) or {}).get("labels", ()))
-    if start is None or not labels or plan.scenario == TASK_INCREMENTAL:
+    if start is None or not labels or plan.scenario == "task-incremental":
         return None
     return StartLabels(start.number, labels, plan.stages[0].labels, lineage.old_words(start.number))
 
