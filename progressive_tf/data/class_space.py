@@ -125,8 +125,10 @@ def class_space(
         InputError: data that contradicts the scenario; says which rows.
     """
     own = sources[plan.data.source].truth
+    if own.in_classes and plan.scenario == "class-incremental":
+        return _class_incremental(sources, used, start)
     if own.in_classes:
-        return _SCENARIOS[plan.scenario](plan, sources, locations, used, start)
+        return _SCENARIOS[plan.scenario](plan, sources, locations, used)
     for name, source in sources.items():
         source.truth.check_within(own, plan.data.source, locations[name], source.name)
     outputs, labels = own.outputs, tuple(sorted({label for source in sources.values() for label in source.labels}))
@@ -136,11 +138,7 @@ def class_space(
 
 
 def _data_incremental(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    locations: Mapping[str, str],
-    used: Sequence[UsedRows],
-    start: Sequence[str],
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     labels = sources[plan.data.source].labels
     codes = {name: _codes_within(source, labels, locations[name], plan.scenario) for name, source in sources.items()}
@@ -148,13 +146,9 @@ def _data_incremental(
 
 
 def _domain_incremental(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    locations: Mapping[str, str],
-    used: Sequence[UsedRows],
-    start: Sequence[str],
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
-    space = _data_incremental(plan, sources, locations, used, start)
+    space = _data_incremental(plan, sources, locations, used)
     first = np.unique(space.codes[used[0].source][used[0].rows])
     for stage in used[1:]:
         codes = space.codes[stage.source][stage.rows]
@@ -169,24 +163,14 @@ def _domain_incremental(
     return space
 
 
-def _class_incremental(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    locations: Mapping[str, str],
-    used: Sequence[UsedRows],
-    start: Sequence[str],
-) -> ClassSpace:
+def _class_incremental(sources: Mapping[str, Source], used: Sequence[UsedRows], start: Sequence[str]) -> ClassSpace:
     labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used, start)
     codes = {name: codes_in(source, labels) for name, source in sources.items()}
     return ClassSpace(labels, known, codes, grow=True)
 
 
 def _task_incremental(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    locations: Mapping[str, str],
-    used: Sequence[UsedRows],
-    start: Sequence[str],
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     tasks = (
         _tasks_by_column(plan.data, plan.data.task, sources, locations, used)
@@ -312,7 +296,6 @@ def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario:
 _SCENARIOS: dict[str, Callable[..., ClassSpace]] = {
     "data-incremental": _data_incremental,
     "domain-incremental": _domain_incremental,
-    "class-incremental": _class_incremental,
     "task-incremental": _task_incremental,
 }
 
