@@ -106,11 +106,7 @@ class ClassSpace:
 
 
 def class_space(
-    plan: Plan,
-    sources: Mapping[str, Source],
-    locations: Mapping[str, str],
-    used: Sequence[UsedRows],
-    start: Sequence[str] = (),
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
 ) -> ClassSpace:
     """Returns the classes of a plan, as its scenario has them.
 
@@ -119,14 +115,11 @@ def class_space(
         sources: by the name the plan gives them.
         locations: source → where the plan names it.
         used: of each stage, in order.
-        start: classes that the network has before the first stage, as they are called now, where stages bring theirs.
 
     Raises:
         InputError: data that contradicts the scenario; says which rows.
     """
     own = sources[plan.data.source].truth
-    if own.in_classes and plan.scenario == "class-incremental":
-        return _class_incremental(sources, used, start)
     if own.in_classes:
         return _SCENARIOS[plan.scenario](plan, sources, locations, used)
     for name, source in sources.items():
@@ -163,8 +156,10 @@ def _domain_incremental(
     return space
 
 
-def _class_incremental(sources: Mapping[str, Source], used: Sequence[UsedRows], start: Sequence[str]) -> ClassSpace:
-    labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used, start)
+def _class_incremental(
+    plan: Plan, sources: Mapping[str, Source], locations: Mapping[str, str], used: Sequence[UsedRows]
+) -> ClassSpace:
+    labels, known = _in_order_of_stages((_classes_of(stage, sources[stage.source]) for stage in used), used)
     codes = {name: codes_in(source, labels) for name, source in sources.items()}
     return ClassSpace(labels, known, codes, grow=True)
 
@@ -250,9 +245,9 @@ def _tasks_by_column(
 
 
 def _in_order_of_stages(
-    classes: Iterator[Sequence[str]], used: Sequence[UsedRows], start: Sequence[str] = ()
+    classes: Iterator[Sequence[str]], used: Sequence[UsedRows]
 ) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    labels = dict.fromkeys(start)
+    labels: dict[str, None] = {}
     known = []
     for stage, stage_classes in zip(used, classes, strict=True):
         labels.update(dict.fromkeys(stage_classes))
@@ -296,6 +291,7 @@ def _codes_within(source: Source, labels: tuple[str, ...], place: str, scenario:
 _SCENARIOS: dict[str, Callable[..., ClassSpace]] = {
     "data-incremental": _data_incremental,
     "domain-incremental": _domain_incremental,
+    "class-incremental": _class_incremental,
     "task-incremental": _task_incremental,
 }
 

@@ -262,11 +262,8 @@ def read_plan_data(
         )
         for index, (stage, name, rows, own) in enumerate(zip(plan.stages, stage_sources, stages, slice_of, strict=True))
     ]
-    classes = class_space(plan, sources, locations, used, settled.start).with_costs(plan.costs, settled.spelling)
-    if start is not None and classes.grow:
-        start.refuse_old_words(classes.labels)
-    if settled.changed is not None:
-        classes = replace(classes, changed=replace(settled.changed, after=classes.labels))
+    classes = class_space(plan, sources, locations, used).with_costs(plan.costs, settled.spelling)
+    classes = replace(classes, changed=settled.changed)
     if learnt is not None:
         left_out = {name: left_out.get(name, False) | learnt.has_seen_group(source) for name, source in sources.items()}
     slices |= named_slices(plan, sources, parts, slices, classes, left_out)

@@ -36,7 +36,6 @@ class SettledLabels:
         lines: what was decided, for people.
         changed: what became of the labels of the version that the run starts from, where the plan, or its labels file,
             says it.
-        start: the labels of that version as they are called now; none where it starts from none.
     """
 
     sources: Mapping[str, Source]
@@ -44,7 +43,6 @@ class SettledLabels:
     findings: tuple[Finding, ...]
     lines: tuple[str, ...]
     changed: LabelMap | None = None
-    start: tuple[str, ...] = ()
 
 
 def settle_labels(
@@ -93,8 +91,7 @@ def settle_labels(
         lines += said
     known = dict.fromkeys(name for source in settled.values() for name in source.truth.class_names)
     spelling = Spelling(data.normalize_labels, tuple(known), {} if file is None else file.words)
-    kept = changed.after[: changed.known] if changed is not None else start.labels if start is not None else ()
-    return SettledLabels(settled, spelling, tuple(findings), tuple(lines), changed, kept)
+    return SettledLabels(settled, spelling, tuple(findings), tuple(lines), changed)
 
 
 def with_written_classes(plan: Plan, spelling: Spelling) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from progressive_tf.errors import InputError, listed, unknown_name
@@ -64,17 +64,6 @@ class StartLabels:
         if len(after) < 2:
             raise InputError(f"{PLACE}: leaves {listed(after) or 'no class'}; a classifier needs at least two classes")
         return LabelMap(self.labels, after, of)
-
-    def refuse_old_words(self, labels: Sequence[str]) -> None:
-        """Raises InputError where stages bring a class under a word that means one of the version's classes."""
-        for label in labels:
-            meant = self.words.get(label, ())
-            if meant and label not in self.labels:
-                raise InputError(
-                    f"start: {label!r} is what an earlier version called {listed(meant)} of version {self.version}, so "
-                    f"that rows and feedback with it could be either; label these rows {' or '.join(meant)}, or call "
-                    f"the new class otherwise"
-                )
 
     def _refuse_new_meanings(self, changes: LabelChanges, of: Mapping[str, tuple[str, ...]]) -> None:
         """Raises InputError where a new label is a word of an earlier version that meant something else.

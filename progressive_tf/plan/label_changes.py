@@ -12,6 +12,7 @@ from progressive_tf.plan.adaptation_methods import FROM_SUMS
 from progressive_tf.plan.label_rules import Labels, label_of
 from progressive_tf.plan.methods import Strict
 from progressive_tf.plan.networks import Text
+from progressive_tf.plan.refusals import SAME_OUTPUTS
 
 PLACE = "stages[0].labels"
 CHANGES = ("rename", "merge", "split", "retire", "add")
@@ -96,8 +97,10 @@ def problem_with_label_changes(plan: Mapping[str, Any]) -> str | None:
         return None
     if start != "stable" and not isinstance(start, int):
         return f"{PLACE}: is about the labels of a released version; set start: stable, or a version's number"
-    if scenario == "task-incremental":
-        return f"{PLACE}: classes are named task/class there; set scenario: class-incremental, or drop it"
+    if scenario not in SAME_OUTPUTS:
+        return (
+            f"{PLACE}: scenario {scenario} has its classes from its stages; set scenario: data-incremental, or drop it"
+        )
     if plan["data"]["labels"] is not None:
         return f"{PLACE}: the classes follow from the version's and from what stands here; drop data.labels"
     if plan["probes"] is not None and stages[0]["labels"]["add"]:

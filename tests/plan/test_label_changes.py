@@ -55,7 +55,7 @@ def stages(*changed: dict[str, Any]) -> dict[str, Any]:
     [
         ({"stages": [STAGE]}, r"stages\[0\].labels: is about the labels of a released version; set start: stable"),
         (stages({"labels": None}, {"name": "two"}), r"stages\[1\].labels: labels change where a run starts"),
-        (stages({}) | {"scenario": "task-incremental"}, r"stages\[0\].labels: classes are named task/class there"),
+        (stages({}) | {"scenario": "class-incremental"}, r"scenario class-incremental has its classes from its stages"),
         (stages({"release": {"steps": [5, 100]}}), r"stages\[0\].release: a canary is watched"),
         (
             stages({"labels": {"add": ["new"]}}) | {"probes": {"take": 5}},

@@ -18,7 +18,6 @@ from releasing import PASSES, Place, decision, small_plan, stage_folder
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.plan_data import read_plan_data
 from progressive_tf.errors import InputError
-from progressive_tf.files import read_json
 from progressive_tf.monitoring.origin import start_of
 from progressive_tf.plan.loading import load_plan
 from progressive_tf.registry.label_lineage import LabelLineage
@@ -370,40 +369,3 @@ def test_a_labels_file_is_as_labels_in_the_first_stage(months: Months, tmp_path:
     words.write_text("old,new\npin,security\nchargeback,refund\nrefund,money back\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"words.csv has changed since this run read it, and all of a run's stages"):
         place.run(asked)
-
-
-def test_labels_change_where_classes_come_stage_by_stage(months: Months, tmp_path: Path) -> None:
-    place = copy_of(months, tmp_path)
-    growing = plan("2.csv", CHANGES | {"add": ["card"]}, [DROP], 1) | {"scenario": "class-incremental"}
-    first = growing["stages"][0]
-    first["data"] = {"classes": ["transfer-out", "transfer-in", "refund", "security"]}
-    second = {"name": "card", "data": {"classes": ["card"]}, "retention": {"replay": {"budget": 60}}}
-    second["gate"] = [PASSES | {"min_samples": 10}]
-    growing["stages"].append(second)
-    run = place.run(growing).run
-    versions = Registry(place.folder / "registry").model(growing["name"])
-    found = [dict(versions.version(number).manifest() or {}) for number in (4, 5)]
-    assert [one["labels"] for one in found] == [list(NEW[:-1]), list(NEW)], (
-        "those that are kept, then what stages bring"
-    )
-    assert found[0]["labels_before"] == manifest(months, 2)["labels_before"]
-    assert "fax is retired" in decision(run, "month")["labels"]
-    (drop,) = decision(run, "month")["rules"]
-    assert drop["outcome"] == "pass"
-    untrained, trained = read_json(run / "matrix.json")["gate"][:2]
-    assert untrained[0] > 0.6, "version 1, whose answers are read in the words of now"
-    assert trained[0] > 0.8
-    assert read_json(run / "matrix.json")["gate"][2][1] > 0.5
-
-
-def test_a_class_that_comes_later_may_not_be_called_as_another_was(months: Months, tmp_path: Path) -> None:
-    growing = plan("2.csv", None, [PASSES | {"min_samples": 10}], 2) | {"scenario": "class-incremental"}
-    growing["stages"][0]["data"] = {"classes": ["security", "refund"]}
-    growing["stages"].append({"name": "late", "data": {"classes": ["chargeback"]}, "gate": [PASSES]})
-    with pytest.raises(InputError, match="'chargeback' is what an earlier version called refund of version 2"):
-        months.place.run(growing)
-    growing["stages"].pop()
-    place = copy_of(months, tmp_path)
-    place.run(growing)
-    released = Registry(place.folder / "registry").model(growing["name"]).version(4)
-    assert (released.manifest() or {})["labels"] == list(NEW), "the others stay, though no stage has a row of them"

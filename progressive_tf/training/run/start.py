@@ -5,6 +5,7 @@ from __future__ import annotations
 from progressive_tf.data.learnt import Learnt
 from progressive_tf.data.start_labels import StartLabels
 from progressive_tf.errors import InputError, ProgressiveError
+from progressive_tf.plan.refusals import SAME_OUTPUTS
 from progressive_tf.plan.schema import Plan
 from progressive_tf.registry.folder import find_damage
 from progressive_tf.registry.label_lineage import LabelLineage
@@ -16,10 +17,10 @@ from progressive_tf.training.fitting.locations import EXTRA
 def start_labels(plan: Plan, start: Version | None, lineage: LabelLineage) -> StartLabels | None:
     """Returns the labels of the version that a run starts from, with what the plan says of them.
 
-    None where it starts from none, and where classes belong to tasks, which say how they are called.
+    None where it starts from none, and where the stages say which classes there are.
     """
     labels = tuple(((None if start is None else start.manifest()) or {}).get("labels", ()))
-    if start is None or not labels or plan.scenario == "task-incremental":
+    if start is None or not labels or plan.scenario not in SAME_OUTPUTS:
         return None
     return StartLabels(start.number, labels, plan.stages[0].labels, lineage.old_words(start.number))
 
