@@ -194,8 +194,9 @@ class Scoring:
             )
         asked.parts.mkdir(parents=True, exist_ok=True)
         write_json(note, wanted)
-        if done := sum(read_json(part)["rows"] for part in asked.parts.glob("[0-9]*.json")):
-            display.line(f"{asked.to}: goes on where it was stopped; {done:,} rows are answered already")
+        if done := list(asked.parts.glob("[0-9]*.json")):
+            rows = sum(read_json(part)["rows"] for part in done)
+            display.line(f"{asked.to}: goes on where it was stopped; answered already: {rows:,}")
 
     def _write_part(
         self, part: Path, first: int, rows: Sequence[tuple[str, Row]], how: _Part, tell: Callable[[int], None]

@@ -81,7 +81,7 @@ def test_what_a_killed_process_has_written_is_not_asked_again_and_the_bytes_are_
     again, screen = Version(), io.StringIO()
     summary = scored(Asked([source], tmp_path / "out.csv"), again, screen=screen)
     assert "g 1" not in again.asked
-    assert "out.csv: goes on where it was stopped; 8 rows are answered already" in screen.getvalue()
+    assert "out.csv: goes on where it was stopped; answered already: 8" in screen.getvalue()
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "out.bad.csv").read_bytes() == (tmp_path / "whole.bad.csv").read_bytes()
     assert (summary.rows, summary.bad) == (12, 6)

@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits
 from test_scenarios import numbers_plan
 
 from progressive_tf.errors import InputError
+from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.metrics import measures
 from progressive_tf.registry.store import Registry
 from progressive_tf.training.answers.predictions_file import Scored
@@ -74,12 +75,12 @@ class Grown:
 
     def counted(self, score: Callable[..., Scored]) -> Callable[..., Scored]:
         """Returns `score` that notes how many of the answers it gave are still held, those it gives among them."""
-        given = list[ReferenceType[Scored]]()
+        given = list[list[ReferenceType[Answers]]]()
 
         def counting(*arguments: Any) -> Scored:
             scored = score(*arguments)
-            given.append(ref(scored))
-            self.alive.append(sum(one() is not None for one in given))
+            given.append([ref(answers) for answers in scored.predictions.values()])
+            self.alive.append(sum(any(one() is not None for one in of) for of in given))
             return scored
 
         return counting

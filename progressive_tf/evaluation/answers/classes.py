@@ -200,7 +200,7 @@ class ClassAnswers(Answers):
         groups = chosen_groups(self.groups, chosen)
         said = None if self.said is None else self.said[chosen]
         return replace(
-            self, truth=self.truth[chosen], probabilities=_shown(self.probabilities, chosen), groups=groups, said=said
+            self, truth=self.truth[chosen], probabilities=self.probabilities[chosen], groups=groups, said=said
         )
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
@@ -339,12 +339,6 @@ class ClassAnswers(Answers):
         plain = ClassSums(*self.counts)
         weights = plain.present.astype(np.float64) if name.endswith("_macro") else plain.true
         return weights / weights.sum()
-
-
-def _shown(values: Floats, rows: npt.NDArray[np.int64]) -> Floats:
-    """Returns rows of a matrix; those that follow one another as a view, since thousands of classes make gigabytes."""
-    together = len(rows) > 0 and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows)))
-    return values[rows[0] : rows[-1] + 1] if together else values[rows]
 
 
 _COLUMNS = ("truth", "probabilities")

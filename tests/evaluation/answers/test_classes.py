@@ -49,12 +49,3 @@ def test_take_keeps_truth_and_probabilities_together(rows: Any) -> None:
 def test_what_is_no_prediction_is_refused(key: str, value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ClassAnswers(**{**GOOD, key: value})
-
-
-def test_rows_that_follow_one_another_are_taken_without_a_copy() -> None:
-    answers = ClassAnswers(("a", "b"), np.array([0, 1, 1, 0]), np.full((4, 2), 0.5))
-    for rows, shared in (([1, 2], True), ([2, 1], False), ([0, 2], False), ([], False)):
-        taken = answers.take(rows)
-        assert taken.truth.tolist() == answers.truth[np.array(rows, int)].tolist()
-        assert taken.probabilities.shape == (len(rows), 2)
-        assert np.shares_memory(taken.probabilities, answers.probabilities) == shared
