@@ -161,7 +161,7 @@ class ClassAnswering(Answering):
         values, codes = distinct_values(table, "label")
         truth = np.array([position[value] for value in values], np.int32)[codes]
         probabilities = np.zeros((table.num_rows, len(labels)))
-        _read_probabilities(path, len(saved), probabilities[:, :known])
+        _read_probabilities(path, len(saved), known, probabilities)
         answers = ClassAnswers(labels, truth, probabilities, known, rule=rule, costs=data.classes.costs)
         if not mapped:
             return answers
@@ -220,12 +220,12 @@ def _small_images(chunk: Chunk) -> list[bytes | None]:
     return [small[position] for position in chunk.positions]
 
 
-def _read_probabilities(path: Path, labels: int, into: np.ndarray) -> None:
-    """Reads the first of each row's so many probabilities, piece by piece, into [rows, known]."""
+def _read_probabilities(path: Path, labels: int, known: int, into: np.ndarray) -> None:
+    """Reads the first `known` of each row's probabilities, piece by piece, into [rows, known or more]."""
     first = 0
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             for piece in file.read_row_group(group, columns=["probabilities"]).column(0).chunks:
                 values = piece.flatten().to_numpy().reshape(-1, labels)
-                into[first : first + len(piece)] = values[:, : into.shape[1]]
+                into[first : first + len(piece), :known] = values[:, :known]
                 first += len(piece)
