@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -29,6 +30,11 @@ from rich.console import Console
 from progressive_tf.data.word_vectors import unit
 from progressive_tf.labelling.choosing import margins, spread
 from progressive_tf.logs import quiet_tensorflow
+
+if TYPE_CHECKING:
+    from progressive_tf.data.plan_data import PlanData
+    from progressive_tf.models.block_model import BlockModel
+    from progressive_tf.plan.schema import Plan
 
 quiet_tensorflow()
 
@@ -38,7 +44,7 @@ POOL, TUNING_POOL, TEST = 10_000, 4_000, 3_000
 PLAN = """
 name: ask
 task: text-classification
-model: {{builder: bert, weights: minilm-l6, max_length: 128}}
+model: {{builder: bert, weights: minilm-l6, max_length: {max_length}}}
 data:
   source: {data}
   split: {{validation: 0.1, gate: 0.1, test: 0.3}}
@@ -95,23 +101,36 @@ class State:
     seed: int
 
 
-def embedded(data: str) -> Rows:
-    """Returns the rows of a data set; so many of its pool and its test rows at most, drawn once."""
+def opened(data: str, max_length: int = 128) -> tuple[Plan, PlanData]:
+    """Returns a plan of MiniLM over a data set, and the rows; texts are cut after so many tokens."""
     from progressive_tf.data.plan_data import read_plan_data
-    from progressive_tf.display import Display
     from progressive_tf.files import cache_folder
-    from progressive_tf.models.catalogue import build
-    from progressive_tf.models.request import Request
     from progressive_tf.plan.loading import load_plan
-    from progressive_tf.plan.methods import Cache
-    from progressive_tf.training.answers.features import Features
 
     with tempfile.TemporaryDirectory(prefix="ask-") as folder:
         path = Path(folder) / "plan.yaml"
-        path.write_text(PLAN.format(data=data), encoding="utf-8")
+        path.write_text(PLAN.format(data=data, max_length=max_length), encoding="utf-8")
         loaded = load_plan(str(path))
-        read = read_plan_data(loaded, cache_folder())
-        network = build(Request(loaded.plan.model, list(read.labels), 1, Path(folder)))
+        return loaded.plan, read_plan_data(loaded, cache_folder())
+
+
+def pretrained(plan: Plan, labels: Sequence[str]) -> BlockModel:
+    """Returns the network of a plan with the encoder's published weights."""
+    from progressive_tf.models.catalogue import build
+    from progressive_tf.models.request import Request
+
+    return build(Request(plan.model, list(labels), 1, Path()))
+
+
+def embedded(data: str) -> Rows:
+    """Returns the rows of a data set; so many of its pool and its test rows at most, drawn once."""
+    from progressive_tf.display import Display
+    from progressive_tf.files import cache_folder
+    from progressive_tf.plan.methods import Cache
+    from progressive_tf.training.answers.features import Features
+
+    plan, read = opened(data)
+    network = pretrained(plan, read.labels)
     (name,) = read.parts
     display = Display(Console(file=io.StringIO()))
     features = Features(network, read.sources, read.classes, display, cache_folder() / "prefix")

@@ -13,15 +13,13 @@ Command: python -m benchmarks.masked_language [--data banking77 movie-reviews] [
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.ask import Rows, interval, learnt
+from benchmarks.ask import Rows, interval, learnt, opened, pretrained
 from progressive_tf.logs import quiet_tensorflow
 
 quiet_tensorflow()
@@ -32,34 +30,17 @@ LABELS = 50, 100, 500
 TEST, BATCH = 2_000, 32
 PICKED, MASKED, CHANGED = 0.15, 0.8, 0.1
 HEAD_RATE, RATE, WARM, DECAY = 1e-3, 5e-5, 0.1, 0.01
-PLAN = """
-name: masked-language
-task: text-classification
-model: {{builder: bert, weights: minilm-l6, max_length: 64}}
-data:
-  source: {data}
-  split: {{validation: 0.1, gate: 0.1, test: 0.3}}
-  quality: {{label_noise: null, leakage: drop, similar_labels: null, odd_labels: null, alike_gate_rows: null}}
-stages: [{{name: pool, data: {{all: true}}, gate: [{{metric: accuracy, at_least: 0.0}}]}}]
-"""
+LENGTH = 64
 
 
 class Domain:
     """Texts of a data set, those whose labels may be asked for apart from those of the test, and a network for them."""
 
     def __init__(self, data: str) -> None:
-        from progressive_tf.data.plan_data import read_plan_data
-        from progressive_tf.files import cache_folder
-        from progressive_tf.plan.loading import load_plan
-
-        with tempfile.TemporaryDirectory(prefix="masked-language-") as folder:
-            path = Path(folder) / "plan.yaml"
-            path.write_text(PLAN.format(data=data), encoding="utf-8")
-            self.plan = load_plan(str(path)).plan
-            read = read_plan_data(load_plan(str(path)), cache_folder())
+        self.plan, read = opened(data, LENGTH)
         (name,) = read.parts
         parts = read.parts[name]
-        self.labels = list(read.labels)
+        self.labels = read.labels
         self.codes = read.codes[name].astype(np.int64)
         self.source = read.sources[name]
         self.pool = np.sort(np.concatenate([parts.pool, parts.gate]))
@@ -67,10 +48,7 @@ class Domain:
 
     def network(self) -> Any:
         """Returns the encoder with its published weights."""
-        from progressive_tf.models.catalogue import build
-        from progressive_tf.models.request import Request
-
-        return build(Request(self.plan.model, self.labels, 1, Path()))
+        return pretrained(self.plan, self.labels)
 
     def vectors(self, network: Any, rows: np.ndarray) -> np.ndarray:
         """Returns what a head would read of rows, float32 [rows, width]."""
@@ -140,16 +118,13 @@ def trained(domain: Domain, rows: np.ndarray, epochs: int, seed: int) -> tuple[A
     guessing = Guessing(network.blocks[0].inner.weight)
     losses = list[float]()
 
-    def learning(
-        variables: Callable[[], list[tf.Variable]], optimizer: Any, training: bool
-    ) -> Callable[..., tf.Tensor]:
+    def learning(moved: list[tf.Variable], optimizer: Any, training: bool) -> Callable[..., tf.Tensor]:
         @tf.function(reduce_retracing=True)
         def step(ids: tf.Tensor, mask: tf.Tensor, where: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 state = network.run_blocks({"inputs": ids, "mask": mask}, 0, len(network.blocks), training)
                 logits = guessing(tf.gather_nd(state["hidden"], where))
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(words, logits))
-            moved = variables()
             optimizer.apply_gradients(zip(tape.gradient(loss, moved), moved, strict=True))
             return loss
 
@@ -164,11 +139,11 @@ def trained(domain: Domain, rows: np.ndarray, epochs: int, seed: int) -> tuple[A
 
     guessing(tf.zeros((1, guessing.table.shape[1])))
     own = [*guessing.dense.variables, *guessing.normal.variables, guessing.bias]
-    epoch(learning(lambda: own, tf.keras.optimizers.AdamW(HEAD_RATE, weight_decay=DECAY), False))
+    epoch(learning(own, tf.keras.optimizers.AdamW(HEAD_RATE, weight_decay=DECAY), False))
     total = len(rows) // BATCH * epochs
     rate = Warmed(RATE, WARM * total, total)
     blocks = [weight for block in network.blocks for weight in block.trainable_variables]
-    step = learning(lambda: [*blocks, *own], tf.keras.optimizers.AdamW(rate, weight_decay=DECAY), True)
+    step = learning([*blocks, *own], tf.keras.optimizers.AdamW(rate, weight_decay=DECAY), True)
     for _ in range(epochs):
         epoch(step)
     return network, losses

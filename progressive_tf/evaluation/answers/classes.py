@@ -199,9 +199,8 @@ class ClassAnswers(Answers):
         chosen = indices(rows)
         groups = chosen_groups(self.groups, chosen)
         said = None if self.said is None else self.said[chosen]
-        return replace(
-            self, truth=self.truth[chosen], probabilities=self.probabilities[chosen], groups=groups, said=said
-        )
+        taken = self.truth[chosen], self.probabilities[chosen]
+        return replace(self, truth=taken[0], probabilities=taken[1], groups=groups, said=said)
 
     def join(self, others: Sequence[ClassAnswers]) -> ClassAnswers:
         """Returns these rows and, after them, those of others with the same labels."""
