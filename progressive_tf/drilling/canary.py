@@ -22,7 +22,7 @@ from progressive_tf.registry.traffic import WHOLE
 from progressive_tf.seeds import derive_seed
 from progressive_tf.serving.answers.classes import ServedClasses
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WIDEN, CanaryDecision, compares_with_stable, decide
-from progressive_tf.serving.canary_evidence import slow_limit
+from progressive_tf.serving.canary_evidence import slow_limits
 from progressive_tf.serving.pairs import MOST_OPEN, Pair, TwoVersions
 from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of
 from progressive_tf.serving.routing import Split, caller_number
@@ -37,6 +37,7 @@ FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.1
 MEDIAN_SECONDS, SPREAD = 0.02, 0.3
 # A step is given up, and left to a person, after so many times the requests that its min_samples take, and some more.
 PATIENCE, MORE = 1.5, 1000
+ALONE = 1  # the size of every batch: what is simulated is one caller after the other
 UNPROVED, HELD = "not proved", "held at a step"
 
 
@@ -145,7 +146,9 @@ class CanaryPlay:
         before = [BEGAN - MOST_BEFORE + place for place in range(MOST_BEFORE)]
         stable = self._two.stable
         store.add(
-            ServedRequest(time, stable, STABLE, 0, OK, 0.0, caller=place, stable=stable, computed=self._seconds())
+            ServedRequest(
+                time, stable, STABLE, 0, OK, 0.0, caller=place, stable=stable, computed=self._seconds(), size=ALONE
+            )
             for place, time in enumerate(before)
         )
 
@@ -165,13 +168,13 @@ class CanaryPlay:
         """Plays a step, whose counts come behind those of the steps before; returns as `_rollout` does."""
         schedule, began = self._traffic.schedule, self._counted.requests
         most = PATIENCE * schedule.min_samples * 100 / split.percent + MORE
-        limit = slow_limit(store.seconds_before(split.step, split.stable), schedule)
-        self._slow_beyond = math.inf if limit is None else limit
+        limits = slow_limits(store.seconds_before(split.step, split.stable), schedule)
+        self._slow_beyond = limits.get(ALONE, math.inf)
         counts.append(StepCounts())
         while True:
             self._ask(store, split, max(FEWEST_BETWEEN, int(MORE_BETWEEN * (self._counted.requests - began))))
             self._answer_questions(store)
-            counts[-1] = store.step_counts(split.step, limit, split.stable)
+            counts[-1] = store.step_counts(split.step, limits, split.stable)
             if keeps_pairs(schedule) and not (self._proof and self._proof.is_shown):
                 self._proof = proof_of(store.paired(self._two), schedule, self._now)
             passed = self._counted.requests - began
@@ -245,6 +248,7 @@ class CanaryPlay:
             self._two.stable,
             failed=status != OK,
             computed=seconds,
+            size=ALONE,
         )
 
     def _tell(self, store: Store, told: list[Feedback]) -> None:
