@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from progressive_tf.drilling.rows import Asked
+from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.drilling.saboteurs import OK, Given
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.traffic import WHOLE
 from progressive_tf.seeds import derive_seed
-from progressive_tf.serving.answers.classes import ServedClasses
+from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WIDEN, CanaryDecision, compares_with_stable, decide
 from progressive_tf.serving.canary_evidence import slow_limits
 from progressive_tf.serving.pairs import MOST_OPEN, Pair, TwoVersions
@@ -90,10 +90,8 @@ class CanaryPlay:
 
     Args:
         folder: where its store is made.
-        asked: the rows that callers ask, with stable's answers.
+        subject: the version that it stands beside, with the rows that callers ask.
         given: the saboteur's answers to them.
-        labels: the classes.
-        stable: the number of the version that it stands beside.
         traffic: how callers come.
 
     Attributes:
@@ -101,17 +99,18 @@ class CanaryPlay:
         number: the saboteur's.
     """
 
-    def __init__(
-        self, folder: Path, asked: Asked, given: Given, labels: tuple[str, ...], stable: int, traffic: Traffic
-    ) -> None:
+    def __init__(self, folder: Path, subject: Subject, given: Given, traffic: Traffic) -> None:
+        asked, stable, self._kind = subject.callers, subject.version.number, subject.kind
+        self._served = served_answers(asked.answers.kind)
         self.path, self.number = folder / STORE_NAME, stable + 1
         self._asked, self._given, self._traffic = asked, given, traffic
         self._two = TwoVersions(stable, self.number)
-        self._truth = [labels[code] for code in asked.truth]
-        answers = (asked.probabilities, np.nan_to_num(given.probabilities))
-        self._said = [[labels[code] for code in side.argmax(axis=1)] for side in answers]
-        self._stated = [side.round(4).tolist() for side in answers]
-        self._is_right = [asked.right, (answers[1].argmax(axis=1) == asked.truth) & (given.status == OK)]
+        self._truth = list(map(self._kind.kept, self._kind.truth(asked.answers)))
+        answers = asked.answers, given.answers
+        self._plain = [self._kind.said(side) for side in answers]
+        self._said = [list(map(self._kind.kept, side)) for side in self._plain]
+        self._stated = [self._kind.stated(side) for side in answers]
+        self._is_right = [asked.right, given.answers.right & (given.status == OK)]
         self._generator = np.random.default_rng(traffic.seed)
         self._coming = callers_in_order(asked, traffic.seed)
         self._counted = _Counted()
@@ -259,7 +258,7 @@ class CanaryPlay:
     def _answer_questions(self, store: Store) -> None:
         if not keeps_pairs(self._traffic.schedule):
             return
-        for question in store.questions(self._two, MOST_OPEN, ServedClasses()):
+        for question in store.questions(self._two, MOST_OPEN, self._served):
             row = int(question["question_id"].split()[1])
             store.answer_question(question["question_id"], self._truth[row])
             self._counted.labels += 1
@@ -269,7 +268,7 @@ class CanaryPlay:
         requests, told = [], []
         for row in self._generator.permutation(len(self._asked)).tolist():
             asked = self._asked.inputs[row]
-            given = None if asked is None else dict(asked)
+            given = None if asked is None else {**asked, **self._kind.beside_input(self._plain[1][row])}
             requests.append(self._request(row, f"{row} at last", STABLE, 0, given))
             if requests[-1].answers and self._generator.random() < self._traffic.feedback:
                 told.append(Feedback(requests[-1].answers[0].id, self._truth[row]))
