@@ -127,6 +127,10 @@ def test_a_released_version_of_a_table_is_drilled_and_its_registry_left_alone(
     assert "lost lower-casing: left out, the rows are no texts, or not kept" in said.err
     assert "release.max_minutes is left out" in said.err
     assert {path: path.read_bytes() for path in place.glob("registry/**/*") if path.is_file()} == before
+    assert drill("tiny", "--orders", "1", "--replay", "table.csv") in (0, 3)
+    assert "callers ask 240 rows of table.csv" in capsys.readouterr().err
+    other = (place / "table.csv").read_text(encoding="utf-8").replace("height", "size")
+    (place / "other.csv").write_text(other, encoding="utf-8")
     for arguments, message in (
         (["other"], "unknown model 'other'"),
         (["tiny", "--runs", "nowhere"], "is not there, or its stage one kept no predictions"),
