@@ -15,6 +15,8 @@ from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import Version
 
+TASK = "task"  # beside a text, where a version has tasks
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -41,7 +43,7 @@ class Asked:
     @property
     def texts(self) -> list[str] | None:
         """The text of each row, or its words; None where a row has none, or several, as the cells of a table."""
-        given = [list((row or {}).values()) for row in self.inputs]
+        given = [[value for name, value in (row or {}).items() if name != TASK] for row in self.inputs]
         if not all(len(values) == 1 and isinstance(values[0], str | list) for values in given):
             return None
         return [value if isinstance(value, str) else " ".join(value) for (value,) in given]

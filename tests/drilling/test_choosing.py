@@ -65,9 +65,14 @@ def test_a_version_that_tells_capitals_apart_gets_capitals() -> None:
 def test_rows_without_texts_and_versions_with_tasks_cannot_lose_lower_casing() -> None:
     of = subject()
     without = replace(of, callers=replace(of.callers, inputs=[None] * len(of.callers)))
+    cells = replace(of, callers=replace(of.callers, inputs=[{"a": "1", "b": "red"}] * len(of.callers)))
+    named = [{"text": text, "task": "tone"} for text in of.callers.texts or []]
+    tasks = replace(of, callers=replace(of.callers, inputs=named))
+    assert tasks.callers.texts == of.callers.texts
     for case, load, why in (
         (without, nobody, "no texts"),
-        (of, lambda: WithTasks(lower_cases=True), "needs a task"),
+        (cells, nobody, "no texts"),
+        (tasks, lambda: WithTasks(lower_cases=True), "needs a task"),
     ):
         chosen, left_out = choose(case, 0, load)
         assert len(chosen) == 11
