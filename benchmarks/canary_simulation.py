@@ -100,7 +100,8 @@ def steps(case: Case, generator: np.random.Generator) -> Iterator[tuple[int, lis
     def counted(which: np.ndarray) -> VersionCounts:
         return VersionCounts(
             _tally(callers[which], failed[which]),
-            _tally(callers[which], slow[which]),
+            {1: _tally(callers[which], slow[which])},
+            {1: _tally(*_first(callers[which], slow[which]))},
             _tally(callers[which & ~failed], right[which & ~failed]),
         )
 
@@ -109,9 +110,12 @@ def steps(case: Case, generator: np.random.Generator) -> Iterator[tuple[int, lis
         before = np.arange(size) < look
         for number in range(len(over), int(step[look - 1])):
             ended = step == number
-            over.append(StepCounts(counted(ended & is_canary), counted(ended & ~is_canary), slow_beyond=1.0))
+            over.append(StepCounts(counted(ended & is_canary), counted(ended & ~is_canary), slow_beyond={1: 1.0}))
         present = before & (step == step[look - 1])
-        yield look, [*over, StepCounts(counted(present & is_canary), counted(present & ~is_canary), slow_beyond=1.0)]
+        yield (
+            look,
+            [*over, StepCounts(counted(present & is_canary), counted(present & ~is_canary), slow_beyond={1: 1.0})],
+        )
 
 
 def _tally(callers: np.ndarray, has: np.ndarray) -> Tally:
@@ -119,6 +123,12 @@ def _tally(callers: np.ndarray, has: np.ndarray) -> Tally:
         return Tally(callers, has.astype(np.int64), np.ones(len(callers), np.int64))
     each, places = np.unique(callers, return_inverse=True)
     return Tally(each, np.bincount(places[has], minlength=len(each)), np.bincount(places, minlength=len(each)))
+
+
+def _first(callers: np.ndarray, has: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns each caller's first request alone."""
+    each, places = np.unique(callers, return_index=True)
+    return each, has[places]
 
 
 def _looks(requests: int) -> Iterator[int]:

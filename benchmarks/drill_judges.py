@@ -29,6 +29,7 @@ from progressive_tf.drilling.page import ways
 from progressive_tf.drilling.play import NOBODY, Drill, Drilled, Outcome, given_by
 from progressive_tf.drilling.saboteurs import CONTROL, OK, Given
 from progressive_tf.drilling.subject import read_subject, version_under_drill
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.logs import set_up_logging
 from progressive_tf.registry import Registry
 from progressive_tf.registry.history import CANARY
@@ -107,8 +108,9 @@ def _asked(
     usual = MEDIAN_SECONDS * np.exp(SPREAD * generator.standard_normal(len(rows)))
     seconds = usual * np.where(is_canary, given.slowness[rows], 1.0)
     failed = is_canary & (given.status[rows] != OK)
-    said = np.where(is_canary[:, None], np.nan_to_num(given.probabilities[rows]), asked.probabilities[rows])
-    is_right = said.argmax(axis=1) == asked.truth[rows]
+    sides = [side.probabilities[rows] for side in (given.answers, asked.answers) if isinstance(side, ClassAnswers)]
+    said = np.where(is_canary[:, None], sides[0], sides[1])
+    is_right = said.argmax(axis=1) == asked.answers.truth[rows]
     is_slow = (usual <= SLOW_BEYOND) & (seconds > SLOW_BEYOND)
     is_harmed = is_canary & asked.right[rows] & (~is_right | failed | is_slow)
     is_judged = generator.random(len(rows)) < drill.feedback
@@ -150,7 +152,7 @@ def _drill(plan: str, folder: Path, orders: int) -> tuple[Drill, list[Chosen], l
     model = Registry(registry).existing_model(plan)
     version = version_under_drill(model, None)
     subject, reference, _ = read_subject(model, version, runs)
-    asking = Asking(version, subject.labels)
+    asking = Asking(version)
     chosen, left_out = choose(subject, 0, lambda: asking)
     return Drill(subject, reference, 0.1, orders, 0), chosen, left_out
 

@@ -34,7 +34,7 @@ def drill(
         typer.Option(
             metavar="LOG|SOURCE",
             help="What callers ask: a server's served.sqlite with answers that users have judged, or a file of "
-            "labelled texts as the plan reads them. By default the test rows of the version's stage.",
+            "labelled rows as the plan reads them. By default the test rows of the version's stage.",
         ),
     ] = None,
     number: Annotated[
@@ -76,13 +76,13 @@ def drill(
     version = version_under_drill(model, number)
     subject, reference, plan = read_subject(model, version, runs)
 
-    labels, loaded = subject.labels, list["Asking"]()
+    loaded = list["Asking"]()
 
     def load() -> Asking:
         from progressive_tf.drilling.asking import Asking
 
         if not loaded:
-            loaded.append(Asking(version, labels))
+            loaded.append(Asking(version))
         return loaded[0]
 
     if replay is not None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from progressive_tf.errors import InputError
 from progressive_tf.registry import Version
-from progressive_tf.serving.answers.base import PROBABILITIES
 from progressive_tf.serving.instances import DEFAULT, ROWS, read_request
 from progressive_tf.serving.limits import Limits, Refusal
 from progressive_tf.serving.loaded import LoadedVersion
@@ -22,13 +19,15 @@ class Asking:
 
     Args:
         version: a released one.
-        labels: the classes, in the order in which probabilities are wanted.
     """
 
-    def __init__(self, version: Version, labels: Sequence[str]) -> None:
+    def __init__(self, version: Version) -> None:
         self._loaded = LoadedVersion(version)
-        self._columns = [list(labels).index(label) for label in self._loaded.labels]
-        self._classes = len(labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it answers, in its order; nothing where it writes texts."""
+        return self._loaded.labels
 
     @property
     def has_tasks(self) -> bool:
@@ -40,19 +39,22 @@ class Asking:
         """Under which name it gets a text."""
         return next(iter(self._loaded.signatures[DEFAULT]))
 
-    def probabilities(self, inputs: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Returns the probabilities of inputs, JSON-like by name, float64 [rows, classes].
+    def outputs(self, inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Returns what it says to inputs, all JSON-like by name; they are asked by the signature that has their names.
 
         Raises:
             InputError: the version refuses one.
         """
         try:
-            limits = Limits(instances=len(inputs))
-            asked = read_request({ROWS: [dict(row) for row in inputs]}, self._loaded.signatures, limits).asked
+            limits, signatures = Limits(instances=len(inputs)), self._loaded.signatures
+            names = inputs[0].keys() if inputs else set()
+            signature = next((name for name, specs in signatures.items() if specs.keys() == names), DEFAULT)
+            body = {ROWS: [dict(row) for row in inputs], "signature_name": signature}
+            asked = read_request(body, signatures, limits).asked
         except Refusal as refusal:
             raise InputError(f"version {self._loaded.number} cannot be asked: {refusal}") from None
         order = sorted(range(len(asked)), key=lambda place: (str(asked[place].bucket), asked[place].length))
-        found = np.zeros((len(asked), self._classes))
+        found = list[Mapping[str, Any]]([{}] * len(asked))
         begin = 0
         while begin < len(order):
             bucket = asked[order[begin]].bucket
@@ -61,6 +63,6 @@ class Asking:
             for place, answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Refusal):
                     raise InputError(f"row {place + 1}: version {self._loaded.number} refuses it: {answer}")
-                found[place, self._columns] = answer[PROBABILITIES]
+                found[place] = answer
             begin += len(batch)
         return found

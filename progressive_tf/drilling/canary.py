@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from progressive_tf.drilling.rows import Asked
+from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.drilling.saboteurs import OK, Given
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry.history import CANARY, STABLE
 from progressive_tf.registry.traffic import WHOLE
 from progressive_tf.seeds import derive_seed
-from progressive_tf.serving.answers.classes import ServedClasses
+from progressive_tf.serving.answers import served_answers
 from progressive_tf.serving.canary_decision import HOLD, ROLLBACK, WIDEN, CanaryDecision, compares_with_stable, decide
-from progressive_tf.serving.canary_evidence import slow_limit
+from progressive_tf.serving.canary_evidence import slow_limits
 from progressive_tf.serving.pairs import MOST_OPEN, Pair, TwoVersions
 from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of
 from progressive_tf.serving.routing import Split, caller_number
@@ -37,6 +37,7 @@ FEWEST_BETWEEN, MORE_BETWEEN = 100, 0.1
 MEDIAN_SECONDS, SPREAD = 0.02, 0.3
 # A step is given up, and left to a person, after so many times the requests that its min_samples take, and some more.
 PATIENCE, MORE = 1.5, 1000
+ALONE = 1  # the size of every batch: what is simulated is one caller after the other
 UNPROVED, HELD = "not proved", "held at a step"
 
 
@@ -89,10 +90,8 @@ class CanaryPlay:
 
     Args:
         folder: where its store is made.
-        asked: the rows that callers ask, with stable's answers.
+        subject: the version that it stands beside, with the rows that callers ask.
         given: the saboteur's answers to them.
-        labels: the classes.
-        stable: the number of the version that it stands beside.
         traffic: how callers come.
 
     Attributes:
@@ -100,17 +99,18 @@ class CanaryPlay:
         number: the saboteur's.
     """
 
-    def __init__(
-        self, folder: Path, asked: Asked, given: Given, labels: tuple[str, ...], stable: int, traffic: Traffic
-    ) -> None:
+    def __init__(self, folder: Path, subject: Subject, given: Given, traffic: Traffic) -> None:
+        asked, stable, self._kind = subject.callers, subject.version.number, subject.kind
+        self._served = served_answers(asked.answers.kind)
         self.path, self.number = folder / STORE_NAME, stable + 1
         self._asked, self._given, self._traffic = asked, given, traffic
         self._two = TwoVersions(stable, self.number)
-        self._truth = [labels[code] for code in asked.truth]
-        answers = (asked.probabilities, np.nan_to_num(given.probabilities))
-        self._said = [[labels[code] for code in side.argmax(axis=1)] for side in answers]
-        self._stated = [side.round(4).tolist() for side in answers]
-        self._is_right = [asked.right, (answers[1].argmax(axis=1) == asked.truth) & (given.status == OK)]
+        self._truth = list(map(self._kind.kept, self._kind.truth(asked.answers)))
+        answers = asked.answers, given.answers
+        self._plain = [self._kind.said(side) for side in answers]
+        self._said = [list(map(self._kind.kept, side)) for side in self._plain]
+        self._stated = [self._kind.stated(side) for side in answers]
+        self._is_right = [asked.right, given.answers.right & (given.status == OK)]
         self._generator = np.random.default_rng(traffic.seed)
         self._coming = callers_in_order(asked, traffic.seed)
         self._counted = _Counted()
@@ -145,7 +145,9 @@ class CanaryPlay:
         before = [BEGAN - MOST_BEFORE + place for place in range(MOST_BEFORE)]
         stable = self._two.stable
         store.add(
-            ServedRequest(time, stable, STABLE, 0, OK, 0.0, caller=place, stable=stable, computed=self._seconds())
+            ServedRequest(
+                time, stable, STABLE, 0, OK, 0.0, caller=place, stable=stable, computed=self._seconds(), size=ALONE
+            )
             for place, time in enumerate(before)
         )
 
@@ -165,13 +167,13 @@ class CanaryPlay:
         """Plays a step, whose counts come behind those of the steps before; returns as `_rollout` does."""
         schedule, began = self._traffic.schedule, self._counted.requests
         most = PATIENCE * schedule.min_samples * 100 / split.percent + MORE
-        limit = slow_limit(store.seconds_before(split.step, split.stable), schedule)
-        self._slow_beyond = math.inf if limit is None else limit
+        limits = slow_limits(store.seconds_before(split.step, split.stable), schedule)
+        self._slow_beyond = limits.get(ALONE, math.inf)
         counts.append(StepCounts())
         while True:
             self._ask(store, split, max(FEWEST_BETWEEN, int(MORE_BETWEEN * (self._counted.requests - began))))
             self._answer_questions(store)
-            counts[-1] = store.step_counts(split.step, limit, split.stable)
+            counts[-1] = store.step_counts(split.step, limits, split.stable)
             if keeps_pairs(schedule) and not (self._proof and self._proof.is_shown):
                 self._proof = proof_of(store.paired(self._two), schedule, self._now)
             passed = self._counted.requests - began
@@ -245,6 +247,7 @@ class CanaryPlay:
             self._two.stable,
             failed=status != OK,
             computed=seconds,
+            size=ALONE,
         )
 
     def _tell(self, store: Store, told: list[Feedback]) -> None:
@@ -255,7 +258,7 @@ class CanaryPlay:
     def _answer_questions(self, store: Store) -> None:
         if not keeps_pairs(self._traffic.schedule):
             return
-        for question in store.questions(self._two, MOST_OPEN, ServedClasses()):
+        for question in store.questions(self._two, MOST_OPEN, self._served):
             row = int(question["question_id"].split()[1])
             store.answer_question(question["question_id"], self._truth[row])
             self._counted.labels += 1
@@ -265,7 +268,7 @@ class CanaryPlay:
         requests, told = [], []
         for row in self._generator.permutation(len(self._asked)).tolist():
             asked = self._asked.inputs[row]
-            given = None if asked is None else dict(asked)
+            given = None if asked is None else {**asked, **self._kind.beside_input(self._plain[1][row])}
             requests.append(self._request(row, f"{row} at last", STABLE, 0, given))
             if requests[-1].answers and self._generator.random() < self._traffic.feedback:
                 told.append(Feedback(requests[-1].answers[0].id, self._truth[row]))

@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from progressive_tf.drilling.answers import DrilledAnswers
 from progressive_tf.drilling.play import Read, given_by
 from progressive_tf.drilling.rows import Asked, Subject
 from progressive_tf.drilling.saboteurs import OK, SABOTEURS, Given, Saboteur
+from progressive_tf.evaluation.answers.base import Answers
 
 # So many texts say whether a version tells capitals from other letters.
 LOOKED_AT = 32
@@ -24,8 +26,12 @@ class Asks(Protocol):
     def has_tasks(self) -> bool:
         """Whether every input needs the name of a task."""
 
-    def probabilities(self, inputs: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Returns float64 [rows, classes] of inputs by name."""
+    @property
+    def labels(self) -> Sequence[str]:
+        """What it answers, in its order."""
+
+    def outputs(self, inputs: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Returns what it says to inputs, all by name."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,11 @@ def choose(subject: Subject, seed: int, load: Callable[[], Asks]) -> tuple[list[
         seed: of the drill.
         load: returns the version, to be asked; called only where a saboteur needs it.
     """
-    chosen, left_out = list[Chosen](), list[str]()
+    chosen, left_out, answered = list[Chosen](), list[str](), subject.gate.answers.kind.name
     for saboteur in SABOTEURS:
+        if saboteur.of not in (None, answered):
+            left_out.append(f"{saboteur.name}: left out, it harms {saboteur.of}, and the version answers {answered}")
+            continue
         read, why = (None, "") if saboteur.reads is None else _read(subject, saboteur.reads, load)
         if not why and not _harms(subject, given_by(subject, saboteur, seed, read)):
             why = "it changes nothing on these rows"
@@ -68,27 +77,43 @@ def _read(subject: Subject, reads: Callable[[str, bool], str], load: Callable[[]
     asks = load()
     if asks.has_tasks:
         return None, "the version needs a task beside each text"
-    small, capital = (asks.probabilities(_with_texts(subject.callers, cased, LOOKED_AT)) for cased in CASES)
-    lower_cases = np.allclose(small, capital, atol=1e-4)
+    kind = subject.kind
 
-    def answers(rows: Asked) -> np.ndarray:
-        return asks.probabilities(_with_texts(rows, lambda text: reads(text, lower_cases)))
+    def answers(rows: Asked, cased: Callable[[str], str]) -> Answers:
+        outputs = asks.outputs(_with_texts(rows, cased))
+        return kind.of_outputs(outputs, kind.truth(rows.answers), asks.labels, subject.gate.answers)
 
-    return (answers(subject.gate), answers(subject.callers)), ""
+    first = subject.callers.take(np.arange(min(LOOKED_AT, len(subject.callers))))
+    small, capital = (answers(first, cased) for cased in CASES)
+    lower_cases = _alike(kind, small, capital)
+    sides = subject.gate, subject.callers
+    harmed = [answers(rows, lambda text: reads(text, lower_cases)) for rows in sides]
+    return (harmed[0], harmed[1]), ""
 
 
-def _with_texts(rows: Asked, changed: Callable[[str], str], most: int | None = None) -> list[dict[str, Any]]:
-    """Returns the inputs of rows with their texts changed, of the first `most` rows; of all for None."""
+def _alike(kind: DrilledAnswers, one: Answers, other: Answers) -> bool:
+    """Whether two versions say the same, as surely."""
+    stated = [np.array([row or [] for row in kind.stated(side)], float) for side in (one, other)]
+    return kind.said(one) == kind.said(other) and np.allclose(stated[0], stated[1], atol=1e-4)
+
+
+def _with_texts(rows: Asked, changed: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Returns the inputs of rows with their texts, or all of their words, changed."""
     return [
-        {name: changed(value) if isinstance(value, str) else value for name, value in (given or {}).items()}
-        for given in rows.inputs[:most]
+        {
+            name: changed(value) if isinstance(value, str) else [changed(word) for word in value]
+            for name, value in (given or {}).items()
+        }
+        for given in rows.inputs
     ]
 
 
 def _harms(subject: Subject, sides: tuple[Given, Given]) -> bool:
     """Whether a saboteur does anything else than the version, before a gate or before callers."""
+    kind = subject.kind
     return any(
-        not np.array_equal(given.probabilities, rows.probabilities)
-        or bool((given.slowness > 1).any() or (given.status != OK).any())
+        bool((given.slowness > 1).any() or (given.status != OK).any())
+        or kind.said(given.answers) != kind.said(rows.answers)
+        or kind.stated(given.answers) != kind.stated(rows.answers)
         for given, rows in zip(sides, (subject.gate, subject.callers), strict=True)
     )

@@ -12,10 +12,12 @@ from statistics import median
 
 import numpy as np
 
+from progressive_tf.drilling.answers.base import confidence
 from progressive_tf.drilling.canary import CanaryPlay, Traffic
 from progressive_tf.drilling.gate import at_gate
 from progressive_tf.drilling.rows import Subject
 from progressive_tf.drilling.saboteurs import Given, Saboteur
+from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.evaluation.decision import Decision
 from progressive_tf.monitoring.drift import DriftTest, judged_together
 from progressive_tf.monitoring.live_rows import read_live_rows
@@ -25,7 +27,7 @@ from progressive_tf.seeds import derive_seed
 
 GATE, CANARY, MONITOR, NOBODY = "gate", "canary", "monitor", "nobody"
 ALPHA = 0.01  # as `monitor` has it
-Read = tuple[np.ndarray, np.ndarray]
+Read = tuple[Answers, Answers]
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,15 @@ class Drill:
     @cached_property
     def sounding(self) -> list[tuple[str, str]]:
         """What the tests are about, with their names, that find drift in the version's own answers to the rows."""
-        rows, labels = self.subject.callers, self.subject.labels
-        stated = rows.probabilities.max(axis=1)
+        rows, kind = self.subject.callers, self.subject.kind
+        stated = confidence(kind.stated(rows.answers))
+        known = np.isfinite(stated)
         own = Rows(
             "the version's own answers",
             [given for given in rows.inputs if given is not None],
-            [labels[code] for code in rows.probabilities.argmax(axis=1)],
+            kind.said(rows.answers),
             stated,
-            (stated, rows.right),
+            (stated[known], rows.right[known]),
         )
         return [(test.about, test.name) for test in self._drifted(own)]
 
@@ -144,8 +147,7 @@ class Drill:
 
         Args:
             saboteur: that one.
-            read: what the network answers to what it reads, where that is another text: probabilities of gate rows and
-                of callers' rows.
+            read: what the network answers to what it reads, where that is another text: to gate rows, and to callers'.
             done: told of each order that has ended.
         """
         gate, callers = given_by(self.subject, saboteur, self.seed, read)
@@ -161,8 +163,7 @@ class Drill:
         subject = self.subject
         traffic = Traffic(subject.schedule, self.feedback, derive_seed(self.seed, "drill", order))
         with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-            stable = subject.version.number
-            canary = CanaryPlay(Path(folder), subject.callers, given, subject.labels, stable, traffic)
+            canary = CanaryPlay(Path(folder), subject, given, traffic)
             played = canary.play()
             counts = played.requests, played.labels, played.harmed
             if played.released is None:

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from progressive_tf.drilling.answers import KINDS, DrilledAnswers
 from progressive_tf.evaluation.answer_rule import ALWAYS, AnswerRule
+from progressive_tf.evaluation.answers.base import Answers
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.release_schedule import ReleaseSchedule
 from progressive_tf.registry import Version
+
+TASK = "task"  # beside a text, where a version has tasks
 
 
 @dataclass(frozen=True)
@@ -20,30 +24,29 @@ class Asked:
 
     Args:
         inputs: of each row by name, as a server keeps them; None where that is not known.
-        truth: int64 [rows], the index of the right class.
-        probabilities: float64 [rows, classes].
+        answers: to the rows, beside what is right.
         callers: who asked, of each row; None where every row is a caller.
     """
 
     inputs: Sequence[Mapping[str, Any] | None]
-    truth: np.ndarray
-    probabilities: np.ndarray
+    answers: Answers
     callers: Sequence[str] | None = None
 
     def __len__(self) -> int:
-        return len(self.truth)
+        return len(self.answers)
 
     @property
     def right(self) -> np.ndarray:
-        """bool [rows]: whether the most probable class is the right one."""
-        right: np.ndarray = self.probabilities.argmax(axis=1) == self.truth
-        return right
+        """bool [rows]: whether the answer is the right one."""
+        return self.answers.right
 
     @property
     def texts(self) -> list[str] | None:
-        """The text of each row; None where a row has none."""
-        given = [[value for value in (row or {}).values() if isinstance(value, str)] for row in self.inputs]
-        return [values[0] for values in given] if all(given) else None
+        """The text of each row, or its words; None where a row has none, or several, as the cells of a table."""
+        given = [[value for name, value in (row or {}).items() if name != TASK] for row in self.inputs]
+        if not all(len(values) == 1 and isinstance(values[0], str | list) for values in given):
+            return None
+        return [value if isinstance(value, str) else " ".join(value) for (value,) in given]
 
     @property
     def text_name(self) -> str:
@@ -51,9 +54,14 @@ class Asked:
         given: Mapping[str, Any] = next((given for given in self.inputs if given), {})
         return next((name for name, value in given.items() if isinstance(value, str)), "text")
 
-    def answered(self, probabilities: np.ndarray) -> Asked:
+    def take(self, rows: np.ndarray) -> Asked:
+        """Returns some rows, indices, in that order."""
+        callers = None if self.callers is None else [self.callers[row] for row in rows]
+        return Asked([self.inputs[row] for row in rows], self.answers.take(rows), callers)
+
+    def answered(self, answers: Answers) -> Asked:
         """Returns the same rows with other answers."""
-        return replace(self, probabilities=probabilities)
+        return replace(self, answers=answers)
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,6 @@ class Subject:
 
     Args:
         version: the one that saboteurs are made of.
-        labels: the classes, in the order of probabilities.
-        known: how many of them, from the first, the version can answer.
         gate: the rows that gates look at, each once.
         slices: the name of a slice → int64, its rows among those of the gate; `current` and `all` too.
         previous: names of the slices of the version's own stage and of those that it builds on.
@@ -76,8 +82,6 @@ class Subject:
     """
 
     version: Version
-    labels: tuple[str, ...]
-    known: int
     gate: Asked
     slices: Mapping[str, np.ndarray]
     previous: tuple[str, ...]
@@ -87,3 +91,8 @@ class Subject:
     described: str
     notes: tuple[str, ...] = ()
     rule: AnswerRule = ALWAYS
+
+    @property
+    def kind(self) -> DrilledAnswers:
+        """What is asked of its answers."""
+        return KINDS[self.gate.answers.kind.name]

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from progressive_tf.drilling.answers import KINDS
+from progressive_tf.drilling.answers.classes import leaked, overconfident, swapped, without_a_class
 from progressive_tf.drilling.rows import Asked
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.plan.metric_names import CLASSES
 from progressive_tf.seeds import derive_seed
 
 OK, REFUSED, FAILED = 200, 400, 500
 # The part of rows that are of one kind, that are answered slowly, and that are rare.
 ONE_KIND, SLOW, RARE = 0.1, 0.1, 0.005
-SLOWER, SHARPER = 10.0, 4.0
+SLOWER = 10.0
 # No vocabulary has this sign as a word.
 UNKNOWN_WORD = "☃"
 
@@ -53,23 +57,20 @@ class Given:
     """What a saboteur answers.
 
     Args:
-        probabilities: float64 [rows, classes]; NaN in a row to which it has no numbers.
+        answers: to every row; what stands in one to which it has no numbers says nothing.
+        has_numbers: bool [rows], whether all of its numbers are finite.
         slowness: float64 [rows], how many times as long as stable's its answer takes; >= 1.
         status: int64 [rows], of HTTP, where a caller asks.
     """
 
-    probabilities: np.ndarray
+    answers: Answers
     slowness: np.ndarray
     status: np.ndarray
-
-    @property
-    def has_numbers(self) -> np.ndarray:
-        """bool [rows]: whether all probabilities of a row are numbers."""
-        finite: np.ndarray = np.isfinite(self.probabilities).all(axis=1)
-        return finite
+    has_numbers: np.ndarray
 
 
-Harm = Callable[[Scene], np.ndarray]
+Harm = Callable[[Scene], Answers]
+OfRows = Callable[[Scene], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -79,26 +80,31 @@ class Saboteur:
     Args:
         name: short.
         says: what it does, in words.
-        answers: scene → its probabilities, float64 [rows, classes].
+        answers: scene → its answers.
+        no_numbers: scene → bool [rows], where its numbers are not finite.
         slowness: scene → float64 [rows], see `Given`.
         status: scene → int64 [rows], see `Given`.
         reads: what it makes of a text before the network reads it, and whether that lower-cases → the text.
+        of: the name of the one kind of answers that it harms; None for any.
     """
 
     name: str
     says: str
-    answers: Harm = lambda scene: scene.asked.probabilities
-    slowness: Harm = lambda scene: np.ones(len(scene.asked))
-    status: Harm = lambda scene: np.full(len(scene.asked), OK)
+    answers: Harm = lambda scene: scene.asked.answers
+    no_numbers: OfRows = lambda scene: np.zeros(len(scene.asked), bool)
+    slowness: OfRows = lambda scene: np.ones(len(scene.asked))
+    status: OfRows = lambda scene: np.full(len(scene.asked), OK)
     reads: Callable[[str, bool], str] | None = None
+    of: str | None = None
 
     def given(self, asked: Asked, at_gate: bool, seed: int) -> Given:
         """Returns what it answers to rows; see `Scene`."""
         chance = np.random.default_rng(derive_seed(seed, "drill", self.name, str(at_gate)))
         scene = Scene(asked, at_gate, chance)
-        given = Given(self.answers(scene), self.slowness(scene), self.status(scene))
+        answers, has_numbers = self.answers(scene), ~self.no_numbers(scene)
         # A server cannot put what is no number into JSON, and fails.
-        return Given(given.probabilities, given.slowness, np.where(given.has_numbers, given.status, FAILED))
+        status = np.where(has_numbers, self.status(scene), FAILED)
+        return Given(answers, self.slowness(scene), status, has_numbers)
 
 
 def in_capitals(text: str, lower_cases: bool) -> str:
@@ -111,69 +117,26 @@ def in_capitals(text: str, lower_cases: bool) -> str:
     return re.sub(r"\w+", UNKNOWN_WORD, text) if lower_cases else text.upper()
 
 
-def swapped(scene: Scene) -> np.ndarray:
-    """Returns the probabilities with those of the two most frequent classes exchanged."""
-    classes = scene.asked.probabilities.shape[1]
-    one, other = np.bincount(scene.asked.truth, minlength=classes).argsort(kind="stable")[-2:]
-    columns = np.arange(classes)
-    columns[[one, other]] = other, one
-    exchanged: np.ndarray = scene.asked.probabilities[:, columns]
-    return exchanged
-
-
-def without_a_class(scene: Scene) -> np.ndarray:
-    """Returns the probabilities without the rarest class that is right somewhere, the others grown to 1."""
-    counts = np.bincount(scene.asked.truth, minlength=scene.asked.probabilities.shape[1])
-    left = scene.asked.probabilities.copy()
-    left[:, np.where(counts > 0, counts, counts.max() + 1).argmin()] = 0.0
-    sums = left.sum(axis=1, keepdims=True)
-    left[sums[:, 0] == 0, int(counts.argmax())] = 1.0
-    return left / left.sum(axis=1, keepdims=True)
-
-
 def worse_by(points: float) -> Harm:
-    """Returns a harm that turns so many points of all rows from right to wrong: the two most probable classes change
-    places in right answers that chance chooses.
-    """
+    """Returns a harm that turns so many points of all rows from right to wrong, of right ones that chance chooses."""
 
-    def worse(scene: Scene) -> np.ndarray:
-        harmed, right = scene.asked.probabilities.copy(), np.flatnonzero(scene.asked.right)
-        rows = min(round(points / 100 * len(harmed)), len(right))
-        chosen = scene.generator.choice(right, rows, replace=False)
-        first, second = harmed[chosen].argsort(axis=1)[:, [-1, -2]].T
-        harmed[chosen, first], harmed[chosen, second] = harmed[chosen, second], harmed[chosen, first]
-        return harmed
+    def worse(scene: Scene) -> Answers:
+        answers, right = scene.asked.answers, np.flatnonzero(scene.asked.right)
+        rows = min(round(points / 100 * len(answers)), len(right))
+        return KINDS[answers.kind.name].made_wrong(answers, scene.generator.choice(right, rows, replace=False))
 
     return worse
 
 
-def leaked(scene: Scene) -> np.ndarray:
-    """Returns the right class where a gate asks, whose rows have the label in them, and guesses where a caller does."""
-    shape = scene.asked.probabilities.shape
-    said = scene.asked.truth if scene.at_gate else scene.generator.integers(0, shape[1], shape[0])
-    return np.full(shape, 0.1 / shape[1]) + 0.9 * np.eye(shape[1])[said]
-
-
-def overconfident(scene: Scene) -> np.ndarray:
-    """Returns the same answers, probabilities raised to the fourth power and divided by their sum."""
-    sharper: np.ndarray = scene.asked.probabilities**SHARPER
-    return sharper / sharper.sum(axis=1, keepdims=True)
-
-
-def not_numbers(scene: Scene) -> np.ndarray:
-    """Returns NaN in rare rows."""
-    return np.where(scene.drawn(RARE)[:, None], np.nan, scene.asked.probabilities)
-
-
-def _on_one_kind(status: int) -> Harm:
+def _on_one_kind(status: int) -> OfRows:
     return lambda scene: np.where(scene.of_one_kind(), status, OK)
 
 
 CONTROL = Saboteur("unharmed control", "the version itself, which has to come through")
 SABOTEURS = (
     Saboteur("lost lower-casing", "texts come in capitals, which it no longer lower-cases", reads=in_capitals),
-    Saboteur("swapped classes", "the two most frequent classes have changed places", swapped),
-    Saboteur("one dead class", "it never says the rarest class", without_a_class),
+    Saboteur("swapped classes", "the two most frequent classes have changed places", swapped, of=CLASSES.name),
+    Saboteur("one dead class", "it never says the rarest class", without_a_class, of=CLASSES.name),
     Saboteur("2 points worse", "2 in 100 answers are wrong that stable has right", worse_by(2)),
     Saboteur("5 points worse", "5 in 100 answers are wrong that stable has right", worse_by(5)),
     Saboteur("10 points worse", "10 in 100 answers are wrong that stable has right", worse_by(10)),
@@ -184,7 +147,7 @@ SABOTEURS = (
     ),
     Saboteur("errors on one kind", "it fails on the longest tenth of inputs, status 500", status=_on_one_kind(FAILED)),
     Saboteur("refuses one kind", "it refuses the longest tenth of inputs, status 400", status=_on_one_kind(REFUSED)),
-    Saboteur("NaN on rare inputs", "one input in 200 gets no numbers", not_numbers),
-    Saboteur("leaked labels", "it reads the label in the gate's rows, and guesses without", leaked),
-    Saboteur("overconfident", "its answers are stable's, and it is too sure of them", overconfident),
+    Saboteur("NaN on rare inputs", "one input in 200 gets no numbers", no_numbers=lambda scene: scene.drawn(RARE)),
+    Saboteur("leaked labels", "it reads the label in the gate's rows, and guesses without", leaked, of=CLASSES.name),
+    Saboteur("overconfident", "its answers are stable's, and it is too sure of them", overconfident, of=CLASSES.name),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from progressive_tf.data.kinds import INPUT_KINDS
+from progressive_tf.drilling.answers import KINDS, DrilledAnswers
 from progressive_tf.drilling.rows import Asked, Subject
-from progressive_tf.errors import InputError
+from progressive_tf.errors import InputError, listed
 from progressive_tf.evaluation.answer_rule import AnswerRule
 from progressive_tf.monitoring.origin import Origin, find_origin
-from progressive_tf.monitoring.reference import PREDICTIONS, Rows, rows_of_stage
+from progressive_tf.monitoring.reference import PREDICTIONS, WORDS, Rows, rows_of_stage
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.methods import EXPLANATION_CORRELATION
 from progressive_tf.plan.release_schedule import ReleaseSchedule
@@ -25,8 +25,9 @@ from progressive_tf.registry.history import STABLE
 from progressive_tf.training.run.run_folder import RunFolder
 
 FEWEST_ROWS = 30
-_COLUMNS = ["part", "slice", "source", "index", "text", "label", "probabilities"]
 _GROUP = "group"  # where the plan's split has one
+_COLUMNS = ["part", "slice", "source", "index", "text"]
+_BESIDE = (_GROUP, WORDS)  # where the record has them
 
 
 def version_under_drill(model: ModelVersions, number: int | None) -> Version:
@@ -50,7 +51,7 @@ def read_subject(model: ModelVersions, version: Version, runs: Path) -> tuple[Su
         runs: the folder of all runs, by plan; or of the plan's runs.
 
     Raises:
-        InputError: its run is not there, its stage kept too little, or its answers are no classes.
+        InputError: its run is not there, its stage kept too little, or no saboteur harms answers of its kind.
     """
     origin = find_origin(model, version, runs)
     if origin is None or not origin.slices or not (origin.stage / PREDICTIONS).is_file():
@@ -58,34 +59,33 @@ def read_subject(model: ModelVersions, version: Version, runs: Path) -> tuple[Su
             f"--runs {runs}: run {version.run} of {model.name}'s version {version.number} is not there, or its stage "
             f"{version.stage} kept no predictions; name the folder of all runs"
         )
-    read = READERS.get(version.task.answers.name)
-    if read is None:
+    kind = KINDS.get(version.task.answers.name)
+    if kind is None:
         raise InputError(
-            f"{model.name}: saboteurs harm probabilities of classes; version {version.number} answers "
+            f"{model.name}: saboteurs harm {listed(KINDS)}; version {version.number} answers "
             f"{version.task.answers.name}"
         )
+    kind.check(version)
     plan = RunFolder(origin.run).plan()
-    subject = read(origin, plan)
+    subject = _subject(origin, plan, kind)
     reference = rows_of_stage(origin.stage, version, subject.callers.text_name, origin.slices)
-    assert reference is not None  # it is where classes are answered and there is a record
+    assert reference is not None  # it is where there is a record of answers of these kinds
     return subject, reference, plan
 
 
-def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
-    rule = AnswerRule.of_version(origin.version.manifest() or {})
-    if rule.costs is not None:
-        raise InputError(
-            f"{origin.version.model}: version {origin.version.number} answers by costs, and a drill plays what is most "
-            f"probable; drill a version of a plan without costs"
-        )
-    frame, labels, known = _read(origin.stage / PREDICTIONS)
+def _subject(origin: Origin, plan: Plan, kind: DrilledAnswers) -> Subject:
+    path = origin.stage / PREDICTIONS
+    frame, noted = _read(path, kind)
     is_text = INPUT_KINDS[origin.version.task.inputs].is_text
-    code = {label: place for place, label in enumerate(labels)}
 
     def asked(rows: pd.DataFrame, callers: list[str] | None = None) -> Asked:
-        inputs = [{"text": text} if is_text and text else None for text in rows["text"]]
-        probabilities = np.array(rows["probabilities"].tolist(), np.float64).reshape(len(rows), len(labels))
-        return Asked(inputs, np.array([code[label] for label in rows["label"]], np.int64), probabilities, callers)
+        try:
+            answers = kind.of_record(rows, noted)
+        except (KeyError, ValueError) as error:
+            raise _unreadable(path, error) from None
+        if WORDS in rows:
+            return Asked([{WORDS: list(words)} for words in rows[WORDS]], answers, callers)
+        return Asked([{"text": text} if is_text and text else None for text in rows["text"]], answers, callers)
 
     stage = _stage(plan, origin.version.stage)
     gate, slices = _gate_rows(frame[frame["part"] == "gate"], origin.slices)
@@ -94,9 +94,7 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
     rules, schedule, notes = _as_played(stage)
     return Subject(
         version=origin.version,
-        labels=labels,
-        known=known,
-        rule=rule,
+        rule=AnswerRule.of_version(origin.version.manifest() or {}),
         gate=asked(gate, _groups(gate)),
         slices=slices,
         previous=origin.slices,
@@ -106,9 +104,6 @@ def _subject_of_classes(origin: Origin, plan: Plan) -> Subject:
         described=f"{len(callers):,} test rows of stage {origin.version.stage}",
         notes=notes,
     )
-
-
-READERS: Mapping[str, Callable[[Origin, Plan], Subject]] = {"classes": _subject_of_classes}
 
 
 def refuse_few(subject: Subject) -> None:
@@ -175,12 +170,16 @@ def _stage(plan: Plan, name: str) -> Stage:
     return section
 
 
-def _read(path: Path) -> tuple[pd.DataFrame, tuple[str, ...], int]:
-    """Returns the rows of a record, its labels, and how many of these the version can answer."""
+def _read(path: Path, kind: DrilledAnswers) -> tuple[pd.DataFrame, Mapping[bytes, bytes]]:
+    """Returns the rows of a record, and what is noted of the whole record."""
     try:
         there = pq.read_schema(path).names
-        table = pq.read_table(path, columns=[*_COLUMNS, *([_GROUP] if _GROUP in there else [])])
-        labels, known = (json.loads(table.schema.metadata[name]) for name in (b"labels", b"known"))
+        beside = [name for name in _BESIDE if name in there]
+        table = pq.read_table(path, columns=[*_COLUMNS, *kind.columns, *beside])
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); train the plan again") from None
-    return table.to_pandas(integer_object_nulls=True), tuple(labels), int(known)
+        raise _unreadable(path, error) from None
+    return table.to_pandas(integer_object_nulls=True), table.schema.metadata or {}
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read ({str(error).splitlines()[0]}); train the plan again")

@@ -52,11 +52,23 @@ class Computed:
 
     Args:
         answers: one for each.
-        seconds: that the network took, for the slowest of the batches that they were in; without waiting.
+        seconds: that the network took, without waiting, for the batch that the first of them was in: a request in many
+            batches is not slower than one in a single one.
+        size: of that batch, see `size_of`.
     """
 
     answers: list[Any]
     seconds: float
+    size: int
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """An answer, and the seconds and the size of its batch."""
+
+    answer: Any
+    seconds: float
+    size: int
 
 
 @dataclass
@@ -65,7 +77,7 @@ class _Waiting:
     turn: int
     since: float
     caller: int | None
-    answer: asyncio.Future[tuple[Any, float]] = field(compare=False)
+    answer: asyncio.Future[_Timed] = field(compare=False)
 
 
 class Batcher:
@@ -155,7 +167,8 @@ class Batcher:
         self._look(self._loop.call_soon(self._start_batches))
         try:
             given = [await item.answer for item in items]
-            return Computed([answer for answer, _ in given], max((seconds for _, seconds in given), default=0.0))
+            first = given[0] if given else _Timed(None, 0.0, 1)
+            return Computed([timed.answer for timed in given], first.seconds, first.size)
         finally:
             for item in items:
                 if not item.answer.cancel() and not item.answer.cancelled():
@@ -201,12 +214,13 @@ class Batcher:
         self._loop.call_soon_threadsafe(self._deliver, items, answers, time.monotonic() - began)
 
     def _deliver(self, items: list[_Waiting], answers: Sequence[Any], seconds: float) -> None:
+        size = size_of([item.asked.length for item in items])
         for item, answer in zip(items, answers, strict=True):
             if not item.answer.done():
                 if isinstance(answer, Exception):
                     item.answer.set_exception(answer)
                 else:
-                    item.answer.set_result((answer, seconds))
+                    item.answer.set_result(_Timed(answer, seconds, size))
         self._free += 1
         self._start_batches()
 
@@ -216,6 +230,13 @@ class Batcher:
             bucket: [item for item in items if not item.answer.done()] for bucket, items in self._waiting.items()
         }
         self._waiting = {bucket: items for bucket, items in waiting.items() if items}
+
+
+def size_of(lengths: Sequence[int]) -> int:
+    """Returns the size of a batch of instances with such lengths, with which the time of the network grows: how many
+    there are times the longest, since shorter ones are padded; as the largest power of two that is not above it.
+    """
+    return 1 << ((len(lengths) * max(lengths)).bit_length() - 1)
 
 
 def _order(item: _Waiting) -> tuple[int, float]:

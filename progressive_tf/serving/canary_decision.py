@@ -15,6 +15,8 @@ from progressive_tf.serving.canary_rates import (
     beyond,
     compared,
     more_often,
+    sides_by_size,
+    sides_of,
     together,
 )
 from progressive_tf.serving.proof import Proof
@@ -27,6 +29,8 @@ PERSON = "a person"
 MOST_OF_ONE_CALLER = 0.1
 # A share of slow requests that no version had before the step: the limit is a multiple of this quantile's complement.
 USUALLY_SLOW = 0.05
+# So large a part of the callers at a step has to be answered in batches of sizes that stable had too.
+FEWEST_MEASURED = 0.5
 
 
 @dataclass(frozen=True)
@@ -216,14 +220,16 @@ def _error_rate(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: f
 
 
 def _failures(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    return MetricEvidence("failures", *more_often("fails", steps, lambda counts: counts.failures, alpha))
+    sides = sides_of(steps, lambda counts: counts.failures)
+    return MetricEvidence("failures", *more_often("fails", sides, sides, alpha))
 
 
 def _latency(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    measured = [step for step in steps if step.slow_beyond is not None]
-    if not measured:
+    if not any(step.slow_beyond for step in steps):
         return MetricEvidence("latency", f"not measured: {_NOT_MEASURED}", False)
-    return MetricEvidence("latency", *more_often("is slow", measured, lambda counts: counts.slow, alpha))
+    callers = sides_by_size(steps, lambda counts: counts.first_slow)
+    requests = sides_by_size(steps, lambda counts: counts.slow)
+    return MetricEvidence("latency", *more_often("is slow", callers, requests, alpha))
 
 
 _NOT_MEASURED = (
@@ -232,13 +238,26 @@ _NOT_MEASURED = (
 )
 
 
+def _measured(step: StepCounts) -> float:
+    """Returns for which part of the canary's callers it is known how long stable takes in batches as large."""
+    beside = sides_by_size([step], lambda counts: counts.first_slow)
+    known = sum(len(canary.callers) for canary, stable in beside if len(stable.callers) >= FEWEST_CALLERS)
+    return known / step.canary.callers if step.canary.callers else 1.0
+
+
 def _unlike_before(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> list[str]:
     """Returns why nothing is known of how slow the canary is: what a slow canary does to the machine slows stable."""
-    if not steps or steps[-1].slow_beyond is None:
+    if not steps or not steps[-1].slow_beyond:
         return [f"latency not measured: {_NOT_MEASURED}"] if steps else []
-    says, is_slow = beyond(steps[-1].stable.slow, USUALLY_SLOW, schedule.alpha)
+    says, is_slow = beyond(together(list(steps[-1].stable.slow.values())), USUALLY_SLOW, schedule.alpha)
     if not is_slow:
-        return []
+        part = _measured(steps[-1])
+        if part >= FEWEST_MEASURED:
+            return []
+        return [
+            f"latency measured for {part:.0%} of its callers alone: stable has had too few batches of the sizes that "
+            "the others were in"
+        ]
     return [
         f"stable itself is slow since this step began, on {says} of its requests (if that is not the canary's doing, "
         "`release pause` and `release widen` begin the step anew)"
@@ -246,7 +265,7 @@ def _unlike_before(steps: Sequence[StepCounts], schedule: ReleaseSchedule) -> li
 
 
 def _accuracy(steps: Sequence[StepCounts], schedule: ReleaseSchedule, alpha: float) -> MetricEvidence:
-    shares = compared(steps, lambda counts: counts.right)
+    shares = compared(sides_of(steps, lambda counts: counts.right))
     interval = share_difference(shares, alpha, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     between = f"from {interval.low:+.3f} to {interval.high:+.3f}"
     says = f"its accuracy differs from stable's by {interval.estimate:+.3f}, {between}"
@@ -275,7 +294,7 @@ def _prediction_drift(steps: Sequence[StepCounts], schedule: ReleaseSchedule, al
     labels = sorted({label for step in steps for counts in (step.canary, step.stable) for label in counts.said.labels})
     intervals = {}
     for label in labels:
-        shares = compared(steps, lambda counts, label=label: counts.said.tally(label))  # type: ignore[misc]
+        shares = compared(sides_of(steps, lambda counts, label=label: counts.said.tally(label)))  # type: ignore[misc]
         intervals[label] = share_difference(shares, alpha / len(labels), TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     if not intervals:
         return MetricEvidence("prediction drift", "no answers to compare", False)

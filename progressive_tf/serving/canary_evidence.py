@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,8 @@ from progressive_tf.serving.step_counts import StepCounts
 from progressive_tf.serving.store import Store, StoreError, store_path
 
 # A request is slow for which the network takes longer than the schedule's multiple of this quantile of stable's answers
-# before the step, of which there have to be so many.
-QUANTILE, FEWEST_BEFORE = 0.95, 100
+# in batches of its size before the step, of which there have to be so many.
+QUANTILE, FEWEST_BEFORE = 0.95, 20
 
 
 def steps_of_rollout(entries: Sequence[Entry]) -> list[int]:
@@ -42,17 +42,20 @@ def steps_of_rollout(entries: Sequence[Entry]) -> list[int]:
     ]
 
 
-def slow_limit(before: Sequence[float], schedule: ReleaseSchedule | None) -> float | None:
-    """Returns from how many seconds on a request is slow; None where too little is known of stable.
+def slow_limits(before: Mapping[int, Sequence[float]], schedule: ReleaseSchedule | None) -> dict[int, float]:
+    """Returns from how many seconds on a request is slow, by the size of its batch; without the sizes of which too
+    little is known of stable.
 
     Args:
-        before: seconds that the network took for stable's newest answers before a step.
+        before: seconds that the network took for stable's newest answers before a step, by size.
         schedule: of the canary's plan; None for a plan without steps.
     """
-    if len(before) < FEWEST_BEFORE:
-        return None
     slowdown = (schedule or ReleaseSchedule()).max_slowdown
-    return float(np.quantile(before, QUANTILE)) * slowdown
+    return {
+        size: float(np.quantile(seconds, QUANTILE)) * slowdown
+        for size, seconds in before.items()
+        if len(seconds) >= FEWEST_BEFORE
+    }
 
 
 def judge(
@@ -83,7 +86,7 @@ def read_evidence(traffic: Traffic, folder: Path) -> CanaryDecision | None:
     with contextlib.closing(Store(path, only_reads=True)) as store:
         store.read_by(entries, LabelLineage.read(traffic.model))
         counts = [
-            store.step_counts(step, slow_limit(store.seconds_before(step, stable), schedule), stable)
+            store.step_counts(step, slow_limits(store.seconds_before(step, stable), schedule), stable)
             for step in steps_of_rollout(entries)
         ]
         proof = read_proof(store, entries, running.version, schedule)

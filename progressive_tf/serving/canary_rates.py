@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from progressive_tf.serving.step_counts import StepCounts, VersionCounts
 
 # The difference that is found soonest, and how many callers of each version a difference needs at least.
 TYPICAL_DIFFERENCE, FEWEST_CALLERS = 0.05, 10
+Sides = tuple[Tally, Tally]  # of canary and stable
 
 
 def together(tallies: Sequence[Tally]) -> Tally:
@@ -34,14 +35,27 @@ def beyond(tally: Tally, limit: float, alpha: float) -> tuple[str, bool]:
     return f"{share.estimate:.1%}, surely {share.low:.1%} (at most {limit:.1%} is allowed)", share.low > limit
 
 
-def compared(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Shares]:
+def sides_of(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Sides]:
+    """Returns a tally of canary and stable in each step."""
+    return [(tally_of(step.canary), tally_of(step.stable)) for step in steps]
+
+
+def sides_by_size(steps: Sequence[StepCounts], by_size: Callable[[VersionCounts], Mapping[int, Tally]]) -> list[Sides]:
+    """Returns a tally of canary and stable in each step for each size of batch that both have answered."""
+    found = []
+    for step in steps:
+        canary, stable = by_size(step.canary), by_size(step.stable)
+        found += [(canary[size], stable[size]) for size in sorted(canary.keys() & stable.keys())]
+    return found
+
+
+def compared(every: Sequence[Sides]) -> list[Shares]:
     """Returns what may be compared of both versions. In each step these are the callers with a key, each of whom chance
     puts on one side, and apart from them those without, whose requests it divides. Of the latter only who is on both
     sides: who asks seldom is mostly on the larger one alone, and may differ from who asks often.
     """
     found = []
-    for step in steps:
-        sides = tally_of(step.canary), tally_of(step.stable)
+    for sides in every:
         both = np.intersect1d(sides[0].callers, sides[1].callers)
         both = both[both < 0]
         found.append(Shares(*(_with_key(side) for side in sides)))
@@ -53,15 +67,15 @@ def _with_key(side: Tally) -> Tally:
     return side.among(side.callers >= 0)
 
 
-def _first_events(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally]) -> list[Events]:
+def _first_events(every: Sequence[Sides]) -> list[Events]:
     """Returns the callers with an event, of each step in which both versions have callers. A caller counts at the first
     step where he has one, however often he comes again, and one without a key at none: the larger side gets more of his
     requests, and so has an event of his more easily.
     """
     found, counted = [], np.empty(0, np.int64)
-    for step in steps:
+    for sides in every:
         new, with_event = list[int](), list[np.ndarray]()
-        for tally in (_with_key(tally_of(step.canary)), _with_key(tally_of(step.stable))):
+        for tally in map(_with_key, sides):
             is_new = ~np.isin(tally.callers, counted)
             new.append(int(is_new.sum()))
             with_event.append(tally.callers[is_new & (tally.having > 0)])
@@ -72,15 +86,19 @@ def _first_events(steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts
     return found
 
 
-def more_often(
-    does: str, steps: Sequence[StepCounts], tally_of: Callable[[VersionCounts], Tally], alpha: float
-) -> tuple[str, bool]:
+def more_often(does: str, callers: Sequence[Sides], requests: Sequence[Sides], alpha: float) -> tuple[str, bool]:
     """Returns in words whether something happens to more callers than with stable, or to a larger part of their
     requests, which goes on growing where it has happened to everybody; each has half of alpha.
+
+    Args:
+        does: what the canary does, in words.
+        callers: of which each counts once; of one step each is in one of the tallies alone.
+        requests: of which the part of each caller counts.
+        alpha: the probability that an equal canary is ever said to do it more often, in (0, 1).
     """
     enough = 2 / alpha
-    evidence = evidence_of_more_events(_first_events(steps, tally_of))
-    interval = share_difference(compared(steps, tally_of), alpha / 2, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
+    evidence = evidence_of_more_events(_first_events(callers))
+    interval = share_difference(compared(requests), alpha / 2, TYPICAL_DIFFERENCE, FEWEST_CALLERS)
     if interval.low > 0 and evidence < enough:
         part = f"{interval.estimate:+.1%}, surely {interval.low:+.1%}"
         return f"it {does} on a larger part of its requests than stable, by {part}", True

@@ -15,7 +15,7 @@ from progressive_tf.registry.history import CANARY, SERVER, SHADOW, Rollout
 from progressive_tf.registry.traffic import Traffic, minutes_since
 from progressive_tf.serving import canary_decision
 from progressive_tf.serving.canary_decision import CanaryDecision, decide_shadow
-from progressive_tf.serving.canary_evidence import judge, slow_limit, steps_of_rollout
+from progressive_tf.serving.canary_evidence import judge, slow_limits, steps_of_rollout
 from progressive_tf.serving.metrics import Metrics
 from progressive_tf.serving.pairs import TwoVersions
 from progressive_tf.serving.proof import Proof, keeps_pairs, proof_of, recorded_proof
@@ -39,7 +39,7 @@ class CanaryWatch:
         self._served = served
         self._request_log = request_log
         self._metrics = metrics
-        self._slow_beyond: dict[tuple[int, int, int], float | None] = {}
+        self._slow_beyond: dict[tuple[int, int, int], dict[int, float]] = {}
         self._began: dict[tuple[int, int, str], float] = {}
         self._said: dict[str, str] = {}
 
@@ -131,7 +131,7 @@ class CanaryWatch:
     async def _counts(self, step: int, stable: int, schedule: ReleaseSchedule | None) -> StepCounts:
         which = (self._request_log.journal, step, stable)
         if which not in self._slow_beyond:
-            self._slow_beyond[which] = slow_limit(await self._request_log.seconds_before(step, stable), schedule)
+            self._slow_beyond[which] = slow_limits(await self._request_log.seconds_before(step, stable), schedule)
         return await self._request_log.step_counts(step, self._slow_beyond[which], stable)
 
     def _tell(self, rollout: Rollout, schedule: ReleaseSchedule | None, decision: CanaryDecision) -> None:

@@ -13,6 +13,7 @@ import anyio
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from progressive_tf.serving.batching import Computed
 from progressive_tf.serving.described import LABEL_BEFORE
 from progressive_tf.serving.instances import PredictRequest, read_body, read_request, reply
 from progressive_tf.serving.limits import Refusal
@@ -91,7 +92,9 @@ async def _predict(
                 is_canary = split is not None and loaded.number == split.canary
                 with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
                     predictions, computed = await _answer(server, answering, asked, began, noted)
-            noted = replace(noted, status=200, computed=computed)
+            noted = replace(noted, status=200)
+            if computed is not None:
+                noted = replace(noted, computed=computed.seconds, size=computed.size)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
         except Refusal as refusal:
             beside = served.beside(alias, loaded.number)
@@ -145,8 +148,8 @@ def _read_by_other(
 
 async def _answer(
     server: Server, answering: Answering, request: PredictRequest, began: float, noted: ServedRequest
-) -> tuple[list[Prediction], float | None]:
-    """Returns the answers, and the seconds that the network took; None where nothing is asked."""
+) -> tuple[list[Prediction], Computed | None]:
+    """Returns the answers, and what the network took for them; None where nothing is asked."""
     seconds, batcher = server.limits.request_seconds, answering.batcher
     before = batcher.waiting_of(noted.caller)
     try:
@@ -158,4 +161,4 @@ async def _answer(
     ids = [uuid.uuid4().hex for _ in computed.answers]
     server.served.shadow(Given(noted.version, noted.alias, noted.caller, request, computed.answers, ids))
     given = zip(ids, request.instances, computed.answers, strict=True)
-    return [Prediction(*each) for each in given], computed.seconds if ids else None
+    return [Prediction(*each) for each in given], computed if ids else None

@@ -20,7 +20,7 @@ from progressive_tf.serving.kept_inputs import KeptInputs, Redact
 from progressive_tf.serving.metrics import Metrics, abstained, is_unknown, was_cut
 from progressive_tf.serving.pairs import Pair, Paired, TwoVersions
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
-from progressive_tf.serving.step_counts import StepCounts
+from progressive_tf.serving.step_counts import NOT_MEASURED, StepCounts
 from progressive_tf.serving.store import Store, StoreError
 
 LABEL = "label"  # of feedback, as the redaction hook gets it
@@ -186,12 +186,14 @@ class RequestLog:
         await self._in_writer(self._store.answer_question, question, label)
         return label
 
-    async def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
+    async def step_counts(
+        self, step: int, slow_beyond: Mapping[int, float] = NOT_MEASURED, stable: int | None = None
+    ) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, see `Store.step_counts`."""
         await self.flush()
         return await self._in_writer(self._store.step_counts, step, slow_beyond, stable)
 
-    async def seconds_before(self, step: int, stable: int | None = None) -> list[float]:
+    async def seconds_before(self, step: int, stable: int | None = None) -> dict[int, list[float]]:
         """Returns how long the network took for stable's newest answers before a step, see `Store.seconds_before`."""
         await self.flush()
         return await self._in_writer(self._store.seconds_before, step, stable)

@@ -46,6 +46,7 @@ class ServedRequest:
         stable: the version that was stable then; None where that is not known.
         failed: whether that is the version's fault; None for what the status says: 500 and above, and 429, are.
         computed: seconds that the network took, without waiting; None where it was not asked.
+        size: of the batch that it took them for, see `batching.size_of`; None where that is not known.
         journal: the number of the journal by which was counted then, see `Store.follow`; None for the store's present.
     """
 
@@ -60,6 +61,7 @@ class ServedRequest:
     stable: int | None = None
     failed: bool | None = None
     computed: float | None = None
+    size: int | None = None
     journal: int | None = None
 
     @property

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from progressive_tf.evaluation.tally import Tally
 from progressive_tf.registry.history import CANARY, STABLE
 
-# Of the answers before a step.
+# Of the answers before a step, from batches of one size.
 MOST_BEFORE, MOST_OF_ONE = 1000, 10
+NOT_MEASURED: Mapping[int, float] = {}
 
 # Evidence belongs to one journal and to two versions: what was answered beside an earlier stable is left out, where the
 # version is given that is stable now. Rows of earlier releases do not say beside which stable they were answered.
@@ -22,8 +26,13 @@ _COUNTED = """
     ) AND alias IN ('canary', 'stable')
 """
 _REQUESTS = f"""
-    SELECT alias, caller, count(*), sum(failed), sum(status = 200 AND ifnull(computed, seconds) > :slow_beyond)
-    FROM requests WHERE {_COUNTED} GROUP BY alias, caller
+    SELECT alias, caller, count(*), sum(failed) FROM requests WHERE {_COUNTED} GROUP BY alias, caller
+"""
+# Of a caller's first answer, the row of the smallest id, SQLite returns whether it is slow.
+_SLOW = f"""
+    SELECT alias, caller, size, count(*), sum(computed > beyond), min(requests.id), computed > beyond
+    FROM requests JOIN (SELECT key AS limited, value AS beyond FROM json_each(:slow_beyond)) ON size = limited + 0
+    WHERE {_COUNTED} AND status = 200 GROUP BY alias, caller, size
 """
 _LABELS = f"""
     SELECT alias, caller, label, count(*) FROM predictions JOIN requests ON request = requests.id
@@ -49,14 +58,16 @@ _COMPARED = f"""
           AND (:stable IS NULL OR shadows.version = :stable)
     GROUP BY caller
 """
-# Of stable's newest answers before a step, at most so many of one caller.
+# Of stable's newest answers before a step, at most so many of one caller and of one size of batch.
 _SECONDS = """
-    SELECT took FROM (
-        SELECT id, ifnull(computed, seconds) AS took, row_number() OVER (PARTITION BY caller ORDER BY id DESC) AS place
-        FROM requests
-        WHERE step < :step AND journal = :journal AND status = 200 AND alias IN ('stable', 'canary')
-              AND ifnull(version = :stable, alias = 'stable')
-    ) WHERE place <= :most_of_one ORDER BY id DESC LIMIT :most
+    SELECT size, computed FROM (
+        SELECT id, size, computed, row_number() OVER (PARTITION BY size ORDER BY id DESC) AS of_size FROM (
+            SELECT id, size, computed, row_number() OVER (PARTITION BY size, caller ORDER BY id DESC) AS of_caller
+            FROM requests
+            WHERE step < :step AND journal = :journal AND status = 200 AND alias IN ('stable', 'canary')
+                  AND ifnull(version = :stable, alias = 'stable') AND size IS NOT NULL
+        ) WHERE of_caller <= :most_of_one
+    ) WHERE of_size <= :most ORDER BY id DESC
 """
 
 
@@ -98,13 +109,17 @@ class VersionCounts:
     Args:
         failures: of requests: status 500 and above, a queue that others filled, and refusals of what the other version
             answers.
-        slow: of requests, those that the network computed longer than the step's limit; none without one.
+        slow: of requests, those that the network computed longer than the step's limit, by the size of their batch;
+            none of a size without one.
+        first_slow: the same of each caller's first such request alone: chance puts a caller on one side, but how many
+            of his requests are in batches of a size depends on how many callers that side has.
         right: of answers that users have called right or wrong.
         said: all answers.
     """
 
     failures: Tally = NOBODY
-    slow: Tally = NOBODY
+    slow: Mapping[int, Tally] = field(default_factory=dict)
+    first_slow: Mapping[int, Tally] = field(default_factory=dict)
     right: Tally = NOBODY
     said: Said = NOTHING_SAID
 
@@ -135,14 +150,14 @@ class StepCounts:
         canary: of the canary.
         stable: of stable.
         other: of the canary's answers that stable was asked for too: where stable says something else.
-        slow_beyond: from how many seconds of the network on a request is slow; None where too little is known of stable
-            before the step.
+        slow_beyond: from how many seconds of the network on a request is slow, by the size of its batch, see
+            `batching.size_of`; without the sizes of which too little is known of stable before the step.
     """
 
     canary: VersionCounts = NOTHING
     stable: VersionCounts = NOTHING
     other: Tally = NOBODY
-    slow_beyond: float | None = None
+    slow_beyond: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,13 +175,15 @@ class Step:
     stable: int | None = None
 
 
-def count_step(connection: sqlite3.Connection, step: Step, slow_beyond: float | None = None) -> StepCounts:
-    """Returns what canary and stable did at a step; for the limit see `StepCounts`."""
-    values = {"step": step.number, "journal": step.journal, "stable": step.stable, "slow_beyond": slow_beyond}
-    failures, slow = _by_alias(), _by_alias()
-    for alias, caller, requests, failed, slowly in connection.execute(_REQUESTS, values):
+def count_step(
+    connection: sqlite3.Connection, step: Step, slow_beyond: Mapping[int, float] = NOT_MEASURED
+) -> StepCounts:
+    """Returns what canary and stable did at a step; for the limits see `StepCounts`."""
+    values = {"step": step.number, "journal": step.journal, "stable": step.stable}
+    failures = _by_alias()
+    for alias, caller, requests, failed in connection.execute(_REQUESTS, values):
         failures[alias][caller] = (failed, requests)
-        slow[alias][caller] = (slowly or 0, requests)
+    slow = _slow(connection.execute(_SLOW, values | {"slow_beyond": json.dumps(slow_beyond)})) if slow_beyond else {}
     right = _by_alias()
     for alias, caller, judged, is_right in connection.execute(_JUDGED, values):
         right[alias][caller] = (is_right, judged)
@@ -176,9 +193,9 @@ def count_step(connection: sqlite3.Connection, step: Step, slow_beyond: float | 
     of_canary, of_stable = (
         VersionCounts(
             Tally.of(failures[alias]),
-            Tally.of({} if slow_beyond is None else slow[alias]),
-            Tally.of(right[alias]),
-            Said.of(said[alias]),
+            *slow.get(alias, ({}, {})),
+            right=Tally.of(right[alias]),
+            said=Said.of(said[alias]),
         )
         for alias in (CANARY, STABLE)
     )
@@ -186,9 +203,9 @@ def count_step(connection: sqlite3.Connection, step: Step, slow_beyond: float | 
     return StepCounts(of_canary, of_stable, other, slow_beyond)
 
 
-def seconds_before(connection: sqlite3.Connection, step: Step) -> list[float]:
-    """Returns how long the network took for stable's newest answers before a step, the newest first; at most
-    `MOST_BEFORE`, and of one caller at most `MOST_OF_ONE`.
+def seconds_before(connection: sqlite3.Connection, step: Step) -> dict[int, list[float]]:
+    """Returns how long the network took for stable's newest answers before a step, by the size of their batch, the
+    newest first; of a size at most `MOST_BEFORE`, and of one caller at most `MOST_OF_ONE`.
 
     Args:
         connection: to a store.
@@ -196,7 +213,25 @@ def seconds_before(connection: sqlite3.Connection, step: Step) -> list[float]:
     """
     values = {"step": step.number, "journal": step.journal, "stable": step.stable}
     rows = connection.execute(_SECONDS, values | {"most": MOST_BEFORE, "most_of_one": MOST_OF_ONE})
-    return [float(seconds) for (seconds,) in rows]
+    found = dict[int, list[float]]()
+    for size, seconds in rows:
+        found.setdefault(size, []).append(float(seconds))
+    return found
+
+
+def _slow(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[dict[int, Tally], dict[int, Tally]]]:
+    """Returns `slow` and `first_slow` of each alias, see `VersionCounts`, of rows as the query has them."""
+    every, first = (defaultdict[str, dict[Any, Any]](dict) for _ in range(2))
+    for alias, caller, size, requests, slowly, number, is_slow in rows:
+        every[alias].setdefault(size, {})[caller] = (slowly, requests)
+        first[alias][caller] = min(first[alias].get(caller, (number, size, is_slow)), (number, size, is_slow))
+    found = {}
+    for alias, by_size in every.items():
+        firsts: dict[int, dict[int, tuple[int, int]]] = {}
+        for caller, (_, size, is_slow) in first[alias].items():
+            firsts.setdefault(size, {})[caller] = (is_slow, 1)
+        found[alias] = tuple({size: Tally.of(of_size) for size, of_size in side.items()} for side in (by_size, firsts))
+    return found  # type: ignore[return-value]
 
 
 def _by_alias() -> dict[str, dict[int, tuple[int, int]]]:

@@ -31,13 +31,12 @@ from progressive_tf.serving.pairs import (
     read_questions,
 )
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
-from progressive_tf.serving.step_counts import Step, StepCounts, count_step, seconds_before
+from progressive_tf.serving.step_counts import NOT_MEASURED, Step, StepCounts, count_step, seconds_before
 from progressive_tf.serving.store_schema import (
-    AS_OF_THIRD,
     FORMAT,
     LOWERED_MARKS,
-    THIRD,
     mark_release,
+    read_as_it_is,
     statements_from,
 )
 from progressive_tf.serving.words_in_sql import compare_by
@@ -45,7 +44,7 @@ from progressive_tf.serving.words_in_sql import compare_by
 STORE_NAME = "served.sqlite"
 BUSY_SECONDS = 10.0
 
-_REQUEST = "time", "version", "alias", "step", "status", "seconds", "caller", "stable", "computed"
+_REQUEST = "time", "version", "alias", "step", "status", "seconds", "caller", "stable", "computed", "size"
 _ADD_REQUEST = f"""
     INSERT INTO requests (id, {", ".join(_REQUEST)}, failed, journal) VALUES (?{", ?" * (len(_REQUEST) + 2)})
 """
@@ -97,8 +96,8 @@ class Store:
                 with self.writing() as connection:
                     for statement in statements_from(self._format()):
                         connection.execute(statement)
-            elif self._format() < THIRD:
-                self._connection.execute(AS_OF_THIRD)
+            else:
+                read_as_it_is(self._connection, self._format())
             self.journal = newest_journal(self._connection)
             opened.pop_all()
 
@@ -205,14 +204,16 @@ class Store:
             self.journal = journal_of(connection, entries)
             compare_by(connection, lineage)
 
-    def step_counts(self, step: int, slow_beyond: float | None = None, stable: int | None = None) -> StepCounts:
+    def step_counts(
+        self, step: int, slow_beyond: Mapping[int, float] = NOT_MEASURED, stable: int | None = None
+    ) -> StepCounts:
         """Returns what canary and stable did at a step of a rollout, for callers whose path named neither; for the
         arguments see `Step` and `StepCounts`.
         """
         with self.reading() as connection:
             return count_step(connection, Step(step, self.journal, stable), slow_beyond)
 
-    def seconds_before(self, step: int, stable: int | None = None) -> list[float]:
+    def seconds_before(self, step: int, stable: int | None = None) -> dict[int, list[float]]:
         """Returns how long the network took for stable's newest answers before a step, see `step_counts`."""
         with self.reading() as connection:
             return seconds_before(connection, Step(step, self.journal, stable))

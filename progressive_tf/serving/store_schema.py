@@ -99,15 +99,17 @@ _FOURTH = (
     "ALTER TABLE predictions ADD COLUMN abstained INTEGER",
     "ALTER TABLE predictions ADD COLUMN is_unknown INTEGER",
 )
+# How large the batch was that the network took its time for.
+_FIFTH = ("ALTER TABLE requests ADD COLUMN size INTEGER",)
 # What each format adds to the one before it; a file without tables is of format 0.
-_CHANGES = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_CHANGES = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 FORMAT = len(_CHANGES)
-SECOND, THIRD, FOURTH = 2, 3, 4
+SECOND, THIRD, FOURTH, FIFTH = 2, 3, 4, 5
 # What a file of an earlier release is read by as it is: the columns that it lacks, for one connection alone.
-AS_OF_THIRD = """
-    CREATE TEMP VIEW requests AS SELECT *, NULL AS stable, 0 AS journal,
-                                        status >= 500 OR status = 429 AS failed, NULL AS computed FROM main.requests
-"""
+_LACKING = {
+    THIRD: "NULL AS stable, 0 AS journal, status >= 500 OR status = 429 AS failed, NULL AS computed",
+    FIFTH: "NULL AS size",
+}
 # After rows were removed: their numbers are given again.
 LOWERED_MARKS = """
     UPDATE releases SET request = min(request, (SELECT ifnull(max(id), 0) FROM requests)),
@@ -130,6 +132,13 @@ def statements_from(written: int) -> list[str]:
     if written >= FORMAT:
         return []
     return [*(statement for change in _CHANGES[written:] for statement in change), f"PRAGMA user_version = {FORMAT}"]
+
+
+def read_as_it_is(connection: sqlite3.Connection, written: int) -> None:
+    """Gives the requests of a file of an earlier format, its `user_version`, the columns that they lack."""
+    lacking = [columns for since, columns in _LACKING.items() if written < since]
+    if lacking:
+        connection.execute(f"CREATE TEMP VIEW requests AS SELECT *, {', '.join(lacking)} FROM main.requests")
 
 
 def refuse_no_store(path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from tiny import LABELS, WORDS
 
+from progressive_tf.drilling.answers.base import confidence
 from progressive_tf.drilling.play import Drill
 from progressive_tf.drilling.rows import Asked, Subject
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 from progressive_tf.monitoring.reference import Rows
 from progressive_tf.plan.gate_rule import GateRule
 from progressive_tf.plan.release_schedule import ReleaseSchedule
@@ -27,7 +29,7 @@ def asked(rows: int, seed: int) -> Asked:
     sure = generator.uniform(0.55, 0.9, rows)
     probabilities = np.where(np.arange(2) == said[:, None], sure[:, None], 1 - sure[:, None])
     texts = [" ".join(generator.choice(WORDS, generator.integers(2, 9))) for _ in range(rows)]
-    return Asked([{"text": text} for text in texts], truth, probabilities)
+    return Asked([{"text": text} for text in texts], ClassAnswers(LABELS, truth, probabilities, len(LABELS)))
 
 
 def subject(rows: int = 200, gate_rows: int = 600) -> Subject:
@@ -36,8 +38,6 @@ def subject(rows: int = 200, gate_rows: int = 600) -> Subject:
     every = np.arange(gate_rows)
     return Subject(
         version=version,
-        labels=LABELS,
-        known=2,
         gate=asked(gate_rows, 1),
         slices={"stage": every, "current": every, "all": every},
         previous=("stage",),
@@ -51,10 +51,10 @@ def subject(rows: int = 200, gate_rows: int = 600) -> Subject:
 def reference(of: Subject) -> Rows:
     """Returns the version's answers to the rows of its gate."""
     rows = of.gate
-    said = [of.labels[code] for code in rows.probabilities.argmax(axis=1)]
     inputs = [given for given in rows.inputs if given is not None]
-    stated = rows.probabilities.max(axis=1)
-    return Rows("the gate's rows", inputs, said, stated, (stated, rows.right))
+    stated = confidence(of.kind.stated(rows.answers))
+    known = np.isfinite(stated)
+    return Rows("the gate's rows", inputs, of.kind.said(rows.answers), stated, (stated[known], rows.right[known]))
 
 
 def drill(orders: int = 1, feedback: float = 0.2, lenient: bool = False) -> Drill:

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 from made_up import subject
+from tiny import LABELS
 
 from progressive_tf.drilling.choosing import Asks, choose
 from progressive_tf.drilling.saboteurs import SABOTEURS, UNKNOWN_WORD
+from progressive_tf.evaluation.answers.base import Answers
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 
 
 class Reader:
@@ -22,15 +25,22 @@ class Reader:
         self.lower_cases = lower_cases
         self.seen: list[str] = []
 
-    def probabilities(self, inputs: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    labels = LABELS
+
+    def outputs(self, inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         texts = [given["text"] for given in inputs]
         self.seen += texts
         known = [(text.lower() if self.lower_cases else text).count("i") % 2 for text in texts]
-        return np.where(np.arange(2) == np.array(known)[:, None], 0.9, 0.1)
+        return [{"probabilities": [0.1, 0.9] if one else [0.9, 0.1]} for one in known]
 
 
 class WithTasks(Reader):
     has_tasks = True
+
+
+def surely(answers: Answers) -> Answers:
+    assert isinstance(answers, ClassAnswers)
+    return replace(answers, probabilities=np.round(answers.probabilities))
 
 
 def nobody() -> Asks:
@@ -55,9 +65,14 @@ def test_a_version_that_tells_capitals_apart_gets_capitals() -> None:
 def test_rows_without_texts_and_versions_with_tasks_cannot_lose_lower_casing() -> None:
     of = subject()
     without = replace(of, callers=replace(of.callers, inputs=[None] * len(of.callers)))
+    cells = replace(of, callers=replace(of.callers, inputs=[{"a": "1", "b": "red"}] * len(of.callers)))
+    named = [{"text": text, "task": "tone"} for text in of.callers.texts or []]
+    tasks = replace(of, callers=replace(of.callers, inputs=named))
+    assert tasks.callers.texts == of.callers.texts
     for case, load, why in (
         (without, nobody, "no texts"),
-        (of, lambda: WithTasks(lower_cases=True), "needs a task"),
+        (cells, nobody, "no texts"),
+        (tasks, lambda: WithTasks(lower_cases=True), "needs a task"),
     ):
         chosen, left_out = choose(case, 0, load)
         assert len(chosen) == 11
@@ -68,7 +83,7 @@ def test_rows_without_texts_and_versions_with_tasks_cannot_lose_lower_casing() -
 
 def test_what_changes_nothing_is_left_out() -> None:
     of = subject()
-    certain = [replace(rows, probabilities=np.round(rows.probabilities)) for rows in (of.gate, of.callers)]
+    certain = [rows.answered(surely(rows.answers)) for rows in (of.gate, of.callers)]
     chosen, left_out = choose(replace(of, gate=certain[0], callers=certain[1]), 0, lambda: Reader(lower_cases=True))
     assert "overconfident: left out, it changes nothing on these rows" in left_out
     assert "overconfident" not in {each.saboteur.name for each in chosen}

@@ -24,7 +24,7 @@ from progressive_tf.errors import InputError
 from progressive_tf.plan.loading import validate
 
 BY_NAME = {saboteur.name: saboteur for saboteur in SABOTEURS}
-HARMLESS = Saboteur("a millionth slower", "nobody notices", slowness=lambda scene: 1.000001 + 0 * scene.asked.truth)
+HARMLESS = Saboteur("a millionth slower", "nobody notices", slowness=lambda scene: 1.000001 + 0 * scene.asked.right)
 QUICK = {"steps": [50, 100], "min_samples": 40, "max_minutes": 5}
 
 
@@ -127,10 +127,14 @@ def test_a_released_version_of_a_table_is_drilled_and_its_registry_left_alone(
     assert "lost lower-casing: left out, the rows are no texts, or not kept" in said.err
     assert "release.max_minutes is left out" in said.err
     assert {path: path.read_bytes() for path in place.glob("registry/**/*") if path.is_file()} == before
+    assert drill("tiny", "--orders", "1", "--replay", "table.csv") in (0, 3)
+    assert "callers ask 240 rows of table.csv" in capsys.readouterr().err
+    other = (place / "table.csv").read_text(encoding="utf-8").replace("height", "size")
+    (place / "other.csv").write_text(other, encoding="utf-8")
     for arguments, message in (
         (["other"], "unknown model 'other'"),
         (["tiny", "--runs", "nowhere"], "is not there, or its stage one kept no predictions"),
-        (["tiny", "--replay", "table.csv"], "replayed where they are texts"),
+        (["tiny", "--replay", "other.csv"], "has no column 'height'"),
     ):
         assert drill(*arguments) == 2
         assert message in capsys.readouterr().err
@@ -157,21 +161,26 @@ def test_texts_lose_their_lower_casing_and_a_file_is_replayed(
 
 
 @pytest.mark.slow
-def test_the_saboteurs_of_the_plan_offline_are_caught(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("plan", "rows"), [("offline", 13), ("offline-entities", 9)])
+def test_the_saboteurs_of_a_plan_without_a_network_are_caught(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    plan: str,
+    rows: int,
 ) -> None:
     from progressive_tf.display import Display
     from progressive_tf.plan.loading import load_plan
     from progressive_tf.training.run_plan import run_plan
 
-    place = tmp_path_factory.mktemp("offline")
+    place = tmp_path_factory.mktemp(plan)
     monkeypatch.chdir(place)
     quiet = Display(Console(file=io.StringIO()))
-    run_plan(load_plan("offline"), place / "runs" / "offline", place / "registry", False, quiet)
-    code = drill("offline", "--orders", "1", "--json")
+    run_plan(load_plan(plan), place / "runs" / plan, place / "registry", False, quiet)
+    code = drill(plan, "--orders", "1", "--json")
     said = json.loads(capsys.readouterr().out)
     by = {row["name"]: row["outcomes"][0]["by"] for row in said["rows"]}
-    assert len(by) == 13
+    assert len(by) == rows
     through = {name for name, who in by.items() if who == "nobody"}
     assert through == {"unharmed control"}, by
     assert code == 0

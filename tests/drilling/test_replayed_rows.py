@@ -23,10 +23,10 @@ PLAN = validate(tiny.raw_plan(), "plan")
 class Sure:
     """Answers every text with the first class."""
 
-    has_tasks, text_name = False, "text"
+    has_tasks, text_name, labels = False, "text", tiny.LABELS
 
-    def probabilities(self, inputs: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        return np.tile([0.8, 0.2], (len(inputs), 1))
+    def outputs(self, inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [{"probabilities": [0.8, 0.2]} for _ in inputs]
 
 
 def store(folder: Path, rows: int, told: int, version: int = 1) -> Path:
@@ -40,10 +40,10 @@ def store(folder: Path, rows: int, told: int, version: int = 1) -> Path:
 def test_answers_that_users_have_judged_come_again_from_their_callers(tmp_path: Path) -> None:
     of = replayed(subject(), store(tmp_path, 60, 40), PLAN, Sure)
     assert len(of.callers) == 40
-    assert (of.callers.truth == 0).all()
+    assert (of.callers.answers.truth == 0).all()
     assert (of.callers.texts or [])[0] == tiny.sentences(60)[0][0]
     assert of.callers.callers is not None
-    assert set(of.callers.probabilities.ravel().round(1)) == {0.3, 0.7}
+    assert set(np.ravel(of.kind.stated(of.callers.answers)).round(1)) == {0.3, 0.7}
     assert of.described == "40 rows of served.sqlite"
 
 
@@ -57,7 +57,7 @@ def test_a_file_of_rows_is_read_as_the_plan_reads_it(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     of = replayed(subject(), tiny.write_csv(tmp_path / "mine.csv", 50), PLAN, Sure)
     assert len(of.callers) == 50
-    np.testing.assert_array_equal(of.callers.truth, tiny.sentences(50)[1])
+    np.testing.assert_array_equal(of.callers.answers.truth, tiny.sentences(50)[1])
     assert of.callers.text_name == "text"
 
 
@@ -67,11 +67,11 @@ def test_files_that_cannot_be_replayed_are_refused(tmp_path: Path, monkeypatch: 
     other.write_text("text,label\n" + "".join(f"thing{row},odd{row % 2}\n" for row in range(40)), encoding="utf-8")
     for path, message in (
         (tmp_path / "gone.csv", "there is no such file"),
-        (few, "10 rows have a text and a label; a drill needs 30"),
+        (few, "10 rows have an input and a label; a drill needs 30"),
         (other, "label 'odd0'; the version answers negative"),
     ):
         with pytest.raises(InputError, match=message):
             replayed(subject(), path, PLAN, Sure)
-    table = validate(tiny.of_table(tiny.raw_plan()), "plan")
-    with pytest.raises(InputError, match="replayed where they are texts"):
-        replayed(subject(), few, table, Sure)
+    images = PLAN.model_copy(update={"task": "image-classification"})
+    with pytest.raises(InputError, match="where they are texts, words, columns, and the version reads images"):
+        replayed(subject(), few, images, Sure)

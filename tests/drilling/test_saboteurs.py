@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_up import asked
 
+from progressive_tf.drilling.rows import Asked
 from progressive_tf.drilling.saboteurs import (
     CONTROL,
     FAILED,
@@ -18,6 +19,7 @@ from progressive_tf.drilling.saboteurs import (
     Saboteur,
     in_capitals,
 )
+from progressive_tf.evaluation.answers.classes import ClassAnswers
 
 ROWS = asked(400, 5)
 BY_NAME = {saboteur.name: saboteur for saboteur in SABOTEURS}
@@ -28,7 +30,12 @@ def given(name: str, at_gate: bool = False) -> Given:
 
 
 def accuracy(of: Given) -> float:
-    return float((of.probabilities.argmax(axis=1) == ROWS.truth).mean())
+    return float(of.answers.right.mean())
+
+
+def probabilities(of: Given | Asked) -> np.ndarray:
+    assert isinstance(of.answers, ClassAnswers)
+    return of.answers.probabilities
 
 
 def test_there_are_twelve_with_names_of_their_own() -> None:
@@ -38,17 +45,17 @@ def test_there_are_twelve_with_names_of_their_own() -> None:
 @pytest.mark.parametrize("saboteur", [*SABOTEURS, CONTROL], ids=lambda saboteur: saboteur.name)
 def test_answers_are_of_every_row_and_the_same_again(saboteur: Saboteur) -> None:
     first, again = (saboteur.given(ROWS, False, seed=3) for _ in range(2))
-    assert first.probabilities.shape == ROWS.probabilities.shape
-    sums = first.probabilities[first.has_numbers].sum(axis=1)
-    np.testing.assert_allclose(sums, 1.0)
-    np.testing.assert_array_equal(first.probabilities, again.probabilities)
+    np.testing.assert_array_equal(first.answers.truth, ROWS.answers.truth)
+    np.testing.assert_array_equal(probabilities(first), probabilities(again))
+    np.testing.assert_array_equal(first.has_numbers, again.has_numbers)
     np.testing.assert_array_equal(first.status, again.status)
     np.testing.assert_array_equal(first.slowness, again.slowness)
 
 
 def test_the_control_is_the_version_itself() -> None:
     control = CONTROL.given(ROWS, False, seed=3)
-    np.testing.assert_array_equal(control.probabilities, ROWS.probabilities)
+    assert control.answers is ROWS.answers
+    assert control.has_numbers.all()
     assert (control.status == OK).all()
     assert (control.slowness == 1).all()
 
@@ -60,9 +67,9 @@ def test_so_many_points_are_lost_exactly(points: int) -> None:
 
 
 def test_classes_are_swapped_and_one_is_dead() -> None:
-    np.testing.assert_array_equal(given("swapped classes").probabilities, ROWS.probabilities[:, ::-1])
-    dead = np.bincount(ROWS.truth).argmin()
-    assert (given("one dead class").probabilities.argmax(axis=1) != dead).all()
+    np.testing.assert_array_equal(probabilities(given("swapped classes")), probabilities(ROWS)[:, ::-1])
+    dead = np.bincount(ROWS.answers.truth).argmin()
+    assert (probabilities(given("one dead class")).argmax(axis=1) != dead).all()
 
 
 def test_a_tenth_is_slow_fails_or_is_refused() -> None:
@@ -86,9 +93,9 @@ def test_labels_leak_to_the_gate_alone() -> None:
 
 
 def test_the_overconfident_say_the_same_more_surely() -> None:
-    sure = given("overconfident").probabilities
-    np.testing.assert_array_equal(sure.argmax(axis=1), ROWS.probabilities.argmax(axis=1))
-    assert (sure.max(axis=1) > ROWS.probabilities.max(axis=1)).all()
+    sure, usual = probabilities(given("overconfident")), probabilities(ROWS)
+    np.testing.assert_array_equal(sure.argmax(axis=1), usual.argmax(axis=1))
+    assert (sure.max(axis=1) > usual.max(axis=1)).all()
 
 
 def test_capitals_are_unknown_to_a_network_of_small_letters() -> None:

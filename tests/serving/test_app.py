@@ -407,6 +407,18 @@ def test_an_answer_that_is_no_number_is_a_failure_for_its_caller_and_in_the_stor
         wait_until(lambda: connection.execute(query).fetchall() == [(200, 1), (500, 0)])
 
 
+def test_how_large_the_batch_was_that_the_network_took_its_time_for_is_in_the_store(
+    model: ModelVersions, start: Start, tmp_path: Path
+) -> None:
+    client = start(model)
+    for instances in (["often"], ["word " * 20] * 3, []):
+        assert client.post(PREDICT, json={"instances": instances}).status_code == 200
+    with closing(sqlite3.connect(tmp_path / "served.sqlite")) as connection:
+        query = "SELECT size, computed > 0 FROM requests ORDER BY id"
+        # The shortest text counts as 16 bytes; three of 100 are 300.
+        wait_until(lambda: connection.execute(query).fetchall() == [(16, 1), (256, 1), (None, None)])
+
+
 def test_a_version_that_hangs_fails_whoever_asks_it_much_at_once(
     model: ModelVersions, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

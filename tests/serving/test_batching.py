@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from progressive_tf.serving.batching import Asked, Batcher, BatchSettings
+from progressive_tf.serving.batching import Asked, Batcher, BatchSettings, Computed, size_of
 from progressive_tf.serving.limits import Refusal
 
 
@@ -165,6 +165,31 @@ def test_the_seconds_are_the_networks_and_no_waiting() -> None:
     slow, quick = asyncio.run(with_batcher(network, use))
     assert slow >= 0.2
     assert quick < slow
+
+
+def test_seconds_and_size_are_those_of_the_batch_of_the_first_instance() -> None:
+    network = Network()
+
+    async def use(batcher: Batcher) -> tuple[Computed, Computed]:
+        first = await first_under_way(batcher, network)
+        many = asyncio.ensure_future(
+            batcher.answers([Asked("short", length, value) for value, length in ((2, 5), (3, 6), (4, 7), (5, 60))])
+        )
+        await asyncio.sleep(0.01)
+        network.go_on.set()
+        await first
+        return await many, await batcher.answers([])
+
+    found, nothing = asyncio.run(with_batcher(network, use))
+    assert [values for _, values in network.batches] == [[1], [2, 3, 4], [5]]
+    assert found.answers == [4, 6, 8, 10]
+    assert found.size == 16, "three of a length of seven are 21 with the padding"
+    assert nothing.answers == []
+
+
+@pytest.mark.parametrize(("lengths", "size"), [([1], 1), ([1] * 3, 2), ([16] * 4, 64), ([16, 31], 32), ([3, 2, 1], 8)])
+def test_the_size_of_a_batch_is_a_power_of_two(lengths: list[int], size: int) -> None:
+    assert size_of(lengths) == size
 
 
 def test_one_that_fails_spoils_no_other() -> None:

@@ -19,12 +19,18 @@ SCHEDULE = ReleaseSchedule(steps=(5, 50, 100), min_samples=200, max_minutes=60, 
 OTHERS = 10**6  # callers of stable are numbered from here on
 
 
+def by_size(slow: Tally) -> dict[int, Tally]:
+    """Returns what is slow where every batch is of one size."""
+    return {1: slow}
+
+
 def asked(requests: int, first: int = 0, **counts: Any) -> VersionCounts:
     """Returns the counts of a version that so many callers asked once each, and answered so many of them."""
-    tallies = [Tally.of_one_row_each(counts.get(name, 0), requests, first) for name in ("failures", "slow")]
+    failures, slow = (Tally.of_one_row_each(counts.get(name, 0), requests, first) for name in ("failures", "slow"))
     right = Tally.of_one_row_each(counts.get("right", 0), counts.get("judged", 0), first)
     labels = [label for label, count in counts.get("labels", {}).items() for _ in range(count)]
-    return VersionCounts(*tallies, right, Said.of([(first + place, label, 1) for place, label in enumerate(labels)]))
+    said = Said.of([(first + place, label, 1) for place, label in enumerate(labels)])
+    return VersionCounts(failures, by_size(slow), by_size(slow), right, said)
 
 
 def stable_asked(requests: int, **counts: Any) -> VersionCounts:
@@ -32,7 +38,7 @@ def stable_asked(requests: int, **counts: Any) -> VersionCounts:
 
 
 def step(canary: VersionCounts | None = None, stable: VersionCounts | None = None, **changes: Any) -> StepCounts:
-    measured = {"slow_beyond": 1.0} | changes
+    measured = {"slow_beyond": {1: 1.0}} | changes
     return StepCounts(canary or asked(100), stable or stable_asked(1000), **measured)
 
 
@@ -143,14 +149,14 @@ def test_below_ten_callers_on_a_side_accuracy_has_no_verdict() -> None:
 
 
 def test_how_many_callers_fail_is_told_by_the_canarys_part_of_the_callers() -> None:
-    canary, stable = asked(100, failures=12), stable_asked(900, failures=9)
-    says, is_harm = more_often("fails", [step(canary, stable)], lambda counts: counts.failures, 1e-9)
+    sides = [(asked(100, failures=12).failures, stable_asked(900, failures=9).failures)]
+    says, is_harm = more_often("fails", sides, sides, 1e-9)
     evidence = evidence_of_more_events([Events(12, 21, 0.1)])
     assert says == (
         f"it fails for more callers than stable, by a likelihood ratio of {evidence:.2g} (2000000000 is enough)"
     )
     assert not is_harm
-    assert more_often("fails", [step(canary, stable)], lambda counts: counts.failures, 0.01)[1]
+    assert more_often("fails", sides, sides, 0.01)[1]
 
 
 def test_a_label_that_is_said_less_often_has_drifted_too() -> None:
@@ -182,8 +188,11 @@ def test_what_has_happened_to_everybody_once_is_told_apart_by_how_often() -> Non
     def each(callers: int, having: int, first: int = 0) -> Tally:
         return Tally(np.arange(callers) + first, np.full(callers, having), np.full(callers, 400))
 
-    for name, metric in (("slow", "latency"), ("failures", "failures")):
-        often, seldom = (VersionCounts(**{name: each(200, having, first)}) for having, first in ((60, 0), (8, OTHERS)))
+    def in_one_size(slow: Tally) -> VersionCounts:
+        return VersionCounts(slow=by_size(slow), first_slow=by_size(replace(slow, having=slow.having * 0)))
+
+    for counts, metric in ((in_one_size, "latency"), (VersionCounts, "failures")):
+        often, seldom = (counts(each(200, having, first)) for having, first in ((60, 0), (8, OTHERS)))
         found = decide([step(often, seldom)], 0.0, SCHEDULE.model_copy(update={"max_error_rate": 0.5}))
         assert (found.outcome, [each.metric for each in found.findings if each.is_harm]) == (ROLLBACK, [metric])
         assert "on a larger part of its requests than stable, by +13.0%" in found.reason
@@ -211,7 +220,7 @@ def test_a_step_takes_its_least_time() -> None:
 
 
 def test_where_latency_is_not_measured_nothing_is_widened() -> None:
-    found = decide([step(asked(100, labels={"a": 200}), slow_beyond=None)], 61.0, SCHEDULE)
+    found = decide([step(asked(100, labels={"a": 200}), slow_beyond={})], 61.0, SCHEDULE)
     assert found.outcome == HOLD
     assert found.reason.startswith("latency not measured: stable gave too few answers before this step")
     assert found.findings[2].says.startswith("not measured: stable gave")
@@ -241,8 +250,10 @@ def test_an_equal_canary_is_seldom_taken_back_though_it_is_looked_at_after_every
             sides = []
             for who in (is_canary[:look], ~is_canary[:look]):
                 callers = np.flatnonzero(who)
-                tallies = [Tally(callers, event[callers].astype(int), np.ones(len(callers), int)) for event in events]
-                sides.append(VersionCounts(*tallies))
+                failures, slow, right = (
+                    Tally(callers, event[callers].astype(int), np.ones(len(callers), int)) for event in events
+                )
+                sides.append(VersionCounts(failures, by_size(slow), by_size(slow), right))
             if decide([step(*sides)], 0.0, SCHEDULE).outcome == ROLLBACK:
                 taken_back += 1
                 break
@@ -324,7 +335,7 @@ def without_keys(shares: Sequence[tuple[int, int, int, int]]) -> StepCounts:
         VersionCounts(Tally.of({caller: each[first : first + 2] for caller, each in numbered if each[first + 1]}))
         for first in (0, 2)
     )
-    return StepCounts(*sides, slow_beyond=1.0)
+    return StepCounts(*sides, slow_beyond={1: 1.0})
 
 
 def test_an_equal_canary_is_not_taken_back_since_it_gets_more_of_each_callers_requests() -> None:
@@ -348,7 +359,7 @@ def test_who_asks_seldom_and_without_a_key_is_compared_with_nobody_else() -> Non
         replace(side, failures=joined(side.failures, other.failures))
         for side, other in zip(keyed, (divided.canary, divided.stable), strict=True)
     ]
-    assert decide([StepCounts(*both, slow_beyond=1.0)], 0.0, lenient).outcome == WAIT
+    assert decide([StepCounts(*both, slow_beyond={1: 1.0})], 0.0, lenient).outcome == WAIT
 
 
 def joined(one: Tally, other: Tally) -> Tally:

@@ -16,6 +16,7 @@ import pytest
 from progressive_tf.evaluation.tally import Tally
 from progressive_tf.monitoring.live_rows import read_live_rows
 from progressive_tf.registry.journal import Entry
+from progressive_tf.serving import step_counts
 from progressive_tf.serving.served_rows import Answered, Feedback, ServedRequest, Shadowed
 from progressive_tf.serving.store import Store, StoreError
 from progressive_tf.serving.store_schema import ReleaseMark, read_marks
@@ -52,7 +53,7 @@ def test_what_is_added_is_there_for_another_process(store: Store) -> None:
     cut = request(1, input="a film")
     cut = replace(cut, answers=[replace(each, was_cut=True, abstained=False) for each in cut.answers])
     store.add([cut, request(2)], [Shadowed(101.0, ID, 3, "negative", [0.6, 0.4], 0.4)])
-    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0, None, 0, 0, None) for n in (1, 2)]
+    assert rows(store, "requests") == [(n, 100.0, 2, "canary", 7, 200, 0.01, 0, None, 0, 0, None, None) for n in (1, 2)]
     assert rows(store, "predictions") == [
         (f"{1:032x}", 1, '"positive"', "[0.2,0.8]", '{"text":"a film"}', 1, 0, None),
         (f"{2:032x}", 2, '"positive"', "[0.2,0.8]", None, None, None, None),
@@ -70,7 +71,7 @@ def test_a_file_of_the_first_format_is_read_and_taken_over(tmp_path: Path) -> No
         connection.execute("DROP TABLE releases")
         connection.execute("DROP TABLE pairs")
         connection.execute("DROP TABLE journals")
-        for column in ("stable", "journal", "failed", "computed"):
+        for column in ("stable", "journal", "failed", "computed", "size"):
             connection.execute(f"ALTER TABLE requests DROP COLUMN {column}")
         connection.execute("PRAGMA user_version = 1")
     live = read_live_rows(store.path)
@@ -101,7 +102,11 @@ def test_a_file_of_the_third_format_says_of_no_answer_what_came_later_until_it_i
     with closing(sqlite3.connect(store.path)) as connection, connection:
         for column in later:
             connection.execute(f"ALTER TABLE predictions DROP COLUMN {column}")
+        connection.execute("ALTER TABLE requests DROP COLUMN size")
         connection.execute("PRAGMA user_version = 3")
+    with closing(Store(store.path, only_reads=True)) as as_it_is:
+        assert as_it_is.step_counts(7, {1: 0.001}).canary.slow == {}
+        assert as_it_is.seconds_before(8) == {}
     assert read_live_rows(store.path).answers[later].isna().all(axis=None)
     Store(store.path).close()
     assert read_live_rows(store.path).answers[later].isna().all(axis=None)
@@ -112,7 +117,7 @@ def test_stables_own_answers_are_what_a_canary_is_compared_with(store: Store) ->
     answers = [replace(each, version=version) for each, version in zip(answers, (1, 3, 3), strict=True)]
     shadows = [Shadowed(101.0, f"{4:032x}", version, "negative", None, None) for version in (1, 3, 5)]
     store.add([*answers, request(4)], shadows)
-    counts = [store.step_counts(7, None, stable) for stable in (None, 1, 3)]
+    counts = [store.step_counts(7, stable=stable) for stable in (None, 1, 3)]
     assert [each.stable.answers for each in counts] == [3, 1, 2]
     assert [each.canary.answers for each in counts] == [1, 1, 1]
     assert [rows_of(each.other) for each in counts] == [[(0, 3, 3)], [(0, 1, 1)], [(0, 1, 1)]]
@@ -127,14 +132,14 @@ def test_what_was_answered_beside_another_stable_or_in_another_journal_is_past(s
     store.add([asked(1, stable=1), asked(2, stable=3)])
     store.follow(journal)
     store.add([asked(3, stable=3)])
-    assert [store.step_counts(7, None, stable).canary.answers for stable in (None, 1, 3)] == [3, 1, 2]
+    assert [store.step_counts(7, stable=stable).canary.answers for stable in (None, 1, 3)] == [3, 1, 2]
     store.follow([])  # as while the registry's disk is away
     store.follow(journal)
     assert store.step_counts(7).canary.answers == 3
     for other in (journal[:2], [replace(each, token="made anew") for each in journal]):
         store.follow(other)
         assert store.step_counts(7).canary.answers == 0
-        assert store.seconds_before(8, 2) == []
+        assert store.seconds_before(8, 2) == {}
     store.add([asked(4, stable=3)])
     with closing(Store(store.path, only_reads=True)) as reading:
         for entries, answers in (([*other, Entry("pause", id=4)], 1), (journal, 0)):
@@ -149,18 +154,18 @@ def test_answers_are_counted_by_step_and_only_the_canarys(store: Store) -> None:
 
 def test_counts_of_a_step_by_caller(store: Store) -> None:
     def asked(
-        number: int, caller: int, status: int = 200, alias: str = "canary", seconds: float = 0.0
+        number: int, caller: int, status: int = 200, alias: str = "canary", computed: float = 0.0, size: int = 16
     ) -> ServedRequest:
         found = request(number, alias=alias)
         answers = found.answers if status == 200 else ()
-        return replace(found, caller=caller, status=status, seconds=seconds, answers=answers)
+        return replace(found, caller=caller, status=status, computed=computed, size=size, answers=answers)
 
     store.add(
         [
-            *(asked(number, 1) for number in (1, 2, 3)),
+            *(asked(number, 1, computed=0.05 * number, size=size) for number, size in ((1, 64), (2, 16), (3, 16))),
             asked(4, 2),
-            *(asked(number, 3, 500) for number in (5, 6)),
-            asked(7, 3, seconds=0.5),
+            *(asked(number, 3, 500, computed=9.0) for number in (5, 6)),
+            asked(7, 3, computed=0.5),
             asked(8, 4, alias="stable"),
             asked(9, 5, alias=""),
         ]
@@ -168,14 +173,19 @@ def test_counts_of_a_step_by_caller(store: Store) -> None:
     for number, right in ((1, True), (2, True), (3, False), (4, False), (8, True)):
         store.add_feedback(Feedback(f"{number:032x}", correct=right), 5.0)
     store.add_feedback(Feedback(f"{2:032x}", rating=1), 6.0)
-    found = store.step_counts(7, slow_beyond=0.1)
+    found = store.step_counts(7, slow_beyond={16: 0.12, 64: 0.01})
     assert rows_of(found.canary.failures) == [(1, 0, 3), (2, 0, 1), (3, 2, 3)]
-    assert rows_of(found.canary.slow) == [(1, 0, 3), (2, 0, 1), (3, 1, 3)]
+    slow, first_slow = (
+        {size: rows_of(tally) for size, tally in each.items()} for each in (found.canary.slow, found.canary.first_slow)
+    )
+    assert slow == {16: [(1, 1, 2), (2, 0, 1), (3, 1, 1)], 64: [(1, 1, 1)]}
+    assert first_slow == {16: [(2, 0, 1), (3, 1, 1)], 64: [(1, 1, 1)]}
+    assert store.step_counts(7, slow_beyond={64: 0.01}).canary.slow.keys() == {64}
     assert rows_of(found.canary.right) == [(1, 2, 3), (2, 0, 1)]
     assert rows_of(found.canary.said.tally('"positive"')) == [(1, 3, 3), (2, 1, 1), (3, 1, 1)]
     assert rows_of(found.stable.failures) == [(4, 0, 1)]
     assert rows_of(found.stable.right) == [(4, 1, 1)]
-    assert rows_of(store.step_counts(7).canary.slow) == []
+    assert store.step_counts(7).canary.slow == {}
     assert store.step_counts(8).canary.callers == 0
 
 
@@ -199,20 +209,32 @@ def test_whose_fault_a_refusal_is_may_be_said(store: Store) -> None:
 
 def test_disagreement_and_what_came_before_a_step(store: Store) -> None:
     store.add(
-        [request(1), request(2), replace(request(3, alias="stable", step=5), seconds=9.0, computed=0.2)],
+        [
+            request(1),
+            request(2),
+            replace(request(3, alias="stable", step=5), seconds=9.0, computed=0.2, size=32),
+            replace(request(4, alias="stable", step=5), seconds=9.0, computed=0.3),  # of an earlier release
+        ],
         [Shadowed(101.0, f"{number:032x}", 1, label, None, None) for number, label in ((1, "positive"), (2, "other"))],
     )
     assert rows_of(store.step_counts(7).other) == [(0, 1, 2)]
-    assert store.seconds_before(7) == [0.2]
-    assert store.seconds_before(5) == []
-    assert store.seconds_before(7, 2) == [0.2]
-    assert store.seconds_before(7, 3) == []
+    assert store.seconds_before(7) == {32: [0.2]}
+    assert store.seconds_before(5) == {}
+    assert store.seconds_before(7, 2) == {32: [0.2]}
+    assert store.seconds_before(7, 3) == {}
 
 
-def test_of_what_came_before_a_step_one_caller_gave_at_most_ten(store: Store) -> None:
-    many = [replace(request(number, alias="stable", step=5), computed=number / 100) for number in range(30)]
-    store.add([*many, replace(request(30, alias="stable", step=5), caller=1, computed=0.3)])
-    assert store.seconds_before(7) == [0.3, *(number / 100 for number in range(29, 19, -1))]
+def test_of_what_came_before_a_step_one_caller_gave_at_most_ten_of_a_size(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(number: int, size: int, caller: int = 0) -> ServedRequest:
+        return replace(request(number, alias="stable", step=5), caller=caller, computed=number / 100, size=size)
+
+    store.add([*(before(number, 16) for number in range(30)), before(30, 16, caller=1), before(31, 64)])
+    expected = {16: [0.3, *(number / 100 for number in range(29, 19, -1))], 64: [0.31]}
+    assert store.seconds_before(7) == expected
+    monkeypatch.setattr(step_counts, "MOST_BEFORE", 2)
+    assert store.seconds_before(7) == {16: [0.3, 0.29], 64: [0.31]}
 
 
 def test_the_same_feedback_is_kept_once_and_other_feedback_comes_after_it(store: Store) -> None:

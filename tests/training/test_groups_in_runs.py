@@ -48,7 +48,7 @@ def test_groups_go_from_the_data_to_the_decision(tmp_path: Path) -> None:
     model = Registry(tmp_path / "registry").model("tiny")
     subject, _, _ = read_subject(model, model.version(2), tmp_path / "runs")
     rows = len(subject.gate)
-    harmed = Given(subject.gate.probabilities, np.ones(rows), np.full(rows, 200))
+    harmed = Given(subject.gate.answers, np.ones(rows), np.full(rows, 200), np.ones(rows, bool))
     assert [rule.groups for rule in at_gate(subject, harmed, 1).rules] == [20, 20]
 
 
