@@ -137,6 +137,15 @@ def test_setup_installs_once_and_starts_anew_where_it_must(tmp_path: Path) -> No
     assert (code, installed) == (0, 3)
     assert "making .venv anew: its Python is gone" in err
 
+    anothers = (moved / ".venv").rename(tmp_path / "environment")
+    (moved / ".venv").symlink_to(anothers)
+    (anothers / "bin" / "activate").write_text("of another checkout")
+    code, err, installed = set_up(moved)
+    assert (code, installed) == (0, 3)
+    assert "what it leads to stays" in err
+    assert (anothers / "installed").is_file()
+    assert not (moved / ".venv").is_symlink()
+
     code, err, installed = set_up(moved, PYTHON="/bin/false")
     assert (code, installed) == (2, 0)
     assert "PYTHON=/bin/false: Python 3.10, 3.11, 3.12 or 3.13 expected" in err
