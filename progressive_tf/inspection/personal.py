@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -109,6 +110,8 @@ def _names(subject: Subject) -> Iterator[Found | str]:
         return
     from presidio_analyzer import AnalyzerEngine
 
+    # It warns of each of its recognizers that is of another language.
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     analyzer = AnalyzerEngine()
     rows = []
     texts = subject.source.descriptions(subject.rows[:MOST_FOR_NAMES])
