@@ -32,6 +32,8 @@ from progressive_tf.labelling.choosing import margins, spread
 from progressive_tf.logs import quiet_tensorflow
 
 if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
     from progressive_tf.data.plan_data import PlanData
     from progressive_tf.models.block_model import BlockModel
     from progressive_tf.plan.schema import Plan
@@ -211,12 +213,17 @@ def start_rows(rows: Rows, rounds: Rounds, seed: int) -> np.ndarray:
 
 def learnt(rows: Rows, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Returns the head's probabilities of the pool, float64 [pool, known classes], those classes, and its accuracy."""
+    head = fitted(rows.pool[labelled], rows.pool_labels[labelled])
+    return head.predict_proba(rows.pool), head.classes_, float(head.score(rows.test, rows.test_labels))
+
+
+def fitted(vectors: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    """Returns the head of rows with labels."""
     from sklearn.linear_model import LogisticRegression
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit of 200 steps is what every choice gets
-        head = LogisticRegression(C=10, max_iter=200).fit(rows.pool[labelled], rows.pool_labels[labelled])
-    return head.predict_proba(rows.pool), head.classes_, float(head.score(rows.test, rows.test_labels))
+        return LogisticRegression(C=10, max_iter=200).fit(vectors, labels)
 
 
 def accuracies(rows: Rows, rounds: Rounds, choice: Choice, seed: int) -> list[float]:
