@@ -64,6 +64,7 @@ def make_app(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        incoming.close()
         await served.close()
         await request_log.close()
 

@@ -16,7 +16,6 @@ from progressive_tf.serving import fields
 from progressive_tf.serving.answers import KINDS
 from progressive_tf.serving.answers.base import KnownLabels, ServedAnswers
 from progressive_tf.serving.answers.classes import SERVED
-from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.loaded import LoadedVersion
 from progressive_tf.serving.proof import two_to_compare
@@ -61,13 +60,12 @@ def feedback_routes(server: Server) -> APIRouter:
     async def feedback(request: Request) -> JSONResponse:
         """Keeps what a user says about a prediction; the same again changes nothing."""
         server.tokens.check_feedback(request)
-        with server.incoming.one():
-            body = read_body(await server.incoming.body(request))
-            with _refusing():
-                if "question_id" in body:
-                    return await _answered(server, body, server.tokens.is_operator(request))
-                given = _read(body, served)
-                version, kept = await server.request_log.add_feedback(given)
+        body = (await server.incoming.body(request)).fields
+        with server.incoming.one(), _refusing():
+            if "question_id" in body:
+                return await _answered(server, body, server.tokens.is_operator(request))
+            given = _read(body, served)
+            version, kept = await server.request_log.add_feedback(given)
         about = (
             "unknown label"
             if given.is_unknown_label

@@ -14,7 +14,6 @@ from progressive_tf.registry.history import CANARY, SHADOW, STABLE
 from progressive_tf.registry.traffic import Traffic
 from progressive_tf.serving import fields
 from progressive_tf.serving.canary_decision import counted_of_step
-from progressive_tf.serving.instances import read_body
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.server import Server, json_body
 
@@ -45,8 +44,7 @@ def release_routes(server: Server) -> APIRouter:
         server.tokens.check_release(request)
         server.check_name(model)
         # Not among the requests that are limited: whoever takes a canary back must get in while it hangs.
-        body = await server.incoming.body(request)
-        body_fields = read_body(body) if body.strip() else {}
+        body_fields = (await server.incoming.body(request, may_be_empty=True)).fields
         fields.refuse_unknown(body_fields, (*keys, "reason", "who"))
         who = f"{fields.text(body_fields, 'who', _LONGEST_TEXT) or 'somebody'} over HTTP"
         asked: dict[str, Any] = {
