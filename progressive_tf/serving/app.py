@@ -48,10 +48,8 @@ def make_app(
         callers: how they are told apart; None for the header or the body's key.
         says_label_before: whether answers also say what an earlier version would have called them.
     """
-    incoming = Incoming(limits)
-    server = Server(
-        served, limits, metrics, request_log, tokens or Tokens(), incoming, callers or Callers(), says_label_before
-    )
+    told_apart, incoming = callers or Callers(), Incoming(limits)
+    server = Server(served, limits, metrics, request_log, tokens or Tokens(), incoming, told_apart, says_label_before)
     watch = CanaryWatch(served, request_log, metrics)
 
     @contextlib.asynccontextmanager
@@ -64,7 +62,7 @@ def make_app(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        incoming.close()
+        server.close()
         await served.close()
         await request_log.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -38,9 +39,11 @@ def release_routes(server: Server) -> APIRouter:
         model: str,
         keys: tuple[str, ...],
         work: Callable[[Traffic, dict[str, Any]], Any],
+        threads: Executor | None = None,
         counts_evidence: bool = False,
     ) -> dict[str, Any]:
         """Does something in a thread, since another process may hold the registry's lock; returns how things stand."""
+        threads, loop = threads or server.releasing, asyncio.get_running_loop()
         server.tokens.check_release(request)
         server.check_name(model)
         # Not among the requests that are limited: whoever takes a canary back must get in while it hangs.
@@ -55,15 +58,15 @@ def release_routes(server: Server) -> APIRouter:
         }
         try:
             if counts_evidence and asked["percent"] is None:
-                asked["counts"] = await _canary_counts(server)
-            await asyncio.get_running_loop().run_in_executor(None, work, Traffic(served.model, who), asked)
+                asked["counts"] = await _canary_counts(server, threads)
+            await loop.run_in_executor(threads, work, Traffic(served.model, who), asked)
         except InputError as error:
             raise Refusal(400, str(error)) from None
         except RegistryBusyError as error:
             raise Refusal(503, str(error), {"Retry-After": "5"}) from None
         except ProgressiveError as error:
             raise Refusal(409, str(error)) from None
-        return await asyncio.get_running_loop().run_in_executor(None, standing)
+        return await loop.run_in_executor(threads, standing)
 
     def standing() -> dict[str, Any]:
         rollout = Traffic(served.model).rollout()
@@ -102,22 +105,26 @@ def release_routes(server: Server) -> APIRouter:
 
         return await act(request, model, ("version",), work)
 
-    @routes.post("/v1/models/{model}/release:rollback", openapi_extra=_document("alias"))
+    @routes.post("/v1/models/{model}/release:rollback", openapi_extra=_document("alias", "version"))
     async def rollback(request: Request, model: str) -> dict[str, Any]:
-        """Takes the canary back if there is one, and else stable; `alias` says which."""
+        """Takes the canary back if there is one, and else stable; `alias` says which, and with `version` nothing else
+        than that version is taken back, however often it is asked for.
+        """
 
         def work(traffic: Traffic, asked: dict[str, Any]) -> None:
-            traffic.roll_back(asked["alias"], asked["reason"])
+            traffic.roll_back(asked["alias"], asked["reason"], asked["version"])
 
-        return await act(request, model, ("alias",), work)
+        return await act(request, model, ("alias", "version"), work, server.taking_back)
 
     return routes
 
 
-async def _canary_counts(server: Server) -> tuple[int, int]:
+async def _canary_counts(server: Server, threads: Executor) -> tuple[int, int]:
     """Returns how many answers and judged answers of the canary count, see `counted_of_step`."""
     traffic, stable = Traffic(server.served.model), server.served.standing.aliases.get(STABLE)
-    running, schedule = traffic.rollout(), traffic.schedule()
+    running, schedule = await asyncio.get_running_loop().run_in_executor(
+        threads, lambda: (traffic.rollout(), traffic.schedule())
+    )
     if running is None or schedule is None:
         return 0, 0
     return counted_of_step((await server.request_log.step_counts(running.step, stable=stable)).canary, schedule)

@@ -7,8 +7,8 @@ import contextlib
 import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
@@ -194,7 +194,8 @@ class Incoming:
 @dataclass(frozen=True)
 class Server:
     """One model that is served: what counts, keeps and limits its requests, the tokens of callers and operators, how
-    callers are told apart, and whether answers also say what an earlier version would have called them.
+    callers are told apart, and whether answers also say what an earlier version would have called them; and the threads
+    for what operators do, of which rollbacks have their own, so that they wait for nothing else.
     """
 
     served: ServedModel
@@ -205,6 +206,14 @@ class Server:
     incoming: Incoming
     callers: Callers
     says_label_before: bool = False
+    releasing: Executor = field(default_factory=lambda: ThreadPoolExecutor(4, "release"))
+    taking_back: Executor = field(default_factory=lambda: ThreadPoolExecutor(4, "rollback"))
+
+    def close(self) -> None:
+        """Ends the threads of what operators do, of which some may wait for another process."""
+        self.incoming.close()
+        for threads in (self.releasing, self.taking_back):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def check_name(self, model: str) -> None:
         """Raises Refusal, 404, where a path names another model."""
