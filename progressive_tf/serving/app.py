@@ -79,7 +79,9 @@ def make_app(
 
 async def _refused(request: Request, refusal: Exception) -> JSONResponse:
     assert isinstance(refusal, Refusal)
-    return JSONResponse({"error": refusal.message}, refusal.status, refusal.headers)
+    # Half of a surrogate pair that a caller has sent may be in it, and is no character.
+    message = refusal.message.encode("utf-8", "backslashreplace").decode()
+    return JSONResponse({"error": message}, refusal.status, refusal.headers)
 
 
 async def _not_found(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,9 @@ from progressive_tf.serving.served_model import ServedModel
 from progressive_tf.serving.served_rows import Feedback
 from progressive_tf.serving.server import Server, json_body
 from progressive_tf.serving.store import StoreError, UnlikeAnswer
+from progressive_tf.serving.told import told
+
+log = logging.getLogger("progressive_tf.serving")
 
 _KEYS = ("prediction_id", "question_id", "label", "correct", "rating", "comment")
 _SAYS = ("label", "correct", "rating")
@@ -107,7 +111,8 @@ def _refusing() -> Iterator[None]:
     except UnlikeAnswer as error:
         raise Refusal(400, str(error)) from None
     except StoreError as error:
-        raise Refusal(503, f"the feedback is not kept: {error}; send it again", {"Retry-After": "5"}) from None
+        log.error("feedback or a question found no store: %s", error)
+        raise Refusal(503, f"the feedback is not kept: {told(error)}; send it again", {"Retry-After": "5"}) from None
 
 
 async def _answered(server: Server, body: dict[str, Any], is_operator: bool) -> JSONResponse:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +92,8 @@ async def _predict(
                 is_canary = split is not None and loaded.number == split.canary
                 with server.incoming.of_canary(caller, share) if is_canary else contextlib.nullcontext():
                     predictions, computed = await _answer(server, answering, asked, began, noted)
-            noted = replace(noted, status=200)
+            response = _response(server, loaded, asked, predictions)
+            noted = replace(noted, status=200)  # only now: what cannot be written as JSON is no answer
             if computed is not None:
                 noted = replace(noted, computed=computed.seconds, size=computed.size)
             unread.note(loaded.number, [prediction.outputs for prediction in predictions])
@@ -113,9 +114,15 @@ async def _predict(
             if refused and asked is not None:
                 served.note_refusal(noted, asked)
             else:
-                log.add_request(noted, predictions, loaded.kind)
+                log.add_request(noted, predictions if noted.status == 200 else (), loaded.kind)
             if noted.status >= 500 and noted.is_failure and asked is not None:
                 served.note_failure(noted, asked)
+    return response
+
+
+def _response(
+    server: Server, loaded: LoadedVersion, asked: PredictRequest, predictions: Sequence[Prediction]
+) -> JSONResponse:
     return JSONResponse(
         {
             **reply(asked.form, [_with_label_before(server, loaded, prediction.outputs) for prediction in predictions]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -17,6 +18,9 @@ from progressive_tf.serving import fields
 from progressive_tf.serving.canary_decision import counted_of_step
 from progressive_tf.serving.limits import Refusal
 from progressive_tf.serving.server import Server, json_body
+from progressive_tf.serving.told import told
+
+log = logging.getLogger("progressive_tf.serving")
 
 _LONGEST_TEXT = 500
 _HIGHEST_VERSION = 10**9
@@ -61,11 +65,12 @@ def release_routes(server: Server) -> APIRouter:
                 asked["counts"] = await _canary_counts(server, threads)
             await loop.run_in_executor(threads, work, Traffic(served.model, who), asked)
         except InputError as error:
-            raise Refusal(400, str(error)) from None
+            raise Refusal(400, told(error, served.model.files.path)) from None
         except RegistryBusyError as error:
-            raise Refusal(503, str(error), {"Retry-After": "5"}) from None
+            raise Refusal(503, told(error, served.model.files.path), {"Retry-After": "5"}) from None
         except ProgressiveError as error:
-            raise Refusal(409, str(error)) from None
+            log.warning("%s: not done: %s", request.url.path, error)
+            raise Refusal(409, told(error, served.model.files.path)) from None
         return await loop.run_in_executor(threads, standing)
 
     def standing() -> dict[str, Any]:

@@ -31,6 +31,7 @@ from progressive_tf.serving.routing import Split
 from progressive_tf.serving.second_answers import Given, SecondAnswers
 from progressive_tf.serving.served_rows import ServedRequest
 from progressive_tf.serving.standing import Answering, Standing
+from progressive_tf.serving.told import told
 
 UNREAD = object()
 LOOK_SECONDS = 0.25
@@ -85,9 +86,10 @@ class ServedModel:
                     read = await loop.run_in_executor(self._reading, self._read_journal)
                     self.entries, self.lineage, self.called_before = read
                 except (ProgressiveError, OSError) as error:
-                    if self.standing.problems != (str(error),):
+                    problems = (told(error, self.model.files.path),)
+                    if self.standing.problems != problems:
                         log.error("the journal cannot be read; what is served stays: %s", error)
-                    self._replace(problems=(str(error),))
+                    self._replace(problems=problems)
                     seen = UNREAD  # a copy that is put back may be the very journal of before
                     self.is_read = False
                 else:
@@ -131,7 +133,7 @@ class ServedModel:
             try:
                 loaded = await loop.run_in_executor(self._loading, self._load, number)
             except Exception as error:
-                self._failed[number] = str(error)
+                self._failed[number] = told(error, self.model.files.path)
                 log.error("version %d is not served: %s", number, error)
             else:
                 before = self.standing.by_number.get(number)
@@ -291,6 +293,9 @@ class ServedModel:
         self._metrics.alias.clear()
         for alias, number in aliases.items():
             self._metrics.alias.labels(self.model.name, alias).set(number)
+        self._metrics.not_served.clear()
+        for number in {*wanted.values()} & {*self._failed}:
+            self._metrics.not_served.labels(self.model.name, number).set(1)
         self._metrics.stable_by.clear()
         if stable is not None and stable == wanted.get(STABLE):
             by = history.released_by(self.entries, stable)

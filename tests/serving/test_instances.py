@@ -207,3 +207,16 @@ def test_the_reply_has_the_form_of_the_request() -> None:
     assert reply("inputs", answers) == {"outputs": {"label": ["a", "b"], "score": [1, 2]}}
     assert reply("instances", [{"label": "a"}]) == {"predictions": ["a"]}
     assert reply("inputs", [{"label": "a"}]) == {"outputs": ["a"]}
+
+
+def test_a_text_is_as_long_in_base64() -> None:
+    limits, written = Limits(text_bytes=50), base64.b64encode(b"a" * 60).decode()
+    for instance in ("a" * 60, {"b64": written}, {"text": {"b64": written}}):
+        with pytest.raises(Refusal, match="60 bytes of text; at most 50") as refused:
+            asked(limits, instances=[instance])
+        assert refused.value.status == 413
+    assert asked(limits, instances=[{"b64": base64.b64encode(b"a" * 50).decode()}]).instances[0]["text"] == b"a" * 50
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "PNG")
+    file = {"b64": base64.b64encode(stream.getvalue()).decode()}
+    assert asked(limits, instances=[file], signature_name="files").instances[0]["image"] == stream.getvalue()
